@@ -1,0 +1,58 @@
+"""Solving a problem step by step, as the model was trained to: one reply, one step."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from srl_edge.prompts import read_reply
+from srl_edge.trajectories import ANSWER_MARK
+from srl_edge.types import Trajectory
+from srl_edge.verifiers import final_answer, is_correct
+
+# Problems with their steps so far -> the model's next replies, and whether each ended by itself.
+Reply = Callable[[Sequence[tuple[str, Sequence[str]]]], list[tuple[str, bool]]]
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One problem, the steps that the model took, and whether its final answer is right."""
+
+    id: str
+    problem: str
+    answer: str
+    steps: list[str] = field(default_factory=list)
+    replies: list[str] = field(default_factory=list)
+    given: str | None = None
+    correct: bool = False
+
+
+def solve(
+    problems: Sequence[Trajectory], reply: Reply, max_steps: int, advance: Callable[[], None]
+) -> list[Attempt]:
+    """Let a model solve problems, all of them one step at a time.
+
+    An attempt ends with a step that states the answer after `####`, or with a reply that breaks the
+    format, whose text then counts as the rest of the solution: so a model that was never taught the
+    format is judged by the answer that it gives. `advance` is called once a finished attempt.
+    """
+    attempts = [Attempt(t.id, t.problem, t.answer or "") for t in problems]
+    going = list(attempts)
+    for step in range(max_steps):
+        if not going:
+            break
+        replies = reply([(a.problem, a.steps) for a in going])
+        unfinished = []
+        for attempt, (text, finished) in zip(going, replies, strict=True):
+            read = read_reply(text, finished)
+            attempt.replies.append(text)
+            if read.action:
+                attempt.steps.append(read.action)
+            if read.fault or ANSWER_MARK in read.action or step + 1 == max_steps:
+                advance()
+            else:
+                unfinished.append(attempt)
+        going = unfinished
+    for attempt in attempts:
+        solution = "\n".join(attempt.steps)
+        attempt.given = final_answer(solution)
+        attempt.correct = is_correct(solution, attempt.answer)
+    return attempts

@@ -1,0 +1,214 @@
+"""A merged model as one ExecuTorch program: XNNPACK stages, custom attention, its cache inside.
+
+The usual route hands the whole graph to a partitioner, which recompiles all of it once for every
+piece it cuts out. Here the pieces are known beforehand (srl_edge.exporters.executorch_model), so
+each is lowered by itself, and the program around them is exported with the pieces already opaque.
+"""
+
+import logging
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import AutoConfig, GenerationConfig
+
+from srl_edge.errors import InputError
+from srl_edge.exporters.executorch_model import (
+    ACTIVATIONS,
+    Attention,
+    Checkpoint,
+    Decoder,
+    First,
+    Last,
+    Middle,
+    Precision,
+    activation,
+    head_dim,
+)
+from srl_edge.exporters.executorch_quantize import GROUP, Linears
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
+
+
+with _quiet():  # torchao reports every GPU kernel that it has not got
+    # The first four are imported for the operators and the backend that they register.
+    import executorch.backends.xnnpack.xnnpack_preprocess
+    import executorch.extension.llm.custom_ops.custom_ops
+    import executorch.kernels.quantized
+    import torchao  # noqa: F401
+    from executorch.exir import EdgeCompileConfig, ExecutorchBackendConfig, to_edge
+    from executorch.exir.backend.backend_api import to_backend
+    from executorch.exir.backend.compile_spec_schema import CompileSpec
+    from executorch.exir.lowered_backend_module import LoweredBackendModule
+    from executorch.exir.passes import MemoryPlanningPass
+
+FAMILIES = ("gemma3_text", "llama", "qwen2", "qwen3")
+PRECISIONS = {
+    "fp32": Precision(embedding=32, attention=32, mlp=32, head=32),
+    "8da8w": Precision(embedding=8, attention=8, mlp=8, head=8),
+    "8da4w": Precision(embedding=8, attention=4, mlp=4, head=4),
+}
+_STATIC_ROPES = ("default", "linear", "llama3")  # the others depend on the length at hand
+_BACKEND = "XnnpackBackend"
+_EDGE = EdgeCompileConfig(
+    _check_ir_validity=False,
+    _skip_dim_order=True,
+    preserve_ops=[torch.ops.aten.linear.default],
+)
+
+
+def export(
+    merged: Path,
+    out: Path,
+    quantization: str,
+    context_length: int = 1024,
+    calibration: Sequence[Sequence[int]] = (),
+) -> Path:
+    """Writes `out/model.pte`, whose method `forward` TextLLMRunner can call, and returns its path.
+
+    merged: a Hugging Face model folder with safetensors. quantization: a key of PRECISIONS, where
+    8da4w is 4-bit weights and, at run time, 8-bit activations. calibration: token ids of typical
+    texts, to which 4-bit weights are fitted; a few thousand tokens do, and without them the weights
+    are merely rounded, which costs much fidelity. `forward`: tokens int64 [1, S] and the position
+    of the first, int64 [1], to the logits of the last token, float32 [1, V]. Raises InputError for
+    a model that the format cannot take.
+    """
+    if quantization not in PRECISIONS:
+        known = ", ".join(PRECISIONS)
+        raise InputError(f"quantization {quantization!r} is unknown to ExecuTorch; use {known}.")
+    config = AutoConfig.from_pretrained(merged)
+    precision = PRECISIONS[quantization]
+    _check(merged, config, precision, context_length)
+    with _quiet(), torch.no_grad():
+        lower = _Lowering(config, context_length)
+        decoder = build(merged, config, precision, context_length, calibration, lower)
+        program = torch.export.export(
+            decoder,
+            (torch.zeros(1, 3, dtype=torch.long), torch.zeros(1, dtype=torch.long)),
+            dynamic_shapes=({1: torch.export.Dim("length", max=context_length)}, None),
+        )
+        edge = to_edge(
+            program,
+            compile_config=_EDGE,
+            constant_methods=_metadata(merged, config, context_length),
+        )
+        planning = MemoryPlanningPass(alloc_graph_input=False)
+        binary = edge.to_executorch(ExecutorchBackendConfig(memory_planning_pass=planning))
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "model.pte"
+    with path.open("wb") as file:
+        binary.write_to_file(file)
+    return path
+
+
+def _check(merged: Path, config: Any, precision: Precision, context_length: int) -> None:
+    if config.model_type not in FAMILIES:
+        known = ", ".join(FAMILIES)
+        raise InputError(f"{merged} is a {config.model_type} model; ExecuTorch export takes {known}.")
+    ropes = config.rope_parameters
+    for rope in [ropes] if "rope_type" in ropes else ropes.values():
+        if rope["rope_type"] not in _STATIC_ROPES:
+            known = ", ".join(_STATIC_ROPES)
+            raise InputError(
+                f"{merged} scales its rotary embedding by {rope['rope_type']!r}; "
+                f"ExecuTorch export takes {known}."
+            )
+    if activation(config) not in ACTIVATIONS:
+        known = ", ".join(ACTIVATIONS)
+        raise InputError(f"{merged} has {activation(config)} MLPs; ExecuTorch export takes {known}.")
+    for name in ("final_logit_softcapping", "attn_logit_softcapping", "use_bidirectional_attention"):
+        if getattr(config, name, None):
+            raise InputError(f"{merged} sets {name}, which ExecuTorch export does not implement.")
+    if context_length > config.max_position_embeddings:
+        raise InputError(
+            f"context_length {context_length} is more than the {config.max_position_embeddings} "
+            f"positions of {merged}; lower it."
+        )
+    widths = (config.hidden_size, config.intermediate_size, config.num_attention_heads * head_dim(config))  # fmt: skip
+    if 4 in (precision.attention, precision.mlp, precision.head) and any(w % GROUP for w in widths):
+        raise InputError(f"{merged} has widths {widths}, not all multiples of {GROUP}; use 8da8w.")
+
+
+def _metadata(merged: Path, config: Any, context_length: int) -> dict[str, Any]:
+    has_generation = (merged / "generation_config.json").exists()
+    generation = GenerationConfig.from_pretrained(merged) if has_generation else config
+    eos = generation.eos_token_id if generation.eos_token_id is not None else config.eos_token_id
+    metadata = {
+        "get_max_seq_len": context_length,
+        "get_max_context_len": context_length,
+        "get_vocab_size": config.vocab_size,
+        "get_eos_ids": [eos] if isinstance(eos, int) else list(eos or []),
+        "use_kv_cache": True,
+        "use_sdpa_with_kv_cache": True,
+        "enable_dynamic_shape": True,
+    }
+    return metadata if config.bos_token_id is None else metadata | {"get_bos_id": config.bos_token_id}
+
+
+def build(
+    merged: Path,
+    config: Any,
+    precision: Precision,
+    context_length: int,
+    calibration: Sequence[Sequence[int]] = (),
+    lower: Callable[[nn.Module], nn.Module] = nn.Identity(),
+) -> Decoder:
+    """The model of a folder, quantized, each stage passed through `lower` as soon as it is ready.
+
+    With `lower` left out, the result is what the exported program computes, in torch.
+    """
+    checkpoint = Checkpoint(merged, config, precision)
+    attention = Attention.of(config, context_length)
+    embedding = checkpoint.embedding()
+    stages: Iterable[nn.Module] = checkpoint.stages()
+    if calibration:
+        texts = [list(text[:context_length]) for text in calibration]
+        stages = _calibrated(stages, embedding, attention, texts)
+    # One stage at a time, so that the float weights are never all in memory.
+    return Decoder(embedding, [lower(_quantized(stage)) for stage in stages], attention)
+
+
+def _quantized(stage: nn.Module) -> nn.Module:
+    for module in stage.modules():
+        if isinstance(module, Linears):
+            module.quantize()
+    return stage
+
+
+@torch.no_grad()
+def _calibrated(
+    stages: Iterable[nn.Module], embedding: nn.Module, attention: Attention, texts: list[list[int]]
+) -> Iterator[nn.Module]:
+    """Sends texts through the stages; each Linears is quantized for the input that reaches it.
+
+    All texts are one long row of tokens, as only attention looks beyond a token.
+    """
+    positions = torch.cat([torch.arange(len(text)) for text in texts])
+    rope = {
+        kind: [table[positions][None, :, None] for table in tables]
+        for kind, tables in attention.ropes.items()
+    }
+    x, q, k, v = embedding(torch.tensor([sum(texts, [])])), *[torch.empty(0)] * 3
+    for i, stage in enumerate(stages):
+        hooks = [
+            module.register_forward_pre_hook(lambda module, inputs: module.quantize(*inputs))
+            for module in stage.modules()
+            if isinstance(module, Linears)
+        ]
+        ...
+        yield stage

@@ -1,0 +1,100 @@
+"""The export stage: merge the adapter, then build each artifact of the recipe."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from srl_edge import artifact as artifacts
+from srl_edge import models, progress
+from srl_edge.errors import InputError
+from srl_edge.recipe import Recipe
+
+_TOOLS = (
+    "torch",
+    "transformers",
+    "peft",
+    "onnxruntime",
+    "onnxruntime-genai",
+    "executorch",
+    "torchao",
+)
+
+
+def export(recipe: Recipe, run: Path) -> Path:
+    """Write `run/merged` and `run/artifacts/<format>-<quantization>/`; return `run/artifacts`.
+
+    Each artifact folder holds all that a device needs, and `manifest.json`. Builds in a temporary
+    folder, so no half artifact is left behind.
+    """
+    names = [artifacts.parse_name(name) for name in recipe.export.artifacts]
+    if not (run / "adapter" / "adapter_config.json").is_file():
+        raise InputError(f"{run}/adapter: no adapter to export; run `srl-edge train {run}` first.")
+    base = models.resolve(recipe.model.name)
+    folder = run / "artifacts"
+    folder.mkdir(parents=True, exist_ok=True)
+    with progress.bar("export", len(names) + 1) as advance:
+        from srl_edge.exporters.merge import merge
+
+        merged = merge(base, run / "adapter", run / "merged")
+        advance("merged")
+        for format_, quantization in names:
+            _build(recipe, run, base, merged, folder, format_, quantization)
+            advance(f"{format_}-{quantization}")
+    return folder
+
+
+def _build(
+    recipe: Recipe, run: Path, base: Path, merged: Path, folder: Path, format_: str,
+    quantization: str,
+) -> None:  # fmt: skip
+    out = folder / f"{format_}-{quantization}"
+    scratch = folder / f".{out.name}"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
+    if format_ == "onnx":
+        from srl_edge.exporters import onnx
+
+        options = onnx.export(merged, scratch, quantization, recipe.export.context_length)
+    else:
+        from srl_edge.exporters import executorch
+
+        options = executorch.export(merged, scratch, quantization, recipe.export.context_length)
+    for file in merged.iterdir():
+        known = file.name in ("config.json", "generation_config.json", "LICENSE.txt", "LICENSE")
+        if known or file.name.startswith(("tokenizer", "chat_template", "special_tokens")):
+            shutil.copy(file, scratch / file.name)
+    artifacts.write_manifest(scratch, _manifest(recipe, run, base, merged, options, out.name))
+    shutil.rmtree(out, ignore_errors=True)
+    scratch.rename(out)
+
+
+def _manifest(
+    recipe: Recipe, run: Path, base: Path, merged: Path, options: dict[str, Any], name: str
+) -> dict[str, Any]:
+    format_, quantization = artifacts.parse_name(name)
+    tokenizer = models.load_tokenizer(merged)
+    config = json.loads((merged / "config.json").read_text())
+    licence = merged / "LICENSE.txt"
+    return {
+        "format": format_,
+        "quantization": quantization,
+        "options": options,
+        "base": {"name": recipe.model.name, "weights_sha256": _weights_sha256(base)},
+        "adapter_sha256": models.file_sha256(run / "adapter" / "adapter_model.safetensors"),
+        "merged_sha256": _weights_sha256(merged),
+        "family": config["model_type"],
+        "context_length": recipe.export.context_length,
+        "vocabulary": config["vocab_size"],
+        "bos_token_id": tokenizer.bos_token_id,
+        "stop_token_ids": models.stop_ids(merged),
+        "chat_template_sha256": hashlib.sha256(tokenizer.chat_template.encode()).hexdigest(),
+        "licence": licence.read_text().strip() if licence.is_file() else None,
+        "tools": artifacts.tool_versions(*_TOOLS),
+    }
+
+
+def _weights_sha256(folder: Path) -> str:
+    files = sorted(folder.glob("*.safetensors"))
+    return hashlib.sha256("".join(map(models.file_sha256, files)).encode()).hexdigest()

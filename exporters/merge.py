@@ -1,0 +1,49 @@
+"""The adapter added into the model's weights, once, in fp32."""
+
+import json
+import shutil
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from safetensors import SafetensorError
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from srl_edge.errors import InputError
+
+# What a device needs beside the weights, where the model has it.
+SIDE_FILES = ("LICENSE.txt", "LICENSE", "chat_template.jinja", "generation_config.json")
+
+
+def merge(base: Path, adapter: Path, out: Path) -> Path:
+    """Write `out`, a model folder in fp32 safetensors with the PEFT adapter merged; return it.
+
+    Raises InputError where the adapter is pickled or belongs to another model.
+    """
+    if not (adapter / "adapter_model.safetensors").is_file():
+        pickled = (adapter / "adapter_model.bin").is_file()
+        raise InputError(
+            f"{adapter}: "
+            + ("pickled weights are not read; save the adapter as safetensors."
+               if pickled else "no adapter_model.safetensors, so this is not a PEFT adapter.")
+        )  # fmt: skip
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    try:
+        merged = PeftModel.from_pretrained(model, adapter).merge_and_unload()
+    except (RuntimeError, ValueError, KeyError, SafetensorError) as error:
+        config = json.loads((adapter / "adapter_config.json").read_text())
+        raise InputError(
+            f"{adapter}: does not fit {base} ({str(error).splitlines()[0]}); it was trained for "
+            f"{config.get('base_model_name_or_path')}."
+        ) from None
+    scratch = out.with_name(f".{out.name}")
+    shutil.rmtree(scratch, ignore_errors=True)
+    merged.config._name_or_path = ""
+    merged.save_pretrained(scratch)
+    AutoTokenizer.from_pretrained(base).save_pretrained(scratch)
+    for name in SIDE_FILES:
+        if (base / name).is_file():
+            shutil.copy(base / name, scratch / name)
+    shutil.rmtree(out, ignore_errors=True)
+    scratch.rename(out)
+    return out

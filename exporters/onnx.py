@@ -1,0 +1,92 @@
+"""ONNX through onnxruntime-genai's model builder, offline."""
+
+import contextlib
+import io
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from srl_edge.errors import InputError, StageError
+
+# Builder precision and options of each quantization. Plain round-to-nearest int4 changes a third of
+# a 135M model's next tokens; k-quant with the projection and some layers in int8 far fewer.
+QUANTIZATIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "fp32": ("fp32", {}),
+    "fp16": ("fp16", {}),
+    "int8": ("int8", {}),
+    "int4": ("int4", {"algo_config": "k_quant",
+                      "matmul_mixed_precision": "last_matmul:int8,mixed_layers:int8"}),
+}  # fmt: skip
+FAMILIES = ("llama", "qwen2", "qwen3", "gemma3_text")
+
+
+def export(merged: Path, out: Path, quantization: str, context_length: int) -> dict[str, Any]:
+    """Write an onnxruntime-genai folder of a merged model into `out`; return the options used.
+
+    Raises InputError for a model family that the builder does not take.
+    """
+    try:
+        from onnxruntime_genai.models import builder
+    except ImportError:
+        raise InputError(
+            "ONNX export needs onnxruntime-genai: pip install 'srl-edge[onnx]'."
+        ) from None
+    family = json.loads((merged / "config.json").read_text())["model_type"]
+    if family not in FAMILIES:
+        raise InputError(f"{merged}: family {family!r} cannot be exported to ONNX; only "
+                         f"{', '.join(FAMILIES)}.")  # fmt: skip
+    precision, options = QUANTIZATIONS[quantization]
+    printed = io.StringIO()
+    cache = out / ".cache"
+    flags = [f"{key}={value}" for key, value in options.items()]
+    with _quiet(printed), _gemma3(builder):
+        try:
+            parsed = builder.parse_extra_options(
+                "", str(merged), str(out), precision, "cpu", str(cache), flags
+            )
+            builder.create_model("", str(merged), str(out), precision, "cpu", str(cache), **parsed)
+        except Exception as error:
+            last = (printed.getvalue().strip().splitlines() or [""])[-1]
+            raise StageError(f"onnx-{quantization}: the builder failed: {error} {last}") from error
+    with contextlib.suppress(FileNotFoundError):
+        cache.rmdir()
+    config_file = out / "genai_config.json"
+    config = json.loads(config_file.read_text())
+    config["model"]["context_length"] = context_length
+    config["search"]["max_length"] = context_length
+    config_file.write_text(json.dumps(config, indent=4) + "\n")
+    return {"precision": precision, **options}
+
+
+@contextlib.contextmanager
+def _quiet(printed: io.StringIO) -> Iterator[None]:
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        yield
+    logging.disable(level)
+
+
+@contextlib.contextmanager
+def _gemma3(builder: Any) -> Iterator[None]:
+    """Let the builder read Gemma 3's rotary settings where transformers 5 has put them.
+
+    It looks for `rope_theta` and `rope_local_base_freq`, which transformers 5 nests in
+    `rope_parameters`; onnxruntime-genai 0.18 fails with KeyError 'rope_type'.
+    """
+    kind = builder.Gemma3Model
+    init, make_rope_init = kind.__init__, kind.make_rope_init
+
+    def with_flat_rope(self: Any, config: Any, *args: Any, **kwargs: Any) -> None:
+        rope = config.rope_parameters
+        config.rope_theta = rope["full_attention"]["rope_theta"]
+        config.rope_local_base_freq = rope["sliding_attention"]["rope_theta"]
+        init(self, config, *args, **kwargs)
+
+    kind.__init__, kind.make_rope_init = with_flat_rope, lambda self, config: None
+    try:
+        yield
+    finally:
+        kind.__init__, kind.make_rope_init = init, make_rope_init

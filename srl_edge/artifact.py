@@ -1,0 +1,80 @@
+"""An exported model in one folder, and the manifest that says what it is."""
+
+import json
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from srl_edge.errors import InputError
+from srl_edge.models import file_sha256
+
+MANIFEST = "manifest.json"
+FORMATS = {
+    "onnx": ("fp32", "fp16", "int8", "int4"),
+    "executorch": ("fp32", "8da4w"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """An exported model: its folder, format, quantization, size on disk, and whole manifest."""
+
+    path: Path
+    format: str
+    quantization: str
+    bytes: int
+    manifest: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Its name in a recipe: <format>-<quantization>."""
+        return f"{self.format}-{self.quantization}"
+
+
+def parse_name(name: str) -> tuple[str, str]:
+    """Format and quantization of a name like `onnx-int4`; raises InputError for an unknown one."""
+    format_, _, quantization = name.partition("-")
+    if quantization not in FORMATS.get(format_, ()):
+        known = ", ".join(f"{f}-{q}" for f, quantizations in FORMATS.items() for q in quantizations)
+        raise InputError(f"export.artifacts: {name!r} is not known; choose from {known}.")
+    return format_, quantization
+
+
+def write_manifest(folder: Path, fields: dict[str, Any]) -> Path:
+    """Write `manifest.json` with `fields` and the size and sha256 of every file of the folder."""
+    files = {
+        str(file.relative_to(folder)): {"bytes": file.stat().st_size, "sha256": file_sha256(file)}
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and file.name != MANIFEST
+    }
+    path = folder / MANIFEST
+    path.write_text(json.dumps(fields | {"files": files}, indent=1, ensure_ascii=False) + "\n")
+    return path
+
+
+def load(folder: Path) -> Artifact:
+    """Read an artifact; raises InputError where a file is missing or is not what was exported."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise InputError(f"{folder}: no {MANIFEST}, so this is not an artifact of srl-edge.")
+    manifest = json.loads(path.read_text())
+    for name, expected in manifest["files"].items():
+        file = folder / name
+        if not file.is_file():
+            raise InputError(f"{file}: missing; export the artifact again.")
+        if file.stat().st_size != expected["bytes"] or file_sha256(file) != expected["sha256"]:
+            raise InputError(f"{file}: changed since the export (sha256); export it again.")
+    size = sum(entry["bytes"] for entry in manifest["files"].values())
+    return Artifact(folder, manifest["format"], manifest["quantization"], size, manifest)
+
+
+def tool_versions(*packages: str) -> dict[str, str]:
+    """Installed versions of packages; those that are absent are left out."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,109 @@
+"""The command line: `srl-edge run RECIPE.toml`, or one stage at a time."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from srl_edge import __version__
+
+USAGE = """\
+srl-edge {version}: from expert trajectories to a measured artifact on a device
+
+  srl-edge run RECIPE.toml [--section.key value ...]   the whole line; skips what is done
+
+  One stage of it; PATH is a recipe or a run folder:
+  srl-edge data PATH      expert trajectories -> step prompts, split
+  srl-edge train PATH     step prompts -> adapter (goes on from the newest checkpoint)
+  srl-edge export PATH    adapter -> merged model -> ONNX and ExecuTorch artifacts
+  srl-edge check PATH     do the artifacts answer as the trained model does?
+  srl-edge bench PATH     accuracy, speed, memory and size of each
+  srl-edge report PATH    report.html, report.md, report.json
+
+  srl-edge doctor         what this machine can do, and what to install for the rest
+  srl-edge inspect DIR    what an artifact is, from its manifest
+
+  srl-edge run RECIPE.toml --help   every setting, with this recipe's values
+
+Exit codes: 0 success, 1 failure, 2 usage or input, 3 parity failed, 130 interrupted."""
+
+STAGES = ("data", "train", "export", "check", "bench", "report")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command; ends the process with its exit code."""
+    sys.exit(_run(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def _run(arguments: list[str]) -> int:
+    from srl_edge.errors import InputError, ParityError, StageError
+
+    try:
+        return _command(arguments)
+    except InputError as error:
+        return _fail(error, 2)
+    except ParityError as error:
+        return _fail(error, 3)
+    except StageError as error:
+        return _fail(error, 1)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{where}{error.strerror or error}.", 2)
+    except KeyboardInterrupt:
+        return _fail("interrupted; the same command goes on from where it was.", 130)
+
+
+def _command(arguments: list[str]) -> int:
+    match arguments:
+        case [] | ["-h" | "--help" | "help", *_]:
+            print(USAGE.format(version=__version__))
+        case ["--version"]:
+            print(__version__)
+        case ["doctor"]:
+            from srl_edge.doctor import doctor
+
+            print(doctor())
+        case ["inspect", folder]:
+            from srl_edge.artifact import load
+
+            _print_manifest(load(Path(folder)).manifest)
+        case ["run", path, *flags]:
+            from srl_edge import line, recipe
+
+            _quiet_libraries()
+            print(line.run_line(recipe.load(Path(path), flags)))
+        case [stage, path, *flags] if stage in STAGES:
+            from srl_edge import line, recipe
+
+            _quiet_libraries()
+            print(line.run_stage(recipe.load(Path(path), flags), stage))
+        case _:
+            print(USAGE.format(version=__version__), file=sys.stderr)
+            return 2
+    return 0
+
+
+def _print_manifest(manifest: dict[str, object]) -> None:
+    import json
+
+    print(json.dumps(manifest, indent=1, ensure_ascii=False))
+
+
+def _quiet_libraries() -> None:
+    """Keep libraries' chatter off the terminal, where people look for ours."""
+    import logging
+    import warnings
+
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    warnings.filterwarnings("ignore")
+    for name in ("torchao", "torch", "transformers", "executorch", "onnxruntime"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _fail(message: object, code: int) -> int:
+    print(f"srl-edge: {message}", file=sys.stderr)
+    return code

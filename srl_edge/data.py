@@ -1,0 +1,84 @@
+"""The data stage: expert trajectories in, three splits and a report of what was dropped out."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from srl_edge import gsm_symbolic, trajectories
+from srl_edge.errors import InputError
+from srl_edge.recipe import Data, Recipe
+from srl_edge.trajectories import ParseReport
+from srl_edge.types import Trajectory
+
+SPLITS = ("train", "validation", "test")
+
+
+def prepare(recipe: Recipe, run: Path) -> Path:
+    """Write `run/data/{train,validation,test}.jsonl` and `report.json`; return `run/data`.
+
+    Splits share no problem; gsm_symbolic's share no template.
+    """
+    report = ParseReport()
+    if recipe.data.source == "gsm_symbolic":
+        splits, details = _from_gsm_symbolic(recipe.data, recipe.seed, report)
+    else:
+        splits, details = _from_jsonl(recipe.data, recipe.seed, report)
+    for name in SPLITS:
+        if not splits[name]:
+            raise InputError(
+                f"data: the {name} split is empty ({report.kept} of {report.read} rows were kept; "
+                f"dropped: {dict(report.dropped)}); give more rows or hold out fewer."
+            )
+    folder = run / "data"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in SPLITS:
+        trajectories.write_jsonl(folder / f"{name}.jsonl", splits[name])
+    summary = report.as_dict() | details | {"source": recipe.data.source}
+    summary["splits"] = {
+        name: {"problems": len(splits[name]), "steps": sum(len(t.steps) for t in splits[name])}
+        for name in SPLITS
+    }
+    (folder / "report.json").write_text(json.dumps(summary, indent=1) + "\n")
+    return folder
+
+
+def _from_gsm_symbolic(
+    data: Data, seed: int, report: ParseReport
+) -> tuple[dict[str, list[Trajectory]], dict[str, Any]]:
+    templates = gsm_symbolic.rows_by_template(data.rows_per_template, seed)
+    sound, dropped = gsm_symbolic.sound_templates(templates)
+    report.read += sum(dropped.values())
+    report.dropped.update(dropped)
+    split = gsm_symbolic.split_templates(
+        sound, data.validation_templates, data.test_templates, seed
+    )
+    parsed = {
+        name: _parsed((row for t in members for row in sound[t]), data, report)
+        for name, members in split.items()
+    }
+    for rows in parsed.values():
+        Random(seed).shuffle(rows)
+    return parsed, {"templates": split}
+
+
+def _from_jsonl(
+    data: Data, seed: int, report: ParseReport
+) -> tuple[dict[str, list[Trajectory]], dict[str, Any]]:
+    rows = _parsed(trajectories.read_jsonl(Path(data.source)), data, report)
+    unique = list({t.problem: t for t in rows}.values())
+    if len(unique) < len(rows):
+        report.dropped["the same problem twice"] += len(rows) - len(unique)
+        report.kept = len(unique)
+    Random(seed).shuffle(unique)
+    held = data.test_problems + data.validation_problems
+    return {
+        "test": unique[: data.test_problems],
+        "validation": unique[data.test_problems : held],
+        "train": unique[held:],
+    }, {}
+
+
+def _parsed(rows: Iterable[dict[str, Any]], data: Data, report: ParseReport) -> list[Trajectory]:
+    return list(trajectories.parse_rows(rows, report, data.style, data.max_step_characters))

@@ -1,0 +1,135 @@
+"""The stages in order, each a function from a recipe and a run folder to a path.
+
+The run folder is the contract between them: `recipe.toml`, `data/`, `train/`, `adapter/`,
+`merged/`, `artifacts/`, `parity/`, `bench/`, `report.*`. A stage is current if it was finished with
+the same settings and the same stages before it.
+"""
+
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from srl_edge import __version__, recipe
+from srl_edge.recipe import Recipe
+
+# Sections of the recipe that a stage depends on, besides what the stages before it made.
+STAGES = {
+    "data": ("data", "seed"),
+    "train": ("model", "trainer", "stages"),
+    "export": ("export",),
+    "check": ("check",),
+    "bench": ("bench",),
+    "report": (),
+}
+_DONE = "stages.json"
+
+
+def run_line(settings: Recipe) -> Path:
+    """Run every stage that is not done and current; return the report."""
+    run = open_run(settings)
+    path = run
+    for name in STAGES:
+        if _finished(run).get(name) == fingerprint(settings, name):
+            print(f"{name}: done and current, skipped", file=sys.stderr)
+        else:
+            path = run_stage(settings, name)
+    return run / "report.html" if path == run else path
+
+
+def run_stage(settings: Recipe, name: str) -> Path:
+    """Run one stage and note that it is done; return the path that it wrote."""
+    run = open_run(settings)
+    print(f"{name}: {DESCRIPTIONS[name]}", file=sys.stderr)
+    done = _finished(run)
+    # What comes after a stage that runs again is out of date from now on.
+    for later in list(STAGES)[list(STAGES).index(name) :]:
+        done.pop(later, None)
+    _note(run, done)
+    start = time.monotonic()
+    path = _stage(name)(settings, run)
+    _note(run, done | {name: fingerprint(settings, name)})
+    print(f"{name}: {path} ({time.monotonic() - start:.0f} s)", file=sys.stderr)
+    return path
+
+
+def open_run(settings: Recipe) -> Path:
+    """The run folder, with the resolved recipe in it."""
+    run = settings.run
+    run.mkdir(parents=True, exist_ok=True)
+    _write(run / "recipe.toml", recipe.dumps(settings))
+    return run
+
+
+def fingerprint(settings: Recipe, name: str) -> str:
+    """What a stage's result depends on, as a hash: its settings and those of the stages before."""
+    names = list(STAGES)
+    sections = [s for n in names[: names.index(name) + 1] for s in STAGES[n]]
+    values = settings.model_dump(include=set(sections), mode="json")
+    return hashlib.sha256(json.dumps([__version__, values], sort_keys=True).encode()).hexdigest()
+
+
+DESCRIPTIONS = {
+    "data": "expert trajectories into splits",
+    "train": "the recipe's stages, into an adapter",
+    "export": "merge, then ONNX and ExecuTorch artifacts",
+    "check": "do the artifacts answer as the trained model does?",
+    "bench": "accuracy, speed, memory and size of each",
+    "report": "one page of it all",
+}
+
+
+def _stage(name: str) -> Callable[[Recipe, Path], Path]:
+    match name:
+        case "data":
+            from srl_edge.data import prepare
+
+            return prepare
+        case "train":
+            return _train
+        case "export":
+            from srl_edge.exporters.export import export
+
+            return export
+        case "check":
+            from srl_edge.exporters.parity import check
+
+            return check
+        case "bench":
+            from srl_edge.devices.bench import bench
+
+            return bench
+        case _:
+            from srl_edge.devices.report import report
+
+            return report
+
+
+def _train(settings: Recipe, run: Path) -> Path:
+    from srl_edge.errors import InputError
+    from srl_edge.models import resolve
+    from srl_edge.trainers.policy import open_policy
+    from srl_edge.trainers.train import train
+
+    if not (run / "data" / "train.jsonl").is_file():
+        raise InputError(f"{run}/data: no data to train on; run `srl-edge data {run}` first.")
+    model = resolve(settings.model.name)
+    return train(settings, run, open_policy(model, settings.trainer, settings.seed))
+
+
+def _finished(run: Path) -> dict[str, str]:
+    path = run / _DONE
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def _note(run: Path, done: dict[str, str]) -> None:
+    _write(run / _DONE, json.dumps(done, indent=1) + "\n")
+
+
+def _write(path: Path, text: str) -> None:
+    scratch = path.with_name(f".{path.name}")
+    scratch.write_text(text, encoding="utf-8")
+    os.replace(scratch, path)

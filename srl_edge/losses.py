@@ -1,0 +1,32 @@
+"""The losses, written once over what torch, mlx.core and numpy share.
+
+The numpy run is the reference for both backends. `xp` is one of the three modules; arrays are
+[B, T], advantages [B, 1], mask 1 on completion tokens and 0 on padding.
+"""
+
+from typing import Any
+
+Array = Any
+
+
+def clipped_objective(
+    xp: Any, logprobs: Array, old_logprobs: Array, advantages: Array, clip_low: float,
+    clip_high: float,
+) -> Array:  # fmt: skip
+    """min(rho A, clip(rho, 1 - low, 1 + high) A) for each token, rho = p / p_old [B, T].
+
+    Source: GRPO; arXiv 2510.25992, equation 1.
+    """
+    ratio = xp.exp(logprobs - old_logprobs)
+    clipped = xp.clip(ratio, 1 - clip_low, 1 + clip_high)
+    return xp.minimum(ratio * advantages, clipped * advantages)
+
+
+def weighted_sum(per_token: Array, mask: Array, by_sequence: bool) -> Array:
+    """Sum of sequence means (the paper's equation), or of tokens.
+
+    The caller divides by the number of sequences, or tokens, of the whole batch, so that a batch
+    cut into micro-batches gives the same loss.
+    """
+    kept = per_token * mask
+    return (kept.sum(1) / mask.sum(1)).sum() if by_sequence else kept.sum()

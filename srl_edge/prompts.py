@@ -1,0 +1,118 @@
+"""What the model is asked, and how its reply is read: a thought, then one step."""
+
+import random
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from srl_edge.types import StepPrompt, Trajectory
+
+SYSTEM = (
+    "You solve word problems one step at a time. You are given a problem and the steps found so "
+    "far. First think inside <think> and </think>. After that, write only the next step. When it "
+    "gives the final answer, end it with a line '#### answer'."
+)
+OPEN, CLOSE = "<think>", "</think>"
+
+Targets = Literal["paper", "all", "skip_first"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A completion taken apart; `fault` names what breaks the format ('' if nothing does)."""
+
+    thought: str
+    action: str
+    fault: str = ""
+
+
+def step_prompts(
+    trajectories: Iterable[Trajectory], targets: Targets = "paper"
+) -> list[list[StepPrompt]]:
+    """Step prompts of each trajectory, in order; they share their prefix.
+
+    targets: `paper` 1..N-1 (the last step is never a target), `all` 1..N, `skip_first` 2..N.
+    Source: arXiv 2510.25992, section 4.2.
+    """
+    prompts = []
+    for t in trajectories:
+        first = 1 if targets == "skip_first" else 0
+        last = len(t.steps) - 1 if targets == "paper" else len(t.steps)
+        prompts.append(
+            [
+                StepPrompt(t.id, k, t.problem, t.steps[:k], t.steps[k], t.answer)
+                for k in range(first, last)
+            ]
+        )
+    return prompts
+
+
+def messages(problem: str, previous_steps: Sequence[str]) -> list[dict[str, str]]:
+    """The chat that asks for the next step; a longer solution continues the same text."""
+    so_far = "".join(f"{step}\n" for step in previous_steps)
+    content = f"Problem: {problem}\n\nSolution so far:\n{so_far}"
+    return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": content}]
+
+
+def prompt_ids(tokenizer: Any, problem: str, previous_steps: Sequence[str]) -> tuple[int, ...]:
+    """Token ids of the rendered chat, up to where the reply begins."""
+    return tuple(
+        tokenizer.apply_chat_template(
+            messages(problem, previous_steps), add_generation_prompt=True, return_dict=False
+        )
+    )
+
+
+def read_reply(text: str, finished: bool = True) -> Reply:
+    """Split a completion into thought and action.
+
+    The format is one <think> span at the start, then a step that is not empty, then the stop token.
+    Where it is broken, the action is what can still be read: all text after the last tag.
+    """
+    action = re.split(f"{OPEN}|{CLOSE}", text)[-1].strip()
+    stripped = text.strip()
+    if not finished:
+        return Reply("", action, "cut off at the length limit")
+    if stripped.count(OPEN) != 1 or stripped.count(CLOSE) != 1:
+        return Reply("", action, "not exactly one think span")
+    if not stripped.startswith(OPEN):
+        return Reply("", action, "text before the think span")
+    thought, _, action = stripped.removeprefix(OPEN).partition(CLOSE)
+    if not action.strip():
+        return Reply(thought.strip(), "", "no step after the think span")
+    return Reply(thought.strip(), action.strip())
+
+
+_OPENINGS = (
+    "What comes next?",
+    "Let me see what is known.",
+    "I look at what is left to do.",
+    "One step at a time.",
+)
+
+
+def warm_up_reply(prompt: StepPrompt) -> str:
+    """An expert step in the reply format, for supervised warm-up.
+
+    The thought names the numbers that the step starts from, never the step or its result: a thought
+    that contains the step would teach the model to copy.
+    """
+    rng = random.Random(f"{prompt.trajectory_id}/{prompt.step_index}")
+    known = numbers(" ".join((prompt.problem, *prompt.previous_steps)))
+    used = [n for n in dict.fromkeys(numbers(prompt.expert_action)) if n in known]
+    thought = rng.choice(_OPENINGS)
+    if used:
+        thought += f" The numbers I need: {', '.join(used)}."
+    return f"{OPEN}{thought}{CLOSE}\n{prompt.expert_action}"
+
+
+def numbers(text: str) -> list[str]:
+    """Numbers written in a text, without thousands separators."""
+    return re.findall(r"\d+(?:\.\d+)?", text.replace(",", ""))
+
+
+def shared_length(a: Sequence[int], b: Sequence[int]) -> int:
+    """How many tokens two sequences have in common at their start."""
+    pairs = enumerate(zip(a, b, strict=False))
+    return next((i for i, (x, y) in pairs if x != y), min(len(a), len(b)))

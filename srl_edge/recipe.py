@@ -1,0 +1,236 @@
+"""All settings of a run: read from TOML, overridden by flags, written beside the result."""
+
+import contextlib
+import difflib
+import io
+import re
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import tomli_w
+import tyro
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError
+
+from srl_edge.errors import InputError
+from srl_edge.prompts import Targets
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Model(Section):
+    name: str
+    """A known name (smollm2-135m-instruct, gemma-3-270m), a hub id, or a local folder."""
+
+
+class Data(Section):
+    source: str = "gsm_symbolic"
+    """`gsm_symbolic`, or the path of a JSONL file of expert trajectories."""
+    style: Literal["auto", "numbered", "lines"] = "auto"
+    """How solutions are cut into steps."""
+    max_step_characters: PositiveInt | None = None
+    """Leave out trajectories that have a longer step."""
+    rows_per_template: PositiveInt = 20
+    """gsm_symbolic: problems drawn from each template."""
+    validation_templates: PositiveInt = 8
+    """gsm_symbolic: templates held out for validation."""
+    test_templates: PositiveInt = 12
+    """gsm_symbolic: templates held out for the benchmark."""
+    validation_problems: PositiveInt = 60
+    """JSONL: problems held out for validation."""
+    test_problems: PositiveInt = 100
+    """JSONL: problems held out for the benchmark."""
+
+
+class Trainer(Section):
+    backend: Literal["auto", "torch"] = "auto"
+    """What computes; `auto` takes the fastest that this machine has."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Precision of the frozen weights; `auto`: bfloat16 where the hardware has it."""
+    lora_rank: PositiveInt = 16
+    lora_alpha: PositiveInt = 32
+    micro_batch_tokens: PositiveInt = 4096
+    """Most tokens in one forward and backward pass."""
+    checkpoint_every: PositiveInt = 5
+    """Steps between checkpoints."""
+    threads: NonNegativeInt = 0
+    """CPU threads; 0 takes every core."""
+
+
+class Stage(Section):
+    kind: Literal["sft", "srl"]
+    """sft: supervised warm-up on the expert's steps. srl: step-wise rewards on sampled steps."""
+    steps: PositiveInt
+    """Optimizer steps."""
+    prompts_per_step: PositiveInt = 8
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    targets: Targets = "paper"
+    """Which steps are targets: 1..N-1 (paper), 1..N (all), 2..N (skip_first)."""
+    aggregation: Literal["sequence", "token"] = "sequence"
+    """Loss: mean of sequence means (the paper's equation), or mean over tokens."""
+    group_size: PositiveInt = 8
+    """srl: rollouts a prompt."""
+    max_new_tokens: PositiveInt = 96
+    """srl: longest completion."""
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    clip_low: Annotated[float, Field(gt=0)] = 0.2
+    clip_high: Annotated[float, Field(gt=0)] = 0.2
+    spread_epsilon: Annotated[float, Field(ge=0)] = 0.01
+    """srl: a group is kept if the population std of its rewards is larger."""
+    max_rounds: PositiveInt = 4
+    """srl: sampling rounds a step at most to fill the batch with kept groups."""
+    validate_every: NonNegativeInt = 0
+    """Steps between validations, beside those at the start and the end; 0 for these two alone."""
+
+
+class Export(Section):
+    artifacts: tuple[str, ...] = ("onnx-int8", "onnx-int4", "executorch-8da4w")
+    """Artifacts to build, each <format>-<quantization>."""
+    context_length: PositiveInt = 1024
+    """Longest prompt and reply together, in tokens."""
+
+
+class Check(Section):
+    prompts: PositiveInt = 16
+    """Held-out prompts on which next tokens are compared."""
+    greedy_tokens: PositiveInt = 32
+    """Length of the greedy texts that are compared."""
+    agreement: dict[str, float] = Field(
+        default_factory=lambda: {
+            "fp32": 0.999,
+            "int8": 0.95,
+            "int4": 0.75,
+            "8da4w": 0.75,
+        }
+    )
+    """Least share of equal next tokens, by quantization."""
+
+
+class Bench(Section):
+    problems: PositiveInt = 24
+    """Held-out problems to solve."""
+    max_steps: PositiveInt = 8
+    """Steps that a solution may have."""
+    max_new_tokens: PositiveInt = 96
+    """Longest reply to one step prompt."""
+    prompt_tokens: PositiveInt = 256
+    """Length of the prompt whose prefill is timed."""
+    decode_tokens: PositiveInt = 64
+    """Tokens whose decoding is timed."""
+    repeats: PositiveInt = 5
+    """Timed repeats after one warm-up."""
+    threads: NonNegativeInt = 0
+    """CPU threads; 0 takes every core."""
+
+
+class Recipe(Section):
+    output: str
+    """Run folder."""
+    seed: NonNegativeInt = 0
+    model: Model
+    data: Data = Data()
+    trainer: Trainer = Trainer()
+    stages: tuple[Stage, ...]
+    export: Export = Export()
+    check: Check = Check()
+    bench: Bench = Bench()
+
+    @property
+    def run(self) -> Path:
+        """The run folder as a path."""
+        return Path(self.output)
+
+
+def load(path: Path, flags: Sequence[str] = ()) -> Recipe:
+    """The recipe of a TOML file or of a run folder; `--section.key value` flags override it.
+
+    Raises InputError in one sentence, with the nearest known key for an unknown one.
+    """
+    file = path / "recipe.toml" if path.is_dir() else path
+    if not file.is_file():
+        raise InputError(f"{path}: no such recipe; give a .toml file or a run folder.")
+    try:
+        recipe = Recipe.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{file}: not TOML: {error}.") from None
+    except ValidationError as error:
+        raise InputError(f"{file}: {_first_sentence(error)}") from None
+    if path.is_dir():
+        recipe = recipe.model_copy(update={"output": str(path)})
+    return _override(recipe, flags, file) if flags else recipe
+
+
+def dumps(recipe: Recipe) -> str:
+    """The resolved recipe as TOML."""
+    return tomli_w.dumps(recipe.model_dump(exclude_none=True, mode="json"))
+
+
+def _override(recipe: Recipe, flags: Sequence[str], file: Path) -> Recipe:
+    messages = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(messages):
+            return tyro.cli(Recipe, default=recipe, args=list(flags), prog=f"srl-edge run {file}")
+    except ValidationError as error:
+        raise InputError(f"command line: {_first_sentence(error)}") from None
+    except SystemExit as stop:
+        if stop.code == 0:  # --help
+            raise
+        unknown = next((f for f in flags if f.startswith("--") and not _known(recipe, f)), None)
+        if unknown:
+            near = difflib.get_close_matches(unknown, [f"--{k}" for k in _keys(recipe)], n=1)
+            hint = f" Did you mean {near[0]}?" if near else " See --help for all of them."
+            raise InputError(f"command line: unknown option {unknown}.{hint}") from None
+        detail = " ".join(re.sub(r"[^\x20-\x7e\n]", "", messages.getvalue()).split())
+        detail = re.split(r" Argument helptext| For further| For full", detail)[0]
+        raise InputError(f"command line: {detail or 'the options cannot be read'}") from None
+
+
+def _keys(section: BaseModel, prefix: str = "") -> list[str]:
+    keys = []
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if isinstance(value, BaseModel):
+            keys += _keys(value, f"{prefix}{name}.")
+        elif isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
+            for i, item in enumerate(value):
+                keys += _keys(item, f"{prefix}{name}.{i}.")
+        else:
+            keys.append(f"{prefix}{name}")
+    return keys
+
+
+def _known(recipe: Recipe, flag: str) -> bool:
+    key = flag.removeprefix("--").partition("=")[0].replace("-", "_")
+    return any(key == known or key.startswith(f"{known}.") for known in _keys(recipe))
+
+
+def _first_sentence(error: ValidationError) -> str:
+    # An unknown key explains a missing one, so it is named first.
+    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        *parents, key = first["loc"]
+        near = difflib.get_close_matches(str(key), _fields_at(parents), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(_fields_at(parents))}."
+        return f"unknown key {where!r}; {hint}"
+    if first["type"] == "missing":
+        return f"{where!r} is missing."
+    return f"{where!r}: {first['msg'][0].lower()}{first['msg'][1:]} (got {first['input']!r})."
+
+
+def _fields_at(location: Sequence[Any]) -> list[str]:
+    """Names of the fields that a recipe has at a place like ('stages', 0)."""
+    model: type[BaseModel] = Recipe
+    for part in location:
+        if isinstance(part, str):
+            annotation = model.model_fields[part].annotation
+            model = next((a for a in get_args(annotation) if _is_model(a)), annotation)  # type: ignore[assignment]
+    return list(model.model_fields)
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)

@@ -1,0 +1,57 @@
+"""What a training backend offers the loop: four verbs, on token ids alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from srl_edge.recipe import Trainer
+from srl_edge.types import Rollout, Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Which loss `forward_backward` takes the gradient of.
+
+    nll: negative log-likelihood of the completion. clipped: the GRPO objective on rollouts.
+    """
+
+    kind: Literal["nll", "clipped"]
+    clip_low: float = 0.2
+    clip_high: float = 0.2
+    by_sequence: bool = True
+
+
+class Policy(Protocol):
+    """A model with a trainable adapter. The loop names neither torch nor mlx."""
+
+    tokenizer: Any
+    stop_ids: list[int]
+
+    def sample(
+        self, prompts: Sequence[tuple[int, ...]], group_size: int, max_new_tokens: int,
+        temperature: float, seed: int,
+    ) -> list[list[Rollout]]:  # fmt: skip
+        """Sample `group_size` completions of each prompt; greedy at temperature 0."""
+
+    def forward_backward(self, groups: Sequence[Sequence[Sample]], loss: Loss) -> dict[str, float]:
+        """Add the gradient of the batch's mean loss; samples of one group may share a prefix."""
+
+    def optim_step(self, learning_rate: float, max_grad_norm: float) -> float:
+        """Update the adapter; return the gradient norm before clipping."""
+
+    def save(self, folder: Path) -> None:
+        """Write the adapter (a PEFT folder) and what training needs to go on exactly."""
+
+    def load(self, folder: Path) -> None:
+        """Go on from what `save` wrote."""
+
+    def save_adapter(self, folder: Path) -> None:
+        """Write the adapter alone, as a PEFT folder."""
+
+
+def open_policy(model: Path, settings: Trainer, seed: int) -> Policy:
+    """The backend that the recipe names, with a fresh adapter on the model of a local folder."""
+    from srl_edge.trainers.torch_policy import TorchPolicy
+
+    return TorchPolicy(model, settings, seed)
