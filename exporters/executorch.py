@@ -184,31 +184,117 @@ def build(
 
 
 def _quantized(stage: nn.Module) -> nn.Module:
-    for module in stage.modules():
-        if isinstance(module, Linears):
-            module.quantize()
+    for linears in _linears(stage):
+        linears.quantize()
     return stage
+
+
+def _linears(stage: nn.Module) -> list[Linears]:
+    return [module for module in stage.modules() if isinstance(module, Linears)]
 
 
 @torch.no_grad()
 def _calibrated(
     stages: Iterable[nn.Module], embedding: nn.Module, attention: Attention, texts: list[list[int]]
 ) -> Iterator[nn.Module]:
-    """Sends texts through the stages; each Linears is quantized for the input that reaches it.
+    """Sends texts through the stages; all Linears are quantized for the inputs that reach them.
 
-    All texts are one long row of tokens, as only attention looks beyond a token.
+    The texts are laid end to end as one row of tokens, as only attention looks beyond a token.
     """
     positions = torch.cat([torch.arange(len(text)) for text in texts])
-    rope = {
+    ropes = {
         kind: [table[positions][None, :, None] for table in tables]
         for kind, tables in attention.ropes.items()
     }
-    x, q, k, v = embedding(torch.tensor([sum(texts, [])])), *[torch.empty(0)] * 3
+    lengths = [len(text) for text in texts]
+    x = embedding(torch.tensor([sum(texts, [])]))
     for i, stage in enumerate(stages):
         hooks = [
-            module.register_forward_pre_hook(lambda module, inputs: module.quantize(*inputs))
-            for module in stage.modules()
-            if isinstance(module, Linears)
+            linears.register_forward_pre_hook(lambda module, inputs: module.quantize(*inputs))
+            for linears in _linears(stage)
         ]
-        ...
+        if isinstance(stage, First):
+            q, k, v = stage(x, *ropes[attention.kinds[0]])
+        elif isinstance(stage, Middle):
+            attended = _attend(q, k, v, lengths, attention, attention.kinds[i - 1])
+            x, q, k, v = stage(attended, x, *ropes[attention.kinds[i]])
+        elif isinstance(stage, Last):
+            attended = _attend(q, k, v, lengths, attention, attention.kinds[i - 1])
+            # Not stage(): logits of every token would be larger than the model.
+            stage.head.quantize(stage.norm(stage.tail(attended, x)))
+        for hook in hooks:
+            hook.remove()
         yield stage
+
+
+def _attend(
+    q: Tensor, k: Tensor, v: Tensor, lengths: list[int], attention: Attention, kind: str
+) -> Tensor:
+    """Causal attention within each of the texts laid end to end; all [1, tokens, heads, dim]."""
+    attended = []
+    for part in zip(*(y.transpose(1, 2).split(lengths, 2) for y in (q, k, v)), strict=True):
+        mask = torch.ones(part[0].shape[2], part[0].shape[2], dtype=torch.bool).tril()
+        if kind == "sliding_attention" and attention.window is not None:
+            mask &= ~mask.tril(-attention.window)
+        y = functional.scaled_dot_product_attention(
+            *part, attn_mask=mask, scale=attention.scale, enable_gqa=True
+        )
+        attended.append(y.transpose(1, 2))
+    return torch.cat(attended, 1)
+
+
+class _Lowering:
+    """Turns stages into calls of XNNPACK graphs.
+
+    Stages of one class differ in their weights alone, so each class is exported once and lowered
+    again with the weights of every other.
+    """
+
+    def __init__(self, config: Any, context_length: int) -> None:
+        self._context_length = context_length
+        dim = head_dim(config)
+        attended, x = (1, 3, config.num_attention_heads, dim), (1, 3, config.hidden_size)
+        rope = (1, 3, 1, dim)
+        self._inputs: dict[type[nn.Module], list[tuple[int, ...]]] = {
+            First: [x, rope, rope],
+            Middle: [attended, x, rope, rope],
+            Last: [attended, x],
+        }
+        self._programs: dict[type[nn.Module], tuple[Any, Any]] = {}
+
+    def __call__(self, stage: nn.Module) -> nn.Module:
+        kind = type(stage)
+        if kind not in self._programs:
+            self._programs[kind] = self._export(stage)
+        program, outline = self._programs[kind]
+        program.state_dict.update(stage.state_dict(keep_vars=True))
+        # The only pass that this keyword leaves to XNNPACK is harmless; all seventeen, which find
+        # nothing to do in these graphs, take ten times as long.
+        lowered = to_backend(_BACKEND, program, [CompileSpec("dqlinear_partitioner", b"")])
+        # Every later pass runs the program behind a call to learn the shapes of its outputs.
+        return LoweredBackendModule(
+            outline, _BACKEND, lowered.processed_bytes, [], lowered.named_data_store_output
+        )
+
+    def _export(self, stage: nn.Module) -> tuple[Any, Any]:
+        inputs = tuple(torch.zeros(shape) for shape in self._inputs[type(stage)])
+        length = torch.export.Dim("length", max=self._context_length)
+        shapes = tuple({1: length} for _ in inputs)
+        program = torch.export.export(stage, inputs, dynamic_shapes=shapes)
+        outline = _Outline([tuple(y.shape[2:]) for y in stage(*inputs)])
+        return (
+            to_edge(program, compile_config=_EDGE).exported_program(),
+            torch.export.export(outline, inputs, dynamic_shapes=(shapes,)),
+        )
+
+
+class _Outline(nn.Module):
+    """Tensors of the shapes that a stage puts out, [1, S, *rest]."""
+
+    def __init__(self, rests: list[tuple[int, ...]]) -> None:
+        super().__init__()
+        self._rests = rests
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        x = inputs[0]
+        return tuple(x.new_empty(1, x.shape[1], *rest) for rest in self._rests)

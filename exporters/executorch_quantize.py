@@ -40,9 +40,9 @@ class Linears(nn.Module):
 
     def quantize(self, x: Tensor | None = None) -> None:
         """Rounds the weights; x [1, tokens, in] is an input they should answer well to."""
-        self.bits = self._target_bits
-        if self.bits == 32:
+        if self.bits == self._target_bits:
             return
+        self.bits = self._target_bits
         if self.bits == 8:
             rounded = [quantize_rows(weight) for weight in self.weights]
         else:

@@ -102,7 +102,7 @@ def warm_up_reply(prompt: StepPrompt) -> str:
     known = numbers(" ".join((prompt.problem, *prompt.previous_steps)))
     used = [n for n in dict.fromkeys(numbers(prompt.expert_action)) if n in known]
     thought = rng.choice(_OPENINGS)
-    if used:
+    if used and not set(prompt.expert_action) <= set("0123456789., "):
         thought += f" The numbers I need: {', '.join(used)}."
     return f"{OPEN}{thought}{CLOSE}\n{prompt.expert_action}"
 

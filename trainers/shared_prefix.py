@@ -121,9 +121,9 @@ class PackedAttention:
         rows, width = self.gather.shape
         shared = heads // kv_heads
         # q: [Hkv, R, shared * S, D]; own keys: [Hkv, R, S, D]; trunk keys: [Hkv, T, D]
-        own_q = self._unpack(q).view(kv_heads, shared, rows, width, dim)
+        own_q = self._padded(q).view(kv_heads, shared, rows, width, dim)
         own_q = own_q.transpose(1, 2).reshape(kv_heads, rows, shared * width, dim)
-        own_k, own_v = self._unpack(k), self._unpack(v)
+        own_k, own_v = self._padded(k), self._padded(v)
         to_trunk = own_q.flatten(1, 2) @ k[0, :, :t].transpose(1, 2)
         to_trunk = to_trunk.view(kv_heads, rows, shared, width, t)
         to_own = (own_q @ own_k.transpose(2, 3)).view(kv_heads, rows, shared, width, width)
@@ -148,34 +148,46 @@ class PackedAttention:
             kv_heads, rows, shared, width, dim
         )
         out = out.permute(1, 3, 0, 2, 4).reshape(rows * width, heads, dim)
-        return _Gather.apply(out, 0, self.scatter, self.gather.flatten() - t)  # type: ignore[no-any-return, no-untyped-call]
+        return _Unpad.apply(out, self.scatter)  # type: ignore[no-any-return, no-untyped-call]
 
-    def _unpack(self, x: torch.Tensor) -> torch.Tensor:
+    def _padded(self, x: torch.Tensor) -> torch.Tensor:
         """[1, H, N, D] to padded rows [H, R, S, D]."""
         own = x[0, :, self.trunk :]
-        rows = _Gather.apply(own, 1, self.gather.flatten() - self.trunk, self.scatter)  # type: ignore[no-untyped-call]
+        rows = _Pad.apply(own, self.gather.flatten() - self.trunk, self.scatter)  # type: ignore[no-untyped-call]
         return rows.view(own.shape[0], *self.gather.shape, own.shape[2])  # type: ignore[no-any-return]
 
 
-class _Gather(torch.autograd.Function):
-    """index_select whose backward pass is the inverse index_select.
+class _Pad(torch.autograd.Function):
+    """Packed rows [H, N, D] to padded ones, and the gradient back.
 
-    Between packed and padded rows each real token has one place on either side, and padding
-    carries no gradient; so no accumulation is needed, which is what makes indexing slow backwards.
+    Each real token has one place on either side and padding carries no gradient, so both ways are
+    plain look-ups: no accumulation, which is what makes indexing slow backwards.
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, x: torch.Tensor, dim: int, there: torch.Tensor, back: torch.Tensor
-    ) -> torch.Tensor:
-        ctx.dim = dim
+    def forward(ctx: Any, x: torch.Tensor, there: torch.Tensor, back: torch.Tensor) -> torch.Tensor:
         ctx.save_for_backward(back)
-        return x.index_select(dim, there)
+        return x.index_select(1, there)
 
     @staticmethod
-    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         (back,) = ctx.saved_tensors
-        return grads[0].index_select(ctx.dim, back), None, None, None
+        return grads[0].index_select(1, back), None, None
+
+
+class _Unpad(torch.autograd.Function):
+    """Padded rows [R * S, H, D] to packed ones; padding gets a zero gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(real)
+        ctx.shape = x.shape
+        return x.index_select(0, real)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None]:
+        (real,) = ctx.saved_tensors
+        return grads[0].new_zeros(ctx.shape).index_copy_(0, real, grads[0]), None
 
 
 def _causal(

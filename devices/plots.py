@@ -1,0 +1,290 @@
+"""Plots as inline SVG in the page's own colours; `width` is the pixels of the place they get."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from math import ceil, exp, floor, log10, sqrt
+
+CSS = """
+svg { display: block; width: 100%; height: auto; overflow: visible; }
+svg text { font-size: 12px; fill: var(--muted); }
+svg .name { fill: var(--ink); font-weight: 600; }
+svg .grid { stroke: var(--rule); }
+svg .band { fill: var(--rule); opacity: .55; }
+svg .c0 { --c: var(--muted); } svg .c1 { --c: var(--blue); }
+svg .c2 { --c: var(--orange); } svg .c3 { --c: var(--green); }
+svg .point { fill: var(--c); opacity: .38; }
+svg .line { fill: none; stroke: var(--c); stroke-width: 2.5; stroke-linejoin: round; }
+svg .dot { fill: var(--c); stroke: var(--page); stroke-width: 1.5; }
+svg .area { fill: var(--c); fill-opacity: .3; stroke: var(--c); stroke-width: 1.5; }
+svg .held { fill: var(--page); stroke: var(--c); stroke-width: 2; }
+svg .thin { fill: none; stroke: var(--c); stroke-width: 1.25; stroke-dasharray: 2 4; }
+svg .whisker { stroke: var(--c); stroke-width: 3; stroke-linecap: round; opacity: .65; }
+svg text.label { fill: var(--c); font-weight: 600; }
+"""
+LETTER = 6.9  # px, more than the mean letter of a 12 px sans-serif takes, so that labels keep apart
+
+Box = tuple[float, float, float, float]  # left, top, right, bottom
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Points (x, y) under one label; `held_out` ones are few and marked, others are smoothed."""
+
+    label: str
+    points: Sequence[tuple[float, float]]
+    colour: int
+    held_out: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One measured model: megabytes, tokens a second, accuracy and its interval in [0, 1]."""
+
+    name: str
+    colour: int
+    size: float
+    speed: float
+    accuracy: float
+    interval: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Where a value lies on an axis that runs from `low` at `start` px to `high` at `end` px."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    log: bool = False
+
+    def __call__(self, value: float) -> float:
+        low, high, at = (log10(v) if self.log else v for v in (self.low, self.high, value))
+        return self.start + (at - low) / (high - low) * (self.end - self.start)
+
+
+def smooth(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Gaussian-weighted means over neighbouring x; the weight's std is 1/15 of their number."""
+    spread = max(1.0, len(points) / 15)
+    smoothed = []
+    for x, _ in points:
+        weights = [exp(-(((other - x) / spread) ** 2) / 2) for other, _ in points]
+        mean = sum(w * y for w, (_, y) in zip(weights, points, strict=True)) / sum(weights)
+        smoothed.append((x, mean))
+    return smoothed
+
+
+def curves(
+    series: Sequence[Series], x_label: str, y_label: str, width: int, height: int = 250,
+    y_range: tuple[float, float] | None = None, percent: bool = False,
+) -> str:  # fmt: skip
+    """Series over steps, each labelled where it ends; y is fitted to the points by default."""
+    values = [y for s in series for _, y in s.points]
+    steps = [x for s in series for x, _ in s.points]
+    margin = max(len(s.label) for s in series) * LETTER + 14
+    low, high = y_range or _fitted(min(values), max(values))
+    x = Scale(min(steps), max(max(steps), min(steps) + 1), 42, width - margin)
+    y = Scale(low, high, height - 42, 30)
+    parts = _y_axis(y, y_label, x.start, x.end, percent) + _x_axis(
+        x, [t for t in _ticks(x.low, x.high, 8 if width > 500 else 5) if t == int(t)],
+        x_label, height,
+    )  # fmt: skip
+    ends = []
+    for s in series:
+        line = list(s.points) if s.held_out else smooth(s.points)
+        path = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in line)
+        marks = [
+            _circle(x(a), y(b), 4 if s.held_out else 2.6, "held" if s.held_out else "point",
+                    f"{s.label}, {x_label} {a:g}: {_number(b, percent)}")
+            for a, b in s.points
+        ]  # fmt: skip
+        drawn = f'<polyline class="{"thin" if s.held_out else "line"}" points="{path}"/>'
+        order = [drawn, *marks] if s.held_out else [*marks, drawn]
+        parts.append(f'<g class="c{s.colour}">{"".join(order)}</g>')
+        ends.append(y(line[-1][1]))
+    for s, at in zip(series, _kept_apart(ends, 16), strict=True):
+        parts.append(_text(x.end + 9, at + 4, s.label, f"label c{s.colour}"))
+    return _svg(width, height, f"{y_label} by {x_label}", parts)
+
+
+def intervals(models: Sequence[Model], width: int) -> str:
+    """Accuracy and its 95% interval, one row a model; the band is the first one's interval."""
+    height = 34 * len(models) + 74
+    left = max(len(m.name) for m in models) * LETTER + 14
+    top = max(0.1, *(m.interval[1] for m in models))
+    ticks = _ticks(0, top, 6 if width > 500 else 4)
+    x = Scale(0, max(top, ticks[-1]), left, width - 46)
+    first = models[0]
+    start, end = map(x, first.interval)
+    parts = [
+        f'<rect class="band" x="{start:.1f}" y="18" width="{end - start:.1f}" '
+        f'height="{height - 60}"/>',
+        _text(start, 12, f"95% interval of {first.name}"),
+        *_x_axis(x, ticks, "problems solved (95% interval)", height, percent=True, top=18),
+    ]
+    for row, m in enumerate(models):
+        y = 37 + 34 * row
+        low, high = map(x, m.interval)
+        said = f"{m.name}: {m.accuracy:.1%}, {m.interval[0]:.1%} to {m.interval[1]:.1%}"
+        parts += [
+            _text(left - 12, y + 4, m.name, "name", "end"),
+            f'<g class="c{m.colour}"><line class="whisker" x1="{low:.1f}" x2="{high:.1f}" '
+            f'y1="{y}" y2="{y}"/>{_circle(x(m.accuracy), y, 6.5, "dot", said)}</g>',
+            _text(high + 9, y + 4, f"{m.accuracy:.0%}", "name"),
+        ]
+    return _svg(width, height, "Problems solved with 95% intervals", parts)
+
+
+def size_and_speed(models: Sequence[Model], width: int, height: int = 330) -> str:
+    """Size on disk (log) against decoding speed; a mark's area is the accuracy, also in words."""
+    sizes = [m.size for m in models]
+    x = Scale(min(sizes) * 0.7, max(sizes) * 1.45, 46, width - 16, log=True)
+    speeds = [m.speed for m in models]
+    top = max(speeds) * 1.18
+    y = Scale(0, max(top, _ticks(0, top, 6)[-1]), height - 42, 30)
+    powers = range(floor(log10(x.low)), ceil(log10(x.high)) + 1)
+    ticks = [m * 10.0**p for p in powers for m in (1, 2, 5) if x.low <= m * 10.0**p <= x.high]
+    parts = _y_axis(y, "decode, tokens a second", x.start, x.end) + _x_axis(
+        x, ticks, "size on disk, MB (log scale)", height
+    )
+    best = max(m.accuracy for m in models) or 1.0
+    circles = [(x(m.size), y(m.speed), max(4.0, 17 * sqrt(m.accuracy / best))) for m in models]
+    taken = [(cx - r, cy - r, cx + r, cy + r) for cx, cy, r in circles]
+    inside = (x.start, y.end, x.end, y.start)
+    # Large marks first, so that small ones stay visible on top.
+    for i in sorted(range(len(models)), key=lambda i: -circles[i][2]):
+        said = f"{models[i].name}: {sizes[i]:.0f} MB, {speeds[i]:.1f} tok/s"
+        parts.append(f'<g class="c{models[i].colour}">{_circle(*circles[i], "area", said)}</g>')
+    for m, circle in zip(models, circles, strict=True):
+        lines = (m.name, f"{m.accuracy:.0%} solved")
+        box = _free_place(circle, max(map(len, lines)) * LETTER, 30, taken, inside)
+        taken.append(box)
+        anchor, at = _anchor(circle, box)
+        parts.append(_text(at, box[1] + 12, lines[0], "name", anchor))
+        parts.append(_text(at, box[1] + 26, lines[1], "", anchor))
+    return _svg(width, height, "Size on disk against decoding speed", parts)
+
+
+def _free_place(
+    circle: tuple[float, float, float], width: float, height: float, taken: Sequence[Box],
+    inside: Box,
+) -> Box:  # fmt: skip
+    """The place beside a mark where a label hides least of what is drawn."""
+    cx, cy, r = circle
+    gap = r + 5
+    corners = [
+        (cx + gap, cy - height / 2),
+        (cx - gap - width, cy - height / 2),
+        (cx - width / 2, cy - gap - height),
+        (cx - width / 2, cy + gap),
+        (cx - width, cy - gap - height),
+        (cx - width, cy + gap),
+        (cx, cy - gap - height),
+        (cx, cy + gap),
+    ]
+    boxes = [(a, b, a + width, b + height) for a, b in corners]
+    area = width * height
+    return min(
+        boxes, key=lambda box: sum(_overlap(box, t) for t in taken) + area - _overlap(box, inside)
+    )
+
+
+def _anchor(circle: tuple[float, float, float], box: Box) -> tuple[str, float]:
+    """How a label's text lies in its place: it keeps to the side where the mark is."""
+    cx = circle[0]
+    if box[0] >= cx:
+        return "start", box[0]
+    if box[2] <= cx:
+        return "end", box[2]
+    return "middle", (box[0] + box[2]) / 2
+
+
+def _overlap(a: Box, b: Box) -> float:
+    across = min(a[2], b[2]) - max(a[0], b[0])
+    down = min(a[3], b[3]) - max(a[1], b[1])
+    return max(across, 0.0) * max(down, 0.0)
+
+
+def _kept_apart(wanted: Sequence[float], gap: float) -> list[float]:
+    """The wanted heights, moved as little as it takes to lie `gap` apart."""
+    order = sorted(range(len(wanted)), key=lambda i: wanted[i])
+    placed = list(wanted)
+    for before, after in zip(order, order[1:], strict=False):
+        missing = gap - (placed[after] - placed[before])
+        if missing > 0:
+            placed[before] -= missing / 2
+            placed[after] += missing / 2
+    return placed
+
+
+def _fitted(low: float, high: float) -> tuple[float, float]:
+    """A range with round ends around the values."""
+    step = _step(low, max(high, low + 0.1), 5)
+    return floor(low / step) * step, max(ceil(high / step), floor(low / step) + 1) * step
+
+
+def _ticks(low: float, high: float, most: int) -> list[float]:
+    step = _step(low, high, most)
+    first, last = ceil(low / step - 1e-9), floor(high / step + 1e-9)
+    return [round(i * step, 10) for i in range(first, last + 1)]
+
+
+def _step(low: float, high: float, most: int) -> float:
+    least = (high - low) / most
+    power = 10.0 ** floor(log10(least))
+    return next(power * m for m in (1, 2, 5, 10) if power * m >= least * (1 - 1e-9))
+
+
+def _y_axis(y: Scale, label: str, left: float, right: float, percent: bool = False) -> list[str]:
+    parts = [_text(0, 14, label)]
+    for tick in _ticks(y.low, y.high, 5):
+        at = y(tick)
+        parts.append(
+            f'<line class="grid" x1="{left}" x2="{right:.1f}" y1="{at:.1f}" y2="{at:.1f}"/>'
+        )
+        parts.append(_text(left - 8, at + 4, _number(tick, percent), anchor="end"))
+    return parts
+
+
+def _x_axis(
+    x: Scale, ticks: Sequence[float], label: str, height: int, percent: bool = False,
+    top: float | None = None,
+) -> list[str]:  # fmt: skip
+    base = height - 42
+    parts = [_text(x.end, height - 4, label, anchor="end")]
+    for tick in ticks:
+        at = x(tick)
+        parts.append(
+            f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" '
+            f'y1="{base if top is None else top}" y2="{base + 4}"/>'
+        )
+        parts.append(_text(at, base + 18, _number(tick, percent), anchor="middle"))
+    return parts
+
+
+def _number(value: float, percent: bool = False) -> str:
+    text = f"{value:.0%}" if percent else f"{value:.3g}"
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def _circle(x: float, y: float, radius: float, kind: str, title: str) -> str:
+    return (
+        f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}">'
+        f"<title>{escape(title)}</title></circle>"
+    )
+
+
+def _text(x: float, y: float, text: str, kind: str = "", anchor: str = "start") -> str:
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" class="{kind}" text-anchor="{anchor}">'
+        f"{escape(text)}</text>"
+    )
+
+
+def _svg(width: int, height: int, title: str, parts: Sequence[str]) -> str:
+    return (
+        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}">\n'
+        + "\n".join(parts)
+        + "\n</svg>"
+    )

@@ -1,0 +1,140 @@
+"""Prompts, rewards, advantages and losses: the method without a model."""
+
+import difflib
+from statistics import fmean
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from srl_edge import losses
+from srl_edge.advantages import group_relative, has_spread
+from srl_edge.prompts import messages, numbers, read_reply, step_prompts, warm_up_reply
+from srl_edge.rewards import matching_blocks, similarity, step_reward
+from srl_edge.types import Rollout, StepPrompt, Trajectory
+from srl_edge.verifiers import final_answer, is_correct
+
+TRAJECTORY = Trajectory("t", "Ann has 3 cats and 4 dogs.", ("3 + 4 = 7", "7 * 2 = 14", "14."), "14")
+TEXT = st.text(alphabet="ab 12+=\n", max_size=300)
+
+
+def rollout(text: str, finished: bool = True) -> Rollout:
+    return Rollout((1,), (2,), (0.0,), text, finished)
+
+
+@pytest.mark.parametrize(
+    ("targets", "indices"), [("paper", [0, 1]), ("all", [0, 1, 2]), ("skip_first", [1, 2])]
+)
+def test_targets(targets: str, indices: list[int]) -> None:
+    (prompts,) = step_prompts([TRAJECTORY], targets)  # type: ignore[arg-type]
+    assert [p.step_index for p in prompts] == indices
+    assert all(p.expert_action == TRAJECTORY.steps[p.step_index] for p in prompts)
+    assert all(p.previous_steps == TRAJECTORY.steps[: p.step_index] for p in prompts)
+
+
+def test_a_longer_solution_continues_the_same_prompt() -> None:
+    short, long = (messages("p", s)[-1]["content"] for s in ((), ("one", "two")))
+    assert long.startswith(short)
+
+
+@pytest.mark.parametrize(
+    ("text", "finished", "fault"),
+    [
+        ("<think>hm</think>\n3 + 4 = 7", True, ""),
+        ("<think>hm</think>\n3 + 4 = 7", False, "cut off at the length limit"),
+        ("3 + 4 = 7", True, "not exactly one think span"),
+        ("<think>a</think><think>b</think>c", True, "not exactly one think span"),
+        ("well <think>a</think>c", True, "text before the think span"),
+        ("<think>a</think>  ", True, "no step after the think span"),
+    ],
+)
+def test_format(text: str, finished: bool, fault: str) -> None:
+    assert read_reply(text, finished).fault == fault
+
+
+def test_warm_up_replies_follow_the_format_and_do_not_give_the_step_away() -> None:
+    for prompt in step_prompts([TRAJECTORY], "all")[0]:
+        reply = read_reply(warm_up_reply(prompt))
+        assert not reply.fault and reply.action == prompt.expert_action
+        assert prompt.expert_action not in reply.thought
+        results = set(numbers(prompt.expert_action.partition("=")[2]))
+        known = set(numbers(" ".join((prompt.problem, *prompt.previous_steps))))
+        assert not (results - known) & set(numbers(reply.thought))
+
+
+@given(TEXT, TEXT)
+def test_similarity_is_difflibs(a: str, b: str) -> None:
+    for autojunk in (False, True):
+        expected = difflib.SequenceMatcher(None, a, b, autojunk=autojunk).ratio()
+        assert similarity(a, b, autojunk) == expected
+    matched = sum(size for _, _, size in matching_blocks(a, b))
+    assert similarity(a, b) == (2 * matched / (len(a) + len(b)) if a or b else 1.0)
+
+
+def test_reward_scores_the_action_alone() -> None:
+    prompt = StepPrompt("t", 0, "p", (), "3 + 4 = 7")
+    right = step_reward(rollout("<think>nothing to do with it</think>\n3 + 4 = 7"), prompt)
+    assert right.total == 1.0 and right.parts == {"format": 1.0, "similarity": 1.0}
+    assert step_reward(rollout("<think>3 + 4 = 7</think>\nno"), prompt).total < 0.3
+    broken = step_reward(rollout("3 + 4 = 7"), prompt)
+    assert broken.total == -1.0 and broken.fault == "not exactly one think span"
+
+
+@given(st.lists(st.floats(-1, 1), min_size=2, max_size=16), st.floats(-5, 5))
+def test_advantages_are_centred_and_ignore_a_shift(rewards: list[float], shift: float) -> None:
+    advantages = group_relative(rewards)
+    assert abs(fmean(advantages)) < 1e-6
+    if has_spread(rewards, 1e-3):
+        moved = group_relative([r + shift for r in rewards])
+        assert np.allclose(advantages, moved, atol=1e-4)
+
+
+def test_spread_uses_the_population_std() -> None:
+    assert not has_spread([0.5, 0.5], 0.0)
+    assert has_spread([0.0, 0.02], 0.0099) and not has_spread([0.0, 0.02], 0.01)
+
+
+@pytest.mark.parametrize("by_sequence", [True, False])
+def test_losses_are_the_same_in_numpy_and_torch(by_sequence: bool) -> None:
+    rng = np.random.default_rng(0)
+    logprobs, old = rng.normal(size=(2, 3, 5)) * 0.3
+    advantages = rng.normal(size=(3, 1))
+    mask = np.arange(5)[None] < np.array([[5], [2], [3]])
+    reference = losses.weighted_sum(
+        losses.clipped_objective(np, logprobs, old, advantages, 0.2, 0.2), mask, by_sequence
+    )
+    arrays = [torch.tensor(x) for x in (logprobs, old, advantages, mask)]
+    value = losses.weighted_sum(
+        losses.clipped_objective(torch, *arrays[:3], 0.2, 0.2), arrays[3], by_sequence
+    )
+    assert np.isclose(reference, float(value))
+    ratio = np.exp(logprobs - old)
+    worse = np.minimum(ratio * advantages, np.clip(ratio, 0.8, 1.2) * advantages)
+    assert np.isclose(
+        reference,
+        sum(
+            worse[i, :n].mean() if by_sequence else worse[i, :n].sum()
+            for i, n in enumerate((5, 2, 3))
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("solution", "answer", "right"),
+    [
+        ("He pays.\n#### 1,200", "1200", True),
+        ("so \\boxed{\\frac{1}{2}}", "0.5", True),
+        ("it costs $28.50.", "28.5", True),
+        ("#### 36.0", "36", True),
+        ("12 cats, then 13", "12", False),
+        ("no number", "12", False),
+    ],
+)
+def test_exact_answers(solution: str, answer: str, right: bool) -> None:
+    assert is_correct(solution, answer) is right
+
+
+def test_the_marked_answer_wins_over_a_later_number() -> None:
+    assert final_answer("#### 5\nchecked 2 times") == "5"

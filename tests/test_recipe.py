@@ -1,0 +1,69 @@
+from pathlib import Path
+
+import pytest
+
+from srl_edge import recipe
+from srl_edge.errors import InputError
+
+MINIMAL = """output = "runs/x"
+[model]
+name = "m"
+[[stages]]
+kind = "srl"
+steps = 3
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "r.toml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("path", sorted(Path("recipes").glob("*.toml")), ids=str)
+def test_shipped_recipes_load_and_survive_a_round_trip(path: Path, tmp_path: Path) -> None:
+    loaded = recipe.load(path)
+    assert recipe.load(write(tmp_path, recipe.dumps(loaded))) == loaded
+
+
+def test_flags_override_the_file(tmp_path: Path) -> None:
+    flags = ["--stages.0.steps", "7", "--trainer.lora-rank", "2", "--output", "elsewhere"]
+    loaded = recipe.load(write(tmp_path, MINIMAL), flags)
+    assert (loaded.stages[0].steps, loaded.trainer.lora_rank) == (7, 2)
+    assert loaded.run == Path("elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (MINIMAL.replace("steps", "stesp"), "unknown key 'stages.0.stesp'; did you mean 'steps'?"),
+        (MINIMAL + "[benhc]\n", "unknown key 'benhc'; did you mean 'bench'?"),
+        (MINIMAL.replace("3", '"many"'), "'stages.0.steps': input should be a valid integer"),
+        (MINIMAL.replace('"srl"', '"grpo"'), "'stages.0.kind': input should be 'sft' or 'srl'"),
+        ("output = \n", "not TOML"),
+        ('output = "x"\n', "'model' is missing"),
+    ],
+)
+def test_a_mistake_is_one_sentence(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        recipe.load(write(tmp_path, text))
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--trainer.lora-rnak", "2"], "Did you mean --trainer.lora_rank?"),
+        (["--seed", "-1"], "greater than or equal to 0"),
+        (["--trainer.backend", "tpu"], "invalid choice 'tpu'"),
+    ],
+)
+def test_a_mistaken_flag_is_one_sentence(tmp_path: Path, flags: list[str], message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        recipe.load(write(tmp_path, MINIMAL), flags)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_missing_recipe_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such recipe"):
+        recipe.load(tmp_path / "absent.toml")

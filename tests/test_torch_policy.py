@@ -1,0 +1,183 @@
+"""The shared-prefix paths against plain transformers, for every family."""
+
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+from srl_edge.recipe import Trainer
+from srl_edge.trainers.logprobs import linear_logprobs
+from srl_edge.trainers.policy import Loss
+from srl_edge.trainers.shared_prefix import pack
+from srl_edge.trainers.torch_policy import TorchPolicy
+from srl_edge.types import Sample
+
+SETTINGS = Trainer(dtype="float32", lora_rank=4, lora_alpha=8)
+
+
+def open_policy(model: Path, seed: int = 0, **settings: object) -> TorchPolicy:
+    policy = TorchPolicy(model, SETTINGS.model_copy(update=settings), seed)
+    generator = torch.Generator().manual_seed(1)
+    for layer in policy.layers.values():
+        layer.lora_B.data.normal_(std=0.2, generator=generator)
+    return policy
+
+
+def trajectory_samples(seed: int = 0, count: int = 3) -> list[Sample]:
+    """Samples of one trajectory's nested prompts, longer than the sliding window, ragged."""
+    rng = random.Random(seed)
+
+    def tokens(n: int) -> list[int]:
+        return [rng.randrange(3, 512) for _ in range(n)]
+
+    trunk, tail = tokens(60), [1, 7, 8]
+    samples = []
+    for bound in (40, 47, 60):
+        for _ in range(count):
+            length = rng.randrange(1, 45)
+            samples.append(
+                Sample(
+                    (*trunk[:bound], *tail),
+                    tuple(tokens(length)),
+                    tuple(-5 - rng.random() for _ in range(length)),
+                    rng.gauss(0, 1),
+                )
+            )
+    return samples
+
+
+def flat_logprobs(model: torch.nn.Module, sample: Sample) -> torch.Tensor:
+    ids = torch.tensor([[*sample.prompt_ids, *sample.completion_ids]])
+    logits = model(input_ids=ids).logits[0, len(sample.prompt_ids) - 1 : -1].float()
+    targets = torch.tensor(sample.completion_ids)
+    return torch.log_softmax(logits, -1).gather(1, targets[:, None])[:, 0]
+
+
+def flat_loss(model: torch.nn.Module, samples: list[Sample], by_sequence: bool) -> torch.Tensor:
+    """The clipped objective written out, one full sequence at a time."""
+    total = torch.zeros(())
+    for sample in samples:
+        ratio = torch.exp(flat_logprobs(model, sample) - torch.tensor(sample.old_logprobs))
+        objective = torch.minimum(
+            ratio * sample.advantage, ratio.clamp(0.8, 1.2) * sample.advantage
+        )
+        total = total - (objective.mean() if by_sequence else objective.sum())
+    return total / (len(samples) if by_sequence else sum(len(s.completion_ids) for s in samples))
+
+
+@pytest.mark.parametrize("by_sequence", [True, False])
+def test_packed_loss_and_gradients_equal_peft_on_full_sequences(
+    family_model: Path, tmp_path: Path, by_sequence: bool
+) -> None:
+    policy = open_policy(family_model)
+    samples = trajectory_samples()
+    metrics = policy.forward_backward([samples], Loss("clipped", by_sequence=by_sequence))
+    assert metrics["token_ratio"] > 1.5  # the shared path really ran
+    policy.save_adapter(tmp_path / "adapter")
+    plain = AutoModelForCausalLM.from_pretrained(family_model, dtype=torch.float32)
+    peft = PeftModel.from_pretrained(plain, tmp_path / "adapter", is_trainable=True)
+    loss = flat_loss(peft, samples, by_sequence)
+    loss.backward()
+    assert abs(metrics["loss"] - float(loss.detach())) < 1e-5
+    for name, parameter in peft.named_parameters():
+        if parameter.grad is not None:
+            module, side = name.removeprefix("base_model.model.model.").split(".lora_")
+            mine = getattr(policy.layers[module], f"lora_{side[0]}").grad
+            torch.testing.assert_close(mine, parameter.grad, atol=1e-5, rtol=1e-4)
+
+
+def test_micro_batches_and_separate_trunks_do_not_change_the_gradient(tiny_model: Path) -> None:
+    groups = [trajectory_samples(0), trajectory_samples(1, count=1)]
+    gradients = []
+    for settings in ({}, {"micro_batch_tokens": 90}):
+        policy = open_policy(tiny_model, **settings)
+        policy.forward_backward(groups, Loss("nll"))
+        gradients.append(torch.cat([p.grad.flatten() for p in policy._trainable().values()]))
+    policy = open_policy(tiny_model)
+    policy.forward_backward([[s] for g in groups for s in g], Loss("nll"))
+    gradients.append(torch.cat([p.grad.flatten() for p in policy._trainable().values()]))
+    torch.testing.assert_close(gradients[0], gradients[1], atol=1e-6, rtol=1e-4)
+    torch.testing.assert_close(gradients[0], gradients[2], atol=1e-6, rtol=1e-4)
+
+
+def test_one_trunk_serves_nested_prompts_and_unrelated_ones_stay_apart() -> None:
+    nested = [(1, 2, 3, 9), (1, 2, 3, 4, 5, 9)]
+    (packed,) = pack(nested, [(7,), (8,)])
+    assert packed.trunk == nested[1] and packed.bounds == (3, 6)
+    assert packed.rows == ((9, 7), (8,))
+    assert len(pack([(1, 2, 3), (4, 5, 6)], [(7,), (8,)])) == 2
+
+
+def test_greedy_samples_are_what_transformers_generates(family_model: Path, tmp_path: Path) -> None:
+    policy = open_policy(family_model)
+    prompts = [s.prompt_ids for s in trajectory_samples(count=1)]
+    groups = policy.sample(prompts, 2, 40, 0.0, seed=0)
+    policy.save_adapter(tmp_path / "adapter")
+    plain = AutoModelForCausalLM.from_pretrained(family_model, dtype=torch.float32)
+    peft = PeftModel.from_pretrained(plain, tmp_path / "adapter").merge_and_unload()
+    for prompt, group in zip(prompts, groups, strict=True):
+        expected = peft.generate(torch.tensor([prompt]), max_new_tokens=40, do_sample=False)
+        for rollout in group:
+            assert list(rollout.completion_ids) == expected[0, len(prompt) :].tolist()
+            assert rollout.finished == (rollout.completion_ids[-1] == 2)
+
+
+def test_sampled_logprobs_are_those_of_the_loss(family_model: Path) -> None:
+    policy = open_policy(family_model)
+    policy.stop_ids = list(range(3, 100))  # so that rows finish early and leave the batch
+    prompts = [s.prompt_ids for s in trajectory_samples(count=1)]
+    groups = policy.sample(prompts, 6, 30, 1.0, seed=3)
+    lengths = {len(r.completion_ids) for g in groups for r in g}
+    assert len(lengths) > 3 and all(r.finished for g in groups for r in g if len(r.text) < 30)
+    plain = policy._sampler()
+    for group in groups:
+        for rollout in group:
+            sample = Sample(rollout.prompt_ids, rollout.completion_ids, rollout.logprobs, 1.0)
+            metrics = policy.forward_backward([[sample]], Loss("clipped"))
+            assert metrics["sampling/sampling_logp_difference/mean"] < 1e-4
+    assert plain is policy._sampler()
+    assert policy.sample(prompts, 6, 30, 1.0, seed=3) == groups
+
+
+def test_samples_follow_the_distribution(tiny_model: Path) -> None:
+    policy = open_policy(tiny_model)
+    prompt = trajectory_samples()[0].prompt_ids
+    (group,) = policy.sample([prompt], 3000, 1, 1.0, seed=0)
+    ids = [r.completion_ids[0] for r in group]
+    likely = max(set(ids), key=ids.count)
+    logprob = next(r.logprobs[0] for r in group if r.completion_ids[0] == likely)
+    assert abs(ids.count(likely) / 3000 - torch.tensor(logprob).exp()) < 0.03
+
+
+def test_training_state_survives_a_round_trip(tiny_model: Path, tmp_path: Path) -> None:
+    samples = trajectory_samples()
+    first = open_policy(tiny_model)
+    first.forward_backward([samples], Loss("nll"))
+    first.optim_step(1e-2, 1.0)
+    first.save(tmp_path / "state")
+    second = TorchPolicy(tiny_model, SETTINGS, seed=5)
+    second.load(tmp_path / "state")
+    losses = []
+    for policy in (first, second):
+        policy.forward_backward([samples], Loss("nll"))
+        policy.optim_step(1e-2, 1.0)
+        losses.append(policy.forward_backward([samples], Loss("nll"))["loss"])
+    assert losses[0] == losses[1]
+
+
+def test_linear_logprobs_match_a_plain_log_softmax() -> None:
+    torch.manual_seed(0)
+    hidden = torch.randn(700, 16, requires_grad=True)
+    weight, targets = torch.randn(90, 16), torch.randint(0, 90, (700,))
+    logprobs, entropies = linear_logprobs(hidden, weight, targets)
+    logprobs.square().sum().backward()
+    again = hidden.detach().clone().requires_grad_()
+    full = torch.log_softmax(again @ weight.T, -1)
+    full.gather(1, targets[:, None]).square().sum().backward()
+    torch.testing.assert_close(logprobs, full.gather(1, targets[:, None])[:, 0])
+    torch.testing.assert_close(entropies, -(full.exp() * full).sum(-1), atol=1e-4, rtol=1e-3)
+    assert hidden.grad is not None
+    torch.testing.assert_close(hidden.grad, again.grad, atol=1e-4, rtol=1e-4)

@@ -1,0 +1,106 @@
+"""The loop, run by a policy that is a table."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from srl_edge.errors import StageError
+from srl_edge.recipe import Recipe
+from srl_edge.trainers.train import train
+from srl_edge.trajectories import write_jsonl
+from srl_edge.types import Trajectory
+
+from .fakes import TablePolicy
+
+GOOD = "<think>hm</think>\nadd 1 and 2 to get 3"
+BAD = "<think>hm</think>\nzzz"
+BROKEN = "add 1 and 2 to get 3"
+
+
+def make_run(run: Path, **stage: Any) -> Recipe:
+    (run / "data").mkdir(parents=True)
+    for split in ("train", "validation", "test"):
+        trajectories = [
+            Trajectory(f"{split}-{i}", f"problem {i}", ("add 1 and 2 to get 3", "so 3"), "3")
+            for i in range(12)
+        ]
+        write_jsonl(run / "data" / f"{split}.jsonl", trajectories)
+    srl = {"kind": "srl", "steps": 8, "prompts_per_step": 4, "learning_rate": 0.05} | stage
+    return Recipe.model_validate(
+        {
+            "output": str(run),
+            "model": {"name": "none"},
+            "trainer": {"checkpoint_every": 2},
+            "stages": [{"kind": "sft", "steps": 2, "learning_rate": 0.01}, srl],
+        }
+    )
+
+
+def rows(run: Path, name: str = "metrics") -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "train" / f"{name}.jsonl").open()]
+
+
+def test_reward_rises_and_the_best_adapter_is_kept(tmp_path: Path) -> None:
+    policy = TablePolicy([BAD, BROKEN, GOOD])
+    adapter = train(make_run(tmp_path), tmp_path, policy)
+    rewards = [r["reward"] for r in rows(tmp_path) if "reward" in r]
+    assert len(rewards) == 8 and sum(rewards[-3:]) > sum(rewards[:3]) + 0.5
+    weights = json.loads((adapter / "weights.json").read_text())
+    assert max(weights) == weights[2]
+    metrics = next(r for r in rows(tmp_path) if "reward" in r)
+    names = {"loss", "grad_norm", "reward_std", "frac_reward_zero_std", "keep_rate", "step_time"}
+    names |= {"completions/mean_length", "completions/clipped_ratio", "rewards/format/mean"}
+    assert names <= set(metrics)
+    rollouts = rows(tmp_path, "rollouts")
+    broken = [r for r in rollouts if r["completion"] == BROKEN]
+    assert broken and all(r["reward"] == -1 and r["fault"] for r in broken)
+
+
+def test_groups_without_spread_are_dropped_and_refilled(tmp_path: Path) -> None:
+    # Two good replies for each bad one: with pairs, about half of the groups have no spread.
+    policy = TablePolicy([GOOD, BAD])
+    train(make_run(tmp_path, group_size=2, max_rounds=20, steps=4), tmp_path, policy)
+    for row in rows(tmp_path):
+        if "keep_rate" in row:
+            assert 0 < row["keep_rate"] < 1 or row["frac_reward_zero_std"] == 0
+    steps = [r["step"] for r in rows(tmp_path, "rollouts")]
+    assert steps.count(1) > 8  # more than the four groups of two that the batch holds
+
+
+def test_stops_cleanly_and_says_why_when_nothing_passes(tmp_path: Path) -> None:
+    recipe = make_run(tmp_path)
+    with pytest.raises(StageError, match=r"16 prompts: 128 of 128 replies break the format"):
+        train(recipe, tmp_path, TablePolicy([BROKEN]))
+    with pytest.raises(StageError, match="differ by a std of at most 0.01"):
+        train(recipe, tmp_path, TablePolicy([BAD]))
+
+
+def test_a_run_killed_anywhere_ends_as_the_uninterrupted_one(tmp_path: Path) -> None:
+    recipe = make_run(tmp_path / "whole")
+    train(recipe, tmp_path / "whole", TablePolicy([BAD, BROKEN, GOOD]))
+    expected = [_timeless(r) for r in rows(tmp_path / "whole")]
+    for kill_at in (1, 4, 7, 9):
+        run = tmp_path / f"killed-{kill_at}"
+        recipe = make_run(run)
+        policy = TablePolicy([BAD, BROKEN, GOOD])
+        step, left = policy.optim_step, kill_at
+
+        def dies(lr: float, norm: float, step: Any = step) -> float:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise KeyboardInterrupt
+            return float(step(lr, norm))
+
+        policy.optim_step = dies  # type: ignore[method-assign]
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe, run, policy)
+        train(recipe, run, TablePolicy([BAD, BROKEN, GOOD]))
+        assert [_timeless(r) for r in rows(run)] == expected
+        assert rows(run, "rollouts") == rows(tmp_path / "whole", "rollouts")
+
+
+def _timeless(row: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in row.items() if "time" not in k and "per_second" not in k}
