@@ -264,7 +264,7 @@ def _x_axis(
 
 
 def _number(value: float, percent: bool = False) -> str:
-    text = f"{value:.0%}" if percent else f"{value:.3g}"
+    text = f"{value:.0%}" if percent else f"{round(value, 3):g}"
     return text.replace("-", "\N{MINUS SIGN}")
 
 

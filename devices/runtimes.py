@@ -133,9 +133,8 @@ class OnnxRuntime:
 
     def prefill(self, ids: Sequence[int], reuse: bool = True) -> Logits:
         known = _reusable(self._ids, ids) if reuse else 0
-        if known:
-            self._generator.rewind_to(known)
-        else:
+        if not known or not self._rewound(known):
+            known = 0
             self._generator = self._new()
         self._ids = list(ids)
         self._generator.append_tokens(self._ids[known:])
@@ -148,6 +147,13 @@ class OnnxRuntime:
 
     def encode(self, text: str) -> list[int] | None:
         return list(map(int, self._tokenizer.encode(text)))
+
+    def _rewound(self, length: int) -> bool:
+        try:
+            self._generator.rewind_to(length)
+        except RuntimeError:  # a sliding-window cache no longer holds that position
+            return False
+        return True
 
     def _logits(self) -> Logits:
         logits: Logits = self._generator.get_logits()[0, -1]

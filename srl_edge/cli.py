@@ -100,7 +100,7 @@ def _quiet_libraries() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TQDM_DISABLE", "1")
     warnings.filterwarnings("ignore")
-    for name in ("torchao", "torch", "transformers", "executorch", "onnxruntime"):
+    for name in ("torchao", "torch.utils._pytree", "transformers", "onnxruntime"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
 

@@ -7,7 +7,9 @@ import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
+    AutoTokenizer,
     Gemma3TextConfig,
     LlamaConfig,
     PreTrainedTokenizerFast,
@@ -15,15 +17,19 @@ from transformers import (
     Qwen3Config,
 )
 
+from srl_edge.prompts import SYSTEM, prompt_ids, step_prompts, warm_up_reply
+from srl_edge.trajectories import ParseReport, parse_rows
+
+TEACHING_STEPS = 120
 FAMILIES = ("llama", "qwen2", "qwen3", "gemma3")
 CHAT_TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 TEXT = (
-    "You solve word problems one step at a time. Problem: There are 12 students and 30 cats. "
-    "Solution so far: <think>What comes next? The numbers I need: 12, 30.</think> "
-    "So there are 12 + 30 = 42 animals in total.\n#### 42 é 🙂"
+    f"{SYSTEM}\nProblem: Ann has 12 cats and 30 dogs.\n\nSolution so far:\n<think>What comes next? "
+    "I look at what is left to do. One step at a time. Let me see what is known. The numbers I "
+    "need: 12, 30.</think>\n12 + 30 = 42 animals.\nSo 42.\n#### 42 é 🙂"
 )
 
 
@@ -35,7 +41,7 @@ def make_tokenizer(folder: Path) -> Any:
     tokenizer.train_from_iterator(
         [TEXT] * 4,
         trainers.BpeTrainer(
-            vocab_size=384,
+            vocab_size=512,
             special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,
@@ -54,7 +60,7 @@ def make_model(family: str, folder: Path, seed: int = 0) -> Path:
     shape: dict[str, Any] = {
         "vocab_size": 512,
         "hidden_size": 64,
-        "intermediate_size": 96,
+        "intermediate_size": 128,
         "num_hidden_layers": 3,
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
@@ -101,3 +107,45 @@ def family_model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny Llama."""
     return make_model("llama", tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def word_problems() -> list[dict[str, str]]:
+    """Rows that a tiny model can learn."""
+    return [
+        {
+            "problem": f"Ann has {i} cats and {i + 1} dogs.",
+            "solution": f"{i} + {i + 1} = {2 * i + 1} animals.\nSo {2 * i + 1}.\n#### {2 * i + 1}",
+        }
+        for i in range(24)
+    ]
+
+
+@pytest.fixture(scope="session")
+def taught_model(
+    tmp_path_factory: pytest.TempPathFactory, word_problems: list[dict[str, str]]
+) -> Path:
+    """A tiny Llama that mostly replies in the format, as a pretrained model does after warm-up."""
+    folder = make_model("llama", tmp_path_factory.mktemp("taught"))
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    torch.manual_seed(0)
+    config = AutoConfig.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    sequences = []
+    for group in step_prompts(parse_rows(word_problems, ParseReport()), "all"):
+        for p in group:
+            prompt = list(prompt_ids(tokenizer, p.problem, p.previous_steps))
+            reply = [*tokenizer.encode(warm_up_reply(p), add_special_tokens=False), 2]
+            sequences.append((prompt + reply, [-100] * len(prompt) + reply))
+    width = max(len(ids) for ids, _ in sequences)
+    ids = torch.tensor([s + [0] * (width - len(s)) for s, _ in sequences])
+    labels = torch.tensor([t + [-100] * (width - len(t)) for _, t in sequences])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
+    for _ in range(TEACHING_STEPS):
+        rows = torch.randint(0, len(ids), (16,))
+        model(input_ids=ids[rows], labels=labels[rows]).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    model.generation_config.eos_token_id = [2]
+    model.save_pretrained(folder)
+    return folder

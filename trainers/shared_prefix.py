@@ -83,6 +83,7 @@ class PackedAttention:
         starts = trunk + F.pad(lengths.cumsum(0), (1, 0))[:-1]
         offsets = torch.arange(widest)
         self.trunk = trunk
+        self.seen = max(packed.bounds)  # no row looks at the trunk beyond it
         self.keep = keep
         self.kept: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         bounds = torch.tensor(packed.bounds)
@@ -117,7 +118,7 @@ class PackedAttention:
     def _rows(
         self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scaling: float, window: int | None
     ) -> torch.Tensor:
-        heads, kv_heads, dim, t = q.shape[1], k.shape[1], q.shape[3], self.trunk
+        heads, kv_heads, dim, t = q.shape[1], k.shape[1], q.shape[3], self.seen
         rows, width = self.gather.shape
         shared = heads // kv_heads
         # q: [Hkv, R, shared * S, D]; own keys: [Hkv, R, S, D]; trunk keys: [Hkv, T, D]

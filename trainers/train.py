@@ -23,7 +23,7 @@ from srl_edge.trainers.policy import Loss, Policy
 from srl_edge.trainers.stream import PromptStream
 from srl_edge.types import Sample, StepPrompt
 
-VALIDATION_PROMPTS = 48
+VALIDATION_PROMPTS = 32
 
 
 def train(recipe: Recipe, run: Path, policy: Policy) -> Path:

