@@ -1,11 +1,19 @@
 """Plots as inline SVG in the page's own colours; `width` is the pixels of the place they get."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 from math import ceil, exp, floor, log10, sqrt
+from typing import Any
 
 CSS = """
+figure { margin: 20px 0 26px; }
+figcaption { font-size: 14px; margin-top: 8px; max-width: 84ch; }
+.pair { display: grid; grid-template-columns: 1fr 1fr; gap: 0 40px; }
+.narrow { display: none; max-width: 440px; }
+@media (max-width: 760px) {
+  .wide { display: none; } .narrow { display: block; } .pair { grid-template-columns: 1fr; } }
 svg { display: block; width: 100%; height: auto; overflow: visible; }
 svg text { font-size: 12px; fill: var(--muted); }
 svg .name { fill: var(--ink); font-weight: 600; }
@@ -21,8 +29,9 @@ svg .held { fill: var(--page); stroke: var(--c); stroke-width: 2; }
 svg .thin { fill: none; stroke: var(--c); stroke-width: 1.25; stroke-dasharray: 2 4; }
 svg .whisker { stroke: var(--c); stroke-width: 3; stroke-linecap: round; opacity: .65; }
 svg text.label { fill: var(--c); font-weight: 600; }
+svg .halo text { paint-order: stroke; stroke: var(--page); stroke-width: 4px; }
 """
-LETTER = 6.9  # px, more than the mean letter of a 12 px sans-serif takes, so that labels keep apart
+LETTER = 7.9  # px, the mean letter of a wide bold 12 px sans-serif, so that labels keep apart
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
@@ -47,6 +56,15 @@ class Model:
     speed: float
     accuracy: float
     interval: tuple[float, float]
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> "Model":
+        """The model of a row of the benchmark, in its runtime's colour."""
+        colours = {"torch": 0, "onnx": 1, "executorch": 2}
+        return cls(
+            row["name"], colours.get(row["name"].replace("-", " ").split()[0], 3), row["size_mb"],
+            row["decode_tokens_per_second"]["mean"], row["accuracy"], row["accuracy_interval"],
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +91,15 @@ def smooth(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
         mean = sum(w * y for w, (_, y) in zip(weights, points, strict=True)) / sum(weights)
         smoothed.append((x, mean))
     return smoothed
+
+
+def figure(said: str, draw: Callable[..., str], *what: Any, wide: int = 470, **options: Any) -> str:
+    """A plot with its caption, drawn again for phones, where a shrunken one is not legible."""
+    drawn = [draw(*what, width=width, **options) for width in (wide, 350)]
+    return (
+        f'<figure><div class="wide">{drawn[0]}</div><div class="narrow">{drawn[1]}</div>'
+        f"<figcaption>{escape(said)}</figcaption></figure>"
+    )
 
 
 def curves(
@@ -114,13 +141,14 @@ def intervals(models: Sequence[Model], width: int) -> str:
     left = max(len(m.name) for m in models) * LETTER + 14
     top = max(0.1, *(m.interval[1] for m in models))
     ticks = _ticks(0, top, 6 if width > 500 else 4)
-    x = Scale(0, max(top, ticks[-1]), left, width - 46)
+    x = Scale(0, max(top, ticks[-1]), left, width - 56)
     first = models[0]
     start, end = map(x, first.interval)
     parts = [
         f'<rect class="band" x="{start:.1f}" y="18" width="{end - start:.1f}" '
         f'height="{height - 60}"/>',
         _text(start, 12, f"95% interval of {first.name}"),
+        _text(width, 12, "solved", anchor="end"),
         *_x_axis(x, ticks, "problems solved (95% interval)", height, percent=True, top=18),
     ]
     for row, m in enumerate(models):
@@ -131,7 +159,7 @@ def intervals(models: Sequence[Model], width: int) -> str:
             _text(left - 12, y + 4, m.name, "name", "end"),
             f'<g class="c{m.colour}"><line class="whisker" x1="{low:.1f}" x2="{high:.1f}" '
             f'y1="{y}" y2="{y}"/>{_circle(x(m.accuracy), y, 6.5, "dot", said)}</g>',
-            _text(high + 9, y + 4, f"{m.accuracy:.0%}", "name"),
+            _text(width, y + 4, f"{m.accuracy:.0%}", "name", "end"),
         ]
     return _svg(width, height, "Problems solved with 95% intervals", parts)
 
@@ -141,8 +169,8 @@ def size_and_speed(models: Sequence[Model], width: int, height: int = 330) -> st
     sizes = [m.size for m in models]
     x = Scale(min(sizes) * 0.7, max(sizes) * 1.45, 46, width - 16, log=True)
     speeds = [m.speed for m in models]
-    top = max(speeds) * 1.18
-    y = Scale(0, max(top, _ticks(0, top, 6)[-1]), height - 42, 30)
+    top = max(speeds) * 1.3
+    y = Scale(0, max(top, _ticks(0, top, 6)[-1]), height - 42, 26)
     powers = range(floor(log10(x.low)), ceil(log10(x.high)) + 1)
     ticks = [m * 10.0**p for p in powers for m in (1, 2, 5) if x.low <= m * 10.0**p <= x.high]
     parts = _y_axis(y, "decode, tokens a second", x.start, x.end) + _x_axis(
@@ -151,53 +179,42 @@ def size_and_speed(models: Sequence[Model], width: int, height: int = 330) -> st
     best = max(m.accuracy for m in models) or 1.0
     circles = [(x(m.size), y(m.speed), max(4.0, 17 * sqrt(m.accuracy / best))) for m in models]
     taken = [(cx - r, cy - r, cx + r, cy + r) for cx, cy, r in circles]
-    inside = (x.start, y.end, x.end, y.start)
     # Large marks first, so that small ones stay visible on top.
     for i in sorted(range(len(models)), key=lambda i: -circles[i][2]):
         said = f"{models[i].name}: {sizes[i]:.0f} MB, {speeds[i]:.1f} tok/s"
         parts.append(f'<g class="c{models[i].colour}">{_circle(*circles[i], "area", said)}</g>')
     for m, circle in zip(models, circles, strict=True):
         lines = (m.name, f"{m.accuracy:.0%} solved")
-        box = _free_place(circle, max(map(len, lines)) * LETTER, 30, taken, inside)
+        inside = (x.start, y.end, x.end, y.start)
+        anchor, at, box = _free_place(circle, len(max(lines, key=len)) * LETTER, 30, taken, inside)
         taken.append(box)
-        anchor, at = _anchor(circle, box)
-        parts.append(_text(at, box[1] + 12, lines[0], "name", anchor))
-        parts.append(_text(at, box[1] + 26, lines[1], "", anchor))
+        named = _text(at, box[1] + 12, lines[0], "name", anchor)
+        parts.append(f'<g class="halo">{named}{_text(at, box[1] + 26, lines[1], "", anchor)}</g>')
     return _svg(width, height, "Size on disk against decoding speed", parts)
 
 
 def _free_place(
     circle: tuple[float, float, float], width: float, height: float, taken: Sequence[Box],
     inside: Box,
-) -> Box:  # fmt: skip
-    """The place beside a mark where a label hides least of what is drawn."""
+) -> tuple[str, float, Box]:  # fmt: skip
+    """Anchor, x and box of a label: the nearest place by a mark that hides least of the rest."""
     cx, cy, r = circle
-    gap = r + 5
-    corners = [
-        (cx + gap, cy - height / 2),
-        (cx - gap - width, cy - height / 2),
-        (cx - width / 2, cy - gap - height),
-        (cx - width / 2, cy + gap),
-        (cx - width, cy - gap - height),
-        (cx - width, cy + gap),
-        (cx, cy - gap - height),
-        (cx, cy + gap),
-    ]
-    boxes = [(a, b, a + width, b + height) for a, b in corners]
-    area = width * height
-    return min(
-        boxes, key=lambda box: sum(_overlap(box, t) for t in taken) + area - _overlap(box, inside)
-    )
+    places = []
+    for gap in (r + 5, r + 16, r + 28):
+        above, beside, below = cy - gap - height, cy - height / 2, cy + gap
+        for anchor, at, top in (
+            ("start", cx + gap, beside), ("end", cx - gap, beside),
+            ("middle", cx, above), ("middle", cx, below), ("end", cx, above), ("end", cx, below),
+            ("start", cx, above), ("start", cx, below),
+        ):  # fmt: skip
+            left = at - width * {"start": 0, "middle": 0.5, "end": 1}[anchor]
+            places.append((anchor, at, (left, top, left + width, top + height)))
 
+    def hidden(place: tuple[str, float, Box]) -> float:
+        box = place[2]
+        return sum(_overlap(box, t) for t in taken) + width * height - _overlap(box, inside)
 
-def _anchor(circle: tuple[float, float, float], box: Box) -> tuple[str, float]:
-    """How a label's text lies in its place: it keeps to the side where the mark is."""
-    cx = circle[0]
-    if box[0] >= cx:
-        return "start", box[0]
-    if box[2] <= cx:
-        return "end", box[2]
-    return "middle", (box[0] + box[2]) / 2
+    return min(places, key=lambda place: round(hidden(place)))
 
 
 def _overlap(a: Box, b: Box) -> float:
@@ -210,7 +227,7 @@ def _kept_apart(wanted: Sequence[float], gap: float) -> list[float]:
     """The wanted heights, moved as little as it takes to lie `gap` apart."""
     order = sorted(range(len(wanted)), key=lambda i: wanted[i])
     placed = list(wanted)
-    for before, after in zip(order, order[1:], strict=False):
+    for before, after in pairwise(order):
         missing = gap - (placed[after] - placed[before])
         if missing > 0:
             placed[before] -= missing / 2
@@ -240,25 +257,22 @@ def _y_axis(y: Scale, label: str, left: float, right: float, percent: bool = Fal
     parts = [_text(0, 14, label)]
     for tick in _ticks(y.low, y.high, 5):
         at = y(tick)
-        parts.append(
-            f'<line class="grid" x1="{left}" x2="{right:.1f}" y1="{at:.1f}" y2="{at:.1f}"/>'
-        )
+        ends = f'x1="{left}" x2="{right:.1f}" y1="{at:.1f}" y2="{at:.1f}"'
+        parts.append(f'<line class="grid" {ends}/>')
         parts.append(_text(left - 8, at + 4, _number(tick, percent), anchor="end"))
     return parts
 
 
 def _x_axis(
     x: Scale, ticks: Sequence[float], label: str, height: int, percent: bool = False,
-    top: float | None = None,
+    top: float = 0,
 ) -> list[str]:  # fmt: skip
     base = height - 42
     parts = [_text(x.end, height - 4, label, anchor="end")]
     for tick in ticks:
         at = x(tick)
-        parts.append(
-            f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" '
-            f'y1="{base if top is None else top}" y2="{base + 4}"/>'
-        )
+        ends = f'x1="{at:.1f}" x2="{at:.1f}" y1="{top or base}" y2="{base + 4}"'
+        parts.append(f'<line class="grid" {ends}/>')
         parts.append(_text(at, base + 18, _number(tick, percent), anchor="middle"))
     return parts
 
@@ -276,15 +290,10 @@ def _circle(x: float, y: float, radius: float, kind: str, title: str) -> str:
 
 
 def _text(x: float, y: float, text: str, kind: str = "", anchor: str = "start") -> str:
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" class="{kind}" text-anchor="{anchor}">'
-        f"{escape(text)}</text>"
-    )
+    where = f'x="{x:.1f}" y="{y:.1f}" class="{kind}" text-anchor="{anchor}"'
+    return f"<text {where}>{escape(text)}</text>"
 
 
 def _svg(width: int, height: int, title: str, parts: Sequence[str]) -> str:
-    return (
-        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}">\n'
-        + "\n".join(parts)
-        + "\n</svg>"
-    )
+    head = f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}">'
+    return "\n".join([head, *parts, "</svg>"])

@@ -4,9 +4,8 @@ import json
 import shlex
 from collections.abc import Sequence
 from html import escape
-from math import sqrt
 from pathlib import Path
-from statistics import fmean, median_low, pstdev
+from statistics import fmean, pstdev
 from typing import Any
 
 from srl_edge import __version__
@@ -18,6 +17,7 @@ from srl_edge.rewards import matching_blocks
 
 Facts = dict[str, Any]
 
+STAGES = {"sft": "supervised warm-up", "srl": "SRL"}
 NOTES = {
     "data": ("No data yet", "data"),
     "training": ("Not trained yet", "train"),
@@ -35,9 +35,8 @@ def report(recipe: Recipe, run: Path) -> Path:
     there are none at all.
     """
     facts = gather(recipe, run)
-    as_json = json.dumps(facts, indent=1, ensure_ascii=False) + "\n"
-    texts = {"json": as_json, "md": markdown(facts), "html": html.page(facts)}
-    for kind, text in texts.items():
+    dumped = json.dumps(facts, indent=1, ensure_ascii=False) + "\n"
+    for kind, text in ("json", dumped), ("md", markdown(facts)), ("html", html.page(facts)):
         (run / f"report.{kind}").write_text(text, encoding="utf-8")
     return run / "report.html"
 
@@ -70,12 +69,11 @@ def gather(recipe: Recipe, run: Path) -> Facts:
         "recipe": recipe.model_dump(mode="json"),
         "recipe_toml": dumps(recipe),
         "commands": {
-            "the whole line again, in a new folder":
-                f"srl-edge run {folder}/recipe.toml --output {folder}-again",
-            "only the measurements": f"srl-edge bench {folder}",
-            "only this report": f"srl-edge report {folder}",
+            "everything": f"srl-edge run {folder}/recipe.toml --output {folder}-again",
+            "the measurements": f"srl-edge bench {folder}",
+            "this report": f"srl-edge report {folder}",
         },
-    }  # fmt: skip
+    }
 
 
 def _training(rows: Sequence[Facts]) -> Facts | None:
@@ -89,16 +87,41 @@ def _training(rows: Sequence[Facts]) -> Facts | None:
     steps = {k: [r for r in placed if r["kind"] == k and "loss" in r] for k in ("sft", "srl")}
     rewards = [row["reward"] for row in steps["srl"]]
     quarter = max(1, len(rewards) // 4)
-    return {
+    # The trainer keeps the last of equally good adapters.
+    kept = max(reversed(held_out), key=lambda row: row["eval_reward"], default=None)
+    training = {
         **steps,
         "held_out": held_out,
         "reward": {
             name: {"mean": fmean(part), "std": pstdev(part), "steps": len(part)}
             for name, part in (("start", rewards[:quarter]), ("end", rewards[-quarter:]))
         } if rewards else None,
-        # The trainer keeps the last of equally good adapters.
-        "kept": max(reversed(held_out), key=lambda row: row["eval_reward"], default=None),
-    } if rows else None  # fmt: skip
+        "kept": kept,
+        "srl_kept": not kept or (kept["kind"] == "srl" and kept["at"] > 0),
+    }  # fmt: skip
+    return training | {"words": _training_words(training)} if rows else None
+
+
+def _training_words(training: Facts) -> list[str]:
+    """What the training figures say, in sentences."""
+    said = []
+    if reward := training["reward"]:
+        start, end = (f"{html.signed(p['mean'])} ± {p['std']:.2f}" for p in reward.values())
+        said.append(
+            "The reward of a step is \N{MINUS SIGN}1 where the reply breaks the format, otherwise "
+            "how similar the step is to the expert's, from 0 to 1. Its mean (± standard deviation "
+            f"over steps) is {start} in the first quarter of the SRL steps, {end} in the last."
+        )
+    if kept := training["kept"]:
+        said.append(
+            "On held-out prompts, answered greedily, the format was right in "
+            f"{training['held_out'][0]['eval_format']:.0%} of replies before training. The adapter "
+            f"that is kept has the best reward there, {html.signed(kept['eval_reward'])}, with the "
+            f"format right in {kept['eval_format']:.0%}: {STAGES[kept['kind']]} step {kept['at']}."
+        )
+        if training["srl"] and not training["srl_kept"]:
+            said.append("No SRL step improved on that, so the kept adapter is the warm-up's.")
+    return said
 
 
 def _examples(rollouts: Sequence[Facts]) -> list[Facts]:
@@ -113,10 +136,8 @@ def _examples(rollouts: Sequence[Facts]) -> list[Facts]:
         best = max([r for r in scored if r["reward"] < 1] or scored, key=lambda r: r["reward"])
         chosen.append(("Close to the expert's step", best))
         others = [r for r in scored if r["trajectory_id"] != best["trajectory_id"]]
-        if others:
-            middle = median_low(r["reward"] for r in others)
-            found = next(r for r in others if r["reward"] == middle)
-            chosen.append(("A step of middling reward", found))
+        if others := sorted(others, key=lambda r: r["reward"]):
+            chosen.append(("A step of middling reward", others[(len(others) - 1) // 2]))
     if broken := [r for r in recent if r["fault"]]:
         chosen.append(("A broken format", broken[-1]))
     return [_example(title, rollout) for title, rollout in chosen]
@@ -143,27 +164,17 @@ def _artifact(path: Path) -> Facts:
 def _bench(bench: Facts | None, parity: Sequence[Facts]) -> Facts | None:
     agreement = {row["artifact"]: row["agreement"] for row in parity}
     for row in bench["rows"] if bench else ():
-        low, high = row["accuracy_interval"]
-        if low == high:
-            row["accuracy_interval"] = _wilson(row["accuracy"], row["problems"])
         row["parity_agreement"] = agreement.get(row["name"])
     return bench
 
 
-def _wilson(share: float, n: int, z: float = 1.96) -> list[float]:
-    """95% score interval; resampling says ±0 where all or none of n are right, which is wrong."""
-    centre, half = share + z * z / (2 * n), z * sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
-    return [max(0.0, (centre - half) / (1 + z * z / n)), min(1.0, (centre + half) / (1 + z * z / n))]
-
-
 def _summary(recipe: Recipe, facts: Facts) -> str:
-    said = f"{recipe.model.name} learns from expert solutions of {recipe.data.source}"
-    names = {"sft": "supervised warm-up", "srl": "supervised reinforcement learning (SRL)"}
-    done = {name: len(facts["training"][k]) for k, name in names.items() if facts["training"]}
-    did = [f"{steps} steps of {name}" for name, steps in done.items() if steps]
-    said += f" in {' and '.join(did)}" if did else ""
+    steps = {k: len((facts["training"] or {}).get(k, ())) for k in STAGES}
+    did = [f"{n} steps of {STAGES[k]}" for k, n in steps.items() if n]
+    said = f"Trained in {' and '.join(did)}" if did else "To be trained"
+    said += f" on expert solutions from {recipe.data.source}"
     if facts["artifacts"]:
-        said += f"; the result is exported as {', '.join(a['name'] for a in facts['artifacts'])}"
+        said += f"; exported as {', '.join(a['name'] for a in facts['artifacts'])}"
     if facts["bench"]:
         device = facts["bench"]["device"]
         said += f" and measured on {device['processor']}, {device['threads']} threads"
@@ -174,9 +185,9 @@ def _headline(facts: Facts) -> list[list[str]]:
     """The few numbers that matter, each with what it is."""
     numbers = []
     if reward := (facts["training"] or {}).get("reward"):
-        start, end = (html.signed(reward[k]["mean"]) for k in ("start", "end"))
-        steps = f"{len(facts['training']['srl'])} SRL steps"
-        numbers.append([f"{start} → {end}", f"mean reward, first to last quarter of {steps}"])
+        label = f"mean reward, first to last quarter of {len(facts['training']['srl'])} SRL steps"
+        label += "" if facts["training"]["srl_kept"] else "; the kept adapter is the warm-up's"
+        numbers.append([" → ".join(html.signed(part["mean"]) for part in reward.values()), label])
     rows = {row["name"]: row for row in facts["bench"]["rows"]} if facts["bench"] else {}
     base, tuned = rows.get("torch base"), rows.get("torch tuned")
     if base and tuned:
@@ -205,23 +216,20 @@ def _verdicts(bench: Facts | None) -> list[str]:
     apart = [row for row in rows.values() if not html.overlap(row, tuned)]
     said += [_compared(row["name"], row, "the tuned model", tuned) for row in apart]
     if len(apart) < len(rows):
-        which = "The other artifacts are" if apart else "The artifacts are"
         said.append(
-            f"{which} not distinguishable from the tuned model at n={tuned['problems']}; this "
-            "does not rule out a small loss of accuracy."
+            f"The {'other ' * bool(apart)}artifacts are not distinguishable from the tuned model "
+            f"at n={tuned['problems']}; this does not rule out a small loss of accuracy."
         )
     return said
 
 
 def _compared(a_name: str, a: Facts, b_name: str, b: Facts) -> str:
-    n, more = a["problems"], "more" if a["accuracy"] > b["accuracy"] else "fewer"
-    a_name, b_name = f"{a_name} ({html.accuracy(a)})", f"{b_name} ({html.accuracy(b)})"
-    if html.overlap(a, b):
-        return (
-            f"{a_name} and {b_name} are not distinguishable at n={n}: their 95% intervals overlap."
-        )
+    more = "more" if a["accuracy"] > b["accuracy"] else "fewer"
+    alike = html.overlap(a, b)
+    relation = "is not distinguishable from" if alike else f"solves {more} problems than"
     return (
-        f"{a_name} solves {more} problems than {b_name}, n={n}: their 95% intervals do not overlap."
+        f"{a_name} ({html.accuracy(a)}) {relation} {b_name} ({html.accuracy(b)}) at "
+        f"n={a['problems']}: their 95% intervals {'' if alike else 'do not '}overlap."
     )
 
 
@@ -234,24 +242,35 @@ def markdown(facts: Facts) -> str:
         if note := facts["missing"].get(key):
             parts.append(note)
             continue
-        if key == "bench":
-            parts += facts["verdicts"]
-        if key == "examples":
-            parts += [_markdown_example(example) for example in facts["examples"]]
         if key == "training":
-            parts += html.training_words(facts["training"])
-        parts += [_markdown_table(t) for t in html.tables(facts, key, llama_bench=True)]
-    terms = "\n".join(f"- **{k}**: {said}" for k, said in html.definitions(facts["recipe"]).items())
-    commands = "\n".join(f"{c}  # {what}" for what, c in facts["commands"].items())
-    parts += ["## How it was measured", terms, f"```sh\n{commands}\n```"]
-    parts.append(f"```toml\n{facts['recipe_toml']}```")
-    return "\n\n".join(part for part in parts if part) + "\n"
+            parts += facts["training"]["words"]
+        if key == "bench":
+            parts += [*facts["verdicts"], _markdown_table(_llama_bench(facts))]
+        if key == "examples":
+            parts += map(_markdown_example, facts["examples"])
+        parts += map(_markdown_table, html.tables(facts, key))
+    parts += [f"- **{term}**: {said}" for term, said in html.definitions(facts).items()]
+    parts += [f"To repeat {what}: `{command}`" for what, command in facts["commands"].items()]
+    return "\n\n".join([*parts, f"```toml\n{facts['recipe_toml']}```"]) + "\n"
+
+
+def _llama_bench(facts: Facts) -> html.Table:
+    table, decoded = [], facts["recipe"]["bench"]["decode_tokens"]
+    for row in facts["bench"]["rows"]:
+        for test, kind in ((f"pp{row['prompt_tokens']}", "prefill"), (f"tg{decoded}", "decode")):
+            speed = row[f"{kind}_tokens_per_second"]
+            table.append({
+                "model": facts["recipe"]["model"]["name"], "size": f"{row['size_mb']:.0f} MB",
+                "backend, quantization": row["name"],
+                "threads": f"{facts['bench']['device']['threads']}", "test": test,
+                "tokens/s": f"{speed['mean']:.2f} ± {speed['std']:.2f}",
+            })  # fmt: skip
+    return table
 
 
 def _markdown_table(table: html.Table) -> str:
-    headers, rows = table
-    lines = [headers, ["---", *["---:"] * (len(headers) - 1)]]
-    lines += [[escape(c, quote=False).replace("|", "\\|") for c in row] for row in rows]
+    lines = [[*table[0]], ["---", *["---:"] * (len(table[0]) - 1)]]
+    lines += [[escape(c, quote=False).replace("|", "\\|") for c in row.values()] for row in table]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -259,8 +278,7 @@ def _markdown_example(example: Facts) -> str:
     # Indented text is shown as it is, whatever a model wrote.
     texts = {"Problem": "problem", "Expert's step": "expert_action", "The model": "completion"}
     shown = [f"{k}:\n\n    " + "\n    ".join(example[v].splitlines()) for k, v in texts.items()]
-    reward = f"### {example['title']}: reward {example['reward']:.2f} {example['fault']}"
-    return "\n\n".join([reward.strip(), *shown])
+    return "\n\n".join([f"### {example['title']}: reward {example['reward']:.2f}", *shown])
 
 
 def _read(path: Path) -> Any:

@@ -4,11 +4,19 @@ from collections.abc import Sequence
 from random import Random
 from statistics import fmean, stdev
 
+Z = 1.96  # standard normal quantile of a 95% interval
+
 
 def bootstrap_interval(
     values: Sequence[float], resamples: int = 2000, seed: int = 0
 ) -> tuple[float, float]:
-    """95% interval of the mean, by resampling values with replacement."""
+    """95% interval of the mean of values in [0, 1], by resampling them with replacement.
+
+    Where all are 0 or all are 1 resampling knows no spread; Wilson's score interval stands in.
+    """
+    if len(set(values)) == 1 and values[0] in (0, 1):
+        unseen = Z * Z / (len(values) + Z * Z)
+        return (0.0, unseen) if values[0] == 0 else (1 - unseen, 1.0)
     rng = Random(seed)
     means = sorted(fmean(rng.choices(values, k=len(values))) for _ in range(resamples))
     return means[int(0.025 * resamples)], means[int(0.975 * resamples) - 1]

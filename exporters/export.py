@@ -3,14 +3,18 @@
 import hashlib
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from srl_edge import artifact as artifacts
-from srl_edge import models, progress
+from srl_edge import models, progress, trajectories
 from srl_edge.errors import InputError
+from srl_edge.prompts import prompt_ids, step_prompts, warm_up_reply
 from srl_edge.recipe import Recipe
 
+CALIBRATION_PROMPTS = 32  # about six thousand tokens
 _TOOLS = (
     "torch",
     "transformers",
@@ -60,7 +64,11 @@ def _build(
     else:
         from srl_edge.exporters import executorch
 
-        options = executorch.export(merged, scratch, quantization, recipe.export.context_length)
+        texts = calibration_texts(run / "data" / "train.jsonl", merged, recipe.seed)
+        length = recipe.export.context_length
+        executorch.export(merged, scratch, quantization, length, [t[:length] for t in texts])
+        options = asdict(executorch.PRECISIONS[quantization])
+        options["calibration_tokens"] = sum(map(len, texts))
     for file in merged.iterdir():
         known = file.name in ("config.json", "generation_config.json", "LICENSE.txt", "LICENSE")
         if known or file.name.startswith(("tokenizer", "chat_template", "special_tokens")):
@@ -68,6 +76,20 @@ def _build(
     artifacts.write_manifest(scratch, _manifest(recipe, run, base, merged, options, out.name))
     shutil.rmtree(out, ignore_errors=True)
     scratch.rename(out)
+
+
+def calibration_texts(train: Path, merged: Path, seed: int) -> list[list[int]]:
+    """Token ids of training prompts with the expert's replies, to fit 4-bit weights to."""
+    tokenizer = models.load_tokenizer(merged)
+    prompts = [p for group in step_prompts(trajectories.load(train), "all") for p in group]
+    chosen = Random(seed).sample(prompts, min(CALIBRATION_PROMPTS, len(prompts)))
+    return [
+        [
+            *prompt_ids(tokenizer, p.problem, p.previous_steps),
+            *tokenizer.encode(warm_up_reply(p), add_special_tokens=False),
+        ]
+        for p in chosen
+    ]
 
 
 def _manifest(

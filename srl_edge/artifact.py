@@ -33,11 +33,11 @@ class Artifact:
 
 
 def parse_name(name: str) -> tuple[str, str]:
-    """Format and quantization of a name like `onnx-int4`; raises InputError for an unknown one."""
+    """Format and quantization of a name like `onnx-int4`; raises ValueError for an unknown one."""
     format_, _, quantization = name.partition("-")
     if quantization not in FORMATS.get(format_, ()):
         known = ", ".join(f"{f}-{q}" for f, quantizations in FORMATS.items() for q in quantizations)
-        raise InputError(f"export.artifacts: {name!r} is not known; choose from {known}.")
+        raise ValueError(f"{name!r} is not known; choose from {known}")
     return format_, quantization
 
 

@@ -1,6 +1,7 @@
 """The data stage: expert trajectories in, three splits and a report of what was dropped out."""
 
 import json
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from random import Random
@@ -31,16 +32,19 @@ def prepare(recipe: Recipe, run: Path) -> Path:
                 f"data: the {name} split is empty ({report.kept} of {report.read} rows were kept; "
                 f"dropped: {dict(report.dropped)}); give more rows or hold out fewer."
             )
-    folder = run / "data"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder, scratch = run / "data", run / ".data"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
     for name in SPLITS:
-        trajectories.write_jsonl(folder / f"{name}.jsonl", splits[name])
+        trajectories.write_jsonl(scratch / f"{name}.jsonl", splits[name])
     summary = report.as_dict() | details | {"source": recipe.data.source}
     summary["splits"] = {
         name: {"problems": len(splits[name]), "steps": sum(len(t.steps) for t in splits[name])}
         for name in SPLITS
     }
-    (folder / "report.json").write_text(json.dumps(summary, indent=1) + "\n")
+    (scratch / "report.json").write_text(json.dumps(summary, indent=1) + "\n")
+    shutil.rmtree(folder, ignore_errors=True)
+    scratch.rename(folder)
     return folder
 
 

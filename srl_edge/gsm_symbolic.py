@@ -48,7 +48,7 @@ def sound_templates(
     sound, dropped = {}, Counter[str]()
     for template, rows in templates.items():
         if any(wrong_equations(row["solution"]) for row in rows):
-            dropped[f"template {template} has wrong arithmetic"] += len(rows)
+            dropped["its template has wrong arithmetic"] += len(rows)
         else:
             sound[template] = rows
     return sound, dropped

@@ -8,6 +8,7 @@ the same settings and the same stages before it.
 import hashlib
 import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -29,15 +30,21 @@ _DONE = "stages.json"
 
 
 def run_line(settings: Recipe) -> Path:
-    """Run every stage that is not done and current; return the report."""
+    """Run every stage that is not done and current, each in its own process; return the report.
+
+    What training or an export held in memory is gone when the next stage starts. A stage that fails
+    says why itself, and ends this process with its exit code.
+    """
     run = open_run(settings)
-    path = run
     for name in STAGES:
         if _finished(run).get(name) == fingerprint(settings, name):
             print(f"{name}: done and current, skipped", file=sys.stderr)
-        else:
-            path = run_stage(settings, name)
-    return run / "report.html" if path == run else path
+            continue
+        stage = [sys.executable, "-m", "srl_edge", name, str(run)]
+        code = subprocess.run(stage, stdout=subprocess.DEVNULL, check=False).returncode
+        if code:
+            raise SystemExit(code)
+    return run / "report.html"
 
 
 def run_stage(settings: Recipe, name: str) -> Path:

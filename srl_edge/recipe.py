@@ -11,8 +11,17 @@ from typing import Annotated, Any, Literal, get_args
 
 import tomli_w
 import tyro
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+)
 
+from srl_edge.artifact import parse_name
 from srl_edge.errors import InputError
 from srl_edge.prompts import Targets
 
@@ -52,7 +61,7 @@ class Trainer(Section):
     """Precision of the frozen weights; `auto`: bfloat16 where the hardware has it."""
     lora_rank: PositiveInt = 16
     lora_alpha: PositiveInt = 32
-    micro_batch_tokens: PositiveInt = 4096
+    micro_batch_tokens: PositiveInt = 2048
     """Most tokens in one forward and backward pass."""
     checkpoint_every: PositiveInt = 5
     """Steps between checkpoints."""
@@ -90,6 +99,14 @@ class Stage(Section):
 class Export(Section):
     artifacts: tuple[str, ...] = ("onnx-int8", "onnx-int4", "executorch-8da4w")
     """Artifacts to build, each <format>-<quantization>."""
+
+    @field_validator("artifacts")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            parse_name(name)
+        return names
+
     context_length: PositiveInt = 1024
     """Longest prompt and reply together, in tokens."""
 
@@ -219,7 +236,8 @@ def _first_sentence(error: ValidationError) -> str:
         return f"unknown key {where!r}; {hint}"
     if first["type"] == "missing":
         return f"{where!r} is missing."
-    return f"{where!r}: {first['msg'][0].lower()}{first['msg'][1:]} (got {first['input']!r})."
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{where!r}: {message[0].lower()}{message[1:]} (got {first['input']!r})."
 
 
 def _fields_at(location: Sequence[Any]) -> list[str]:

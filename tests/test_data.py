@@ -49,7 +49,9 @@ def test_jsonl_is_split_by_problem(tmp_path: Path) -> None:
     source.write_text("".join(json.dumps(r) + "\n" for r in rows))
     recipe = make_recipe(source=str(source), validation_problems=4, test_problems=6)
     folder = prepare(recipe, tmp_path)
-    split = {name: [t.problem for t in trajectories.load(folder / f"{name}.jsonl")] for name in SPLITS}
+    split = {
+        name: [t.problem for t in trajectories.load(folder / f"{name}.jsonl")] for name in SPLITS
+    }
     assert [len(split[name]) for name in SPLITS] == [10, 4, 6]
     assert len({p for problems in split.values() for p in problems}) == 20
     report = json.loads((folder / "report.json").read_text())

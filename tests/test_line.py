@@ -59,7 +59,7 @@ def write_recipe(folder: Path, model: Path, rows: list[dict[str, str]]) -> Path:
 
 
 def srl_edge(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "srl_edge.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "srl_edge", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

@@ -25,7 +25,9 @@ def test_fp32_equals_transformers_past_the_sliding_window(
     reference, artifact = TorchRuntime(family_model), OnnxRuntime(tmp_path, 256, threads=1)
     prompt, reply = token_ids(60), token_ids(20, seed=1)
     expected = np.stack(teacher_forced(reference, prompt, reply))
-    np.testing.assert_allclose(np.stack(teacher_forced(artifact, prompt, reply)), expected, atol=2e-3)
+    np.testing.assert_allclose(
+        np.stack(teacher_forced(artifact, prompt, reply)), expected, atol=2e-3
+    )
     assert greedy(artifact, prompt, 30, [2]) == greedy(reference, prompt, 30, [2])
 
 
@@ -51,7 +53,9 @@ def test_quantized_artifacts_stay_close(
     expected = np.stack(teacher_forced(reference, prompt, reply)).argmax(-1)
     got = np.stack(teacher_forced(artifact, prompt, reply)).argmax(-1)
     assert (expected == got).mean() >= least
-    assert json.loads((tmp_path / "genai_config.json").read_text())["model"]["context_length"] == 256
+    assert (
+        json.loads((tmp_path / "genai_config.json").read_text())["model"]["context_length"] == 256
+    )
 
 
 def test_an_unknown_family_is_refused(tmp_path: Path) -> None:

@@ -122,34 +122,39 @@ class PackedAttention:
         rows, width = self.gather.shape
         shared = heads // kv_heads
         # q: [Hkv, R, shared * S, D]; own keys: [Hkv, R, S, D]; trunk keys: [Hkv, T, D]
-        own_q = self._padded(q).view(kv_heads, shared, rows, width, dim)
+        own_q = (self._padded(q) * scaling).view(kv_heads, shared, rows, width, dim)
         own_q = own_q.transpose(1, 2).reshape(kv_heads, rows, shared * width, dim)
         own_k, own_v = self._padded(k), self._padded(v)
         to_trunk = own_q.flatten(1, 2) @ k[0, :, :t].transpose(1, 2)
         to_trunk = to_trunk.view(kv_heads, rows, shared, width, t)
         to_own = (own_q @ own_k.transpose(2, 3)).view(kv_heads, rows, shared, width, width)
-        sees_trunk = torch.arange(t, device=q.device) < self.bounds[:, None]
-        sees_trunk = sees_trunk[:, None, :].expand(rows, width, t)
-        sees_own = self.offsets[:, None] >= self.offsets
-        if window is not None:
-            here = self.bounds[:, None] + self.offsets
-            sees_trunk = sees_trunk & (here[..., None] - torch.arange(t, device=q.device) < window)
-            sees_own = sees_own & (self.offsets[:, None] - self.offsets < window)
-        scores = torch.cat(
-            [
-                to_trunk.masked_fill(~sees_trunk[:, None], float("-inf")),
-                to_own.masked_fill(~sees_own, float("-inf")),
-            ],
-            dim=-1,
-        )
-        weights = torch.softmax(scores.float() * scaling, dim=-1).to(q.dtype)
-        on_trunk = weights[..., :t].reshape(kv_heads, -1, t) @ v[0, :, :t]
-        on_own = weights[..., t:].reshape(kv_heads, rows, shared * width, width) @ own_v
+        hidden_trunk, hidden_own = self._hidden(window)
+        if hidden_trunk is not None:
+            to_trunk = to_trunk.masked_fill(hidden_trunk, float("-inf"))
+        to_own = to_own.masked_fill(hidden_own, float("-inf"))
+        # Few passes over the scores: at this size they cost more than the products around them.
+        weights = torch.softmax(torch.cat([to_trunk, to_own], dim=-1), dim=-1)
+        for_trunk, for_own = weights.split([t, width], dim=-1)
+        on_trunk = for_trunk.reshape(kv_heads, -1, t) @ v[0, :, :t]
+        on_own = for_own.reshape(kv_heads, rows, shared * width, width) @ own_v
         out = on_trunk.view(kv_heads, rows, shared, width, dim) + on_own.view(
             kv_heads, rows, shared, width, dim
         )
         out = out.permute(1, 3, 0, 2, 4).reshape(rows * width, heads, dim)
         return _Unpad.apply(out, self.scatter)  # type: ignore[no-any-return, no-untyped-call]
+
+    def _hidden(self, window: int | None) -> tuple[torch.Tensor | None, torch.Tensor]:
+        """Which trunk tokens [R, 1, S | 1, T] and own tokens [S, S] each row's token cannot see."""
+        distance = self.offsets[:, None] - self.offsets
+        at = torch.arange(self.seen, device=self.bounds.device)
+        if window is not None:
+            here = self.bounds[:, None] + self.offsets
+            too_far = here[..., None] - at >= window
+            beyond = (at >= self.bounds[:, None])[:, None]
+            return (too_far | beyond)[:, None], (distance < 0) | (distance >= window)
+        if bool((self.bounds == self.seen).all()):
+            return None, distance < 0
+        return (at >= self.bounds[:, None])[:, None, None], distance < 0
 
     def _padded(self, x: torch.Tensor) -> torch.Tensor:
         """[1, H, N, D] to padded rows [H, R, S, D]."""

@@ -1,0 +1,110 @@
+"""Mistakes end in one clear sentence, the right exit code, and nothing half-written."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from .test_line import srl_edge, write_recipe
+
+
+def test_help_and_doctor_say_what_there_is() -> None:
+    shown = srl_edge()
+    assert shown.returncode == 0 and "srl-edge run RECIPE.toml" in shown.stdout
+    doctor = srl_edge("doctor")
+    assert doctor.returncode == 0 and "train on PyTorch" in doctor.stdout
+    assert srl_edge("trian", "x.toml").returncode == 2
+
+
+def test_a_recipes_own_values_are_in_its_help() -> None:
+    shown = srl_edge("run", "recipes/demo.toml", "--help")
+    assert shown.returncode == 0 and "--trainer.lora-rank" in shown.stdout
+    assert "smollm2-135m-instruct" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (("[check]", "[chekc]"), "unknown key 'chekc'; did you mean 'check'?"),
+        (("{data}", "absent.jsonl"), "absent.jsonl: no such file"),
+        (("{model}", "nowhere"), "model 'nowhere': neither a folder, nor a hub id"),
+        (("executorch-fp32", "executorch-int3"), "'executorch-int3' is not known; choose from"),
+    ],
+)
+def test_a_mistake_in_the_recipe(
+    damage: tuple[str, str], message: str, tmp_path: Path, tiny_model: Path,
+    word_problems: list[dict[str, str]],
+) -> None:  # fmt: skip
+    recipe = write_recipe(tmp_path, tiny_model, word_problems)
+    old, new = damage
+    actual = {"{data}": str(tmp_path / "data.jsonl"), "{model}": str(tiny_model)}.get(old, old)
+    recipe.write_text(recipe.read_text().replace(actual, new))
+    verb = "export" if "int3" in new else "run"
+    failed = srl_edge(verb, recipe)
+    assert failed.returncode == 2, failed.stderr
+    assert message in failed.stderr.splitlines()[-1] and "Traceback" not in failed.stderr
+    assert not list((tmp_path).rglob("adapter")) and not list(tmp_path.rglob("artifacts"))
+
+
+def test_a_jsonl_line_that_is_not_json_is_named(
+    tmp_path: Path, tiny_model: Path, word_problems: list[dict[str, str]]
+) -> None:
+    recipe = write_recipe(tmp_path, tiny_model, word_problems)
+    (tmp_path / "data.jsonl").write_text(json.dumps(word_problems[0]) + "\nnope\n")
+    failed = srl_edge("data", recipe)
+    assert failed.returncode == 2 and "data.jsonl, line 2: not JSON" in failed.stderr
+
+
+@pytest.mark.parametrize(
+    ("verb", "message"),
+    [
+        ("train", "run `srl-edge data"),
+        ("export", "run `srl-edge train"),
+        ("check", "run `srl-edge export"),
+        ("bench", "run `srl-edge export"),
+    ],
+)
+def test_a_stage_whose_input_is_missing_names_the_stage_before(
+    verb: str, message: str, tmp_path: Path, tiny_model: Path, word_problems: list[dict[str, str]]
+) -> None:
+    failed = srl_edge(verb, write_recipe(tmp_path, tiny_model, word_problems))
+    assert failed.returncode == 2 and message in failed.stderr
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(
+    tmp_path: Path, tiny_model: Path, word_problems: list[dict[str, str]]
+) -> None:
+    recipe = write_recipe(tmp_path, tiny_model, word_problems)
+    # A file size limit stands in for a full disk: writes fail in the same place.
+    command = f"ulimit -f 1; trap '' XFSZ; exec {sys.executable} -m srl_edge data {recipe}"
+    failed = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert failed.returncode == 2 and "File too large" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert not (tmp_path / "run" / "data").exists()
+
+
+def test_an_interrupt_leaves_a_run_that_goes_on(
+    tmp_path: Path, taught_model: Path, word_problems: list[dict[str, str]]
+) -> None:
+    recipe = write_recipe(tmp_path, taught_model, word_problems)
+    srl_edge("data", recipe)
+    flags = ["--stages.0.steps", "400", "--trainer.checkpoint-every", "2"]
+    command = [sys.executable, "-m", "srl_edge", "train", str(recipe), *flags]
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not list((tmp_path / "run" / "train").glob("checkpoint-*")):
+        assert running.poll() is None
+        time.sleep(0.2)
+    os.kill(running.pid, signal.SIGINT)
+    _, errors = running.communicate(timeout=60)
+    assert running.returncode == 130 and "the same command goes on" in errors
+    done = len((tmp_path / "run" / "train" / "metrics.jsonl").read_text().splitlines())
+    flags[1] = str(done + 2)
+    assert srl_edge("train", recipe, *flags).returncode == 0
+    rows = (tmp_path / "run" / "train" / "metrics.jsonl").read_text().splitlines()
+    steps = [r["step"] for r in map(json.loads, rows) if r["kind"] == "sft" and "loss" in r]
+    assert steps == list(range(1, len(steps) + 1))

@@ -1,0 +1,276 @@
+"""The report of a synthetic run: all its parts, what it leaves out, and what it escapes."""
+
+import json
+import re
+from html import unescape
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from srl_edge.devices.report import gather, report
+from srl_edge.devices.report_html import marked
+from srl_edge.errors import InputError
+from srl_edge.prompts import read_reply
+from srl_edge.recipe import Model, Recipe, Stage
+from srl_edge.rewards import matching_blocks, similarity
+
+EXPERT = "So 3 boxes hold 3*12=36 eggs"
+EVIL = "<think>How many?</think>\n<script>alert('x')</script> & 36 eggs"
+SIZES = {
+    "torch base": 541.0, "torch tuned": 541.0, "executorch-8da4w": 139.2, "onnx-int4": 118.7,
+    "onnx-int8": 165.3,
+}  # fmt: skip
+
+
+def recipe_of(run: Path) -> Recipe:
+    stages = (Stage(kind="sft", steps=20), Stage(kind="srl", steps=40))
+    return Recipe(output=str(run), model=Model(name="smollm2-135m-instruct"), stages=stages)
+
+
+def write(path: Path, value: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = value if path.suffix == ".jsonl" else [value]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def write_data(run: Path) -> None:
+    splits = {"train": 1120, "validation": 150, "test": 200}
+    write(run / "data" / "report.json", {
+        "read": 1700, "kept": 1470, "source": "gsm_symbolic",
+        "dropped": {"a step longer than 160 characters": 110, "wrong <b>arithmetic</b>": 120},
+        "splits": {name: {"problems": n, "steps": 4 * n} for name, n in splits.items()},
+    })  # fmt: skip
+
+
+def write_training(run: Path) -> None:
+    rng = Random(0)
+    rows: list[dict[str, Any]] = []
+    for stage, (kind, steps) in enumerate((("sft", 20), ("srl", 40))):
+        for step in range(steps + 1):
+            at: dict[str, Any] = {"stage": stage, "kind": kind, "step": step}
+            gain = step / steps
+            row = {"loss": 0.8 + 1.7 * 0.8**step, "grad_norm": 0.6, "step_time": 4.2}
+            if kind == "srl":
+                shares = {"format": 0.82 + 0.15 * gain, "similarity": 0.42 + 0.12 * gain}
+                row |= {f"rewards/{k}/mean": v + rng.gauss(0, 0.02) for k, v in shares.items()}
+                row |= {"reward": 0.2 + 0.25 * gain + rng.gauss(0, 0.06), "keep_rate": 1.0}
+            if step:
+                rows.append(at | row)
+            if step in (0, steps):
+                rows.append(at | {
+                    "eval_reward": -1.0 if stage + step == 0 else 0.3 + stage * gain * 0.2,
+                    "eval_format": 0.0 if stage + step == 0 else 0.9, "eval_similarity": 0.4,
+                    "eval_clipped_ratio": 0.1,
+                })  # fmt: skip
+    write(run / "train" / "metrics.jsonl", rows)
+    completions = (
+        ("<think>One step at a time.</think>\nSo 3 boxes hold 3*12=38 eggs in all", True),
+        (f"<think>The numbers I need: 3, 12.</think>\n{EXPERT}", True),
+        (EVIL, True),
+        ("There are <img src=x> eggs and so on and so", False),
+    )
+    write(run / "train" / "rollouts.jsonl", [
+        rollout(step, group, *completion)
+        for step in range(1, 41) for group, completion in enumerate(completions)
+    ])  # fmt: skip
+
+
+def rollout(step: int, group: int, text: str, finished: bool) -> dict[str, Any]:
+    reply = read_reply(text, finished)
+    ratio = similarity(reply.action, EXPERT)
+    return {
+        "stage": 1, "kind": "srl", "step": step, "trajectory_id": f"t-{group}", "step_index": 1,
+        "problem": "A box holds 12 eggs. Mara packs 3 boxes and sells 10 eggs. How many are left?",
+        "previous_steps": ["A box holds 12 eggs"], "expert_action": EXPERT, "completion": text,
+        "finished": finished, "reward": -1.0 if reply.fault else ratio,
+        "parts": {"format": 0.0} if reply.fault else {"format": 1.0, "similarity": ratio},
+        "fault": reply.fault,
+    }  # fmt: skip
+
+
+def write_artifacts(run: Path) -> None:
+    for name in list(SIZES)[2:]:
+        format_, _, quantization = name.partition("-")
+        write(run / "artifacts" / name / "manifest.json", {
+            "format": format_, "quantization": quantization, "options": {}, "family": "llama",
+            "context_length": 1024, "merged_sha256": "0" * 64, "tools": {"torch": "2.9.0"},
+            "files": {"model": {"bytes": int(SIZES[name] * 1e6), "sha256": "0" * 64}},
+        })  # fmt: skip
+
+
+def write_parity(run: Path) -> None:
+    agreements = {"onnx-int8": (0.985, 0.95), "onnx-int4": (0.871, 0.75)}
+    for name, (agreement, threshold) in (agreements | {"executorch-8da4w": (0.71, 0.75)}).items():
+        write(run / "parity" / f"{name}.json", {
+            "artifact": name, "prompts": 16, "positions": 611, "prompt_ids_equal": 16,
+            "agreement": agreement, "agreement_threshold": threshold,
+            "kl_divergence": 0.0123, "max_logit_error": 2.31, "greedy_texts_equal": 9,
+            "greedy_tokens_before_first_difference": 0.8,
+            "first_difference": {"prompt": "gsm_symbolic-28-912", "step_index": 2, "position": 4,
+                                 "expected": " 8", "got": " 12"},
+            "passed": agreement >= threshold,
+        })  # fmt: skip
+
+
+def write_bench(run: Path, base: float = 0.0, tuned: float = 0.208, n: int = 24) -> None:
+    speeds = {"torch base": 21.5, "torch tuned": 21.9, "executorch-8da4w": 34.1,
+              "onnx-int4": 52.3, "onnx-int8": 47.6}  # fmt: skip
+    solved = {"torch base": base, "torch tuned": tuned, "executorch-8da4w": 0.125}
+    rows = []
+    for name, speed in speeds.items():
+        share = solved.get(name, 0.167)
+        half = 2 * (share * (1 - share) / n) ** 0.5
+        several = {"mean": speed, "std": 0.8, "p50": speed, "p95": speed + 1}
+        rows.append({
+            "name": name, "size_mb": SIZES[name], "accuracy": share,
+            "accuracy_interval": [max(0, share - half), min(1, share + half)],
+            "load_seconds": 2.0, "prompt_tokens": 256, "peak_memory_mib": 900.0 + SIZES[name],
+            "time_to_first_token": {k: 256 / v / 8 for k, v in several.items()},
+            "prefill_tokens_per_second": {k: 8 * v for k, v in several.items()},
+            "decode_tokens_per_second": several, "seconds_per_problem": 6.0,
+            "load_average": 1.9, "problems": n,
+        })  # fmt: skip
+    device = {"processor": "Example CPU @ 2.50GHz", "cores": 2, "threads": 2,
+              "system": "Linux x86_64", "python": "3.11.9",
+              "tools": {"torch": "2.9.0", "onnxruntime": "1.28.0"}}  # fmt: skip
+    write(run / "bench" / "results.json", {"device": device, "rows": rows})
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    folder = tmp_path / "run"
+    for part in (write_data, write_training, write_artifacts, write_parity, write_bench):
+        part(folder)
+    return folder
+
+
+def test_a_full_run_has_every_part(run: Path) -> None:
+    page = report(recipe_of(run), run)
+    assert page == run / "report.html"
+    html, markdown = page.read_text(), (run / "report.md").read_text()
+    for part in ("training", "bench", "parity", "examples", "data", "method"):
+        assert f'id="{part}"' in html
+    # Five figures, each once for wide pages and once for phones.
+    assert html.count("<svg") == 10
+    for name in SIZES:
+        assert f'<th scope="row">{name}</th>' in html
+        assert f"| smollm2-135m-instruct | {SIZES[name]:.0f} MB | {name} | 2 | pp256 |" in markdown
+    assert "2 of 3" in html and "119 MB" in html
+    assert gather(recipe_of(run), run)["missing"] == {}
+    assert html.count("<article") == 3
+
+
+def test_the_page_needs_nothing_else(run: Path) -> None:
+    html = report(recipe_of(run), run).read_text()
+    assert not re.search(r"<(script|link|iframe|img)\b|url\(|@import", html)
+    assert not re.search(r"(src|href)\s*=\s*[\"']?(https?:)?//", html)
+
+
+def test_what_models_and_data_sets_wrote_is_escaped(run: Path) -> None:
+    rows = [rollout(step, 2, EVIL, True) for step in range(1, 4)]
+    write(run / "train" / "rollouts.jsonl", rows)
+    html = report(recipe_of(run), run).read_text()
+    assert "<script" not in html and "<b>arithmetic" not in html
+    assert "wrong &lt;b&gt;arithmetic" in html
+    plain = unescape(re.sub("</?mark>", "", html))
+    assert "<script>alert('x')</script> & 36 eggs" in plain
+    # In Markdown it stands in an indented block.
+    lines = (run / "report.md").read_text().splitlines()
+    assert all(line.startswith("    ") for line in lines if "<script" in line)
+
+
+def test_a_broken_reply_is_shown_whole_and_without_marks(run: Path) -> None:
+    html = report(recipe_of(run), run).read_text()
+    assert "There are &lt;img src=x&gt; eggs and so on" in html
+    assert "cut off at the length limit" in html
+
+
+def test_missing_parts_are_left_out_and_said(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    write_data(run)
+    write_training(run)
+    html = report(recipe_of(run), run).read_text()
+    assert "have not been measured yet" in html and f"srl-edge bench {run}" in html
+    assert "have not been compared" in html
+    missing = json.loads((run / "report.json").read_text())["missing"]
+    assert set(missing) == {"artifacts", "parity", "bench"}
+
+
+def test_an_empty_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nothing to report yet"):
+        report(recipe_of(tmp_path), tmp_path)
+
+
+def test_only_a_warm_up_is_reported(tmp_path: Path) -> None:
+    write_training(tmp_path)
+    metrics = tmp_path / "train" / "metrics.jsonl"
+    lines = [line for line in metrics.read_text().splitlines() if '"sft"' in line]
+    # A run that is still going: its last line is not whole.
+    metrics.write_text("\n".join([*lines, '{"stage": 1, "ki']))
+    (tmp_path / "train" / "rollouts.jsonl").unlink()
+    facts = gather(recipe_of(tmp_path), tmp_path)
+    assert facts["training"]["reward"] is None and len(facts["training"]["sft"]) == 20
+    assert report(recipe_of(tmp_path), tmp_path).read_text().count("<svg") == 2
+
+
+def test_training_that_did_not_help_is_said(run: Path) -> None:
+    metrics = run / "train" / "metrics.jsonl"
+    rows = [json.loads(line) for line in metrics.read_text().splitlines()]
+    for row in rows:
+        if row["kind"] == "srl" and row["step"] == 40 and "eval_reward" in row:
+            row["eval_reward"] = 0.1
+    write(metrics, rows)
+    facts = gather(recipe_of(run), run)
+    assert (facts["training"]["kept"]["kind"], facts["training"]["kept"]["at"]) == ("srl", 0)
+    assert "the kept adapter is the warm-up's" in facts["headline"][0][1]
+    assert facts["training"]["words"][-1].startswith("No SRL step improved on that")
+
+
+def test_steps_count_through_stages_of_a_kind(tmp_path: Path) -> None:
+    rows = [
+        {"stage": stage, "kind": "srl", "step": step, "loss": 0.0, "reward": 0.1 * stage,
+         "rewards/format/mean": 1.0, "rewards/similarity/mean": 0.1}
+        for stage in (0, 1) for step in (1, 2)
+    ]  # fmt: skip
+    write(tmp_path / "train" / "metrics.jsonl", rows)
+    facts = gather(recipe_of(tmp_path), tmp_path)
+    assert [row["at"] for row in facts["training"]["srl"]] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("base", "tuned", "said"),
+    [
+        (0.125, 0.208, "at n=24: their 95% intervals overlap"),
+        (0.0, 0.9, "solves more problems than the base model"),
+        (0.9, 0.05, "solves fewer problems than the base model"),
+    ],
+)
+def test_verdicts_follow_the_intervals(run: Path, base: float, tuned: float, said: str) -> None:
+    write_bench(run, base, tuned)
+    assert said in gather(recipe_of(run), run)["verdicts"][0]
+    assert said in unescape(report(recipe_of(run), run).read_text())
+
+
+def test_examples_come_from_late_steps_and_mark_the_matching_blocks(run: Path) -> None:
+    close, middle, broken = gather(recipe_of(run), run)["examples"]
+    assert all(e["step"] > 26 for e in (close, middle, broken))
+    assert middle["reward"] <= close["reward"] < 1 and broken["fault"]
+    assert [tuple(b) for b in close["blocks"]] == matching_blocks(close["action"], EXPERT)
+    html = report(recipe_of(run), run).read_text()
+    spans = [(a, n) for a, _, n in close["blocks"]]
+    assert marked(close["action"], spans) in html
+    matched = 2 * sum(n for _, n in spans) / (len(close["action"]) + len(EXPERT))
+    assert matched == pytest.approx(close["reward"])
+
+
+def test_marked_text_is_the_text() -> None:
+    html = marked("a<b>c & d", [(1, 3), (6, 2)])
+    assert html == "a<mark>&lt;b&gt;</mark>c <mark>&amp; </mark>d"
+    assert unescape(re.sub("</?mark>", "", html)) == "a<b>c & d"
+
+
+def test_the_facts_survive_their_file(run: Path) -> None:
+    report(recipe_of(run), run)
+    assert json.loads((run / "report.json").read_text()) == gather(recipe_of(run), run)
