@@ -127,7 +127,7 @@ class OnnxRuntime:
         self._tokenizer = genai.Tokenizer(self._model)
         parameters: Any = genai.GeneratorParams(self._model)
         parameters.set_search_options(max_length=context_length, do_sample=False)
-        self._new = lambda: genai.Generator(self._model, parameters)
+        self._new: Any = lambda: genai.Generator(self._model, parameters)
         self._generator: Any = None
         self._ids: list[int] = []
 

@@ -105,9 +105,9 @@ def test_losses_are_the_same_in_numpy_and_torch(by_sequence: bool) -> None:
     reference = losses.weighted_sum(
         losses.clipped_objective(np, logprobs, old, advantages, 0.2, 0.2), mask, by_sequence
     )
-    arrays = [torch.tensor(x) for x in (logprobs, old, advantages, mask)]
+    new, before, gains, kept = (torch.tensor(x) for x in (logprobs, old, advantages, mask))
     value = losses.weighted_sum(
-        losses.clipped_objective(torch, *arrays[:3], 0.2, 0.2), arrays[3], by_sequence
+        losses.clipped_objective(torch, new, before, gains, 0.2, 0.2), kept, by_sequence
     )
     assert np.isclose(reference, float(value))
     ratio = np.exp(logprobs - old)

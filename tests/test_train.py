@@ -87,12 +87,12 @@ def test_a_run_killed_anywhere_ends_as_the_uninterrupted_one(tmp_path: Path) -> 
         policy = TablePolicy([BAD, BROKEN, GOOD])
         step, left = policy.optim_step, kill_at
 
-        def dies(lr: float, norm: float, step: Any = step) -> float:
+        def dies(learning_rate: float, max_grad_norm: float, step: Any = step) -> float:
             nonlocal left
             left -= 1
             if left < 0:
                 raise KeyboardInterrupt
-            return float(step(lr, norm))
+            return float(step(learning_rate, max_grad_norm))
 
         policy.optim_step = dies  # type: ignore[method-assign]
         with pytest.raises(KeyboardInterrupt):

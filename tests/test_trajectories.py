@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,7 @@ def test_gsm8k_lines_lose_annotations_and_give_the_answer() -> None:
 
 
 def test_rows_of_every_format_are_read_and_the_rest_counted(tmp_path: Path) -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"problem": "p", "solution": NUMBERED, "answer": "2"},
         {"question": "q", "answer": "a\nb\n#### 1,200"},
         {"problem": "p", "steps": ["one", "two"], "answer": 3},
