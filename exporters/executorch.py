@@ -15,22 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import AutoConfig, GenerationConfig
 
 from srl_edge.errors import InputError
-from srl_edge.exporters.executorch_model import (
-    ACTIVATIONS,
-    Attention,
-    Checkpoint,
-    Decoder,
-    First,
-    Last,
-    Middle,
-    Precision,
-    activation,
-    head_dim,
-)
-from srl_edge.exporters.executorch_quantize import GROUP, Linears
 
 
 @contextmanager
@@ -45,31 +31,52 @@ def _quiet() -> Iterator[None]:
         logging.disable(disabled)
 
 
-with _quiet():  # torchao reports every GPU kernel that it has not got
+with _quiet():  # torchao, which all of these import, reports every GPU kernel that it has not got
     # The first four are imported for the operators and the backend that they register.
     import executorch.backends.xnnpack.xnnpack_preprocess
     import executorch.extension.llm.custom_ops.custom_ops
-    import executorch.kernels.quantized
+    import executorch.kernels.quantized  # noqa: F401
     import torchao  # noqa: F401
+    from executorch.backends.xnnpack.utils.quant_utils import (
+        is_dequant,
+        is_quant,
+        tag_as_implicit_q_dq,
+    )
     from executorch.exir import EdgeCompileConfig, ExecutorchBackendConfig, to_edge
     from executorch.exir.backend.backend_api import to_backend
     from executorch.exir.backend.compile_spec_schema import CompileSpec
     from executorch.exir.lowered_backend_module import LoweredBackendModule
     from executorch.exir.passes import MemoryPlanningPass
+    from transformers import AutoConfig, GenerationConfig
+
+    from srl_edge.exporters.executorch_model import (
+        ACTIVATIONS,
+        Attention,
+        Checkpoint,
+        Decoder,
+        First,
+        Last,
+        Middle,
+        Precision,
+        activation,
+        head_dim,
+    )
+    from srl_edge.exporters.executorch_quantize import GROUP, Linears
 
 FAMILIES = ("gemma3_text", "llama", "qwen2", "qwen3")
 PRECISIONS = {
-    "fp32": Precision(embedding=32, attention=32, mlp=32, head=32),
-    "8da8w": Precision(embedding=8, attention=8, mlp=8, head=8),
-    "8da4w": Precision(embedding=8, attention=4, mlp=4, head=4),
+    "fp32": Precision(embedding=32, query_key=32, value_output=32, mlp=32, head=32),
+    "8da8w": Precision(embedding=8, query_key=8, value_output=8, mlp=8, head=8),
+    # Values and outputs are few weights, and their errors go straight into the hidden states.
+    "8da4w": Precision(embedding=4, query_key=4, value_output=8, mlp=4, head=4),
 }
 _STATIC_ROPES = ("default", "linear", "llama3")  # the others depend on the length at hand
-_BACKEND = "XnnpackBackend"
-_EDGE = EdgeCompileConfig(
-    _check_ir_validity=False,
-    _skip_dim_order=True,
-    preserve_ops=[torch.ops.aten.linear.default],
+_NOT_IMPLEMENTED = (
+    "final_logit_softcapping",
+    "attn_logit_softcapping",
+    "use_bidirectional_attention",
 )
+_BACKEND = "XnnpackBackend"
 
 
 def export(
@@ -102,11 +109,8 @@ def export(
             (torch.zeros(1, 3, dtype=torch.long), torch.zeros(1, dtype=torch.long)),
             dynamic_shapes=({1: torch.export.Dim("length", max=context_length)}, None),
         )
-        edge = to_edge(
-            program,
-            compile_config=_EDGE,
-            constant_methods=_metadata(merged, config, context_length),
-        )
+        metadata = _metadata(merged, config, context_length)
+        edge = to_edge(program, metadata, _edge_config())
         planning = MemoryPlanningPass(alloc_graph_input=False)
         binary = edge.to_executorch(ExecutorchBackendConfig(memory_planning_pass=planning))
     out.mkdir(parents=True, exist_ok=True)
@@ -118,20 +122,21 @@ def export(
 
 def _check(merged: Path, config: Any, precision: Precision, context_length: int) -> None:
     if config.model_type not in FAMILIES:
-        known = ", ".join(FAMILIES)
-        raise InputError(f"{merged} is a {config.model_type} model; ExecuTorch export takes {known}.")
+        raise InputError(
+            f"{merged} is a {config.model_type} model; ExecuTorch takes {', '.join(FAMILIES)}."
+        )
     ropes = config.rope_parameters
     for rope in [ropes] if "rope_type" in ropes else ropes.values():
         if rope["rope_type"] not in _STATIC_ROPES:
-            known = ", ".join(_STATIC_ROPES)
             raise InputError(
-                f"{merged} scales its rotary embedding by {rope['rope_type']!r}; "
-                f"ExecuTorch export takes {known}."
+                f"{merged} has {rope['rope_type']} rotary embeddings; "
+                f"ExecuTorch takes {', '.join(_STATIC_ROPES)}."
             )
     if activation(config) not in ACTIVATIONS:
-        known = ", ".join(ACTIVATIONS)
-        raise InputError(f"{merged} has {activation(config)} MLPs; ExecuTorch export takes {known}.")
-    for name in ("final_logit_softcapping", "attn_logit_softcapping", "use_bidirectional_attention"):
+        raise InputError(
+            f"{merged} has {activation(config)} MLPs; ExecuTorch takes {', '.join(ACTIVATIONS)}."
+        )
+    for name in _NOT_IMPLEMENTED:
         if getattr(config, name, None):
             raise InputError(f"{merged} sets {name}, which ExecuTorch export does not implement.")
     if context_length > config.max_position_embeddings:
@@ -139,8 +144,9 @@ def _check(merged: Path, config: Any, precision: Precision, context_length: int)
             f"context_length {context_length} is more than the {config.max_position_embeddings} "
             f"positions of {merged}; lower it."
         )
-    widths = (config.hidden_size, config.intermediate_size, config.num_attention_heads * head_dim(config))  # fmt: skip
-    if 4 in (precision.attention, precision.mlp, precision.head) and any(w % GROUP for w in widths):
+    heads = config.num_attention_heads * head_dim(config)
+    widths = (config.hidden_size, config.intermediate_size, heads)
+    if precision.mlp == 4 and any(width % GROUP for width in widths):
         raise InputError(f"{merged} has widths {widths}, not all multiples of {GROUP}; use 8da8w.")
 
 
@@ -148,7 +154,8 @@ def _metadata(merged: Path, config: Any, context_length: int) -> dict[str, Any]:
     has_generation = (merged / "generation_config.json").exists()
     generation = GenerationConfig.from_pretrained(merged) if has_generation else config
     eos = generation.eos_token_id if generation.eos_token_id is not None else config.eos_token_id
-    metadata = {
+    bos = {} if config.bos_token_id is None else {"get_bos_id": config.bos_token_id}
+    return bos | {
         "get_max_seq_len": context_length,
         "get_max_context_len": context_length,
         "get_vocab_size": config.vocab_size,
@@ -157,7 +164,6 @@ def _metadata(merged: Path, config: Any, context_length: int) -> dict[str, Any]:
         "use_sdpa_with_kv_cache": True,
         "enable_dynamic_shape": True,
     }
-    return metadata if config.bos_token_id is None else metadata | {"get_bos_id": config.bos_token_id}
 
 
 def build(
@@ -166,7 +172,7 @@ def build(
     precision: Precision,
     context_length: int,
     calibration: Sequence[Sequence[int]] = (),
-    lower: Callable[[nn.Module], nn.Module] = nn.Identity(),
+    lower: Callable[[nn.Module], nn.Module] = lambda stage: stage,
 ) -> Decoder:
     """The model of a folder, quantized, each stage passed through `lower` as soon as it is ready.
 
@@ -207,7 +213,7 @@ def _calibrated(
         for kind, tables in attention.ropes.items()
     }
     lengths = [len(text) for text in texts]
-    x = embedding(torch.tensor([sum(texts, [])]))
+    x = embedding(torch.tensor([[token for text in texts for token in text]]))
     for i, stage in enumerate(stages):
         hooks = [
             linears.register_forward_pre_hook(lambda module, inputs: module.quantize(*inputs))
@@ -231,16 +237,29 @@ def _attend(
     q: Tensor, k: Tensor, v: Tensor, lengths: list[int], attention: Attention, kind: str
 ) -> Tensor:
     """Causal attention within each of the texts laid end to end; all [1, tokens, heads, dim]."""
-    attended = []
-    for part in zip(*(y.transpose(1, 2).split(lengths, 2) for y in (q, k, v)), strict=True):
-        mask = torch.ones(part[0].shape[2], part[0].shape[2], dtype=torch.bool).tril()
+    q, k, v = (y.transpose(1, 2) for y in (q, k, v))
+    attended, begin = [], 0
+    for length in lengths:
+        text = slice(begin, begin + length)
+        mask = torch.ones(length, length, dtype=torch.bool).tril()
         if kind == "sliding_attention" and attention.window is not None:
             mask &= ~mask.tril(-attention.window)
         y = functional.scaled_dot_product_attention(
-            *part, attn_mask=mask, scale=attention.scale, enable_gqa=True
-        )
+            q[:, :, text], k[:, :, text], v[:, :, text], mask,
+            scale=attention.scale, enable_gqa=True,
+        )  # fmt: skip
         attended.append(y.transpose(1, 2))
+        begin += length
     return torch.cat(attended, 1)
+
+
+def _edge_config() -> Any:
+    # A new one for each call: to_edge doubles the list of operators in it.
+    return EdgeCompileConfig(
+        _check_ir_validity=False,
+        _skip_dim_order=True,
+        preserve_ops=[torch.ops.aten.linear.default],
+    )
 
 
 class _Lowering:
@@ -268,13 +287,14 @@ class _Lowering:
             self._programs[kind] = self._export(stage)
         program, outline = self._programs[kind]
         program.state_dict.update(stage.state_dict(keep_vars=True))
-        # The only pass that this keyword leaves to XNNPACK is harmless; all seventeen, which find
-        # nothing to do in these graphs, take ten times as long.
+        # With this word XNNPACK runs one pass of its seventeen, which find nothing to do in these
+        # graphs and take ten times as long as all the rest.
         lowered = to_backend(_BACKEND, program, [CompileSpec("dqlinear_partitioner", b"")])
         # Every later pass runs the program behind a call to learn the shapes of its outputs.
-        return LoweredBackendModule(
+        call: nn.Module = LoweredBackendModule(
             outline, _BACKEND, lowered.processed_bytes, [], lowered.named_data_store_output
         )
+        return call
 
     def _export(self, stage: nn.Module) -> tuple[Any, Any]:
         inputs = tuple(torch.zeros(shape) for shape in self._inputs[type(stage)])
@@ -282,10 +302,12 @@ class _Lowering:
         shapes = tuple({1: length} for _ in inputs)
         program = torch.export.export(stage, inputs, dynamic_shapes=shapes)
         outline = _Outline([tuple(y.shape[2:]) for y in stage(*inputs)])
-        return (
-            to_edge(program, compile_config=_EDGE).exported_program(),
-            torch.export.export(outline, inputs, dynamic_shapes=(shapes,)),
-        )
+        edge = to_edge(program, compile_config=_edge_config()).exported_program()
+        for node in edge.graph.nodes:
+            if is_quant(node) or is_dequant(node):
+                # Part of a matrix product, not an operation by itself; partitioners say so too.
+                tag_as_implicit_q_dq(node)
+        return edge, torch.export.export(outline, inputs, dynamic_shapes=(shapes,))
 
 
 class _Outline(nn.Module):

@@ -26,10 +26,11 @@ _TANH_GELU = (1.5957691216057308, 0.07135481282634689)  # 2 sqrt(2 / pi), and th
 
 @dataclass(frozen=True)
 class Precision:
-    """Bits of each part's weights: 32, 8 or 4 (the embedding 32 or 8)."""
+    """Bits of each part's weights: 32, 8 or 4."""
 
     embedding: int
-    attention: int
+    query_key: int
+    value_output: int
     mlp: int
     head: int
 
@@ -105,17 +106,25 @@ class First(nn.Module):
     """Hidden states x [1, S, hidden] to rotated queries and keys and values [1, S, heads, dim]."""
 
     def __init__(
-        self, norm: nn.Module, qkv: Linears, q_norm: nn.Module, k_norm: nn.Module, head_dim: int
+        self,
+        norm: nn.Module,
+        query_key: Linears,
+        value: Linears,
+        q_norm: nn.Module,
+        k_norm: nn.Module,
+        head_dim: int,
     ) -> None:
         super().__init__()
-        self.norm, self.qkv, self.q_norm, self.k_norm = norm, qkv, q_norm, k_norm
+        self.norm, self.query_key, self.value = norm, query_key, value
+        self.q_norm, self.k_norm = q_norm, k_norm
         self.head_dim = head_dim
         half, zero = torch.eye(head_dim // 2), torch.zeros(head_dim // 2, head_dim // 2)
         # (x1, x2) -> (-x2, x1) as a matrix: XNNPACK cannot slice tensors of dynamic length.
         self.turn = frozen(torch.cat([torch.cat([zero, -half], 1), torch.cat([half, zero], 1)]))
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, ...]:
-        q, k, v = (self._heads(y) for y in self.qkv(self.norm(x)))
+        x = self.norm(x)
+        q, k, v = (self._heads(y) for y in self.query_key(x) + self.value(x))
         q, k = self.q_norm(q), self.k_norm(k)
         q = q * cos + functional.linear(q, self.turn) * sin
         k = k * cos + functional.linear(k, self.turn) * sin
@@ -126,7 +135,7 @@ class First(nn.Module):
 
 
 class Tail(nn.Module):
-    """What a layer does after attention: attended [1, S, heads, dim] and x to the layer's output."""
+    """What a layer does after attention: attended [1, S, heads, dim] and x to its output."""
 
     def __init__(
         self,
@@ -174,6 +183,8 @@ class Last(nn.Module):
 class Decoder(nn.Module):
     """Stages joined by attention over a key-value cache that the module keeps."""
 
+    positions: Tensor
+
     def __init__(
         self, embedding: Embedding, stages: Sequence[nn.Module], attention: Attention
     ) -> None:
@@ -192,13 +203,13 @@ class Decoder(nn.Module):
             self.register_buffer(f"values_{i}", torch.zeros(cache))
 
     def forward(self, tokens: Tensor, input_pos: Tensor) -> Tensor:
-        """tokens [1, S] int64 at positions input_pos [1] int64 onwards; logits [1, V] of the last."""
+        """tokens int64 [1, S] from position input_pos [1] on; logits [1, V] of the last."""
         length = tokens.shape[1]
         start: Any = input_pos[0].item()
-        torch._check(start >= 0)
-        torch._check(start + length <= self.context_length)
+        torch._check(start >= 0)  # type: ignore[no-untyped-call]
+        torch._check(start + length <= self.context_length)  # type: ignore[no-untyped-call]
         rope = {kind: self._rope(kind, start, length) for kind in sorted(set(self.kinds))}
-        window_mask = None if self.window is None else self._window_mask(start, length)
+        window_mask = self._window_mask(start, length)
         x = self.embedding(tokens)
         q, k, v = self.stages[0](x, *rope[self.kinds[0]])
         for i, kind in enumerate(self.kinds):
@@ -218,7 +229,9 @@ class Decoder(nn.Module):
         tables = getattr(self, f"cos_{kind}"), getattr(self, f"sin_{kind}")
         return [table.narrow(0, start, length).view(1, length, 1, -1) for table in tables]
 
-    def _window_mask(self, start: int, length: int) -> Tensor:
+    def _window_mask(self, start: int, length: int) -> Tensor | None:
+        if self.window is None:
+            return None
         distance = self.positions.narrow(0, start, length).unsqueeze(1) - self.positions
         # Not -inf: the kernel works through the keys in blocks, and a block all -inf gives nan.
         return torch.where((distance >= 0) & (distance < self.window), 0.0, -1e9)
@@ -232,7 +245,7 @@ class Checkpoint:
         self._gemma = config.model_type == "gemma3_text"
         self._files: dict[str, Any] = {}
         for path in sorted(folder.glob("*.safetensors")):
-            file = safe_open(path, "pt")
+            file: Any = safe_open(path, "pt")
             self._files |= dict.fromkeys(file.keys(), file)
 
     def embedding(self) -> Embedding:
@@ -277,7 +290,8 @@ class Checkpoint:
         normed = f"{attention}q_norm.weight" in self._files
         return First(
             self._norm(f"{layer}input_layernorm"),
-            self._linears(attention, "q_proj", "k_proj", "v_proj", bits=self._precision.attention),
+            self._linears(attention, "q_proj", "k_proj", bits=self._precision.query_key),
+            self._linears(attention, "v_proj", bits=self._precision.value_output),
             self._norm(f"{attention}q_norm") if normed else nn.Identity(),
             self._norm(f"{attention}k_norm") if normed else nn.Identity(),
             head_dim(self._config),
@@ -290,7 +304,7 @@ class Checkpoint:
         after = ("post_attention_layernorm", "post_feedforward_layernorm")
         norms = [self._norm(layer + n) if self._gemma else nn.Identity() for n in after]
         return Tail(
-            self._linears(f"{layer}self_attn.", "o_proj", bits=precision.attention),
+            self._linears(f"{layer}self_attn.", "o_proj", bits=precision.value_output),
             norms[0],
             self._norm(layer + before),
             self._linears(f"{layer}mlp.", "gate_proj", "up_proj", bits=precision.mlp),
@@ -308,4 +322,5 @@ def activation(config: Any) -> str:
 
 
 def head_dim(config: Any) -> int:
-    return int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
+    dim = getattr(config, "head_dim", None)
+    return int(dim or config.hidden_size // config.num_attention_heads)

@@ -1,8 +1,8 @@
 """Weights in 32, 8 or 4 bits, and the modules that hold them.
 
-The 8- and 4-bit grids are those that XNNPACK has kernels for: symmetric (no zero point), with positive
-scales. 4-bit scales are stored as bfloat16, so they are rounded first and the codes chosen for the
-rounded scale. The operators `torchao.*` and `quantized_decomposed.*` are registered by
+The 8- and 4-bit grids are those that XNNPACK has kernels for: symmetric (no zero point), with
+positive scales. 4-bit scales are stored as bfloat16, so they are rounded first and the codes chosen
+for the rounded scale. The operators `torchao.*` and `quantized_decomposed.*` are registered by
 srl_edge.exporters.executorch.
 """
 
@@ -24,7 +24,7 @@ def frozen(tensor: Tensor) -> nn.Parameter:
 class Linears(nn.Module):
     """Linear maps of one input, which is quantized once for all of them.
 
-    Float until `quantize`. Then 4-bit weights have one scale per GROUP inputs, 8-bit weights one per
+    Float until `quantize`. Then 4-bit weights have a scale per GROUP inputs, 8-bit weights one per
     output, and every token of the input is rounded to 8 bits with its own scale and zero point.
     """
 
@@ -83,22 +83,30 @@ class Linears(nn.Module):
 
 
 class Embedding(nn.Module):
-    """Token ids [1, S] to rows [1, S, hidden] of a table, stored in 8 bits (a scale a row) or 32."""
+    """Token ids [1, S] to rows [1, S, hidden] of a table in 32, 8 (a scale a row) or 4 bits."""
+
+    table: Tensor
 
     def __init__(self, table: Tensor, bits: int) -> None:
         super().__init__()
         self.bits = bits
-        if bits == 8:
-            table, scale = quantize_rows(table)
-            self.register_buffer("scale", scale)
+        if bits < 32:
+            table, scales = quantize_rows(table) if bits == 8 else quantize_groups(table)
+            self.register_buffer("scales", scales)
+        if bits == 4:
+            nibbles = (table + 8).to(torch.uint8)
+            table = nibbles[:, ::2] << 4 | nibbles[:, 1::2]
         self.register_buffer("table", table)
 
     def forward(self, tokens: Tensor) -> Tensor:
+        ops = torch.ops.quantized_decomposed
+        rows: Tensor
         if self.bits == 32:
-            return functional.embedding(tokens, self.table)
-        rows: Tensor = torch.ops.quantized_decomposed.embedding_byte(
-            self.table, self.scale, None, -128, 127, tokens
-        )
+            rows = functional.embedding(tokens, self.table)
+        elif self.bits == 8:
+            rows = ops.embedding_byte(self.table, self.scales, None, -128, 127, tokens)
+        else:
+            rows = ops.embedding_4bit(self.table, self.scales, None, -8, 7, tokens)
         return rows
 
 
@@ -131,7 +139,7 @@ def quantize_groups(weight: Tensor, spread: Tensor | None = None) -> tuple[Tenso
     """
     parts = [
         _nearest(rows) if spread is None else _compensated(rows.clone(), spread)
-        for rows in weight.split(_ROWS)
+        for rows in torch.split(weight, _ROWS)
     ]
     codes, scales = zip(*parts, strict=True)
     return torch.cat(codes), torch.cat(scales)

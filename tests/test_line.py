@@ -114,10 +114,10 @@ def test_a_second_run_skips_what_is_current_and_redoes_what_changed(finished_run
 
 
 def test_a_failed_check_has_its_own_exit_code_and_says_where(finished_run: Path) -> None:
-    failed = srl_edge("check", finished_run, "--check.agreement", "int8", "1.01", "fp32", "0.9")
+    failed = srl_edge("check", finished_run, "--check.agreement.int8", "1.01")
     assert failed.returncode == 3, failed.stderr
     assert "onnx-int8: agrees with the merged model on" in failed.stderr
-    restored = srl_edge("check", finished_run, "--check.agreement", "int8", "0.5", "fp32", "0.9")
+    restored = srl_edge("check", finished_run, "--check.agreement.int8", "0.5")
     assert restored.returncode == 0
 
 
