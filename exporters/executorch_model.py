@@ -6,33 +6,19 @@ the key-value cache and the embedding stay outside. The operators `llama.*` are 
 srl_edge.exporters.executorch.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers.models.gemma3.modeling_gemma3 import Gemma3RotaryEmbedding
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
-from srl_edge.errors import InputError
 from srl_edge.exporters.executorch_quantize import Embedding, Linears, frozen
 
 _TANH_GELU = (1.5957691216057308, 0.07135481282634689)  # 2 sqrt(2 / pi), and that times 0.044715
-
-
-@dataclass(frozen=True)
-class Precision:
-    """Bits of each part's weights: 32, 8 or 4."""
-
-    embedding: int
-    query_key: int
-    value_output: int
-    mlp: int
-    head: int
 
 
 @dataclass(frozen=True)
@@ -235,92 +221,3 @@ class Decoder(nn.Module):
         distance = self.positions.narrow(0, start, length).unsqueeze(1) - self.positions
         # Not -inf: the kernel works through the keys in blocks, and a block all -inf gives nan.
         return torch.where((distance >= 0) & (distance < self.window), 0.0, -1e9)
-
-
-class Checkpoint:
-    """The safetensors of a Hugging Face model folder, read tensor by tensor as float32."""
-
-    def __init__(self, folder: Path, config: Any, precision: Precision) -> None:
-        self._folder, self._config, self._precision = folder, config, precision
-        self._gemma = config.model_type == "gemma3_text"
-        self._files: dict[str, Any] = {}
-        for path in sorted(folder.glob("*.safetensors")):
-            file: Any = safe_open(path, "pt")
-            self._files |= dict.fromkeys(file.keys(), file)
-
-    def embedding(self) -> Embedding:
-        table = self._read("model.embed_tokens.weight")
-        scale = self._config.hidden_size**0.5 if self._gemma else 1.0
-        return Embedding(table * scale, self._precision.embedding)
-
-    def stages(self) -> Iterator[nn.Module]:
-        """First, Middle for each layer but the last, and Last; float until quantized."""
-        layers = self._config.num_hidden_layers
-        yield self._first(0)
-        for i in range(layers - 1):
-            yield Middle(self._tail(i), self._first(i + 1))
-        head = "lm_head" if "lm_head.weight" in self._files else "model.embed_tokens"
-        yield Last(
-            self._tail(layers - 1),
-            self._norm("model.norm"),
-            self._linears("", head, bits=self._precision.head),
-        )
-
-    def _read(self, name: str) -> Tensor:
-        if name not in self._files:
-            raise InputError(f"{self._folder} has no tensor {name}; merge the adapter again.")
-        tensor: Tensor = self._files[name].get_tensor(name)
-        return tensor.float()
-
-    def _norm(self, name: str) -> nn.Module:
-        weight = self._read(f"{name}.weight")
-        return RMSNorm(weight + 1 if self._gemma else weight, self._config.rms_norm_eps)
-
-    def _linears(self, prefix: str, *names: str, bits: int) -> Linears:
-        names = tuple(prefix + name for name in names)
-        biases = [f"{name}.bias" for name in names]
-        return Linears(
-            [self._read(f"{name}.weight") for name in names],
-            [self._read(bias) if bias in self._files else None for bias in biases],
-            bits,
-        )
-
-    def _first(self, i: int) -> First:
-        layer, attention = f"model.layers.{i}.", f"model.layers.{i}.self_attn."
-        normed = f"{attention}q_norm.weight" in self._files
-        return First(
-            self._norm(f"{layer}input_layernorm"),
-            self._linears(attention, "q_proj", "k_proj", bits=self._precision.query_key),
-            self._linears(attention, "v_proj", bits=self._precision.value_output),
-            self._norm(f"{attention}q_norm") if normed else nn.Identity(),
-            self._norm(f"{attention}k_norm") if normed else nn.Identity(),
-            head_dim(self._config),
-        )
-
-    def _tail(self, i: int) -> Tail:
-        layer, config, precision = f"model.layers.{i}.", self._config, self._precision
-        # Gemma norms what comes out of attention and MLP too, and so names them differently.
-        before = "pre_feedforward_layernorm" if self._gemma else "post_attention_layernorm"
-        after = ("post_attention_layernorm", "post_feedforward_layernorm")
-        norms = [self._norm(layer + n) if self._gemma else nn.Identity() for n in after]
-        return Tail(
-            self._linears(f"{layer}self_attn.", "o_proj", bits=precision.value_output),
-            norms[0],
-            self._norm(layer + before),
-            self._linears(f"{layer}mlp.", "gate_proj", "up_proj", bits=precision.mlp),
-            ACTIVATIONS[activation(config)](),
-            self._linears(f"{layer}mlp.", "down_proj", bits=precision.mlp),
-            norms[1],
-        )
-
-
-ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"silu": nn.SiLU, "gelu_pytorch_tanh": TanhGELU}
-
-
-def activation(config: Any) -> str:
-    return str(getattr(config, "hidden_activation", None) or config.hidden_act)
-
-
-def head_dim(config: Any) -> int:
-    dim = getattr(config, "head_dim", None)
-    return int(dim or config.hidden_size // config.num_attention_heads)

@@ -19,6 +19,7 @@ pytest.importorskip("executorch")
 
 from srl_edge.errors import InputError
 from srl_edge.exporters import executorch
+from srl_edge.exporters.executorch_build import build
 
 CONTEXT, WINDOW = 48, 8
 CONFIGS: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -57,7 +58,7 @@ BASE = {
     "num_key_value_heads": 2,
     "max_position_embeddings": 256,
     "bos_token_id": 1,
-    "eos_token_id": 2,
+    "eos_token_id": [2, 5],
     "pad_token_id": 0,
 }
 TOKENS = [int(t) for t in np.random.default_rng(0).integers(3, 128, 24)]
@@ -77,11 +78,15 @@ def save_model(folder: Path, family: str, **changes: Any) -> Path:
     return folder
 
 
-def run(path: Path, tokens: list[int], prompt: int) -> torch.Tensor:
-    """Logits after the prompt, taken in one go, and after each later token, taken one by one."""
+def load(path: Path) -> Any:
     from executorch.extension.pybindings import portable_lib
 
-    module = portable_lib._load_for_executorch(str(path))
+    return portable_lib._load_for_executorch(str(path))
+
+
+def run(path: Path, tokens: list[int], prompt: int) -> torch.Tensor:
+    """Logits after the prompt, taken in one go, and after each later token, taken one by one."""
+    module = load(path)
 
     def forward(ids: list[int], position: int) -> torch.Tensor:
         logits: torch.Tensor = module.forward((torch.tensor([ids]), torch.tensor([position])))[0]
@@ -101,8 +106,14 @@ def test_fp32_equals_transformers(tmp_path: Path, family: str) -> None:
     expected = model(torch.tensor([TOKENS])).logits[0, PROMPT - 1 :]
     got = run(path, TOKENS, PROMPT)
     assert torch.allclose(got, expected, atol=1e-4, rtol=1e-4)
-    continued = run(path, TOKENS, 1)[PROMPT - 1 :]
-    assert torch.allclose(continued, expected, atol=1e-4, rtol=1e-4)
+    one_by_one = run(path, TOKENS, 1)[PROMPT - 1 :]
+    assert torch.allclose(one_by_one, expected, atol=1e-4, rtol=1e-4)
+
+    module = load(path)
+    assert module.run_method("get_max_seq_len", ()) == [CONTEXT]
+    assert module.run_method("get_vocab_size", ()) == [128]
+    assert module.run_method("get_bos_id", ()) == [1]
+    assert module.run_method("get_eos_ids", ()) == [2, 5]
 
 
 @pytest.mark.parametrize("family", ["qwen2", "gemma3"])
@@ -112,9 +123,7 @@ def test_8da4w_equals_the_quantized_torch_model(tmp_path: Path, family: str) -> 
     calibration = [TOKENS, TOKENS[::-1]]
     path = executorch.export(folder, tmp_path, "8da4w", CONTEXT, calibration)
     precision = executorch.PRECISIONS["8da4w"]
-    decoder = executorch.build(
-        folder, AutoConfig.from_pretrained(folder), precision, CONTEXT, calibration
-    )
+    decoder = build(folder, AutoConfig.from_pretrained(folder), precision, CONTEXT, calibration)
     expected = [decoder(torch.tensor([TOKENS[:PROMPT]]), torch.tensor([0]))]
     for i in range(PROMPT, len(TOKENS)):
         expected.append(decoder(torch.tensor([[TOKENS[i]]]), torch.tensor([i])))
@@ -143,23 +152,11 @@ def test_calibration_brings_the_quantized_model_closer(tmp_path: Path) -> None:
 
     def error(calibration: list[list[int]]) -> float:
         precision = executorch.PRECISIONS["8da4w"]
-        decoder = executorch.build(folder, config, precision, CONTEXT, calibration)
+        decoder = build(folder, config, precision, CONTEXT, calibration)
         got = torch.cat([decoder(torch.tensor([t]), torch.tensor([0])) for t in texts[:8]])
         return float((got - expected).square().mean())
 
     assert error(texts[8:]) < error([])
-
-
-def test_metadata_is_what_the_runner_asks_for(tmp_path: Path) -> None:
-    from executorch.extension.pybindings import portable_lib
-
-    folder = save_model(tmp_path / "model", "llama", eos_token_id=[2, 5])
-    path = executorch.export(folder, tmp_path, "fp32", CONTEXT)
-    module = portable_lib._load_for_executorch(str(path))
-    assert module.run_method("get_max_seq_len", ()) == [CONTEXT]
-    assert module.run_method("get_eos_ids", ()) == [2, 5]
-    assert module.run_method("get_bos_id", ()) == [1]
-    assert module.run_method("get_vocab_size", ()) == [128]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,210 @@
+"""From a model folder to a Decoder, stage by stage, with its weights quantized on the way."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+from torch.nn import functional
+
+from srl_edge.errors import InputError
+from srl_edge.exporters.executorch_model import (
+    Attention,
+    Decoder,
+    First,
+    Last,
+    Middle,
+    RMSNorm,
+    Tail,
+    TanhGELU,
+)
+from srl_edge.exporters.executorch_quantize import Embedding, Linears
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"silu": nn.SiLU, "gelu_pytorch_tanh": TanhGELU}
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Bits of each part's weights: 32, 8 or 4."""
+
+    embedding: int
+    query_key: int
+    value_output: int
+    mlp: int
+    head: int
+
+
+def activation(config: Any) -> str:
+    return str(getattr(config, "hidden_activation", None) or config.hidden_act)
+
+
+def head_dim(config: Any) -> int:
+    dim = getattr(config, "head_dim", None)
+    return int(dim or config.hidden_size // config.num_attention_heads)
+
+
+def build(
+    merged: Path,
+    config: Any,
+    precision: Precision,
+    context_length: int,
+    calibration: Sequence[Sequence[int]] = (),
+    lower: Callable[[nn.Module], nn.Module] = lambda stage: stage,
+) -> Decoder:
+    """The model of a folder, quantized, each stage passed through `lower` as soon as it is ready.
+
+    With `lower` left out, the result is what the exported program computes, in torch.
+    """
+    checkpoint = Checkpoint(merged, config, precision)
+    attention = Attention.of(config, context_length)
+    embedding = checkpoint.embedding()
+    stages: Iterable[nn.Module] = checkpoint.stages()
+    if calibration:
+        texts = [list(text[:context_length]) for text in calibration]
+        stages = _calibrated(stages, embedding, attention, texts)
+    # One stage at a time, so that the float weights are never all in memory.
+    return Decoder(embedding, [lower(_quantized(stage)) for stage in stages], attention)
+
+
+def _quantized(stage: nn.Module) -> nn.Module:
+    for linears in _linears(stage):
+        linears.quantize()
+    return stage
+
+
+def _linears(stage: nn.Module) -> list[Linears]:
+    return [module for module in stage.modules() if isinstance(module, Linears)]
+
+
+@torch.no_grad()
+def _calibrated(
+    stages: Iterable[nn.Module], embedding: nn.Module, attention: Attention, texts: list[list[int]]
+) -> Iterator[nn.Module]:
+    """Sends texts through the stages; all Linears are quantized for the inputs that reach them.
+
+    The texts are laid end to end as one row of tokens, as only attention looks beyond a token.
+    """
+    positions = torch.cat([torch.arange(len(text)) for text in texts])
+    ropes = {
+        kind: [table[positions][None, :, None] for table in tables]
+        for kind, tables in attention.ropes.items()
+    }
+    lengths = [len(text) for text in texts]
+    x = embedding(torch.tensor([[token for text in texts for token in text]]))
+    for i, stage in enumerate(stages):
+        hooks = [
+            linears.register_forward_pre_hook(lambda module, inputs: module.quantize(*inputs))
+            for linears in _linears(stage)
+        ]
+        if isinstance(stage, First):
+            q, k, v = stage(x, *ropes[attention.kinds[0]])
+        elif isinstance(stage, Middle):
+            attended = _attend(q, k, v, lengths, attention, attention.kinds[i - 1])
+            x, q, k, v = stage(attended, x, *ropes[attention.kinds[i]])
+        elif isinstance(stage, Last):
+            attended = _attend(q, k, v, lengths, attention, attention.kinds[i - 1])
+            # Not stage(): logits of every token would be larger than the model.
+            stage.head.quantize(stage.norm(stage.tail(attended, x)))
+        for hook in hooks:
+            hook.remove()
+        yield stage
+
+
+def _attend(
+    q: Tensor, k: Tensor, v: Tensor, lengths: list[int], attention: Attention, kind: str
+) -> Tensor:
+    """Causal attention within each of the texts laid end to end; all [1, tokens, heads, dim]."""
+    q, k, v = (y.transpose(1, 2) for y in (q, k, v))
+    attended, begin = [], 0
+    for length in lengths:
+        text = slice(begin, begin + length)
+        mask = torch.ones(length, length, dtype=torch.bool).tril()
+        if kind == "sliding_attention" and attention.window is not None:
+            mask &= ~mask.tril(-attention.window)
+        y = functional.scaled_dot_product_attention(
+            q[:, :, text], k[:, :, text], v[:, :, text], mask,
+            scale=attention.scale, enable_gqa=True,
+        )  # fmt: skip
+        attended.append(y.transpose(1, 2))
+        begin += length
+    return torch.cat(attended, 1)
+
+
+class Checkpoint:
+    """The safetensors of a Hugging Face model folder, read tensor by tensor as float32."""
+
+    def __init__(self, folder: Path, config: Any, precision: Precision) -> None:
+        self._folder, self._config, self._precision = folder, config, precision
+        self._gemma = config.model_type == "gemma3_text"
+        self._files: dict[str, Any] = {}
+        for path in sorted(folder.glob("*.safetensors")):
+            file: Any = safe_open(path, "pt")
+            self._files |= dict.fromkeys(file.keys(), file)
+
+    def embedding(self) -> Embedding:
+        table = self._read("model.embed_tokens.weight")
+        scale = self._config.hidden_size**0.5 if self._gemma else 1.0
+        return Embedding(table * scale, self._precision.embedding)
+
+    def stages(self) -> Iterator[nn.Module]:
+        """First, Middle for each layer but the last, and Last; float until quantized."""
+        layers = self._config.num_hidden_layers
+        yield self._first(0)
+        for i in range(layers - 1):
+            yield Middle(self._tail(i), self._first(i + 1))
+        head = "lm_head" if "lm_head.weight" in self._files else "model.embed_tokens"
+        yield Last(
+            self._tail(layers - 1),
+            self._norm("model.norm"),
+            self._linears("", head, bits=self._precision.head),
+        )
+
+    def _read(self, name: str) -> Tensor:
+        if name not in self._files:
+            raise InputError(f"{self._folder} has no tensor {name}; merge the adapter again.")
+        tensor: Tensor = self._files[name].get_tensor(name)
+        return tensor.float()
+
+    def _norm(self, name: str) -> nn.Module:
+        weight = self._read(f"{name}.weight")
+        return RMSNorm(weight + 1 if self._gemma else weight, self._config.rms_norm_eps)
+
+    def _linears(self, prefix: str, *names: str, bits: int) -> Linears:
+        names = tuple(prefix + name for name in names)
+        biases = [f"{name}.bias" for name in names]
+        return Linears(
+            [self._read(f"{name}.weight") for name in names],
+            [self._read(bias) if bias in self._files else None for bias in biases],
+            bits,
+        )
+
+    def _first(self, i: int) -> First:
+        layer, attention = f"model.layers.{i}.", f"model.layers.{i}.self_attn."
+        normed = f"{attention}q_norm.weight" in self._files
+        return First(
+            self._norm(f"{layer}input_layernorm"),
+            self._linears(attention, "q_proj", "k_proj", bits=self._precision.query_key),
+            self._linears(attention, "v_proj", bits=self._precision.value_output),
+            self._norm(f"{attention}q_norm") if normed else nn.Identity(),
+            self._norm(f"{attention}k_norm") if normed else nn.Identity(),
+            head_dim(self._config),
+        )
+
+    def _tail(self, i: int) -> Tail:
+        layer, config, precision = f"model.layers.{i}.", self._config, self._precision
+        # Gemma norms what comes out of attention and MLP too, and so names them differently.
+        before = "pre_feedforward_layernorm" if self._gemma else "post_attention_layernorm"
+        after = ("post_attention_layernorm", "post_feedforward_layernorm")
+        norms = [self._norm(layer + n) if self._gemma else nn.Identity() for n in after]
+        return Tail(
+            self._linears(f"{layer}self_attn.", "o_proj", bits=precision.value_output),
+            norms[0],
+            self._norm(layer + before),
+            self._linears(f"{layer}mlp.", "gate_proj", "up_proj", bits=precision.mlp),
+            ACTIVATIONS[activation(config)](),
+            self._linears(f"{layer}mlp.", "down_proj", bits=precision.mlp),
+            norms[1],
+        )
