@@ -85,7 +85,8 @@ def export(
 
     merged: a Hugging Face model folder with safetensors. quantization: a key of PRECISIONS, where
     8da4w is 4-bit weights and, at run time, 8-bit activations. calibration: token ids of typical
-    texts, to which 4-bit weights are fitted; a few thousand tokens do, and without them the weights
+    texts of every kind the model should keep answering, to which 4-bit weights are fitted (texts of
+    one kind alone may harm the others); a few thousand tokens do, and without them the weights
     are merely rounded, which costs much fidelity. `forward`: tokens int64 [1, S] and the position
     of the first, int64 [1], to the logits of the last token, float32 [1, V]. Raises InputError for
     a model that the format cannot take.

@@ -5,16 +5,13 @@ import json
 import shutil
 from dataclasses import asdict
 from pathlib import Path
-from random import Random
 from typing import Any
 
 from srl_edge import artifact as artifacts
-from srl_edge import models, progress, trajectories
+from srl_edge import models, progress
 from srl_edge.errors import InputError
-from srl_edge.prompts import prompt_ids, step_prompts, warm_up_reply
 from srl_edge.recipe import Recipe
 
-CALIBRATION_PROMPTS = 32  # about six thousand tokens
 _TOOLS = (
     "torch",
     "transformers",
@@ -63,6 +60,7 @@ def _build(
         options = onnx.export(merged, scratch, quantization, recipe.export.context_length)
     else:
         from srl_edge.exporters import executorch
+        from srl_edge.exporters.calibration import calibration_texts
 
         texts = calibration_texts(run / "data" / "train.jsonl", merged, recipe.seed)
         length = recipe.export.context_length
@@ -76,20 +74,6 @@ def _build(
     artifacts.write_manifest(scratch, _manifest(recipe, run, base, merged, options, out.name))
     shutil.rmtree(out, ignore_errors=True)
     scratch.rename(out)
-
-
-def calibration_texts(train: Path, merged: Path, seed: int) -> list[list[int]]:
-    """Token ids of training prompts with the expert's replies, to fit 4-bit weights to."""
-    tokenizer = models.load_tokenizer(merged)
-    prompts = [p for group in step_prompts(trajectories.load(train), "all") for p in group]
-    chosen = Random(seed).sample(prompts, min(CALIBRATION_PROMPTS, len(prompts)))
-    return [
-        [
-            *prompt_ids(tokenizer, p.problem, p.previous_steps),
-            *tokenizer.encode(warm_up_reply(p), add_special_tokens=False),
-        ]
-        for p in chosen
-    ]
 
 
 def _manifest(
