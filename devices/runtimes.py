@@ -85,6 +85,14 @@ class TorchRuntime:
         del text
         return None
 
+    def score(self, prompt: Sequence[int], reply: Sequence[int]) -> Logits:
+        """Logits [len(reply), V] before each token of a given reply, in one pass."""
+        ids = self._torch.tensor([[*prompt, *reply[:-1]]])
+        with self._torch.inference_mode():
+            out = self.model(input_ids=ids, use_cache=False, logits_to_keep=len(reply))
+        logits: Logits = out.logits[0].float().numpy()
+        return logits
+
     def greedy_batch(
         self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stops: Sequence[int]
     ) -> list[list[int]]:

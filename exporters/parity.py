@@ -75,7 +75,7 @@ def reference(merged: Path, problems: Path, recipe: Recipe) -> list[Case]:
             )
             ids = tokenizer.encode(rendered, add_special_tokens=False)
             reply = tokenizer.encode(warm_up_reply(prompt), add_special_tokens=False)
-            logits = np.stack(teacher_forced(runtime, ids, reply)).astype(np.float16)
+            logits = runtime.score(ids, reply).astype(np.float16)
             text = greedy(runtime, ids, recipe.check.greedy_tokens, stops)
             cases.append(Case(prompt, rendered, ids, reply, logits, text))
             advance()

@@ -120,8 +120,8 @@ class Check(Section):
         default_factory=lambda: {
             "fp32": 0.999,
             "int8": 0.95,
-            "int4": 0.75,
-            "8da4w": 0.75,
+            "int4": 0.85,
+            "8da4w": 0.85,
         }
     )
     """Least share of equal next tokens, by quantization."""
