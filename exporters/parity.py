@@ -161,10 +161,14 @@ def _sentence(name: str, result: dict[str, Any]) -> str:
             f"{name}: {result['prompts'] - result['prompt_ids_equal']} of {result['prompts']} "
             "prompts are tokenized differently than in training."
         )
-    where = result["first_difference"]
-    return (
+    said = (
         f"{name}: agrees with the merged model on {result['agreement']:.1%} of "
-        f"{result['positions']} next tokens, less than {result['agreement_threshold']:.1%}; first "
-        f"difference: prompt {where['prompt']} step {where['step_index']} position "
+        f"{result['positions']} next tokens, less than {result['agreement_threshold']:.1%}"
+    )
+    where = result["first_difference"]
+    if where is None:
+        return f"{said}."
+    return (
+        f"{said}; first difference: prompt {where['prompt']} step {where['step_index']} position "
         f"{where['position']}: {where['got']!r} in place of {where['expected']!r}."
     )

@@ -95,7 +95,13 @@ def test_an_interrupt_leaves_a_run_that_goes_on(
     srl_edge("data", recipe)
     flags = ["--stages.0.steps", "400", "--trainer.checkpoint-every", "2"]
     command = [sys.executable, "-m", "srl_edge", "train", str(recipe), *flags]
-    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    running = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell starts background jobs with interrupts ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     while not list((tmp_path / "run" / "train").glob("checkpoint-*")):
         assert running.poll() is None
         time.sleep(0.2)
