@@ -14,7 +14,6 @@ from srl_edge.errors import InputError, StageError
 # a 135M model's next tokens; k-quant with the projection and some layers in int8 far fewer.
 QUANTIZATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "fp32": ("fp32", {}),
-    "fp16": ("fp16", {}),
     "int8": ("int8", {}),
     "int4": ("int4", {"algo_config": "k_quant",
                       "matmul_mixed_precision": "last_matmul:int8,mixed_layers:int8"}),

@@ -120,6 +120,7 @@ class Check(Section):
         default_factory=lambda: {
             "fp32": 0.999,
             "int8": 0.95,
+            "8da8w": 0.9,
             "int4": 0.85,
             "8da4w": 0.85,
         }
