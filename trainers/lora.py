@@ -4,17 +4,14 @@ The folder that is written is PEFT's own, and PEFT reads it. Its layers are not 
 under a bfloat16 base they keep an fp32 copy of every layer's input for the backward pass.
 """
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch.nn import functional as F
-
-from srl_edge.errors import InputError
 
 _PREFIX = "base_model.model."
 
@@ -106,20 +103,3 @@ def save_adapter(folder: Path, layers: dict[str, LoraLinear], rank: int, alpha: 
         weights[f"{_PREFIX}{prefix}{name}.lora_B.weight"] = layer.lora_B.detach().contiguous()
     save_file(weights, folder / "adapter_model.safetensors", metadata={"format": "pt"})
     return folder
-
-
-@torch.no_grad()
-def load_adapter(folder: Path, layers: dict[str, LoraLinear], prefix: str = "model.") -> None:
-    """Fill layers from a PEFT folder; raises InputError where its shapes are another model's."""
-    weights = load_file(folder / "adapter_model.safetensors")
-    rank = json.loads((folder / "adapter_config.json").read_text())["r"]
-    for name, layer in layers.items():
-        for side in ("lora_A", "lora_B"):
-            mine = getattr(layer, side)
-            stored = weights.get(f"{_PREFIX}{prefix}{name}.{side}.weight")
-            if stored is None or stored.shape != mine.shape:
-                raise InputError(
-                    f"{folder}: this adapter (rank {rank}) does not fit the model at {name}; it "
-                    "was trained for another base model or with another rank."
-                )
-            mine.copy_(stored)
