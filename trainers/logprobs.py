@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-CHUNK = 256  # positions projected to the vocabulary at a time
+CHUNK = 128  # positions projected to the vocabulary at a time: what stays in a CPU's cache
 
 
 class _LinearLogProbs(torch.autograd.Function):
@@ -21,16 +21,21 @@ class _LinearLogProbs(torch.autograd.Function):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         logprobs = torch.empty(len(targets), dtype=torch.float32, device=hidden.device)
         entropies = torch.empty_like(logprobs)
-        slopes = torch.empty_like(hidden)
+        slopes = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         for at in range(0, len(targets), CHUNK):
             here = slice(at, at + CHUNK)
             logits = (hidden[here] @ weight.T).float()
-            total = logits.logsumexp(-1)
-            logprobs[here] = logits.gather(1, targets[here, None])[:, 0] - total
-            probs = torch.exp(logits - total[:, None])
-            entropies[here] = total - (probs * logits).sum(-1)
-            slopes[here] = weight[targets[here]] - probs.to(weight.dtype) @ weight
-        ctx.save_for_backward(slopes)
+            chosen = logits.gather(1, targets[here, None])[:, 0]
+            scores = torch.log_softmax(logits, -1)
+            logprobs[here] = scores.gather(1, targets[here, None])[:, 0]
+            mean = scores.exp_().to(weight.dtype) @ weight
+            # Entropy = log of the normalizer - mean logit, and the mean logit is hidden . mean.
+            average = (mean.float() * hidden[here].float()).sum(-1)
+            entropies[here] = chosen - logprobs[here] - average
+            if slopes is not None:
+                slopes[here] = weight[targets[here]] - mean
+        if slopes is not None:
+            ctx.save_for_backward(slopes)
         ctx.mark_non_differentiable(entropies)
         return logprobs, entropies
 

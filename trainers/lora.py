@@ -5,101 +5,133 @@ under a bfloat16 base they keep an fp32 copy of every layer's input for the back
 """
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
 _PREFIX = "base_model.model."
 
 
 class LoraLinear(torch.nn.Module):
-    """y = x W^T + b + scaling (x A^T) B^T, with W and b frozen.
+    """y = x W^T + b + scaling (x A^T) B^T for layers that read the same x, side by side.
 
-    A [r, in] and B [out, r] are kept in fp32 and multiplied in the dtype of x. Source: LoRA,
-    arXiv 2106.09685, section 4.1.
+    W and b are frozen. A [layers * r, in] and B [out, r] are kept in fp32 and multiplied in the
+    dtype of x; block i of A belongs to the rows of B that make output i.
+    Source: LoRA, arXiv 2106.09685, section 4.1.
     """
 
-    def __init__(self, linear: torch.nn.Linear, rank: int, alpha: float) -> None:
+    def __init__(self, linears: dict[str, torch.nn.Linear], rank: int, alpha: float) -> None:
         super().__init__()
-        self.linear = linear
-        self.scaling = alpha / rank
-        device = linear.weight.device
-        self.lora_A = torch.nn.Parameter(torch.empty(rank, linear.in_features, device=device))
-        self.lora_B = torch.nn.Parameter(torch.zeros(linear.out_features, rank, device=device))
-        torch.nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))
+        self.names = list(linears)
+        members = list(linears.values())
+        self.weight = torch.cat([m.weight.detach() for m in members])
+        biases = [m.bias for m in members]
+        self.bias = None if biases[0] is None else torch.cat([b.detach() for b in biases])
+        self.sizes = [m.out_features for m in members]
+        self.rank, self.scaling = rank, alpha / rank
+        device = self.weight.device
+        inputs = members[0].in_features
+        self.lora_A = torch.nn.Parameter(torch.empty(rank * len(members), inputs, device=device))
+        self.lora_B = torch.nn.Parameter(torch.zeros(sum(self.sizes), rank, device=device))
+        for a in self.lora_A.data.split(rank):
+            torch.nn.init.kaiming_uniform_(a, a=math.sqrt(5))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         out: torch.Tensor = _LoraMatmul.apply(  # type: ignore[no-untyped-call]
-            x, self.linear.weight, self.linear.bias, self.lora_A, self.lora_B, self.scaling
+            x, self.weight, self.bias, self.lora_A, self.lora_B, self.scaling, self.sizes
         )
         return out
 
+    def base(self, x: torch.Tensor) -> torch.Tensor:
+        """The frozen layers alone, adapter off."""
+        return F.linear(x, self.weight, self.bias)
+
     def merged_weight(self) -> torch.Tensor:
         """W + scaling B A [out, in], rounded once to the dtype of W."""
-        delta = self.lora_B @ self.lora_A * self.scaling
-        return (self.linear.weight.float() + delta).to(self.linear.weight.dtype)
+        merged = self.weight.to(torch.float32, copy=True)
+        for rows, a, b in zip(
+            merged.split(self.sizes), self.lora_A.split(self.rank),
+            self.lora_B.split(self.sizes), strict=True,
+        ):  # fmt: skip
+            rows.addmm_(b, a, alpha=self.scaling)
+        return merged.to(self.weight.dtype)
+
+    def members(self, a: torch.Tensor, b: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Split tensors shaped like `lora_A` and `lora_B` into each layer's, under PEFT's names."""
+        parts = {}
+        for name, own_a, own_b in zip(
+            self.names, a.split(self.rank), b.split(self.sizes), strict=True
+        ):
+            parts[f"{name}.lora_A.weight"] = own_a
+            parts[f"{name}.lora_B.weight"] = own_b
+        return parts
 
 
 class _LoraMatmul(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None,
-        a: torch.Tensor, b: torch.Tensor, scaling: float,
+        a: torch.Tensor, b: torch.Tensor, scaling: float, sizes: list[int],
     ) -> torch.Tensor:  # fmt: skip
-        flat = x.reshape(-1, x.shape[-1])
-        down = flat @ a.to(x.dtype).T
-        out = F.linear(flat, weight, bias).addmm_(down, b.to(x.dtype).T, alpha=scaling)
-        ctx.scaling = scaling
-        ctx.save_for_backward(flat, down, weight, a, b)
-        return out.view(*x.shape[:-1], -1)
+        down = x @ a.to(x.dtype).T
+        wide_b = _block_diagonal(b * scaling, sizes).to(x.dtype)
+        out = F.linear(x, weight, bias).addmm_(down, wide_b.T)
+        ctx.scaling, ctx.sizes = scaling, sizes
+        ctx.save_for_backward(x, down, weight, a, b)
+        return out
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[Any, ...]:
-        flat, down, weight, a, b = ctx.saved_tensors
-        grad = grads[0].reshape(-1, grads[0].shape[-1])
-        up = grad @ b.to(grad.dtype)
-        grad_a = (up.T @ flat).float() * ctx.scaling
-        grad_b = (grad.T @ down).float() * ctx.scaling
+        x, down, weight, a, b = ctx.saved_tensors
+        grad = grads[0]
+        up = grad @ _block_diagonal(b * ctx.scaling, ctx.sizes).to(grad.dtype)
+        grad_a = (up.T @ x).float()
+        wide = (grad.T @ down).float()
+        ranks = wide.split(ctx.sizes)
+        rank = b.shape[1]
+        grad_b = torch.cat([g[:, i * rank : (i + 1) * rank] for i, g in enumerate(ranks)])
         grad_x = None
         if ctx.needs_input_grad[0]:
-            grad_x = (grad @ weight).addmm_(up, a.to(grad.dtype), alpha=ctx.scaling)
-            grad_x = grad_x.view(*grads[0].shape[:-1], -1)
-        return grad_x, None, None, grad_a, grad_b, None
+            grad_x = (grad @ weight).addmm_(up, a.to(grad.dtype))
+        return grad_x, None, None, grad_a, grad_b.mul_(ctx.scaling), None, None
 
 
-def add_lora(decoder: torch.nn.Module, rank: int, alpha: float) -> dict[str, LoraLinear]:
-    """Replace every linear layer of a decoder by a LoRA one; returns them by name.
-
-    All other parameters are frozen. The projection to the vocabulary is not part of the decoder.
-    """
-    decoder.requires_grad_(False)
-    layers = {}
-    for name, module in list(decoder.named_modules()):
-        if isinstance(module, torch.nn.Linear):
-            layers[name] = LoraLinear(module, rank, alpha)
-            decoder.set_submodule(name, layers[name])
-    return layers
+def _block_diagonal(b: torch.Tensor, sizes: list[int]) -> torch.Tensor:
+    """B [out, r] of layers side by side as one matrix [out, layers * r]."""
+    return b if len(sizes) == 1 else torch.block_diag(*b.split(sizes))
 
 
-def save_adapter(folder: Path, layers: dict[str, LoraLinear], rank: int, alpha: float, base: str,
+def save_adapter(folder: Path, layers: Iterable[LoraLinear], rank: int, alpha: float, base: str,
                  prefix: str = "model.") -> Path:  # fmt: skip
     """Write layers as a PEFT folder; `prefix` is the decoder's name inside the model."""
     folder.mkdir(parents=True, exist_ok=True)
+    weights: dict[str, torch.Tensor] = {}
+    names = set()
+    for layer in layers:
+        names.update(name.rsplit(".", 1)[1] for name in layer.names)
+        parts = layer.members(layer.lora_A.detach(), layer.lora_B.detach())
+        weights |= {f"{_PREFIX}{prefix}{k}": v.contiguous() for k, v in parts.items()}
     LoraConfig(
         r=rank,
         lora_alpha=alpha,  # type: ignore[arg-type]
-        target_modules=sorted({name.rsplit(".", 1)[1] for name in layers}),
+        target_modules=sorted(names),
         task_type="CAUSAL_LM",
         base_model_name_or_path=base,
         inference_mode=True,
     ).save_pretrained(str(folder))
-    weights = {}
-    for name, layer in layers.items():
-        weights[f"{_PREFIX}{prefix}{name}.lora_A.weight"] = layer.lora_A.detach().contiguous()
-        weights[f"{_PREFIX}{prefix}{name}.lora_B.weight"] = layer.lora_B.detach().contiguous()
     save_file(weights, folder / "adapter_model.safetensors", metadata={"format": "pt"})
     return folder
+
+
+@torch.no_grad()
+def load_adapter(folder: Path, layers: Iterable[LoraLinear], prefix: str = "model.") -> None:
+    """Fill layers from a PEFT folder of the same shape."""
+    state = load_file(folder / "adapter_model.safetensors")
+    for layer in layers:
+        for name, part in layer.members(layer.lora_A, layer.lora_B).items():
+            part.copy_(state[f"{_PREFIX}{prefix}{name}"])

@@ -1,23 +1,25 @@
 """The policy on PyTorch: a frozen model, LoRA weights in fp32, and a merged copy that samples."""
 
-import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch.nn import functional as F
 from transformers import AutoModelForCausalLM
 
 from srl_edge import losses
 from srl_edge.errors import InputError
 from srl_edge.models import load_tokenizer, stop_ids
 from srl_edge.recipe import Trainer
+from srl_edge.trainers.decoder import Decoder, from_transformers
 from srl_edge.trainers.logprobs import linear_logprobs
-from srl_edge.trainers.lora import LoraLinear, add_lora, save_adapter
+from srl_edge.trainers.lora import LoraLinear, save_adapter
 from srl_edge.trainers.policy import Loss
-from srl_edge.trainers.shared_prefix import ATTENTION, Pack, PackedAttention, pack
-from srl_edge.trainers.torch_sampler import row_path, run, sample
+from srl_edge.trainers.shared_prefix import Pack, RowAttention, pack, run_rows, run_trunk
+from srl_edge.trainers.torch_sampler import sample
 from srl_edge.types import Rollout, Sample
 
 
@@ -33,41 +35,40 @@ class TorchPolicy:
         self.tokenizer = load_tokenizer(model)
         self.stop_ids = stop_ids(model)
         network = AutoModelForCausalLM.from_pretrained(
-            model, dtype=native_dtype(settings.dtype), attn_implementation=ATTENTION
+            model, dtype=native_dtype(settings.dtype)
         ).to(self.device)
         if getattr(network.config, "final_logit_softcapping", None):
             raise InputError(f"{model}: soft-capped logits are not supported by the trainer.")
-        network.eval()
+        network.eval().requires_grad_(False)
         self.model_name = str(model)
         self.head: torch.Tensor = network.get_output_embeddings().weight.detach()
-        self.decoder = network.get_decoder()
-        self.layers = add_lora(self.decoder, settings.lora_rank, settings.lora_alpha)
+        self.layers: list[LoraLinear] = []
+        self.decoder = from_transformers(network, self._adapted)
         self.optimizer = torch.optim.AdamW(self._trainable().values(), weight_decay=0.0)
-        self._merged: Any = None
-        self._stale = True
+        self._plain_head = Plain(self.head, None)
+        self._sampler: Decoder | None = None
+
+    def _adapted(self, linears: dict[str, torch.nn.Linear]) -> LoraLinear:
+        self.layers.append(LoraLinear(linears, self.settings.lora_rank, self.settings.lora_alpha))
+        return self.layers[-1]
 
     def _trainable(self) -> dict[str, torch.nn.Parameter]:
-        return {n: p for n, p in self.decoder.named_parameters() if p.requires_grad}
+        return {f"{x.names[0]}.{n}": p for x in self.layers for n, p in x.named_parameters()}
 
     def sample(
         self, prompts: Sequence[tuple[int, ...]], group_size: int, max_new_tokens: int,
         temperature: float, seed: int,
     ) -> list[list[Rollout]]:  # fmt: skip
+        if self._sampler is None:
+            # The adapter merged in: no LoRA cost a token, and what will be shipped.
+            with torch.no_grad():
+                self._sampler = self.decoder.with_linears(
+                    lambda layer: Plain(layer.merged_weight(), layer.bias)
+                )
         return sample(
-            self._sampler(), self.head, prompts, group_size, max_new_tokens, temperature,
+            self._sampler, self._plain_head, prompts, group_size, max_new_tokens, temperature,
             self.stop_ids, seed, self.tokenizer.decode,
         )  # fmt: skip
-
-    @torch.no_grad()
-    def _sampler(self) -> Any:
-        """The decoder with the adapter merged in: no LoRA cost a token, as it will be shipped."""
-        if self._merged is None:
-            self._merged = _merged_copy(self.decoder)
-        if self._stale:
-            for name, layer in self.layers.items():
-                self._merged.get_submodule(name).weight.copy_(layer.merged_weight())
-            self._stale = False
-        return self._merged
 
     def forward_backward(self, groups: Sequence[Sequence[Sample]], loss: Loss) -> dict[str, float]:
         count = sum(map(len, groups))
@@ -76,12 +77,11 @@ class TorchPolicy:
         sums: dict[str, float] = {"loss": 0.0, "entropy": 0.0, "clip_ratio": 0.0, "mismatch": 0.0}
         flat = packed_tokens = 0
         for group in groups:
-            packs = pack([s.prompt_ids for s in group], [s.completion_ids for s in group])
-            for packed in (p for whole in packs for p in self._micro_batches(whole)):
+            for packed in pack([s.prompt_ids for s in group], [s.completion_ids for s in group]):
                 members = [group[i] for i in packed.owners]
                 flat += sum(len(s.prompt_ids) + len(s.completion_ids) for s in members)
                 packed_tokens += packed.tokens
-                for key, value in self._backward(packed, members, loss, total).items():
+                for key, value in self._backward(packed, group, loss, total).items():
                     sums[key] += value
         return {
             "loss": sums["loss"],
@@ -92,28 +92,36 @@ class TorchPolicy:
             "num_tokens": float(packed_tokens),
         }
 
-    def _micro_batches(self, packed: Pack) -> Iterator[Pack]:
-        """Cut a pack's rows so that no pass has more tokens than the recipe allows."""
-        room = self.settings.micro_batch_tokens - len(packed.trunk)
-        start = used = 0
-        for row, ids in enumerate(packed.rows):
-            if row > start and used + len(ids) > room:
-                yield _rows_of(packed, start, row)
-                start, used = row, 0
-            used += len(ids)
-        yield _rows_of(packed, start, len(packed.rows))
-
     def _backward(
-        self, packed: Pack, members: Sequence[Sample], loss: Loss, total: int
+        self, packed: Pack, group: Sequence[Sample], loss: Loss, total: int
     ) -> dict[str, float]:
-        hidden = run(self.decoder, packed, PackedAttention(packed, self.device))
+        """Gradient of a pack: the trunk once, its rows in passes that memory has room for."""
+        trunk = run_trunk(self.decoder, packed, self.device)
+        leaves = [tuple(x.detach().requires_grad_() for x in layer) for layer in trunk]
+        sums: dict[str, float] = {}
+        slopes: list[torch.Tensor] = []
+        for rows in packed.cut(self.settings.micro_batch_tokens):
+            members = [group[i] for i in rows.owners]
+            for key, value in self._backward_rows(rows, leaves, members, loss, total).items():
+                sums[key] = sums.get(key, 0.0) + value
+            # In fp32, so that the number of passes does not show in the sum.
+            grads = [x.grad.float() for layer in leaves for x in layer if x.grad is not None]
+            slopes = [a.add_(b) for a, b in zip(slopes, grads, strict=True)] if slopes else grads
+            for x in (x for layer in leaves for x in layer):
+                x.grad = None
+        ends = [x for layer in trunk for x in layer]
+        torch.autograd.backward(ends, [g.to(x.dtype) for g, x in zip(slopes, ends, strict=True)])
+        return sums
+
+    def _backward_rows(
+        self, packed: Pack, trunk: Any, members: Sequence[Sample], loss: Loss, total: int
+    ) -> dict[str, float]:
+        hidden = run_rows(self.decoder, RowAttention(packed, trunk, self.device))
         lengths = [len(s.completion_ids) for s in members]
+        ends = list(accumulate(map(len, packed.rows)))
         before = torch.cat(
-            [
-                row_path(packed, row, self.device)[-length - 1 : -1]
-                for row, length in enumerate(lengths)
-            ]
-        )
+            [torch.arange(e - n - 1, e - 1) for e, n in zip(ends, lengths, strict=True)]
+        ).to(self.device)
         targets = [i for s in members for i in s.completion_ids]
         flat, entropies = linear_logprobs(
             hidden[before], self.head, torch.tensor(targets, device=self.device)
@@ -150,7 +158,7 @@ class TorchPolicy:
             group["lr"] = learning_rate
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self._stale = True
+        self._sampler = None
         return float(norm)
 
     def save(self, folder: Path) -> None:
@@ -170,7 +178,7 @@ class TorchPolicy:
             mine = {k.rsplit("/", 1)[1]: v for k, v in state.items() if k.startswith(f"{name}/")}
             if mine:
                 self.optimizer.state[parameter] = mine
-        self._stale = True
+        self._sampler = None
 
     def save_adapter(self, folder: Path) -> None:
         settings = self.settings
@@ -186,24 +194,24 @@ def native_dtype(name: str) -> torch.dtype:
     return torch.bfloat16 if torch.cpu._is_amx_tile_supported() else torch.float32
 
 
-def _rows_of(packed: Pack, start: int, stop: int) -> Pack:
-    return Pack(
-        packed.trunk, packed.rows[start:stop], packed.bounds[start:stop], packed.owners[start:stop]
-    )
-
-
 def _padded(flat: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return torch.zeros(mask.shape, device=flat.device).masked_scatter(mask, flat)
 
 
-def _merged_copy(decoder: Any) -> Any:
-    """A decoder with plain linear layers in place of LoRA ones; all other weights are shared."""
-    shared = {id(p): p for p in decoder.parameters()}
-    merged = copy.deepcopy(decoder, shared)
-    for name, module in list(merged.named_modules()):
-        if isinstance(module, LoraLinear):
-            plain = copy.copy(module.linear)
-            plain._parameters = dict(plain._parameters)
-            plain.weight = torch.nn.Parameter(plain.weight.detach().clone(), requires_grad=False)
-            merged.set_submodule(name, plain)
-    return merged
+class Plain:
+    """A frozen linear layer, its weight laid out once for many products with few rows."""
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+        # oneDNN's blocked layout saves a third of the time where bfloat16 is native; with fp32
+        # it saves nothing. There is no public call for it.
+        self.packed = weight.dtype == torch.bfloat16 and weight.device.type == "cpu"
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, 64) if self.packed else weight
+        self.bias = bias
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.packed:
+            return F.linear(x, self.weight, self.bias)
+        out: torch.Tensor = torch.ops.mkldnn._linear_pointwise(
+            x, self.weight, self.bias, "none", [], ""
+        )
+        return out

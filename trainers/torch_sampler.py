@@ -4,159 +4,156 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 
-from srl_edge.trainers.shared_prefix import Pack, PackedAttention, pack
+from srl_edge.trainers.decoder import Decoder, Linear
+from srl_edge.trainers.shared_prefix import KeysValues, RowAttention, pack, run_rows, run_trunk
 from srl_edge.types import Rollout
 
+BLOCK = 256  # vocabulary entries that are summed before one is chosen
 RETIRE_BELOW = 0.75  # compact the batch when that leaves at most this share of its slots
 
 
 class DecodeAttention:
     """Attention of one new token a row to its prompt (shared by a group) and its own tokens.
 
-    Rows form a grid [P, G]. Prompt keys and values: [P, Hkv, T, D] a layer, padded, with `seen`
-    [P, T] marking real tokens; own keys and values: [P, G, Hkv, max_new, D], filled in place.
+    Rows form a grid [P, G]. Prompt keys and values: [P, Hkv, T, D] a layer, padded, `lengths` [P]
+    of it real; own keys and values: [P, Hkv, G, max_new, D], filled in place.
     """
 
     def __init__(
-        self, prompts: list[tuple[torch.Tensor, torch.Tensor]], lengths: torch.Tensor, group: int,
-        max_new: int,
-    ) -> None:  # fmt: skip
-        count, kv_heads, width, dim = prompts[0][0].shape
+        self, prompts: KeysValues, lengths: torch.Tensor, group: int, max_new: int
+    ) -> None:
+        count, kv_heads, _, dim = prompts[0][0].shape
         self.prompts = prompts
         self.lengths = lengths
         self.step = 0
         self.own = [
-            (k.new_empty(count, group, kv_heads, max_new, dim),
-             k.new_empty(count, group, kv_heads, max_new, dim))
+            (k.new_empty(count, kv_heads, group, max_new, dim),
+             k.new_empty(count, kv_heads, group, max_new, dim))
             for k, _ in prompts
         ]  # fmt: skip
-        self._prompt_mask(width)
+        self._masks: dict[int | None, torch.Tensor | None] = {}
 
-    def _prompt_mask(self, width: int) -> None:
-        at = torch.arange(width, device=self.lengths.device)
-        self.distance = (self.lengths[:, None] - at)[:, None, None]  # to the first new token
-        self.hidden = self.distance <= 0
+    def advance(self, step: int) -> None:
+        """Go to the next token: its keys and values are written at place `step`."""
+        self.step = step
+        self._masks = {}
 
     @property
     def positions(self) -> torch.Tensor:
-        """Position of the token being decoded, [P * G, 1]."""
-        return (self.lengths + self.step).repeat_interleave(self.own[0][0].shape[1])[:, None]
+        """Position of the token being decoded, [P * G]."""
+        return (self.lengths + self.step).repeat_interleave(self.own[0][0].shape[2])
 
     def __call__(
         self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scaling: float,
         window: int | None,
     ) -> torch.Tensor:  # fmt: skip
         (prompt_k, prompt_v), (own_k, own_v) = self.prompts[layer], self.own[layer]
-        count, group, kv_heads, _, dim = own_k.shape
+        count, kv_heads, group, _, dim = own_k.shape
         heads, t, now = q.shape[1], prompt_k.shape[2], self.step + 1
-        shared = heads // kv_heads
-        own_k[:, :, :, self.step] = k.view(count, group, kv_heads, dim)
-        own_v[:, :, :, self.step] = v.view(count, group, kv_heads, dim)
-        grouped = (q * scaling).view(count, group, kv_heads, shared, dim)
-        to_prompt = (
-            grouped.transpose(1, 2).reshape(count, kv_heads, group * shared, dim)
-            @ prompt_k.transpose(2, 3)
-        ).float()
-        hidden = self.hidden
-        to_own = (grouped @ own_k[:, :, :, :now].transpose(3, 4)).float()
-        if window is not None:
-            hidden = hidden | (self.distance + self.step >= window)
-            own_distance = self.step - torch.arange(now, device=q.device)
-            to_own = to_own.masked_fill(own_distance >= window, float("-inf"))
-        to_prompt = to_prompt.masked_fill(hidden, float("-inf"))
-        to_prompt = to_prompt.view(count, kv_heads, group, shared, t).transpose(1, 2)
-        weights = torch.softmax(torch.cat([to_prompt, to_own], -1), -1).to(q.dtype)
-        on_prompt = (
-            weights[..., :t].transpose(1, 2).reshape(count, kv_heads, group * shared, t) @ prompt_v
-        )
-        on_prompt = on_prompt.view(count, kv_heads, group, shared, dim).transpose(1, 2)
-        out = on_prompt + weights[..., t:] @ own_v[:, :, :, :now]
-        return out.reshape(count * group, 1, heads, dim)
+        own_k[:, :, :, self.step] = k.view(count, group, kv_heads, dim).transpose(1, 2)
+        own_v[:, :, :, self.step] = v.view(count, group, kv_heads, dim).transpose(1, 2)
+        queries = (q * scaling).view(count, group, kv_heads, -1, dim).transpose(1, 2)
+        queries = queries.reshape(count, kv_heads, -1, dim)
+        by_row = queries.view(count, kv_heads, group, -1, dim)
+        to_prompt = queries @ prompt_k.transpose(2, 3)
+        to_own = by_row @ own_k[:, :, :, :now].transpose(3, 4)
+        scores = torch.cat([to_prompt, to_own.flatten(2, 3)], -1)
+        hidden = self._hidden(window, t)
+        if hidden is not None:
+            scores.masked_fill_(hidden, float("-inf"))
+        weights = torch.softmax(scores, -1)
+        on_own = weights[..., t:].view(to_own.shape) @ own_v[:, :, :, :now]
+        out = weights[..., :t] @ prompt_v + on_own.view(queries.shape)
+        out = out.view(by_row.shape).transpose(1, 2)
+        return out.reshape(count * group, heads, dim)
+
+    def _hidden(self, window: int | None, width: int) -> torch.Tensor | None:
+        """Which prompt and own tokens a prompt's rows cannot see, [P, 1, 1, T + now] or none."""
+        if window not in self._masks:
+            at = torch.arange(width, device=self.lengths.device)
+            distance = self.lengths[:, None] - at  # to the first new token
+            hidden = distance <= 0
+            own = self.step - torch.arange(self.step + 1, device=at.device)
+            own_hidden = own < 0
+            if window is not None:
+                hidden = hidden | (distance + self.step >= window)
+                own_hidden = own >= window
+            both = torch.cat([hidden, own_hidden.expand(len(hidden), -1)], 1)
+            self._masks[window] = both[:, None, None] if bool(both.any()) else None
+        return self._masks[window]
 
     def keep(self, prompts: torch.Tensor, rows: torch.Tensor) -> None:
         """Keep prompts [P'] and, of each, rows [P', G']; slots may repeat as padding."""
         self.lengths = self.lengths[prompts]
         width = int(self.lengths.max())
         self.prompts = [(k[prompts, :, :width], v[prompts, :, :width]) for k, v in self.prompts]
+        _, kv_heads, _, max_new, dim = self.own[0][0].shape
+        heads = torch.arange(kv_heads, device=rows.device)[None, :, None]
         kept = []
-        for k, v in self.own:
-            new = (k.new_empty(*rows.shape, *k.shape[2:]), k.new_empty(*rows.shape, *k.shape[2:]))
-            for old, into in zip((k, v), new, strict=True):
-                into[:, :, :, : self.step] = old[prompts[:, None], rows, :, : self.step]
-            kept.append(new)
+        for sides in self.own:
+            new = []
+            for old in sides:
+                into = old.new_empty(len(prompts), kv_heads, rows.shape[1], max_new, dim)
+                into[..., : self.step, :] = old[
+                    prompts[:, None, None], heads, rows[:, None, :], : self.step
+                ]
+                new.append(into)
+            kept.append((new[0], new[1]))
         self.own = kept
-        self._prompt_mask(width)
+        self._masks = {}
 
 
 def prefill(
-    model: Any, prompts: Sequence[tuple[int, ...]], device: torch.device
-) -> tuple[list[tuple[torch.Tensor, torch.Tensor]], torch.Tensor]:
+    decoder: Decoder, prompts: Sequence[tuple[int, ...]], device: torch.device
+) -> tuple[KeysValues, torch.Tensor]:
     """Run prompts once, shared prefixes once; return padded caches and last hidden states.
 
     Returns a (k, v) [P, Hkv, T, D] for each layer, and hidden states [P, d] after each prompt's
     last token.
     """
-    caches: list[list[tuple[torch.Tensor, torch.Tensor]]] = [[] for _ in prompts]
+    caches: list[KeysValues] = [[] for _ in prompts]
     last: list[torch.Tensor] = [torch.empty(0)] * len(prompts)
     for packed in pack(prompts, [()] * len(prompts), gate=1.0):
-        attention = PackedAttention(packed, device, keep=True)
-        hidden = run(model, packed, attention)
-        layers = [attention.kept[i] for i in sorted(attention.kept)]
+        trunk = run_trunk(decoder, packed, device)
+        rows = RowAttention(packed, trunk, device)
+        hidden = run_rows(decoder, rows)
+        end = 0
         for row, owner in enumerate(packed.owners):
-            path = row_path(packed, row, device)
-            caches[owner] = [(k[:, path], v[:, path]) for k, v in layers]
-            last[owner] = hidden[path[-1]]
-    width = max(map(len, prompts))
+            start, end = end, end + len(packed.rows[row])
+            bound = packed.bounds[row]
+            caches[owner] = [
+                (torch.cat([trunk_k[:bound], k[start:end]]),
+                 torch.cat([trunk_v[:bound], v[start:end]]))
+                for (trunk_k, trunk_v), (k, v) in zip(trunk, rows.kept.values(), strict=True)
+            ]  # fmt: skip
+            last[owner] = hidden[end - 1]
     padded = []
-    for layer in range(len(caches[0])):
-        sides = []
-        for side in (0, 1):
-            first = caches[0][layer][side]
-            out = first.new_zeros(len(prompts), first.shape[0], width, first.shape[2])
-            for i, cache in enumerate(caches):
-                out[i, :, : len(prompts[i])] = cache[layer][side]
-            sides.append(out)
-        padded.append((sides[0], sides[1]))
+    for layer in range(len(decoder.layers)):
+        sides = [
+            pad_sequence([cache[layer][side] for cache in caches], batch_first=True)
+            for side in (0, 1)
+        ]
+        padded.append(
+            (sides[0].transpose(1, 2).contiguous(), sides[1].transpose(1, 2).contiguous())
+        )
     return padded, torch.stack(last)
-
-
-def run(model: Any, packed: Pack, attention: PackedAttention) -> torch.Tensor:
-    """Hidden states [N, d] of a packed sequence; model is a decoder without its projection."""
-    ids = torch.tensor(
-        [[*packed.trunk, *(i for row in packed.rows for i in row)]],
-        device=attention.positions.device,
-    )
-    out = model(
-        input_ids=ids,
-        position_ids=attention.positions,
-        use_cache=False,
-        shared_prefix=attention,
-    )
-    hidden: torch.Tensor = out.last_hidden_state[0]
-    return hidden
-
-
-def row_path(packed: Pack, row: int, device: torch.device) -> torch.Tensor:
-    """Packed positions of one whole sequence: its part of the trunk, then its row."""
-    start = packed.row_start(row)
-    return torch.cat(
-        [torch.arange(packed.bounds[row]), torch.arange(start, start + len(packed.rows[row]))]
-    ).to(device)
 
 
 @torch.inference_mode()
 def sample(
-    model: Any, head: torch.Tensor, prompts: Sequence[tuple[int, ...]], group_size: int,
+    decoder: Decoder, head: Linear, prompts: Sequence[tuple[int, ...]], group_size: int,
     max_new: int, temperature: float, stop_ids: Sequence[int], seed: int, decode: Any,
 ) -> list[list[Rollout]]:  # fmt: skip
     """Sample `group_size` completions of each prompt (greedy at temperature 0).
 
-    model: decoder without its projection; head [V, d]; decode: ids -> text. Finished rows leave the
-    batch, so the longest completion does not keep the others' slots busy.
+    head: projection to the vocabulary; decode: ids -> text. Finished rows leave the batch, so the
+    longest completion does not keep the others' slots busy.
     """
-    device = head.device
-    caches, hidden = prefill(model, prompts, device)
+    device = decoder.norm.weight.device
+    caches, hidden = prefill(decoder, prompts, device)
     lengths = torch.tensor([len(p) for p in prompts], device=device)
     attention = DecodeAttention(caches, lengths, group_size, max_new)
     generator = torch.Generator(device).manual_seed(seed)
@@ -169,7 +166,7 @@ def sample(
     rows = torch.arange(total, device=device).view(len(prompts), group_size)
     hidden = hidden.repeat_interleave(group_size, 0)
     for step in range(max_new):
-        ids, chosen = draw((hidden @ head.T).float(), temperature, generator)
+        ids, chosen = draw(head(hidden).float(), temperature, generator)
         flat = rows.flatten()
         alive = ~finished[flat]
         tokens[flat[alive], step] = ids[alive]
@@ -180,7 +177,7 @@ def sample(
         left = ~finished[rows]
         if step + 1 == max_new or not left.any():
             break
-        attention.step = step
+        attention.advance(step)
         prompts_left = left.any(1).nonzero().flatten()
         kept = left[prompts_left]
         if len(kept) * int(kept.sum(1).max()) < RETIRE_BELOW * left.numel():
@@ -191,13 +188,7 @@ def sample(
             attention.keep(prompts_left, order)
             rows = rows[prompts_left[:, None], order]
             ids = ids[slot.flatten()]
-        out = model(
-            input_ids=ids[:, None],
-            position_ids=attention.positions,
-            use_cache=False,
-            shared_prefix=attention,
-        )
-        hidden = out.last_hidden_state[:, 0]
+        hidden = decoder(ids, attention)
     groups = []
     for p, prompt in enumerate(prompts):
         group = []
@@ -221,16 +212,29 @@ def draw(
 
     Greedy tokens carry their log-probability at temperature 1.
     """
-    if temperature > 0:
+    if temperature not in (0, 1):
         logits = logits / temperature
-    total = logits.logsumexp(-1, keepdim=True)
-    if temperature > 0:
-        # Inverse of the cumulative distribution: one random number a row, where Gumbel or
-        # exponential races need one a vocabulary entry.
-        cumulative = torch.exp(logits - total).cumsum(-1)
-        at = torch.rand(len(logits), 1, generator=generator, device=logits.device)
-        ids = torch.searchsorted(cumulative, at * cumulative[:, -1:])[:, 0]
-        ids = ids.clamp(max=logits.shape[1] - 1)
-    else:
+    if temperature == 0:
         ids = logits.argmax(-1)
-    return ids, logits.gather(1, ids[:, None])[:, 0] - total[:, 0]
+        return ids, torch.log_softmax(logits, -1).gather(1, ids[:, None])[:, 0]
+    # Inverse of the cumulative distribution, first over blocks, then inside one: one random
+    # number a row and one pass, where Gumbel races need a number a vocabulary entry.
+    probs = torch.softmax(logits, -1)
+    rows = torch.arange(len(probs), device=probs.device)
+    blocks = F.pad(probs, (0, -probs.shape[1] % BLOCK)).view(len(probs), -1, BLOCK)
+    cumulative = blocks.sum(-1).cumsum(-1)
+    at = torch.rand(len(probs), 1, generator=generator, device=probs.device) * cumulative[:, -1:]
+    block = _first_above(cumulative, at)
+    at = at[:, 0] - F.pad(cumulative, (1, 0))[rows, block]
+    inside = blocks[rows, block].cumsum(-1)
+    ids = block * BLOCK + _first_above(inside, at[:, None])
+    # Rounding may point at an entry of no probability, or beyond the last.
+    ids = ids.clamp(max=probs.shape[1] - 1)
+    chosen = probs[rows, ids]
+    return ids, chosen.clamp(min=torch.finfo(probs.dtype).tiny).log()
+
+
+def _first_above(cumulative: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
+    """Index of the first entry of each row above `at` [R, 1], or of the row's last."""
+    found = torch.searchsorted(cumulative, at, right=True)[:, 0]
+    return found.clamp(max=cumulative.shape[1] - 1)

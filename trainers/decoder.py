@@ -1,0 +1,239 @@
+"""The decoder of a transformers model, run by a forward pass made for packed tokens.
+
+Weights and configuration are the model's own; attention is passed in, linear layers can be swapped
+(LoRA, merged, adapter off), and every token is one row of a matrix: no batch, no padding. What the
+modules of transformers would compute is checked when a model is opened.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeVar
+
+import torch
+from torch.nn import functional as F
+
+from srl_edge.errors import InputError
+from srl_edge.trainers.elementwise import GatedUnit, RmsNorm, Rotate
+
+Linear = Callable[[torch.Tensor], torch.Tensor]
+
+
+class Attention(Protocol):
+    """Attention as the decoder calls it, once a layer."""
+
+    @property
+    def positions(self) -> torch.Tensor:
+        """Position of each token, [N]."""
+
+    def __call__(
+        self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scaling: float,
+        window: int | None,
+    ) -> torch.Tensor:  # fmt: skip
+        """q [N, H, D], k and v [N, Hkv, D] to [N, H, D]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """RMS norm with a frozen fp32 weight [d]."""
+
+    weight: torch.Tensor
+    epsilon: float
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = RmsNorm.apply(x, self.weight, self.epsilon)  # type: ignore[no-untyped-call]
+        return out
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer; `qkv` and `gate_up` are the model's projections side by side."""
+
+    qkv: Any
+    o: Any
+    gate_up: Any
+    down: Any
+    before_attention: Norm
+    after_attention: Norm | None
+    before_mlp: Norm
+    after_mlp: Norm | None
+    q_norm: Norm | None
+    k_norm: Norm | None
+    scaling: float
+    window: int | None
+    kind: str | None
+
+
+LINEARS = ("qkv", "o", "gate_up", "down")
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """Embedding, layers and last norm; the projection to the vocabulary is not part of it."""
+
+    embed: Any
+    rotary: Any
+    layers: tuple[Layer, ...]
+    norm: Norm
+    heads: int
+    head_dim: int
+    gelu: bool
+
+    def __call__(self, ids: torch.Tensor, attention: Attention) -> torch.Tensor:
+        """Hidden states [N, d] of tokens [N], ready for the projection to the vocabulary."""
+        return self.norm(self._layers(ids, attention, len(self.layers)))
+
+    def keys_values(self, ids: torch.Tensor, attention: Attention) -> None:
+        """Run only as far as the last layer's keys and values, which `attention` keeps."""
+        last = len(self.layers) - 1
+        x = self._layers(ids, attention, last)
+        q, k, v = self._qkv(self.layers[last], x, self._rotations(attention.positions))
+        attention(last, q[:0], k, v, self.layers[last].scaling, self.layers[last].window)
+
+    def _layers(self, ids: torch.Tensor, attention: Attention, count: int) -> torch.Tensor:
+        x: torch.Tensor = self.embed(ids)
+        rotations = self._rotations(attention.positions)
+        for index, layer in enumerate(self.layers[:count]):
+            q, k, v = self._qkv(layer, x, rotations)
+            mixed = attention(index, q, k, v, layer.scaling, layer.window)
+            mixed = layer.o(mixed.reshape(len(x), -1))
+            x = x + (layer.after_attention(mixed) if layer.after_attention else mixed)
+            inner = GatedUnit.apply(layer.gate_up(layer.before_mlp(x)), self.gelu)  # type: ignore[no-untyped-call]
+            out = layer.down(inner)
+            x = x + (layer.after_mlp(out) if layer.after_mlp else out)
+        return x
+
+    def _qkv(
+        self, layer: Layer, x: torch.Tensor, rotations: dict[str | None, Any]
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        all_heads = layer.qkv(layer.before_attention(x)).view(len(x), -1, self.head_dim)
+        heads = self.heads
+        kv_heads = (all_heads.shape[1] - heads) // 2
+        cos, sin = rotations[layer.kind]
+        if layer.q_norm and layer.k_norm:
+            q = layer.q_norm(all_heads[:, :heads])
+            k = layer.k_norm(all_heads[:, heads : heads + kv_heads])
+            q, k = Rotate.apply(q, cos, sin), Rotate.apply(k, cos, sin)  # type: ignore[no-untyped-call]
+        else:
+            both = Rotate.apply(all_heads[:, : heads + kv_heads], cos, sin)  # type: ignore[no-untyped-call]
+            q, k = both[:, :heads], both[:, heads:]
+        return q, k, all_heads[:, heads + kv_heads :]
+
+    def _rotations(self, positions: torch.Tensor) -> dict[str | None, Any]:
+        """Cosine and sine [N, 1, D / 2] of each kind of layer."""
+        like = self.embed.weight[:1]
+        half = self.head_dim // 2
+        rotations = {}
+        for kind in {layer.kind for layer in self.layers}:
+            args = (positions[None],) if kind is None else (positions[None], kind)
+            rotations[kind] = tuple(x[0, :, None, :half] for x in self.rotary(like, *args))
+        return rotations
+
+    def with_linears(self, make: Callable[[Any], Linear]) -> "Decoder":
+        """The same decoder with each linear layer replaced by what `make` returns for it."""
+        layers = (replace(x, **{n: make(getattr(x, n)) for n in LINEARS}) for x in self.layers)
+        return replace(self, layers=tuple(layers))
+
+
+def from_transformers(
+    model: Any, linear: Callable[[dict[str, torch.nn.Linear]], Linear]
+) -> Decoder:
+    """Take a loaded causal language model apart; its own layers are gone afterwards.
+
+    linear: makes one layer of those that read the same input, by their names in the decoder.
+    Raises InputError if the result does not compute what the model computes.
+    """
+    source, config = model.get_decoder(), model.config
+    probe = torch.arange(24, device=model.device) * 7 % config.vocab_size
+    with torch.no_grad():
+        expected = source(probe[None], use_cache=False).last_hidden_state[0].float()
+    layers = []
+    for index in range(len(source.layers)):
+        try:
+            layers.append(_layer(source.layers[index], f"layers.{index}", config, linear))
+        except AttributeError as error:
+            raise InputError(
+                f"{config.model_type}: layer {index} is not one the trainer knows ({error}); it "
+                "knows those of Llama, Qwen2, Qwen3 and Gemma 3."
+            ) from None
+        source.layers[index] = torch.nn.Identity()
+    decoder = Decoder(
+        source.embed_tokens, source.rotary_emb, tuple(layers), _norm(source.norm),
+        config.num_attention_heads,
+        getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads,
+        "gelu" in str(getattr(config, "hidden_activation", None) or config.hidden_act),
+    )  # fmt: skip
+    with torch.no_grad():
+        got = decoder(probe, Causal(len(probe), model.device)).float()
+    error = float((got - expected).norm() / expected.norm())
+    if error > (1e-3 if model.dtype == torch.float32 else 0.1):
+        raise InputError(
+            f"{config.model_type}: the trainer's forward pass differs from the model's own by "
+            f"{error:.1%}; this family is not supported."
+        )
+    return decoder
+
+
+def _layer(
+    source: Any, name: str, config: Any, linear: Callable[[dict[str, torch.nn.Linear]], Linear]
+) -> Layer:
+    attention, mlp = source.self_attn, source.mlp
+    sandwich = hasattr(source, "pre_feedforward_layernorm")
+    kinds = getattr(config, "layer_types", None)
+    # Only Gemma 3 rotates its two kinds of layers by different frequencies.
+    kind = kinds[attention.layer_idx] if kinds and sandwich else None
+
+    def group(owner: Any, path: str, *names: str) -> Linear:
+        return linear({f"{name}.{path}.{n}": getattr(owner, n) for n in names})
+
+    return Layer(
+        qkv=group(attention, "self_attn", "q_proj", "k_proj", "v_proj"),
+        o=group(attention, "self_attn", "o_proj"),
+        gate_up=group(mlp, "mlp", "gate_proj", "up_proj"),
+        down=group(mlp, "mlp", "down_proj"),
+        before_attention=_norm(source.input_layernorm),
+        after_attention=_norm(source.post_attention_layernorm) if sandwich else None,
+        before_mlp=_norm(
+            source.pre_feedforward_layernorm if sandwich else source.post_attention_layernorm
+        ),
+        after_mlp=_norm(source.post_feedforward_layernorm) if sandwich else None,
+        q_norm=_norm(attention.q_norm) if hasattr(attention, "q_norm") else None,
+        k_norm=_norm(attention.k_norm) if hasattr(attention, "k_norm") else None,
+        scaling=attention.scaling,
+        window=getattr(attention, "sliding_window", None),
+        kind=kind,
+    )
+
+
+def _norm(module: Any) -> Norm:
+    weight = module.weight.detach().float()
+    # Gemma stores its norms' weights as differences from one.
+    offset = 1.0 if "Gemma" in type(module).__name__ else 0.0
+    epsilon = module.variance_epsilon if hasattr(module, "variance_epsilon") else module.eps
+    return Norm(weight + offset, epsilon)
+
+
+class Causal:
+    """Plain causal attention over one sequence; keeps each layer's keys and values in `kept`."""
+
+    def __init__(self, length: int, device: torch.device) -> None:
+        self.positions = torch.arange(length, device=device)
+        self.kept: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def __call__(
+        self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scaling: float,
+        window: int | None,
+    ) -> torch.Tensor:  # fmt: skip
+        self.kept[layer] = k, v
+        if not len(q):
+            return q
+        mask = None
+        if window is not None and len(q) > window:
+            distance = self.positions[:, None] - self.positions
+            mask = (distance >= 0) & (distance < window)
+        q, k, v = (x.transpose(0, 1)[None] for x in (q, k, v))
+        out = F.scaled_dot_product_attention(
+            q, k, v, attn_mask=mask, is_causal=mask is None, scale=scaling,
+            enable_gqa=q.shape[1] != k.shape[1],
+        )  # fmt: skip
+        return out[0].transpose(0, 1)
