@@ -17,8 +17,8 @@ from srl_edge import artifact as artifacts
 from srl_edge import models, trajectories
 from srl_edge.devices.chat import Chat
 from srl_edge.devices.runtimes import Runtime, TorchRuntime, greedy, open_runtime
-from srl_edge.devices.solve import solve
 from srl_edge.devices.statistics import summary
+from srl_edge.solving import Attempt, solve
 
 
 def measure(spec: dict[str, Any]) -> dict[str, Any]:
@@ -88,8 +88,8 @@ def _speed(
 
 
 def _replies(runtime: Runtime, chat: Chat, stops: Sequence[int], spec: dict[str, Any]) -> Any:
-    def reply(asked: Sequence[tuple[str, Sequence[str]]]) -> list[tuple[str, bool]]:
-        prompts = [chat.prompt_ids(problem, steps) for problem, steps in asked]
+    def reply(asked: Sequence[Attempt]) -> list[tuple[str, bool]]:
+        prompts = [chat.prompt_ids(a.problem, a.steps) for a in asked]
         if isinstance(runtime, TorchRuntime):
             completions = runtime.greedy_batch(prompts, spec["max_new_tokens"], stops)
         else:

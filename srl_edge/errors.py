@@ -11,3 +11,7 @@ class ParityError(Exception):
 
 class StageError(Exception):
     """A stage cannot go on, though its input was sound; the message says why (exit 1)."""
+
+
+class NothingToCompare(StageError):
+    """No group of rollouts has rewards that differ."""

@@ -22,6 +22,15 @@ def clipped_objective(
     return xp.minimum(ratio * advantages, clipped * advantages)
 
 
+def divergence(xp: Any, logprobs: Array, reference: Array) -> Array:
+    """Estimate of KL(policy || reference) at each sampled token, never negative [B, T].
+
+    r - log r - 1 with r = p_reference / p. Source: Schulman, "Approximating KL divergence" (k3).
+    """
+    log_ratio = reference - logprobs
+    return xp.exp(log_ratio) - log_ratio - 1
+
+
 def weighted_sum(per_token: Array, mask: Array, by_sequence: bool) -> Array:
     """Sum of sequence means (the paper's equation), or of tokens.
 

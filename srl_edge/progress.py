@@ -20,6 +20,11 @@ PLAIN_EVERY = 15.0  # seconds between lines where there is no terminal
 Advance = Callable[..., None]
 
 
+def say(sentence: str) -> None:
+    """A sentence on the terminal, above a bar that may be running."""
+    Console(stderr=True, soft_wrap=True, highlight=False).print(sentence, markup=False)
+
+
 @contextlib.contextmanager
 def bar(title: str, total: int, done: int = 0) -> Iterator[Advance]:
     """Yield `advance(note="", by=1)`; shows title, count, elapsed time, ETA and the newest note."""

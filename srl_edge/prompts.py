@@ -13,6 +13,10 @@ SYSTEM = (
     "far. First think inside <think> and </think>. After that, write only the next step. When it "
     "gives the final answer, end it with a line '#### answer'."
 )
+SYSTEM_WHOLE = (
+    "You solve word problems. First think inside <think> and </think>. After that, write the whole "
+    "solution, one step a line, and end it with a line '#### answer'."
+)
 OPEN, CLOSE = "<think>", "</think>"
 
 Targets = Literal["paper", "all", "skip_first"]
@@ -28,40 +32,68 @@ class Reply:
 
 
 def step_prompts(
-    trajectories: Iterable[Trajectory], targets: Targets = "paper"
+    trajectories: Iterable[Trajectory], targets: Targets = "paper", title_hint: bool = False
 ) -> list[list[StepPrompt]]:
     """Step prompts of each trajectory, in order; they share their prefix.
 
     targets: `paper` 1..N-1 (the last step is never a target), `all` 1..N, `skip_first` 2..N.
-    Source: arXiv 2510.25992, section 4.2.
+    title_hint: a step like `2. **Title**: body` becomes a prompt that ends with the title and asks
+    for the body. Source: arXiv 2510.25992, section 4.2 and footnote 1.
     """
     prompts = []
     for t in trajectories:
         first = 1 if targets == "skip_first" else 0
         last = len(t.steps) - 1 if targets == "paper" else len(t.steps)
-        prompts.append(
-            [
-                StepPrompt(t.id, k, t.problem, t.steps[:k], t.steps[k], t.answer)
-                for k in range(first, last)
-            ]
-        )
+        group = []
+        for k in range(first, last):
+            title, body = _titled(t.steps[k]) if title_hint else ("", t.steps[k])
+            group.append(StepPrompt(t.id, k, t.problem, t.steps[:k], body, t.answer, title))
+        prompts.append(group)
     return prompts
 
 
-def messages(problem: str, previous_steps: Sequence[str]) -> list[dict[str, str]]:
-    """The chat that asks for the next step; a longer solution continues the same text."""
-    so_far = "".join(f"{step}\n" for step in previous_steps)
-    content = f"Problem: {problem}\n\nSolution so far:\n{so_far}"
-    return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": content}]
+def whole_prompts(trajectories: Iterable[Trajectory]) -> list[list[StepPrompt]]:
+    """One prompt a trajectory, whose target is the whole solution.
+
+    Source: the holistic reward of arXiv 2510.25992, table 3.
+    """
+    return [
+        [StepPrompt(t.id, 0, t.problem, (), "\n".join(t.steps), t.answer, whole=True)]
+        for t in trajectories
+    ]
 
 
-def prompt_ids(tokenizer: Any, problem: str, previous_steps: Sequence[str]) -> tuple[int, ...]:
+_TITLE = re.compile(r"(\d+[.)]\s+(?:\*\*.+?\*\*|[^\n:]{1,80}(?=:)))\s*:?\s*(?=\S)")
+
+
+def _titled(step: str) -> tuple[str, str]:
+    """A step's numbered title and its body; ('', step) where it has no title."""
+    match = _TITLE.match(step)
+    return (match[1], step[match.end() :]) if match else ("", step)
+
+
+def messages(
+    problem: str, previous_steps: Sequence[str], title: str = "", whole: bool = False
+) -> list[dict[str, str]]:
+    """The chat that asks for the next step; a longer solution continues the same text.
+
+    title: the next step's title, given away. whole: ask for the whole solution instead.
+    """
+    if whole:
+        system, content = SYSTEM_WHOLE, f"Problem: {problem}"
+    else:
+        so_far = "".join(f"{step}\n" for step in previous_steps)
+        system, content = SYSTEM, f"Problem: {problem}\n\nSolution so far:\n{so_far}{title}"
+    return [{"role": "system", "content": system}, {"role": "user", "content": content}]
+
+
+def prompt_ids(
+    tokenizer: Any, problem: str, previous_steps: Sequence[str], title: str = "",
+    whole: bool = False,
+) -> tuple[int, ...]:  # fmt: skip
     """Token ids of the rendered chat, up to where the reply begins."""
-    return tuple(
-        tokenizer.apply_chat_template(
-            messages(problem, previous_steps), add_generation_prompt=True, return_dict=False
-        )
-    )
+    chat = messages(problem, previous_steps, title, whole)
+    return tuple(tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False))
 
 
 def read_reply(text: str, finished: bool = True) -> Reply:

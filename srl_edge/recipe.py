@@ -19,11 +19,13 @@ from pydantic import (
     PositiveInt,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 from srl_edge.artifact import parse_name
 from srl_edge.errors import InputError
 from srl_edge.prompts import Targets
+from srl_edge.rewards import check_weights
 
 
 class Section(BaseModel):
@@ -62,38 +64,80 @@ class Trainer(Section):
     lora_rank: PositiveInt = 16
     lora_alpha: PositiveInt = 32
     micro_batch_tokens: PositiveInt = 2048
-    """Most tokens in one forward and backward pass."""
+    """Most completion tokens in one forward and backward pass."""
     checkpoint_every: PositiveInt = 5
     """Steps between checkpoints."""
+    keep_last: PositiveInt = 1
+    """Checkpoints that are kept."""
+    validation_prompts: PositiveInt = 32
+    """Held-out step prompts whose reward is measured at each validation."""
+    validation_problems: NonNegativeInt = 16
+    """Held-out problems that are solved step by step at each validation; 0 for none."""
+    tracker: Literal["none", "tensorboard", "trackio", "wandb"] = "none"
+    """Where metrics go besides `train/metrics.jsonl`."""
     threads: NonNegativeInt = 0
     """CPU threads; 0 takes every core."""
 
 
 class Stage(Section):
-    kind: Literal["sft", "srl"]
-    """sft: supervised warm-up on the expert's steps. srl: step-wise rewards on sampled steps."""
-    steps: PositiveInt
+    kind: Literal["sft", "srl", "rlvr"]
+    """sft: supervised, on the expert's steps. srl: sampled steps, scored against the expert's.
+    rlvr: problems solved step by step, scored by the final answer alone."""
+    steps: PositiveInt | None = None
     """Optimizer steps."""
+    epochs: Annotated[float, Field(gt=0)] | None = None
+    """Passes over the prompts, instead of steps."""
+    data: str | None = None
+    """JSONL file of this stage's own trajectories; without it, the training split."""
     prompts_per_step: PositiveInt = 8
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    reply: Literal["step", "whole"] = "step"
+    """What one reply is: the next step, or the whole solution."""
     targets: Targets = "paper"
-    """Which steps are targets: 1..N-1 (paper), 1..N (all), 2..N (skip_first)."""
+    """sft, srl: which steps are targets: 1..N-1 (paper), 1..N (all), 2..N (skip_first)."""
+    title_hint: bool = False
+    """sft, srl: give the next step's title in the prompt; the target is the rest of the step."""
+    reward: dict[str, float] = Field(default_factory=dict)
+    """srl: weight of each part: characters (the paper's), tokens, numbers, answer, or your own
+    Python function as "file.py:function"; empty is the paper's."""
+    guards: bool = False
+    """srl: give the format penalty to a copied, much longer or many-line step."""
+    autojunk: bool = False
+    """srl: difflib's default heuristic, which makes long steps' similarity depend on order."""
     aggregation: Literal["sequence", "token"] = "sequence"
     """Loss: mean of sequence means (the paper's equation), or mean over tokens."""
     group_size: PositiveInt = 8
-    """srl: rollouts a prompt."""
+    """srl, rlvr: rollouts a prompt."""
     max_new_tokens: PositiveInt = 96
-    """srl: longest completion."""
+    """Longest reply."""
+    max_steps: PositiveInt = 8
+    """rlvr and validation: most replies to solve a problem."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
     clip_low: Annotated[float, Field(gt=0)] = 0.2
     clip_high: Annotated[float, Field(gt=0)] = 0.2
+    kl: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the divergence from the model without adapter; the paper's is 0."""
+    updates_per_batch: PositiveInt = 1
+    """Optimizer updates on each batch of rollouts."""
     spread_epsilon: Annotated[float, Field(ge=0)] = 0.01
-    """srl: a group is kept if the population std of its rewards is larger."""
+    """A group is kept if the population std of its rewards is larger; with exact answers that is
+    the rule 0 < correct < group size."""
     max_rounds: PositiveInt = 4
-    """srl: sampling rounds a step at most to fill the batch with kept groups."""
+    """Sampling rounds a step at most to fill the batch with kept groups."""
     validate_every: NonNegativeInt = 0
     """Steps between validations, beside those at the start and the end; 0 for these two alone."""
+    patience: NonNegativeInt = 0
+    """Validations without a better one after which the stage ends; 0 for never."""
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> "Stage":
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("give either steps or epochs")
+        if self.kind == "rlvr" and self.reward:
+            raise ValueError("rlvr scores exact answers; reward is for srl stages")
+        check_weights(self.reward)
+        return self
 
 
 class Export(Section):

@@ -1,5 +1,13 @@
-"""The SRL reward: how similar the step is to the expert's, or the penalty for a broken format."""
+"""The SRL reward: how close the step is to the expert's, or the penalty for a broken format."""
 
+import difflib
+import functools
+import importlib.util
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 try:
@@ -8,10 +16,47 @@ try:
 except ImportError:
     from difflib import SequenceMatcher  # type: ignore[assignment]
 
-from srl_edge.prompts import read_reply
+from srl_edge.errors import InputError, StageError
+from srl_edge.prompts import numbers, read_reply
 from srl_edge.types import Reward, Rollout, StepPrompt
+from srl_edge.verifiers import is_correct
 
 FORMAT_PENALTY = -1.0
+PAPER: Mapping[str, float] = {"characters": 1.0}
+PARTS = ("characters", "tokens", "numbers", "answer")
+_TOKEN = re.compile(r"\\[A-Za-z]+|\d+(?:\.\d+)?|\w+|[^\w\s]")
+
+
+def step_reward(
+    rollout: Rollout, prompt: StepPrompt, weights: Mapping[str, float] = PAPER,
+    guards: bool = False, autojunk: bool = False,
+) -> Reward:  # fmt: skip
+    """Weighted sum of the parts of a step's reward, or -1 where the format is broken.
+
+    The thought is never scored. `parts` has every part by its name, the characters' as
+    `similarity`. Source: arXiv 2510.25992, section 4.2.
+    """
+    reply = read_reply(rollout.text, rollout.finished)
+    fault = reply.fault or (_guard_fault(reply.action, prompt) if guards else "")
+    if fault:
+        return Reward(FORMAT_PENALTY, {"format": 0.0}, fault)
+    expert = prompt.expert_action.strip()
+    parts = {"similarity": similarity(reply.action, expert, autojunk)}
+    total = 0.0
+    for name, weight in (weights or PAPER).items():
+        match name:
+            case "characters":
+                value = parts["similarity"]
+            case "tokens":
+                value = parts[name] = token_similarity(reply.action, expert)
+            case "numbers":
+                value = parts[name] = number_agreement(reply.action, expert)
+            case "answer":
+                value = parts[name] = float(is_correct(reply.action, prompt.answer or ""))
+            case _:
+                value = parts[name] = _custom(name, reply.action, prompt)
+        total += weight * value
+    return Reward(total, {"format": 1.0, **parts})
 
 
 def similarity(prediction: str, expert: str, autojunk: bool = False) -> float:
@@ -24,19 +69,86 @@ def similarity(prediction: str, expert: str, autojunk: bool = False) -> float:
     return float(SequenceMatcher(None, prediction, expert, autojunk=autojunk).ratio())
 
 
+def token_similarity(prediction: str, expert: str) -> float:
+    """The same ratio over words, numbers, LaTeX commands and signs, in [0, 1]."""
+    a, b = _TOKEN.findall(prediction), _TOKEN.findall(expert)
+    return float(SequenceMatcher(None, a, b, autojunk=False).ratio())
+
+
+def number_agreement(prediction: str, expert: str) -> float:
+    """F1 of the numbers written in two texts, as multisets, in [0, 1]; 1 where neither has any.
+
+    Text similarity barely sees a wrong digit; this sees nothing else.
+    """
+    a, b = (Counter(float(n) for n in numbers(text)) for text in (prediction, expert))
+    if not a and not b:
+        return 1.0
+    return 2 * (a & b).total() / (a.total() + b.total())
+
+
 def matching_blocks(prediction: str, expert: str) -> list[tuple[int, int, int]]:
     """The blocks that `similarity` counts: (start in prediction, start in expert, length)."""
     matcher: Any = SequenceMatcher(None, prediction, expert, autojunk=False)
     return [(b.a, b.b, b.size) for b in matcher.get_matching_blocks() if b.size]
 
 
-def step_reward(rollout: Rollout, prompt: StepPrompt) -> Reward:
-    """Similarity of the action to the expert's step, or -1 where the format is broken.
+def check_weights(weights: Mapping[str, float]) -> None:
+    """Raise InputError, in one sentence, for a part that does not exist or cannot be loaded."""
+    for name in weights:
+        if ":" in name:
+            _load(name)
+        elif name not in PARTS:
+            near = difflib.get_close_matches(name, PARTS, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(PARTS)}."
+            raise InputError(f'reward: unknown part {name!r}; {hint} Or give "file.py:function".')
 
-    The thought is never scored. Source: arXiv 2510.25992, section 4.2.
-    """
-    reply = read_reply(rollout.text, rollout.finished)
-    if reply.fault:
-        return Reward(FORMAT_PENALTY, {"format": 0.0}, reply.fault)
-    ratio = similarity(reply.action, prompt.expert_action.strip())
-    return Reward(ratio, {"format": 1.0, "similarity": ratio})
+
+def _guard_fault(action: str, prompt: StepPrompt) -> str:
+    """What makes a well-formed reply no single new step ('' if nothing does)."""
+    expert = prompt.expert_action.strip()
+    plain = " ".join(action.split())
+    if any(plain == " ".join(step.split()) for step in prompt.previous_steps):
+        return "a step that was taken before"
+    if len(action) > max(3 * len(expert), len(expert) + 40):
+        return "a step more than three times as long as the expert's"
+    if len(action.splitlines()) > len(expert.splitlines()):
+        return "more than one step"
+    return ""
+
+
+def _custom(name: str, action: str, prompt: StepPrompt) -> float:
+    try:
+        value = float(_load(name)(action, prompt))
+    except Exception as error:
+        raise StageError(
+            f"reward {name}: it failed on {prompt.trajectory_id}, step {prompt.step_index + 1}: "
+            f"{type(error).__name__}: {error}."
+        ) from error
+    if not math.isfinite(value):
+        raise StageError(
+            f"reward {name}: it gave {value} for {prompt.trajectory_id}, step "
+            f"{prompt.step_index + 1}; a finite number is needed."
+        )
+    return value
+
+
+@functools.cache
+def _load(name: str) -> Callable[[str, StepPrompt], float]:
+    file, _, function = name.rpartition(":")
+    path = Path(file)
+    if not path.is_file():
+        raise InputError(f"reward {name}: no such file {file}.")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"reward {name}: {file} is not a Python file.")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise InputError(
+            f"reward {name}: {file} does not run: {type(error).__name__}: {error}."
+        ) from error
+    found = getattr(module, function, None)
+    if not callable(found):
+        raise InputError(f"reward {name}: {file} has no function {function!r}.")
+    return found  # type: ignore[no-any-return]

@@ -16,7 +16,11 @@ class Trajectory:
 
 @dataclass(frozen=True, slots=True)
 class StepPrompt:
-    """A problem with the expert's steps so far, and the step the expert takes next."""
+    """A problem with the steps so far, and what the expert writes next.
+
+    title: the next step's title where the prompt gives it away. whole: the reply is to be the whole
+    solution, not one step.
+    """
 
     trajectory_id: str
     step_index: int
@@ -24,6 +28,8 @@ class StepPrompt:
     previous_steps: tuple[str, ...]
     expert_action: str
     answer: str | None = None
+    title: str = ""
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)

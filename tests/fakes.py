@@ -73,6 +73,9 @@ class TablePolicy:
     def load(self, folder: Path) -> None:
         self.weights = json.loads((folder / "adapter" / "weights.json").read_text())
 
+    def load_adapter(self, folder: Path) -> None:
+        self.weights = json.loads((folder / "weights.json").read_text())
+
     def save_adapter(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "weights.json").write_text(json.dumps(self.weights))

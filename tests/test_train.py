@@ -27,7 +27,7 @@ def make_run(run: Path, **stage: Any) -> Recipe:
             for i in range(12)
         ]
         write_jsonl(run / "data" / f"{split}.jsonl", trajectories)
-    srl = {"kind": "srl", "steps": 8, "prompts_per_step": 4, "learning_rate": 0.05} | stage
+    srl = {"kind": "srl", "steps": 8, "prompts_per_step": 4, "learning_rate": 0.02} | stage
     return Recipe.model_validate(
         {
             "output": str(run),

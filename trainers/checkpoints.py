@@ -6,6 +6,8 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from srl_edge.errors import InputError
+from srl_edge.recipe import Recipe
 from srl_edge.trainers.policy import Policy
 
 LOGS = ("metrics.jsonl", "rollouts.jsonl")
@@ -13,16 +15,18 @@ LOGS = ("metrics.jsonl", "rollouts.jsonl")
 
 @dataclass(slots=True)
 class Cursor:
-    """The next stage and step, prompts taken in this stage, best validation reward so far."""
+    """The next stage and step, prompts taken in this stage, its best validation score so far, and
+    validations since then."""
 
     stage: int = 0
     step: int = 0
     prompts: int = 0
-    best: float = -2.0  # below any reward
+    best: float = -1e9
+    worse: int = 0
 
 
-def save(folder: Path, policy: Policy, cursor: Cursor) -> None:
-    """Write `folder/checkpoint-<stage>-<step>` and remove older ones.
+def save(folder: Path, policy: Policy, cursor: Cursor, recipe: Recipe) -> None:
+    """Write `folder/checkpoint-<stage>-<step>` and remove all but the newest `keep_last`.
 
     A crash at any moment leaves the older checkpoint or the newer one, each whole.
     """
@@ -34,7 +38,11 @@ def save(folder: Path, policy: Policy, cursor: Cursor) -> None:
     if (folder / "best").is_dir():
         shutil.copytree(folder / "best", scratch / "best")
     sizes = {name: _size(folder / name) for name in LOGS}
-    state = {"cursor": asdict(cursor), "log_bytes": sizes}
+    state = {
+        "cursor": asdict(cursor),
+        "log_bytes": sizes,
+        "settings": _settings(recipe, len(recipe.stages)),
+    }
     (scratch / "trainer_state.json").write_text(json.dumps(state, indent=1))
     for file in scratch.rglob("*"):
         if file.is_file():
@@ -42,13 +50,15 @@ def save(folder: Path, policy: Policy, cursor: Cursor) -> None:
                 os.fsync(opened.fileno())
     shutil.rmtree(final, ignore_errors=True)
     scratch.rename(final)
-    for older in folder.glob("checkpoint-*"):
-        if older.name < final.name:
-            shutil.rmtree(older)
+    for older in sorted(folder.glob("checkpoint-*"))[: -recipe.trainer.keep_last]:
+        shutil.rmtree(older)
 
 
-def restore(folder: Path, policy: Policy) -> Cursor:
-    """Load the newest checkpoint, if any, and cut the logs back to where it was taken."""
+def restore(folder: Path, policy: Policy, recipe: Recipe) -> Cursor:
+    """Load the newest checkpoint, if any, and cut the logs back to where it was taken.
+
+    Raises InputError where it was written with other settings.
+    """
     for leftover in folder.glob(".checkpoint-*"):
         shutil.rmtree(leftover)
     found = sorted(folder.glob("checkpoint-*"))
@@ -58,8 +68,15 @@ def restore(folder: Path, policy: Policy) -> Cursor:
         shutil.rmtree(folder / "best", ignore_errors=True)
         return Cursor()
     newest = found[-1]
-    policy.load(newest)
     state = json.loads((newest / "trainer_state.json").read_text())
+    then, now = state["settings"], _settings(recipe, state["cursor"]["stage"])
+    if changed := [k for k in now if then.get(k) != now[k]]:
+        raise InputError(
+            f"{newest}: this checkpoint was written with another {changed[0]} "
+            f"({then.get(changed[0])}, now {now.get(changed[0])}); set it back, or delete {folder} "
+            "to train from the start."
+        )
+    policy.load(newest)
     for name, size in state["log_bytes"].items():
         if (folder / name).exists():
             os.truncate(folder / name, size)
@@ -67,6 +84,31 @@ def restore(folder: Path, policy: Policy) -> Cursor:
     if (newest / "best").is_dir():
         shutil.copytree(newest / "best", folder / "best")
     return Cursor(**state["cursor"])
+
+
+def _settings(recipe: Recipe, finished: int) -> dict[str, object]:
+    """What a run must have in common with the run that it goes on with, by dotted name.
+
+    Stages that are not finished may get another budget.
+    """
+    chosen = recipe.model_dump(include={"model", "data", "trainer", "stages", "seed"}, mode="json")
+    for name in ("checkpoint_every", "keep_last", "tracker", "threads"):
+        del chosen["trainer"][name]
+    for stage in chosen["stages"][finished:]:
+        for name in ("steps", "epochs", "validate_every", "patience"):
+            del stage[name]
+    flat: dict[str, object] = {}
+
+    def walk(value: object, name: str) -> None:
+        if isinstance(value, dict | list):
+            items = value.items() if isinstance(value, dict) else enumerate(value)
+            for key, inner in items:
+                walk(inner, f"{name}.{key}" if name else str(key))
+        else:
+            flat[name] = value
+
+    walk(chosen, "")
+    return flat
 
 
 def _size(path: Path) -> int:

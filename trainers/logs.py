@@ -2,64 +2,102 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any
 
+from srl_edge.alarms import alarm_metrics
 from srl_edge.recipe import Stage
 from srl_edge.types import Reward, Rollout, StepPrompt
 
-Group = tuple[StepPrompt, list[Rollout], list[Reward]]
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Rollouts of one prompt with their rewards.
+
+    A rollout is one reply to one step prompt, or all replies of a solution found step by step.
+    """
+
+    prompt: StepPrompt
+    rollouts: list[list[tuple[StepPrompt, Rollout]]]
+    rewards: list[Reward]
+
+    @property
+    def totals(self) -> list[float]:
+        """The rewards as numbers."""
+        return [r.total for r in self.rewards]
 
 
-def sampling_metrics(seen: Sequence[Group], kept: int, elapsed: float) -> dict[str, float]:
+def sampling_metrics(
+    stage: Stage, seen: Sequence[Group], kept: int, elapsed: float
+) -> dict[str, float]:
     """What a step's sampling gave, `elapsed` in seconds; `kept` of its groups had spread."""
-    rewards = [r for _, _, group in seen for r in group]
-    rollouts = [r for _, group, _ in seen for r in group]
-    totals = [r.total for r in rewards]
-    lengths = [len(r.completion_ids) for r in rollouts]
-    scored = [r.parts["similarity"] for r in rewards if "similarity" in r.parts]
-    stds = [pstdev([r.total for r in group]) for _, _, group in seen]
-    return {
-        "reward": fmean(totals),
+    rewards = [r for group in seen for r in group.rewards]
+    replies = [r for group in seen for rollout in group.rollouts for _, r in rollout]
+    lengths = [len(r.completion_ids) for r in replies]
+    stds = [pstdev(group.totals) for group in seen]
+    names = sorted({name for r in rewards for name in r.parts if name != "format"})
+    metrics = {
+        "reward": fmean(r.total for r in rewards),
         "reward_std": fmean(stds),
         "frac_reward_zero_std": fmean(s < 1e-6 for s in stds),
         "keep_rate": kept / len(seen),
         "rewards/format/mean": fmean(not r.fault for r in rewards),
-        "rewards/similarity/mean": fmean(scored) if scored else 0.0,
         "completions/mean_length": fmean(lengths),
-        "completions/clipped_ratio": fmean(not r.finished for r in rollouts),
+        "completions/clipped_ratio": fmean(not r.finished for r in replies),
         "sampling/tokens_per_second": sum(lengths) / elapsed,
     }
+    for name in names:
+        metrics[f"rewards/{name}/mean"] = fmean(r.parts[name] for r in rewards if name in r.parts)
+    if stage.kind == "srl":
+        groups = [(g.prompt, [r for ((_, r),) in g.rollouts], g.rewards) for g in seen]
+        metrics |= alarm_metrics(groups)
+    return metrics
 
 
 def log_metrics(
     folder: Path, stage: Stage, index: int, step: int, metrics: dict[str, float]
-) -> None:
-    """Add a line to `metrics.jsonl`; names are TRL's where it has one."""
+) -> dict[str, Any]:
+    """Add a line to `metrics.jsonl` and return it; names are TRL's where it has one."""
     row = {"stage": index, "kind": stage.kind, "step": step}
-    _append(folder / "metrics.jsonl", [row | {k: round(v, 6) for k, v in metrics.items()}])
+    row |= {k: round(v, 6) for k, v in metrics.items()}
+    _append(folder / "metrics.jsonl", [row])
+    return row
 
 
 def log_rollouts(
     folder: Path, index: int, stage: Stage, step: int, groups: Sequence[Group]
 ) -> None:
-    """Add every rollout of a step, with its reward's parts, to `rollouts.jsonl`."""
+    """Add every reply of a step, with its rollout's reward and parts, to `rollouts.jsonl`."""
     _append(
         folder / "rollouts.jsonl",
         (
             {
                 "stage": index, "kind": stage.kind, "step": step,
-                "trajectory_id": prompt.trajectory_id, "step_index": prompt.step_index,
-                "problem": prompt.problem, "previous_steps": prompt.previous_steps,
-                "expert_action": prompt.expert_action, "completion": rollout.text,
-                "finished": rollout.finished, "reward": reward.total, "parts": reward.parts,
-                "fault": reward.fault,
+                "trajectory_id": group.prompt.trajectory_id, "step_index": prompt.step_index,
+                "rollout": number, "problem": prompt.problem,
+                "previous_steps": prompt.previous_steps, "expert_action": prompt.expert_action,
+                "completion": rollout.text, "finished": rollout.finished, "reward": reward.total,
+                "parts": reward.parts, "fault": reward.fault,
             }
-            for prompt, rollouts, rewards in groups
-            for rollout, reward in zip(rollouts, rewards, strict=True)
+            for group in groups
+            for number, (replies, reward) in enumerate(
+                zip(group.rollouts, group.rewards, strict=True)
+            )
+            for prompt, rollout in replies
         ),
     )  # fmt: skip
+
+
+def note(metrics: dict[str, float]) -> str:
+    """A step in a few words, for the progress line."""
+    if "reward" not in metrics:
+        return f"loss {metrics['loss']:.3f}"
+    return (
+        f"reward {metrics['reward']:+.3f}  kept {metrics['keep_rate']:.0%}  "
+        f"{metrics['sampling/tokens_per_second']:.0f} tok/s"
+    )
 
 
 def _append(path: Path, rows: Iterable[dict[str, Any]]) -> None:

@@ -13,13 +13,17 @@ from srl_edge.types import Rollout, Sample
 class Loss:
     """Which loss `forward_backward` takes the gradient of.
 
-    nll: negative log-likelihood of the completion. clipped: the GRPO objective on rollouts.
+    nll: negative log-likelihood of the completion. clipped: the GRPO objective on rollouts, less
+    `kl` times the divergence from the model without adapter. Log-probabilities are taken at the
+    temperature that the rollouts were sampled at.
     """
 
     kind: Literal["nll", "clipped"]
     clip_low: float = 0.2
     clip_high: float = 0.2
     by_sequence: bool = True
+    kl: float = 0.0
+    temperature: float = 1.0
 
 
 class Policy(Protocol):
@@ -45,6 +49,9 @@ class Policy(Protocol):
 
     def load(self, folder: Path) -> None:
         """Go on from what `save` wrote."""
+
+    def load_adapter(self, folder: Path) -> None:
+        """Take the adapter of a PEFT folder, with a fresh optimizer."""
 
     def save_adapter(self, folder: Path) -> None:
         """Write the adapter alone, as a PEFT folder."""

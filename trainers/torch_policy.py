@@ -1,7 +1,6 @@
 """The policy on PyTorch: a frozen model, LoRA weights in fp32, and a merged copy that samples."""
 
 from collections.abc import Sequence
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from srl_edge.models import load_tokenizer, stop_ids
 from srl_edge.recipe import Trainer
 from srl_edge.trainers.decoder import Decoder, from_transformers
 from srl_edge.trainers.logprobs import linear_logprobs
-from srl_edge.trainers.lora import LoraLinear, save_adapter
+from srl_edge.trainers.lora import LoraLinear, load_adapter, save_adapter
 from srl_edge.trainers.policy import Loss
 from srl_edge.trainers.shared_prefix import Pack, RowAttention, pack, run_rows, run_trunk
 from srl_edge.trainers.torch_sampler import sample
@@ -44,7 +43,8 @@ class TorchPolicy:
         self.head: torch.Tensor = network.get_output_embeddings().weight.detach()
         self.layers: list[LoraLinear] = []
         self.decoder = from_transformers(network, self._adapted)
-        self.optimizer = torch.optim.AdamW(self._trainable().values(), weight_decay=0.0)
+        self.base = self.decoder.with_linears(lambda layer: layer.base)
+        self._new_optimizer()
         self._plain_head = Plain(self.head, None)
         self._sampler: Decoder | None = None
 
@@ -54,6 +54,9 @@ class TorchPolicy:
 
     def _trainable(self) -> dict[str, torch.nn.Parameter]:
         return {f"{x.names[0]}.{n}": p for x in self.layers for n, p in x.named_parameters()}
+
+    def _new_optimizer(self) -> None:
+        self.optimizer = torch.optim.AdamW(self._trainable().values(), weight_decay=0.0)
 
     def sample(
         self, prompts: Sequence[tuple[int, ...]], group_size: int, max_new_tokens: int,
@@ -74,7 +77,7 @@ class TorchPolicy:
         count = sum(map(len, groups))
         tokens = sum(len(s.completion_ids) for group in groups for s in group)
         total = count if loss.by_sequence else tokens
-        sums: dict[str, float] = {"loss": 0.0, "entropy": 0.0, "clip_ratio": 0.0, "mismatch": 0.0}
+        sums = dict.fromkeys(("loss", "entropy", "clip_ratio", "mismatch", "kl"), 0.0)
         flat = packed_tokens = 0
         for group in groups:
             for packed in pack([s.prompt_ids for s in group], [s.completion_ids for s in group]):
@@ -90,7 +93,7 @@ class TorchPolicy:
             "sampling/sampling_logp_difference/mean": sums["mismatch"] / tokens,
             "token_ratio": flat / packed_tokens,
             "num_tokens": float(packed_tokens),
-        }
+        } | ({"kl": sums["kl"] / tokens} if loss.kl else {})
 
     def _backward(
         self, packed: Pack, group: Sequence[Sample], loss: Loss, total: int
@@ -98,11 +101,17 @@ class TorchPolicy:
         """Gradient of a pack: the trunk once, its rows in passes that memory has room for."""
         trunk = run_trunk(self.decoder, packed, self.device)
         leaves = [tuple(x.detach().requires_grad_() for x in layer) for layer in trunk]
+        plain = None
+        if loss.kl:
+            with torch.no_grad():
+                plain = run_trunk(self.base, packed, self.device)
         sums: dict[str, float] = {}
         slopes: list[torch.Tensor] = []
         for rows in packed.cut(self.settings.micro_batch_tokens):
             members = [group[i] for i in rows.owners]
-            for key, value in self._backward_rows(rows, leaves, members, loss, total).items():
+            for key, value in self._backward_rows(
+                rows, leaves, plain, members, loss, total
+            ).items():
                 sums[key] = sums.get(key, 0.0) + value
             # In fp32, so that the number of passes does not show in the sum.
             grads = [x.grad.float() for layer in leaves for x in layer if x.grad is not None]
@@ -114,42 +123,51 @@ class TorchPolicy:
         return sums
 
     def _backward_rows(
-        self, packed: Pack, trunk: Any, members: Sequence[Sample], loss: Loss, total: int
-    ) -> dict[str, float]:
-        hidden = run_rows(self.decoder, RowAttention(packed, trunk, self.device))
-        lengths = [len(s.completion_ids) for s in members]
-        ends = list(accumulate(map(len, packed.rows)))
-        before = torch.cat(
-            [torch.arange(e - n - 1, e - 1) for e, n in zip(ends, lengths, strict=True)]
-        ).to(self.device)
-        targets = [i for s in members for i in s.completion_ids]
-        flat, entropies = linear_logprobs(
-            hidden[before], self.head, torch.tensor(targets, device=self.device)
-        )
-        mask = torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]
-        mask = mask.to(self.device)
-        logprobs = _padded(flat, mask)
-        kept = mask.float()
+        self, packed: Pack, trunk: Any, plain: Any, members: Sequence[Sample], loss: Loss,
+        total: int,
+    ) -> dict[str, float]:  # fmt: skip
+        lengths = torch.tensor([len(s.completion_ids) for s in members])
+        mask = (torch.arange(int(lengths.max())) < lengths[:, None]).to(self.device)
+        flat, entropies = self._logprobs(self.decoder, packed, trunk, members, loss)
+        logprobs, kept = _padded(flat, mask), mask.float()
         metrics = {"entropy": float(entropies.sum())}
         if loss.kind == "nll":
             objective = logprobs
         else:
-            old = _padded(
-                torch.tensor([x for s in members for x in s.old_logprobs], device=self.device), mask
-            )
+            old = [x for s in members for x in s.old_logprobs]
+            before = _padded(torch.tensor(old, device=self.device), mask)
             advantages = torch.tensor([[s.advantage] for s in members], device=self.device)
             objective = losses.clipped_objective(
-                torch, logprobs, old, advantages, loss.clip_low, loss.clip_high
+                torch, logprobs, before, advantages, loss.clip_low, loss.clip_high
             )
             with torch.no_grad():
-                ratio = torch.exp(logprobs - old)
+                ratio = torch.exp(logprobs - before)
                 high = (ratio > 1 + loss.clip_high) & (advantages > 0)
                 low = (ratio < 1 - loss.clip_low) & (advantages < 0)
                 metrics["clip_ratio"] = float(((high | low) * kept).sum())
-                metrics["mismatch"] = float(((logprobs - old).abs() * kept).sum())
+                metrics["mismatch"] = float(((logprobs - before).abs() * kept).sum())
+        if loss.kl:
+            with torch.no_grad():
+                reference, _ = self._logprobs(self.base, packed, plain, members, loss)
+            apart = losses.divergence(torch, logprobs, _padded(reference, mask))
+            objective = objective - loss.kl * apart
+            metrics["kl"] = float((apart.detach() * kept).sum())
         value = -losses.weighted_sum(objective, kept, loss.by_sequence) / total
         value.backward()
         return {"loss": float(value.detach()), **metrics}
+
+    def _logprobs(
+        self, decoder: Decoder, packed: Pack, trunk: Any, members: Sequence[Sample], loss: Loss
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log-probabilities of all completion tokens, and entropies, at the loss's temperature."""
+        hidden = run_rows(decoder, RowAttention(packed, trunk, self.device))
+        before, end = [], 0
+        for row, member in zip(packed.rows, members, strict=True):
+            end += len(row)
+            before.append(torch.arange(end - len(member.completion_ids) - 1, end - 1))
+        targets = torch.tensor([i for s in members for i in s.completion_ids], device=self.device)
+        chosen = hidden[torch.cat(before).to(self.device)]
+        return linear_logprobs(chosen / loss.temperature, self.head, targets)
 
     def optim_step(self, learning_rate: float, max_grad_norm: float) -> float:
         parameters = self._trainable().values()
@@ -178,6 +196,11 @@ class TorchPolicy:
             mine = {k.rsplit("/", 1)[1]: v for k, v in state.items() if k.startswith(f"{name}/")}
             if mine:
                 self.optimizer.state[parameter] = mine
+        self._sampler = None
+
+    def load_adapter(self, folder: Path) -> None:
+        load_adapter(folder, self.layers)
+        self._new_optimizer()
         self._sampler = None
 
     def save_adapter(self, folder: Path) -> None:

@@ -8,9 +8,6 @@ from srl_edge.trajectories import ANSWER_MARK
 from srl_edge.types import Trajectory
 from srl_edge.verifiers import final_answer, is_correct
 
-# Problems with their steps so far -> the model's next replies, and whether each ended by itself.
-Reply = Callable[[Sequence[tuple[str, Sequence[str]]]], list[tuple[str, bool]]]
-
 
 @dataclass(slots=True)
 class Attempt:
@@ -21,8 +18,13 @@ class Attempt:
     answer: str
     steps: list[str] = field(default_factory=list)
     replies: list[str] = field(default_factory=list)
+    fault: str = ""
     given: str | None = None
     correct: bool = False
+
+
+# Attempts that go on -> the model's next replies, and whether each ended by itself.
+Reply = Callable[[Sequence[Attempt]], list[tuple[str, bool]]]
 
 
 def solve(
@@ -39,13 +41,14 @@ def solve(
     for step in range(max_steps):
         if not going:
             break
-        replies = reply([(a.problem, a.steps) for a in going])
+        replies = reply(going)
         unfinished = []
         for attempt, (text, finished) in zip(going, replies, strict=True):
             read = read_reply(text, finished)
             attempt.replies.append(text)
             if read.action:
                 attempt.steps.append(read.action)
+            attempt.fault = read.fault
             if read.fault or ANSWER_MARK in read.action or step + 1 == max_steps:
                 advance()
             else:

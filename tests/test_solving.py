@@ -1,16 +1,16 @@
 from collections.abc import Sequence
 
-from srl_edge.devices.solve import solve
+from srl_edge.solving import Attempt, solve
 from srl_edge.devices.statistics import bootstrap_interval, summary
 from srl_edge.types import Trajectory
 
 PROBLEMS = [Trajectory(str(i), f"p{i}", ("a", "b"), "7") for i in range(4)]
 
 
-def scripted(asked: Sequence[tuple[str, Sequence[str]]]) -> list[tuple[str, bool]]:
+def scripted(asked: Sequence[Attempt]) -> list[tuple[str, bool]]:
     replies = []
-    for problem, steps in asked:
-        match problem, len(steps):
+    for attempt in asked:
+        match attempt.problem, len(attempt.steps):
             case "p0", 0:
                 replies.append(("<think>a</think>\n3 + 4 = 7", True))
             case "p0", 1:
