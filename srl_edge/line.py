@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from srl_edge import __version__, recipe
+from srl_edge.errors import InputError
 from srl_edge.recipe import Recipe
 
 # Sections of the recipe that a stage depends on, besides what the stages before it made.
@@ -61,6 +62,14 @@ def run_stage(settings: Recipe, name: str) -> Path:
     _note(run, done | {name: fingerprint(settings, name)})
     print(f"{name}: {path} ({time.monotonic() - start:.0f} s)", file=sys.stderr)
     return path
+
+
+def require_checkpoint(run: Path, name: str) -> None:
+    """Raise InputError where there is nothing to resume."""
+    if name != "train" or not list((run / "train").glob("checkpoint-*")):
+        raise InputError(
+            f"--resume: {run / 'train'} has no checkpoint to go on from; leave --resume out."
+        )
 
 
 def open_run(settings: Recipe) -> Path:
@@ -116,7 +125,6 @@ def _stage(name: str) -> Callable[[Recipe, Path], Path]:
 
 
 def _train(settings: Recipe, run: Path) -> Path:
-    from srl_edge.errors import InputError
     from srl_edge.models import resolve
     from srl_edge.trainers.policy import open_policy
     from srl_edge.trainers.train import train

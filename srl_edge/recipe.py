@@ -63,7 +63,7 @@ class Trainer(Section):
     """Precision of the frozen weights; `auto`: bfloat16 where the hardware has it."""
     lora_rank: PositiveInt = 16
     lora_alpha: PositiveInt = 32
-    micro_batch_tokens: PositiveInt = 2048
+    micro_batch_tokens: PositiveInt = 1024
     """Most completion tokens in one forward and backward pass."""
     checkpoint_every: PositiveInt = 5
     """Steps between checkpoints."""
