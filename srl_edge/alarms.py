@@ -26,7 +26,7 @@ def alarm_metrics(
             if reward.fault:
                 continue
             action = read_reply(rollout.text, rollout.finished).action
-            close = reward.parts["similarity"]
+            close = similarity(action, expert)  # not the reward's, which may have autojunk on
             before = similarity(action, prompt.previous_steps[-1]) if prompt.previous_steps else 0.0
             copied.append(before >= 0.9 and before > close)
             wrong.append(close > 0.8 and number_agreement(action, expert) < 1)
@@ -41,32 +41,31 @@ def alarm_metrics(
 
 
 def alarms(history: Sequence[Mapping[str, float]]) -> list[str]:
-    """What is wrong by now, one sentence each, from the metrics of a stage's steps so far."""
+    """What has gone wrong since a stage began, one sentence each, from its steps' metrics so far.
+
+    A metric counts where its newest mean is over a limit and well above what it began with.
+    """
     found = []
-    if _passed(history, "alarms/copied_step", 0.2):
+    if _risen(_series(history, "alarms/copied_step"), 0.2):
         found.append("more than a fifth of the steps copy the one before; try `guards = true`.")
-    if _passed(history, "alarms/wrong_numbers", 0.3):
+    if _risen(_series(history, "alarms/wrong_numbers"), 0.3):
         found.append(
             "nearly a third of the steps have the expert's words and other numbers; try "
             "`reward = { characters = 0.5, numbers = 0.5 }`."
         )
-    ratio = _recent(history, "alarms/length_ratio")
-    if ratio is not None and not 0.5 <= ratio <= 2:
+    if _risen([max(r, 1 / r) for r in _series(history, "alarms/length_ratio")], 2):
         found.append("steps are less than half, or more than twice, as long as the expert's.")
-    length, first = (
-        _recent(rows, "completions/mean_length") for rows in (history, history[:WINDOW])
-    )
-    if length and first and not 0.5 <= length / first <= 2:
+    lengths = _series(history, "completions/mean_length")
+    drift = fmean(lengths[-WINDOW:]) / fmean(lengths[:WINDOW]) if lengths else 1.0
+    if len(lengths) > WINDOW and not 0.5 <= drift <= 2:
         found.append("replies are less than half, or more than twice, as long as at the start.")
     return found
 
 
-def _passed(history: Sequence[Mapping[str, float]], name: str, limit: float) -> bool:
-    """Whether a share is above its limit, and well above what it was at the start."""
-    now, first = _recent(history, name), _recent(history[:WINDOW], name)
-    return now is not None and first is not None and now > max(limit, 1.5 * first)
+def _series(history: Sequence[Mapping[str, float]], name: str) -> list[float]:
+    return [row[name] for row in history if name in row]
 
 
-def _recent(history: Sequence[Mapping[str, float]], name: str) -> float | None:
-    values = [row[name] for row in history[-WINDOW:] if name in row]
-    return fmean(values) if len(values) == WINDOW else None
+def _risen(values: Sequence[float], limit: float) -> bool:
+    now, first = values[-WINDOW:], values[:WINDOW]
+    return len(values) > WINDOW and fmean(now) > max(limit, 1.5 * fmean(first))

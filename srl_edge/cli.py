@@ -14,7 +14,8 @@ srl-edge {version}: from expert trajectories to a measured artifact on a device
 
   One stage of it; PATH is a recipe or a run folder:
   srl-edge data PATH      expert trajectories -> step prompts, split
-  srl-edge train PATH     step prompts -> adapter (goes on from the newest checkpoint)
+  srl-edge train PATH     step prompts -> adapter (goes on from the newest checkpoint;
+                          with --resume it fails where there is none)
   srl-edge export PATH    adapter -> merged model -> ONNX and ExecuTorch artifacts
   srl-edge check PATH     do the artifacts answer as the trained model does?
   srl-edge bench PATH     accuracy, speed, memory and size of each
@@ -22,6 +23,8 @@ srl-edge {version}: from expert trajectories to a measured artifact on a device
 
   srl-edge doctor         what this machine can do, and what to install for the rest
   srl-edge inspect DIR    what an artifact is, from its manifest
+  srl-edge rollouts RUN   replies of a training step beside the expert's
+                          [--step N] [--best | --worst] [--limit 5]
 
   srl-edge run RECIPE.toml --help   every setting, with this recipe's values
 
@@ -67,6 +70,8 @@ def _command(arguments: list[str]) -> int:
             from srl_edge.artifact import load
 
             _print_manifest(load(Path(folder)).manifest)
+        case ["rollouts", *flags]:
+            _show_rollouts(flags)
         case ["run", path, *flags]:
             from srl_edge import line, recipe
 
@@ -76,7 +81,10 @@ def _command(arguments: list[str]) -> int:
             from srl_edge import line, recipe
 
             _quiet_libraries()
-            print(line.run_stage(recipe.load(Path(path), flags), stage))
+            settings = recipe.load(Path(path), [f for f in flags if f != "--resume"])
+            if "--resume" in flags:
+                line.require_checkpoint(settings.run, stage)
+            print(line.run_stage(settings, stage))
         case _:
             print(USAGE.format(version=__version__), file=sys.stderr)
             return 2
@@ -87,6 +95,25 @@ def _print_manifest(manifest: dict[str, object]) -> None:
     import json
 
     print(json.dumps(manifest, indent=1, ensure_ascii=False))
+
+
+def _show_rollouts(arguments: Sequence[str]) -> None:
+    from argparse import ArgumentParser
+
+    from srl_edge.rollouts import show
+
+    parser = ArgumentParser("srl-edge rollouts")
+    parser.add_argument("run", type=Path, help="run folder")
+    parser.add_argument("--step", type=int, help="training step; without it, the newest")
+    pick = parser.add_mutually_exclusive_group()
+    for name in ("best", "worst"):
+        text = f"only the {name} rollout of each group, sorted"
+        pick.add_argument(f"--{name}", dest="pick", action="store_const", const=name, help=text)
+    parser.add_argument("--limit", type=int, default=5, help="most groups (5)")
+    chosen = parser.parse_args(arguments)
+    if chosen.limit < 1:
+        parser.error("--limit: at least 1 is needed.")
+    show(chosen.run, chosen.step, chosen.pick, chosen.limit)
 
 
 def _quiet_libraries() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from srl_edge import gsm_symbolic, trajectories
 from srl_edge.errors import InputError
+from srl_edge.prompts import numbers
 from srl_edge.recipe import Data, Recipe
 from srl_edge.trajectories import ParseReport
 from srl_edge.types import Trajectory
@@ -55,13 +56,11 @@ def _from_gsm_symbolic(
     sound, dropped = gsm_symbolic.sound_templates(templates)
     report.read += sum(dropped.values())
     report.dropped.update(dropped)
-    split = gsm_symbolic.split_templates(
-        sound, data.validation_templates, data.test_templates, seed
-    )
-    parsed = {
-        name: _parsed((row for t in members for row in sound[t]), data, report)
-        for name, members in split.items()
-    }
+    by_template = {t: _parsed(rows, data, report) for t, rows in sound.items()}
+    # A template that is mostly too long or too hard would leave a split with a handful of rows.
+    kept = {t: rows for t, rows in by_template.items() if 2 * len(rows) >= len(sound[t])}
+    split = gsm_symbolic.split_templates(kept, data.validation_templates, data.test_templates, seed)
+    parsed = {name: [t for m in members for t in kept[m]] for name, members in split.items()}
     for rows in parsed.values():
         Random(seed).shuffle(rows)
     return parsed, {"templates": split}
@@ -85,4 +84,16 @@ def _from_jsonl(
 
 
 def _parsed(rows: Iterable[dict[str, Any]], data: Data, report: ParseReport) -> list[Trajectory]:
-    return list(trajectories.parse_rows(rows, report, data.style, data.max_step_characters))
+    kept = []
+    for trajectory in trajectories.parse_rows(rows, report, data.style, data.max_step_characters):
+        text = " ".join((trajectory.problem, *trajectory.steps))
+        if data.max_steps and len(trajectory.steps) > data.max_steps:
+            reason = f"more than {data.max_steps} steps"
+        elif data.max_number and any(float(n) > data.max_number for n in numbers(text)):
+            reason = f"a number larger than {data.max_number}"
+        else:
+            kept.append(trajectory)
+            continue
+        report.dropped[reason] += 1
+        report.kept -= 1
+    return kept

@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from srl_edge.arithmetic import wrong_equations
@@ -55,7 +55,7 @@ def sound_templates(
 
 
 def split_templates(
-    templates: Mapping[int, list[dict[str, Any]]], validation: int, test: int, seed: int
+    templates: Collection[int], validation: int, test: int, seed: int
 ) -> dict[str, list[int]]:
     """Names of the templates of each split: no narrative is in two of them."""
     order = sorted(templates)

@@ -44,6 +44,10 @@ class Data(Section):
     """How solutions are cut into steps."""
     max_step_characters: PositiveInt | None = None
     """Leave out trajectories that have a longer step."""
+    max_steps: PositiveInt | None = None
+    """Leave out trajectories of more steps."""
+    max_number: PositiveInt | None = None
+    """Leave out trajectories that write a larger number: easier arithmetic."""
     rows_per_template: PositiveInt = 20
     """gsm_symbolic: problems drawn from each template."""
     validation_templates: PositiveInt = 8
@@ -81,8 +85,7 @@ class Trainer(Section):
 
 class Stage(Section):
     kind: Literal["sft", "srl", "rlvr"]
-    """sft: supervised, on the expert's steps. srl: sampled steps, scored against the expert's.
-    rlvr: problems solved step by step, scored by the final answer alone."""
+    """sft: supervised. srl: sampled steps, scored against the expert's. rlvr: exact answers."""
     steps: PositiveInt | None = None
     """Optimizer steps."""
     epochs: Annotated[float, Field(gt=0)] | None = None
@@ -99,8 +102,7 @@ class Stage(Section):
     title_hint: bool = False
     """sft, srl: give the next step's title in the prompt; the target is the rest of the step."""
     reward: dict[str, float] = Field(default_factory=dict)
-    """srl: weight of each part: characters (the paper's), tokens, numbers, answer, or your own
-    Python function as "file.py:function"; empty is the paper's."""
+    """srl: weights of characters (the paper's), tokens, numbers, answer, "file.py:function"."""
     guards: bool = False
     """srl: give the format penalty to a copied, much longer or many-line step."""
     autojunk: bool = False
@@ -121,8 +123,7 @@ class Stage(Section):
     updates_per_batch: PositiveInt = 1
     """Optimizer updates on each batch of rollouts."""
     spread_epsilon: Annotated[float, Field(ge=0)] = 0.01
-    """A group is kept if the population std of its rewards is larger; with exact answers that is
-    the rule 0 < correct < group size."""
+    """A group is kept if the population std of its rewards is larger."""
     max_rounds: PositiveInt = 4
     """Sampling rounds a step at most to fill the batch with kept groups."""
     validate_every: NonNegativeInt = 0

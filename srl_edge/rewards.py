@@ -5,9 +5,11 @@ import functools
 import importlib.util
 import math
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 try:
@@ -25,6 +27,7 @@ FORMAT_PENALTY = -1.0
 PAPER: Mapping[str, float] = {"characters": 1.0}
 PARTS = ("characters", "tokens", "numbers", "answer")
 _TOKEN = re.compile(r"\\[A-Za-z]+|\d+(?:\.\d+)?|\w+|[^\w\s]")
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 
 
 def step_reward(
@@ -78,12 +81,17 @@ def token_similarity(prediction: str, expert: str) -> float:
 def number_agreement(prediction: str, expert: str) -> float:
     """F1 of the numbers written in two texts, as multisets, in [0, 1]; 1 where neither has any.
 
-    Text similarity barely sees a wrong digit; this sees nothing else.
+    Text similarity barely sees a wrong digit; this sees nothing else. Signs are not compared.
     """
-    a, b = (Counter(float(n) for n in numbers(text)) for text in (prediction, expert))
+    a, b = _values(prediction), _values(expert)
     if not a and not b:
         return 1.0
     return 2 * (a & b).total() / (a.total() + b.total())
+
+
+def _values(text: str) -> Counter[float]:
+    # A comma that separates no thousands separates numbers: (3,4) is not 34.
+    return Counter(map(float, numbers(_THOUSANDS.sub("", text).replace(",", " "))))
 
 
 def matching_blocks(prediction: str, expert: str) -> list[tuple[int, int, int]]:
@@ -99,21 +107,33 @@ def check_weights(weights: Mapping[str, float]) -> None:
             _load(name)
         elif name not in PARTS:
             near = difflib.get_close_matches(name, PARTS, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(PARTS)}."
-            raise InputError(f'reward: unknown part {name!r}; {hint} Or give "file.py:function".')
+            known = f'known: {", ".join(PARTS)}, or your own as "file.py:function".'
+            hint = f"did you mean {near[0]!r}?" if near else known
+            raise InputError(f"reward: unknown part {name!r}; {hint}")
 
 
 def _guard_fault(action: str, prompt: StepPrompt) -> str:
-    """What makes a well-formed reply no single new step ('' if nothing does)."""
+    """What makes a well-formed reply no single new step; '' if nothing does, as for the expert's.
+
+    Without guards, a copy of the step before has a mean reward of 0.5 on GSM8K.
+    """
     expert = prompt.expert_action.strip()
-    plain = " ".join(action.split())
-    if any(plain == " ".join(step.split()) for step in prompt.previous_steps):
+    taken = {_plain(step) for step in prompt.previous_steps} - {_plain(expert)}
+    if _plain(action) in taken:
         return "a step that was taken before"
     if len(action) > max(3 * len(expert), len(expert) + 40):
         return "a step more than three times as long as the expert's"
-    if len(action.splitlines()) > len(expert.splitlines()):
+    if _lines(action) > _lines(expert):
         return "more than one step"
     return ""
+
+
+def _plain(step: str) -> str:
+    return " ".join(step.split())
+
+
+def _lines(step: str) -> int:
+    return sum(bool(line.strip()) for line in step.split("\n"))
 
 
 def _custom(name: str, action: str, prompt: StepPrompt) -> float:
@@ -132,23 +152,29 @@ def _custom(name: str, action: str, prompt: StepPrompt) -> float:
     return value
 
 
-@functools.cache
 def _load(name: str) -> Callable[[str, StepPrompt], float]:
     file, _, function = name.rpartition(":")
+    found = getattr(_module(file), function, None)
+    if not callable(found):
+        raise InputError(f"reward {name}: {file} has no function {function!r}.")
+    return found  # type: ignore[no-any-return]
+
+
+@functools.cache
+def _module(file: str) -> ModuleType:
     path = Path(file)
     if not path.is_file():
-        raise InputError(f"reward {name}: no such file {file}.")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+        raise InputError(f"reward {file}: no such file.")
+    spec = importlib.util.spec_from_file_location(f"reward {path}", path)
     if spec is None or spec.loader is None:
-        raise InputError(f"reward {name}: {file} is not a Python file.")
+        raise InputError(f"reward {file}: not a Python file.")
     module = importlib.util.module_from_spec(spec)
+    # Dataclasses look their module up here; under this name it shadows no other.
+    sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
     except Exception as error:
         raise InputError(
-            f"reward {name}: {file} does not run: {type(error).__name__}: {error}."
+            f"reward {file}: it does not run: {type(error).__name__}: {error}."
         ) from error
-    found = getattr(module, function, None)
-    if not callable(found):
-        raise InputError(f"reward {name}: {file} has no function {function!r}.")
-    return found  # type: ignore[no-any-return]
+    return module

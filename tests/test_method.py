@@ -1,6 +1,5 @@
-"""Prompts, rewards, advantages and losses: the method without a model."""
+"""Prompts, advantages, losses and answers: the method without a model."""
 
-import difflib
 from statistics import fmean
 
 import numpy as np
@@ -12,16 +11,10 @@ from hypothesis import strategies as st
 from srl_edge import losses
 from srl_edge.advantages import group_relative, has_spread
 from srl_edge.prompts import messages, numbers, read_reply, step_prompts, warm_up_reply
-from srl_edge.rewards import matching_blocks, similarity, step_reward
-from srl_edge.types import Rollout, StepPrompt, Trajectory
+from srl_edge.types import Trajectory
 from srl_edge.verifiers import final_answer, is_correct
 
 TRAJECTORY = Trajectory("t", "Ann has 3 cats and 4 dogs.", ("3 + 4 = 7", "7 * 2 = 14", "14."), "14")
-TEXT = st.text(alphabet="ab 12+=\n", max_size=300)
-
-
-def rollout(text: str, finished: bool = True) -> Rollout:
-    return Rollout((1,), (2,), (0.0,), text, finished)
 
 
 @pytest.mark.parametrize(
@@ -62,24 +55,6 @@ def test_warm_up_replies_follow_the_format_and_do_not_give_the_step_away() -> No
         results = set(numbers(prompt.expert_action.partition("=")[2]))
         known = set(numbers(" ".join((prompt.problem, *prompt.previous_steps))))
         assert not (results - known) & set(numbers(reply.thought))
-
-
-@given(TEXT, TEXT)
-def test_similarity_is_difflibs(a: str, b: str) -> None:
-    for autojunk in (False, True):
-        expected = difflib.SequenceMatcher(None, a, b, autojunk=autojunk).ratio()
-        assert similarity(a, b, autojunk) == expected
-    matched = sum(size for _, _, size in matching_blocks(a, b))
-    assert similarity(a, b) == (2 * matched / (len(a) + len(b)) if a or b else 1.0)
-
-
-def test_reward_scores_the_action_alone() -> None:
-    prompt = StepPrompt("t", 0, "p", (), "3 + 4 = 7")
-    right = step_reward(rollout("<think>nothing to do with it</think>\n3 + 4 = 7"), prompt)
-    assert right.total == 1.0 and right.parts == {"format": 1.0, "similarity": 1.0}
-    assert step_reward(rollout("<think>3 + 4 = 7</think>\nno"), prompt).total < 0.3
-    broken = step_reward(rollout("3 + 4 = 7"), prompt)
-    assert broken.total == -1.0 and broken.fault == "not exactly one think span"
 
 
 @given(st.lists(st.floats(-1, 1), min_size=2, max_size=16), st.floats(-5, 5))

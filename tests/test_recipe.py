@@ -39,7 +39,10 @@ def test_flags_override_the_file(tmp_path: Path) -> None:
         (MINIMAL.replace("steps", "stesp"), "unknown key 'stages.0.stesp'; did you mean 'steps'?"),
         (MINIMAL + "[benhc]\n", "unknown key 'benhc'; did you mean 'bench'?"),
         (MINIMAL.replace("3", '"many"'), "'stages.0.steps': input should be a valid integer"),
-        (MINIMAL.replace('"srl"', '"grpo"'), "'stages.0.kind': input should be 'sft', 'srl' or 'rlvr'"),
+        (
+            MINIMAL.replace('"srl"', '"grpo"'),
+            "'stages.0.kind': input should be 'sft', 'srl' or 'rlvr'",
+        ),
         ("output = \n", "not TOML"),
         ('output = "x"\n', "'model' is missing"),
     ],

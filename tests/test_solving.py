@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 
-from srl_edge.solving import Attempt, solve
 from srl_edge.devices.statistics import bootstrap_interval, summary
+from srl_edge.solving import Attempt, solve
 from srl_edge.types import Trajectory
 
 PROBLEMS = [Trajectory(str(i), f"p{i}", ("a", "b"), "7") for i in range(4)]

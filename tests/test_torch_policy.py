@@ -9,8 +9,10 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from srl_edge.recipe import Trainer
+from srl_edge.trainers import row_attention
 from srl_edge.trainers.logprobs import linear_logprobs
 from srl_edge.trainers.policy import Loss
+from srl_edge.trainers.row_attention import RowAttention
 from srl_edge.trainers.shared_prefix import pack
 from srl_edge.trainers.torch_policy import TorchPolicy
 from srl_edge.types import Sample
@@ -179,6 +181,29 @@ def test_training_state_survives_a_round_trip(tiny_model: Path, tmp_path: Path) 
         policy.optim_step(1e-2, 1.0)
         losses.append(policy.forward_backward([samples], Loss("nll"))["loss"])
     assert losses[0] == losses[1]
+
+
+def test_fused_and_masked_attention_of_rows_agree() -> None:
+    torch.manual_seed(0)
+    rows, seen = [(1,) * n for n in (3, 9, 5, 7)], [4, 4, 11, 20]
+    trunk = [(torch.randn(20, 2, 16), torch.randn(20, 2, 16))]
+    tensors = [torch.randn(24, heads, 16) for heads in (6, 2, 2)]
+    gradient = torch.randn(24, 6, 16)
+    results = []
+    for masked in (False, True):
+        leaves = [x.clone().requires_grad_() for x in (*tensors, *trunk[0])]
+        attention = RowAttention(rows, seen, [(leaves[3], leaves[4])], torch.device("cpu"))
+        if masked:
+            hidden = attention._hidden(None)
+            out = row_attention._MaskedRows.apply(  # type: ignore[no-untyped-call]
+                *leaves, attention.gather, attention.scatter, hidden, 0.25
+            )
+        else:
+            out = attention(0, leaves[0], leaves[1], leaves[2], 0.25, None)
+        out.backward(gradient)
+        results.append([out, *(x.grad for x in leaves)])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
 
 
 def test_linear_logprobs_match_a_plain_log_softmax() -> None:

@@ -7,7 +7,7 @@ modules of transformers would compute is checked when a model is opened.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import torch
 from torch.nn import functional as F
@@ -61,10 +61,6 @@ class Layer:
     scaling: float
     window: int | None
     kind: str | None
-
-
-LINEARS = ("qkv", "o", "gate_up", "down")
-Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +127,10 @@ class Decoder:
 
     def with_linears(self, make: Callable[[Any], Linear]) -> "Decoder":
         """The same decoder with each linear layer replaced by what `make` returns for it."""
-        layers = (replace(x, **{n: make(getattr(x, n)) for n in LINEARS}) for x in self.layers)
+        layers = (
+            replace(x, qkv=make(x.qkv), o=make(x.o), gate_up=make(x.gate_up), down=make(x.down))
+            for x in self.layers
+        )
         return replace(self, layers=tuple(layers))
 
 
@@ -151,9 +150,9 @@ def from_transformers(
     for index in range(len(source.layers)):
         try:
             layers.append(_layer(source.layers[index], f"layers.{index}", config, linear))
-        except AttributeError as error:
+        except AttributeError as missing:
             raise InputError(
-                f"{config.model_type}: layer {index} is not one the trainer knows ({error}); it "
+                f"{config.model_type}: layer {index} is not one the trainer knows ({missing}); it "
                 "knows those of Llama, Qwen2, Qwen3 and Gemma 3."
             ) from None
         source.layers[index] = torch.nn.Identity()

@@ -60,7 +60,7 @@ def log_metrics(
     folder: Path, stage: Stage, index: int, step: int, metrics: dict[str, float]
 ) -> dict[str, Any]:
     """Add a line to `metrics.jsonl` and return it; names are TRL's where it has one."""
-    row = {"stage": index, "kind": stage.kind, "step": step}
+    row: dict[str, Any] = {"stage": index, "kind": stage.kind, "step": step}
     row |= {k: round(v, 6) for k, v in metrics.items()}
     _append(folder / "metrics.jsonl", [row])
     return row

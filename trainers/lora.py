@@ -111,7 +111,7 @@ def save_adapter(folder: Path, layers: Iterable[LoraLinear], rank: int, alpha: f
     """Write layers as a PEFT folder; `prefix` is the decoder's name inside the model."""
     folder.mkdir(parents=True, exist_ok=True)
     weights: dict[str, torch.Tensor] = {}
-    names = set()
+    names: set[str] = set()
     for layer in layers:
         names.update(name.rsplit(".", 1)[1] for name in layer.names)
         parts = layer.members(layer.lora_A.detach(), layer.lora_B.detach())

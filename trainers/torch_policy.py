@@ -17,7 +17,8 @@ from srl_edge.trainers.decoder import Decoder, from_transformers
 from srl_edge.trainers.logprobs import linear_logprobs
 from srl_edge.trainers.lora import LoraLinear, load_adapter, save_adapter
 from srl_edge.trainers.policy import Loss
-from srl_edge.trainers.shared_prefix import Pack, RowAttention, pack, run_rows, run_trunk
+from srl_edge.trainers.row_attention import RowAttention
+from srl_edge.trainers.shared_prefix import Pack, pack, run_rows, run_trunk
 from srl_edge.trainers.torch_sampler import sample
 from srl_edge.types import Rollout, Sample
 
@@ -160,7 +161,7 @@ class TorchPolicy:
         self, decoder: Decoder, packed: Pack, trunk: Any, members: Sequence[Sample], loss: Loss
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Log-probabilities of all completion tokens, and entropies, at the loss's temperature."""
-        hidden = run_rows(decoder, RowAttention(packed, trunk, self.device))
+        hidden = run_rows(decoder, RowAttention(packed.rows, packed.bounds, trunk, self.device))
         before, end = [], 0
         for row, member in zip(packed.rows, members, strict=True):
             end += len(row)

@@ -8,7 +8,8 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from srl_edge.trainers.decoder import Decoder, Linear
-from srl_edge.trainers.shared_prefix import KeysValues, RowAttention, pack, run_rows, run_trunk
+from srl_edge.trainers.row_attention import KeysValues, RowAttention
+from srl_edge.trainers.shared_prefix import pack, run_rows, run_trunk
 from srl_edge.types import Rollout
 
 BLOCK = 256  # vocabulary entries that are summed before one is chosen
@@ -118,7 +119,7 @@ def prefill(
     last: list[torch.Tensor] = [torch.empty(0)] * len(prompts)
     for packed in pack(prompts, [()] * len(prompts), gate=1.0):
         trunk = run_trunk(decoder, packed, device)
-        rows = RowAttention(packed, trunk, device)
+        rows = RowAttention(packed.rows, packed.bounds, trunk, device)
         hidden = run_rows(decoder, rows)
         end = 0
         for row, owner in enumerate(packed.owners):

@@ -28,7 +28,8 @@ def train(recipe: Recipe, run: Path, policy: Policy) -> Path:
 
     Reads `run/data`; writes `run/train/metrics.jsonl` (TRL's names), `rollouts.jsonl` and
     checkpoints, and goes on from the newest checkpoint. A stage hands on its best adapter by
-    validation. Source of the method: arXiv 2510.25992, section 4.2.
+    validation, and leaves it in `run/train/stage-<index>-<kind>`.
+    Source of the method: arXiv 2510.25992, section 4.2.
     """
     folder = run / "train"
     folder.mkdir(parents=True, exist_ok=True)
@@ -39,6 +40,7 @@ def train(recipe: Recipe, run: Path, policy: Policy) -> Path:
                 continue
             _run_stage(recipe, index, stage, run, policy, cursor, track)
             policy.load_adapter(folder / "best")
+            policy.save_adapter(folder / f"stage-{index}-{stage.kind}")
             cursor = checkpoints.Cursor(index + 1)
             checkpoints.save(folder, policy, cursor, recipe)
     shutil.rmtree(run / "adapter", ignore_errors=True)

@@ -1,0 +1,122 @@
+"""Does it learn? SFT, RLVR, SRL and SRL then RLVR from one warm start, on held-out problems.
+
+    python benchmarks/learning.py run [--seeds 0 1 2] [--methods sft srl ...]
+    python benchmarks/learning.py report
+
+`run` trains recipes/<method>.toml with each seed and measures the adapter; what is done is skipped
+and what was cut off goes on. `report` writes docs/learning.md and its picture from what was
+measured. Problems: held-out templates (narratives that training never shows), and new numbers in
+the templates of training.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from srl_edge import gsm_symbolic, recipe, trajectories
+from srl_edge.data import prepare
+from srl_edge.prompts import step_prompts
+from srl_edge.recipe import Recipe, Stage
+
+ROOT = Path(__file__).parents[1]
+OUT = ROOT / "runs" / "learning"
+METHODS = ("sft", "rlvr", "srl", "srl_rlvr")
+SOLVING = Stage(kind="rlvr", steps=1, max_new_tokens=80, max_steps=5)
+PROBLEMS = 160
+NEW_NUMBERS = 20  # problems of each training template that training does not see
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("command", choices=("run", "report"))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    options = parser.parse_args()
+    if options.command == "report":
+        from learning_report import write
+
+        print(write(OUT, ROOT / "docs"))
+        return
+    for seed in options.seeds:
+        for method in options.methods:
+            run = OUT / f"{method}-{seed}"
+            train(method, seed, run)
+            if not (run / "eval.json").is_file():
+                measured = {"start": evaluate(run, "start"), "end": evaluate(run, "end")}
+                (run / "eval.json").write_text(json.dumps(measured, indent=1) + "\n")
+
+
+def settings(method: str, seed: int, run: Path) -> Recipe:
+    return recipe.load(
+        ROOT / "recipes" / f"{method}.toml", ["--output", str(run), "--seed", str(seed)]
+    )
+
+
+def train(method: str, seed: int, run: Path) -> None:
+    """Data with the seed 0 for all, so that only training differs between seeds."""
+    chosen = settings(method, seed, run)
+    if not (run / "data" / "seen.jsonl").is_file():
+        prepare(chosen.model_copy(update={"seed": 0}), run)
+        _new_numbers(chosen, run)
+    if not (run / "adapter").is_dir():
+        run.mkdir(parents=True, exist_ok=True)
+        (run / "recipe.toml").write_text(recipe.dumps(chosen))
+        start = time.time()
+        command = [sys.executable, "-m", "srl_edge", "train", str(run)]
+        subprocess.run(command, check=True)
+        with (run / "sessions.jsonl").open("a") as out:
+            out.write(json.dumps({"seconds": time.time() - start}) + "\n")
+
+
+def _new_numbers(chosen: Recipe, run: Path) -> None:
+    """Write `seen.jsonl`: problems of the training templates with other names and numbers."""
+    report = json.loads((run / "data" / "report.json").read_text())
+    train = {t.problem for t in trajectories.load(run / "data" / "train.jsonl")}
+    more = chosen.data.model_copy(
+        update={"rows_per_template": chosen.data.rows_per_template + NEW_NUMBERS}
+    )
+    rows = gsm_symbolic.rows_by_template(more.rows_per_template, 0)
+    new = [
+        t
+        for template in report["templates"]["train"]
+        for t in trajectories.parse_rows(rows[template], trajectories.ParseReport())
+        if t.problem not in train
+    ]
+    trajectories.write_jsonl(run / "data" / "seen.jsonl", new)
+
+
+def evaluate(run: Path, which: str) -> dict[str, Any]:
+    """Greedy answers and step similarity of the warm start or of the trained adapter."""
+    from srl_edge.models import resolve
+    from srl_edge.trainers.batches import solve_by_policy
+    from srl_edge.trainers.policy import open_policy
+    from srl_edge.trainers.validation import HeldOut, validate
+
+    chosen = recipe.load(run)
+    policy = open_policy(resolve(chosen.model.name), chosen.trainer, chosen.seed)
+    policy.load_adapter(run / ("train/stage-0-sft" if which == "start" else "adapter"))
+    result: dict[str, Any] = {}
+    for name in ("test", "seen"):
+        problems = _spread(trajectories.load(run / "data" / f"{name}.jsonl"), PROBLEMS)
+        attempts = solve_by_policy(policy, problems, SOLVING, 0.0, 0)
+        steps = [p for group in step_prompts(problems, "all") for p in group]
+        result[name] = {
+            "correct": {a.id: a.correct for a in attempts},
+            "given": {a.id: a.given for a in attempts},
+            "steps": {a.id: a.steps for a in attempts},
+            **validate(policy, SOLVING, HeldOut(steps, [])),
+        }
+    return result
+
+
+def _spread(rows: list[Any], count: int) -> list[Any]:
+    """`count` rows at even distances."""
+    return rows if len(rows) <= count else [rows[i * len(rows) // count] for i in range(count)]
+
+
+if __name__ == "__main__":
+    main()
