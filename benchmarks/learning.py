@@ -15,18 +15,21 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from srl_edge import gsm_symbolic, recipe, trajectories
 from srl_edge.data import prepare
 from srl_edge.prompts import step_prompts
 from srl_edge.recipe import Recipe, Stage
+from srl_edge.rewards import step_reward
 
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "runs" / "learning"
 METHODS = ("sft", "rlvr", "srl", "srl_rlvr")
 SOLVING = Stage(kind="rlvr", steps=1, max_new_tokens=80, max_steps=5)
 PROBLEMS = 160
+CHUNK = 40  # problems that are solved at a time
 NEW_NUMBERS = 20  # problems of each training template that training does not see
 
 
@@ -92,9 +95,8 @@ def _new_numbers(chosen: Recipe, run: Path) -> None:
 def evaluate(run: Path, which: str) -> dict[str, Any]:
     """Greedy answers and step similarity of the warm start or of the trained adapter."""
     from srl_edge.models import resolve
-    from srl_edge.trainers.batches import solve_by_policy
+    from srl_edge.trainers.batches import ids_of, solve_by_policy
     from srl_edge.trainers.policy import open_policy
-    from srl_edge.trainers.validation import HeldOut, validate
 
     chosen = recipe.load(run)
     policy = open_policy(resolve(chosen.model.name), chosen.trainer, chosen.seed)
@@ -102,13 +104,28 @@ def evaluate(run: Path, which: str) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for name in ("test", "seen"):
         problems = _spread(trajectories.load(run / "data" / f"{name}.jsonl"), PROBLEMS)
-        attempts = solve_by_policy(policy, problems, SOLVING, 0.0, 0)
-        steps = [p for group in step_prompts(problems, "all") for p in group]
+        correct: dict[str, bool] = {}
+        given: dict[str, list[str]] = {}
+        similar: dict[str, list[float]] = {}
+        faults = []
+        for at in range(0, len(problems), CHUNK):
+            chunk = problems[at : at + CHUNK]
+            for attempt in solve_by_policy(policy, chunk, SOLVING, 0.0, 0):
+                correct[attempt.id], given[attempt.id] = attempt.correct, attempt.steps
+            prompts = [p for group in step_prompts(chunk, "all") for p in group]
+            ids = [ids_of(policy, p) for p in prompts]
+            replies = policy.sample(ids, 1, SOLVING.max_new_tokens, 0.0, 0)
+            for prompt, (reply,) in zip(prompts, replies, strict=True):
+                reward = step_reward(reply, prompt)
+                faults.append(bool(reward.fault))
+                similar.setdefault(prompt.trajectory_id, []).append(
+                    reward.parts.get("similarity", 0.0)
+                )
         result[name] = {
-            "correct": {a.id: a.correct for a in attempts},
-            "given": {a.id: a.given for a in attempts},
-            "steps": {a.id: a.steps for a in attempts},
-            **validate(policy, SOLVING, HeldOut(steps, [])),
+            "correct": correct,
+            "similarity": {i: fmean(values) for i, values in similar.items()},
+            "eval_format": 1 - fmean(faults),
+            "steps": given,
         }
     return result
 

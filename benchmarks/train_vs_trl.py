@@ -70,7 +70,7 @@ def run_trl(options: argparse.Namespace, shape: Shape) -> dict[str, Any]:
     loss_tokens = 0
     prompts = [p for group in step_prompts_of(shape) for p in group]
     chats = [messages(p.problem, p.previous_steps) for p in prompts]
-    batch = options.trl_batch or shape.trl_batch
+    batch = options.trl_batch
 
     def reward(
         completions: list[Any], completion_ids: list[Any], expert: list[str], **_: Any
@@ -244,11 +244,16 @@ def read_options() -> argparse.Namespace:
     add("--json", action="store_true", help="one JSON object on stdout instead of a table")
     add("--quick", action="store_true", help="one repeat and one timed step")
     add("--repeats", type=int, default=3)
-    add("--shapes", type=lambda s: s.split(","), default=list(SHAPES), help=",".join(SHAPES))
+    add(
+        "--shapes",
+        type=lambda s: s.split(","),
+        default=["short", "long"],
+        help=f"of {','.join(SHAPES)}",
+    )
     add("--threads", type=int, default=2)
     add("--model", default="smollm2-135m-instruct")
     add("--trl-dtype", choices=("float32", "bfloat16"), help="default: TRL's own")
-    add("--trl-batch", type=int, help="rows of a TRL micro-batch; default: short 32, long 8")
+    add("--trl-batch", type=int, default=8, help="rows of a TRL micro-batch; default: 8, TRL's own")
     add("--trl-checkpointing", choices=("on", "off"), default="on", help="default: on, as in TRL")
     for hidden, kind in (("--child", str), ("--steps", int), ("--result", Path)):
         add(hidden, type=kind, help=argparse.SUPPRESS)

@@ -23,7 +23,6 @@ class Shape:
     steps: int
     sentences: int
     new_tokens: int
-    trl_batch: int
     timed_steps: int
 
     @property
@@ -33,9 +32,10 @@ class Shape:
 
 
 SHAPES = {
-    "short": Shape(4, steps=1, sentences=3, new_tokens=64, trl_batch=32, timed_steps=3),
-    # 64 rows of 1,700 tokens may not fit in one TRL micro-batch: 8 at a time, its default.
-    "long": Shape(1, steps=8, sentences=7, new_tokens=96, trl_batch=8, timed_steps=1),
+    "short": Shape(8, steps=1, sentences=3, new_tokens=64, timed_steps=2),
+    "long": Shape(1, steps=8, sentences=7, new_tokens=96, timed_steps=1),
+    # The smallest batch there is: nothing but one group to decode together.
+    "single": Shape(1, steps=1, sentences=3, new_tokens=64, timed_steps=3),
 }
 
 

@@ -17,7 +17,7 @@ from srl_edge.rewards import matching_blocks
 
 Facts = dict[str, Any]
 
-STAGES = {"sft": "supervised warm-up", "srl": "SRL"}
+STAGES = {"sft": "supervised training", "srl": "SRL", "rlvr": "RLVR"}
 NOTES = {
     "data": ("No data yet", "data"),
     "training": ("Not trained yet", "train"),
@@ -84,11 +84,10 @@ def _training(rows: Sequence[Facts]) -> Facts | None:
         earlier = [n for s, (k, n) in last.items() if s < row["stage"] and k == row["kind"]]
         placed.append(row | {"at": row["step"] + sum(earlier)})
     held_out = [row for row in placed if "eval_reward" in row]
-    steps = {k: [r for r in placed if r["kind"] == k and "loss" in r] for k in ("sft", "srl")}
+    steps = {k: [r for r in placed if r["kind"] == k and "loss" in r] for k in STAGES}
     rewards = [row["reward"] for row in steps["srl"]]
     quarter = max(1, len(rewards) // 4)
-    # The trainer keeps the last of equally good adapters.
-    kept = max(reversed(held_out), key=lambda row: row["eval_reward"], default=None)
+    kept = next((row for row in reversed(held_out) if row["eval_best"]), None)
     training = {
         **steps,
         "held_out": held_out,
@@ -97,7 +96,7 @@ def _training(rows: Sequence[Facts]) -> Facts | None:
             for name, part in (("start", rewards[:quarter]), ("end", rewards[-quarter:]))
         } if rewards else None,
         "kept": kept,
-        "srl_kept": not kept or (kept["kind"] == "srl" and kept["at"] > 0),
+        "srl_kept": not kept or (kept["kind"] != "sft" and kept["at"] > 0),
     }  # fmt: skip
     return training | {"words": _training_words(training)} if rows else None
 
@@ -116,7 +115,7 @@ def _training_words(training: Facts) -> list[str]:
         said.append(
             "On held-out prompts, answered greedily, the format was right in "
             f"{training['held_out'][0]['eval_format']:.0%} of replies before training. The adapter "
-            f"that is kept has the best reward there, {html.signed(kept['eval_reward'])}, with the "
+            f"that is kept has a reward of {html.signed(kept['eval_reward'])} there, with the "
             f"format right in {kept['eval_format']:.0%}: {STAGES[kept['kind']]} step {kept['at']}."
         )
         if training["srl"] and not training["srl_kept"]:

@@ -123,16 +123,17 @@ def _training(facts: Facts) -> str:
     t = facts["training"]
     html = "".join(f"<p>{escape(said)}</p>" for said in t["words"])
     srl, loss = t["srl"], _points(t["sft"], "loss")
-    held_out = [row for row in t["held_out"] if row["kind"] == "srl"]
-    if srl:
-        curves = [plots.Series("training", _points(srl, "reward"), 1)]
-        if held_out:
-            curves.append(plots.Series("held-out", _points(held_out, "eval_reward"), 2, True))
-        said = (
-            "Faint points: mean reward of the rollouts sampled in a step. Line: Gaussian-weighted "
-            "mean over neighbouring steps. Open circles: greedy replies to held-out prompts."
-        )
-        html += plots.figure(said, plots.curves, curves, "SRL step", "mean reward", wide=980)
+    said = (
+        "Faint points: mean reward of the rollouts sampled in a step. Line: Gaussian-weighted "
+        "mean over neighbouring steps. Open circles: greedy replies to held-out prompts."
+    )
+    for kind, name, key in (("srl", "SRL", "eval_reward"), ("rlvr", "RLVR", "eval_accuracy")):
+        held_out = [row for row in t["held_out"] if row["kind"] == kind and key in row]
+        curves = [plots.Series("training", _points(t[kind], "reward"), 1)] if t[kind] else []
+        if curves and held_out:
+            curves.append(plots.Series("held-out", _points(held_out, key), 2, True))
+        if curves:
+            html += plots.figure(said, plots.curves, curves, f"{name} step", "reward", wide=980)
     html += '<div class="pair">'
     if srl:
         terms = {"format": 3, "similarity": 1}

@@ -40,11 +40,12 @@ def step_reward(
     `similarity`. Source: arXiv 2510.25992, section 4.2.
     """
     reply = read_reply(rollout.text, rollout.finished)
-    fault = reply.fault or (_guard_fault(reply.action, prompt) if guards else "")
-    if fault:
-        return Reward(FORMAT_PENALTY, {"format": 0.0}, fault)
+    if reply.fault:
+        return Reward(FORMAT_PENALTY, {"format": 0.0}, reply.fault)
     expert = prompt.expert_action.strip()
     parts = {"similarity": similarity(reply.action, expert, autojunk)}
+    if guards and (fault := _guard_fault(reply.action, prompt)):
+        return Reward(FORMAT_PENALTY, {"format": 1.0, **parts}, fault)
     total = 0.0
     for name, weight in (weights or PAPER).items():
         match name:

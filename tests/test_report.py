@@ -62,7 +62,7 @@ def write_training(run: Path) -> None:
                 rows.append(at | {
                     "eval_reward": -1.0 if stage + step == 0 else 0.3 + stage * gain * 0.2,
                     "eval_format": 0.0 if stage + step == 0 else 0.9, "eval_similarity": 0.4,
-                    "eval_clipped_ratio": 0.1,
+                    "eval_clipped_ratio": 0.1, "eval_best": 1.0,
                 })  # fmt: skip
     write(run / "train" / "metrics.jsonl", rows)
     completions = (
@@ -220,7 +220,7 @@ def test_training_that_did_not_help_is_said(run: Path) -> None:
     rows = [json.loads(line) for line in metrics.read_text().splitlines()]
     for row in rows:
         if row["kind"] == "srl" and row["step"] == 40 and "eval_reward" in row:
-            row["eval_reward"] = 0.1
+            row["eval_reward"], row["eval_best"] = 0.1, 0.0
     write(metrics, rows)
     facts = gather(recipe_of(run), run)
     assert (facts["training"]["kept"]["kind"], facts["training"]["kept"]["at"]) == ("srl", 0)

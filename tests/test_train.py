@@ -71,7 +71,9 @@ def test_groups_without_spread_are_dropped_and_refilled(tmp_path: Path) -> None:
 
 def test_stops_cleanly_and_says_why_when_nothing_passes(tmp_path: Path) -> None:
     recipe = make_run(tmp_path)
-    with pytest.raises(StageError, match=r"16 prompts: 128 of 128 replies break the format"):
+    with pytest.raises(
+        StageError, match=r"16 prompts: 128 of 128 replies break the format or a guard"
+    ):
         train(recipe, tmp_path, TablePolicy([BROKEN]))
     with pytest.raises(StageError, match=r"differ by a std of at most 0\.01"):
         train(recipe, tmp_path, TablePolicy([BAD]))

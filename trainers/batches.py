@@ -173,8 +173,9 @@ def _why_nothing_passed(seen: Sequence[Group], stage: Stage) -> str:
     if len(broken) > len(faults) / 2:
         common = max(set(broken), key=broken.count)
         why = (
-            f"{len(broken)} of {len(faults)} replies break the format, mostly: {common}; "
-            "a longer sft stage before this one teaches it"
+            f"{len(broken)} of {len(faults)} replies break the format or a guard, mostly: "
+            f"{common}; "
+            "a longer sft stage before this one teaches the format"
         )
     elif stage.kind == "rlvr":
         right = sum(sum(group.totals) for group in seen)

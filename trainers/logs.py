@@ -43,7 +43,7 @@ def sampling_metrics(
         "reward_std": fmean(stds),
         "frac_reward_zero_std": fmean(s < 1e-6 for s in stds),
         "keep_rate": kept / len(seen),
-        "rewards/format/mean": fmean(not r.fault for r in rewards),
+        "rewards/format/mean": fmean(r.parts["format"] for r in rewards),
         "completions/mean_length": fmean(lengths),
         "completions/clipped_ratio": fmean(not r.finished for r in replies),
         "sampling/tokens_per_second": sum(lengths) / elapsed,
@@ -88,6 +88,13 @@ def log_rollouts(
             for prompt, rollout in replies
         ),
     )  # fmt: skip
+
+
+def steps_so_far(folder: Path, index: int) -> list[dict[str, Any]]:
+    """Metrics of a stage's training steps that were logged before."""
+    path = folder / "metrics.jsonl"
+    rows = map(json.loads, path.read_text(encoding="utf-8").splitlines() if path.exists() else [])
+    return [row for row in rows if row["stage"] == index and "loss" in row]
 
 
 def note(metrics: dict[str, float]) -> str:

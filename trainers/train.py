@@ -15,7 +15,13 @@ from srl_edge.prompts import step_prompts, whole_prompts
 from srl_edge.recipe import Recipe, Stage
 from srl_edge.trainers import checkpoints
 from srl_edge.trainers.batches import expert_batch, sampled_batch, step_seed, training_samples
-from srl_edge.trainers.logs import log_metrics, log_rollouts, note, sampling_metrics
+from srl_edge.trainers.logs import (
+    log_metrics,
+    log_rollouts,
+    note,
+    sampling_metrics,
+    steps_so_far,
+)
 from srl_edge.trainers.policy import Loss, Policy
 from srl_edge.trainers.stream import PromptStream
 from srl_edge.trainers.tracking import Tracker, open_tracker
@@ -66,7 +72,7 @@ def _run_stage(
     )
     if cursor.step == 0:
         _validate(policy, stage, index, cursor, chosen, folder, track)
-    recent: list[dict[str, float]] = []
+    recent = steps_so_far(folder, index)
     warned: set[str] = set()
     title = f"train {index + 1}/{len(recipe.stages)} {stage.kind}"
     with progress.bar(title, steps, cursor.step) as advance:
