@@ -1,16 +1,17 @@
 """LoRA on frozen linear layers, with fp32 adapters and no copies of the activations.
 
-The folder that is written is PEFT's own, and PEFT reads it. Its layers are not used for training:
-under a bfloat16 base they keep an fp32 copy of every layer's input for the backward pass.
+The folder that is written has PEFT's format, and PEFT reads it. PEFT is not used for training:
+under a bfloat16 base its layers keep an fp32 copy of every layer's input for the backward pass, and
+importing it takes two seconds and 150 MB.
 """
 
+import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
@@ -116,14 +117,18 @@ def save_adapter(folder: Path, layers: Iterable[LoraLinear], rank: int, alpha: f
         names.update(name.rsplit(".", 1)[1] for name in layer.names)
         parts = layer.members(layer.lora_A.detach(), layer.lora_B.detach())
         weights |= {f"{_PREFIX}{prefix}{k}": v.contiguous() for k, v in parts.items()}
-    LoraConfig(
-        r=rank,
-        lora_alpha=alpha,  # type: ignore[arg-type]
-        target_modules=sorted(names),
-        task_type="CAUSAL_LM",
-        base_model_name_or_path=base,
-        inference_mode=True,
-    ).save_pretrained(str(folder))
+    config = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": base,
+        "r": rank,
+        "lora_alpha": alpha,
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "target_modules": sorted(names),
+        "inference_mode": True,
+    }
+    (folder / "adapter_config.json").write_text(json.dumps(config, indent=1) + "\n")
     save_file(weights, folder / "adapter_model.safetensors", metadata={"format": "pt"})
     return folder
 

@@ -1,5 +1,7 @@
 """The policy on PyTorch: a frozen model, LoRA weights in fp32, and a merged copy that samples."""
 
+import contextlib
+import ctypes
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -45,6 +47,7 @@ class TorchPolicy:
         self.layers: list[LoraLinear] = []
         self.decoder = from_transformers(network, self._adapted)
         self.base = self.decoder.with_linears(lambda layer: layer.base)
+        _return_freed_memory()
         self._new_optimizer()
         self._plain_head = Plain(self.head, None)
         self._sampler: Decoder | None = None
@@ -220,6 +223,13 @@ def native_dtype(name: str) -> torch.dtype:
 
 def _padded(flat: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return torch.zeros(mask.shape, device=flat.device).masked_scatter(mask, flat)
+
+
+def _return_freed_memory() -> None:
+    """Hand the memory of weights that were taken over back to the system, where libc can."""
+    # Without it glibc keeps that memory, and nothing of its size is asked for again.
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 class Plain:

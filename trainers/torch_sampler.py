@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
+from srl_edge.trainers.decode_attention import DecodeAttention
 from srl_edge.trainers.decoder import Decoder, Linear
 from srl_edge.trainers.row_attention import KeysValues, RowAttention
 from srl_edge.trainers.shared_prefix import pack, run_rows, run_trunk
@@ -14,97 +15,6 @@ from srl_edge.types import Rollout
 
 BLOCK = 256  # vocabulary entries that are summed before one is chosen
 RETIRE_BELOW = 0.75  # compact the batch when that leaves at most this share of its slots
-
-
-class DecodeAttention:
-    """Attention of one new token a row to its prompt (shared by a group) and its own tokens.
-
-    Rows form a grid [P, G]. Prompt keys and values: [P, Hkv, T, D] a layer, padded, `lengths` [P]
-    of it real; own keys and values: [P, Hkv, G, max_new, D], filled in place.
-    """
-
-    def __init__(
-        self, prompts: KeysValues, lengths: torch.Tensor, group: int, max_new: int
-    ) -> None:
-        count, kv_heads, _, dim = prompts[0][0].shape
-        self.prompts = prompts
-        self.lengths = lengths
-        self.step = 0
-        self.own = [
-            (k.new_empty(count, kv_heads, group, max_new, dim),
-             k.new_empty(count, kv_heads, group, max_new, dim))
-            for k, _ in prompts
-        ]  # fmt: skip
-        self._masks: dict[int | None, torch.Tensor | None] = {}
-
-    def advance(self, step: int) -> None:
-        """Go to the next token: its keys and values are written at place `step`."""
-        self.step = step
-        self._masks = {}
-
-    @property
-    def positions(self) -> torch.Tensor:
-        """Position of the token being decoded, [P * G]."""
-        return (self.lengths + self.step).repeat_interleave(self.own[0][0].shape[2])
-
-    def __call__(
-        self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scaling: float,
-        window: int | None,
-    ) -> torch.Tensor:  # fmt: skip
-        (prompt_k, prompt_v), (own_k, own_v) = self.prompts[layer], self.own[layer]
-        count, kv_heads, group, _, dim = own_k.shape
-        heads, t, now = q.shape[1], prompt_k.shape[2], self.step + 1
-        own_k[:, :, :, self.step] = k.view(count, group, kv_heads, dim).transpose(1, 2)
-        own_v[:, :, :, self.step] = v.view(count, group, kv_heads, dim).transpose(1, 2)
-        queries = (q * scaling).view(count, group, kv_heads, -1, dim).transpose(1, 2)
-        queries = queries.reshape(count, kv_heads, -1, dim)
-        by_row = queries.view(count, kv_heads, group, -1, dim)
-        to_prompt = queries @ prompt_k.transpose(2, 3)
-        to_own = by_row @ own_k[:, :, :, :now].transpose(3, 4)
-        scores = torch.cat([to_prompt, to_own.flatten(2, 3)], -1)
-        hidden = self._hidden(window, t)
-        if hidden is not None:
-            scores.masked_fill_(hidden, float("-inf"))
-        weights = torch.softmax(scores, -1)
-        on_own = weights[..., t:].view(to_own.shape) @ own_v[:, :, :, :now]
-        out = weights[..., :t] @ prompt_v + on_own.view(queries.shape)
-        out = out.view(by_row.shape).transpose(1, 2)
-        return out.reshape(count * group, heads, dim)
-
-    def _hidden(self, window: int | None, width: int) -> torch.Tensor | None:
-        """Which prompt and own tokens a prompt's rows cannot see, [P, 1, 1, T + now] or none."""
-        if window not in self._masks:
-            at = torch.arange(width, device=self.lengths.device)
-            distance = self.lengths[:, None] - at  # to the first new token
-            hidden = distance <= 0
-            own = self.step - torch.arange(self.step + 1, device=at.device)
-            own_hidden = own < 0
-            if window is not None:
-                hidden = hidden | (distance + self.step >= window)
-                own_hidden = own >= window
-            both = torch.cat([hidden, own_hidden.expand(len(hidden), -1)], 1)
-            self._masks[window] = both[:, None, None] if bool(both.any()) else None
-        return self._masks[window]
-
-    def keep(self, prompts: torch.Tensor, rows: torch.Tensor) -> None:
-        """Keep prompts [P'] and, of each, rows [P', G']; slots may repeat as padding."""
-        self.lengths = self.lengths[prompts]
-        width = int(self.lengths.max())
-        self.prompts = [(k[prompts, :, :width], v[prompts, :, :width]) for k, v in self.prompts]
-        _, kv_heads, _, max_new, dim = self.own[0][0].shape
-        heads = torch.arange(kv_heads, device=rows.device)[None, :, None]
-        kept = []
-        for sides in self.own:
-            new = []
-            for old in sides:
-                into = old.new_empty(len(prompts), kv_heads, rows.shape[1], max_new, dim)
-                into[..., : self.step, :] = old[
-                    prompts[:, None, None], heads, rows[:, None, :], : self.step
-                ]
-                new.append(into)
-            kept.append((new[0], new[1]))
-        self.own = kept
-        self._masks = {}
 
 
 def prefill(
