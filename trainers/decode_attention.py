@@ -88,7 +88,8 @@ class DecodeAttention:
         weights = torch.softmax(torch.cat([to_prompt.transpose(1, 2), to_own], -1), -1)
         on_prompt = weights[..., :t].transpose(1, 2).flatten(2, 3) @ prompt_v
         on_own = weights[..., t:] @ own_v[:, :, :, :now]
-        return on_prompt.unflatten(2, (group, shared)).transpose(1, 2) + on_own
+        out: torch.Tensor = on_prompt.unflatten(2, (group, shared)).transpose(1, 2) + on_own
+        return out
 
     def _prompt_mask(
         self, window: int | None, width: int, dtype: torch.dtype
