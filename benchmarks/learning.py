@@ -4,7 +4,7 @@
     python benchmarks/learning.py report
 
 `run` trains recipes/<method>.toml with each seed and measures the adapter; what is done is skipped
-and what was cut off goes on. `report` writes docs/learning.md and its picture from what was
+and what was cut off goes on. `report` writes docs/learning-results.md and its picture from what was
 measured. Problems: held-out templates (narratives that training never shows), and new numbers in
 the templates of training.
 """
@@ -13,13 +13,12 @@ import argparse
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from srl_edge import gsm_symbolic, recipe, trajectories
-from srl_edge.data import prepare
+from srl_edge.data import keep_fitting, prepare
 from srl_edge.prompts import step_prompts
 from srl_edge.recipe import Recipe, Stage
 from srl_edge.rewards import step_reward
@@ -68,25 +67,19 @@ def train(method: str, seed: int, run: Path) -> None:
     if not (run / "adapter").is_dir():
         run.mkdir(parents=True, exist_ok=True)
         (run / "recipe.toml").write_text(recipe.dumps(chosen))
-        start = time.time()
         command = [sys.executable, "-m", "srl_edge", "train", str(run)]
         subprocess.run(command, check=True)
-        with (run / "sessions.jsonl").open("a") as out:
-            out.write(json.dumps({"seconds": time.time() - start}) + "\n")
 
 
 def _new_numbers(chosen: Recipe, run: Path) -> None:
     """Write `seen.jsonl`: problems of the training templates with other names and numbers."""
     report = json.loads((run / "data" / "report.json").read_text())
     train = {t.problem for t in trajectories.load(run / "data" / "train.jsonl")}
-    more = chosen.data.model_copy(
-        update={"rows_per_template": chosen.data.rows_per_template + NEW_NUMBERS}
-    )
-    rows = gsm_symbolic.rows_by_template(more.rows_per_template, 0)
+    rows = gsm_symbolic.rows_by_template(chosen.data.rows_per_template + NEW_NUMBERS, 0)
     new = [
         t
         for template in report["templates"]["train"]
-        for t in trajectories.parse_rows(rows[template], trajectories.ParseReport())
+        for t in keep_fitting(rows[template], chosen.data, trajectories.ParseReport())
         if t.problem not in train
     ]
     trajectories.write_jsonl(run / "data" / "seen.jsonl", new)

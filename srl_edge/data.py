@@ -56,7 +56,7 @@ def _from_gsm_symbolic(
     sound, dropped = gsm_symbolic.sound_templates(templates)
     report.read += sum(dropped.values())
     report.dropped.update(dropped)
-    by_template = {t: _parsed(rows, data, report) for t, rows in sound.items()}
+    by_template = {t: keep_fitting(rows, data, report) for t, rows in sound.items()}
     # A template that is mostly too long or too hard would leave a split with a handful of rows.
     kept = {t: rows for t, rows in by_template.items() if 2 * len(rows) >= len(sound[t])}
     split = gsm_symbolic.split_templates(kept, data.validation_templates, data.test_templates, seed)
@@ -69,7 +69,7 @@ def _from_gsm_symbolic(
 def _from_jsonl(
     data: Data, seed: int, report: ParseReport
 ) -> tuple[dict[str, list[Trajectory]], dict[str, Any]]:
-    rows = _parsed(trajectories.read_jsonl(Path(data.source)), data, report)
+    rows = keep_fitting(trajectories.read_jsonl(Path(data.source)), data, report)
     unique = list({t.problem: t for t in rows}.values())
     if len(unique) < len(rows):
         report.dropped["the same problem twice"] += len(rows) - len(unique)
@@ -83,7 +83,10 @@ def _from_jsonl(
     }, {}
 
 
-def _parsed(rows: Iterable[dict[str, Any]], data: Data, report: ParseReport) -> list[Trajectory]:
+def keep_fitting(
+    rows: Iterable[dict[str, Any]], data: Data, report: ParseReport
+) -> list[Trajectory]:
+    """Trajectories within the recipe's limits; what is left out is counted in the report."""
     kept = []
     for trajectory in trajectories.parse_rows(rows, report, data.style, data.max_step_characters):
         text = " ".join((trajectory.problem, *trajectory.steps))

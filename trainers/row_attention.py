@@ -76,7 +76,7 @@ class RowAttention:
 
 
 class _FusedRows(torch.autograd.Function):
-    """The same on a CPU: torch's fused kernel to the trunk and to the row, and both merged.
+    """On a CPU: torch's fused kernel to the trunk and to the row itself, and both merged.
 
     The backward pass needs the output and the logarithm of the normalizer, not the weights.
     """
@@ -180,7 +180,7 @@ def _sides(x: torch.Tensor) -> torch.Tensor:
 
 
 class _MaskedRows(torch.autograd.Function):
-    """The attention in plain products, for any device and window; nothing of its size is stored.
+    """The same in plain products, for any device and window; the weights are not stored.
 
     Inside, queries are [Hkv, R, H / Hkv * S, D], so that the heads which share keys and values
     meet them in one product.
