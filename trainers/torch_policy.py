@@ -218,7 +218,8 @@ def native_dtype(name: str) -> torch.dtype:
         return getattr(torch, name)  # type: ignore[no-any-return]
     if torch.cuda.is_available():
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    return torch.bfloat16 if torch.cpu._is_amx_tile_supported() else torch.float32
+    native = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    return torch.bfloat16 if native else torch.float32
 
 
 def _padded(flat: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
