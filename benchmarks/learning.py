@@ -1,12 +1,12 @@
 """Does it learn? SFT, RLVR, SRL and SRL then RLVR from one warm start, on held-out problems.
 
-    python benchmarks/learning.py run [--seeds 0 1 2] [--methods sft srl ...]
+    python benchmarks/learning.py run [--seeds 0 1 2] [--methods sft srl ...] [--threads 1]
     python benchmarks/learning.py report
 
-`run` trains recipes/<method>.toml with each seed and measures the adapter; what is done is skipped
-and what was cut off goes on. `report` writes docs/learning-results.md and its picture from what was
-measured. Problems: held-out templates (narratives that training never shows), and new numbers in
-the templates of training.
+`run` trains with the stages of recipes/<method>.toml and each seed, on the problems of
+`stories.py`, and measures the adapter. Each result is a file in benchmarks/results/learning; what
+is there is skipped, what was cut off goes on. `report` writes docs/learning-results.md and its
+picture from them.
 """
 
 import argparse
@@ -17,19 +17,29 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from srl_edge import gsm_symbolic, recipe, trajectories
-from srl_edge.data import keep_fitting, prepare
+import stories
+
+from srl_edge import recipe, trajectories
 from srl_edge.prompts import step_prompts
 from srl_edge.recipe import Recipe, Stage
 from srl_edge.rewards import step_reward
 
 ROOT = Path(__file__).parents[1]
-OUT = ROOT / "runs" / "learning"
-METHODS = ("sft", "rlvr", "srl", "srl_rlvr")
-SOLVING = Stage(kind="rlvr", steps=1, max_new_tokens=80, max_steps=5)
-PROBLEMS = 160
+RUNS = ROOT / "runs" / "learning"
+RESULTS = ROOT / "benchmarks" / "results" / "learning"
+# Each is a recipe with flags.
+METHODS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "sft": ("sft", ()),
+    "srl": ("srl", ()),
+    "rlvr": ("rlvr", ()),
+    "srl_rlvr": ("srl_rlvr", ()),
+    "srl_onnx": ("srl", ("--trainer.sampler", "onnx")),  # rollouts from int8 weights
+}
+EVENTS, LARGEST = 3, 60  # of a story: what the warm start solves one time in fifty
+COUNTS = {"train": 120, "validation": 40, "test": 200, "seen": 100}
+SOLVING = Stage(kind="rlvr", steps=1, max_new_tokens=80, max_steps=EVENTS + 1)
 CHUNK = 40  # problems that are solved at a time
-NEW_NUMBERS = 20  # problems of each training template that training does not see
+SIMILAR = 100  # problems whose steps are compared with the expert's
 
 
 def main() -> None:
@@ -37,77 +47,70 @@ def main() -> None:
     parser.add_argument("command", choices=("run", "report"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--threads", type=int, default=0)
     options = parser.parse_args()
     if options.command == "report":
         from learning_report import write
 
-        print(write(OUT, ROOT / "docs"))
+        print(write(RESULTS, ROOT / "docs"))
         return
+    RESULTS.mkdir(parents=True, exist_ok=True)
     for seed in options.seeds:
         for method in options.methods:
-            run = OUT / f"{method}-{seed}"
-            train(method, seed, run)
-            if not (run / "eval.json").is_file():
-                measured = {"start": evaluate(run, "start"), "end": evaluate(run, "end")}
-                (run / "eval.json").write_text(json.dumps(measured, indent=1) + "\n")
+            if (RESULTS / f"{method}-{seed}.json").is_file():
+                continue
+            run = RUNS / f"{method}-{seed}"
+            chosen = settings(method, seed, run, options.threads)
+            train(chosen, run)
+            start = RESULTS / f"start-{seed}.json"
+            if not start.is_file():  # the same for every method: it depends on the seed alone
+                _write(start, {"splits": evaluate(chosen, run, "train/stage-0-sft")})
+            result = {"splits": evaluate(chosen, run, "adapter"), "curve": curve(run)}
+            _write(RESULTS / f"{method}-{seed}.json", result)
 
 
-def settings(method: str, seed: int, run: Path) -> Recipe:
-    return recipe.load(
-        ROOT / "recipes" / f"{method}.toml", ["--output", str(run), "--seed", str(seed)]
-    )
+def settings(method: str, seed: int, run: Path, threads: int) -> Recipe:
+    name, extra = METHODS[method]
+    flags = ["--output", str(run), "--seed", str(seed), "--trainer.threads", str(threads), *extra]
+    return recipe.load(ROOT / "recipes" / f"{name}.toml", flags)
 
 
-def train(method: str, seed: int, run: Path) -> None:
-    """Data with the seed 0 for all, so that only training differs between seeds."""
-    chosen = settings(method, seed, run)
-    if not (run / "data" / "seen.jsonl").is_file():
-        prepare(chosen.model_copy(update={"seed": 0}), run)
-        _new_numbers(chosen, run)
+def train(chosen: Recipe, run: Path) -> None:
+    """Problems are the same for every seed, so that only training differs."""
+    data = run / "data"
+    data.mkdir(parents=True, exist_ok=True)
+    for split, count in COUNTS.items():
+        # "seen": the settings of training, with other numbers, names and events.
+        where = stories.SPLITS["train" if split == "seen" else split]
+        problems = stories.problems(where, count, EVENTS, LARGEST, split)
+        trajectories.write_jsonl(data / f"{split}.jsonl", problems)
     if not (run / "adapter").is_dir():
-        run.mkdir(parents=True, exist_ok=True)
         (run / "recipe.toml").write_text(recipe.dumps(chosen))
-        command = [sys.executable, "-m", "srl_edge", "train", str(run)]
-        subprocess.run(command, check=True)
+        subprocess.run([sys.executable, "-m", "srl_edge", "train", str(run)], check=True)
 
 
-def _new_numbers(chosen: Recipe, run: Path) -> None:
-    """Write `seen.jsonl`: problems of the training templates with other names and numbers."""
-    report = json.loads((run / "data" / "report.json").read_text())
-    train = {t.problem for t in trajectories.load(run / "data" / "train.jsonl")}
-    rows = gsm_symbolic.rows_by_template(chosen.data.rows_per_template + NEW_NUMBERS, 0)
-    new = [
-        t
-        for template in report["templates"]["train"]
-        for t in keep_fitting(rows[template], chosen.data, trajectories.ParseReport())
-        if t.problem not in train
-    ]
-    trajectories.write_jsonl(run / "data" / "seen.jsonl", new)
-
-
-def evaluate(run: Path, which: str) -> dict[str, Any]:
-    """Greedy answers and step similarity of the warm start or of the trained adapter."""
+def evaluate(chosen: Recipe, run: Path, adapter: str) -> dict[str, Any]:
+    """Greedy answers, and similarity of greedy steps to the expert's, by split and problem."""
     from srl_edge.models import resolve
     from srl_edge.trainers.batches import ids_of, solve_by_policy
     from srl_edge.trainers.policy import open_policy
 
-    chosen = recipe.load(run)
     policy = open_policy(resolve(chosen.model.name), chosen.trainer, chosen.seed)
-    policy.load_adapter(run / ("train/stage-0-sft" if which == "start" else "adapter"))
+    policy.load_adapter(run / adapter)
     result: dict[str, Any] = {}
     for name in ("test", "seen"):
-        problems = _spread(trajectories.load(run / "data" / f"{name}.jsonl"), PROBLEMS)
+        problems = trajectories.load(run / "data" / f"{name}.jsonl")
         correct: dict[str, bool] = {}
-        given: dict[str, list[str]] = {}
         similar: dict[str, list[float]] = {}
         faults = []
         for at in range(0, len(problems), CHUNK):
             chunk = problems[at : at + CHUNK]
             for attempt in solve_by_policy(policy, chunk, SOLVING, 0.0, 0):
-                correct[attempt.id], given[attempt.id] = attempt.correct, attempt.steps
-            prompts = [p for group in step_prompts(chunk, "all") for p in group]
+                correct[attempt.id] = attempt.correct
+            left = max(0, SIMILAR - at)
+            prompts = [p for group in step_prompts(chunk[:left], "all") for p in group]
             ids = [ids_of(policy, p) for p in prompts]
-            replies = policy.sample(ids, 1, SOLVING.max_new_tokens, 0.0, 0)
+            replies = policy.sample(ids, 1, SOLVING.max_new_tokens, 0.0, 0) if ids else []
             for prompt, (reply,) in zip(prompts, replies, strict=True):
                 reward = step_reward(reply, prompt)
                 faults.append(bool(reward.fault))
@@ -116,16 +119,31 @@ def evaluate(run: Path, which: str) -> dict[str, Any]:
                 )
         result[name] = {
             "correct": correct,
-            "similarity": {i: fmean(values) for i, values in similar.items()},
-            "eval_format": 1 - fmean(faults),
-            "steps": given,
+            "similarity": {i: round(fmean(values), 4) for i, values in similar.items()},
+            "format": 1 - fmean(faults),
         }
     return result
 
 
-def _spread(rows: list[Any], count: int) -> list[Any]:
-    """`count` rows at even distances."""
-    return rows if len(rows) <= count else [rows[i * len(rows) // count] for i in range(count)]
+def curve(run: Path) -> list[dict[str, Any]]:
+    """Minutes of training steps after the warm start, with what was measured at them."""
+    points, minutes = [], 0.0
+    for row in map(json.loads, (run / "train" / "metrics.jsonl").read_text().splitlines()):
+        if row["stage"] == 0:
+            continue
+        minutes += row.get("step_time", 0.0) / 60
+        kept = ("reward", "keep_rate", "entropy", "eval_similarity", "eval_accuracy", "eval_format")
+        figures = {k: row[k] for k in kept if k in row}
+        points.append(
+            {"kind": row["kind"], "step": row["step"], "minutes": round(minutes, 2), **figures}
+        )
+    return points
+
+
+def _write(path: Path, result: dict[str, Any]) -> None:
+    scratch = path.with_suffix(".part")
+    scratch.write_text(json.dumps(result) + "\n")
+    scratch.rename(path)
 
 
 if __name__ == "__main__":

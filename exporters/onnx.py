@@ -22,9 +22,21 @@ FAMILIES = ("llama", "qwen2", "qwen3", "gemma3_text")
 
 
 def export(merged: Path, out: Path, quantization: str, context_length: int) -> dict[str, Any]:
-    """Write an onnxruntime-genai folder of a merged model into `out`; return the options used.
+    """Write an onnxruntime-genai folder of a merged model into `out`; return the options used."""
+    options = QUANTIZATIONS[quantization][1]
+    build(merged, out, quantization, options)
+    config_file = out / "genai_config.json"
+    config = json.loads(config_file.read_text())
+    config["model"]["context_length"] = context_length
+    config["search"]["max_length"] = context_length
+    config_file.write_text(json.dumps(config, indent=4) + "\n")
+    return {"precision": QUANTIZATIONS[quantization][0], **options}
 
-    Raises InputError for a model family that the builder does not take.
+
+def build(model: Path, out: Path, quantization: str, options: dict[str, Any]) -> None:
+    """Let the builder write a model folder into `out`.
+
+    Raises InputError for a family that it does not take, StageError where it fails.
     """
     try:
         from onnxruntime_genai.models import builder
@@ -32,31 +44,25 @@ def export(merged: Path, out: Path, quantization: str, context_length: int) -> d
         raise InputError(
             "ONNX export needs onnxruntime-genai: pip install 'srl-edge[onnx]'."
         ) from None
-    family = json.loads((merged / "config.json").read_text())["model_type"]
+    family = json.loads((model / "config.json").read_text())["model_type"]
     if family not in FAMILIES:
-        raise InputError(f"{merged}: family {family!r} cannot be exported to ONNX; only "
+        raise InputError(f"{model}: family {family!r} cannot be exported to ONNX; only "
                          f"{', '.join(FAMILIES)}.")  # fmt: skip
-    precision, options = QUANTIZATIONS[quantization]
+    precision = QUANTIZATIONS[quantization][0]
     printed = io.StringIO()
     cache = out / ".cache"
     flags = [f"{key}={value}" for key, value in options.items()]
     with _quiet(printed), _gemma3(builder):
         try:
             parsed = builder.parse_extra_options(
-                "", str(merged), str(out), precision, "cpu", str(cache), flags
+                "", str(model), str(out), precision, "cpu", str(cache), flags
             )
-            builder.create_model("", str(merged), str(out), precision, "cpu", str(cache), **parsed)
+            builder.create_model("", str(model), str(out), precision, "cpu", str(cache), **parsed)
         except Exception as error:
             last = (printed.getvalue().strip().splitlines() or [""])[-1]
             raise StageError(f"onnx-{quantization}: the builder failed: {error} {last}") from error
     with contextlib.suppress(FileNotFoundError):
         cache.rmdir()
-    config_file = out / "genai_config.json"
-    config = json.loads(config_file.read_text())
-    config["model"]["context_length"] = context_length
-    config["search"]["max_length"] = context_length
-    config_file.write_text(json.dumps(config, indent=4) + "\n")
-    return {"precision": precision, **options}
 
 
 @contextlib.contextmanager

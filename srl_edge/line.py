@@ -10,13 +10,18 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from srl_edge import __version__, recipe
 from srl_edge.errors import InputError
 from srl_edge.recipe import Recipe
+
+if TYPE_CHECKING:
+    from srl_edge.trainers.policy import Policy
 
 # Sections of the recipe that a stage depends on, besides what the stages before it made.
 STAGES = {
@@ -132,7 +137,22 @@ def _train(settings: Recipe, run: Path) -> Path:
     if not (run / "data" / "train.jsonl").is_file():
         raise InputError(f"{run}/data: no data to train on; run `srl-edge data {run}` first.")
     model = resolve(settings.model.name)
-    return train(settings, run, open_policy(model, settings.trainer, settings.seed))
+    policy = open_policy(model, settings.trainer, settings.seed)
+    if settings.trainer.sampler == "onnx":
+        policy.sample_from(_sampler_base(settings, model, policy, run))
+    return train(settings, run, policy)
+
+
+def _sampler_base(settings: Recipe, model: Path, policy: "Policy", run: Path) -> Path:
+    """The model as ONNX with the adapter as its input, built once a run, model and shape."""
+    from srl_edge.exporters.onnx_adapter import export_base
+
+    quantization, rank = settings.trainer.sampler_quantization, settings.trainer.lora_rank
+    key = hashlib.sha256(f"{model.resolve()} {rank}".encode()).hexdigest()[:8]
+    with tempfile.TemporaryDirectory() as scratch:
+        policy.save_adapter(Path(scratch))
+        base = run / "train" / f"sampler-{quantization}-{key}"
+        return export_base(model, Path(scratch), base, quantization)
 
 
 def _finished(run: Path) -> dict[str, str]:

@@ -22,6 +22,17 @@ def clipped_objective(
     return xp.minimum(ratio * advantages, clipped * advantages)
 
 
+def weighted_objective(
+    xp: Any, logprobs: Array, ratio: Array, advantages: Array, cap: float
+) -> Array:
+    """min(rho, cap) A log p for each token; rho = p / p_sampler [B, T] has no gradient.
+
+    For rollouts from other numerics than the policy's. Source: truncated importance sampling,
+    Ionides 2008; IMPALA, arXiv 1802.01561, section 4.1.
+    """
+    return xp.clip(ratio, 0.0, cap) * advantages * logprobs
+
+
 def divergence(xp: Any, logprobs: Array, reference: Array) -> Array:
     """Estimate of KL(policy || reference) at each sampled token, never negative [B, T].
 

@@ -7,7 +7,7 @@ import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal
 
 import tomli_w
 import tyro
@@ -25,6 +25,7 @@ from pydantic import (
 from srl_edge.artifact import parse_name
 from srl_edge.errors import InputError
 from srl_edge.prompts import Targets
+from srl_edge.recipe_errors import first_sentence, keys, known
 from srl_edge.rewards import check_weights
 
 
@@ -81,6 +82,12 @@ class Trainer(Section):
     """Where metrics go besides `train/metrics.jsonl`."""
     threads: NonNegativeInt = 0
     """CPU threads; 0 takes every core."""
+    sampler: Literal["torch", "onnx"] = "torch"
+    """What samples rollouts: the merged adapter on PyTorch, or ONNX Runtime as on the device."""
+    sampler_quantization: Literal["fp32", "int8", "int4"] = "int8"
+    """onnx sampler: quantization of its frozen weights."""
+    importance_cap: Annotated[float, Field(gt=0)] = 2.0
+    """onnx sampler: most weight of a token that the policy finds likelier than the sampler did."""
 
 
 class Stage(Section):
@@ -221,7 +228,7 @@ def load(path: Path, flags: Sequence[str] = ()) -> Recipe:
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{file}: not TOML: {error}.") from None
     except ValidationError as error:
-        raise InputError(f"{file}: {_first_sentence(error)}") from None
+        raise InputError(f"{file}: {first_sentence(Recipe, error)}") from None
     if path.is_dir():
         recipe = recipe.model_copy(update={"output": str(path)})
     return _override(recipe, flags, file) if flags else recipe
@@ -238,63 +245,15 @@ def _override(recipe: Recipe, flags: Sequence[str], file: Path) -> Recipe:
         with contextlib.redirect_stderr(messages):
             return tyro.cli(Recipe, default=recipe, args=list(flags), prog=f"srl-edge run {file}")
     except ValidationError as error:
-        raise InputError(f"command line: {_first_sentence(error)}") from None
+        raise InputError(f"command line: {first_sentence(Recipe, error)}") from None
     except SystemExit as stop:
         if stop.code == 0:  # --help
             raise
-        unknown = next((f for f in flags if f.startswith("--") and not _known(recipe, f)), None)
+        unknown = next((f for f in flags if f.startswith("--") and not known(recipe, f)), None)
         if unknown:
-            near = difflib.get_close_matches(unknown, [f"--{k}" for k in _keys(recipe)], n=1)
+            near = difflib.get_close_matches(unknown, [f"--{k}" for k in keys(recipe)], n=1)
             hint = f" Did you mean {near[0]}?" if near else " See --help for all of them."
             raise InputError(f"command line: unknown option {unknown}.{hint}") from None
         detail = " ".join(re.sub(r"[^\x20-\x7e\n]", "", messages.getvalue()).split())
         detail = re.split(r" Argument helptext| For further| For full", detail)[0]
         raise InputError(f"command line: {detail or 'the options cannot be read'}") from None
-
-
-def _keys(section: BaseModel, prefix: str = "") -> list[str]:
-    keys = []
-    for name in type(section).model_fields:
-        value = getattr(section, name)
-        if isinstance(value, BaseModel):
-            keys += _keys(value, f"{prefix}{name}.")
-        elif isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
-            for i, item in enumerate(value):
-                keys += _keys(item, f"{prefix}{name}.{i}.")
-        else:
-            keys.append(f"{prefix}{name}")
-    return keys
-
-
-def _known(recipe: Recipe, flag: str) -> bool:
-    key = flag.removeprefix("--").partition("=")[0].replace("-", "_")
-    return any(key == known or key.startswith(f"{known}.") for known in _keys(recipe))
-
-
-def _first_sentence(error: ValidationError) -> str:
-    # An unknown key explains a missing one, so it is named first.
-    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        *parents, key = first["loc"]
-        near = difflib.get_close_matches(str(key), _fields_at(parents), n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(_fields_at(parents))}."
-        return f"unknown key {where!r}; {hint}"
-    if first["type"] == "missing":
-        return f"{where!r} is missing."
-    message = first["msg"].removeprefix("Value error, ")
-    return f"{where!r}: {message[0].lower()}{message[1:]} (got {first['input']!r})."
-
-
-def _fields_at(location: Sequence[Any]) -> list[str]:
-    """Names of the fields that a recipe has at a place like ('stages', 0)."""
-    model: type[BaseModel] = Recipe
-    for part in location:
-        if isinstance(part, str):
-            annotation = model.model_fields[part].annotation
-            model = next((a for a in get_args(annotation) if _is_model(a)), annotation)  # type: ignore[assignment]
-    return list(model.model_fields)
-
-
-def _is_model(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, BaseModel)

@@ -79,3 +79,6 @@ class TablePolicy:
     def save_adapter(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "weights.json").write_text(json.dumps(self.weights))
+
+    def sample_from(self, folder: Path) -> None:
+        raise AssertionError(f"a table samples from no graph: {folder}")

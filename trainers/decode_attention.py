@@ -60,11 +60,10 @@ class DecodeAttention:
         on_prompt, on_own = torch.softmax(scores, -1).split([width, now], -1)
         out = (on_prompt @ prompt_v.flatten(0, 1)).view(by_row.shape)
         out = out + on_own.reshape(*by_row.shape[:2], now) @ own_v
-        return out.view(grid.shape).transpose(1, 2).reshape(q.shape)
+        mixed: torch.Tensor = out.view(grid.shape).transpose(1, 2).reshape(q.shape)
+        return mixed
 
-    def _mask(
-        self, window: int | None, width: int, dtype: torch.dtype
-    ) -> torch.Tensor | None:
+    def _mask(self, window: int | None, width: int, dtype: torch.dtype) -> torch.Tensor | None:
         """-inf where a row cannot see a prompt's or its own token, else 0: [P, 1, T + step + 1].
 
         None where every row sees everything.
@@ -89,13 +88,15 @@ class DecodeAttention:
         self.lengths = self.lengths[prompts]
         width = int(self.lengths.max())
         self.prompts = [(k[prompts, :, :width], v[prompts, :, :width]) for k, v in self.prompts]
-        slots = prompts[:, None, None], torch.arange(self.own[0][0].shape[1])[:, None], rows[:, None]
+        heads = torch.arange(self.own[0][0].shape[1], device=rows.device)
+        slots = prompts[:, None, None], heads[:, None], rows[:, None]
+        filled = self.step + 1
         kept = []
         for sides in self.own:
             new = []
             for old in sides:
                 into = old.new_empty(len(rows), old.shape[1], rows.shape[1], *old.shape[3:])
-                into[:, :, :, : self.step] = old[..., : self.step, :][slots]
+                into[:, :, :, :filled] = old[..., :filled, :][slots]
                 new.append(into)
             kept.append((new[0], new[1]))
         self.own = kept

@@ -15,7 +15,8 @@ class Loss:
 
     nll: negative log-likelihood of the completion. clipped: the GRPO objective on rollouts, less
     `kl` times the divergence from the model without adapter. Log-probabilities are taken at the
-    temperature that the rollouts were sampled at.
+    temperature that the rollouts were sampled at. importance_cap: rollouts come from other numerics
+    than the policy's; instead of clipping, weigh each token by p / p_sampler, at most by the cap.
     """
 
     kind: Literal["nll", "clipped"]
@@ -24,6 +25,7 @@ class Loss:
     by_sequence: bool = True
     kl: float = 0.0
     temperature: float = 1.0
+    importance_cap: float | None = None
 
 
 class Policy(Protocol):
@@ -52,6 +54,9 @@ class Policy(Protocol):
 
     def load_adapter(self, folder: Path) -> None:
         """Take the adapter of a PEFT folder, with a fresh optimizer."""
+
+    def sample_from(self, folder: Path) -> None:
+        """Sample from now on with ONNX Runtime, from a base that takes the adapter as input."""
 
     def save_adapter(self, folder: Path) -> None:
         """Write the adapter alone, as a PEFT folder."""

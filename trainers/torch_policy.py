@@ -20,8 +20,9 @@ from srl_edge.trainers.logprobs import linear_logprobs
 from srl_edge.trainers.lora import LoraLinear, load_adapter, save_adapter
 from srl_edge.trainers.policy import Loss
 from srl_edge.trainers.row_attention import RowAttention
+from srl_edge.trainers.sampling import Decoding, sample
 from srl_edge.trainers.shared_prefix import Pack, pack, run_rows, run_trunk
-from srl_edge.trainers.torch_sampler import sample
+from srl_edge.trainers.torch_decoding import TorchDecoding
 from srl_edge.types import Rollout, Sample
 
 
@@ -50,7 +51,8 @@ class TorchPolicy:
         _return_freed_memory()
         self._new_optimizer()
         self._plain_head = Plain(self.head, None)
-        self._sampler: Decoder | None = None
+        self._sampler: Decoding | None = None
+        self._onnx: Any = None
 
     def _adapted(self, linears: dict[str, torch.nn.Linear]) -> LoraLinear:
         self.layers.append(LoraLinear(linears, self.settings.lora_rank, self.settings.lora_alpha))
@@ -67,15 +69,26 @@ class TorchPolicy:
         temperature: float, seed: int,
     ) -> list[list[Rollout]]:  # fmt: skip
         if self._sampler is None:
-            # The adapter merged in: no LoRA cost a token, and what will be shipped.
-            with torch.no_grad():
-                self._sampler = self.decoder.with_linears(
-                    lambda layer: Plain(layer.merged_weight(), layer.bias)
-                )
+            self._sampler = self._new_sampler()
         return sample(
-            self._sampler, self._plain_head, prompts, group_size, max_new_tokens, temperature,
-            self.stop_ids, seed, self.tokenizer.decode,
+            self._sampler, prompts, group_size, max_new_tokens, temperature, self.stop_ids, seed,
+            self.tokenizer.decode,
         )  # fmt: skip
+
+    @torch.no_grad()
+    def _new_sampler(self) -> Decoding:
+        if self._onnx is not None:
+            self._onnx.load_adapter(self.layers)
+            return self._onnx  # type: ignore[no-any-return]
+        # The adapter merged in: no LoRA cost a token, and what will be shipped.
+        merged = self.decoder.with_linears(lambda x: Plain(x.merged_weight(), x.bias))
+        return TorchDecoding(merged, self._plain_head)
+
+    def sample_from(self, folder: Path) -> None:
+        from srl_edge.trainers.onnx_decoding import OnnxDecoding
+
+        self._onnx = OnnxDecoding(folder, self.layers, self.settings.threads)
+        self._sampler = None
 
     def forward_backward(self, groups: Sequence[Sequence[Sample]], loss: Loss) -> dict[str, float]:
         count = sum(map(len, groups))
@@ -141,14 +154,21 @@ class TorchPolicy:
             old = [x for s in members for x in s.old_logprobs]
             before = _padded(torch.tensor(old, device=self.device), mask)
             advantages = torch.tensor([[s.advantage] for s in members], device=self.device)
-            objective = losses.clipped_objective(
-                torch, logprobs, before, advantages, loss.clip_low, loss.clip_high
-            )
             with torch.no_grad():
                 ratio = torch.exp(logprobs - before)
+            if loss.importance_cap is None:
+                objective = losses.clipped_objective(
+                    torch, logprobs, before, advantages, loss.clip_low, loss.clip_high
+                )
                 high = (ratio > 1 + loss.clip_high) & (advantages > 0)
-                low = (ratio < 1 - loss.clip_low) & (advantages < 0)
-                metrics["clip_ratio"] = float(((high | low) * kept).sum())
+                outside = high | ((ratio < 1 - loss.clip_low) & (advantages < 0))
+            else:
+                objective = losses.weighted_objective(
+                    torch, logprobs, ratio, advantages, loss.importance_cap
+                )
+                outside = ratio > loss.importance_cap
+            with torch.no_grad():
+                metrics["clip_ratio"] = float((outside * kept).sum())
                 metrics["mismatch"] = float(((logprobs - before).abs() * kept).sum())
         if loss.kl:
             with torch.no_grad():

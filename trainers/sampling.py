@@ -1,72 +1,46 @@
-"""Sampling many completions: shared prefill, preallocated caches, finished rows retired."""
+"""Sampling many completions at once; rows that have finished leave the batch."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch.nn import functional as F
-from torch.nn.utils.rnn import pad_sequence
 
-from srl_edge.trainers.decode_attention import DecodeAttention
-from srl_edge.trainers.decoder import Decoder, Linear
-from srl_edge.trainers.row_attention import KeysValues, RowAttention
-from srl_edge.trainers.shared_prefix import pack, run_rows, run_trunk
 from srl_edge.types import Rollout
 
 BLOCK = 256  # vocabulary entries that are summed before one is chosen
 RETIRE_BELOW = 0.75  # compact the batch when that leaves at most this share of its slots
 
 
-def prefill(
-    decoder: Decoder, prompts: Sequence[tuple[int, ...]], device: torch.device
-) -> tuple[KeysValues, torch.Tensor]:
-    """Run prompts once, shared prefixes once; return padded caches and last hidden states.
+class Decoding(Protocol):
+    """What runs the model: prompts once, then the rows of their groups, a token at a time."""
 
-    Returns a (k, v) [P, Hkv, T, D] for each layer, and hidden states [P, d] after each prompt's
-    last token.
-    """
-    caches: list[KeysValues] = [[] for _ in prompts]
-    last: list[torch.Tensor] = [torch.empty(0)] * len(prompts)
-    for packed in pack(prompts, [()] * len(prompts), gate=1.0):
-        trunk = run_trunk(decoder, packed, device)
-        rows = RowAttention(packed.rows, packed.bounds, trunk, device)
-        hidden = run_rows(decoder, rows)
-        end = 0
-        for row, owner in enumerate(packed.owners):
-            start, end = end, end + len(packed.rows[row])
-            bound = packed.bounds[row]
-            caches[owner] = [
-                (torch.cat([trunk_k[:bound], k[start:end]]),
-                 torch.cat([trunk_v[:bound], v[start:end]]))
-                for (trunk_k, trunk_v), (k, v) in zip(trunk, rows.kept.values(), strict=True)
-            ]  # fmt: skip
-            last[owner] = hidden[end - 1]
-    padded = []
-    for layer in range(len(decoder.layers)):
-        sides = [
-            pad_sequence([cache[layer][side] for cache in caches], batch_first=True)
-            for side in (0, 1)
-        ]
-        padded.append(
-            (sides[0].transpose(1, 2).contiguous(), sides[1].transpose(1, 2).contiguous())
-        )
-    return padded, torch.stack(last)
+    device: torch.device
+
+    def start(
+        self, prompts: Sequence[tuple[int, ...]], group_size: int, max_new: int
+    ) -> torch.Tensor:
+        """Read prompts; logits [P, V] after each. Rows [P, G] go on from there."""
+
+    def advance(self, ids: torch.Tensor, step: int) -> torch.Tensor:
+        """Logits [P * G, V] after one more token a row, the `step`-th of its completion."""
+
+    def keep(self, prompts: torch.Tensor, rows: torch.Tensor) -> None:
+        """Keep prompts [P'] and, of each, rows [P', G']; slots may repeat as padding."""
 
 
 @torch.inference_mode()
 def sample(
-    decoder: Decoder, head: Linear, prompts: Sequence[tuple[int, ...]], group_size: int,
-    max_new: int, temperature: float, stop_ids: Sequence[int], seed: int, decode: Any,
+    decoding: Decoding, prompts: Sequence[tuple[int, ...]], group_size: int, max_new: int,
+    temperature: float, stop_ids: Sequence[int], seed: int, decode: Any,
 ) -> list[list[Rollout]]:  # fmt: skip
     """Sample `group_size` completions of each prompt (greedy at temperature 0).
 
-    head: projection to the vocabulary; decode: ids -> text. Finished rows leave the batch, so the
-    longest completion does not keep the others' slots busy.
+    decode: ids -> text. Finished rows leave the batch, so the longest completion does not keep the
+    others' slots busy.
     """
-    device = decoder.norm.weight.device
-    caches, hidden = prefill(decoder, prompts, device)
-    lengths = torch.tensor([len(p) for p in prompts], device=device)
-    attention = DecodeAttention(caches, lengths, group_size, max_new)
+    device = decoding.device
+    logits = decoding.start(prompts, group_size, max_new).repeat_interleave(group_size, 0)
     generator = torch.Generator(device).manual_seed(seed)
     stops = torch.tensor(list(stop_ids), device=device)
     total = len(prompts) * group_size
@@ -75,9 +49,8 @@ def sample(
     ends = torch.full((total,), max_new, device=device)
     finished = torch.zeros(total, dtype=torch.bool, device=device)
     rows = torch.arange(total, device=device).view(len(prompts), group_size)
-    hidden = hidden.repeat_interleave(group_size, 0)
     for step in range(max_new):
-        ids, chosen = draw(head(hidden).float(), temperature, generator)
+        ids, chosen = draw(logits.float(), temperature, generator)
         flat = rows.flatten()
         alive = ~finished[flat]
         tokens[flat[alive], step] = ids[alive]
@@ -88,7 +61,6 @@ def sample(
         left = ~finished[rows]
         if step + 1 == max_new or not left.any():
             break
-        attention.advance(step)
         prompts_left = left.any(1).nonzero().flatten()
         kept = left[prompts_left]
         if len(kept) * int(kept.sum(1).max()) < RETIRE_BELOW * left.numel():
@@ -96,10 +68,10 @@ def sample(
             order = kept.int().sort(dim=1, descending=True, stable=True).indices
             order = order[:, : int(kept.sum(1).max())]
             slot = prompts_left[:, None] * rows.shape[1] + order
-            attention.keep(prompts_left, order)
+            decoding.keep(prompts_left, order)
             rows = rows[prompts_left[:, None], order]
             ids = ids[slot.flatten()]
-        hidden = decoder(ids, attention)
+        logits = decoding.advance(ids, step)
     groups = []
     for p, prompt in enumerate(prompts):
         group = []

@@ -1,0 +1,90 @@
+"""Decoding speed at batch 32: the training sampler against `generate()` of transformers, on a CPU.
+
+    python benchmarks/decode.py [--json] [--threads 2] [--repeats 5]
+
+Tokens a second of the decoding steps alone: the time of a whole call less that of one which decodes
+a single token, so prefill does not count on either side. Both take the same prompts of about 200
+tokens, sample at temperature 1, and may not stop early. Sides alternate; medians.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from statistics import median
+
+import torch
+from transformers import AutoModelForCausalLM
+from workload import GROUP_SIZE, Shape, step_prompts_of
+
+from srl_edge.models import resolve
+from srl_edge.prompts import prompt_ids
+from srl_edge.recipe import Trainer
+from srl_edge.trainers.torch_policy import TorchPolicy
+
+NEW_TOKENS = 64
+GROUPS = 4
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="smollm2-135m-instruct")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    model = resolve(options.model)
+    policy = TorchPolicy(model, Trainer(threads=options.threads), seed=0)
+    policy.stop_ids = [-1]
+    prompts = [
+        prompt_ids(policy.tokenizer, p.problem, p.previous_steps)
+        for group in step_prompts_of(Shape(GROUPS, 1, 3, NEW_TOKENS, 1))
+        for p in group
+    ]
+    sides: dict[str, Callable[[int], object]] = {
+        "srl_edge": lambda new: policy.sample(prompts, GROUP_SIZE, new, 1.0, seed=0)
+    }
+    for dtype in ("bfloat16", "float32"):
+        sides[f"generate {dtype}"] = _generate(model, prompts, dtype)
+    rates: dict[str, list[float]] = {name: [] for name in sides}
+    for repeat in range(options.repeats + 1):
+        for name, run in sides.items():
+            seconds = [_seconds(lambda n=new, r=run: r(n)) for new in (1, NEW_TOKENS)]  # type: ignore[misc]
+            if repeat:  # the first warms up
+                decoded = len(prompts) * GROUP_SIZE * (NEW_TOKENS - 1)
+                rates[name].append(decoded / (seconds[1] - seconds[0]))
+    best = max(median(v) for k, v in rates.items() if k != "srl_edge")
+    figures = {
+        "tokens_per_second": {k: round(median(v), 1) for k, v in rates.items()},
+        "decode_ratio": round(median(rates["srl_edge"]) / best, 2),
+        "threads": options.threads,
+        "all": {k: [round(x, 1) for x in v] for k, v in rates.items()},
+    }
+    if options.json:
+        print(json.dumps(figures))
+        return
+    for name, values in rates.items():
+        print(f"{name:20} {median(values):7.0f} tok/s ({min(values):.0f} .. {max(values):.0f})")
+    print(f"{figures['decode_ratio']} times the faster generate(), {options.threads} threads")
+
+
+def _generate(model: object, prompts: list[tuple[int, ...]], dtype: str) -> Callable[[int], object]:
+    network = AutoModelForCausalLM.from_pretrained(model, dtype=getattr(torch, dtype))
+    width = max(map(len, prompts))
+    rows = [p for p in prompts for _ in range(GROUP_SIZE)]
+    ids = torch.tensor([[0] * (width - len(p)) + list(p) for p in rows])
+    mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in rows])
+    return lambda new: network.generate(
+        ids, attention_mask=mask, do_sample=True, temperature=1.0, top_k=0, top_p=1.0,
+        min_new_tokens=new, max_new_tokens=new, pad_token_id=0,
+    )  # fmt: skip
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()
