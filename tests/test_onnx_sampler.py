@@ -56,6 +56,7 @@ def test_the_adapter_stays_exact_under_quantized_weights(tmp_path: Path) -> None
         decoding = policy._onnx
         decoding.load_adapter(policy.layers)
         out: torch.Tensor = decoding.start([prompt], 1, 1)[0]
+        decoding.finish()
         return out
 
     tuned = logits()

@@ -9,7 +9,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from srl_edge.recipe import Trainer
-from srl_edge.trainers import row_attention
+from srl_edge.trainers import row_attention, sampling
 from srl_edge.trainers.logprobs import linear_logprobs
 from srl_edge.trainers.policy import Loss
 from srl_edge.trainers.row_attention import RowAttention
@@ -147,13 +147,11 @@ def test_sampled_logprobs_are_those_of_the_loss(family_model: Path) -> None:
     groups = policy.sample(prompts, 6, 30, 1.0, seed=3)
     lengths = {len(r.completion_ids) for g in groups for r in g}
     assert len(lengths) > 3 and all(r.finished for g in groups for r in g if len(r.text) < 30)
-    merged = policy._sampler
     for group in groups:
         for rollout in group:
             sample = Sample(rollout.prompt_ids, rollout.completion_ids, rollout.logprobs, 1.0)
             metrics = policy.forward_backward([[sample]], Loss("clipped"))
             assert metrics["sampling/sampling_logp_difference/mean"] < 1e-4
-    assert merged is policy._sampler is not None
     assert policy.sample(prompts, 6, 30, 1.0, seed=3) == groups
 
 
@@ -165,6 +163,21 @@ def test_samples_follow_the_distribution(tiny_model: Path) -> None:
     likely = max(set(ids), key=ids.count)
     logprob = next(r.logprobs[0] for r in group if r.completion_ids[0] == likely)
     assert abs(ids.count(likely) / 3000 - torch.tensor(logprob).exp()) < 0.03
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+def test_a_draw_follows_its_temperature(temperature: float) -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(1, 300).mul_(2).expand(4000, -1)  # no multiple of a block
+    generator = torch.Generator().manual_seed(0)
+    ids, logprobs = sampling.draw(logits, temperature, generator, sampling.scratch_for(logits))
+    expected = torch.log_softmax(logits[0] / (temperature or 1), -1)
+    torch.testing.assert_close(logprobs, expected[ids])
+    if temperature == 0:
+        assert set(ids.tolist()) == {int(logits[0].argmax())}
+    else:
+        share = torch.bincount(ids, minlength=300) / len(ids)
+        assert float((share - expected.exp()).abs().max()) < 0.03
 
 
 def test_training_state_survives_a_round_trip(tiny_model: Path, tmp_path: Path) -> None:

@@ -86,6 +86,9 @@ class OnnxDecoding:
         self.caches = [cache[slots] for cache in self.caches]
         self._bind()
 
+    def finish(self) -> None:
+        del self.caches, self.binding
+
     def _bind(self) -> None:
         """Let each cache be read and written at the same place, so that no step copies it."""
         self.binding = self.session.io_binding()

@@ -28,6 +28,9 @@ class Decoding(Protocol):
     def keep(self, prompts: torch.Tensor, rows: torch.Tensor) -> None:
         """Keep prompts [P'] and, of each, rows [P', G']; slots may repeat as padding."""
 
+    def finish(self) -> None:
+        """Let the caches go."""
+
 
 @torch.inference_mode()
 def sample(
@@ -41,6 +44,7 @@ def sample(
     """
     device = decoding.device
     logits = decoding.start(prompts, group_size, max_new).repeat_interleave(group_size, 0)
+    scratch = scratch_for(logits)
     generator = torch.Generator(device).manual_seed(seed)
     stops = torch.tensor(list(stop_ids), device=device)
     total = len(prompts) * group_size
@@ -50,7 +54,7 @@ def sample(
     finished = torch.zeros(total, dtype=torch.bool, device=device)
     rows = torch.arange(total, device=device).view(len(prompts), group_size)
     for step in range(max_new):
-        ids, chosen = draw(logits.float(), temperature, generator)
+        ids, chosen = draw(logits, temperature, generator, scratch)
         flat = rows.flatten()
         alive = ~finished[flat]
         tokens[flat[alive], step] = ids[alive]
@@ -72,6 +76,7 @@ def sample(
             rows = rows[prompts_left[:, None], order]
             ids = ids[slot.flatten()]
         logits = decoding.advance(ids, step)
+    decoding.finish()
     groups = []
     for p, prompt in enumerate(prompts):
         group = []
@@ -89,32 +94,45 @@ def sample(
 
 
 def draw(
-    logits: torch.Tensor, temperature: float, generator: torch.Generator
+    logits: torch.Tensor, temperature: float, generator: torch.Generator, scratch: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """One token a row of logits [R, V] and its log-probability under what it was drawn from.
 
-    Greedy tokens carry their log-probability at temperature 1.
+    Greedy tokens carry their log-probability at temperature 1. scratch: what `scratch_for` made,
+    overwritten; new memory of that size at each token would cost more than the arithmetic.
     """
+    count = logits.shape[1]
+    weights = scratch[: len(logits)]
+    weights[:, :count].copy_(logits)
+    weights[:, count:] = float("-inf")
     if temperature not in (0, 1):
-        logits = logits / temperature
-    if temperature == 0:
-        ids = logits.argmax(-1)
-        return ids, torch.log_softmax(logits, -1).gather(1, ids[:, None])[:, 0]
+        weights.div_(temperature)
+    # Not divided by their sum: that would be one more pass over the vocabulary.
+    weights.sub_(weights.amax(-1, keepdim=True)).exp_()
+    rows = torch.arange(len(weights), device=weights.device)
     # Inverse of the cumulative distribution, first over blocks, then inside one: one random
     # number a row and one pass, where Gumbel races need a number a vocabulary entry.
-    probs = torch.softmax(logits, -1)
-    rows = torch.arange(len(probs), device=probs.device)
-    blocks = F.pad(probs, (0, -probs.shape[1] % BLOCK)).view(len(probs), -1, BLOCK)
+    blocks = weights.view(len(weights), -1, BLOCK)
     cumulative = blocks.sum(-1).cumsum(-1)
-    at = torch.rand(len(probs), 1, generator=generator, device=probs.device) * cumulative[:, -1:]
-    block = _first_above(cumulative, at)
-    at = at[:, 0] - F.pad(cumulative, (1, 0))[rows, block]
-    inside = blocks[rows, block].cumsum(-1)
-    ids = block * BLOCK + _first_above(inside, at[:, None])
-    # Rounding may point at an entry of no probability, or beyond the last.
-    ids = ids.clamp(max=probs.shape[1] - 1)
-    chosen = probs[rows, ids]
-    return ids, chosen.clamp(min=torch.finfo(probs.dtype).tiny).log()
+    total = cumulative[:, -1:]
+    if temperature == 0:
+        ids = logits.argmax(-1)
+    else:
+        at = torch.rand(len(weights), 1, generator=generator, device=weights.device) * total
+        block = _first_above(cumulative, at)
+        at = at[:, 0] - F.pad(cumulative, (1, 0))[rows, block]
+        inside = blocks[rows, block].cumsum(-1)
+        ids = block * BLOCK + _first_above(inside, at[:, None])
+        # Rounding may point at an entry of no probability, or beyond the last.
+        ids = ids.clamp(max=count - 1)
+    chosen = weights[rows, ids].clamp(min=torch.finfo(weights.dtype).tiny)
+    return ids, torch.log(chosen / total[:, 0])
+
+
+def scratch_for(logits: torch.Tensor) -> torch.Tensor:
+    """Room for `draw` to work in, with logits [R, V] or fewer rows of them."""
+    width = -(-logits.shape[1] // BLOCK) * BLOCK
+    return torch.empty(len(logits), width, device=logits.device)
 
 
 def _first_above(cumulative: torch.Tensor, at: torch.Tensor) -> torch.Tensor:

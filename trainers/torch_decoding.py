@@ -33,6 +33,9 @@ class TorchDecoding:
     def keep(self, prompts: torch.Tensor, rows: torch.Tensor) -> None:
         self.attention.keep(prompts, rows)
 
+    def finish(self) -> None:
+        del self.attention
+
 
 def prefill(
     decoder: Decoder, prompts: Sequence[tuple[int, ...]], device: torch.device

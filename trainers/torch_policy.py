@@ -91,6 +91,9 @@ class TorchPolicy:
         self._sampler = None
 
     def forward_backward(self, groups: Sequence[Sequence[Sample]], loss: Loss) -> dict[str, float]:
+        # Every gradient is followed by an update, which makes the merged weights stale; without
+        # them there is room for what the backward pass keeps.
+        self._sampler = None
         count = sum(map(len, groups))
         tokens = sum(len(s.completion_ids) for group in groups for s in group)
         total = count if loss.by_sequence else tokens
