@@ -38,7 +38,7 @@ def main() -> None:
     policy.stop_ids = [-1]
     prompts = [
         prompt_ids(policy.tokenizer, p.problem, p.previous_steps)
-        for group in step_prompts_of(Shape(GROUPS, 1, 3, NEW_TOKENS, 1))
+        for group in step_prompts_of(Shape(GROUPS, 1, 3, NEW_TOKENS, 0, 1))
         for p in group
     ]
     sides: dict[str, Callable[[int], object]] = {

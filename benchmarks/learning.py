@@ -33,6 +33,8 @@ METHODS: dict[str, tuple[str, tuple[str, ...]]] = {
     "srl": ("srl", ()),
     "rlvr": ("rlvr", ()),
     "srl_rlvr": ("srl_rlvr", ()),
+    # Digits are a fraction of a step's characters; here they are half of its reward.
+    "srl_numbers": ("srl", ("--stages.1.reward", "characters", "0.5", "numbers", "0.5")),
     "srl_onnx": ("srl", ("--trainer.sampler", "onnx")),  # rollouts from int8 weights
 }
 EVENTS, LARGEST = 3, 60  # of a story: what the warm start solves one time in fifty

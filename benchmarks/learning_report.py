@@ -14,6 +14,7 @@ NAMES = {
     "rlvr": "RLVR",
     "srl": "SRL",
     "srl_rlvr": "SRL → RLVR",
+    "srl_numbers": "SRL, numbers half of the reward",
     "srl_onnx": "SRL, int8 rollouts",
 }
 SPLITS = {"test": "held-out settings", "seen": "new problems in the settings of training"}

@@ -33,19 +33,19 @@ METRICS = {"cpu": "cpu_seconds", "wall": "wall_seconds", "memory": "peak_rss_mib
 
 
 class Clock:
-    """Marks the end of every optimizer step; the first is the warm-up."""
+    """Marks where timing starts (after the warm-up, if any) and the end of every step."""
 
     def __init__(self) -> None:
         self.marks: list[tuple[float, float]] = []
 
     def mark(self) -> None:
-        """A step has ended."""
+        """Timing starts here, or a step has ended."""
         self.marks.append((time.process_time(), time.perf_counter()))
 
     def figures(self, loss_tokens: float) -> dict[str, float]:
         """Means of the timed steps, CPU-seconds of all threads; the peak is that of the process.
 
-        loss_tokens: positions (padding included) run forward for the loss in all marked steps.
+        loss_tokens: positions (padding included) run forward for the loss of a step.
         """
         count = len(self.marks) - 1
         cpu, wall = (b - a for a, b in zip(self.marks[0], self.marks[-1], strict=True))
@@ -54,7 +54,7 @@ class Clock:
             "cpu_seconds": cpu / count,
             "wall_seconds": wall / count,
             "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit,
-            "loss_tokens": loss_tokens / len(self.marks),
+            "loss_tokens": loss_tokens,
         }
 
 
@@ -83,9 +83,14 @@ def run_trl(options: argparse.Namespace, shape: Shape) -> dict[str, Any]:
         loss_tokens += inputs[0].numel() if torch.is_grad_enabled() else 0
 
     class StepEnd(TrainerCallback):  # type: ignore[misc]
+        def on_train_begin(self, *_: Any, **__: Any) -> None:
+            if not shape.warm_up:
+                clock.mark()
+
         def on_step_end(self, *_: Any, **__: Any) -> None:
             clock.mark()
 
+    steps = shape.warm_up + options.steps
     dtype = options.trl_dtype
     precision = {"bf16": dtype == "bfloat16", "model_init_kwargs": {"dtype": dtype}}
     config = GRPOConfig(
@@ -101,7 +106,7 @@ def run_trl(options: argparse.Namespace, shape: Shape) -> dict[str, Any]:
         max_completion_length=shape.new_tokens,
         generation_kwargs={"min_new_tokens": shape.new_tokens},
         learning_rate=LEARNING_RATE,
-        max_steps=1 + options.steps,
+        max_steps=steps,
         **(precision if dtype else {}),
     )
     rows = [{"prompt": c, "expert": p.expert_action} for c, p in zip(chats, prompts, strict=True)]
@@ -121,7 +126,7 @@ def run_trl(options: argparse.Namespace, shape: Shape) -> dict[str, Any]:
     embedding.register_forward_hook(count)
     weights = str(embedding.weight.dtype).removeprefix("torch.")
     trainer.train()
-    return clock.figures(loss_tokens) | {
+    return clock.figures(loss_tokens / steps) | {
         "dtype": f"{weights} weights{', bfloat16 autocast' if config.bf16 else ''}",
         "micro_batch": f"{batch} rows",
         "prompt_tokens": list(map(len, ids)),
@@ -143,7 +148,10 @@ def run_srl_edge(options: argparse.Namespace, shape: Shape) -> dict[str, Any]:
     trajectories = step_prompts_of(shape)
     prompts = [p for group in trajectories for p in group]
     ids = [prompt_ids(policy.tokenizer, p.problem, p.previous_steps) for p in prompts]
-    for step in range(1 + options.steps):
+    steps = shape.warm_up + options.steps
+    if not shape.warm_up:
+        clock.mark()
+    for step in range(steps):
         groups: dict[str, list[Sample]] = {}
         sampled = policy.sample(ids, GROUP_SIZE, shape.new_tokens, 1.0, seed=step)
         for prompt, rollouts in zip(prompts, sampled, strict=True):
@@ -160,7 +168,7 @@ def run_srl_edge(options: argparse.Namespace, shape: Shape) -> dict[str, Any]:
         loss_tokens += metrics["num_tokens"]
         clock.mark()
     parameters = [p for group in policy.optimizer.param_groups for p in group["params"]]
-    return clock.figures(loss_tokens) | {
+    return clock.figures(loss_tokens / steps) | {
         "dtype": f"{str(native_dtype(settings.dtype)).removeprefix('torch.')} weights",
         "micro_batch": f"{settings.micro_batch_tokens} tokens",
         "prompt_tokens": list(map(len, ids)),
