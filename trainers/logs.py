@@ -90,11 +90,18 @@ def log_rollouts(
     )  # fmt: skip
 
 
+def rows_so_far(folder: Path) -> list[dict[str, Any]]:
+    """All metrics that were logged before."""
+    path = folder / "metrics.jsonl"
+    return [
+        json.loads(line)
+        for line in (path.read_text(encoding="utf-8").splitlines() if path.exists() else [])
+    ]
+
+
 def steps_so_far(folder: Path, index: int) -> list[dict[str, Any]]:
     """Metrics of a stage's training steps that were logged before."""
-    path = folder / "metrics.jsonl"
-    rows = map(json.loads, path.read_text(encoding="utf-8").splitlines() if path.exists() else [])
-    return [row for row in rows if row["stage"] == index and "loss" in row]
+    return [row for row in rows_so_far(folder) if row["stage"] == index and "loss" in row]
 
 
 def note(metrics: dict[str, float]) -> str:

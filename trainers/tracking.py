@@ -8,6 +8,7 @@ from typing import Any
 
 from srl_edge.errors import InputError
 from srl_edge.recipe import Recipe
+from srl_edge.trainers.logs import rows_so_far
 
 Tracker = Callable[[dict[str, Any]], None]
 
@@ -20,7 +21,8 @@ def open_tracker(recipe: Recipe, folder: Path) -> Iterator[Tracker]:
     Raises InputError where the library is missing.
     """
     name = recipe.trainer.tracker
-    steps: dict[int, int] = {}
+    # A resumed run goes on counting where the interrupted one was.
+    steps = {row["stage"]: row["step"] for row in rows_so_far(folder)}
 
     def total(row: dict[str, Any]) -> int:
         """Steps of earlier stages and of this one."""
