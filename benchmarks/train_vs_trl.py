@@ -252,12 +252,8 @@ def read_options() -> argparse.Namespace:
     add("--json", action="store_true", help="one JSON object on stdout instead of a table")
     add("--quick", action="store_true", help="one repeat and one timed step")
     add("--repeats", type=int, default=3)
-    add(
-        "--shapes",
-        type=lambda s: s.split(","),
-        default=["short", "long"],
-        help=f"of {','.join(SHAPES)}",
-    )
+    shapes = {"type": lambda s: s.split(","), "default": ["short", "long"]}
+    add("--shapes", help=f"of {','.join(SHAPES)}", **shapes)
     add("--threads", type=int, default=2)
     add("--model", default="smollm2-135m-instruct")
     add("--trl-dtype", choices=("float32", "bfloat16"), help="default: TRL's own")
