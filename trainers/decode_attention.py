@@ -1,36 +1,39 @@
 """Attention of many rows that are decoded together, each to its prompt and to its own tokens."""
 
 import torch
+from torch.nn import functional as F
 
 from srl_edge.trainers.row_attention import KeysValues
+
+BLOCK = 16  # places for new tokens that are added at a time
 
 
 class DecodeAttention:
     """Attention of one new token a row; the rows of a group share their prompt.
 
     Rows form a grid [P, G]. Prompt keys and values: [P, Hkv, T, D] a layer, padded, `lengths` [P]
-    of it real; own keys and values: [P, Hkv, G, max_new, D], filled in place. Plain products: for
+    of it real; own keys and values: [P, Hkv, G, places, D], filled in place. Plain products: for
     one token a row, torch's fused kernel for a CPU takes twice as long.
     """
 
-    def __init__(
-        self, prompts: KeysValues, lengths: torch.Tensor, group: int, max_new: int
-    ) -> None:
+    def __init__(self, prompts: KeysValues, lengths: torch.Tensor, group: int) -> None:
         count, kv_heads, _, dim = prompts[0][0].shape
         self.prompts = prompts
         self.lengths = lengths
         self.step = 0
-        self.own = [
-            (k.new_empty(count, kv_heads, group, max_new, dim),
-             k.new_empty(count, kv_heads, group, max_new, dim))
-            for k, _ in prompts
-        ]  # fmt: skip
-        self._masks: dict[int | None, torch.Tensor | None] = {}
+        none = prompts[0][0].new_empty(count, kv_heads, group, 0, dim)
+        self.own = [(none, none) for _ in prompts]
+        self._masks: dict[int | None, torch.Tensor] = {}
 
     def advance(self, step: int) -> None:
         """Go to the next token: its keys and values are written at place `step`."""
         self.step = step
         self._masks = {}
+        if step == self.own[0][0].shape[3]:
+            # All places take part in the products: part of a buffer would be copied for each.
+            self.own = [
+                (F.pad(k, (0, 0, 0, BLOCK)), F.pad(v, (0, 0, 0, BLOCK))) for k, v in self.own
+            ]
 
     @property
     def positions(self) -> torch.Tensor:
@@ -42,45 +45,39 @@ class DecodeAttention:
         window: int | None,
     ) -> torch.Tensor:  # fmt: skip
         (prompt_k, prompt_v), (own_k, own_v) = self.prompts[layer], self.own[layer]
-        count, kv_heads, group, _, dim = own_k.shape
-        width, now = prompt_k.shape[2], self.step + 1
+        count, kv_heads, group, places, dim = own_k.shape
+        width = prompt_k.shape[2]
         own_k[:, :, :, self.step] = k.view(count, group, kv_heads, dim).transpose(1, 2)
         own_v[:, :, :, self.step] = v.view(count, group, kv_heads, dim).transpose(1, 2)
-        own_k, own_v = (x.flatten(0, 2)[:, :now] for x in (own_k, own_v))
+        own_k, own_v = own_k.flatten(0, 2), own_v.flatten(0, 2)
         grid = (q * scaling).view(count, group, kv_heads, -1, dim).transpose(1, 2)
         by_prompt = grid.reshape(count * kv_heads, -1, dim)
         by_row = by_prompt.view(len(own_k), -1, dim)
         to_prompt = by_prompt @ prompt_k.flatten(0, 1).transpose(1, 2)
         # This way round the product takes half the time.
         to_own = (own_k @ by_row.transpose(1, 2)).transpose(1, 2)
-        scores = torch.cat([to_prompt, to_own.reshape(*by_prompt.shape[:2], now)], -1)
-        mask = self._mask(window, width, scores.dtype)
-        if mask is not None:
-            scores.view(count, -1, width + now).add_(mask)
-        on_prompt, on_own = torch.softmax(scores, -1).split([width, now], -1)
+        scores = torch.cat([to_prompt, to_own.reshape(*by_prompt.shape[:2], places)], -1)
+        scores.view(count, -1, width + places).add_(self._mask(window, width, places, scores.dtype))
+        on_prompt, on_own = torch.softmax(scores, -1).split([width, places], -1)
         out = (on_prompt @ prompt_v.flatten(0, 1)).view(by_row.shape)
-        out = out + on_own.reshape(*by_row.shape[:2], now) @ own_v
+        out = out + on_own.reshape(*by_row.shape[:2], places) @ own_v
         mixed: torch.Tensor = out.view(grid.shape).transpose(1, 2).reshape(q.shape)
         return mixed
 
-    def _mask(self, window: int | None, width: int, dtype: torch.dtype) -> torch.Tensor | None:
-        """-inf where a row cannot see a prompt's or its own token, else 0: [P, 1, T + step + 1].
-
-        None where every row sees everything.
-        """
+    def _mask(
+        self, window: int | None, width: int, places: int, dtype: torch.dtype
+    ) -> torch.Tensor:
+        """-inf where a row cannot see a prompt's or its own token, else 0: [P, 1, T + places]."""
         if window not in self._masks:
             at = torch.arange(width, device=self.lengths.device)
-            distance = self.lengths[:, None] + self.step - at
-            hidden = at >= self.lengths[:, None]
-            age = self.step - torch.arange(self.step + 1, device=at.device)
-            too_old = torch.zeros_like(age, dtype=torch.bool)
+            age = self.step - torch.arange(places, device=at.device)
+            hidden, not_own = at >= self.lengths[:, None], age < 0
             if window is not None:
-                hidden = hidden | (distance >= window)
-                too_old = age >= window
-            hidden = torch.cat([hidden, too_old.expand(len(hidden), -1)], -1)
+                hidden = hidden | (self.lengths[:, None] + self.step - at >= window)
+                not_own = not_own | (age >= window)
+            hidden = torch.cat([hidden, not_own.expand(len(hidden), -1)], -1)
             mask = torch.zeros(hidden.shape, dtype=dtype, device=at.device)
-            mask = mask.masked_fill_(hidden, float("-inf"))[:, None]
-            self._masks[window] = mask if bool(hidden.any()) else None
+            self._masks[window] = mask.masked_fill_(hidden, float("-inf"))[:, None]
         return self._masks[window]
 
     def keep(self, prompts: torch.Tensor, rows: torch.Tensor) -> None:
@@ -90,14 +87,5 @@ class DecodeAttention:
         self.prompts = [(k[prompts, :, :width], v[prompts, :, :width]) for k, v in self.prompts]
         heads = torch.arange(self.own[0][0].shape[1], device=rows.device)
         slots = prompts[:, None, None], heads[:, None], rows[:, None]
-        filled = self.step + 1
-        kept = []
-        for sides in self.own:
-            new = []
-            for old in sides:
-                into = old.new_empty(len(rows), old.shape[1], rows.shape[1], *old.shape[3:])
-                into[:, :, :, :filled] = old[..., :filled, :][slots]
-                new.append(into)
-            kept.append((new[0], new[1]))
-        self.own = kept
+        self.own = [(k[slots], v[slots]) for k, v in self.own]
         self._masks = {}

@@ -23,7 +23,7 @@ class TorchDecoding:
     ) -> torch.Tensor:
         caches, hidden = prefill(self.decoder, prompts, self.device)
         lengths = torch.tensor([len(p) for p in prompts], device=self.device)
-        self.attention = DecodeAttention(caches, lengths, group_size, max_new)
+        self.attention = DecodeAttention(caches, lengths, group_size)
         return self.head(hidden)
 
     def advance(self, ids: torch.Tensor, step: int) -> torch.Tensor:
