@@ -1,29 +1,32 @@
-"""Decoding speed at batch 32: the training sampler against `generate()` of transformers, on a CPU.
+"""Decoding speed of a wide batch on a CPU: the training sampler against transformers' generate().
 
-    python benchmarks/decode.py [--json] [--threads 2] [--repeats 5]
+    python benchmarks/decode.py [--json] [--threads 2] [--repeats 5] [--onnx fp32 int8 int4]
 
 Tokens a second of the decoding steps alone: the time of a whole call less that of one which decodes
-a single token, so prefill does not count on either side. Both take the same prompts of about 200
-tokens, sample at temperature 1, and may not stop early. Sides alternate; medians.
+a single token, so prefill does not count on either side. All take the same prompts of about 200
+tokens, sample at temperature 1, and may not stop early. Sides alternate; medians. `--onnx` adds
+the sampler on ONNX Runtime (`trainer.sampler = "onnx"`), at the quantizations named.
 """
 
 import argparse
 import json
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from statistics import median
 
 import torch
 from transformers import AutoModelForCausalLM
 from workload import GROUP_SIZE, Shape, step_prompts_of
 
+from srl_edge.exporters.onnx_adapter import export_base
 from srl_edge.models import resolve
 from srl_edge.prompts import prompt_ids
 from srl_edge.recipe import Trainer
 from srl_edge.trainers.torch_policy import TorchPolicy
 
 NEW_TOKENS = 64
-GROUPS = 4
 
 
 def main() -> None:
@@ -31,19 +34,25 @@ def main() -> None:
     parser.add_argument("--model", default="smollm2-135m-instruct")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--batch", type=int, default=32, help="rows that are decoded together")
+    parser.add_argument("--onnx", nargs="*", default=[], metavar="QUANTIZATION")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     model = resolve(options.model)
-    policy = TorchPolicy(model, Trainer(threads=options.threads), seed=0)
-    policy.stop_ids = [-1]
+    policy = _policy(model, options.threads)
     prompts = [
         prompt_ids(policy.tokenizer, p.problem, p.previous_steps)
-        for group in step_prompts_of(Shape(GROUPS, 1, 3, NEW_TOKENS, 0, 1))
+        for group in step_prompts_of(Shape(options.batch // GROUP_SIZE, 1, 3, NEW_TOKENS, 0, 1))
         for p in group
     ]
-    sides: dict[str, Callable[[int], object]] = {
-        "srl_edge": lambda new: policy.sample(prompts, GROUP_SIZE, new, 1.0, seed=0)
-    }
+    sides: dict[str, Callable[[int], object]] = {"srl_edge": _sampling(policy, prompts)}
+    for quantization in options.onnx:
+        with_onnx = _policy(model, options.threads)
+        with tempfile.TemporaryDirectory() as scratch:
+            with_onnx.save_adapter(Path(scratch))
+            base = export_base(model, Path(scratch), Path(scratch) / "base", quantization)
+            with_onnx.sample_from(base)
+        sides[f"srl_edge onnx {quantization}"] = _sampling(with_onnx, prompts)
     for dtype in ("bfloat16", "float32"):
         sides[f"generate {dtype}"] = _generate(model, prompts, dtype)
     rates: dict[str, list[float]] = {name: [] for name in sides}
@@ -53,7 +62,7 @@ def main() -> None:
             if repeat:  # the first warms up
                 decoded = len(prompts) * GROUP_SIZE * (NEW_TOKENS - 1)
                 rates[name].append(decoded / (seconds[1] - seconds[0]))
-    best = max(median(v) for k, v in rates.items() if k != "srl_edge")
+    best = max(median(v) for k, v in rates.items() if k.startswith("generate"))
     figures = {
         "tokens_per_second": {k: round(median(v), 1) for k, v in rates.items()},
         "decode_ratio": round(median(rates["srl_edge"]) / best, 2),
@@ -68,7 +77,17 @@ def main() -> None:
     print(f"{figures['decode_ratio']} times the faster generate(), {options.threads} threads")
 
 
-def _generate(model: object, prompts: list[tuple[int, ...]], dtype: str) -> Callable[[int], object]:
+def _policy(model: Path, threads: int) -> TorchPolicy:
+    policy = TorchPolicy(model, Trainer(threads=threads), seed=0)
+    policy.stop_ids = [-1]
+    return policy
+
+
+def _sampling(policy: TorchPolicy, prompts: list[tuple[int, ...]]) -> Callable[[int], object]:
+    return lambda new: policy.sample(prompts, GROUP_SIZE, new, 1.0, seed=0)
+
+
+def _generate(model: Path, prompts: list[tuple[int, ...]], dtype: str) -> Callable[[int], object]:
     network = AutoModelForCausalLM.from_pretrained(model, dtype=getattr(torch, dtype))
     width = max(map(len, prompts))
     rows = [p for p in prompts for _ in range(GROUP_SIZE)]
