@@ -34,16 +34,15 @@ def bench(recipe: Recipe, run: Path) -> Path:
         include={"max_steps", "max_new_tokens", "prompt_tokens", "decode_tokens", "repeats"}
     )
     specs: list[dict[str, Any]] = [
-        {"name": "torch base", "runtime": "torch", "path": str(base), "adapter": None},
-        {"name": "torch tuned", "runtime": "torch", "path": str(base),
-         "adapter": str(run / "adapter")},
+        {"name": "torch base", "runtime": "torch", "path": str(base)},
+        {"name": "torch tuned", "runtime": "torch", "path": str(run / "merged")},
         *({"name": path.parent.name, "runtime": "artifact", "path": str(path.parent)}
           for path in found),
     ]  # fmt: skip
     rows = []
     with progress.bar("bench", len(specs) * (limit + recipe.bench.repeats + 1)) as advance:
         for spec in specs:
-            result = _in_own_process(spec | common | {"threads": threads}, advance)
+            result = in_own_process(spec | common | {"threads": threads}, advance)
             attempts = result.pop("attempts")
             name = spec["name"].replace(" ", "-")
             with (folder / f"samples_{name}.jsonl").open("w", encoding="utf-8") as out:
@@ -76,7 +75,8 @@ def describe_device(threads: int) -> dict[str, Any]:
     }
 
 
-def _in_own_process(spec: dict[str, Any], advance: progress.Advance) -> dict[str, Any]:
+def in_own_process(spec: dict[str, Any], advance: progress.Advance) -> dict[str, Any]:
+    """What `worker.measure` finds for a spec; raises StageError where its process ends badly."""
     with tempfile.TemporaryDirectory() as scratch:
         asked, answered = Path(scratch, "spec.json"), Path(scratch, "result.json")
         asked.write_text(json.dumps(spec))

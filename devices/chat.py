@@ -8,7 +8,9 @@ from typing import Any
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer
 
+from srl_edge.devices.runtimes import Runtime, TorchRuntime, greedy
 from srl_edge.prompts import messages
+from srl_edge.solving import Attempt, Reply
 
 
 class Chat:
@@ -29,9 +31,14 @@ class Chat:
 
     def prompt_ids(self, problem: str, steps: Sequence[str]) -> list[int]:
         """Token ids of the chat that asks for the next step."""
-        chat = messages(problem, steps)
-        text = self._template.render(messages=chat, add_generation_prompt=True, **self._special)
-        return self.encode(text)
+        return self.encode(self.render(messages(problem, steps)))
+
+    def render(self, chat: Sequence[dict[str, str]]) -> str:
+        """The text of a chat, up to where the reply begins."""
+        text: str = self._template.render(
+            messages=chat, add_generation_prompt=True, **self._special
+        )
+        return text
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a text, with no special tokens added."""
@@ -42,3 +49,20 @@ class Chat:
         """The text of token ids, special tokens included."""
         text: str = self._tokenizer.decode(list(ids), skip_special_tokens=False)
         return text
+
+
+def replies(runtime: Runtime, chat: Chat, stops: Sequence[int], max_new_tokens: int) -> Reply:
+    """What `solving.solve` asks for: a loaded model's greedy replies to attempts that go on."""
+
+    def reply(asked: Sequence[Attempt]) -> list[tuple[str, bool]]:
+        prompts = [chat.prompt_ids(a.problem, a.steps) for a in asked]
+        if isinstance(runtime, TorchRuntime):
+            completions = runtime.greedy_batch(prompts, max_new_tokens, stops)
+        else:
+            completions = [greedy(runtime, ids, max_new_tokens, stops) for ids in prompts]
+        return [
+            (chat.decode(c[:-1]), True) if c and c[-1] in stops else (chat.decode(c), False)
+            for c in completions
+        ]
+
+    return reply

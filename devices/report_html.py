@@ -241,12 +241,15 @@ def _parity_row(row: Facts) -> dict[str, str]:
     return {
         "artifact": row["artifact"],
         "result": "pass" if row["passed"] else "FAIL",
-        "same prompt ids": f"{row['prompt_ids_equal']} of {row['prompts']}",
+        "same token ids": f"{row['chats_equal']} of {row['chats']} chats",
         "same next token (at least)": f"{row['agreement']:.1%} ({row['agreement_threshold']:.1%})",
         "positions": f"{row['positions']}",
         "KL, nats": f"{row['kl_divergence']:.4f}",
         "largest logit error": f"{row['max_logit_error']:.2f}",
         "same greedy text": f"{row['greedy_texts_equal']} of {row['prompts']}",
+        "in long texts": ", ".join(f"{x['agreement']:.0%} of {x['tokens']}" for x in row["long"]),
+        "answers lost / won": f"{row['lost']} / {row['won']} of {row['problems']}",
+        "peak memory, MiB": f"{row['peak_memory_mib']:.0f}",
         "first difference": place.format(**where) if where else "none",
     }
 

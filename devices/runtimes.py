@@ -1,7 +1,7 @@
-"""How a model runs on this computer: one class a runtime, all with the same three calls.
+"""How a model runs on this computer: one class a runtime, all with the same calls.
 
 `prefill(ids)` reads a prompt and `decode(token)` goes on with it; both return the logits [V] that
-follow. `encode(text)` is the runtime's own tokenizer, or None where it has none to ask.
+follow. `encode(text)` is the runtime's own tokenizer, `stop_ids()` where it ends a reply.
 """
 
 import json
@@ -13,6 +13,7 @@ import numpy as np
 
 from srl_edge.artifact import Artifact
 from srl_edge.errors import InputError
+from srl_edge.models import stop_ids
 from srl_edge.prompts import shared_length
 
 Logits = np.ndarray[Any, np.dtype[np.float32]]
@@ -29,6 +30,9 @@ class Runtime(Protocol):
 
     def encode(self, text: str) -> list[int] | None:
         """Token ids of a rendered chat by the runtime's own tokenizer, if it has one."""
+
+    def stop_ids(self) -> list[int]:
+        """Token ids at which the runtime itself ends a reply."""
 
 
 def open_runtime(artifact: Artifact, threads: int = 0) -> Runtime:
@@ -54,7 +58,7 @@ def greedy(
 
 
 class TorchRuntime:
-    """A model folder on PyTorch in fp32: what the artifacts are compared with."""
+    """A model folder on PyTorch in fp32, with a PEFT adapter beside it if one is given."""
 
     def __init__(self, folder: Path, threads: int = 0, adapter: Path | None = None) -> None:
         import torch
@@ -62,12 +66,12 @@ class TorchRuntime:
 
         if threads:
             torch.set_num_threads(threads)
-        self._torch = torch
+        self._torch, self._folder = torch, folder
         self.model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
         if adapter is not None:
             from peft import PeftModel
 
-            self.model = PeftModel.from_pretrained(self.model, adapter).merge_and_unload()
+            self.model = PeftModel.from_pretrained(self.model, adapter)
         self.model.eval()
         self._cache: Any = None
 
@@ -84,6 +88,9 @@ class TorchRuntime:
     def encode(self, text: str) -> list[int] | None:
         del text
         return None
+
+    def stop_ids(self) -> list[int]:
+        return stop_ids(self._folder)
 
     def score(self, prompt: Sequence[int], reply: Sequence[int]) -> Logits:
         """Logits [len(reply), V] before each token of a given reply, in one pass."""
@@ -133,6 +140,7 @@ class OnnxRuntime:
             config.overlay(json.dumps({"model": {"decoder": session}}))
         self._model = genai.Model(config)
         self._tokenizer = genai.Tokenizer(self._model)
+        self._folder = folder
         parameters: Any = genai.GeneratorParams(self._model)
         parameters.set_search_options(max_length=context_length, do_sample=False)
         self._new: Any = lambda: genai.Generator(self._model, parameters)
@@ -155,6 +163,12 @@ class OnnxRuntime:
 
     def encode(self, text: str) -> list[int] | None:
         return list(map(int, self._tokenizer.encode(text)))
+
+    def stop_ids(self) -> list[int]:
+        found = json.loads((self._folder / "genai_config.json").read_text())["model"][
+            "eos_token_id"
+        ]
+        return [found] if isinstance(found, int) else list(found)
 
     def _rewound(self, length: int) -> bool:
         try:
@@ -180,6 +194,7 @@ class ExecuTorchRuntime:
             import executorch.extension.llm.custom_ops.custom_ops
             import executorch.kernels.quantized  # noqa: F401
             from executorch.extension.pybindings import portable_lib
+            from pytorch_tokenizers import CppHFTokenizer
         except ImportError:
             raise InputError(
                 "running .pte artifacts needs executorch: pip install 'srl-edge[executorch]'."
@@ -189,6 +204,8 @@ class ExecuTorchRuntime:
         if threads:
             portable_lib._unsafe_reset_threadpool(threads)
         self._tensor = torch.tensor
+        self._tokenizer: Any = CppHFTokenizer()
+        self._tokenizer.load(str(folder / "tokenizer.json"))
         self._program = portable_lib._load_for_executorch(str(folder / "model.pte"))
         self._context_length = context_length
         self._ids: list[int] = []
@@ -203,8 +220,10 @@ class ExecuTorchRuntime:
         return self._forward([token], len(self._ids) - 1)
 
     def encode(self, text: str) -> list[int] | None:
-        del text
-        return None
+        return list(map(int, self._tokenizer.encode(text, bos=0, eos=0)))
+
+    def stop_ids(self) -> list[int]:
+        return list(map(int, self._program.run_method("get_eos_ids", ())))
 
     def _forward(self, ids: list[int], position: int) -> Logits:
         if position + len(ids) > self._context_length:

@@ -1,6 +1,7 @@
 """What the reports say of samples: intervals, percentiles, and paired tests."""
 
 from collections.abc import Sequence
+from math import comb
 from random import Random
 from statistics import fmean, stdev
 
@@ -31,3 +32,11 @@ def summary(values: Sequence[float]) -> dict[str, float]:
         "p50": ordered[(len(ordered) - 1) // 2],
         "p95": ordered[-(-len(ordered) * 95 // 100) - 1],
     }
+
+
+def paired(reference: Sequence[bool], other: Sequence[bool]) -> dict[str, float]:
+    """Answers of the same problems: how many `other` lost and won, and the exact sign test's p."""
+    lost = sum(a and not b for a, b in zip(reference, other, strict=True))
+    won = sum(b and not a for a, b in zip(reference, other, strict=True))
+    tail = sum(comb(lost + won, k) for k in range(min(lost, won) + 1)) / 2 ** (lost + won)
+    return {"problems": len(other), "lost": lost, "won": won, "sign_test": min(1.0, 2 * tail)}

@@ -15,10 +15,10 @@ from typing import Any
 
 from srl_edge import artifact as artifacts
 from srl_edge import models, trajectories
-from srl_edge.devices.chat import Chat
-from srl_edge.devices.runtimes import Runtime, TorchRuntime, greedy, open_runtime
+from srl_edge.devices.chat import Chat, replies
+from srl_edge.devices.runtimes import Runtime, TorchRuntime, open_runtime
 from srl_edge.devices.statistics import summary
-from srl_edge.solving import Attempt, solve
+from srl_edge.solving import solve
 
 
 def measure(spec: dict[str, Any]) -> dict[str, Any]:
@@ -30,8 +30,7 @@ def measure(spec: dict[str, Any]) -> dict[str, Any]:
     start = time.perf_counter()
     runtime: Runtime
     if spec["runtime"] == "torch":
-        adapter = Path(spec["adapter"]) if spec["adapter"] else None
-        runtime = TorchRuntime(folder, spec["threads"], adapter)
+        runtime = TorchRuntime(folder, spec["threads"])
     else:
         runtime = open_runtime(artifacts.load(folder), spec["threads"])
     load_seconds = time.perf_counter() - start
@@ -42,7 +41,8 @@ def measure(spec: dict[str, Any]) -> dict[str, Any]:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
     start = time.perf_counter()
     attempts = solve(
-        problems, _replies(runtime, chat, models.stop_ids(folder), spec), spec["max_steps"],
+        problems, replies(runtime, chat, models.stop_ids(folder), spec["max_new_tokens"]),
+        spec["max_steps"],
         lambda: print("solved", flush=True),
     )  # fmt: skip
     return {
@@ -85,21 +85,6 @@ def _speed(
         "decode_tokens_per_second": summary(decode),
         "prompt_tokens": len(ids),
     }
-
-
-def _replies(runtime: Runtime, chat: Chat, stops: Sequence[int], spec: dict[str, Any]) -> Any:
-    def reply(asked: Sequence[Attempt]) -> list[tuple[str, bool]]:
-        prompts = [chat.prompt_ids(a.problem, a.steps) for a in asked]
-        if isinstance(runtime, TorchRuntime):
-            completions = runtime.greedy_batch(prompts, spec["max_new_tokens"], stops)
-        else:
-            completions = [greedy(runtime, ids, spec["max_new_tokens"], stops) for ids in prompts]
-        return [
-            (chat.decode(c[:-1]), True) if c and c[-1] in stops else (chat.decode(c), False)
-            for c in completions
-        ]
-
-    return reply
 
 
 if __name__ == "__main__":

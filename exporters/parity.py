@@ -1,174 +1,162 @@
-"""Does an artifact answer as the trained model does? Token ids, next tokens, greedy text.
+"""Does an artifact answer as the trained model does? The gate between export and device.
 
-The reference is the merged model on PyTorch in fp32, over held-out step prompts.
+The chain is: trained (model and adapter, in torch) -> merged (one model, in torch) -> artifact.
+Each link is compared with the one before it, so that the one that broke is named.
 """
 
 import json
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from math import sqrt
 from pathlib import Path
-from random import Random
 from typing import Any
 
-import numpy as np
-
 from srl_edge import artifact as artifacts
-from srl_edge import progress, trajectories
-from srl_edge.devices.runtimes import Logits, Runtime, TorchRuntime, greedy, open_runtime
+from srl_edge import models, progress, trajectories
+from srl_edge.devices.bench import in_own_process
+from srl_edge.devices.chat import Chat, replies
+from srl_edge.devices.runtimes import Runtime, TorchRuntime, open_runtime
+from srl_edge.devices.statistics import paired
 from srl_edge.errors import InputError, ParityError
-from srl_edge.models import load_tokenizer, stop_ids
-from srl_edge.prompts import messages, shared_length, step_prompts, warm_up_reply
+from srl_edge.exporters.parity_logits import Case, agreement, greedy_texts, references
+from srl_edge.exporters.parity_tokens import compare_tokens
+from srl_edge.prompts import messages
 from srl_edge.recipe import Recipe
-from srl_edge.types import StepPrompt
+from srl_edge.solving import solve
 
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One prompt with the expert's reply, and what the reference says about both."""
-
-    prompt: StepPrompt
-    rendered: str
-    prompt_ids: list[int]
-    reply_ids: list[int]
-    logits: np.ndarray[Any, np.dtype[np.float16]]  # [len(reply_ids), V]
-    greedy_ids: list[int]
+MERGED_DIVERGENCE = 1e-3  # nats; both are torch in fp32, so only rounding may differ
 
 
 def check(recipe: Recipe, run: Path) -> Path:
-    """Compare every artifact of a run with `run/merged`; return `run/parity`, a file for each.
+    """Compare `run/merged` with the trained model, and every artifact of a run with `run/merged`.
 
-    Raises ParityError, naming the first prompt and position that differ, where an artifact has
-    other prompt ids or agrees on fewer next tokens than `check.agreement` asks for.
+    Returns `run/parity`, a file for each. Raises ParityError, naming what differs first, where
+    merging changed the model, or where an artifact reads chats or stops otherwise, agrees on fewer
+    next tokens than `check.agreement` asks for, or answers significantly worse.
     """
     found = sorted((run / "artifacts").glob("*/manifest.json"))
     if not found:
         raise InputError(f"{run}/artifacts: nothing to check; run `srl-edge export {run}` first.")
     folder = run / "parity"
     folder.mkdir(parents=True, exist_ok=True)
-    cases = reference(run / "merged", run / "data" / "test.jsonl", recipe)
-    failures = []
-    with progress.bar("check", len(found) * len(cases)) as advance:
+    cases, long = references(run / "merged", run / "data" / "test.jsonl", recipe)
+    failures = _merging(recipe, run, cases)
+    expected = _answers(TorchRuntime(run / "merged", recipe.bench.threads), run, recipe)
+    with progress.bar("check", len(found) * (len(cases) + len(long))) as advance:
         for path in found:
             artifact = artifacts.load(path.parent)
-            result = compare(artifact, cases, recipe, run / "merged", advance)
+            try:
+                runtime = open_runtime(artifact, recipe.bench.threads)
+            except RuntimeError as error:
+                said = str(error).splitlines()[0]
+                failures.append(f"{artifact.name}: its runtime cannot load it: {said}")
+                continue
+            result = compare(artifact, runtime, cases, long, recipe, run / "merged", advance)
+            result |= paired(expected, _answers(runtime, run, recipe))
+            result["peak_memory_mib"] = _memory(artifact, run, recipe)
+            result["failures"] = [f"{artifact.name}: {text}" for text in faults(result)]
+            result["passed"] = not result["failures"]
+            failures += result["failures"]
             (folder / f"{artifact.name}.json").write_text(json.dumps(result, indent=1) + "\n")
-            if not result["passed"]:
-                failures.append(_sentence(artifact.name, result))
     if failures:
         raise ParityError("\n".join(failures))
     return folder
 
 
-def reference(merged: Path, problems: Path, recipe: Recipe) -> list[Case]:
-    """Cases over held-out prompts, with the reference's logits and greedy text."""
-    tokenizer = load_tokenizer(merged)
-    stops = stop_ids(merged)
-    prompts = [p for g in step_prompts(trajectories.load(problems), "all") for p in g]
-    prompts = Random(recipe.seed).sample(prompts, min(recipe.check.prompts, len(prompts)))
-    runtime = TorchRuntime(merged, recipe.bench.threads)
-    cases = []
-    with progress.bar("check: reference", len(prompts)) as advance:
-        for prompt in prompts:
-            chat = messages(prompt.problem, prompt.previous_steps)
-            rendered = tokenizer.apply_chat_template(
-                chat, add_generation_prompt=True, tokenize=False
-            )
-            ids = tokenizer.encode(rendered, add_special_tokens=False)
-            reply = tokenizer.encode(warm_up_reply(prompt), add_special_tokens=False)
-            logits = runtime.score(ids, reply).astype(np.float16)
-            text = greedy(runtime, ids, recipe.check.greedy_tokens, stops)
-            cases.append(Case(prompt, rendered, ids, reply, logits, text))
-            advance()
-    return cases
-
-
-def teacher_forced(runtime: Runtime, prompt: Sequence[int], reply: Sequence[int]) -> list[Logits]:
-    """Logits before each token of a given reply."""
-    return [runtime.prefill(prompt), *(runtime.decode(token) for token in reply[:-1])]
-
-
 def compare(
-    artifact: artifacts.Artifact, cases: Sequence[Case], recipe: Recipe, merged: Path,
-    advance: progress.Advance,
+    artifact: artifacts.Artifact, runtime: Runtime, cases: Sequence[Case], long: Sequence[Case],
+    recipe: Recipe, merged: Path, advance: progress.Advance,
 ) -> dict[str, Any]:  # fmt: skip
-    """Measure one artifact against the reference; `passed` applies the recipe's thresholds."""
-    tokenizer, own = load_tokenizer(merged), load_tokenizer(artifact.path)
-    runtime = open_runtime(artifact, recipe.bench.threads)
-    positions = agreed = same_ids = same_text = matched = total = 0
-    divergence: list[float] = []
-    largest = 0.0
-    first_difference: dict[str, Any] | None = None
-    for case in cases:
-        encoded = runtime.encode(case.rendered)
-        chat = messages(case.prompt.problem, case.prompt.previous_steps)
-        rendered = own.apply_chat_template(chat, add_generation_prompt=True, return_dict=False)
-        same_ids += rendered == case.prompt_ids and encoded in (None, case.prompt_ids)
-        logits = teacher_forced(runtime, case.prompt_ids, case.reply_ids)
-        for at, (theirs, ours) in enumerate(zip(case.logits, logits, strict=True)):
-            theirs = theirs.astype(np.float32)
-            expected, got = int(theirs.argmax()), int(ours.argmax())
-            positions += 1
-            agreed += expected == got
-            divergence.append(_divergence(theirs, ours))
-            largest = max(largest, float(np.abs(theirs - ours).max()))
-            if expected != got and first_difference is None:
-                first_difference = {
-                    "prompt": case.prompt.trajectory_id,
-                    "step_index": case.prompt.step_index,
-                    "position": at,
-                    "expected": tokenizer.decode([expected]),
-                    "got": tokenizer.decode([got]),
-                }
-        text = greedy(runtime, case.prompt_ids, recipe.check.greedy_tokens, stop_ids(merged))
-        same_text += text == case.greedy_ids
-        matched += shared_length(text, case.greedy_ids)
-        total += len(case.greedy_ids)
-        advance(artifact.name)
-    agreement = agreed / positions
-    threshold = recipe.check.agreement.get(artifact.quantization, 1.0)
+    """Measure one artifact against the merged model."""
+    tokenizer, stops = models.load_tokenizer(merged), models.stop_ids(merged)
+    asked = [messages(case.prompt.problem, case.prompt.previous_steps) for case in cases]
     return {
         "artifact": artifact.name,
         "prompts": len(cases),
-        "positions": positions,
-        "prompt_ids_equal": same_ids,
-        "agreement": agreement,
-        "agreement_threshold": threshold,
-        "kl_divergence": float(np.mean(divergence)),
-        "max_logit_error": largest,
-        "greedy_texts_equal": same_text,
-        "greedy_tokens_before_first_difference": matched / total,
-        "first_difference": first_difference,
-        "passed": same_ids == len(cases) and agreement >= threshold,
+        **compare_tokens(artifact, runtime, merged, asked),
+        **agreement(runtime, cases, tokenizer, advance, artifact.name),
+        "agreement_threshold": recipe.check.agreement.get(artifact.quantization, 1.0),
+        **greedy_texts(runtime, cases, stops, recipe.check.greedy_tokens),
+        "long": [
+            {"tokens": len(case.prompt_ids) + len(case.reply_ids)}
+            | agreement(runtime, [case], tokenizer, advance, artifact.name)
+            for case in long
+        ],
     }
 
 
-def _divergence(theirs: Logits, ours: Logits) -> float:
-    """KL(reference || artifact) of one position, in nats."""
-    p, q = _log_softmax(theirs), _log_softmax(ours)
-    return float((np.exp(p) * (p - q)).sum())
-
-
-def _log_softmax(logits: Logits) -> np.ndarray[Any, np.dtype[np.float64]]:
-    wide = logits.astype(np.float64)
-    wide -= wide.max()
-    logprobs: np.ndarray[Any, np.dtype[np.float64]] = wide - np.log(np.exp(wide).sum())
-    return logprobs
-
-
-def _sentence(name: str, result: dict[str, Any]) -> str:
-    if result["prompt_ids_equal"] < result["prompts"]:
-        return (
-            f"{name}: {result['prompts'] - result['prompt_ids_equal']} of {result['prompts']} "
-            "prompts are tokenized differently than in training."
+def faults(result: dict[str, Any]) -> list[str]:
+    """What makes an artifact fail, one sentence each, the first difference in it."""
+    found = []
+    if first := result["first_chat"]:
+        found.append(
+            f"{result['chats'] - result['chats_equal']} of {result['chats']} chats are tokenized "
+            f"differently than in training; first: {first['chat']!r} by {first['by']}, position "
+            f"{first['position']}: {first['got']!r} in place of {first['expected']!r}."
         )
-    said = (
-        f"{name}: agrees with the merged model on {result['agreement']:.1%} of "
-        f"{result['positions']} next tokens, less than {result['agreement_threshold']:.1%}"
-    )
-    where = result["first_difference"]
-    if where is None:
-        return f"{said}."
+    if not result["stop_ids_equal"]:
+        found.append(
+            f"ends replies at token ids {result['stop_ids']}, the trained model at "
+            f"{result['stop_ids_expected']}."
+        )
+    least = result["agreement_threshold"]
+    if result["agreement"] < least:
+        found.append(_disagreement(result, f"less than {least:.1%}", "with the merged model"))
+    for row in result["long"]:
+        # A long text has few positions: no alarm where chance on so few explains the difference.
+        bound = least - 2 * sqrt(least * (1 - least) / row["positions"])
+        if row["agreement"] < bound:
+            where = f"with the merged model in a text of {row['tokens']} tokens"
+            found.append(_disagreement(row, f"less than {bound:.1%}", where))
+    if result["sign_test"] < 0.05 and result["lost"] > result["won"]:
+        found.append(
+            f"solves significantly fewer problems than the merged model: {result['lost']} "
+            f"lost, {result['won']} won (p = {result['sign_test']:.3f})."
+        )
+    return found
+
+
+def _disagreement(row: dict[str, Any], bound: str, where: str) -> str:
+    first = row["first_difference"]
     return (
-        f"{said}; first difference: prompt {where['prompt']} step {where['step_index']} position "
-        f"{where['position']}: {where['got']!r} in place of {where['expected']!r}."
+        f"agrees {where} on {row['agreement']:.1%} of {row['positions']} next tokens, {bound}; "
+        f"first difference: prompt {first['prompt']} step {first['step_index']} position "
+        f"{first['position']}: {first['got']!r} in place of {first['expected']!r}."
     )
+
+
+def _merging(recipe: Recipe, run: Path, cases: Sequence[Case]) -> list[str]:
+    """Compare the model with its adapter beside it with the merged one; write `merged.json`."""
+    base = models.resolve(recipe.model.name)
+    trained = TorchRuntime(base, recipe.bench.threads, run / "adapter")
+    tokenizer = models.load_tokenizer(run / "merged")
+    with progress.bar("check: merging", len(cases)) as advance:
+        result = agreement(trained, cases, tokenizer, advance, "merged")
+    (run / "parity" / "merged.json").write_text(json.dumps(result, indent=1) + "\n")
+    if result["kl_divergence"] <= MERGED_DIVERGENCE:
+        return []
+    return [
+        f"merging: the merged model answers otherwise than the model with its adapter beside it: "
+        f"divergence {result['kl_divergence']:.4f} nats a token, largest logit error "
+        f"{result['max_logit_error']:.2f}; merge again (srl-edge export)."
+    ]
+
+
+def _answers(runtime: Runtime, run: Path, recipe: Recipe) -> list[bool]:
+    """Which of the first held-out problems a runtime solves."""
+    problems = trajectories.load(run / "data" / "test.jsonl")[: recipe.check.problems]
+    folder = run / "merged"
+    reply = replies(runtime, Chat(folder), models.stop_ids(folder), recipe.bench.max_new_tokens)
+    return [a.correct for a in solve(problems, reply, recipe.bench.max_steps, lambda: None)]
+
+
+def _memory(artifact: artifacts.Artifact, run: Path, recipe: Recipe) -> float:
+    """Peak memory in MiB of a process that fills an artifact's context, with nothing else in it."""
+    length = artifact.manifest["context_length"]
+    spec = {
+        "name": artifact.name, "runtime": "artifact", "path": str(artifact.path),
+        "problems": str(run / "data" / "test.jsonl"), "limit": 1, "max_steps": 1,
+        "max_new_tokens": 1, "prompt_tokens": length - 1, "decode_tokens": 1, "repeats": 1,
+        "threads": recipe.bench.threads or os.cpu_count() or 1,
+    }  # fmt: skip
+    return float(in_own_process(spec, lambda _: None)["peak_memory_mib"])

@@ -168,6 +168,8 @@ class Check(Section):
     """Held-out prompts on which next tokens are compared."""
     greedy_tokens: PositiveInt = 32
     """Length of the greedy texts that are compared."""
+    problems: NonNegativeInt = 8
+    """Held-out problems that both solve."""
     agreement: dict[str, float] = Field(
         default_factory=lambda: {
             "fp32": 0.999,

@@ -10,7 +10,7 @@ import pytest
 from srl_edge.devices.runtimes import OnnxRuntime, TorchRuntime, greedy
 from srl_edge.errors import InputError
 from srl_edge.exporters import onnx
-from srl_edge.exporters.parity import teacher_forced
+from srl_edge.exporters.parity_logits import teacher_forced
 
 
 def token_ids(count: int, seed: int = 0) -> list[int]:

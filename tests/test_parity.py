@@ -1,42 +1,83 @@
 """The gate lets a sound artifact through and stops broken ones, saying where."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import numpy_helper
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from srl_edge import artifact, trajectories
-from srl_edge.errors import ParityError
-from srl_edge.exporters import onnx, parity
+from srl_edge.devices.statistics import paired
+from srl_edge.errors import InputError, ParityError
+from srl_edge.exporters import onnx as onnx_export
+from srl_edge.exporters import parity
+from srl_edge.exporters.merge import merge
+from srl_edge.exporters.parity_tokens import chats
 from srl_edge.recipe import Recipe
 
+CONTEXT = 512
+COPIED = ("generation_config.json", "config.json", "tokenizer.json", "tokenizer_config.json")
 
-def make_run(run: Path, model: Path, exported: Path, rows: list[dict[str, str]]) -> Recipe:
-    """A run folder whose merged model is `model` and whose artifact was built from `exported`."""
+
+@pytest.fixture(scope="module")
+def trained(taught_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder with an adapter that changes many answers, and the model it was merged into."""
+    run = tmp_path_factory.mktemp("trained")
+    torch.manual_seed(3)
+    model = AutoModelForCausalLM.from_pretrained(taught_model)
+    tuned = get_peft_model(model, LoraConfig(r=4, lora_alpha=8, target_modules="all-linear"))
+    with torch.no_grad():
+        for name, parameter in tuned.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=0.05)
+    tuned.save_pretrained(run / "adapter")
+    merge(taught_model, run / "adapter", run / "merged")
+    return run
+
+
+def make_run(
+    run: Path, trained: Path, base: Path, rows: list[dict[str, str]], quantization: str = "fp32",
+    exported: Path | None = None,
+) -> Recipe:  # fmt: skip
+    """A run folder like `trained`'s, whose artifact was built from `exported`."""
+    shutil.copytree(trained, run, dirs_exist_ok=True)
     (run / "data").mkdir(parents=True)
     parsed = trajectories.parse_rows(rows, trajectories.ParseReport())
     trajectories.write_jsonl(run / "data" / "test.jsonl", parsed)
-    shutil.copytree(model, run / "merged")
-    folder = run / "artifacts" / "onnx-fp32"
+    source = exported or run / "merged"
+    folder = run / "artifacts" / f"onnx-{quantization}"
     folder.mkdir(parents=True)
-    onnx.export(exported, folder, "fp32", 256)
-    for name in ("generation_config.json", "tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(exported / name, folder / name)
-    fields = {"format": "onnx", "quantization": "fp32", "context_length": 256}
+    onnx_export.export(source, folder, quantization, CONTEXT)
+    for name in COPIED:
+        shutil.copy(source / name, folder / name)
+    seal(folder)
+    return Recipe.model_validate({
+        "output": str(run), "model": {"name": str(base)},
+        "check": {"prompts": 3, "problems": 2, "agreement": {"fp32": 0.999, "int4": 0.4}},
+        "export": {"context_length": CONTEXT}, "stages": [{"kind": "sft", "steps": 1}],
+    })  # fmt: skip
+
+
+def seal(folder: Path) -> None:
+    """Write the manifest over whatever is in the folder now, so that hashes cannot tell."""
+    format_, quantization = artifact.parse_name(folder.name)
+    fields = {"format": format_, "quantization": quantization, "context_length": CONTEXT}
     artifact.write_manifest(folder, fields)
-    settings = {"output": str(run), "model": {"name": "m"}, "check": {"prompts": 3}}
-    return Recipe.model_validate(settings | {"stages": [{"kind": "sft", "steps": 1}]})
 
 
-def zero_a_layer(model: Path) -> None:
-    network = AutoModelForCausalLM.from_pretrained(model)
-    with torch.no_grad():
-        network.model.layers[1].mlp.down_proj.weight.zero_()
-        network.model.layers[1].self_attn.o_proj.weight.zero_()
-    network.save_pretrained(model)
+def zeroed_layer(model: Path) -> None:
+    weights = load_file(model / "model.safetensors")
+    weights["model.layers.1.mlp.down_proj.weight"].zero_()
+    weights["model.layers.1.self_attn.o_proj.weight"].zero_()
+    save_file(weights, model / "model.safetensors", {"format": "pt"})
 
 
 def wrong_rope_base(model: Path) -> None:
@@ -45,34 +86,124 @@ def wrong_rope_base(model: Path) -> None:
     assert '"rope_theta": 10.0' in config.read_text()
 
 
-def swap_the_template(model: Path) -> None:
+def swapped_template(model: Path) -> None:
     template = model / "chat_template.jinja"
     template.write_text(template.read_text().replace("assistant", "model"))
 
 
-def test_a_sound_artifact_passes(
-    tmp_path: Path, taught_model: Path, word_problems: list[dict[str, str]]
-) -> None:
-    recipe = make_run(tmp_path, taught_model, taught_model, word_problems[:4])
-    assert parity.check(recipe, tmp_path) == tmp_path / "parity"
+def other_tokenizer(model: Path) -> None:
+    file = model / "tokenizer.json"
+    fields = json.loads(file.read_text())
+    fields["model"]["merges"] = fields["model"]["merges"][:20]
+    file.write_text(json.dumps(fields))
 
 
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (zero_a_layer, r"agrees with the merged model on .* first difference: prompt \d+ step"),
+        (zeroed_layer, r"agrees with the merged model on .* first difference: prompt \d+ step"),
         (wrong_rope_base, "less than 99.9%; first difference"),
-        (swap_the_template, "3 of 3 prompts are tokenized differently than in training"),
+        (swapped_template, r"53 of 53 chats are tokenized differently .* position \d+: "),
+        (other_tokenizer, "of 53 chats are tokenized differently than in training; first: '"),
     ],
 )
 def test_a_broken_artifact_is_stopped(
-    damage: Callable[[Path], None], message: str, tmp_path: Path, taught_model: Path,
-    word_problems: list[dict[str, str]],
+    damage: Callable[[Path], None], message: str, tmp_path: Path, trained: Path,
+    taught_model: Path, word_problems: list[dict[str, str]],
 ) -> None:  # fmt: skip
     damaged = tmp_path / "damaged"
-    shutil.copytree(taught_model, damaged)
+    shutil.copytree(trained / "merged", damaged)
     damage(damaged)
-    recipe = make_run(tmp_path / "run", taught_model, damaged, word_problems[:4])
+    run = tmp_path / "run"
+    recipe = make_run(run, trained, taught_model, word_problems[:4], exported=damaged)
     with pytest.raises(ParityError, match=message):
+        parity.check(recipe, run)
+    assert not json.loads((run / "parity" / "onnx-fp32.json").read_text())["passed"]
+
+
+def test_a_missing_stop_id_is_found(
+    tmp_path: Path, trained: Path, taught_model: Path, word_problems: list[dict[str, str]]
+) -> None:
+    recipe = make_run(tmp_path, trained, taught_model, word_problems[:4])
+    file = tmp_path / "artifacts" / "onnx-fp32" / "genai_config.json"
+    fields = json.loads(file.read_text())
+    fields["model"]["eos_token_id"] = 0
+    file.write_text(json.dumps(fields))
+    seal(file.parent)
+    with pytest.raises(ParityError, match=r"ends replies at token ids \[0\], the trained.*\[2\]"):
+        parity.check(recipe, tmp_path)
+
+
+def test_a_sound_artifact_passes(
+    tmp_path: Path, trained: Path, taught_model: Path, word_problems: list[dict[str, str]]
+) -> None:
+    recipe = make_run(tmp_path, trained, taught_model, word_problems[:4])
+    assert parity.check(recipe, tmp_path) == tmp_path / "parity"
+    result = json.loads((tmp_path / "parity" / "onnx-fp32.json").read_text())
+    assert [row["tokens"] for row in result["long"]] == [CONTEXT // 2, CONTEXT]
+    assert result["peak_memory_mib"] > 10 and result["problems"] == 2
+
+
+def test_a_wrong_merge_is_named_as_such(
+    tmp_path: Path, trained: Path, taught_model: Path, word_problems: list[dict[str, str]]
+) -> None:
+    swapped = tmp_path / "trained"
+    shutil.copytree(trained, swapped)
+    file = swapped / "adapter" / "adapter_model.safetensors"
+    weights = load_file(file)
+    for name, a in list(weights.items()):
+        b_name = name.replace("lora_A", "lora_B")
+        if "k_proj.lora_A" in name:  # square, so that it can be put in transposed
+            b = weights[b_name]
+            weights[name], weights[b_name] = b.T.contiguous(), a.T.contiguous()
+    save_file(weights, file, {"format": "pt"})
+    recipe = make_run(tmp_path / "run", swapped, taught_model, word_problems[:4])
+    with pytest.raises(ParityError, match="merging: the merged model answers otherwise"):
         parity.check(recipe, tmp_path / "run")
-    assert (tmp_path / "run" / "parity" / "onnx-fp32.json").is_file()
+
+
+def test_truncated_weights_are_one_sentence(
+    tmp_path: Path, trained: Path, taught_model: Path, word_problems: list[dict[str, str]]
+) -> None:
+    recipe = make_run(tmp_path, trained, taught_model, word_problems[:4])
+    folder = tmp_path / "artifacts" / "onnx-fp32"
+    data = folder / "model.onnx.data"
+    data.write_bytes(data.read_bytes()[:-4096])
+    with pytest.raises(InputError, match=r"model.onnx.data: changed since the export"):
+        parity.check(recipe, tmp_path)
+    seal(folder)
+    with pytest.raises(ParityError, match="onnx-fp32: its runtime cannot load it: "):
+        parity.check(recipe, tmp_path)
+
+
+def test_a_wrong_zero_point_is_found(
+    tmp_path: Path, trained: Path, taught_model: Path, word_problems: list[dict[str, str]]
+) -> None:
+    recipe = make_run(tmp_path, trained, taught_model, word_problems[:4], "int4")
+    parity.check(recipe, tmp_path)
+    folder = tmp_path / "artifacts" / "onnx-int4"
+    model = onnx.load(folder / "model.onnx")
+    moved = 0
+    for tensor in model.graph.initializer:
+        if tensor.name.endswith(("_zp", "zero_points", "_zero_point", "qzeros")):
+            values = numpy_helper.to_array(tensor).copy()
+            values ^= np.array(0x44, values.dtype)  # each nibble by four steps
+            tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+            moved += 1
+    assert moved
+    (folder / "model.onnx.data").unlink()
+    onnx.save(model, folder / "model.onnx", save_as_external_data=True, location="model.onnx.data")
+    seal(folder)
+    with pytest.raises(ParityError, match="onnx-int4: agrees with the merged model on"):
+        parity.check(recipe, tmp_path)
+
+
+def test_fifty_chats_all_differ() -> None:
+    rendered = {json.dumps(chat) for chat in chats()}
+    assert len(rendered) == 50
+
+
+def test_the_sign_test_is_exact() -> None:
+    lost_six = paired([True] * 6 + [False] * 4, [False] * 10)
+    assert (lost_six["lost"], lost_six["won"], lost_six["sign_test"]) == (6, 0, 2 / 64)
+    assert paired([True, False], [False, True])["sign_test"] == 1

@@ -104,10 +104,11 @@ def write_parity(run: Path) -> None:
     agreements = {"onnx-int8": (0.985, 0.95), "onnx-int4": (0.871, 0.75)}
     for name, (agreement, threshold) in (agreements | {"executorch-8da4w": (0.71, 0.75)}).items():
         write(run / "parity" / f"{name}.json", {
-            "artifact": name, "prompts": 16, "positions": 611, "prompt_ids_equal": 16,
+            "artifact": name, "prompts": 16, "positions": 611, "chats_equal": 66, "chats": 66,
             "agreement": agreement, "agreement_threshold": threshold,
             "kl_divergence": 0.0123, "max_logit_error": 2.31, "greedy_texts_equal": 9,
-            "greedy_tokens_before_first_difference": 0.8,
+            "greedy_tokens_before_first_difference": 0.8, "peak_memory_mib": 512.0,
+            "long": [{"tokens": 1024, "agreement": 0.9}], "problems": 8, "lost": 1, "won": 0,
             "first_difference": {"prompt": "gsm_symbolic-28-912", "step_index": 2, "position": 4,
                                  "expected": " 8", "got": " 12"},
             "passed": agreement >= threshold,
