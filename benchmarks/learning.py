@@ -36,6 +36,7 @@ METHODS: dict[str, tuple[str, tuple[str, ...]]] = {
     "srl": ("srl", ()),
     "rlvr": ("rlvr", ("--stages.1.max_steps", str(EVENTS + 1))),
     "srl_rlvr": ("srl_rlvr", ("--stages.2.max_steps", str(EVENTS + 1))),
+    "sft_srl": ("sft_srl", ()),
     # Digits are a fraction of a step's characters; here they are half of its reward.
     "srl_numbers": ("srl", ("--stages.1.reward", "characters", "0.5", "numbers", "0.5")),
     "srl_onnx": ("srl", ("--trainer.sampler", "onnx")),  # rollouts from int8 weights
@@ -94,7 +95,10 @@ def train(chosen: Recipe, run: Path) -> None:
 
 
 def evaluate(chosen: Recipe, run: Path, adapter: str) -> dict[str, Any]:
-    """Greedy answers, and similarity of greedy steps to the expert's, by split and problem."""
+    """Greedy answers by split and problem, and greedy steps beside the expert's.
+
+    `similarity` is the reward; `right` the share of steps with exactly the expert's numbers.
+    """
     from srl_edge.models import resolve
     from srl_edge.trainers.batches import ids_of, solve_by_policy
     from srl_edge.trainers.policy import open_policy
@@ -106,6 +110,7 @@ def evaluate(chosen: Recipe, run: Path, adapter: str) -> dict[str, Any]:
         problems = trajectories.load(run / "data" / f"{name}.jsonl")
         correct: dict[str, bool] = {}
         similar: dict[str, list[float]] = {}
+        right: dict[str, list[float]] = {}
         faults = []
         for at in range(0, len(problems), CHUNK):
             chunk = problems[at : at + CHUNK]
@@ -116,14 +121,17 @@ def evaluate(chosen: Recipe, run: Path, adapter: str) -> dict[str, Any]:
             ids = [ids_of(policy, p) for p in prompts]
             replies = policy.sample(ids, 1, SOLVING.max_new_tokens, 0.0, 0) if ids else []
             for prompt, (reply,) in zip(prompts, replies, strict=True):
-                reward = step_reward(reply, prompt)
+                reward = step_reward(reply, prompt, {"characters": 1.0, "numbers": 1.0})
                 faults.append(bool(reward.fault))
                 similar.setdefault(prompt.trajectory_id, []).append(
                     reward.parts.get("similarity", 0.0)
                 )
+                numbers = reward.parts.get("numbers", 0.0)
+                right.setdefault(prompt.trajectory_id, []).append(float(numbers == 1))
         result[name] = {
             "correct": correct,
             "similarity": {i: round(fmean(values), 4) for i, values in similar.items()},
+            "right": {i: round(fmean(values), 4) for i, values in right.items()},
             "format": 1 - fmean(faults),
         }
     return result

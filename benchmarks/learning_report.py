@@ -14,10 +14,16 @@ NAMES = {
     "rlvr": "RLVR",
     "srl": "SRL",
     "srl_rlvr": "SRL → RLVR",
+    "sft_srl": "SFT → SRL",
     "srl_numbers": "SRL, numbers half of the reward",
     "srl_onnx": "SRL, int8 rollouts",
 }
 SPLITS = {"test": "held-out settings", "seen": "new problems in the settings of training"}
+MEASURES = {
+    "correct": "problems solved",
+    "right": "steps with the right numbers",
+    "similarity": "step similarity",
+}
 DRAWS = 4000
 
 
@@ -46,16 +52,15 @@ def read(folder: Path) -> Results:
 
 
 def table(results: Results, split: str) -> list[str]:
-    """Markdown rows: accuracy and step similarity of each method, and what it gained."""
-    lines = [
-        "| method | accuracy | gain | step similarity | gain | format | minutes | seeds |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
+    """Markdown rows: what each method measures, and what it gained."""
+    heads = [x for title in MEASURES.values() for x in (title, "gain")]
+    heads = ["method", *heads, "format", "minutes", "seeds"]
+    lines = [f"| {' | '.join(heads)} |", f"| {' | '.join('---' for _ in heads)} |"]
     for method, by_seed in results.items():
         starts = [results["start"][seed]["splits"][split] for seed in by_seed]
         ends = [result["splits"][split] for result in by_seed.values()]
         cells = []
-        for key in ("correct", "similarity"):
+        for key in MEASURES:
             now, before = _by_problem(ends, key), _by_problem(starts, key)
             cells.append(_interval(list(now.values())))
             gain = [now[i] - before[i] for i in now]

@@ -7,7 +7,6 @@ import argparse
 import importlib.util
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from rich.table import Table
 from workload import GROUP_SIZE, SHAPES, Shape, step_prompts_of
 
 from srl_edge.advantages import group_relative
+from srl_edge.devices.memory import peak_mib
 from srl_edge.prompts import messages, prompt_ids
 from srl_edge.rewards import similarity
 from srl_edge.types import Sample
@@ -49,11 +49,10 @@ class Clock:
         """
         count = len(self.marks) - 1
         cpu, wall = (b - a for a, b in zip(self.marks[0], self.marks[-1], strict=True))
-        unit = 2**20 if sys.platform == "darwin" else 2**10  # of ru_maxrss: bytes there, else KiB
         return {
             "cpu_seconds": cpu / count,
             "wall_seconds": wall / count,
-            "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit,
+            "peak_rss_mib": peak_mib(),
             "loss_tokens": loss_tokens,
         }
 

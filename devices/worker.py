@@ -6,7 +6,6 @@ of work done.
 
 import json
 import os
-import resource
 import sys
 import time
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from typing import Any
 from srl_edge import artifact as artifacts
 from srl_edge import models, trajectories
 from srl_edge.devices.chat import Chat, replies
+from srl_edge.devices.memory import peak_mib
 from srl_edge.devices.runtimes import Runtime, TorchRuntime, open_runtime
 from srl_edge.devices.statistics import summary
 from srl_edge.solving import solve
@@ -37,8 +37,7 @@ def measure(spec: dict[str, Any]) -> dict[str, Any]:
     chat = Chat(folder)
     problems = trajectories.load(Path(spec["problems"]))[: spec["limit"]]
     speed = _speed(runtime, chat, problems, spec)
-    unit = 2**20 if sys.platform == "darwin" else 2**10  # macOS counts bytes, Linux KiB
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+    peak = peak_mib()
     start = time.perf_counter()
     attempts = solve(
         problems, replies(runtime, chat, models.stop_ids(folder), spec["max_new_tokens"]),
