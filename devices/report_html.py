@@ -242,6 +242,7 @@ def _parity_row(row: Facts) -> dict[str, str]:
         "artifact": row["artifact"],
         "result": "pass" if row["passed"] else "FAIL",
         "same token ids": f"{row['chats_equal']} of {row['chats']} chats",
+        "by its runtime": f"{row['runtime_chats_equal']} of {row['chats']}",
         "same next token (at least)": f"{row['agreement']:.1%} ({row['agreement_threshold']:.1%})",
         "positions": f"{row['positions']}",
         "KL, nats": f"{row['kl_divergence']:.4f}",

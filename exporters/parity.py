@@ -7,7 +7,6 @@ Each link is compared with the one before it, so that the one that broke is name
 import json
 import os
 from collections.abc import Sequence
-from math import sqrt
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from srl_edge.devices.chat import Chat, replies
 from srl_edge.devices.runtimes import Runtime, TorchRuntime, open_runtime
 from srl_edge.devices.statistics import paired
 from srl_edge.errors import InputError, ParityError
+from srl_edge.exporters.parity_faults import faults, warnings
 from srl_edge.exporters.parity_logits import Case, agreement, greedy_texts, references
 from srl_edge.exporters.parity_tokens import compare_tokens
 from srl_edge.prompts import messages
@@ -54,6 +54,8 @@ def check(recipe: Recipe, run: Path) -> Path:
             result = compare(artifact, runtime, cases, long, recipe, run / "merged", advance)
             result |= paired(expected, _answers(runtime, run, recipe))
             result["peak_memory_mib"] = _memory(artifact, run, recipe)
+            for said in warnings(result):
+                progress.say(f"check: {artifact.name}: {said}")
             result["failures"] = [f"{artifact.name}: {text}" for text in faults(result)]
             result["passed"] = not result["failures"]
             failures += result["failures"]
@@ -83,46 +85,6 @@ def compare(
             for case in long
         ],
     }
-
-
-def faults(result: dict[str, Any]) -> list[str]:
-    """What makes an artifact fail, one sentence each, the first difference in it."""
-    found = []
-    if first := result["first_chat"]:
-        found.append(
-            f"{result['chats'] - result['chats_equal']} of {result['chats']} chats are tokenized "
-            f"differently than in training; first: {first['chat']!r} by {first['by']}, position "
-            f"{first['position']}: {first['got']!r} in place of {first['expected']!r}."
-        )
-    if not result["stop_ids_equal"]:
-        found.append(
-            f"ends replies at token ids {result['stop_ids']}, the trained model at "
-            f"{result['stop_ids_expected']}."
-        )
-    least = result["agreement_threshold"]
-    if result["agreement"] < least:
-        found.append(_disagreement(result, f"less than {least:.1%}", "with the merged model"))
-    for row in result["long"]:
-        # A long text has few positions: no alarm where chance on so few explains the difference.
-        bound = least - 2 * sqrt(least * (1 - least) / row["positions"])
-        if row["agreement"] < bound:
-            where = f"with the merged model in a text of {row['tokens']} tokens"
-            found.append(_disagreement(row, f"less than {bound:.1%}", where))
-    if result["sign_test"] < 0.05 and result["lost"] > result["won"]:
-        found.append(
-            f"solves significantly fewer problems than the merged model: {result['lost']} "
-            f"lost, {result['won']} won (p = {result['sign_test']:.3f})."
-        )
-    return found
-
-
-def _disagreement(row: dict[str, Any], bound: str, where: str) -> str:
-    first = row["first_difference"]
-    return (
-        f"agrees {where} on {row['agreement']:.1%} of {row['positions']} next tokens, {bound}; "
-        f"first difference: prompt {first['prompt']} step {first['step_index']} position "
-        f"{first['position']}: {first['got']!r} in place of {first['expected']!r}."
-    )
 
 
 def _merging(recipe: Recipe, run: Path, cases: Sequence[Case]) -> list[str]:

@@ -45,32 +45,35 @@ def compare_tokens(
 ) -> dict[str, Any]:
     """Token ids of rendered chats and the ids that end a reply, against the model folder `merged`.
 
-    `asked` and the fifty of `chats` are compared. Each is rendered and encoded by the artifact's
-    files through transformers, by the same files without it, and its text by the runtime's own
-    tokenizer; the first to differ is told.
+    `asked` and the fifty of `chats` are compared. The artifact's files render and encode them, in
+    transformers and without it: `first_chat` is the first to differ. The runtime's own tokenizer
+    encodes the rendered text: `runtime_chats_equal` of it, and `first_runtime_chat`.
     """
     trained, own, chat = load_tokenizer(merged), load_tokenizer(artifact.path), Chat(artifact.path)
-    equal, first = 0, None
     every = [*asked, *chats()]
-    for turns in every:
+    from_files, from_runtime = [], []
+    for at, turns in enumerate(every):
         flags = {"add_generation_prompt": True, "return_dict": False}
         rendered = trained.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
         expected = list(trained.apply_chat_template(turns, **flags))
-        readings = {
-            "the artifact's tokenizer files": list(own.apply_chat_template(turns, **flags)),
-            "its template without transformers": chat.encode(chat.render(turns)),
-            "the runtime's tokenizer": runtime.encode(rendered),
-        }
-        wrong = [who for who, ids in readings.items() if ids not in (None, expected)]
-        equal += not wrong
-        if wrong and first is None:
-            first = {"chat": turns[1]["content"], "by": wrong[0],
-                     **_apart(expected, readings[wrong[0]] or [], trained)}  # fmt: skip
+        told = {"chat": turns[1]["content"], "asked": at < len(asked)}
+        readings = (
+            list(own.apply_chat_template(turns, **flags)),
+            chat.encode(chat.render(turns)),
+        )
+        wrong = next((ids for ids in readings if ids != expected), None)
+        if wrong is not None:
+            from_files.append(told | _apart(expected, wrong, trained))
+        ids = runtime.encode(rendered)
+        if ids not in (None, expected):
+            from_runtime.append(told | _apart(expected, ids or [], trained))
     stops, theirs = sorted(stop_ids(merged)), sorted(runtime.stop_ids())
     return {
         "chats": len(every),
-        "chats_equal": equal,
-        "first_chat": first,
+        "chats_equal": len(every) - len(from_files),
+        "first_chat": next(iter(from_files), None),
+        "runtime_chats_equal": len(every) - len(from_runtime),
+        "first_runtime_chat": next(iter(from_runtime), None),
         "stop_ids": theirs,
         "stop_ids_expected": stops,
         "stop_ids_equal": stops == theirs == sorted(stop_ids(artifact.path)),

@@ -198,6 +198,22 @@ def test_a_wrong_zero_point_is_found(
         parity.check(recipe, tmp_path)
 
 
+def test_what_only_the_runtime_misreads_is_told(
+    tmp_path: Path, trained: Path, taught_model: Path, word_problems: list[dict[str, str]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    composing = tmp_path / "trained"
+    shutil.copytree(trained, composing)
+    file = composing / "merged" / "tokenizer.json"
+    # As Qwen's tokenizers do; onnxruntime-genai 0.18 does not.
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"normalizer": {"type": "NFC"}}))
+    recipe = make_run(tmp_path / "run", composing, taught_model, word_problems[:4])
+    parity.check(recipe, tmp_path / "run")
+    assert "misread by the runtime's own tokenizer; first: 'café, cafe\u0301'" in (
+        capsys.readouterr().err
+    )
+
+
 def test_fifty_chats_all_differ() -> None:
     rendered = {json.dumps(chat) for chat in chats()}
     assert len(rendered) == 50

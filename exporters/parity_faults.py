@@ -1,0 +1,63 @@
+"""What is wrong with an artifact, in sentences, from what the gate measured."""
+
+from math import sqrt
+from typing import Any
+
+_RUNTIME = "are misread by the runtime's own tokenizer"
+
+
+def faults(result: dict[str, Any]) -> list[str]:
+    """What makes an artifact fail, one sentence each, the first difference in it."""
+    found = []
+    if first := result["first_chat"]:
+        count = result["chats"] - result["chats_equal"]
+        found.append(_misread(count, result, first, "are tokenized differently than in training"))
+    first = result["first_runtime_chat"]
+    if first and first["asked"]:
+        count = result["chats"] - result["runtime_chats_equal"]
+        found.append(_misread(count, result, first, _RUNTIME))
+    if not result["stop_ids_equal"]:
+        found.append(
+            f"ends replies at token ids {result['stop_ids']}, the trained model at "
+            f"{result['stop_ids_expected']}."
+        )
+    least = result["agreement_threshold"]
+    if result["agreement"] < least:
+        found.append(_disagreement(result, f"less than {least:.1%}", "with the merged model"))
+    for row in result["long"]:
+        # A long text has few positions: no alarm where chance on so few explains the difference.
+        bound = least - 2 * sqrt(least * (1 - least) / row["positions"])
+        if row["agreement"] < bound:
+            where = f"with the merged model in a text of {row['tokens']} tokens"
+            found.append(_disagreement(row, f"less than {bound:.1%}", where))
+    if result["sign_test"] < 0.05 and result["lost"] > result["won"]:
+        found.append(
+            f"solves significantly fewer problems than the merged model: {result['lost']} "
+            f"lost, {result['won']} won (p = {result['sign_test']:.3f})."
+        )
+    return found
+
+
+def _misread(count: int, result: dict[str, Any], first: dict[str, Any], how: str) -> str:
+    return (
+        f"{count} of {result['chats']} chats {how}; first: {first['chat']!r}, position "
+        f"{first['position']}: {first['got']!r} in place of {first['expected']!r}."
+    )
+
+
+def _disagreement(row: dict[str, Any], bound: str, where: str) -> str:
+    first = row["first_difference"]
+    return (
+        f"agrees {where} on {row['agreement']:.1%} of {row['positions']} next tokens, {bound}; "
+        f"first difference: prompt {first['prompt']} step {first['step_index']} position "
+        f"{first['position']}: {first['got']!r} in place of {first['expected']!r}."
+    )
+
+
+def warnings(result: dict[str, Any]) -> list[str]:
+    """What those who ship an artifact should know, though it passes."""
+    first = result["first_runtime_chat"]
+    if first is None or first["asked"]:
+        return []
+    count = result["chats"] - result["runtime_chats_equal"]
+    return [f"{_misread(count, result, first, _RUNTIME)} For such texts give it token ids."]
