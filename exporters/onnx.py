@@ -14,6 +14,7 @@ from srl_edge.errors import InputError, StageError
 # a 135M model's next tokens; k-quant with the projection and some layers in int8 far fewer.
 QUANTIZATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "fp32": ("fp32", {}),
+    "fp16": ("fp16", {}),
     "int8": ("int8", {}),
     "int4": ("int4", {"algo_config": "k_quant",
                       "matmul_mixed_precision": "last_matmul:int8,mixed_layers:int8"}),
@@ -29,6 +30,7 @@ def export(merged: Path, out: Path, quantization: str, context_length: int) -> d
     config = json.loads(config_file.read_text())
     config["model"]["context_length"] = context_length
     config["search"]["max_length"] = context_length
+    config["model"]["decoder"]["session_options"]["provider_options"] = []
     config_file.write_text(json.dumps(config, indent=4) + "\n")
     return {"precision": QUANTIZATIONS[quantization][0], **options}
 
@@ -49,15 +51,18 @@ def build(model: Path, out: Path, quantization: str, options: dict[str, Any]) ->
         raise InputError(f"{model}: family {family!r} cannot be exported to ONNX; only "
                          f"{', '.join(FAMILIES)}.")  # fmt: skip
     precision = QUANTIZATIONS[quantization][0]
+    # For a CPU in fp16 the builder (0.18) writes attention that fails at the second token; what it
+    # writes for DirectML runs on the CPU as well, in every family.
+    target = "dml" if precision == "fp16" else "cpu"
     printed = io.StringIO()
     cache = out / ".cache"
     flags = [f"{key}={value}" for key, value in options.items()]
     with _quiet(printed), _gemma3(builder):
         try:
             parsed = builder.parse_extra_options(
-                "", str(model), str(out), precision, "cpu", str(cache), flags
+                "", str(model), str(out), precision, target, str(cache), flags
             )
-            builder.create_model("", str(model), str(out), precision, "cpu", str(cache), **parsed)
+            builder.create_model("", str(model), str(out), precision, target, str(cache), **parsed)
         except Exception as error:
             last = (printed.getvalue().strip().splitlines() or [""])[-1]
             raise StageError(f"onnx-{quantization}: the builder failed: {error} {last}") from error

@@ -173,6 +173,7 @@ class Check(Section):
     agreement: dict[str, float] = Field(
         default_factory=lambda: {
             "fp32": 0.999,
+            "fp16": 0.99,
             "int8": 0.95,
             "8da8w": 0.9,
             "int4": 0.85,

@@ -31,6 +31,20 @@ def test_fp32_equals_transformers_past_the_sliding_window(
     assert greedy(artifact, prompt, 30, [2]) == greedy(reference, prompt, 30, [2])
 
 
+def test_fp16_is_close_past_the_sliding_window(family_model: Path, tmp_path: Path) -> None:
+    onnx.export(family_model, tmp_path / "fp16", "fp16", 256)
+    onnx.export(family_model, tmp_path / "fp32", "fp32", 256)
+    reference, artifact = TorchRuntime(family_model), OnnxRuntime(tmp_path / "fp16", 256, threads=1)
+    prompt, reply = token_ids(60), token_ids(20, seed=1)
+    np.testing.assert_allclose(
+        np.stack(teacher_forced(artifact, prompt, reply)),
+        np.stack(teacher_forced(reference, prompt, reply)),
+        atol=0.05,
+    )
+    sizes = [(tmp_path / q / "model.onnx.data").stat().st_size for q in ("fp16", "fp32")]
+    assert sizes[0] < 0.6 * sizes[1]
+
+
 def test_a_shared_prefix_is_not_computed_again_and_changes_nothing(
     tiny_model: Path, tmp_path: Path
 ) -> None:
@@ -56,6 +70,20 @@ def test_quantized_artifacts_stay_close(
     assert (
         json.loads((tmp_path / "genai_config.json").read_text())["model"]["context_length"] == 256
     )
+
+
+@pytest.mark.parametrize("quantization", ["fp32", "int4"])
+def test_two_exports_are_byte_identical(
+    taught_model: Path, tmp_path: Path, quantization: str
+) -> None:
+    for name in ("first", "second"):
+        onnx.export(taught_model, tmp_path / name, quantization, 256)
+    files = [
+        {f.relative_to(tmp_path / name): f.read_bytes() for f in (tmp_path / name).rglob("*.*")}
+        for name in ("first", "second")
+    ]
+    assert len(files[0]) >= 4
+    assert files[0] == files[1]
 
 
 def test_an_unknown_family_is_refused(tmp_path: Path) -> None:
