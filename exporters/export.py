@@ -54,7 +54,15 @@ def _build(
     scratch = folder / f".{out.name}"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
-    if format_ == "onnx":
+    if quantization == "auto":
+        from srl_edge.exporters.onnx_search import export_smallest
+        from srl_edge.exporters.parity_logits import references
+
+        cases, _ = references(merged, run / "data" / "validation.jsonl", recipe)
+        least = recipe.check.agreement.get("auto", 1.0)
+        length, threads = recipe.export.context_length, recipe.bench.threads
+        options = export_smallest(merged, scratch, cases, least, length, threads)
+    elif format_ == "onnx":
         from srl_edge.exporters import onnx
 
         options = onnx.export(merged, scratch, quantization, recipe.export.context_length)

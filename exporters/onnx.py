@@ -24,18 +24,25 @@ FAMILIES = ("llama", "qwen2", "qwen3", "gemma3_text")
 
 def export(merged: Path, out: Path, quantization: str, context_length: int) -> dict[str, Any]:
     """Write an onnxruntime-genai folder of a merged model into `out`; return the options used."""
-    options = QUANTIZATIONS[quantization][1]
-    build(merged, out, quantization, options)
+    precision, options = QUANTIZATIONS[quantization]
+    write(merged, out, precision, options, context_length)
+    return {"precision": precision, **options}
+
+
+def write(
+    merged: Path, out: Path, precision: str, options: dict[str, Any], context_length: int
+) -> None:
+    """Write the folder with these options of the builder, for so many tokens."""
+    build(merged, out, precision, options)
     config_file = out / "genai_config.json"
     config = json.loads(config_file.read_text())
     config["model"]["context_length"] = context_length
     config["search"]["max_length"] = context_length
     config["model"]["decoder"]["session_options"]["provider_options"] = []
     config_file.write_text(json.dumps(config, indent=4) + "\n")
-    return {"precision": QUANTIZATIONS[quantization][0], **options}
 
 
-def build(model: Path, out: Path, quantization: str, options: dict[str, Any]) -> None:
+def build(model: Path, out: Path, precision: str, options: dict[str, Any]) -> None:
     """Let the builder write a model folder into `out`.
 
     Raises InputError for a family that it does not take, StageError where it fails.
@@ -50,7 +57,6 @@ def build(model: Path, out: Path, quantization: str, options: dict[str, Any]) ->
     if family not in FAMILIES:
         raise InputError(f"{model}: family {family!r} cannot be exported to ONNX; only "
                          f"{', '.join(FAMILIES)}.")  # fmt: skip
-    precision = QUANTIZATIONS[quantization][0]
     # For a CPU in fp16 the builder (0.18) writes attention that fails at the second token; what it
     # writes for DirectML runs on the CPU as well, in every family.
     target = "dml" if precision == "fp16" else "cpu"
@@ -65,7 +71,7 @@ def build(model: Path, out: Path, quantization: str, options: dict[str, Any]) ->
             builder.create_model("", str(model), str(out), precision, target, str(cache), **parsed)
         except Exception as error:
             last = (printed.getvalue().strip().splitlines() or [""])[-1]
-            raise StageError(f"onnx-{quantization}: the builder failed: {error} {last}") from error
+            raise StageError(f"onnx {precision}: the builder failed: {error} {last}") from error
     with contextlib.suppress(FileNotFoundError):
         cache.rmdir()
 

@@ -34,13 +34,14 @@ def export_base(model: Path, adapter: Path, out: Path, quantization: str) -> Pat
         for name in names
         for side in "AB"
     ]
-    options = QUANTIZATIONS[quantization][1] | {
+    precision, options = QUANTIZATIONS[quantization]
+    options = options | {
         "adapter_path": str(adapter), "prune_lm_head": "true", "nodes_to_exclude": ",".join(lora),
     }  # fmt: skip
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
         built = Path(scratch) / "base"
-        build(model, built, quantization, options)
+        build(model, built, precision, options)
         _open_inputs(built / "model.onnx")
         shutil.rmtree(out, ignore_errors=True)
         built.rename(out)

@@ -11,7 +11,7 @@ from srl_edge.models import file_sha256
 
 MANIFEST = "manifest.json"
 FORMATS = {
-    "onnx": ("fp32", "fp16", "int8", "int4"),
+    "onnx": ("fp32", "fp16", "int8", "int4", "auto"),
     "executorch": ("fp32", "8da8w", "8da4w"),
 }
 

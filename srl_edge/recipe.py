@@ -150,7 +150,7 @@ class Stage(Section):
 
 class Export(Section):
     artifacts: tuple[str, ...] = ("onnx-int8", "onnx-int4", "executorch-8da4w")
-    """Artifacts to build, each <format>-<quantization>."""
+    """Artifacts to build, each <format>-<quantization>; onnx-auto is the smallest that agrees."""
 
     @field_validator("artifacts")
     @classmethod
@@ -178,6 +178,7 @@ class Check(Section):
             "8da8w": 0.9,
             "int4": 0.85,
             "8da4w": 0.85,
+            "auto": 0.9,
         }
     )
     """Least share of equal next tokens, by quantization."""

@@ -7,10 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from srl_edge import trajectories
 from srl_edge.devices.runtimes import OnnxRuntime, TorchRuntime, greedy
-from srl_edge.errors import InputError
+from srl_edge.errors import InputError, StageError
 from srl_edge.exporters import onnx
-from srl_edge.exporters.parity_logits import teacher_forced
+from srl_edge.exporters.onnx_search import export_smallest
+from srl_edge.exporters.parity_logits import references, teacher_forced
+from srl_edge.recipe import Recipe
 
 
 def token_ids(count: int, seed: int = 0) -> list[int]:
@@ -84,6 +87,34 @@ def test_two_exports_are_byte_identical(
     ]
     assert len(files[0]) >= 4
     assert files[0] == files[1]
+
+
+def test_auto_takes_the_smallest_that_agrees(
+    tiny_model: Path, tmp_path: Path, word_problems: list[dict[str, str]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    problems = trajectories.parse_rows(word_problems[:6], trajectories.ParseReport())
+    trajectories.write_jsonl(tmp_path / "validation.jsonl", problems)
+    recipe = Recipe.model_validate({
+        "output": "r", "model": {"name": "m"}, "stages": [{"kind": "sft", "steps": 1}],
+        "check": {"prompts": 4}, "export": {"context_length": 256},
+    })  # fmt: skip
+    cases, _ = references(tiny_model, tmp_path / "validation.jsonl", recipe)
+    options = export_smallest(tiny_model, tmp_path / "any", cases, 0.0, 256, 1)
+    (first,) = options["search"]
+    options = export_smallest(tiny_model, tmp_path / "good", cases, 0.9, 256, 1)
+    *failed, chosen = options["search"]
+    assert failed[0]["candidate"] == first["candidate"]
+    assert all(row["agreement"] < 0.9 for row in failed)
+    assert chosen["agreement"] >= 0.9 and chosen["mb"] >= first["mb"]
+    assert f"{chosen['agreement']:.1%} of next tokens (90.0% asked" in capsys.readouterr().err
+    artifact = OnnxRuntime(tmp_path / "good", 256, threads=1)
+    expected = TorchRuntime(tiny_model).score(cases[0].prompt_ids, cases[0].reply_ids).argmax(-1)
+    got = np.stack(teacher_forced(artifact, cases[0].prompt_ids, cases[0].reply_ids)).argmax(-1)
+    assert (got == expected).mean() >= 0.9
+    with pytest.raises(StageError, match=r"no candidate agrees on 101.0% .*onnx-fp16"):
+        export_smallest(tiny_model, tmp_path / "none", cases, 1.01, 256, 1)
+    assert not (tmp_path / "none").exists()
 
 
 def test_an_unknown_family_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,68 @@
+"""The smallest ONNX artifact that still answers as the merged model does, found by measuring."""
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from srl_edge import models, progress
+from srl_edge.devices.runtimes import OnnxRuntime
+from srl_edge.errors import StageError
+from srl_edge.exporters import onnx
+from srl_edge.exporters.parity_logits import Case, agreement
+
+# Builder precision and options. The last product makes the logits; `mixed_layers` are an eighth of
+# the layers at either end, and some matrices of every third between.
+_K = {"algo_config": "k_quant"}
+_HEAD = {"matmul_mixed_precision": "last_matmul:int8"}
+_MIXED = {"matmul_mixed_precision": "last_matmul:int8,mixed_layers:int8"}
+CANDIDATES: dict[str, tuple[str, dict[str, Any]]] = {
+    "int4, rounded": ("int4", {}),
+    "int4, k-quant": ("int4", _K),
+    "int4, rounded; head int8": ("int4", {"algo_config": "rtn"} | _HEAD),
+    "int4, k-quant; head int8": ("int4", _K | _HEAD),
+    "int4, k-quant, blocks of 16; head int8": ("int4", _K | _HEAD | {"block_size": "16"}),
+    "int4, k-quant; head and some layers int8": ("int4", _K | _MIXED),
+    "int8": ("int8", {}),
+}
+
+
+def export_smallest(
+    merged: Path, out: Path, cases: Sequence[Case], least: float, context_length: int,
+    threads: int = 0,
+) -> dict[str, Any]:  # fmt: skip
+    """Write into `out` the smallest candidate that agrees on `least` of the cases' next tokens.
+
+    Returns its options, with `search`: every candidate from the smallest up to it, its MB, its
+    agreement and its divergence in nats. Raises StageError where none passes.
+    """
+    tokenizer = models.load_tokenizer(merged)
+    built: list[tuple[int, str, Path, dict[str, Any]]] = []
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
+        with progress.bar("export: onnx-auto", len(CANDIDATES)) as advance:
+            for number, (name, (precision, options)) in enumerate(CANDIDATES.items()):
+                folder = Path(scratch, str(number))
+                onnx.write(merged, folder, precision, options, context_length)
+                size = sum(f.stat().st_size for f in folder.iterdir())
+                built.append((size, name, folder, {"precision": precision, **options}))
+                advance(name)
+        for size, name, folder, options in sorted(built, key=lambda entry: entry[0]):
+            runtime = OnnxRuntime(folder, context_length, threads)
+            with progress.bar(f"export: {name}", len(cases)) as advance:
+                found = agreement(runtime, cases, tokenizer, advance, "")
+            kept = {key: found[key] for key in ("agreement", "kl_divergence")}
+            rows.append({"candidate": name, "mb": round(size / 1e6, 1), **kept})
+            progress.say(
+                f"onnx-auto: {name}: {size / 1e6:.1f} MB, {found['agreement']:.1%} of next tokens "
+                f"({least:.1%} asked for), {found['kl_divergence']:.4f} nats"
+            )
+            if found["agreement"] >= least:
+                shutil.copytree(folder, out, dirs_exist_ok=True)
+                return {**options, "search": rows}
+    best = max(rows, key=lambda row: row["agreement"])
+    raise StageError(
+        f"onnx-auto: no candidate agrees on {least:.1%} of next tokens; {best['candidate']} comes "
+        f"closest with {best['agreement']:.1%}. Lower check.agreement.auto, or take onnx-fp16."
+    )
