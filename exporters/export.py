@@ -59,7 +59,7 @@ def _build(
         from srl_edge.exporters.parity_logits import references
 
         cases, _ = references(merged, run / "data" / "validation.jsonl", recipe)
-        least = recipe.check.agreement.get("auto", 1.0)
+        least = recipe.check.agreement["auto"]
         length, threads = recipe.export.context_length, recipe.bench.threads
         options = export_smallest(merged, scratch, cases, least, length, threads)
     elif format_ == "onnx":

@@ -77,7 +77,7 @@ def compare(
         "prompts": len(cases),
         **compare_tokens(artifact, runtime, merged, asked),
         **agreement(runtime, cases, tokenizer, advance, artifact.name),
-        "agreement_threshold": recipe.check.agreement.get(artifact.quantization, 1.0),
+        "agreement_threshold": recipe.check.agreement[artifact.quantization],
         **greedy_texts(runtime, cases, stops, recipe.check.greedy_tokens),
         "long": [
             {"tokens": len(case.prompt_ids) + len(case.reply_ids)}

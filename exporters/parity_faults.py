@@ -26,7 +26,7 @@ def faults(result: dict[str, Any]) -> list[str]:
         found.append(_disagreement(result, f"less than {least:.1%}", "with the merged model"))
     for row in result["long"]:
         # A long text has few positions: no alarm where chance on so few explains the difference.
-        bound = least - 2 * sqrt(least * (1 - least) / row["positions"])
+        bound = least - 2 * sqrt(max(0.0, least * (1 - least)) / row["positions"])
         if row["agreement"] < bound:
             where = f"with the merged model in a text of {row['tokens']} tokens"
             found.append(_disagreement(row, f"less than {bound:.1%}", where))
@@ -46,10 +46,12 @@ def _misread(count: int, result: dict[str, Any], first: dict[str, Any], how: str
 
 
 def _disagreement(row: dict[str, Any], bound: str, where: str) -> str:
+    said = f"agrees {where} on {row['agreement']:.1%} of {row['positions']} next tokens, {bound}"
     first = row["first_difference"]
+    if first is None:
+        return f"{said}."
     return (
-        f"agrees {where} on {row['agreement']:.1%} of {row['positions']} next tokens, {bound}; "
-        f"first difference: prompt {first['prompt']} step {first['step_index']} position "
+        f"{said}; first difference: prompt {first['prompt']} step {first['step_index']} position "
         f"{first['position']}: {first['got']!r} in place of {first['expected']!r}."
     )
 

@@ -163,6 +163,12 @@ class Export(Section):
     """Longest prompt and reply together, in tokens."""
 
 
+AGREEMENT = {
+    "fp32": 0.999, "fp16": 0.99, "int8": 0.95, "8da8w": 0.9, "int4": 0.85, "8da4w": 0.85,
+    "auto": 0.9,
+}  # fmt: skip
+
+
 class Check(Section):
     prompts: PositiveInt = 16
     """Held-out prompts on which next tokens are compared."""
@@ -170,18 +176,13 @@ class Check(Section):
     """Length of the greedy texts that are compared."""
     problems: NonNegativeInt = 8
     """Held-out problems that both solve."""
-    agreement: dict[str, float] = Field(
-        default_factory=lambda: {
-            "fp32": 0.999,
-            "fp16": 0.99,
-            "int8": 0.95,
-            "8da8w": 0.9,
-            "int4": 0.85,
-            "8da4w": 0.85,
-            "auto": 0.9,
-        }
-    )
-    """Least share of equal next tokens, by quantization."""
+    agreement: dict[str, float] = Field(default_factory=dict, validate_default=True)
+    """Least share of equal next tokens, by quantization; what is not named keeps its default."""
+
+    @field_validator("agreement")
+    @classmethod
+    def _with_defaults(cls, given: dict[str, float]) -> dict[str, float]:
+        return AGREEMENT | given
 
 
 class Bench(Section):

@@ -70,3 +70,10 @@ def test_a_mistaken_flag_is_one_sentence(tmp_path: Path, flags: list[str], messa
 def test_a_missing_recipe_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such recipe"):
         recipe.load(tmp_path / "absent.toml")
+
+
+def test_agreement_that_is_not_named_keeps_its_default() -> None:
+    fields = {"output": "r", "model": {"name": "m"}, "stages": [{"kind": "sft", "steps": 1}]}
+    chosen = recipe.Recipe.model_validate(fields | {"check": {"agreement": {"int4": 0.4}}})
+    assert chosen.check.agreement == recipe.AGREEMENT | {"int4": 0.4}
+    assert recipe.Recipe.model_validate(fields).check.agreement == recipe.AGREEMENT
