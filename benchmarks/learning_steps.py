@@ -1,0 +1,70 @@
+"""What the steps of a trained run get right: the event, the sign, the sum, the answer line.
+
+    python benchmarks/learning_steps.py runs/learning/srl-0 [train/stage-0-sft adapter]
+
+Greedy steps after the expert's own steps, on validation problems of `learning.py`.
+"""
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+
+from rich.console import Console
+from rich.table import Table
+
+from srl_edge import recipe, trajectories
+from srl_edge.models import resolve
+from srl_edge.prompts import step_prompts
+from srl_edge.trainers.batches import ids_of
+from srl_edge.trainers.policy import open_policy
+from srl_edge.trajectories import ANSWER_MARK
+from srl_edge.types import StepPrompt
+
+PROBLEMS = 24
+SUM = re.compile(r"(\d+) ([-+]) (\d+) = (\d+)")
+
+
+def main() -> None:
+    run, *adapters = sys.argv[1:]
+    settings = recipe.load(Path(run))
+    policy = open_policy(resolve(settings.model.name), settings.trainer, settings.seed)
+    problems = trajectories.load(Path(run, "data", "validation.jsonl"))[:PROBLEMS]
+    prompts = [p for group in step_prompts(problems, "all") for p in group]
+    table = Table("", *("event", "sign", "sum", "####, last", "####, earlier", "all right"))
+    for adapter in adapters or ["adapter"]:
+        policy.load_adapter(Path(run, adapter))
+        replies = policy.sample([ids_of(policy, p) for p in prompts], 1, 80, 0.0, 0)
+        rows = [judged(reply.text, p) for (reply,), p in zip(replies, prompts, strict=True)]
+        table.add_row(adapter, *(f"{share:.0%}" for share in shares(rows)))
+    Console().print(table)
+
+
+def judged(text: str, prompt: StepPrompt) -> dict[str, bool | None]:
+    """What one step gets right; None where that cannot be said of it."""
+    (expert,) = SUM.findall(prompt.expert_action)
+    found = (SUM.findall(text) or [None])[0]
+    event = found is not None and found[2] == expert[2]
+    signed = {"+": 1, "-": -1}
+    adds_up = found and int(found[0]) + signed[found[1]] * int(found[2]) == int(found[3])
+    last = ANSWER_MARK in prompt.expert_action
+    return {
+        "event": event,
+        "sign": found[1] == expert[1] if found and event else None,
+        "sum": bool(adds_up) if found else None,
+        "last": ANSWER_MARK in text if last else None,
+        "earlier": None if last else ANSWER_MARK in text,
+        "right": found == expert,
+    }
+
+
+def shares(rows: Sequence[dict[str, bool | None]]) -> list[float]:
+    """The share of each thing that is right, among those of which it can be said."""
+    return [
+        fmean([bool(row[key]) for row in rows if row[key] is not None] or [0.0]) for key in rows[0]
+    ]
+
+
+if __name__ == "__main__":
+    main()
