@@ -120,7 +120,11 @@ def greedy_texts(
 
 
 def _pairs(runtime: Runtime, case: Case) -> Iterator[tuple[int, Logits, Logits]]:
-    found = teacher_forced(runtime, case.prompt_ids, case.reply_ids)
+    found: Sequence[Logits]
+    if isinstance(runtime, TorchRuntime):
+        found = list(runtime.score(case.prompt_ids, case.reply_ids))  # one pass, not one a token
+    else:
+        found = teacher_forced(runtime, case.prompt_ids, case.reply_ids)
     for at, (theirs, ours) in enumerate(zip(case.logits, found, strict=True)):
         yield at, theirs.astype(np.float32), ours
 
