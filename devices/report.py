@@ -43,9 +43,7 @@ def report(recipe: Recipe, run: Path) -> Path:
 
 def gather(recipe: Recipe, run: Path) -> Facts:
     """All facts of a run as JSON values; `missing` names the parts that are not there."""
-    parity = [
-        _read(path) for path in sorted((run / "parity").glob("*.json")) if path.stem != "merged"
-    ]
+    parity = [_read(path) for path in sorted((run / "parity").glob("*.json"))]
     facts: Facts = {
         "data": _read(run / "data" / "report.json"),
         "training": _training(_rows(run / "train" / "metrics.jsonl")),

@@ -3,7 +3,19 @@
 from math import sqrt
 from typing import Any
 
+MERGED_DIVERGENCE = 1e-3  # nats; both are torch in fp32, so only rounding may differ
 _RUNTIME = "are misread by the runtime's own tokenizer"
+
+
+def merging_faults(result: dict[str, Any]) -> list[str]:
+    """What makes a merge fail: next tokens other than those of the model with its adapter."""
+    if result["kl_divergence"] <= MERGED_DIVERGENCE:
+        return []
+    return [
+        f"merging: the merged model answers otherwise than the model with its adapter beside it: "
+        f"divergence {result['kl_divergence']:.4f} nats a token, largest logit error "
+        f"{result['max_logit_error']:.2f}; merge again (srl-edge export)."
+    ]
 
 
 def faults(result: dict[str, Any]) -> list[str]:
