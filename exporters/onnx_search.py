@@ -12,19 +12,18 @@ from srl_edge.errors import StageError
 from srl_edge.exporters import onnx
 from srl_edge.exporters.parity_logits import Case, agreement
 
-# Builder precision and options. The last product makes the logits; `mixed_layers` are an eighth of
-# the layers at either end, and some matrices of every third between.
+# Builder precision and options. The head makes the logits; some layers are an eighth at either end,
+# and some matrices of every third between.
 _K = {"algo_config": "k_quant"}
 _HEAD = {"matmul_mixed_precision": "last_matmul:int8"}
-_MIXED = {"matmul_mixed_precision": "last_matmul:int8,mixed_layers:int8"}
 CANDIDATES: dict[str, tuple[str, dict[str, Any]]] = {
     "int4, rounded": ("int4", {}),
     "int4, k-quant": ("int4", _K),
     "int4, rounded; head int8": ("int4", {"algo_config": "rtn"} | _HEAD),
     "int4, k-quant; head int8": ("int4", _K | _HEAD),
     "int4, k-quant, blocks of 16; head int8": ("int4", _K | _HEAD | {"block_size": "16"}),
-    "int4, k-quant; head and some layers int8": ("int4", _K | _MIXED),
-    "int8": ("int8", {}),
+    "int4, k-quant; head and some layers int8": onnx.QUANTIZATIONS["int4"],
+    "int8": onnx.QUANTIZATIONS["int8"],
 }
 
 

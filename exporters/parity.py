@@ -44,6 +44,7 @@ def check(recipe: Recipe, run: Path) -> Path:
     with progress.bar("check", len(found) * (len(cases) + len(long))) as advance:
         for path in found:
             artifact = artifacts.load(path.parent)
+            (folder / f"{artifact.name}.json").unlink(missing_ok=True)  # of an earlier check
             try:
                 runtime = open_runtime(artifact, recipe.bench.threads)
             except RuntimeError as error:
