@@ -242,7 +242,7 @@ def _parity_row(row: Facts) -> dict[str, str]:
         "result": "pass" if row["passed"] else "FAIL",
         "chats read alike": "{chats_equal}, runtime {runtime_chats_equal} of {chats}".format(**row),
         "same next token (at least)": f"{row['agreement']:.1%} ({row['agreement_threshold']:.1%})",
-        "positions": f"{row['positions']}",
+        "adapter": row.get("separate_adapter", "merged"),
         "KL, nats; logit error": f"{row['kl_divergence']:.4f}; {row['max_logit_error']:.2f}",
         "same greedy text": f"{row['greedy_texts_equal']} of {row['prompts']}",
         "in long texts": ", ".join(f"{x['agreement']:.0%} of {x['tokens']}" for x in row["long"]),

@@ -35,12 +35,14 @@ class Runtime(Protocol):
         """Token ids at which the runtime itself ends a reply."""
 
 
-def open_runtime(artifact: Artifact, threads: int = 0) -> Runtime:
-    """Load an artifact; raises InputError where its runtime is not installed."""
+def open_runtime(artifact: Artifact, threads: int = 0) -> "OnnxRuntime | ExecuTorchRuntime":
+    """Load an artifact; raises InputError where its runtime is not installed.
+
+    `switch(adapter)` lets it go on with another adapter file, or with none (of `Artifact`).
+    """
     context_length = artifact.manifest["context_length"]
-    if artifact.format == "onnx":
-        return OnnxRuntime(artifact.path, context_length, threads)
-    return ExecuTorchRuntime(artifact.path, context_length, threads)
+    kind = OnnxRuntime if artifact.format == "onnx" else ExecuTorchRuntime
+    return kind(artifact.path, context_length, threads, artifact.adapter)
 
 
 def greedy(
@@ -127,7 +129,9 @@ class TorchRuntime:
 class OnnxRuntime:
     """An onnxruntime-genai folder on the CPU."""
 
-    def __init__(self, folder: Path, context_length: int, threads: int = 0) -> None:
+    def __init__(
+        self, folder: Path, context_length: int, threads: int = 0, adapter: Path | None = None
+    ) -> None:
         try:
             import onnxruntime_genai as genai
         except ImportError:
@@ -144,6 +148,15 @@ class OnnxRuntime:
         parameters: Any = genai.GeneratorParams(self._model)
         parameters.set_search_options(max_length=context_length, do_sample=False)
         self._new: Any = lambda: genai.Generator(self._model, parameters)
+        self._adapters = genai.Adapters(self._model)
+        self._loaded: set[str] = set()
+        self.switch(adapter)
+
+    def switch(self, adapter: Path | None) -> None:
+        self._active = adapter and str(adapter)
+        if self._active and self._active not in self._loaded:
+            self._adapters.load(self._active, self._active)
+            self._loaded.add(self._active)
         self._generator: Any = None
         self._ids: list[int] = []
 
@@ -152,6 +165,8 @@ class OnnxRuntime:
         if not known or not self._rewound(known):
             known = 0
             self._generator = self._new()
+            if self._active:
+                self._generator.set_active_adapter(self._adapters, self._active)
         self._ids = list(ids)
         self._generator.append_tokens(self._ids[known:])
         return self._logits()
@@ -188,7 +203,9 @@ class ExecuTorchRuntime:
     XNNPACK and the attention kernel share one thread pool a process: the last program sets it.
     """
 
-    def __init__(self, folder: Path, context_length: int, threads: int = 0) -> None:
+    def __init__(
+        self, folder: Path, context_length: int, threads: int = 0, adapter: Path | None = None
+    ) -> None:
         try:
             # Both imports register kernels by being imported.
             import executorch.extension.llm.custom_ops.custom_ops
@@ -206,8 +223,12 @@ class ExecuTorchRuntime:
         self._tensor = torch.tensor
         self._tokenizer: Any = CppHFTokenizer()
         self._tokenizer.load(str(folder / "tokenizer.json"))
-        self._program = portable_lib._load_for_executorch(str(folder / "model.pte"))
-        self._context_length = context_length
+        self._load: Any = portable_lib._load_for_executorch
+        self._file, self._context_length = str(folder / "model.pte"), context_length
+        self.switch(adapter)
+
+    def switch(self, adapter: Path | None) -> None:
+        self._program = self._load(self._file, adapter and str(adapter))
         self._ids: list[int] = []
 
     def prefill(self, ids: Sequence[int], reuse: bool = True) -> Logits:

@@ -1,4 +1,4 @@
-"""A merged model as one ExecuTorch program: XNNPACK stages, custom attention, its cache inside.
+"""A model as one ExecuTorch program: XNNPACK stages, custom attention, its cache inside.
 
 The usual route hands the whole graph to a partitioner, which recompiles all of it once for every
 piece it cuts out. Here the pieces are known beforehand (srl_edge.exporters.executorch_model), so
@@ -7,7 +7,7 @@ each is lowered by itself, and the program around them is exported with the piec
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from srl_edge.artifact import ADAPTERS, NO_ADAPTER
 from srl_edge.errors import InputError
 
 
@@ -48,6 +49,7 @@ with _quiet():  # torchao, which all of these import, reports every GPU kernel t
     from executorch.exir.passes import MemoryPlanningPass
     from transformers import AutoConfig, GenerationConfig
 
+    from srl_edge.exporters.executorch_adapter import matrices, write
     from srl_edge.exporters.executorch_build import (
         ACTIVATIONS,
         Precision,
@@ -55,7 +57,7 @@ with _quiet():  # torchao, which all of these import, reports every GPU kernel t
         build,
         head_dim,
     )
-    from srl_edge.exporters.executorch_model import First, Last, Middle
+    from srl_edge.exporters.executorch_model import First, Last, Middle, lora_names
     from srl_edge.exporters.executorch_quantize import GROUP
 
 FAMILIES = ("gemma3_text", "llama", "qwen2", "qwen3")
@@ -75,80 +77,89 @@ _BACKEND = "XnnpackBackend"
 
 
 def export(
-    merged: Path,
+    model: Path,
     out: Path,
     quantization: str,
     context_length: int = 1024,
     calibration: Sequence[Sequence[int]] = (),
+    adapter: Path | None = None,
 ) -> Path:
     """Writes `out/model.pte`, whose method `forward` TextLLMRunner can call, and returns its path.
 
-    merged: a Hugging Face model folder with safetensors. quantization: a key of PRECISIONS, where
+    model: a Hugging Face model folder with safetensors. quantization: a key of PRECISIONS, where
     8da4w is 4-bit weights and, at run time, 8-bit activations. calibration: token ids of typical
     texts of every kind the model should keep answering, to which 4-bit weights are fitted (texts of
     one kind alone may harm the others); a few thousand tokens do, and without them the weights
-    are merely rounded, which costs much fidelity. `forward`: tokens int64 [1, S] and the position
-    of the first, int64 [1], to the logits of the last token, float32 [1, V]. Raises InputError for
-    a model that the format cannot take.
+    are merely rounded, which costs much fidelity. adapter: a PEFT folder that is kept apart, in a
+    file beside the program, which needs that, another's, or `NO_ADAPTER` to run. `forward`:
+    tokens int64 [1, S] and the position of the first, int64 [1], to the logits of the last token,
+    float32 [1, V]. Raises InputError for a model that the format cannot take.
     """
     if quantization not in PRECISIONS:
         known = ", ".join(PRECISIONS)
         raise InputError(f"quantization {quantization!r} is unknown to ExecuTorch; use {known}.")
-    config = AutoConfig.from_pretrained(merged)
+    config = AutoConfig.from_pretrained(model)
     precision = PRECISIONS[quantization]
-    _check(merged, config, precision, context_length)
+    _check(model, config, precision, context_length)
     with _quiet(), torch.no_grad():
-        lower = _Lowering(config, context_length)
-        decoder = build(merged, config, precision, context_length, calibration, lower)
+        lora = matrices(adapter, config) if adapter else {}
+        lower = _Lowering(config, context_length, lora)
+        decoder = build(model, config, precision, context_length, calibration, lower, lora)
         program = torch.export.export(
             decoder,
             (torch.zeros(1, 3, dtype=torch.long), torch.zeros(1, dtype=torch.long)),
             dynamic_shapes=({1: torch.export.Dim("length", max=context_length)}, None),
         )
-        metadata = _metadata(merged, config, context_length)
+        metadata = _metadata(model, config, context_length)
         edge = to_edge(program, metadata, _edge_config())
         planning = MemoryPlanningPass(alloc_graph_input=False)
-        binary = edge.to_executorch(ExecutorchBackendConfig(memory_planning_pass=planning))
+        binary = edge.to_executorch(
+            ExecutorchBackendConfig(memory_planning_pass=planning, external_constants=_outside)
+        )
     out.mkdir(parents=True, exist_ok=True)
+    if adapter:
+        write(lora, out / ADAPTERS["executorch"])
+        nothing = {name: torch.zeros_like(matrix) for name, matrix in lora.items()}
+        write(nothing, out / NO_ADAPTER)
     path = out / "model.pte"
     with path.open("wb") as file:
         binary.write_to_file(file)
     return path
 
 
-def _check(merged: Path, config: Any, precision: Precision, context_length: int) -> None:
+def _check(model: Path, config: Any, precision: Precision, context_length: int) -> None:
     if config.model_type not in FAMILIES:
         raise InputError(
-            f"{merged} is a {config.model_type} model; ExecuTorch takes {', '.join(FAMILIES)}."
+            f"{model} is a {config.model_type} model; ExecuTorch takes {', '.join(FAMILIES)}."
         )
     ropes = config.rope_parameters
     for rope in [ropes] if "rope_type" in ropes else ropes.values():
         if rope["rope_type"] not in _STATIC_ROPES:
             raise InputError(
-                f"{merged} has {rope['rope_type']} rotary embeddings; "
+                f"{model} has {rope['rope_type']} rotary embeddings; "
                 f"ExecuTorch takes {', '.join(_STATIC_ROPES)}."
             )
     if activation(config) not in ACTIVATIONS:
         raise InputError(
-            f"{merged} has {activation(config)} MLPs; ExecuTorch takes {', '.join(ACTIVATIONS)}."
+            f"{model} has {activation(config)} MLPs; ExecuTorch takes {', '.join(ACTIVATIONS)}."
         )
     for name in _NOT_IMPLEMENTED:
         if getattr(config, name, None):
-            raise InputError(f"{merged} sets {name}, which ExecuTorch export does not implement.")
+            raise InputError(f"{model} sets {name}, which ExecuTorch export does not implement.")
     if context_length > config.max_position_embeddings:
         raise InputError(
             f"context_length {context_length} is more than the {config.max_position_embeddings} "
-            f"positions of {merged}; lower it."
+            f"positions of {model}; lower it."
         )
     heads = config.num_attention_heads * head_dim(config)
     widths = (config.hidden_size, config.intermediate_size, heads)
     if precision.mlp == 4 and any(width % GROUP for width in widths):
-        raise InputError(f"{merged} has widths {widths}, not all multiples of {GROUP}; use 8da8w.")
+        raise InputError(f"{model} has widths {widths}, not all multiples of {GROUP}; use 8da8w.")
 
 
-def _metadata(merged: Path, config: Any, context_length: int) -> dict[str, Any]:
-    has_generation = (merged / "generation_config.json").exists()
-    generation = GenerationConfig.from_pretrained(merged) if has_generation else config
+def _metadata(model: Path, config: Any, context_length: int) -> dict[str, Any]:
+    has_generation = (model / "generation_config.json").exists()
+    generation = GenerationConfig.from_pretrained(model) if has_generation else config
     eos = generation.eos_token_id if generation.eos_token_id is not None else config.eos_token_id
     bos = {} if config.bos_token_id is None else {"get_bos_id": config.bos_token_id}
     return bos | {
@@ -160,6 +171,11 @@ def _metadata(merged: Path, config: Any, context_length: int) -> dict[str, Any]:
         "use_sdpa_with_kv_cache": True,
         "enable_dynamic_shape": True,
     }
+
+
+def _outside(constant: torch.fx.Node) -> str | None:
+    """The file beside the program that a constant is read from, if any."""
+    return "adapter" if "_lora_" in constant.name else None
 
 
 def _edge_config() -> Any:
@@ -178,7 +194,7 @@ class _Lowering:
     again with the weights of every other.
     """
 
-    def __init__(self, config: Any, context_length: int) -> None:
+    def __init__(self, config: Any, context_length: int, lora: Mapping[str, Tensor]) -> None:
         self._context_length = context_length
         dim = head_dim(config)
         attended, x = (1, 3, config.num_attention_heads, dim), (1, 3, config.hidden_size)
@@ -187,6 +203,12 @@ class _Lowering:
             First: [x, rope, rope],
             Middle: [attended, x, rope, rope],
             Last: [attended, x],
+        }
+        layers = config.num_hidden_layers
+        shapes = {name: matrix.shape for name, matrix in lora.items()}
+        self._lora: dict[type[nn.Module], list[Tensor]] = {
+            kind: [torch.zeros(shapes[n]) for n in lora_names(stage, layers) if lora]
+            for stage, kind in ((0, First), (1, Middle), (layers, Last))
         }
         self._programs: dict[type[nn.Module], tuple[Any, Any]] = {}
 
@@ -207,17 +229,21 @@ class _Lowering:
         return call
 
     def _export(self, stage: nn.Module) -> tuple[Any, Any]:
-        inputs = tuple(torch.zeros(shape) for shape in self._inputs[type(stage)])
+        tokens = tuple(torch.zeros(shape) for shape in self._inputs[type(stage)])
+        lora = tuple(self._lora[type(stage)])
         length = torch.export.Dim("length", max=self._context_length)
-        shapes = tuple({1: length} for _ in inputs)
-        program = torch.export.export(stage, inputs, dynamic_shapes=shapes)
+        shapes: tuple[Any, ...] = tuple({1: length} for _ in tokens)
+        fixed = tuple(None for _ in lora)
+        inputs = (*tokens, *lora)
+        ranges = (*shapes, fixed) if lora else shapes
+        program = torch.export.export(stage, inputs, dynamic_shapes=ranges)
         outline = _Outline([tuple(y.shape[2:]) for y in stage(*inputs)])
         edge = to_edge(program, compile_config=_edge_config()).exported_program()
         for node in edge.graph.nodes:
             if is_quant(node) or is_dequant(node):
                 # Part of a matrix product, not an operation by itself; partitioners say so too.
                 tag_as_implicit_q_dq(node)
-        return edge, torch.export.export(outline, inputs, dynamic_shapes=(shapes,))
+        return edge, torch.export.export(outline, inputs, dynamic_shapes=((*shapes, *fixed),))
 
 
 class _Outline(nn.Module):

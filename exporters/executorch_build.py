@@ -1,8 +1,9 @@
 """From a model folder to a Decoder, stage by stage, with its weights quantized on the way."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -53,6 +54,7 @@ def build(
     context_length: int,
     calibration: Sequence[Sequence[int]] = (),
     lower: Callable[[nn.Module], nn.Module] = lambda stage: stage,
+    lora: Mapping[str, Tensor] = MappingProxyType({}),
 ) -> Decoder:
     """The model of a folder, quantized, each stage passed through `lower` as soon as it is ready.
 
@@ -66,7 +68,7 @@ def build(
         texts = [list(text[:context_length]) for text in calibration]
         stages = _calibrated(stages, embedding, attention, texts)
     # One stage at a time, so that the float weights are never all in memory.
-    return Decoder(embedding, [lower(_quantized(stage)) for stage in stages], attention)
+    return Decoder(embedding, [lower(_quantized(stage)) for stage in stages], attention, lora)
 
 
 def _quantized(stage: nn.Module) -> nn.Module:
@@ -96,7 +98,7 @@ def _calibrated(
     x = embedding(torch.tensor([[token for text in texts for token in text]]))
     for i, stage in enumerate(stages):
         hooks = [
-            linears.register_forward_pre_hook(lambda module, inputs: module.quantize(*inputs))
+            linears.register_forward_pre_hook(lambda module, inputs: module.quantize(inputs[0]))
             for linears in _linears(stage)
         ]
         if isinstance(stage, First):

@@ -6,8 +6,9 @@ the key-value cache and the embedding stay outside. The operators `llama.*` are 
 srl_edge.exporters.executorch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -108,9 +109,10 @@ class First(nn.Module):
         # (x1, x2) -> (-x2, x1) as a matrix: XNNPACK cannot slice tensors of dynamic length.
         self.turn = frozen(torch.cat([torch.cat([zero, -half], 1), torch.cat([half, zero], 1)]))
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, *lora: Tensor) -> tuple[Tensor, ...]:
         x = self.norm(x)
-        q, k, v = (self._heads(y) for y in self.query_key(x) + self.value(x))
+        projected = self.query_key(x, lora[:4]) + self.value(x, lora[4:])
+        q, k, v = map(self._heads, projected)
         q, k = self.q_norm(q), self.k_norm(k)
         q = q * cos + functional.linear(q, self.turn) * sin
         k = k * cos + functional.linear(k, self.turn) * sin
@@ -138,12 +140,12 @@ class Tail(nn.Module):
         self.gate_up, self.activation, self.down = gate_up, activation, down
         self.post_mlp_norm = post_mlp_norm
 
-    def forward(self, attended: Tensor, x: Tensor) -> Tensor:
+    def forward(self, attended: Tensor, x: Tensor, *lora: Tensor) -> Tensor:
         width = attended.shape[2] * attended.shape[3]
-        (y,) = self.out(attended.reshape(1, -1, width))
+        (y,) = self.out(attended.reshape(1, -1, width), lora[:2])
         x = x + self.post_attention_norm(y)
-        gate, up = self.gate_up(self.norm(x))
-        (y,) = self.down(self.activation(gate) * up)
+        gate, up = self.gate_up(self.norm(x), lora[2:6])
+        (y,) = self.down(self.activation(gate) * up, lora[6:])
         return x + self.post_mlp_norm(y)  # type: ignore[no-any-return]
 
 
@@ -152,9 +154,11 @@ class Middle(nn.Module):
         super().__init__()
         self.tail, self.first = tail, first
 
-    def forward(self, attended: Tensor, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, ...]:
-        x = self.tail(attended, x)
-        return x, *self.first(x, cos, sin)
+    def forward(
+        self, attended: Tensor, x: Tensor, cos: Tensor, sin: Tensor, *lora: Tensor
+    ) -> tuple[Tensor, ...]:
+        x = self.tail(attended, x, *lora[:8])
+        return x, *self.first(x, cos, sin, *lora[8:])
 
 
 class Last(nn.Module):
@@ -162,8 +166,22 @@ class Last(nn.Module):
         super().__init__()
         self.tail, self.norm, self.head = tail, norm, head
 
-    def forward(self, attended: Tensor, x: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.head(self.norm(self.tail(attended, x))))
+    def forward(self, attended: Tensor, x: Tensor, *lora: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.head(self.norm(self.tail(attended, x, *lora))))
+
+
+def lora_names(stage: int, layers: int) -> list[str]:
+    """Names of the A and B of a stage's projections, in the order in which it takes them."""
+    tail = ("self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
+    first = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
+    modules = [f"layers.{stage - 1}.{name}" for name in tail if stage > 0]
+    modules += [f"layers.{stage}.{name}" for name in first if stage < layers]
+    return [lora_name(module, side) for module in modules for side in "AB"]
+
+
+def lora_name(module: str, side: str) -> str:
+    """Name of A [1, in, r] or B [1, r, out], scaling in it, of `layers.0.mlp.up_proj`."""
+    return f"{module.replace('.', '_')}_lora_{side}"
 
 
 class Decoder(nn.Module):
@@ -172,8 +190,9 @@ class Decoder(nn.Module):
     positions: Tensor
 
     def __init__(
-        self, embedding: Embedding, stages: Sequence[nn.Module], attention: Attention
-    ) -> None:
+        self, embedding: Embedding, stages: Sequence[nn.Module], attention: Attention,
+        lora: Mapping[str, Tensor] = MappingProxyType({}),
+    ) -> None:  # fmt: skip
         super().__init__()
         self.embedding, self.stages = embedding, nn.ModuleList(stages)
         self.kinds, self.window = attention.kinds, attention.window
@@ -187,6 +206,9 @@ class Decoder(nn.Module):
         for i in range(len(self.kinds)):
             self.register_buffer(f"keys_{i}", torch.zeros(cache))
             self.register_buffer(f"values_{i}", torch.zeros(cache))
+        for name, matrix in lora.items():
+            self.register_buffer(name, matrix)
+        self.with_lora = bool(lora)
 
     def forward(self, tokens: Tensor, input_pos: Tensor) -> Tensor:
         """tokens int64 [1, S] from position input_pos [1] on; logits [1, V] of the last."""
@@ -197,7 +219,7 @@ class Decoder(nn.Module):
         rope = {kind: self._rope(kind, start, length) for kind in sorted(set(self.kinds))}
         window_mask = self._window_mask(start, length)
         x = self.embedding(tokens)
-        q, k, v = self.stages[0](x, *rope[self.kinds[0]])
+        q, k, v = self.stages[0](x, *rope[self.kinds[0]], *self._lora(0))
         for i, kind in enumerate(self.kinds):
             keys, values = getattr(self, f"keys_{i}"), getattr(self, f"values_{i}")
             torch.ops.llama.update_cache(k, keys, start)
@@ -207,9 +229,15 @@ class Decoder(nn.Module):
                 q, keys, values, start, mask, 0.0, mask is None, self.scale
             )
             if i + 1 < len(self.kinds):
-                x, q, k, v = self.stages[i + 1](attended, x, *rope[self.kinds[i + 1]])
-        logits: Tensor = self.stages[-1](attended[:, -1:], x[:, -1:])[0]
+                ropes = rope[self.kinds[i + 1]]
+                x, q, k, v = self.stages[i + 1](attended, x, *ropes, *self._lora(i + 1))
+        lora = self._lora(len(self.kinds))
+        logits: Tensor = self.stages[-1](attended[:, -1:], x[:, -1:], *lora)[0]
         return logits.squeeze(1)
+
+    def _lora(self, stage: int) -> list[Tensor]:
+        names = lora_names(stage, len(self.kinds)) if self.with_lora else []
+        return [getattr(self, name) for name in names]
 
     def _rope(self, kind: str, start: int, length: int) -> list[Tensor]:
         tables = getattr(self, f"cos_{kind}"), getattr(self, f"sin_{kind}")

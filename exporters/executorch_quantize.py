@@ -54,11 +54,14 @@ class Linears(nn.Module):
             frozen(torch.zeros_like(scale, dtype=torch.int8)) for scale in self.scales
         )
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        if self.bits < 32:
-            x = self._rounded(x)
+    def forward(self, x: Tensor, lora: Sequence[Tensor] = ()) -> list[Tensor]:
+        """x [1, S, in]; lora: A [1, in, r] and B [1, r, out] of each map, in full precision."""
+        rounded = self._rounded(x) if self.bits < 32 else x
         biases = list(self.biases) or [None] * len(self.weights)
-        return [functional.linear(x, self._weight(i), b) for i, b in enumerate(biases)]
+        out = [functional.linear(rounded, self._weight(i), b) for i, b in enumerate(biases)]
+        for i, (a, b) in enumerate(zip(lora[::2], lora[1::2], strict=True)):
+            out[i] = out[i] + torch.bmm(torch.bmm(x, a), b)
+        return out
 
     def _rounded(self, x: Tensor) -> Tensor:
         block = [1] * (x.dim() - 1) + [x.shape[-1]]

@@ -10,6 +10,7 @@ from typing import Any
 from srl_edge import artifact as artifacts
 from srl_edge import models, progress
 from srl_edge.errors import InputError
+from srl_edge.exporters.adapters import rank
 from srl_edge.recipe import Recipe
 
 _TOOLS = (
@@ -38,7 +39,7 @@ def export(recipe: Recipe, run: Path) -> Path:
     with progress.bar("export", len(names) + 1) as advance:
         from srl_edge.exporters.merge import merge
 
-        merged = merge(base, run / "adapter", run / "merged")
+        merged = merge(base, run / "adapter", run / "merged")  # what artifacts are checked by
         advance("merged")
         for format_, quantization in names:
             _build(recipe, run, base, merged, folder, format_, quantization)
@@ -54,25 +55,32 @@ def _build(
     scratch = folder / f".{out.name}"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
+    length = recipe.export.context_length
+    separate = recipe.export.adapter == "separate"
+    model, adapter = (base, run / "adapter") if separate else (merged, None)
+    if quantization == "auto" and separate:
+        raise InputError("onnx-auto: chooses among merged models; set export.adapter = 'merged'.")
     if quantization == "auto":
         from srl_edge.exporters.onnx_search import export_smallest
         from srl_edge.exporters.parity_logits import references
 
         cases, _ = references(merged, run / "data" / "validation.jsonl", recipe)
         least = recipe.check.agreement["auto"]
-        length, threads = recipe.export.context_length, recipe.bench.threads
-        options = export_smallest(merged, scratch, cases, least, length, threads)
+        options = export_smallest(merged, scratch, cases, least, length, recipe.bench.threads)
     elif format_ == "onnx":
-        from srl_edge.exporters import onnx
+        from srl_edge.exporters import onnx, onnx_adapter
 
-        options = onnx.export(merged, scratch, quantization, recipe.export.context_length)
+        if adapter:
+            options = onnx_adapter.export(base, adapter, scratch, quantization, length)
+        else:
+            options = onnx.export(merged, scratch, quantization, length)
     else:
         from srl_edge.exporters import executorch
         from srl_edge.exporters.calibration import calibration_texts
 
-        texts = calibration_texts(run / "data" / "train.jsonl", merged, recipe.seed)
-        length = recipe.export.context_length
-        executorch.export(merged, scratch, quantization, length, [t[:length] for t in texts])
+        texts = calibration_texts(run / "data" / "train.jsonl", model, recipe.seed)
+        texts = [t[:length] for t in texts]
+        executorch.export(model, scratch, quantization, length, texts, adapter)
         options = asdict(executorch.PRECISIONS[quantization])
         options["calibration_tokens"] = sum(map(len, texts))
     for file in merged.iterdir():
@@ -96,6 +104,8 @@ def _manifest(
         "quantization": quantization,
         "options": options,
         "base": {"name": recipe.model.name, "weights_sha256": _weights_sha256(base)},
+        "adapter": recipe.export.adapter,
+        "adapter_rank": rank(run / "adapter"),
         "adapter_sha256": models.file_sha256(run / "adapter" / "adapter_model.safetensors"),
         "merged_sha256": _weights_sha256(merged),
         "family": config["model_type"],

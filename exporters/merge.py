@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from srl_edge.errors import InputError
+from srl_edge.exporters.peft_adapter import require_safetensors
 
 # What a device needs beside the weights, where the model has it.
 SIDE_FILES = ("LICENSE.txt", "LICENSE", "chat_template.jinja", "generation_config.json")
@@ -20,13 +21,7 @@ def merge(base: Path, adapter: Path, out: Path) -> Path:
 
     Raises InputError where the adapter is pickled or belongs to another model.
     """
-    if not (adapter / "adapter_model.safetensors").is_file():
-        pickled = (adapter / "adapter_model.bin").is_file()
-        raise InputError(
-            f"{adapter}: "
-            + ("pickled weights are not read; save the adapter as safetensors."
-               if pickled else "no adapter_model.safetensors, so this is not a PEFT adapter.")
-        )  # fmt: skip
+    require_safetensors(adapter)
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     try:
         merged = PeftModel.from_pretrained(model, adapter).merge_and_unload()

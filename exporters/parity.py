@@ -17,6 +17,7 @@ from srl_edge.devices.chat import Chat, replies
 from srl_edge.devices.runtimes import Runtime, TorchRuntime, open_runtime
 from srl_edge.devices.statistics import paired
 from srl_edge.errors import InputError, ParityError
+from srl_edge.exporters.parity_adapter import compare_adapter
 from srl_edge.exporters.parity_faults import faults, merging_faults, warnings
 from srl_edge.exporters.parity_logits import Case, agreement, greedy_texts, references
 from srl_edge.exporters.parity_tokens import compare_tokens
@@ -52,6 +53,10 @@ def check(recipe: Recipe, run: Path) -> Path:
                 failures.append(f"{artifact.name}: its runtime cannot load it: {said}")
                 continue
             result = compare(artifact, runtime, cases, long, recipe, run / "merged", advance)
+            if artifact.adapter:
+                base = models.resolve(recipe.model.name)
+                result |= compare_adapter(artifact, runtime, cases, base, run / "adapter")
+                progress.say(f"check: {artifact.name}: adapter of {result['separate_adapter']}")
             result |= paired(expected, _answers(runtime, run, recipe))
             result |= {"peak_memory_mib": _memory(artifact, run, recipe), "merging": merging}
             for said in warnings(result):

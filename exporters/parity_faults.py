@@ -4,6 +4,7 @@ from math import sqrt
 from typing import Any
 
 MERGED_DIVERGENCE = 1e-3  # nats; both are torch in fp32, so only rounding may differ
+ADAPTER_EFFECT = 0.85  # cosine of what an adapter adds to the logits, artifact and PEFT
 _RUNTIME = "are misread by the runtime's own tokenizer"
 
 
@@ -42,6 +43,14 @@ def faults(result: dict[str, Any]) -> list[str]:
         if row["agreement"] < bound:
             where = f"with the merged model in a text of {row['tokens']} tokens"
             found.append(_disagreement(row, f"less than {bound:.1%}", where))
+    if not result.get("switches_exactly", True):
+        found.append("does not go back to what it was after another adapter was active.")
+    if result.get("adapter_effect", 1.0) < ADAPTER_EFFECT:
+        found.append(
+            f"its separate adapter moves the logits otherwise than in training: cosine "
+            f"{result['adapter_effect']:.2f}, less than {ADAPTER_EFFECT}; merge it instead "
+            "(export.adapter = 'merged')."
+        )
     if result["sign_test"] < 0.05 and result["lost"] > result["won"]:
         found.append(
             f"solves significantly fewer problems than the merged model: {result['lost']} "

@@ -14,6 +14,9 @@ FORMATS = {
     "onnx": ("fp32", "fp16", "int8", "int4", "auto"),
     "executorch": ("fp32", "8da8w", "8da4w"),
 }
+# An adapter that is not in the weights, by format; an ExecuTorch program always needs some.
+ADAPTERS = {"onnx": "adapter.onnx_adapter", "executorch": "adapter.ptd"}
+NO_ADAPTER = "base.ptd"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,17 @@ class Artifact:
     def name(self) -> str:
         """Its name in a recipe: <format>-<quantization>."""
         return f"{self.format}-{self.quantization}"
+
+    @property
+    def adapter(self) -> Path | None:
+        """The file of its adapter, if that is not merged into its weights."""
+        separate = self.manifest.get("adapter") == "separate"
+        return self.path / ADAPTERS[self.format] if separate else None
+
+    @property
+    def no_adapter(self) -> Path | None:
+        """What to switch to for the base model alone."""
+        return self.path / NO_ADAPTER if self.format == "executorch" else None
 
 
 def parse_name(name: str) -> tuple[str, str]:

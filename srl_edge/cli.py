@@ -23,6 +23,9 @@ srl-edge {version}: from expert trajectories to a measured artifact on a device
 
   srl-edge doctor         what this machine can do, and what to install for the rest
   srl-edge inspect DIR    what an artifact is, from its manifest
+  srl-edge convert-adapter ADAPTER FILE
+                          a PEFT folder as .onnx_adapter or .ptd, for a base artifact that was
+                          exported with --export.adapter separate [--artifact DIR]
   srl-edge rollouts RUN   replies of a training step beside the expert's
                           [--step N] [--best | --worst] [--limit 5]
 
@@ -70,6 +73,8 @@ def _command(arguments: list[str]) -> int:
             from srl_edge.artifact import load
 
             _print_manifest(load(Path(folder)).manifest)
+        case ["convert-adapter", *flags]:
+            _convert_adapter(flags)
         case ["rollouts", *flags]:
             _show_rollouts(flags)
         case ["run", path, *flags]:
@@ -95,6 +100,20 @@ def _print_manifest(manifest: dict[str, object]) -> None:
     import json
 
     print(json.dumps(manifest, indent=1, ensure_ascii=False))
+
+
+def _convert_adapter(arguments: Sequence[str]) -> None:
+    from argparse import ArgumentParser
+
+    parser = ArgumentParser("srl-edge convert-adapter")
+    parser.add_argument("adapter", type=Path, help="PEFT folder")
+    parser.add_argument("file", type=Path, help="what to write: NAME.onnx_adapter or NAME.ptd")
+    parser.add_argument("--artifact", type=Path, help="the base that will read it (for .ptd)")
+    chosen = parser.parse_args(arguments)
+    _quiet_libraries()
+    from srl_edge.exporters.adapters import convert
+
+    print(convert(chosen.adapter, chosen.file, chosen.artifact))
 
 
 def _show_rollouts(arguments: Sequence[str]) -> None:

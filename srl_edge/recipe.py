@@ -161,6 +161,8 @@ class Export(Section):
 
     context_length: PositiveInt = 1024
     """Longest prompt and reply together, in tokens."""
+    adapter: Literal["merged", "separate"] = "merged"
+    """Into the weights, or as a file beside the base, which then takes any adapter."""
 
 
 AGREEMENT = {

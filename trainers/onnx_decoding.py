@@ -35,18 +35,18 @@ class OnnxDecoding:
         self.written = [n.replace("past_key_values", "present") for n in self.cached]
         config = json.loads((folder / "genai_config.json").read_text())["model"]["decoder"]
         self.heads, self.head_dim = config["num_key_value_heads"], config["head_size"]
-        adapter = [name for name in shapes if ".lora_" in name]
-        self.weights = {name: np.zeros(shapes[name], np.float32) for name in adapter}
         self.load_adapter(layers)
 
     def load_adapter(self, layers: Iterable[LoraLinear]) -> None:
         """Take over LoRA weights: A [in, r], and B [r, out] with the scaling in it."""
+        self.weights = {}
         for layer in layers:
             b = (layer.lora_B * layer.scaling).detach()
             for name, value in layer.members(layer.lora_A.detach(), b).items():
                 path, matrix = name.replace("self_attn", "attn").rsplit(".lora_", 1)
                 graph_name = f"model.{path}.lora_{matrix[0]}.MatMul.weight"
-                self.weights[graph_name][:] = value.T.cpu().numpy()
+                # A copy: training goes on in place.
+                self.weights[graph_name] = np.array(value.T.cpu().numpy(), order="C")
 
     def start(
         self, prompts: Sequence[tuple[int, ...]], group_size: int, max_new: int
