@@ -62,6 +62,8 @@ def build(model: Path, out: Path, precision: str, options: dict[str, Any]) -> No
     target = "dml" if precision == "fp16" else "cpu"
     printed = io.StringIO()
     cache = out / ".cache"
+    # Only the last position's logits are ever asked for: a seventh of SmolLM2's prefill.
+    options = options | {"prune_lm_head": "true"}
     flags = [f"{key}={value}" for key, value in options.items()]
     with _quiet(printed), _gemma3(builder):
         try:

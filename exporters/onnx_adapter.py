@@ -45,7 +45,7 @@ def export_base(model: Path, adapter: Path, out: Path, quantization: str) -> Pat
             "layers need caches of their own; set trainer.sampler to torch."
         )
     precision, options = onnx_export.QUANTIZATIONS[quantization]
-    options = options | {"prune_lm_head": "true"} | _with_lora(model, adapter)
+    options = options | _with_lora(model, adapter)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
         built = Path(scratch) / "base"
