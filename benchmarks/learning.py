@@ -37,14 +37,17 @@ METHODS: dict[str, tuple[str, tuple[str, ...]]] = {
     "rlvr": ("rlvr", ("--stages.1.max_steps", str(EVENTS + 1))),
     "srl_rlvr": ("srl_rlvr", ("--stages.2.max_steps", str(EVENTS + 1))),
     "sft_srl": ("sft_srl", ()),
-    # Digits are a fraction of a step's characters; here they are half of its reward.
-    "srl_numbers": ("srl", ("--stages.1.reward", "characters", "0.5", "numbers", "0.5")),
+    # The paper's reward: characters alone. One digit of fifty characters must count.
+    "srl_paper": (
+        "srl",
+        ("--stages.1.reward", "characters", "1.0", "--stages.1.spread_epsilon", "0.004"),
+    ),
     "srl_onnx": ("srl", ("--trainer.sampler", "onnx")),  # rollouts from int8 weights
 }
-COUNTS = {"train": 120, "validation": 40, "test": 200, "seen": 100}
+COUNTS = {"train": 120, "validation": 40, "test": 150, "seen": 50}
 SOLVING = Stage(kind="rlvr", steps=1, max_new_tokens=80, max_steps=EVENTS + 1)
-CHUNK = 40  # problems that are solved at a time
-SIMILAR = 100  # problems whose steps are compared with the expert's
+CHUNK = 50  # problems that are solved at a time
+SIMILAR = 50  # problems whose steps are compared with the expert's
 
 
 def main() -> None:

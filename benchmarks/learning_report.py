@@ -15,7 +15,7 @@ NAMES = {
     "srl": "SRL",
     "srl_rlvr": "SRL → RLVR",
     "sft_srl": "SFT → SRL",
-    "srl_numbers": "SRL, numbers half of the reward",
+    "srl_paper": "SRL, the paper's reward",
     "srl_onnx": "SRL, int8 rollouts",
 }
 SPLITS = {"test": "held-out settings", "seen": "new problems in the settings of training"}
@@ -87,7 +87,7 @@ def _interval(values: Sequence[float], signed: bool = False) -> str:
 
 
 def picture(results: Results, path: Path) -> None:
-    """Validation accuracy and step similarity over minutes of training, each seed a line."""
+    """Validation accuracy and step similarity over the budget, each seed a line."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -98,11 +98,12 @@ def picture(results: Results, path: Path) -> None:
     for color, (method, by_seed) in enumerate(trained):
         for number, result in enumerate(by_seed.values()):
             for axis, key in zip(axes, ("eval_accuracy", "eval_similarity"), strict=True):
-                points = [(p["minutes"], p[key]) for p in result["curve"] if key in p]
+                total = result["curve"][-1]["minutes"]
+                points = [(p["minutes"] / total, p[key]) for p in result["curve"] if key in p]
                 label = NAMES[method] if number == 0 else None
                 axis.plot(*zip(*points, strict=True), color=f"C{color}", alpha=0.8, label=label)
     for axis, title in zip(axes, ("problems solved", "similarity of steps"), strict=True):
-        axis.set(xlabel="minutes of training steps", title=f"{title}, validation settings")
+        axis.set(xlabel="share of the training time", title=f"{title}, validation settings")
         axis.grid(alpha=0.3)
     axes[0].legend()
     figure.tight_layout()

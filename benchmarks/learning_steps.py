@@ -1,4 +1,4 @@
-"""What the steps of a trained run get right: the event, the sign, the sum, the answer line.
+"""What the steps of a trained run get right: the count so far, the event, its sign, the sum.
 
     python benchmarks/learning_steps.py runs/learning/srl-0 [train/stage-0-sft adapter]
 
@@ -23,6 +23,7 @@ from srl_edge.trajectories import ANSWER_MARK
 from srl_edge.types import StepPrompt
 
 PROBLEMS = 24
+COLUMNS = ("count", "event", "sign", "sum", "all right", "####, last", "####, earlier")
 SUM = re.compile(r"(\d+) ([-+]) (\d+) = (\d+)")
 
 
@@ -32,7 +33,7 @@ def main() -> None:
     policy = open_policy(resolve(settings.model.name), settings.trainer, settings.seed)
     problems = trajectories.load(Path(run, "data", "validation.jsonl"))[:PROBLEMS]
     prompts = [p for group in step_prompts(problems, "all") for p in group]
-    table = Table("", *("event", "sign", "sum", "####, last", "####, earlier", "all right"))
+    table = Table("", *COLUMNS)
     for adapter in adapters or ["adapter"]:
         policy.load_adapter(Path(run, adapter))
         replies = policy.sample([ids_of(policy, p) for p in prompts], 1, 80, 0.0, 0)
@@ -43,19 +44,21 @@ def main() -> None:
 
 def judged(text: str, prompt: StepPrompt) -> dict[str, bool | None]:
     """What one step gets right; None where that cannot be said of it."""
+    if ANSWER_MARK in prompt.expert_action:
+        return dict.fromkeys(COLUMNS) | {"####, last": ANSWER_MARK in text}
     (expert,) = SUM.findall(prompt.expert_action)
     found = (SUM.findall(text) or [None])[0]
     event = found is not None and found[2] == expert[2]
     signed = {"+": 1, "-": -1}
     adds_up = found and int(found[0]) + signed[found[1]] * int(found[2]) == int(found[3])
-    last = ANSWER_MARK in prompt.expert_action
     return {
+        "count": found is not None and found[0] == expert[0],
         "event": event,
         "sign": found[1] == expert[1] if found and event else None,
         "sum": bool(adds_up) if found else None,
-        "last": ANSWER_MARK in text if last else None,
-        "earlier": None if last else ANSWER_MARK in text,
-        "right": found == expert,
+        "all right": found == expert,
+        "####, last": None,
+        "####, earlier": ANSWER_MARK in text,
     }
 
 
