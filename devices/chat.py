@@ -8,7 +8,8 @@ from typing import Any
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer
 
-from srl_edge.devices.runtimes import Runtime, TorchRuntime, greedy
+from srl_edge.devices.runtimes import Runtime, greedy
+from srl_edge.devices.torch_runtime import TorchRuntime
 from srl_edge.prompts import messages
 from srl_edge.solving import Attempt, Reply
 

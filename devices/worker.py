@@ -16,8 +16,9 @@ from srl_edge import artifact as artifacts
 from srl_edge import models, trajectories
 from srl_edge.devices.chat import Chat, replies
 from srl_edge.devices.memory import peak_mib
-from srl_edge.devices.runtimes import Runtime, TorchRuntime, open_runtime
+from srl_edge.devices.runtimes import Runtime, open_runtime
 from srl_edge.devices.statistics import summary
+from srl_edge.devices.torch_runtime import TorchRuntime
 from srl_edge.solving import solve
 
 

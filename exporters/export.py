@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ _TOOLS = (
     "onnxruntime-genai",
     "executorch",
     "torchao",
+    "mlx-lm",
 )
 
 
@@ -36,14 +38,22 @@ def export(recipe: Recipe, run: Path) -> Path:
     base = models.resolve(recipe.model.name)
     folder = run / "artifacts"
     folder.mkdir(parents=True, exist_ok=True)
-    with progress.bar("export", len(names) + 1) as advance:
-        from srl_edge.exporters.merge import merge
+    try:
+        with progress.bar("export", len(names) + 1) as advance:
+            from srl_edge.exporters.merge import merge
 
-        merged = merge(base, run / "adapter", run / "merged")  # what artifacts are checked by
-        advance("merged")
-        for format_, quantization in names:
-            _build(recipe, run, base, merged, folder, format_, quantization)
-            advance(f"{format_}-{quantization}")
+            merged = merge(base, run / "adapter", run / "merged")  # what artifacts are checked by
+            advance("merged")
+            for format_, quantization in names:
+                _build(recipe, run, base, merged, folder, format_, quantization)
+                advance(f"{format_}-{quantization}")
+    except OSError as error:
+        if error.errno is None:  # a library's own, about what it was given to read
+            raise
+        free = shutil.disk_usage(folder).free / 1e6
+        raise InputError(
+            f"{run}: the export cannot be written: {error.strerror}; {free:,.0f} MB are free there."
+        ) from None
     return folder
 
 
@@ -52,44 +62,57 @@ def _build(
     quantization: str,
 ) -> None:  # fmt: skip
     out = folder / f"{format_}-{quantization}"
-    scratch = folder / f".{out.name}"
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir()
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=folder) as temporary:
+        scratch = Path(temporary, out.name)
+        scratch.mkdir()
+        options = _write(recipe, run, base, merged, scratch, format_, quantization)
+        for file in merged.iterdir():
+            known = file.name in ("config.json", "generation_config.json", "LICENSE.txt", "LICENSE")
+            of_tokenizer = file.name.startswith(("tokenizer", "chat_template", "special_tokens"))
+            if (known or of_tokenizer) and not (scratch / file.name).exists():
+                shutil.copy(file, scratch / file.name)
+        artifacts.write_manifest(scratch, _manifest(recipe, run, base, merged, options, out.name))
+        shutil.rmtree(out, ignore_errors=True)
+        scratch.rename(out)
+
+
+def _write(
+    recipe: Recipe, run: Path, base: Path, merged: Path, out: Path, format_: str, quantization: str
+) -> dict[str, Any]:
+    """Write what the format itself consists of; returns the options used."""
     length = recipe.export.context_length
     separate = recipe.export.adapter == "separate"
+    if separate and (format_ not in artifacts.ADAPTERS or quantization == "auto"):
+        raise InputError(
+            f"{out.name}: takes merged models alone; set export.adapter = 'merged', or leave it "
+            "out of export.artifacts."
+        )
     model, adapter = (base, run / "adapter") if separate else (merged, None)
-    if quantization == "auto" and separate:
-        raise InputError("onnx-auto: chooses among merged models; set export.adapter = 'merged'.")
+    if format_ == "mlx":
+        from srl_edge.exporters import mlx
+
+        return mlx.export(merged, out, quantization)
+    if format_ == "executorch":
+        from srl_edge.exporters import executorch
+        from srl_edge.exporters.calibration import calibration_texts
+
+        texts = calibration_texts(run / "data" / "train.jsonl", model, recipe.seed)
+        texts = [t[:length] for t in texts]
+        executorch.export(model, out, quantization, length, texts, adapter)
+        options = asdict(executorch.PRECISIONS[quantization])
+        return options | {"calibration_tokens": sum(map(len, texts))}
     if quantization == "auto":
         from srl_edge.exporters.onnx_search import export_smallest
         from srl_edge.exporters.parity_logits import references
 
         cases, _ = references(merged, run / "data" / "validation.jsonl", recipe)
         least = recipe.check.agreement["auto"]
-        options = export_smallest(merged, scratch, cases, least, length, recipe.bench.threads)
-    elif format_ == "onnx":
-        from srl_edge.exporters import onnx, onnx_adapter
+        return export_smallest(merged, out, cases, least, length, recipe.bench.threads)
+    from srl_edge.exporters import onnx, onnx_adapter
 
-        if adapter:
-            options = onnx_adapter.export(base, adapter, scratch, quantization, length)
-        else:
-            options = onnx.export(merged, scratch, quantization, length)
-    else:
-        from srl_edge.exporters import executorch
-        from srl_edge.exporters.calibration import calibration_texts
-
-        texts = calibration_texts(run / "data" / "train.jsonl", model, recipe.seed)
-        texts = [t[:length] for t in texts]
-        executorch.export(model, scratch, quantization, length, texts, adapter)
-        options = asdict(executorch.PRECISIONS[quantization])
-        options["calibration_tokens"] = sum(map(len, texts))
-    for file in merged.iterdir():
-        known = file.name in ("config.json", "generation_config.json", "LICENSE.txt", "LICENSE")
-        if known or file.name.startswith(("tokenizer", "chat_template", "special_tokens")):
-            shutil.copy(file, scratch / file.name)
-    artifacts.write_manifest(scratch, _manifest(recipe, run, base, merged, options, out.name))
-    shutil.rmtree(out, ignore_errors=True)
-    scratch.rename(out)
+    if adapter:
+        return onnx_adapter.export(base, adapter, out, quantization, length)
+    return onnx.export(merged, out, quantization, length)
 
 
 def _manifest(

@@ -1,7 +1,9 @@
 """The adapter added into the model's weights, once, in fp32."""
 
+import errno
 import json
 import shutil
+import tempfile
 from pathlib import Path
 
 import torch
@@ -31,14 +33,17 @@ def merge(base: Path, adapter: Path, out: Path) -> Path:
             f"{adapter}: does not fit {base} ({str(error).splitlines()[0]}); it was trained for "
             f"{config.get('base_model_name_or_path')}."
         ) from None
-    scratch = out.with_name(f".{out.name}")
-    shutil.rmtree(scratch, ignore_errors=True)
     merged.config._name_or_path = ""
-    merged.save_pretrained(scratch)
-    AutoTokenizer.from_pretrained(base).save_pretrained(scratch)
-    for name in SIDE_FILES:
-        if (base / name).is_file():
-            shutil.copy(base / name, scratch / name)
-    shutil.rmtree(out, ignore_errors=True)
-    scratch.rename(out)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as temporary:
+        scratch = Path(temporary, out.name)
+        try:
+            merged.save_pretrained(scratch)
+        except SafetensorError as error:  # it has no number of its own
+            raise OSError(errno.EIO, str(error)) from None
+        AutoTokenizer.from_pretrained(base).save_pretrained(scratch)
+        for name in SIDE_FILES:
+            if (base / name).is_file():
+                shutil.copy(base / name, scratch / name)
+        shutil.rmtree(out, ignore_errors=True)
+        scratch.rename(out)
     return out

@@ -71,6 +71,8 @@ def build(model: Path, out: Path, precision: str, options: dict[str, Any]) -> No
                 "", str(model), str(out), precision, target, str(cache), flags
             )
             builder.create_model("", str(model), str(out), precision, target, str(cache), **parsed)
+        except OSError:
+            raise
         except Exception as error:
             last = (printed.getvalue().strip().splitlines() or [""])[-1]
             raise StageError(f"onnx {precision}: the builder failed: {error} {last}") from error

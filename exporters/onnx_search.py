@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from srl_edge import models, progress
-from srl_edge.devices.runtimes import OnnxRuntime
+from srl_edge.devices.onnx_runtime import OnnxRuntime
 from srl_edge.errors import StageError
 from srl_edge.exporters import onnx
 from srl_edge.exporters.parity_logits import Case, agreement

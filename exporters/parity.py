@@ -14,8 +14,9 @@ from srl_edge import artifact as artifacts
 from srl_edge import models, progress, trajectories
 from srl_edge.devices.bench import in_own_process
 from srl_edge.devices.chat import Chat, replies
-from srl_edge.devices.runtimes import Runtime, TorchRuntime, open_runtime
+from srl_edge.devices.runtimes import Runtime, open_runtime
 from srl_edge.devices.statistics import paired
+from srl_edge.devices.torch_runtime import TorchRuntime
 from srl_edge.errors import InputError, ParityError
 from srl_edge.exporters.parity_adapter import compare_adapter
 from srl_edge.exporters.parity_faults import faults, merging_faults, warnings

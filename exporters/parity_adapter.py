@@ -12,7 +12,8 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from srl_edge.artifact import Artifact
-from srl_edge.devices.runtimes import ExecuTorchRuntime, OnnxRuntime, TorchRuntime
+from srl_edge.devices.runtimes import ArtifactRuntime
+from srl_edge.devices.torch_runtime import TorchRuntime
 from srl_edge.exporters.adapters import convert
 from srl_edge.exporters.parity_logits import Case, teacher_forced
 
@@ -21,7 +22,7 @@ _TIMES = 5
 
 
 def compare_adapter(
-    artifact: Artifact, runtime: OnnxRuntime | ExecuTorchRuntime, cases: Sequence[Case],
+    artifact: Artifact, runtime: ArtifactRuntime, cases: Sequence[Case],
     base: Path, adapter: Path,
 ) -> dict[str, Any]:  # fmt: skip
     """Effect of a separate adapter beside PEFT's, and switching base -> it -> another -> base.

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from srl_edge import progress, trajectories
-from srl_edge.devices.runtimes import Logits, Runtime, TorchRuntime, greedy
+from srl_edge.devices.runtimes import Logits, Runtime, greedy
+from srl_edge.devices.torch_runtime import TorchRuntime
 from srl_edge.models import load_tokenizer, stop_ids
 from srl_edge.prompts import prompt_ids, shared_length, step_prompts, warm_up_reply
 from srl_edge.recipe import Recipe

@@ -13,6 +13,7 @@ MANIFEST = "manifest.json"
 FORMATS = {
     "onnx": ("fp32", "fp16", "int8", "int4", "auto"),
     "executorch": ("fp32", "8da8w", "8da4w"),
+    "mlx": ("fp32", "fp16", "int8", "int4"),
 }
 # An adapter that is not in the weights, by format; an ExecuTorch program always needs some.
 ADAPTERS = {"onnx": "adapter.onnx_adapter", "executorch": "adapter.ptd"}

@@ -12,7 +12,9 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from srl_edge import artifact
-from srl_edge.devices.runtimes import ExecuTorchRuntime, OnnxRuntime, TorchRuntime
+from srl_edge.devices.executorch_runtime import ExecuTorchRuntime
+from srl_edge.devices.onnx_runtime import OnnxRuntime
+from srl_edge.devices.torch_runtime import TorchRuntime
 from srl_edge.errors import InputError, ParityError
 from srl_edge.exporters import executorch, executorch_adapter, onnx_adapter, parity
 from srl_edge.exporters.adapters import convert

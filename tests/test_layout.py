@@ -15,7 +15,8 @@ MAY_IMPORT = {
     "devices": set[str](),
     # The parity gate runs artifacts as a device does.
     "exporters": {
-        f"srl_edge.devices.{name}" for name in ("runtimes", "chat", "bench", "statistics")
+        f"srl_edge.devices.{name}"
+        for name in ("runtimes", "torch_runtime", "onnx_runtime", "chat", "bench", "statistics")
     },
 }
 

@@ -1,5 +1,6 @@
 """ONNX artifacts of every family against transformers, through the runtime that ships them."""
 
+import contextlib
 import json
 import random
 from pathlib import Path
@@ -8,12 +9,16 @@ import numpy as np
 import pytest
 
 from srl_edge import trajectories
-from srl_edge.devices.runtimes import OnnxRuntime, TorchRuntime, greedy
+from srl_edge.devices.onnx_runtime import OnnxRuntime
+from srl_edge.devices.runtimes import greedy
+from srl_edge.devices.torch_runtime import TorchRuntime
 from srl_edge.errors import InputError, StageError
 from srl_edge.exporters import onnx
 from srl_edge.exporters.onnx_search import export_smallest
 from srl_edge.exporters.parity_logits import references, teacher_forced
 from srl_edge.recipe import Recipe
+
+from .conftest import make_model
 
 
 def token_ids(count: int, seed: int = 0) -> list[int]:
@@ -121,3 +126,12 @@ def test_an_unknown_family_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "mamba"}')
     with pytest.raises(InputError, match="family 'mamba' cannot be exported to ONNX"):
         onnx.export(tmp_path, tmp_path / "out", "fp32", 64)
+
+
+def test_the_builder_still_needs_help_with_gemma_3(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once this fails, the builder reads Gemma 3's rotary settings itself: drop `_gemma3`."""
+    monkeypatch.setattr(onnx, "_gemma3", contextlib.nullcontext)
+    with pytest.raises(StageError, match="rope_type"):
+        onnx.export(make_model("gemma3", tmp_path / "model"), tmp_path / "out", "fp32", 256)
