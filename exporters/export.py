@@ -92,6 +92,10 @@ def _write(
         from srl_edge.exporters import mlx
 
         return mlx.export(merged, out, quantization)
+    if format_ == "gguf":
+        from srl_edge.exporters import gguf
+
+        return gguf.export(merged, out, quantization)
     if format_ == "executorch":
         from srl_edge.exporters import executorch
         from srl_edge.exporters.calibration import calibration_texts

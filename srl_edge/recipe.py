@@ -167,7 +167,7 @@ class Export(Section):
 
 AGREEMENT = {
     "fp32": 0.999, "fp16": 0.99, "int8": 0.95, "8da8w": 0.9, "int4": 0.85, "8da4w": 0.85,
-    "auto": 0.9,
+    "q8_0": 0.95, "auto": 0.9,
 }  # fmt: skip
 
 
