@@ -14,7 +14,7 @@ from srl_edge.exporters import peft_adapter
 from srl_edge.exporters.executorch_build import head_dim
 from srl_edge.exporters.executorch_model import lora_name
 
-_ALIGNMENT = 16  # bytes; what XNNPACK reads with its widest loads
+_ALIGNMENT = 16  # bytes
 
 
 def matrices(adapter: Path, config: Any, rank: int | None = None) -> dict[str, Tensor]:

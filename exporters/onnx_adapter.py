@@ -84,7 +84,7 @@ def _with_lora(model: Path, adapter: Path) -> dict[str, str]:
         for name in names
         for side in "AB"
     ]
-    # Quantized as well, an adapter's effect at int4 has a cosine of 0.7 to what it should be.
+    # Quantized, A and B would be packed codes, which no other adapter could take the place of.
     return {"adapter_path": str(adapter), "nodes_to_exclude": ",".join(lora)}
 
 
