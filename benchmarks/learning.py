@@ -13,6 +13,8 @@ import argparse
 import json
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -42,6 +44,8 @@ METHODS: dict[str, tuple[str, tuple[str, ...]]] = {
         "srl",
         ("--stages.1.reward", "characters", "1.0", "--stages.1.spread_epsilon", "0.004"),
     ),
+    # The optimizer's first steps at full size, and larger ones.
+    "srl_cold": ("srl", ("--stages.1.warmup_steps", "0", "--stages.1.learning_rate", "2e-4")),
     "srl_onnx": ("srl", ("--trainer.sampler", "onnx")),  # rollouts from int8 weights
 }
 COUNTS = {"train": 120, "validation": 40, "test": 150, "seen": 50}
@@ -72,8 +76,8 @@ def main() -> None:
             train(chosen, run)
             start = RESULTS / f"start-{seed}.json"
             if not start.is_file():  # the same for every method: it depends on the seed alone
-                _write(start, {"splits": evaluate(chosen, run, "train/stage-0-sft")})
-            result = {"splits": evaluate(chosen, run, "adapter"), "curve": curve(run)}
+                _write(start, {"splits": evaluated(chosen, run, "train/stage-0-sft")})
+            result = {"splits": evaluated(chosen, run, "adapter"), "curve": curve(run)}
             _write(RESULTS / f"{method}-{seed}.json", result)
 
 
@@ -95,6 +99,12 @@ def train(chosen: Recipe, run: Path) -> None:
     if not (run / "adapter").is_dir():
         (run / "recipe.toml").write_text(recipe.dumps(chosen))
         subprocess.run([sys.executable, "-m", "srl_edge", "train", str(run)], check=True)
+
+
+def evaluated(chosen: Recipe, run: Path, adapter: str) -> dict[str, Any]:
+    """`evaluate` in a process of its own: its gigabytes are free when the next run trains."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(evaluate, chosen, run, adapter).result()
 
 
 def evaluate(chosen: Recipe, run: Path, adapter: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ NAMES = {
     "srl_rlvr": "SRL → RLVR",
     "sft_srl": "SFT → SRL",
     "srl_paper": "SRL, the paper's reward",
+    "srl_cold": "SRL, no warm-up, twice the rate",
     "srl_onnx": "SRL, int8 rollouts",
 }
 SPLITS = {"test": "held-out settings", "seen": "new problems in the settings of training"}

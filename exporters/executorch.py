@@ -1,14 +1,11 @@
 """A model as one ExecuTorch program: XNNPACK stages, custom attention, its cache inside.
 
 The usual route hands the whole graph to a partitioner, which recompiles all of it once for every
-piece it cuts out. Here the pieces are known beforehand (srl_edge.exporters.executorch_model), so
+piece it cuts out. Here the pieces are known beforehand (srl_edge.exporters.decoder_stages), so
 each is lowered by itself, and the program around them is exported with the pieces already opaque.
 """
 
-import logging
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +14,13 @@ from torch import Tensor, nn
 
 from srl_edge.artifact import ADAPTERS, NO_ADAPTER
 from srl_edge.errors import InputError
+from srl_edge.exporters.quiet import quiet
 
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    disabled = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(disabled)
-
-
-with _quiet():  # torchao, which all of these import, reports every GPU kernel that it has not got
-    # The first four are imported for the operators and the backend that they register.
+with quiet():  # torchao, which all of these import, reports every GPU kernel that it has not got
+    # The first three are imported for the operators and the backend that they register.
     import executorch.backends.xnnpack.xnnpack_preprocess
     import executorch.extension.llm.custom_ops.custom_ops
     import executorch.kernels.quantized  # noqa: F401
-    import torchao  # noqa: F401
     from executorch.backends.xnnpack.utils.quant_utils import (
         is_dequant,
         is_quant,
@@ -49,16 +33,11 @@ with _quiet():  # torchao, which all of these import, reports every GPU kernel t
     from executorch.exir.passes import MemoryPlanningPass
     from transformers import AutoConfig, GenerationConfig
 
+    from srl_edge.exporters.decoder_stages import First, Last, Middle
+    from srl_edge.exporters.decoder_weights import ACTIVATIONS, Precision, activation, head_dim
     from srl_edge.exporters.executorch_adapter import matrices, write
-    from srl_edge.exporters.executorch_build import (
-        ACTIVATIONS,
-        Precision,
-        activation,
-        build,
-        head_dim,
-    )
-    from srl_edge.exporters.executorch_model import First, Last, Middle, lora_names
-    from srl_edge.exporters.executorch_quantize import GROUP
+    from srl_edge.exporters.executorch_model import build, lora_names
+    from srl_edge.exporters.quantize import GROUP
 
 FAMILIES = ("gemma3_text", "llama", "qwen2", "qwen3")
 PRECISIONS = {
@@ -101,7 +80,7 @@ def export(
     config = AutoConfig.from_pretrained(model)
     precision = PRECISIONS[quantization]
     _check(model, config, precision, context_length)
-    with _quiet(), torch.no_grad():
+    with quiet(), torch.no_grad():
         lora = matrices(adapter, config) if adapter else {}
         lower = _Lowering(config, context_length, lora)
         decoder = build(model, config, precision, context_length, calibration, lower, lora)

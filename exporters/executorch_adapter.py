@@ -11,7 +11,7 @@ from torch import Tensor
 
 from srl_edge.errors import InputError
 from srl_edge.exporters import peft_adapter
-from srl_edge.exporters.executorch_build import head_dim
+from srl_edge.exporters.decoder_weights import head_dim
 from srl_edge.exporters.executorch_model import lora_name
 
 _ALIGNMENT = 16  # bytes

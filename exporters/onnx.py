@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from srl_edge.errors import InputError, StageError
+from srl_edge.exporters.quiet import quiet
 
 # Builder precision and options of each quantization. Plain round-to-nearest int4 changes a third of
 # a 135M model's next tokens; k-quant with the projection and some layers in int8 far fewer.
@@ -65,7 +66,13 @@ def build(model: Path, out: Path, precision: str, options: dict[str, Any]) -> No
     # Only the last position's logits are ever asked for: a seventh of SmolLM2's prefill.
     options = options | {"prune_lm_head": "true"}
     flags = [f"{key}={value}" for key, value in options.items()]
-    with _quiet(printed), _gemma3(builder):
+    # int8 reports as an error that it leaves the embedding alone
+    with (
+        quiet(logging.ERROR),
+        contextlib.redirect_stdout(printed),
+        contextlib.redirect_stderr(printed),
+        _gemma3(builder),
+    ):
         try:
             parsed = builder.parse_extra_options(
                 "", str(model), str(out), precision, target, str(cache), flags
@@ -81,12 +88,16 @@ def build(model: Path, out: Path, precision: str, options: dict[str, Any]) -> No
 
 
 @contextlib.contextmanager
-def _quiet(printed: io.StringIO) -> Iterator[None]:
-    level = logging.root.manager.disable
-    logging.disable(logging.ERROR)  # int8 reports that it leaves the embedding alone
-    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-        yield
-    logging.disable(level)
+def rewritten(folder: Path) -> Iterator[Any]:
+    """The graph of a folder that the builder wrote, with its weights; saved when the block ends."""
+    import onnx
+
+    path, data = folder / "model.onnx", folder / "model.onnx.data"
+    model = onnx.load(path)
+    yield model.graph
+    data.unlink()
+    onnx.save(model, path, save_as_external_data=True, location=data.name)
+    data.chmod(path.stat().st_mode)  # it is made for its owner alone
 
 
 @contextlib.contextmanager

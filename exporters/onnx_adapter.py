@@ -95,24 +95,19 @@ def _open_inputs(folder: Path) -> None:
     """
     import onnx
 
-    path = folder / "model.onnx"
-    model = onnx.load(path)
-    for tensor in model.graph.initializer:
-        if ".lora_" not in tensor.name:
-            continue
-        rank_at = 1 if ".lora_A." in tensor.name else 0
-        shape: list[int | str] = list(tensor.dims)
-        shape[rank_at] = "rank"
-        model.graph.input.append(
-            onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, shape)
-        )
-        shape[rank_at] = 0
-        kind = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
-        empty = onnx.numpy_helper.from_array(np.zeros(shape, kind), tensor.name)  # type: ignore[arg-type]
-        tensor.CopyFrom(empty)
-    for known in [v for v in model.graph.value_info if "/lora_A/" in v.name]:
-        model.graph.value_info.remove(known)  # it says the rank of the adapter that was built with
-    data = folder / "model.onnx.data"
-    data.unlink()
-    onnx.save(model, path, save_as_external_data=True, location=data.name)
-    data.chmod(path.stat().st_mode)  # it is made for its owner alone
+    with onnx_export.rewritten(folder) as graph:
+        for tensor in graph.initializer:
+            if ".lora_" not in tensor.name:
+                continue
+            rank_at = 1 if ".lora_A." in tensor.name else 0
+            shape: list[int | str] = list(tensor.dims)
+            shape[rank_at] = "rank"
+            graph.input.append(
+                onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, shape)
+            )
+            shape[rank_at] = 0
+            kind = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
+            empty = onnx.numpy_helper.from_array(np.zeros(shape, kind), tensor.name)  # type: ignore[arg-type]
+            tensor.CopyFrom(empty)
+        for known in [v for v in graph.value_info if "/lora_A/" in v.name]:
+            graph.value_info.remove(known)  # it says the rank of the adapter that was built with

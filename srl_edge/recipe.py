@@ -101,6 +101,8 @@ class Stage(Section):
     """JSONL file of this stage's own trajectories; without it, the training split."""
     prompts_per_step: PositiveInt = 8
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    warmup_steps: NonNegativeInt = 0
+    """Steps over which the learning rate rises to its value, linearly."""
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
     reply: Literal["step", "whole"] = "step"
     """What one reply is: the next step, or the whole solution."""

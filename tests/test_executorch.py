@@ -19,7 +19,7 @@ pytest.importorskip("executorch")
 
 from srl_edge.errors import InputError
 from srl_edge.exporters import executorch
-from srl_edge.exporters.executorch_build import build
+from srl_edge.exporters.executorch_model import build
 
 CONTEXT, WINDOW = 48, 8
 CONFIGS: dict[str, tuple[Any, dict[str, Any]]] = {

@@ -58,6 +58,12 @@ def test_reward_rises_and_the_best_adapter_is_kept(tmp_path: Path) -> None:
     assert broken and all(r["reward"] == -1 and r["fault"] for r in broken)
 
 
+def test_learning_rate_rises_to_its_value(tmp_path: Path) -> None:
+    train(make_run(tmp_path, warmup_steps=4), tmp_path, TablePolicy([BAD, BROKEN, GOOD]))
+    rates = [r["learning_rate"] for r in rows(tmp_path) if "reward" in r]
+    assert rates == pytest.approx([0.005, 0.01, 0.015, 0.02] + [0.02] * 4)
+
+
 def test_groups_without_spread_are_dropped_and_refilled(tmp_path: Path) -> None:
     # Two good replies for each bad one: with pairs, about half of the groups have no spread.
     policy = TablePolicy([GOOD, BAD])

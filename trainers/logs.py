@@ -61,7 +61,7 @@ def log_metrics(
 ) -> dict[str, Any]:
     """Add a line to `metrics.jsonl` and return it; names are TRL's where it has one."""
     row: dict[str, Any] = {"stage": index, "kind": stage.kind, "step": step}
-    row |= {k: round(v, 6) for k, v in metrics.items()}
+    row |= {k: round(v, 8) for k, v in metrics.items()}
     _append(folder / "metrics.jsonl", [row])
     return row
 

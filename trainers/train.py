@@ -101,11 +101,13 @@ def _run_stage(
                 groups = training_samples(kept)
                 sampling = sampling_metrics(stage, seen, len(kept), elapsed)
                 log_rollouts(folder, index, stage, cursor.step + 1, seen)
+            cursor.step += 1
+            rate = stage.learning_rate * min(1.0, cursor.step / max(1, stage.warmup_steps))
             for _ in range(stage.updates_per_batch):
                 metrics = policy.forward_backward(groups, loss)
-                norm = policy.optim_step(stage.learning_rate, stage.max_grad_norm)
-            cursor.step += 1
-            metrics |= sampling | {"grad_norm": norm, "step_time": time.monotonic() - start}
+                norm = policy.optim_step(rate, stage.max_grad_norm)
+            metrics |= {"learning_rate": rate, "grad_norm": norm} | sampling
+            metrics["step_time"] = time.monotonic() - start
             track(log_metrics(folder, stage, index, cursor.step, metrics))
             recent.append(metrics)
             for alarm in alarms(recent) if stage.kind == "srl" else []:

@@ -2,7 +2,7 @@
 
 The 8- and 4-bit grids are those that XNNPACK has kernels for: symmetric (no zero point), with
 positive scales. 4-bit scales are stored as bfloat16, so they are rounded first and the codes chosen
-for the rounded scale. The operators `torchao.*` and `quantized_decomposed.*` are registered by
+for the rounded scale. The operators `quantized_decomposed.*` are registered by
 srl_edge.exporters.executorch.
 """
 
@@ -11,6 +11,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from srl_edge.exporters.quiet import quiet
+
+with quiet():  # it reports every GPU kernel that it has not got
+    import torchao  # noqa: F401  # for its operators
 
 GROUP = 32  # weights that share one 4-bit scale; the smallest XNNPACK takes
 _DAMPING = 0.01  # share of the mean diagonal that is added to the Gram matrix
@@ -24,14 +29,17 @@ def frozen(tensor: Tensor) -> nn.Parameter:
 class Linears(nn.Module):
     """Linear maps of one input, which is quantized once for all of them.
 
-    Float until `quantize`. Then 4-bit weights have a scale per GROUP inputs, 8-bit weights one per
-    output, and every token of the input is rounded to 8 bits with its own scale and zero point.
+    names: of the modules that the weights come from. Float until `quantize`. Then 4-bit weights
+    have a scale per GROUP inputs, 8-bit weights one per output, and every token of the input is
+    rounded to 8 bits with its own scale and zero point.
     """
 
     def __init__(
-        self, weights: Sequence[Tensor], biases: Sequence[Tensor | None], bits: int
-    ) -> None:
+        self, names: Sequence[str], weights: Sequence[Tensor], biases: Sequence[Tensor | None],
+        bits: int,
+    ) -> None:  # fmt: skip
         super().__init__()
+        self.names = names
         self.bits = 32
         self._target_bits = bits
         self.weights = nn.ParameterList(map(frozen, weights))

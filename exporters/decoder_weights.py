@@ -1,9 +1,8 @@
-"""From a model folder to a Decoder, stage by stage, with its weights quantized on the way."""
+"""From a model folder to the stages of its decoder, their weights quantized on the way."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -12,9 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from srl_edge.errors import InputError
-from srl_edge.exporters.executorch_model import (
+from srl_edge.exporters.decoder_stages import (
     Attention,
-    Decoder,
     First,
     Last,
     Middle,
@@ -22,7 +20,7 @@ from srl_edge.exporters.executorch_model import (
     Tail,
     TanhGELU,
 )
-from srl_edge.exporters.executorch_quantize import Embedding, Linears
+from srl_edge.exporters.quantize import Embedding, Linears
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"silu": nn.SiLU, "gelu_pytorch_tanh": TanhGELU}
 
@@ -47,43 +45,33 @@ def head_dim(config: Any) -> int:
     return int(dim or config.hidden_size // config.num_attention_heads)
 
 
-def build(
-    merged: Path,
-    config: Any,
-    precision: Precision,
-    context_length: int,
-    calibration: Sequence[Sequence[int]] = (),
-    lower: Callable[[nn.Module], nn.Module] = lambda stage: stage,
-    lora: Mapping[str, Tensor] = MappingProxyType({}),
-) -> Decoder:
-    """The model of a folder, quantized, each stage passed through `lower` as soon as it is ready.
-
-    With `lower` left out, the result is what the exported program computes, in torch.
-    """
-    checkpoint = Checkpoint(merged, config, precision)
-    attention = Attention.of(config, context_length)
-    embedding = checkpoint.embedding()
-    stages: Iterable[nn.Module] = checkpoint.stages()
-    if calibration:
-        texts = [list(text[:context_length]) for text in calibration]
-        stages = _calibrated(stages, embedding, attention, texts)
-    # One stage at a time, so that the float weights are never all in memory.
-    return Decoder(embedding, [lower(_quantized(stage)) for stage in stages], attention, lora)
-
-
-def _quantized(stage: nn.Module) -> nn.Module:
-    for linears in _linears(stage):
-        linears.quantize()
-    return stage
-
-
-def _linears(stage: nn.Module) -> list[Linears]:
+def linears_of(stage: nn.Module) -> list[Linears]:
     return [module for module in stage.modules() if isinstance(module, Linears)]
 
 
 @torch.no_grad()
-def _calibrated(
-    stages: Iterable[nn.Module], embedding: nn.Module, attention: Attention, texts: list[list[int]]
+def quantized_stages(
+    checkpoint: "Checkpoint", embedding: nn.Module, attention: Attention,
+    calibration: Sequence[Sequence[int]],
+) -> Iterator[nn.Module]:  # fmt: skip
+    """The stages of a checkpoint, one at a time, so that its floats are never all in memory.
+
+    calibration: token ids of texts whose inputs 4-bit weights are fitted to; without any, weights
+    are rounded. What is beyond the context of `attention` is cut off.
+    """
+    if calibration:
+        context = next(iter(attention.ropes.values()))[0].shape[0]
+        texts = [list(text[:context]) for text in calibration]
+        yield from _fitted(checkpoint, embedding, attention, texts)
+        return
+    for stage in checkpoint.stages():
+        for linears in linears_of(stage):
+            linears.quantize()
+        yield stage
+
+
+def _fitted(
+    checkpoint: "Checkpoint", embedding: nn.Module, attention: Attention, texts: list[list[int]]
 ) -> Iterator[nn.Module]:
     """Sends texts through the stages; all Linears are quantized for the inputs that reach them.
 
@@ -96,10 +84,10 @@ def _calibrated(
     }
     lengths = [len(text) for text in texts]
     x = embedding(torch.tensor([[token for text in texts for token in text]]))
-    for i, stage in enumerate(stages):
+    for i, stage in enumerate(checkpoint.stages()):
         hooks = [
             linears.register_forward_pre_hook(lambda module, inputs: module.quantize(inputs[0]))
-            for linears in _linears(stage)
+            for linears in linears_of(stage)
         ]
         if isinstance(stage, First):
             q, k, v = stage(x, *ropes[attention.kinds[0]])
@@ -178,6 +166,7 @@ class Checkpoint:
         names = tuple(prefix + name for name in names)
         biases = [f"{name}.bias" for name in names]
         return Linears(
+            names,
             [self._read(f"{name}.weight") for name in names],
             [self._read(bias) if bias in self._files else None for bias in biases],
             bits,
