@@ -94,7 +94,7 @@ def picture(results: Results, path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, 2, figsize=(10, 4), dpi=110)
+    figure, axes = pyplot.subplots(1, 2, figsize=(10, 4.3), dpi=110, layout="constrained")
     trained = [(m, s) for m, s in results.items() if m != "start"]
     for color, (method, by_seed) in enumerate(trained):
         for number, result in enumerate(by_seed.values()):
@@ -106,7 +106,7 @@ def picture(results: Results, path: Path) -> None:
     for axis, title in zip(axes, ("problems solved", "similarity of steps"), strict=True):
         axis.set(xlabel="share of the training time", title=f"{title}, validation settings")
         axis.grid(alpha=0.3)
-    axes[0].legend()
-    figure.tight_layout()
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
     figure.savefig(path)
     pyplot.close(figure)
