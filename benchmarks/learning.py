@@ -32,6 +32,8 @@ RESULTS = ROOT / "benchmarks" / "results" / "learning"
 # Of a story. Numbers are so small that a right step is often among eight, and there are so many
 # events that a right answer is hardly ever.
 EVENTS, LARGEST = 4, 30
+FEW = 12  # training problems of the methods that end in _few: one of each setting
+LITTLE_VALIDATION = ("--trainer.validation_prompts", "32")
 # Each is a recipe with flags.
 METHODS: dict[str, tuple[str, tuple[str, ...]]] = {
     "sft": ("sft", ()),
@@ -44,9 +46,15 @@ METHODS: dict[str, tuple[str, tuple[str, ...]]] = {
         "srl",
         ("--stages.1.reward", "characters", "1.0", "--stages.1.spread_epsilon", "0.004"),
     ),
-    # The optimizer's first steps at full size, and larger ones.
-    "srl_cold": ("srl", ("--stages.1.warmup_steps", "0", "--stages.1.learning_rate", "2e-4")),
+    # What the recipe was before: the optimizer's first steps at full size; and half the rate.
+    "srl_cold": ("srl", ("--stages.1.warmup_steps", "0", *LITTLE_VALIDATION)),
+    "srl_careful": (
+        "srl",
+        ("--stages.1.warmup_steps", "5", "--stages.1.learning_rate", "1e-4", *LITTLE_VALIDATION),
+    ),
     "srl_onnx": ("srl", ("--trainer.sampler", "onnx")),  # rollouts from int8 weights
+    "sft_few": ("sft", ()),
+    "srl_few": ("srl", ()),
 }
 COUNTS = {"train": 120, "validation": 40, "test": 150, "seen": 50}
 SOLVING = Stage(kind="rlvr", steps=1, max_new_tokens=80, max_steps=EVENTS + 1)
@@ -71,11 +79,12 @@ def main() -> None:
         for method in options.methods:
             if (RESULTS / f"{method}-{seed}.json").is_file():
                 continue
+            few = "_few" if method.endswith("_few") else ""
             run = RUNS / f"{method}-{seed}"
             chosen = settings(method, seed, run, options.threads)
-            train(chosen, run)
-            start = RESULTS / f"start-{seed}.json"
-            if not start.is_file():  # the same for every method: it depends on the seed alone
+            train(chosen, run, FEW if few else COUNTS["train"])
+            start = RESULTS / f"start{few}-{seed}.json"
+            if not start.is_file():  # the same for every method: it depends on data and seed alone
                 _write(start, {"splits": evaluated(chosen, run, "train/stage-0-sft")})
             result = {"splits": evaluated(chosen, run, "adapter"), "curve": curve(run)}
             _write(RESULTS / f"{method}-{seed}.json", result)
@@ -87,15 +96,17 @@ def settings(method: str, seed: int, run: Path, threads: int) -> Recipe:
     return recipe.load(ROOT / "recipes" / f"{name}.toml", flags)
 
 
-def train(chosen: Recipe, run: Path) -> None:
+def train(chosen: Recipe, run: Path, problems: int) -> None:
     """Problems are the same for every seed, so that only training differs."""
     data = run / "data"
     data.mkdir(parents=True, exist_ok=True)
     for split, count in COUNTS.items():
         # "seen": the settings of training, with other numbers, names and events.
         where = stories.SPLITS["train" if split == "seen" else split]
-        problems = stories.problems(where, count, EVENTS, LARGEST, split)
-        trajectories.write_jsonl(data / f"{split}.jsonl", problems)
+        made = stories.problems(where, count, EVENTS, LARGEST, split)
+        trajectories.write_jsonl(
+            data / f"{split}.jsonl", made[:problems] if split == "train" else made
+        )
     if not (run / "adapter").is_dir():
         (run / "recipe.toml").write_text(recipe.dumps(chosen))
         subprocess.run([sys.executable, "-m", "srl_edge", "train", str(run)], check=True)
