@@ -43,7 +43,9 @@ def fit(folder: Path, model: Path, context_length: int, texts: Sequence[Sequence
         for node in graph.node:
             names = _modules(node.name) if node.op_type == "MatMulNBits" else []
             if names and names[0] in fitted:
-                codes, scales = (np.concatenate(part) for part in zip(*map(fitted.pop, names), strict=True))
+                codes, scales = (
+                    np.concatenate(part) for part in zip(*map(fitted.pop, names), strict=True)
+                )
                 _replace(tensors[node.input[1]], _packed(codes))
                 _replace(tensors[node.input[2]], scales)
     assert not fitted, f"no such products in the graph: {', '.join(fitted)}"

@@ -80,6 +80,12 @@ def test_quantized_artifacts_stay_close(
     )
 
 
+def test_fitted_weights_answer_better_than_rounded_ones(
+    model_of: Callable[[str], Path], tmp_path: Path
+) -> None:
+    pass
+
+
 @pytest.mark.parametrize("quantization", ["fp32", "int4"])
 def test_two_exports_are_byte_identical(
     taught_model: Path, tmp_path: Path, quantization: str
@@ -105,9 +111,9 @@ def test_auto_takes_the_smallest_that_agrees(
         "check": {"prompts": 4}, "export": {"context_length": 256},
     })  # fmt: skip
     cases, _ = references(tiny_model, tmp_path / "validation.jsonl", recipe)
-    options = export_smallest(tiny_model, tmp_path / "any", cases, 0.0, 256, 1)
+    options = export_smallest(tiny_model, tmp_path / "any", cases, 0.0, 256, texts, 1)
     (first,) = options["search"]
-    options = export_smallest(tiny_model, tmp_path / "good", cases, 0.9, 256, 1)
+    options = export_smallest(tiny_model, tmp_path / "good", cases, 0.9, 256, texts, 1)
     *failed, chosen = options["search"]
     assert failed[0]["candidate"] == first["candidate"]
     assert all(row["agreement"] < 0.9 for row in failed)
