@@ -96,10 +96,12 @@ def _write(
         from srl_edge.exporters import gguf
 
         return gguf.export(merged, out, quantization)
-    from srl_edge.exporters.calibration import calibration_texts
+    texts: list[list[int]] = []
+    if quantization in ("8da4w", "int4", "auto"):
+        from srl_edge.exporters.calibration import calibration_texts
 
-    texts = calibration_texts(run / "data" / "train.jsonl", model, recipe.seed)
-    texts = [t[:length] for t in texts]
+        texts = calibration_texts(run / "data" / "train.jsonl", model, recipe.seed)
+        texts = [t[:length] for t in texts]
     if format_ == "executorch":
         from srl_edge.exporters import executorch
 

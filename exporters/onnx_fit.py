@@ -18,7 +18,7 @@ from srl_edge.exporters.onnx import rewritten
 
 Fitted = dict[str, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]
 # What is in 8 bits is rounded by the builder.
-_PRECISION = Precision(embedding=8, query_key=4, value_output=4, mlp=4, head=8)
+_PRECISION = Precision(embedding=32, query_key=4, value_output=4, mlp=4, head=8)
 _PACKED = {"qkv_proj": ("q_proj", "k_proj", "v_proj")}
 
 
