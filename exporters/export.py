@@ -96,12 +96,15 @@ def _write(
         from srl_edge.exporters import gguf
 
         return gguf.export(merged, out, quantization)
-    if format_ == "executorch":
-        from srl_edge.exporters import executorch
+    texts: list[list[int]] = []
+    if quantization in ("8da4w", "int4", "auto"):
         from srl_edge.exporters.calibration import calibration_texts
 
         texts = calibration_texts(run / "data" / "train.jsonl", model, recipe.seed)
         texts = [t[:length] for t in texts]
+    if format_ == "executorch":
+        from srl_edge.exporters import executorch
+
         executorch.export(model, out, quantization, length, texts, adapter)
         options = asdict(executorch.PRECISIONS[quantization])
         return options | {"calibration_tokens": sum(map(len, texts))}
@@ -111,12 +114,12 @@ def _write(
 
         cases, _ = references(merged, run / "data" / "validation.jsonl", recipe)
         least = recipe.check.agreement["auto"]
-        return export_smallest(merged, out, cases, least, length, recipe.bench.threads)
+        return export_smallest(merged, out, cases, least, length, texts, recipe.bench.threads)
     from srl_edge.exporters import onnx, onnx_adapter
 
     if adapter:
-        return onnx_adapter.export(base, adapter, out, quantization, length)
-    return onnx.export(merged, out, quantization, length)
+        return onnx_adapter.export(base, adapter, out, quantization, length, texts)
+    return onnx.export(merged, out, quantization, length, texts)
 
 
 def _manifest(

@@ -4,43 +4,59 @@ import contextlib
 import io
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from srl_edge.errors import InputError, StageError
 from srl_edge.exporters.quiet import quiet
 
-# Builder precision and options of each quantization. Plain round-to-nearest int4 changes a third of
-# a 135M model's next tokens; k-quant with the projection and some layers in int8 far fewer.
+# Builder precision and options of each quantization. int4 is rounded by the builder and then fitted
+# to calibration texts; the projection to the vocabulary, of the tied embedding too, is int8.
 QUANTIZATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "fp32": ("fp32", {}),
     "fp16": ("fp16", {}),
     "int8": ("int8", {}),
-    "int4": ("int4", {"algo_config": "k_quant",
-                      "matmul_mixed_precision": "last_matmul:int8,mixed_layers:int8"}),
+    "int4": ("int4", {"algo_config": "rtn", "matmul_mixed_precision": "last_matmul:int8"}),
 }  # fmt: skip
+# Rounded with care, where there are no texts to fit to; some layers are an eighth at either end,
+# and some matrices of every third between.
+K_QUANT = {"algo_config": "k_quant",
+           "matmul_mixed_precision": "last_matmul:int8,mixed_layers:int8"}  # fmt: skip
 FAMILIES = ("llama", "qwen2", "qwen3", "gemma3_text")
 
 
-def export(merged: Path, out: Path, quantization: str, context_length: int) -> dict[str, Any]:
-    """Write an onnxruntime-genai folder of a merged model into `out`; return the options used."""
+def export(
+    model: Path, out: Path, quantization: str, context_length: int,
+    texts: Sequence[Sequence[int]] = (),
+) -> dict[str, Any]:  # fmt: skip
+    """Write an onnxruntime-genai folder of a model into `out`; return the options used.
+
+    texts: token ids that int4 weights are fitted to; without any they are rounded.
+    """
     precision, options = QUANTIZATIONS[quantization]
-    write(merged, out, precision, options, context_length)
-    return {"precision": precision, **options}
+    return write(model, out, precision, options, context_length, texts)
 
 
 def write(
-    merged: Path, out: Path, precision: str, options: dict[str, Any], context_length: int
-) -> None:
-    """Write the folder with these options of the builder, for so many tokens."""
-    build(merged, out, precision, options)
+    model: Path, out: Path, precision: str, options: dict[str, Any], context_length: int,
+    texts: Sequence[Sequence[int]] = (),
+) -> dict[str, Any]:  # fmt: skip
+    """Write the folder with these options of the builder; return them."""
+    build(model, out, precision, options)
     config_file = out / "genai_config.json"
     config = json.loads(config_file.read_text())
     config["model"]["context_length"] = context_length
     config["search"]["max_length"] = context_length
     config["model"]["decoder"]["session_options"]["provider_options"] = []
     config_file.write_text(json.dumps(config, indent=4) + "\n")
+    fitted = {}
+    if precision == "int4" and texts:
+        from srl_edge.exporters.onnx_fit import fit
+
+        fit(out, model, context_length, texts)
+        fitted = {"fitted_to_tokens": sum(map(len, texts))}
+    return {"precision": precision, **options, **fitted}
 
 
 def build(model: Path, out: Path, precision: str, options: dict[str, Any]) -> None:

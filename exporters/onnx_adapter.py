@@ -3,6 +3,7 @@
 import json
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,20 @@ _PROJECTIONS = {"attn": ("q_proj", "k_proj", "v_proj", "o_proj"),
 
 
 def export(
-    base: Path, adapter: Path, out: Path, quantization: str, context_length: int
-) -> dict[str, Any]:
+    base: Path, adapter: Path, out: Path, quantization: str, context_length: int,
+    texts: Sequence[Sequence[int]] = (),
+) -> dict[str, Any]:  # fmt: skip
     """Write the base as an onnxruntime-genai folder, and the adapter beside it.
 
-    adapter: a PEFT folder. Without an active adapter the graph is the base model. Returns the
-    options used.
+    adapter: a PEFT folder. Without an active adapter the graph is the base model. texts: token ids
+    that int4 weights are fitted to. Returns the options used.
     """
     precision, options = onnx_export.QUANTIZATIONS[quantization]
-    onnx_export.write(base, out, precision, options | _with_lora(base, adapter), context_length)
+    lora = _with_lora(base, adapter)
+    used = onnx_export.write(base, out, precision, options | lora, context_length, texts)
     _open_inputs(out)
     write_adapter(adapter, out / ADAPTERS["onnx"])
-    return {"precision": precision, **options}
+    return {key: value for key, value in used.items() if key not in lora}
 
 
 def export_base(model: Path, adapter: Path, out: Path, quantization: str) -> Path:
@@ -45,6 +48,8 @@ def export_base(model: Path, adapter: Path, out: Path, quantization: str) -> Pat
             "layers need caches of their own; set trainer.sampler to torch."
         )
     precision, options = onnx_export.QUANTIZATIONS[quantization]
+    if quantization == "int4":
+        options = onnx_export.K_QUANT
     options = options | _with_lora(model, adapter)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:

@@ -12,27 +12,25 @@ from srl_edge.errors import StageError
 from srl_edge.exporters import onnx
 from srl_edge.exporters.parity_logits import Case, agreement
 
-# Builder precision and options. The head makes the logits; some layers are an eighth at either end,
-# and some matrices of every third between.
-_K = {"algo_config": "k_quant"}
-_HEAD = {"matmul_mixed_precision": "last_matmul:int8"}
-CANDIDATES: dict[str, tuple[str, dict[str, Any]]] = {
-    "int4, rounded": ("int4", {}),
-    "int4, k-quant": ("int4", _K),
-    "int4, rounded; head int8": ("int4", {"algo_config": "rtn"} | _HEAD),
-    "int4, k-quant; head int8": ("int4", _K | _HEAD),
-    "int4, k-quant, blocks of 16; head int8": ("int4", _K | _HEAD | {"block_size": "16"}),
-    "int4, k-quant; head and some layers int8": onnx.QUANTIZATIONS["int4"],
-    "int8": onnx.QUANTIZATIONS["int8"],
-}
+# Builder precision and options, and whether int4 weights are fitted. The head makes the logits.
+CANDIDATES: dict[str, tuple[str, dict[str, Any], bool]] = {
+    "int4, rounded": ("int4", {"algo_config": "rtn"}, False),
+    "int4, fitted; head rounded": ("int4", {"algo_config": "rtn"}, True),
+    "int4, k-quant; head int8": (
+        "int4", {"algo_config": "k_quant", "matmul_mixed_precision": "last_matmul:int8"}, False),
+    "int4, fitted; head int8": (*onnx.QUANTIZATIONS["int4"], True),
+    "int4, k-quant; head and some layers int8": ("int4", onnx.K_QUANT, False),
+    "int8": (*onnx.QUANTIZATIONS["int8"], False),
+}  # fmt: skip
 
 
 def export_smallest(
     merged: Path, out: Path, cases: Sequence[Case], least: float, context_length: int,
-    threads: int = 0,
+    texts: Sequence[Sequence[int]], threads: int = 0,
 ) -> dict[str, Any]:  # fmt: skip
     """Write into `out` the smallest candidate that agrees on `least` of the cases' next tokens.
 
+    texts: token ids that int4 weights are fitted to.
     Returns its options, with `search`: every candidate from the smallest up to it, its MB, its
     agreement and its divergence in nats. Raises StageError where none passes.
     """
@@ -41,11 +39,13 @@ def export_smallest(
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
         with progress.bar("export: onnx-auto", len(CANDIDATES)) as advance:
-            for number, (name, (precision, options)) in enumerate(CANDIDATES.items()):
+            for number, (name, (precision, options, fitted)) in enumerate(CANDIDATES.items()):
                 folder = Path(scratch, str(number))
-                onnx.write(merged, folder, precision, options, context_length)
+                used = onnx.write(
+                    merged, folder, precision, options, context_length, texts if fitted else ()
+                )
                 size = sum(f.stat().st_size for f in folder.iterdir())
-                built.append((size, name, folder, {"precision": precision, **options}))
+                built.append((size, name, folder, used))
                 advance(name)
         for size, name, folder, options in sorted(built, key=lambda entry: entry[0]):
             runtime = OnnxRuntime(folder, context_length, threads)

@@ -26,6 +26,9 @@ def token_ids(count: int, seed: int = 0) -> list[int]:
     return [rng.randrange(3, 500) for _ in range(count)]
 
 
+TEXTS = [token_ids(60, seed) for seed in range(10, 70)]
+
+
 def test_fp32_equals_transformers_past_the_sliding_window(
     family_model: Path, tmp_path: Path
 ) -> None:
@@ -80,12 +83,27 @@ def test_quantized_artifacts_stay_close(
     )
 
 
+def test_fitted_weights_answer_better_than_rounded_ones(
+    family_model: Path, tmp_path: Path
+) -> None:
+    prompt, reply = token_ids(40), token_ids(40, seed=1)
+    expected = TorchRuntime(family_model).score(prompt, reply)
+
+    def error(name: str, texts: list[list[int]]) -> float:
+        onnx.export(family_model, tmp_path / name, "int4", 256, texts)
+        artifact = OnnxRuntime(tmp_path / name, 256, threads=1)
+        got = np.stack(teacher_forced(artifact, prompt, reply))
+        return float(np.square(got - expected).mean())
+
+    assert error("fitted", TEXTS) < error("rounded", [])
+
+
 @pytest.mark.parametrize("quantization", ["fp32", "int4"])
 def test_two_exports_are_byte_identical(
     taught_model: Path, tmp_path: Path, quantization: str
 ) -> None:
     for name in ("first", "second"):
-        onnx.export(taught_model, tmp_path / name, quantization, 256)
+        onnx.export(taught_model, tmp_path / name, quantization, 256, TEXTS)
     files = [
         {f.relative_to(tmp_path / name): f.read_bytes() for f in (tmp_path / name).rglob("*.*")}
         for name in ("first", "second")
@@ -105,9 +123,9 @@ def test_auto_takes_the_smallest_that_agrees(
         "check": {"prompts": 4}, "export": {"context_length": 256},
     })  # fmt: skip
     cases, _ = references(tiny_model, tmp_path / "validation.jsonl", recipe)
-    options = export_smallest(tiny_model, tmp_path / "any", cases, 0.0, 256, 1)
+    options = export_smallest(tiny_model, tmp_path / "any", cases, 0.0, 256, TEXTS, 1)
     (first,) = options["search"]
-    options = export_smallest(tiny_model, tmp_path / "good", cases, 0.9, 256, 1)
+    options = export_smallest(tiny_model, tmp_path / "good", cases, 0.9, 256, TEXTS, 1)
     *failed, chosen = options["search"]
     assert failed[0]["candidate"] == first["candidate"]
     assert all(row["agreement"] < 0.9 for row in failed)
@@ -118,7 +136,7 @@ def test_auto_takes_the_smallest_that_agrees(
     got = np.stack(teacher_forced(artifact, cases[0].prompt_ids, cases[0].reply_ids)).argmax(-1)
     assert (got == expected).mean() >= 0.9
     with pytest.raises(StageError, match=r"no candidate agrees on 101.0% .*onnx-fp16"):
-        export_smallest(tiny_model, tmp_path / "none", cases, 1.01, 256, 1)
+        export_smallest(tiny_model, tmp_path / "none", cases, 1.01, 256, TEXTS, 1)
     assert not (tmp_path / "none").exists()
 
 
