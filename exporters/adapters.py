@@ -1,6 +1,7 @@
 """A PEFT adapter as the file that a runtime reads beside a base artifact."""
 
 import json
+import tempfile
 from pathlib import Path
 
 from srl_edge import artifact as artifacts
@@ -19,27 +20,34 @@ def convert(adapter: Path, out: Path, artifact: Path | None = None) -> Path:
     if out.suffix not in FORMS:
         raise InputError(f"{out}: the name must end with {' or '.join(FORMS)}.")
     out.parent.mkdir(parents=True, exist_ok=True)
-    scratch = out.with_name(f".{out.name}")
-    if FORMS[out.suffix] == "onnx":
-        from srl_edge.exporters.onnx_adapter import write_adapter
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as temporary:
+        scratch = Path(temporary, out.name)
+        if FORMS[out.suffix] == "onnx":
+            from srl_edge.exporters.onnx_adapter import write_adapter
 
-        write_adapter(adapter, scratch)
-    else:
-        from transformers import AutoConfig
+            write_adapter(adapter, scratch)
+        else:
+            _write_ptd(adapter, scratch, artifact)
+        return scratch.rename(out)
 
-        from srl_edge.exporters.executorch_adapter import matrices, write
 
-        if artifact is None:
-            raise InputError(f"{out}: name the ExecuTorch artifact that will read it (--artifact).")
-        base = artifacts.load(artifact)
-        if base.adapter is None or base.format != "executorch":
-            raise InputError(
-                f"{artifact}: takes no .ptd adapters; export it for ExecuTorch with "
-                "--export.adapter separate."
-            )
-        config = AutoConfig.from_pretrained(artifact)
-        write(matrices(adapter, config, base.manifest["adapter_rank"]), scratch)
-    return scratch.rename(out)
+def _write_ptd(adapter: Path, out: Path, artifact: Path | None) -> None:
+    from transformers import AutoConfig
+
+    from srl_edge.exporters.executorch_adapter import matrices, write
+
+    if artifact is None:
+        raise InputError(
+            f"{out.name}: name the ExecuTorch artifact that will read it (--artifact)."
+        )
+    base = artifacts.load(artifact)
+    if base.adapter is None or base.format != "executorch":
+        raise InputError(
+            f"{artifact}: takes no .ptd adapters; export it for ExecuTorch with "
+            "--export.adapter separate."
+        )
+    config = AutoConfig.from_pretrained(artifact)
+    write(matrices(adapter, config, base.manifest["adapter_rank"]), out)
 
 
 def rank(adapter: Path) -> int:

@@ -83,9 +83,7 @@ def test_quantized_artifacts_stay_close(
     )
 
 
-def test_fitted_weights_answer_better_than_rounded_ones(
-    family_model: Path, tmp_path: Path
-) -> None:
+def test_fitted_weights_answer_better_than_rounded_ones(family_model: Path, tmp_path: Path) -> None:
     prompt, reply = token_ids(40), token_ids(40, seed=1)
     expected = TorchRuntime(family_model).score(prompt, reply)
 
