@@ -1,4 +1,4 @@
-"""A PEFT adapter as the file that a runtime reads beside a base artifact."""
+"""One adapter in the forms that its runtimes read."""
 
 import json
 import tempfile
@@ -6,23 +6,33 @@ from pathlib import Path
 
 from srl_edge import artifact as artifacts
 from srl_edge.errors import InputError
+from srl_edge.exporters import mlx_adapter
 
 FORMS = {Path(name).suffix: format_ for format_, name in artifacts.ADAPTERS.items()}
 
 
 def convert(adapter: Path, out: Path, artifact: Path | None = None) -> Path:
-    """Write a PEFT folder as `out`, an `.onnx_adapter` or a `.ptd` file by its name; return it.
+    """Write an adapter, a folder of PEFT or mlx-lm, in the form that the name `out` asks for.
 
-    artifact: the folder of the base that will read it, exported with export.adapter = "separate";
-    a `.ptd` file needs it, as a program takes one rank alone. Raises InputError where it does not
-    fit.
+    out: `*.onnx_adapter`, `*.ptd`, or a folder that is not there yet: PEFT's where `adapter` is
+    mlx-lm's, else mlx-lm's. artifact: the folder of the base that will read it, exported with
+    export.adapter = "separate"; a `.ptd` file needs it, as a program takes one rank alone. Returns
+    `out`. Raises InputError where it does not fit.
     """
-    if out.suffix not in FORMS:
-        raise InputError(f"{out}: the name must end with {' or '.join(FORMS)}.")
+    if out.suffix and out.suffix not in FORMS:
+        raise InputError(f"{out}: the name must end with {' or '.join(FORMS)}, or be a folder's.")
+    if out.is_dir():
+        raise InputError(f"{out}: there is a folder already; name another.")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as temporary:
         scratch = Path(temporary, out.name)
-        if FORMS[out.suffix] == "onnx":
+        if (adapter / mlx_adapter.FILE).is_file():
+            adapter = mlx_adapter.to_peft(adapter, Path(temporary, "peft"))
+            if not out.suffix:
+                return adapter.rename(out)
+        if not out.suffix:
+            mlx_adapter.write(adapter, scratch)
+        elif FORMS[out.suffix] == "onnx":
             from srl_edge.exporters.onnx_adapter import write_adapter
 
             write_adapter(adapter, scratch)

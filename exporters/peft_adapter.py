@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 from srl_edge.errors import InputError
 
 Matrix = np.ndarray[Any, np.dtype[np.float32]]
-_PREFIX = "base_model.model.model."
+PREFIX = "base_model.model.model."
 # Settings under which an adapter is more than A and B, with the value at which it is not.
 _PLAIN = {
     "use_dora": False, "bias": "none", "modules_to_save": None, "alpha_pattern": {},
@@ -49,11 +49,11 @@ def read(adapter: Path) -> dict[str, tuple[Matrix, Matrix]]:
         tensors = load_file(adapter / "adapter_model.safetensors")
     except SafetensorError as error:
         raise InputError(f"{adapter}/adapter_model.safetensors: {error}.") from None
-    modules = {name.removeprefix(_PREFIX).rsplit(".lora_", 1)[0] for name in tensors}
+    modules = {name.removeprefix(PREFIX).rsplit(".lora_", 1)[0] for name in tensors}
     return {
         module: (
-            tensors[f"{_PREFIX}{module}.lora_A.weight"].astype(np.float32),
-            tensors[f"{_PREFIX}{module}.lora_B.weight"].astype(np.float32) * np.float32(scaling),
+            tensors[f"{PREFIX}{module}.lora_A.weight"].astype(np.float32),
+            tensors[f"{PREFIX}{module}.lora_B.weight"].astype(np.float32) * np.float32(scaling),
         )
         for module in sorted(modules)
     }

@@ -50,8 +50,8 @@ def alarms(history: Sequence[Mapping[str, float]]) -> list[str]:
         found.append("more than a fifth of the steps copy the one before; try `guards = true`.")
     if _risen(_series(history, "alarms/wrong_numbers"), 0.3):
         found.append(
-            "nearly a third of the steps have the expert's words and other numbers; try "
-            "`reward = { characters = 0.5, numbers = 0.5 }`."
+            "nearly a third of the steps have the expert's words and other numbers; give `numbers` "
+            "more of the reward, as in `reward = { characters = 0.5, numbers = 0.5 }`."
         )
     if _risen([max(r, 1 / r) for r in _series(history, "alarms/length_ratio")], 2):
         found.append("steps are less than half, or more than twice, as long as the expert's.")

@@ -25,7 +25,8 @@ srl-edge {version}: from expert trajectories to a measured artifact on a device
   srl-edge inspect DIR    what an artifact is, from its manifest
   srl-edge convert-adapter ADAPTER FILE
                           a PEFT folder as .onnx_adapter or .ptd, for a base artifact that was
-                          exported with --export.adapter separate [--artifact DIR]
+                          exported with --export.adapter separate [--artifact DIR], or as a
+                          folder for mlx-lm; mlx-lm's as PEFT's
   srl-edge rollouts RUN   replies of a training step beside the expert's
                           [--step N] [--best | --worst] [--limit 5]
 
@@ -106,8 +107,11 @@ def _convert_adapter(arguments: Sequence[str]) -> None:
     from argparse import ArgumentParser
 
     parser = ArgumentParser("srl-edge convert-adapter")
-    parser.add_argument("adapter", type=Path, help="PEFT folder")
-    parser.add_argument("file", type=Path, help="what to write: NAME.onnx_adapter or NAME.ptd")
+    parser.add_argument("adapter", type=Path, help="folder of PEFT or mlx-lm")
+    parser.add_argument(
+        "file", type=Path,
+        help="to write: NAME.onnx_adapter, NAME.ptd, or a folder (mlx-lm's; PEFT's from mlx-lm's)",
+    )  # fmt: skip
     parser.add_argument("--artifact", type=Path, help="the base that will read it (for .ptd)")
     chosen = parser.parse_args(arguments)
     _quiet_libraries()

@@ -152,7 +152,7 @@ def test_adapter_files_are_byte_identical(tiny_model: Path, tmp_path: Path) -> N
     ("settings", "file", "message"),
     [
         ({"use_dora": True}, "a.onnx_adapter", "has use_dora = True, which only the merged model"),
-        ({}, "a.gguf", "a.gguf: the name must end with .onnx_adapter or .ptd."),
+        ({}, "a.gguf", "a.gguf: the name must end with .onnx_adapter or .ptd, or"),
         ({}, "a.ptd", "name the ExecuTorch artifact that will read it"),
     ],
 )

@@ -1,0 +1,77 @@
+"""Adapters as mlx-lm's folders, from PEFT's and back; neither PEFT nor mlx-lm is needed."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from srl_edge.errors import InputError
+from srl_edge.exporters import peft_adapter
+
+FILE = "adapters.safetensors"
+_PREFIX = "model."
+
+
+def write(adapter: Path, out: Path) -> Path:
+    """Write a PEFT folder as a folder for `mlx_lm --adapter-path`; return it.
+
+    Layers that the adapter leaves out get no matrices, and so mlx-lm's own, which do nothing. The
+    scaling is in B. Raises InputError for what A and B alone do not say.
+    """
+    found = peft_adapter.read(adapter)
+    tensors = {}
+    for module, (a, b) in found.items():
+        tensors[f"{_PREFIX}{module}.lora_a"] = np.ascontiguousarray(a.T)
+        tensors[f"{_PREFIX}{module}.lora_b"] = np.ascontiguousarray(b.T)
+    rank = len(next(iter(found.values()))[0])
+    config = {
+        "fine_tune_type": "lora",
+        "num_layers": -1,  # all
+        "lora_parameters": {
+            "rank": rank,
+            "scale": 1.0,
+            "dropout": 0.0,
+            "keys": sorted({module.split(".", 2)[2] for module in found}),
+        },
+    }
+    out.mkdir(parents=True)
+    (out / "adapter_config.json").write_text(json.dumps(config, indent=1) + "\n")
+    save_file(tensors, out / FILE)
+    return out
+
+
+def to_peft(adapter: Path, out: Path) -> Path:
+    """Write a folder of mlx-lm as a PEFT folder; return it.
+
+    Raises InputError for DoRA, whole weights, and anything but matrices on the layers' linear maps.
+    """
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    kind = config.get("fine_tune_type", "lora")
+    if kind != "lora":
+        raise InputError(f"{adapter}: fine_tune_type is {kind!r}; only 'lora' can be converted.")
+    weights: dict[str, np.ndarray] = {}  # type: ignore[type-arg]
+    for name, tensor in load_file(adapter / FILE).items():
+        module, _, side = name.removeprefix(_PREFIX).rpartition(".lora_")
+        if side not in ("a", "b") or not module.startswith("layers.") or tensor.ndim != 2:
+            raise InputError(f"{adapter}: {name} is no LoRA matrix of a linear map in a layer.")
+        side = f"lora_{side.upper()}.weight"
+        weights[f"{peft_adapter.PREFIX}{module}.{side}"] = np.ascontiguousarray(tensor.T)
+    modules = [name.split(".lora_")[0].rsplit("layers.", 1)[1] for name in weights]
+    parameters = config["lora_parameters"]
+    peft = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": config.get("model"),
+        "r": parameters["rank"],
+        "lora_alpha": parameters["scale"] * parameters["rank"],
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "target_modules": sorted({module.rsplit(".", 1)[1] for module in modules}),
+        "layers_to_transform": sorted({int(module.split(".")[0]) for module in modules}),
+        "inference_mode": True,
+    }
+    out.mkdir(parents=True)
+    (out / "adapter_config.json").write_text(json.dumps(peft, indent=1) + "\n")
+    save_file(weights, out / "adapter_model.safetensors", metadata={"format": "pt"})
+    return out
