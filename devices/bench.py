@@ -12,7 +12,7 @@ from typing import Any
 from srl_edge import artifact as artifacts
 from srl_edge import models, progress, trajectories
 from srl_edge.devices.statistics import bootstrap_interval
-from srl_edge.errors import InputError, StageError
+from srl_edge.errors import StageError
 from srl_edge.recipe import Recipe
 
 
@@ -21,9 +21,7 @@ def bench(recipe: Recipe, run: Path) -> Path:
 
     Beside it, `samples_<name>.jsonl` holds every attempt at every problem.
     """
-    found = sorted((run / "artifacts").glob("*/manifest.json"))
-    if not found:
-        raise InputError(f"{run}/artifacts: nothing to measure; run `srl-edge export {run}` first.")
+    found = artifacts.runnable(run)
     folder = run / "bench"
     folder.mkdir(parents=True, exist_ok=True)
     problems = run / "data" / "test.jsonl"
@@ -36,8 +34,8 @@ def bench(recipe: Recipe, run: Path) -> Path:
     specs: list[dict[str, Any]] = [
         {"name": "torch base", "runtime": "torch", "path": str(base)},
         {"name": "torch tuned", "runtime": "torch", "path": str(run / "merged")},
-        *({"name": path.parent.name, "runtime": "artifact", "path": str(path.parent)}
-          for path in found),
+        *({"name": artifact.name, "runtime": "artifact", "path": str(artifact.path)}
+          for artifact in found),
     ]  # fmt: skip
     rows = []
     with progress.bar("bench", len(specs) * (limit + recipe.bench.repeats + 1)) as advance:

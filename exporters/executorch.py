@@ -1,4 +1,4 @@
-"""A model as one ExecuTorch program: XNNPACK stages, custom attention, its cache inside.
+"""A model as one ExecuTorch program: lowered stages, custom attention, its cache inside.
 
 The usual route hands the whole graph to a partitioner, which recompiles all of it once for every
 piece it cuts out. Here the pieces are known beforehand (srl_edge.exporters.decoder_stages), so
@@ -17,8 +17,7 @@ from srl_edge.errors import InputError
 from srl_edge.exporters.quiet import quiet
 
 with quiet():  # torchao, which all of these import, reports every GPU kernel that it has not got
-    # The first three are imported for the operators and the backend that they register.
-    import executorch.backends.xnnpack.xnnpack_preprocess
+    # The first two are imported for the operators that they register.
     import executorch.extension.llm.custom_ops.custom_ops
     import executorch.kernels.quantized  # noqa: F401
     from executorch.backends.xnnpack.utils.quant_utils import (
@@ -28,7 +27,6 @@ with quiet():  # torchao, which all of these import, reports every GPU kernel th
     )
     from executorch.exir import EdgeCompileConfig, ExecutorchBackendConfig, to_edge
     from executorch.exir.backend.backend_api import to_backend
-    from executorch.exir.backend.compile_spec_schema import CompileSpec
     from executorch.exir.lowered_backend_module import LoweredBackendModule
     from executorch.exir.passes import MemoryPlanningPass
     from transformers import AutoConfig, GenerationConfig
@@ -36,12 +34,17 @@ with quiet():  # torchao, which all of these import, reports every GPU kernel th
     from srl_edge.exporters.decoder_stages import First, Last, Middle
     from srl_edge.exporters.decoder_weights import ACTIVATIONS, Precision, activation, head_dim
     from srl_edge.exporters.executorch_adapter import matrices, write
+    from srl_edge.exporters.executorch_delegates import delegate
     from srl_edge.exporters.executorch_model import build, lora_names
     from srl_edge.exporters.quantize import GROUP
 
 FAMILIES = ("gemma3_text", "llama", "qwen2", "qwen3")
+# Vulkan and Core ML round to 16 bits themselves.
+_FLOAT = Precision(embedding=32, query_key=32, value_output=32, mlp=32, head=32)
 PRECISIONS = {
-    "fp32": Precision(embedding=32, query_key=32, value_output=32, mlp=32, head=32),
+    "fp32": _FLOAT,
+    "vulkan-fp16": _FLOAT,
+    "coreml-fp16": _FLOAT,
     "8da8w": Precision(embedding=8, query_key=8, value_output=8, mlp=8, head=8),
     # Values and outputs are few weights, and their errors go straight into the hidden states.
     "8da4w": Precision(embedding=4, query_key=4, value_output=8, mlp=4, head=4),
@@ -52,7 +55,6 @@ _NOT_IMPLEMENTED = (
     "attn_logit_softcapping",
     "use_bidirectional_attention",
 )
-_BACKEND = "XnnpackBackend"
 
 
 def export(
@@ -82,7 +84,7 @@ def export(
     _check(model, config, precision, context_length)
     with quiet(), torch.no_grad():
         lora = matrices(adapter, config) if adapter else {}
-        lower = _Lowering(config, context_length, lora)
+        lower = _Lowering(config, context_length, lora, *delegate(quantization))
         decoder = build(model, config, precision, context_length, calibration, lower, lora)
         program = torch.export.export(
             decoder,
@@ -167,14 +169,17 @@ def _edge_config() -> Any:
 
 
 class _Lowering:
-    """Turns stages into calls of XNNPACK graphs.
+    """Turns stages into calls of a backend's graphs.
 
     Stages of one class differ in their weights alone, so each class is exported once and lowered
     again with the weights of every other.
     """
 
-    def __init__(self, config: Any, context_length: int, lora: Mapping[str, Tensor]) -> None:
-        self._context_length = context_length
+    def __init__(
+        self, config: Any, context_length: int, lora: Mapping[str, Tensor],
+        backend: str, specs: list[Any],
+    ) -> None:  # fmt: skip
+        self._context_length, self._backend, self._specs = context_length, backend, specs
         dim = head_dim(config)
         attended, x = (1, 3, config.num_attention_heads, dim), (1, 3, config.hidden_size)
         rope = (1, 3, 1, dim)
@@ -197,13 +202,11 @@ class _Lowering:
             self._programs[kind] = self._export(stage)
         program, outline = self._programs[kind]
         program.state_dict.update(stage.state_dict(keep_vars=True))
-        # With this word XNNPACK runs one of its seventeen passes. They find nothing to do in these
-        # graphs, and looking takes 2.4 s a stage, the rest 0.2 s.
-        lowered = to_backend(_BACKEND, program, [CompileSpec("dqlinear_partitioner", b"")])
+        lowered = to_backend(self._backend, program, self._specs)
         # Every later pass runs the program behind a call to learn the shapes of its outputs: 40 s
         # for 30 layers, were it not an outline.
         call: nn.Module = LoweredBackendModule(
-            outline, _BACKEND, lowered.processed_bytes, [], lowered.named_data_store_output
+            outline, self._backend, lowered.processed_bytes, [], lowered.named_data_store_output
         )
         return call
 

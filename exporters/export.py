@@ -82,7 +82,8 @@ def _write(
     """Write what the format itself consists of; returns the options used."""
     length = recipe.export.context_length
     separate = recipe.export.adapter == "separate"
-    if separate and (format_ not in artifacts.ADAPTERS or quantization == "auto"):
+    alone = quantization in ("auto", *artifacts.UNTRIED)
+    if separate and (alone or format_ not in artifacts.ADAPTERS):
         raise InputError(
             f"{out.name}: takes merged models alone; set export.adapter = 'merged', or leave it "
             "out of export.artifacts."
@@ -111,6 +112,8 @@ def _write(
 
         executorch.export(model, out, quantization, length, texts, adapter)
         options = asdict(executorch.PRECISIONS[quantization])
+        if quantization == "coreml-fp16":
+            options["differs_between_exports"] = "the UUIDs in Core ML's package manifests"
         return options | {"calibration_tokens": sum(map(len, texts))}
     if quantization == "auto":
         from srl_edge.exporters.onnx_search import export_smallest
@@ -136,6 +139,7 @@ def _manifest(
     return {
         "format": format_,
         "quantization": quantization,
+        "support": "built, never run" if quantization in artifacts.UNTRIED else "run by the gate",
         "options": options,
         "base": {"name": recipe.model.name, "weights_sha256": _weights_sha256(base)},
         "adapter": recipe.export.adapter,

@@ -17,7 +17,7 @@ from srl_edge.devices.chat import Chat, replies
 from srl_edge.devices.runtimes import Runtime, open_runtime
 from srl_edge.devices.statistics import paired
 from srl_edge.devices.torch_runtime import TorchRuntime
-from srl_edge.errors import InputError, ParityError
+from srl_edge.errors import ParityError
 from srl_edge.exporters.parity_adapter import compare_adapter
 from srl_edge.exporters.parity_faults import faults, merging_faults, warnings
 from srl_edge.exporters.parity_logits import Case, agreement, greedy_texts, references
@@ -34,9 +34,7 @@ def check(recipe: Recipe, run: Path) -> Path:
     merging changed the model, or where an artifact reads chats or stops otherwise, agrees on fewer
     next tokens than `check.agreement` asks for, or answers significantly worse.
     """
-    found = sorted((run / "artifacts").glob("*/manifest.json"))
-    if not found:
-        raise InputError(f"{run}/artifacts: nothing to check; run `srl-edge export {run}` first.")
+    found = artifacts.runnable(run)
     folder = run / "parity"
     folder.mkdir(parents=True, exist_ok=True)
     cases, long = references(run / "merged", run / "data" / "test.jsonl", recipe)
@@ -44,8 +42,7 @@ def check(recipe: Recipe, run: Path) -> Path:
     failures = merging_faults(merging)
     expected = _answers(TorchRuntime(run / "merged", recipe.bench.threads), run, recipe)
     with progress.bar("check", len(found) * (len(cases) + len(long))) as advance:
-        for path in found:
-            artifact = artifacts.load(path.parent)
+        for artifact in found:
             (folder / f"{artifact.name}.json").unlink(missing_ok=True)  # of an earlier check
             try:
                 runtime = open_runtime(artifact, recipe.bench.threads)

@@ -6,17 +6,20 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from srl_edge import progress
 from srl_edge.errors import InputError
 from srl_edge.models import file_sha256
 
 MANIFEST = "manifest.json"
 FORMATS = {
     "onnx": ("fp32", "fp16", "int8", "int4", "auto"),
-    "executorch": ("fp32", "8da8w", "8da4w"),
+    "executorch": ("fp32", "8da8w", "8da4w", "vulkan-fp16", "coreml-fp16"),
     "mlx": ("fp32", "fp16", "int8", "int4"),
     "gguf": ("fp32", "fp16", "q8_0"),
     "optimum": ("fp32",),
 }
+# What is built for hardware that no runtime on this computer drives.
+UNTRIED = ("vulkan-fp16", "coreml-fp16")
 # An adapter that is not in the weights, by format; an ExecuTorch program always needs some.
 ADAPTERS = {"onnx": "adapter.onnx_adapter", "executorch": "adapter.ptd"}
 NO_ADAPTER = "base.ptd"
@@ -85,6 +88,23 @@ def load(folder: Path) -> Artifact:
             raise InputError(f"{file}: changed since the export (sha256); export it again.")
     size = sum(entry["bytes"] for entry in manifest["files"].values())
     return Artifact(folder, manifest["format"], manifest["quantization"], size, manifest)
+
+
+def runnable(run: Path) -> list[Artifact]:
+    """The artifacts of a run that can be run on this computer; tells of the others.
+
+    Raises InputError where there is none, or where one is damaged.
+    """
+    found = [load(path.parent) for path in sorted((run / "artifacts").glob("*/manifest.json"))]
+    here = [artifact for artifact in found if artifact.quantization not in UNTRIED]
+    for artifact in found:
+        if artifact not in here:
+            progress.say(f"{artifact.name}: built, never run here; its files are as exported.")
+    if not here:
+        raise InputError(
+            f"{run}/artifacts: nothing that runs here; run `srl-edge export {run}` first."
+        )
+    return here
 
 
 def tool_versions(*packages: str) -> dict[str, str]:

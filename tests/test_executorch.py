@@ -141,6 +141,27 @@ def test_exports_are_deterministic(tmp_path: Path) -> None:
     assert same  # asserted apart, as pytest would explain a difference byte by byte
 
 
+@pytest.mark.parametrize("family", CONFIGS)
+@pytest.mark.parametrize(
+    ("quantization", "backend"), [("vulkan-fp16", b"Vulkan"), ("coreml-fp16", b"CoreML")]
+)
+def test_programs_for_phones_are_wholly_lowered(
+    tmp_path: Path, quantization: str, backend: bytes, family: str
+) -> None:
+    folder = save_model(tmp_path / "model", family)
+    programs = [
+        executorch.export(folder, tmp_path / str(i), quantization, CONTEXT).read_bytes()
+        for i in range(2)
+    ]
+    float32 = executorch.export(folder, tmp_path / "fp32", "fp32", CONTEXT).read_bytes()
+    stages = AutoConfig.from_pretrained(folder).num_hidden_layers + 1
+    assert programs[0].count(backend + b"Backend") >= stages
+    assert b"XnnpackBackend" in float32 and b"XnnpackBackend" not in programs[0]
+    assert len(programs[0]) < len(float32)
+    different = sum(a != b for a, b in zip(*programs, strict=True))
+    assert different < (1000 * stages if backend == b"CoreML" else 1)  # the UUIDs of its packages
+
+
 @torch.no_grad()
 def test_calibration_brings_the_quantized_model_closer(tmp_path: Path) -> None:
     folder = save_model(tmp_path / "model", "llama")
