@@ -31,7 +31,7 @@ PROMPT, NEW = 128, 64  # of what is timed
 ARTIFACTS: dict[str, tuple[str, dict[str, Any], bool]] = {
     "fp16": ("fp16", {}, False),
     "default int4": ("int4", {}, False),
-    "rounded int4, int8 head": (*onnx.QUANTIZATIONS["int4"], False),
+    "fitted int4, int4 head": ("int4", {"algo_config": "rtn"}, True),
     "k-quant int4, int8 mixed in": ("int4", onnx.K_QUANT, False),
     "int4": (*onnx.QUANTIZATIONS["int4"], True),
 }

@@ -14,61 +14,83 @@ from srl_edge.exporters.decoder_weights import (
     linears_of,
     quantized_stages,
 )
-from srl_edge.exporters.onnx import rewritten
 
-Fitted = dict[str, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]
-# What is in 8 bits is rounded by the builder.
-_PRECISION = Precision(embedding=32, query_key=4, value_output=4, mlp=4, head=8)
+Array = np.ndarray[Any, Any]
 _PACKED = {"qkv_proj": ("q_proj", "k_proj", "v_proj")}
 
 
-def fit(folder: Path, model: Path, context_length: int, texts: Sequence[Sequence[int]]) -> None:
-    """Put fitted 4-bit codes and scales in place of the rounded ones in a folder of the builder.
+def fit(graph: Any, model: Path, context_length: int, texts: Sequence[Sequence[int]]) -> None:
+    """Put better codes and scales in place of the rounded ones in a graph of the builder.
 
-    model: what the folder was built from, with symmetric 4-bit weights in blocks of 32. texts:
-    token ids of typical texts. Source of the fit: GPTQ, arXiv 2210.17323.
+    model: what the graph was built from, with symmetric weights in blocks of 32, the projection to
+    the vocabulary in 8 bits or 4, all others in 4. texts: token ids of typical texts, to which
+    4-bit weights are fitted. A projection in 8 bits (and the embedding, where they are one) gets
+    the largest blocks that it divides into: they are as good, and smaller and faster. Source of the
+    fit: GPTQ, arXiv 2210.17323.
     """
     config = AutoConfig.from_pretrained(model)
-    checkpoint = Checkpoint(model, config, _PRECISION)
+    products = [node for node in graph.node if node.op_type == "MatMulNBits"]
+    head = next(node for node in products if node.name.startswith("/lm_head/"))
+    wide = _attribute(head, "bits").i == 8
+    precision = Precision(embedding=32, query_key=4, value_output=4, mlp=4, head=32 if wide else 4)
+    checkpoint = Checkpoint(model, config, precision)
     attention = Attention.of(config, context_length)
-    fitted: Fitted = {}
+    fitted: dict[str, tuple[Array, Array]] = {}
     for stage in quantized_stages(checkpoint, checkpoint.embedding(), attention, texts):
         for linears in linears_of(stage):
             if linears.bits == 4:
                 weights = zip(linears.weights, linears.scales, strict=True)
                 pairs = [(codes.numpy(), scales.numpy()) for codes, scales in weights]
                 fitted |= zip(linears.names, pairs, strict=True)
-    with rewritten(folder) as graph:
-        tensors = {tensor.name: tensor for tensor in graph.initializer}
-        for node in graph.node:
-            names = _modules(node.name) if node.op_type == "MatMulNBits" else []
-            if names and names[0] in fitted:
-                codes, scales = (
-                    np.concatenate(part) for part in zip(*map(fitted.pop, names), strict=True)
-                )
-                _replace(tensors[node.input[1]], _packed(codes))
-                _replace(tensors[node.input[2]], scales)
+    last: Any = stage
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    if wide:
+        weight = last.head.weights[0].numpy()
+        block = next(size for size in (128, 64, 32) if weight.shape[1] % size == 0)
+        for reader in graph.node:  # the embedding reads it too, where they are tied
+            if head.input[2] in reader.input:
+                _attribute(reader, "block_size").i = block
+        _replace(tensors, head, *_rounded(weight, block))
+        products.remove(head)
+    else:
+        fitted["lm_head"] = fitted.pop(last.head.names[0])  # the embedding's, where they are tied
+    for node in products:
+        codes, scales = (
+            np.concatenate(part)
+            for part in zip(*(fitted.pop(name) for name in _modules(node.name)), strict=True)
+        )
+        _replace(tensors, node, _packed(codes), scales)
     assert not fitted, f"no such products in the graph: {', '.join(fitted)}"
 
 
 def _modules(node: str) -> list[str]:
     """The modules whose weights a product has: /model/layers.0/attn/qkv_proj/MatMul_Q4."""
-    parts = node.split("/")
-    if len(parts) != 6 or not parts[2].startswith("layers."):
-        return []
-    _, _, layer, block, name, _ = parts
+    if node.startswith("/lm_head/"):
+        return ["lm_head"]
+    _, _, layer, block, name, _ = node.split("/")
     prefix = f"model.{layer}.{'self_attn' if block == 'attn' else block}."
     return [prefix + module for module in _PACKED.get(name, (name,))]
 
 
-def _packed(codes: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _packed(codes: Array) -> Array:
     """Codes -8..7 [out, in] as MatMulNBits takes them: uint8 [out, in / 32, 16], low half first."""
     nibbles = (codes + 8).astype(np.uint8)
     return (nibbles[:, 1::2] << 4 | nibbles[:, ::2]).reshape(len(codes), -1, 16)
 
 
-def _replace(tensor: Any, values: np.ndarray[Any, Any]) -> None:
+def _rounded(weight: Array, block: int) -> tuple[Array, Array]:
+    """8-bit codes, uint8 [out, in / block, block] around 128, and scales [out, in / block]."""
+    blocks = weight.reshape(len(weight), -1, block)
+    scales = np.maximum(np.abs(blocks).max(-1), 1e-9) / np.float32(127)
+    return (np.rint(blocks / scales[..., None]) + 128).astype(np.uint8), scales
+
+
+def _attribute(node: Any, name: str) -> Any:
+    return next(a for a in node.attribute if a.name == name)
+
+
+def _replace(tensors: dict[str, Any], node: Any, codes: Array, scales: Array) -> None:
     from onnx import numpy_helper
 
-    assert list(tensor.dims) == list(values.shape), (tensor.name, tensor.dims, values.shape)
-    tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    for name, values in zip(node.input[1:3], (codes, scales), strict=True):
+        tensors[name].CopyFrom(numpy_helper.from_array(values, name))

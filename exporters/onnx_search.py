@@ -15,7 +15,7 @@ from srl_edge.exporters.parity_logits import Case, agreement
 # Builder precision and options, and whether int4 weights are fitted. The head makes the logits.
 CANDIDATES: dict[str, tuple[str, dict[str, Any], bool]] = {
     "int4, rounded": ("int4", {"algo_config": "rtn"}, False),
-    "int4, fitted; head rounded": ("int4", {"algo_config": "rtn"}, True),
+    "int4, fitted": ("int4", {"algo_config": "rtn"}, True),
     "int4, k-quant; head int8": (
         "int4", {"algo_config": "k_quant", "matmul_mixed_precision": "last_matmul:int8"}, False),
     "int4, fitted; head int8": (*onnx.QUANTIZATIONS["int4"], True),
