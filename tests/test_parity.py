@@ -144,6 +144,27 @@ def test_a_sound_artifact_passes(
     assert result["peak_memory_mib"] > 10 and result["problems"] == 2
 
 
+def test_what_cannot_run_here_is_told_and_passed_over(
+    tmp_path: Path, trained: Path, taught_model: Path, word_problems: list[dict[str, str]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    recipe = make_run(tmp_path, trained, taught_model, word_problems[:4])
+    built = tmp_path / "artifacts" / "onnx-fp32"
+    for_phones = tmp_path / "artifacts" / "executorch-vulkan-fp16"
+    shutil.copytree(built, for_phones)
+    seal(for_phones)
+    parity.check(recipe, tmp_path)
+    assert "executorch-vulkan-fp16: built, never run here" in capsys.readouterr().err
+    assert [f.stem for f in (tmp_path / "parity").iterdir()] == ["onnx-fp32"]
+    (for_phones / "tokenizer.json").write_text("{}")
+    with pytest.raises(InputError, match=r"vulkan-fp16/tokenizer.json: changed since the export"):
+        parity.check(recipe, tmp_path)
+    shutil.rmtree(built)
+    seal(for_phones)
+    with pytest.raises(InputError, match="nothing that runs here; run `srl-edge export"):
+        parity.check(recipe, tmp_path)
+
+
 def test_a_wrong_merge_is_named_as_such(
     tmp_path: Path, trained: Path, taught_model: Path, word_problems: list[dict[str, str]]
 ) -> None:
