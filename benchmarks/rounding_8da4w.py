@@ -23,7 +23,6 @@ from torch import Tensor, nn
 
 from srl_edge import models, trajectories
 from srl_edge.exporters.calibration import calibration_texts
-from srl_edge.prompts import shared_length
 
 QUESTIONS = (
     "What is the capital of France?",
@@ -76,11 +75,12 @@ def measured(model: Path) -> dict[str, dict[str, Any]]:
         same, total, divergence, followed = 0, 0, 0.0, []
         for prompt, reply, theirs in zip(prompts, replies, expected, strict=True):
             ours = after(side, prompt, reply)
-            same += int((ours.argmax(-1) == theirs.argmax(-1)).sum())
+            equal = (ours.argmax(-1) == theirs.argmax(-1)).tolist()
+            same += sum(equal)
             total += len(reply)
             p, q = theirs.log_softmax(-1), ours.log_softmax(-1)
             divergence += float((p.exp() * (p - q)).sum())
-            followed.append(f"{shared_length(greedy(side, prompt, stops), reply)}/{len(reply)}")
+            followed.append(f"{[*equal, False].index(False)}/{len(reply)}")
         rows[name] = {
             "agreement": same / total, "kl": divergence / total, "followed": ", ".join(followed),
         }  # fmt: skip
