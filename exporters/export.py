@@ -102,7 +102,7 @@ def _write(
 
         return optimum.export(merged, out, quantization)
     texts: list[list[int]] = []
-    if quantization in ("8da4w", "int4", "auto"):
+    if "4" in quantization or quantization == "auto":
         from srl_edge.exporters.calibration import calibration_texts
 
         texts = calibration_texts(run / "data" / "train.jsonl", model, recipe.seed)

@@ -4,46 +4,58 @@ import contextlib
 import io
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from srl_edge.errors import InputError, StageError
 from srl_edge.exporters.quiet import quiet
 
-# Builder precision and options of each quantization. int4 is rounded by the builder and then fitted
-# to calibration texts; the projection to the vocabulary, of the tied embedding too, is int8.
-QUANTIZATIONS: dict[str, tuple[str, dict[str, Any]]] = {
-    "fp32": ("fp32", {}),
-    "fp16": ("fp16", {}),
-    "int8": ("int8", {}),
-    "int4": ("int4", {"algo_config": "rtn", "matmul_mixed_precision": "last_matmul:int8"}),
-}  # fmt: skip
-# Rounded with care, where there are no texts to fit to; some layers are an eighth at either end,
-# and some matrices of every third between.
-K_QUANT = {"algo_config": "k_quant",
-           "matmul_mixed_precision": "last_matmul:int8,mixed_layers:int8"}  # fmt: skip
+_HEAD = "last_matmul:int8"  # the projection to the vocabulary, and the tied embedding with it
+_MIXED = (
+    f"{_HEAD},mixed_layers:int8"  # and an eighth of the layers at either end, and parts between
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Quantization:
+    """Precision and options of the builder; `fitted`: 4-bit weights are then fitted to texts."""
+
+    precision: str
+    options: dict[str, str] = field(default_factory=dict)
+    fitted: bool = False
+
+
+QUANTIZATIONS = {
+    "fp32": Quantization("fp32"),
+    "fp16": Quantization("fp16"),
+    "int8": Quantization("int8"),
+    "int4": Quantization("int4", {"algo_config": "rtn", "matmul_mixed_precision": _HEAD}, True),
+    "int4-small": Quantization("int4", {"algo_config": "rtn"}, True),
+    "int4-mixed": Quantization(
+        "int4", {"algo_config": "rtn", "matmul_mixed_precision": _MIXED}, True
+    ),
+    "int4-rtn": Quantization("int4"),
+    "int4-kquant": Quantization(
+        "int4", {"algo_config": "k_quant", "matmul_mixed_precision": _MIXED}
+    ),
+}
 FAMILIES = ("llama", "qwen2", "qwen3", "gemma3_text")
 
 
 def export(
     model: Path, out: Path, quantization: str, context_length: int,
-    texts: Sequence[Sequence[int]] = (),
+    texts: Sequence[Sequence[int]] = (), extra: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:  # fmt: skip
     """Write an onnxruntime-genai folder of a model into `out`; return the options used.
 
-    texts: token ids that int4 weights are fitted to; without any they are rounded.
+    quantization: a key of QUANTIZATIONS. texts: token ids that 4-bit weights are fitted to; without
+    any they are rounded. extra: further options of the builder, which are not returned.
     """
-    precision, options = QUANTIZATIONS[quantization]
-    return write(model, out, precision, options, context_length, texts)
-
-
-def write(
-    model: Path, out: Path, precision: str, options: dict[str, Any], context_length: int,
-    texts: Sequence[Sequence[int]] = (),
-) -> dict[str, Any]:  # fmt: skip
-    """Write the folder with these options of the builder; return them."""
-    build(model, out, precision, options)
+    chosen = QUANTIZATIONS[quantization]
+    build(model, out, chosen.precision, {**chosen.options, **extra})
     config_file = out / "genai_config.json"
     config = json.loads(config_file.read_text())
     config["model"]["context_length"] = context_length
@@ -53,15 +65,15 @@ def write(
     fitted = {}
     with rewritten(out) as graph:
         _shorten_ropes(graph, context_length)
-        if precision == "int4" and texts:
+        if chosen.fitted and texts:
             from srl_edge.exporters.onnx_fit import fit
 
             fit(graph, model, context_length, texts)
             fitted = {"fitted_to_tokens": sum(map(len, texts))}
-    return {"precision": precision, **options, **fitted}
+    return {"precision": chosen.precision, **chosen.options, **fitted}
 
 
-def build(model: Path, out: Path, precision: str, options: dict[str, Any]) -> None:
+def build(model: Path, out: Path, precision: str, options: Mapping[str, str]) -> None:
     """Let the builder write a model folder into `out`.
 
     Raises InputError for a family that it does not take, StageError where it fails.
@@ -82,8 +94,7 @@ def build(model: Path, out: Path, precision: str, options: dict[str, Any]) -> No
     printed = io.StringIO()
     cache = out / ".cache"
     # Only the last position's logits are ever asked for: a seventh of SmolLM2's prefill.
-    options = options | {"prune_lm_head": "true"}
-    flags = [f"{key}={value}" for key, value in options.items()]
+    flags = [f"{key}={value}" for key, value in {**options, "prune_lm_head": "true"}.items()]
     # int8 reports as an error that it leaves the embedding alone
     with (
         quiet(logging.ERROR),

@@ -27,12 +27,12 @@ def export(
     adapter: a PEFT folder. Without an active adapter the graph is the base model. texts: token ids
     that int4 weights are fitted to. Returns the options used.
     """
-    precision, options = onnx_export.QUANTIZATIONS[quantization]
-    lora = _with_lora(base, adapter)
-    used = onnx_export.write(base, out, precision, options | lora, context_length, texts)
+    options = onnx_export.export(
+        base, out, quantization, context_length, texts, _with_lora(base, adapter)
+    )
     _open_inputs(out)
     write_adapter(adapter, out / ADAPTERS["onnx"])
-    return {key: value for key, value in used.items() if key not in lora}
+    return options
 
 
 def export_base(model: Path, adapter: Path, out: Path, quantization: str) -> Path:
@@ -47,14 +47,14 @@ def export_base(model: Path, adapter: Path, out: Path, quantization: str) -> Pat
             f"{model}: sampling with ONNX Runtime does not take Gemma 3, whose sliding-window "
             "layers need caches of their own; set trainer.sampler to torch."
         )
-    precision, options = onnx_export.QUANTIZATIONS[quantization]
-    if quantization == "int4":
-        options = onnx_export.K_QUANT
-    options = options | _with_lora(model, adapter)
+    # int4 means weights that are fitted to training prompts, which only the export stage has.
+    name = "int4-kquant" if quantization == "int4" else quantization
+    chosen = onnx_export.QUANTIZATIONS[name]
+    options = chosen.options | _with_lora(model, adapter)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
         built = Path(scratch) / "base"
-        onnx_export.build(model, built, precision, options)
+        onnx_export.build(model, built, chosen.precision, options)
         _open_inputs(built)
         shutil.rmtree(out, ignore_errors=True)
         built.rename(out)

@@ -22,11 +22,10 @@ _PACKED = {"qkv_proj": ("q_proj", "k_proj", "v_proj")}
 def fit(graph: Any, model: Path, context_length: int, texts: Sequence[Sequence[int]]) -> None:
     """Put better codes and scales in place of the rounded ones in a graph of the builder.
 
-    model: what the graph was built from, with symmetric weights in blocks of 32, the projection to
-    the vocabulary in 8 bits or 4, all others in 4. texts: token ids of typical texts, to which
-    4-bit weights are fitted. A projection in 8 bits (and the embedding, where they are one) gets
-    the largest blocks that it divides into: they are as good, and smaller and faster. Source of the
-    fit: GPTQ, arXiv 2210.17323.
+    model: what the graph was built from, with symmetric weights in blocks of 32. texts: token ids
+    of typical texts, to which 4-bit weights are fitted. A projection to the vocabulary in 8 bits
+    (and the embedding, where they are one) gets the largest blocks that it divides into: they are
+    as good, and smaller and faster. Source of the fit: GPTQ, arXiv 2210.17323.
     """
     config = AutoConfig.from_pretrained(model)
     products = [node for node in graph.node if node.op_type == "MatMulNBits"]
@@ -55,6 +54,10 @@ def fit(graph: Any, model: Path, context_length: int, texts: Sequence[Sequence[i
     else:
         fitted["lm_head"] = fitted.pop(last.head.names[0])  # the embedding's, where they are tied
     for node in products:
+        if _attribute(node, "bits").i == 8:
+            for name in _modules(node.name):
+                del fitted[name]
+            continue
         codes, scales = (
             np.concatenate(part)
             for part in zip(*(fitted.pop(name) for name in _modules(node.name)), strict=True)

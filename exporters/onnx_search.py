@@ -12,16 +12,7 @@ from srl_edge.errors import StageError
 from srl_edge.exporters import onnx
 from srl_edge.exporters.parity_logits import Case, agreement
 
-# Builder precision and options, and whether int4 weights are fitted. The head makes the logits.
-CANDIDATES: dict[str, tuple[str, dict[str, Any], bool]] = {
-    "int4, rounded": ("int4", {"algo_config": "rtn"}, False),
-    "int4, fitted": ("int4", {"algo_config": "rtn"}, True),
-    "int4, k-quant; head int8": (
-        "int4", {"algo_config": "k_quant", "matmul_mixed_precision": "last_matmul:int8"}, False),
-    "int4, fitted; head int8": (*onnx.QUANTIZATIONS["int4"], True),
-    "int4, k-quant; head and some layers int8": ("int4", onnx.K_QUANT, False),
-    "int8": (*onnx.QUANTIZATIONS["int8"], False),
-}  # fmt: skip
+CANDIDATES = ("int4-rtn", "int4-small", "int4", "int4-mixed", "int4-kquant", "int8")
 
 
 def export_smallest(
@@ -30,20 +21,18 @@ def export_smallest(
 ) -> dict[str, Any]:  # fmt: skip
     """Write into `out` the smallest candidate that agrees on `least` of the cases' next tokens.
 
-    texts: token ids that int4 weights are fitted to.
-    Returns its options, with `search`: every candidate from the smallest up to it, its MB, its
-    agreement and its divergence in nats. Raises StageError where none passes.
+    texts: token ids that 4-bit weights are fitted to. Returns its options, with `search`: every
+    candidate from the smallest up to it, its MB, its agreement and its divergence in nats. Raises
+    StageError where none passes.
     """
     tokenizer = models.load_tokenizer(merged)
     built: list[tuple[int, str, Path, dict[str, Any]]] = []
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
         with progress.bar("export: onnx-auto", len(CANDIDATES)) as advance:
-            for number, (name, (precision, options, fitted)) in enumerate(CANDIDATES.items()):
-                folder = Path(scratch, str(number))
-                used = onnx.write(
-                    merged, folder, precision, options, context_length, texts if fitted else ()
-                )
+            for name in CANDIDATES:
+                folder = Path(scratch, name)
+                used = onnx.export(merged, folder, name, context_length, texts)
                 size = sum(f.stat().st_size for f in folder.iterdir())
                 built.append((size, name, folder, used))
                 advance(name)

@@ -12,12 +12,13 @@ from srl_edge.models import file_sha256
 
 MANIFEST = "manifest.json"
 FORMATS = {
-    "onnx": ("fp32", "fp16", "int8", "int4", "auto"),
+    "onnx": ("fp32", "fp16", "int8", "int4", "int4-small", "int4-mixed", "int4-rtn",
+             "int4-kquant", "auto"),
     "executorch": ("fp32", "8da8w", "8da4w", "vulkan-fp16", "coreml-fp16"),
     "mlx": ("fp32", "fp16", "int8", "int4"),
     "gguf": ("fp32", "fp16", "q8_0"),
     "optimum": ("fp32",),
-}
+}  # fmt: skip
 # What is built for hardware that no runtime on this computer drives.
 UNTRIED = ("vulkan-fp16", "coreml-fp16")
 # An adapter that is not in the weights, by format; an ExecuTorch program always needs some.

@@ -168,8 +168,9 @@ class Export(Section):
 
 
 AGREEMENT = {
-    "fp32": 0.999, "fp16": 0.99, "int8": 0.95, "8da8w": 0.9, "int4": 0.85, "8da4w": 0.85,
-    "q8_0": 0.95, "auto": 0.9,
+    "fp32": 0.999, "fp16": 0.99, "int8": 0.95, "8da8w": 0.9, "int4": 0.85, "int4-small": 0.85,
+    "int4-mixed": 0.85, "int4-rtn": 0.85, "int4-kquant": 0.85, "8da4w": 0.85, "q8_0": 0.95,
+    "auto": 0.9,
 }  # fmt: skip
 
 
