@@ -3,55 +3,121 @@
 import json
 import os
 import platform
-import subprocess
-import sys
-import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from srl_edge import artifact as artifacts
 from srl_edge import models, progress, trajectories
+from srl_edge.devices import local, measure
+from srl_edge.devices.chat import Chat
+from srl_edge.devices.session import RunnerLost
 from srl_edge.devices.statistics import bootstrap_interval
-from srl_edge.errors import StageError
-from srl_edge.recipe import Recipe
+from srl_edge.recipe import Bench, Recipe
+from srl_edge.solving import Attempt
+from srl_edge.types import Trajectory
+
+Model = tuple[str, str, Path]  # its name, `torch` or `artifact`, and its folder
+LOSSES = 3  # runners that may be lost one after the other before the rest is left out
 
 
 def bench(recipe: Recipe, run: Path) -> Path:
     """Measure the base model, the tuned model and every artifact; return `run/bench/results.json`.
 
-    Beside it, `samples_<name>.jsonl` holds every attempt at every problem.
+    Beside it, `samples_<name>.jsonl` holds every attempt at every problem, written as it ends. A
+    runner that crashes or hangs loses its problem and is started again.
     """
     found = artifacts.runnable(run)
     folder = run / "bench"
     folder.mkdir(parents=True, exist_ok=True)
-    problems = run / "data" / "test.jsonl"
-    limit = min(recipe.bench.problems, len(trajectories.load(problems)))
-    base = models.resolve(recipe.model.name)
+    problems = trajectories.load(run / "data" / "test.jsonl")[: recipe.bench.problems]
     threads = recipe.bench.threads or os.cpu_count() or 1
-    common = {"problems": str(problems), "limit": limit} | recipe.bench.model_dump(
-        include={"max_steps", "max_new_tokens", "prompt_tokens", "decode_tokens", "repeats"}
-    )
-    specs: list[dict[str, Any]] = [
-        {"name": "torch base", "runtime": "torch", "path": str(base)},
-        {"name": "torch tuned", "runtime": "torch", "path": str(run / "merged")},
-        *({"name": artifact.name, "runtime": "artifact", "path": str(artifact.path)}
-          for artifact in found),
-    ]  # fmt: skip
-    rows = []
-    with progress.bar("bench", len(specs) * (limit + recipe.bench.repeats + 1)) as advance:
-        for spec in specs:
-            result = in_own_process(spec | common | {"threads": threads}, advance)
-            attempts = result.pop("attempts")
-            name = spec["name"].replace(" ", "-")
-            with (folder / f"samples_{name}.jsonl").open("w", encoding="utf-8") as out:
-                out.writelines(json.dumps(a, ensure_ascii=False) + "\n" for a in attempts)
-            interval = bootstrap_interval([float(a["correct"]) for a in attempts])
-            size = _size(Path(spec["path"]))
-            row = {"name": spec["name"], "size_mb": size / 1e6, "accuracy_interval": interval}
-            rows.append(row | result | {"problems": len(attempts)})
+    asked: list[Model] = [
+        ("torch base", "torch", models.resolve(recipe.model.name)),
+        ("torch tuned", "torch", run / "merged"),
+        *((artifact.name, "artifact", artifact.path) for artifact in found),
+    ]
+    total = len(asked) * (len(problems) + recipe.bench.repeats + 1)
+    with progress.bar("bench", total) as advance:
+        rows = _speeds(asked, problems, threads, recipe.bench, advance)
+        for model, row in zip(asked, rows, strict=True):
+            name = model[0]
+            samples = []
+            with (folder / f"samples_{name.replace(' ', '-')}.jsonl").open("w") as out:
+                for sample in _solved(model, threads, problems, recipe.bench):
+                    samples.append(sample)
+                    out.write(json.dumps(sample, ensure_ascii=False) + "\n")
+                    out.flush()
+                    advance(name)
+            row |= _accuracy(samples)
     results = {"device": describe_device(threads), "rows": rows}
     (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     return folder / "results.json"
+
+
+def _speeds(
+    asked: Sequence[Model], problems: Sequence[Trajectory], threads: int, settings: Bench,
+    advance: progress.Advance,
+) -> list[dict[str, Any]]:  # fmt: skip
+    prompts = [_text(Chat(path), problems, settings.prompt_tokens) for *_, path in asked]
+    with ExitStack() as opened:
+        sessions = [local.open_session(*model, threads) for model in asked]
+        for session in sessions:
+            opened.callback(session.close)
+        speeds = measure.speed(sessions, prompts, settings, advance)
+        return [
+            {
+                "name": session.name, "size_mb": _size(path) / 1e6,
+                "load_seconds": session.load_seconds, **speed,
+                "peak_memory_mib": session.peak_memory_mib, "load_average": os.getloadavg()[0],
+            }
+            for session, speed, (*_, path) in zip(sessions, speeds, asked, strict=True)
+        ]  # fmt: skip
+
+
+def _solved(
+    model: Model, threads: int, problems: Sequence[Trajectory], settings: Bench
+) -> Iterator[dict[str, Any]]:
+    """A row for every problem, in order; those that a lost runner took with it say so."""
+    path = model[2]
+    chat, stops, left, lost = Chat(path), models.stop_ids(path), list(problems), 0
+    while left:
+        session = local.open_session(*model, threads)
+        try:
+            for attempt, seconds in measure.solved(session, chat, stops, left[:], settings):
+                yield asdict(attempt) | {"seconds": round(seconds, 3), "lost": ""}
+                left.pop(0)
+                lost = 0
+        except RunnerLost as error:
+            lost += 1
+            progress.say(f"bench: {error}")
+            gone = left if lost == LOSSES else left[: session.batch]
+            for problem in gone:
+                attempt = Attempt(problem.id, problem.problem, problem.answer or "")
+                yield asdict(attempt) | {"seconds": None, "lost": str(error)}
+            left = left[len(gone) :]
+        finally:
+            session.close()
+
+
+def _accuracy(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    correct = [float(sample["correct"]) for sample in samples]
+    seconds = [sample["seconds"] for sample in samples if not sample["lost"]]
+    return {
+        "problems": len(samples),
+        "lost": len(samples) - len(seconds),
+        "accuracy": sum(correct) / len(correct),
+        "accuracy_interval": bootstrap_interval(correct),
+        "seconds_per_problem": sum(seconds) / len(seconds) if seconds else None,
+    }
+
+
+def _text(chat: Chat, problems: Sequence[Trajectory], length: int) -> list[int]:
+    """Token ids of a real text of a given length."""
+    text = "\n".join(problem.problem for problem in problems)
+    return chat.encode(text * (1 + length * 8 // len(text)))[:length]
 
 
 def describe_device(threads: int) -> dict[str, Any]:
@@ -71,33 +137,6 @@ def describe_device(threads: int) -> dict[str, Any]:
             "torch", "transformers", "onnxruntime", "onnxruntime-genai", "executorch"
         ),
     }
-
-
-def in_own_process(spec: dict[str, Any], advance: progress.Advance) -> dict[str, Any]:
-    """What `worker.measure` finds for a spec; raises StageError where its process ends badly."""
-    with tempfile.TemporaryDirectory() as scratch:
-        asked, answered = Path(scratch, "spec.json"), Path(scratch, "result.json")
-        asked.write_text(json.dumps(spec))
-        log = Path(scratch, "log")
-        with log.open("w") as errors:
-            worker = subprocess.Popen(
-                [sys.executable, "-m", "srl_edge.devices.worker", str(asked), str(answered)],
-                stdout=subprocess.PIPE, stderr=errors, text=True,
-                env=os.environ | {"OMP_NUM_THREADS": str(spec["threads"])},
-            )  # fmt: skip
-            assert worker.stdout is not None
-            try:
-                for line in worker.stdout:
-                    if line.strip() in ("timed", "solved"):
-                        advance(spec["name"])
-                code = worker.wait()
-            finally:
-                worker.kill()
-        if code or not answered.is_file():
-            last = (log.read_text().strip().splitlines() or ["no message"])[-1]
-            raise StageError(f"bench: {spec['name']} ended with exit code {code}: {last}")
-        result: dict[str, Any] = json.loads(answered.read_text())
-        return result
 
 
 def _size(folder: Path) -> int:

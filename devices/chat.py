@@ -1,7 +1,7 @@
 """Prompts to token ids and back, as on a device: the artifact's own files, without transformers."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,18 +52,24 @@ class Chat:
         return text
 
 
-def replies(runtime: Runtime, chat: Chat, stops: Sequence[int], max_new_tokens: int) -> Reply:
-    """What `solving.solve` asks for: a loaded model's greedy replies to attempts that go on."""
+# Prompts of token ids -> the completion of each, with the stop token that ended it, if any.
+Complete = Callable[[Sequence[Sequence[int]]], list[list[int]]]
+
+
+def replies(complete: Complete, chat: Chat, stops: Sequence[int]) -> Reply:
+    """What `solving.solve` asks for: a model's replies to attempts that go on."""
 
     def reply(asked: Sequence[Attempt]) -> list[tuple[str, bool]]:
-        prompts = [chat.prompt_ids(a.problem, a.steps) for a in asked]
-        if isinstance(runtime, TorchRuntime):
-            completions = runtime.greedy_batch(prompts, max_new_tokens, stops)
-        else:
-            completions = [greedy(runtime, ids, max_new_tokens, stops) for ids in prompts]
         return [
             (chat.decode(c[:-1]), True) if c and c[-1] in stops else (chat.decode(c), False)
-            for c in completions
+            for c in complete([chat.prompt_ids(a.problem, a.steps) for a in asked])
         ]
 
     return reply
+
+
+def completions(runtime: Runtime, stops: Sequence[int], max_new_tokens: int) -> Complete:
+    """Greedy completions by a model in this process."""
+    if isinstance(runtime, TorchRuntime):
+        return lambda prompts: runtime.greedy_batch(prompts, max_new_tokens, stops)
+    return lambda prompts: [greedy(runtime, ids, max_new_tokens, stops) for ids in prompts]

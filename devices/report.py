@@ -219,6 +219,12 @@ def _verdicts(bench: Facts | None) -> list[str]:
             f"The {'other ' * bool(apart)}artifacts are not distinguishable from the tuned model "
             f"at n={tuned['problems']}; this does not rule out a small loss of accuracy."
         )
+    said += [
+        f"{row['name']}: {lost} problems were lost with its process, which crashed or did not "
+        "answer; they count as unsolved."
+        for row in rows.values()
+        if (lost := row.get("lost", 0))
+    ]
     return said
 
 

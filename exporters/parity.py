@@ -12,8 +12,8 @@ from typing import Any
 
 from srl_edge import artifact as artifacts
 from srl_edge import models, progress, trajectories
-from srl_edge.devices.bench import in_own_process
-from srl_edge.devices.chat import Chat, replies
+from srl_edge.devices.chat import Chat, completions, replies
+from srl_edge.devices.local import open_session
 from srl_edge.devices.runtimes import Runtime, open_runtime
 from srl_edge.devices.statistics import paired
 from srl_edge.devices.torch_runtime import TorchRuntime
@@ -103,17 +103,20 @@ def _answers(runtime: Runtime, run: Path, recipe: Recipe) -> list[bool]:
     """Which of the first held-out problems a runtime solves."""
     problems = trajectories.load(run / "data" / "test.jsonl")[: recipe.check.problems]
     folder = run / "merged"
-    reply = replies(runtime, Chat(folder), models.stop_ids(folder), recipe.bench.max_new_tokens)
+    stops = models.stop_ids(folder)
+    complete = completions(runtime, stops, recipe.bench.max_new_tokens)
+    reply = replies(complete, Chat(folder), stops)
     return [a.correct for a in solve(problems, reply, recipe.bench.max_steps, lambda: None)]
 
 
 def _memory(artifact: artifacts.Artifact, run: Path, recipe: Recipe) -> float:
     """Peak memory in MiB of a process that fills an artifact's context, with nothing else in it."""
     length = artifact.manifest["context_length"]
-    spec = {
-        "name": artifact.name, "runtime": "artifact", "path": str(artifact.path),
-        "problems": str(run / "data" / "test.jsonl"), "limit": 1, "max_steps": 1,
-        "max_new_tokens": 1, "prompt_tokens": length - 1, "decode_tokens": 1, "repeats": 1,
-        "threads": recipe.bench.threads or os.cpu_count() or 1,
-    }  # fmt: skip
-    return float(in_own_process(spec, lambda _: None)["peak_memory_mib"])
+    session = open_session(
+        artifact.name, "artifact", artifact.path, recipe.bench.threads or os.cpu_count() or 1
+    )
+    try:
+        session.generate([[0] * (length - 1)], 1)
+        return session.peak_memory_mib
+    finally:
+        session.close()

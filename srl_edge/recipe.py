@@ -16,6 +16,7 @@ from pydantic import (
     ConfigDict,
     Field,
     NonNegativeInt,
+    PositiveFloat,
     PositiveInt,
     ValidationError,
     field_validator,
@@ -205,6 +206,8 @@ class Bench(Section):
     """Timed repeats after one warm-up."""
     threads: NonNegativeInt = 0
     """CPU threads; 0 takes every core."""
+    timeout: PositiveFloat = 300.0
+    """Seconds after which a reply is given up and its runner started again."""
 
 
 class Recipe(Section):

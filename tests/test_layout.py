@@ -16,7 +16,7 @@ MAY_IMPORT = {
     # The parity gate runs artifacts as a device does.
     "exporters": {
         f"srl_edge.devices.{name}"
-        for name in ("runtimes", "torch_runtime", "onnx_runtime", "chat", "bench", "statistics")
+        for name in ("runtimes", "torch_runtime", "onnx_runtime", "chat", "local", "statistics")
     },
 }
 

@@ -255,6 +255,15 @@ def test_verdicts_follow_the_intervals(run: Path, base: float, tuned: float, sai
     assert said in unescape(report(recipe_of(run), run).read_text())
 
 
+def test_lost_problems_are_told(run: Path) -> None:
+    file = run / "bench" / "results.json"
+    results = json.loads(file.read_text())
+    results["rows"][-1]["lost"] = 2
+    file.write_text(json.dumps(results))
+    verdicts = gather(recipe_of(run), run)["verdicts"]
+    assert f"{results['rows'][-1]['name']}: 2 problems were lost with its process" in verdicts[-1]
+
+
 def test_examples_come_from_late_steps_and_mark_the_matching_blocks(run: Path) -> None:
     close, middle, broken = gather(recipe_of(run), run)["examples"]
     assert all(e["step"] > 26 for e in (close, middle, broken))

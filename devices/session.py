@@ -1,0 +1,100 @@
+"""The conversation with a runner: a model in a process of its own, on this machine or another."""
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from queue import Empty, Queue
+from threading import Thread
+from typing import Any
+
+from srl_edge.errors import StageError
+
+LOADING = 600.0  # seconds that a model may take to load
+
+
+class RunnerLost(StageError):
+    """A runner that ended, or that did not answer in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """Token ids of a reply, its stop token included; seconds to the first of them, and in all.
+
+    `first_seconds` is None where several replies were made at once.
+    """
+
+    ids: list[int]
+    first_seconds: float | None
+    seconds: float
+
+
+class Session:
+    """A loaded model that replies to prompts until `close`.
+
+    Raises RunnerLost, with the runner's last words, where it ends or takes too long; it is of no
+    more use then.
+    """
+
+    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        self.name = name
+        self._words = tempfile.TemporaryFile("w+")  # noqa: SIM115  # closed by `close`
+        self._runner = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._words, text=True,
+            env=environment,
+        )  # fmt: skip
+        self._lines: Queue[str] = Queue()
+        Thread(target=self._listen, daemon=True).start()
+        first = self._hear(LOADING)
+        self.load_seconds, self.batch = float(first["load_seconds"]), int(first["batch"])
+        self.peak_memory_mib = 0.0
+
+    def generate(
+        self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stops: Sequence[int] = (),
+        timeout: float | None = None, temperature: float = 0.0, seed: int = 0, reuse: bool = True,
+    ) -> list[Generated]:  # fmt: skip
+        """A reply to each prompt of token ids; `timeout` is in seconds, for all of them."""
+        question = {
+            "prompts": [list(ids) for ids in prompts], "max_new_tokens": max_new_tokens,
+            "stops": list(stops), "temperature": temperature, "seed": seed, "reuse": reuse,
+        }  # fmt: skip
+        assert self._runner.stdin is not None
+        try:
+            self._runner.stdin.write(json.dumps(question) + "\n")
+            self._runner.stdin.flush()
+        except OSError:
+            raise self._lost("ended") from None
+        answer = self._hear(timeout)
+        self.peak_memory_mib = float(answer["peak_memory_mib"])
+        return [Generated(**reply) for reply in answer["replies"]]
+
+    def close(self) -> None:
+        """Let the runner go."""
+        self._runner.kill()
+        self._runner.wait()
+        self._words.close()
+
+    def _listen(self) -> None:
+        assert self._runner.stdout is not None
+        for line in self._runner.stdout:
+            self._lines.put(line)
+        self._lines.put("")
+
+    def _hear(self, timeout: float | None) -> dict[str, Any]:
+        try:
+            line = self._lines.get(timeout=timeout)
+        except Empty:
+            self._runner.kill()
+            raise self._lost(f"did not answer in {timeout:.0f} s") from None
+        try:
+            answer: dict[str, Any] = json.loads(line)
+        except ValueError:
+            raise self._lost("ended" if not line else "was cut off") from None
+        return answer
+
+    def _lost(self, what: str) -> RunnerLost:
+        code = self._runner.wait()
+        self._words.seek(0)
+        last = (self._words.read().strip().splitlines() or ["no message"])[-1]
+        return RunnerLost(f"{self.name}: its process {what} (exit code {code}): {last}")
