@@ -1,0 +1,70 @@
+"""Problems of public test sets in their own formats, and of one's own files."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from srl_edge.devices import tasks
+from srl_edge.errors import InputError
+from srl_edge.types import Trajectory
+
+GSM8K = {"question": "Tom has 3 apples and eats 1.\nHow many?",
+         "answer": "He has 3-1=<<3-1=2>>2 left.\nSo 2.\n#### 2"}  # fmt: skip
+SVAMP = {"ID": "chal-7", "Body": "There are 8 boxes of 4 pens", "Question": "How many pens?",
+         "Answer": 32.0}  # fmt: skip
+MATH = {"unique_id": "test/algebra/1.json", "problem": "Solve $x^2=4$ for positive $x$.",
+        "solution": "Roots are $\\pm 2$.\n\nSo $x=\\boxed{2}$.", "answer": "2"}  # fmt: skip
+AIME = {"id": 60, "problem": "Find $n$.", "answer": 204}
+OWN = {"problem": "1 + 1?", "steps": ["1 + 1 = 2.", "#### 2"], "answer": "2"}
+
+
+@pytest.mark.parametrize(
+    ("task", "row", "expected"),
+    [
+        ("gsm8k", GSM8K, Trajectory("gsm8k-0", GSM8K["question"],
+                                    ("He has 3-1=2 left.", "So 2."), "2")),
+        ("svamp", SVAMP, Trajectory("chal-7", "There are 8 boxes of 4 pens. How many pens?", (),
+                                    "32")),
+        ("math500", MATH, Trajectory("test/algebra/1.json", MATH["problem"],
+                                     ("Roots are $\\pm 2$.", "So $x=\\boxed{2}$."), "2")),
+        ("aime24", AIME, Trajectory("60", "Find $n$.", (), "204")),
+        ("mine", OWN, Trajectory("mine-0", "1 + 1?", ("1 + 1 = 2.", "#### 2"), "2")),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("array", [False, True])
+def test_rows_of_each_kind(
+    task: str, row: dict[str, Any], expected: Trajectory, array: bool, tmp_path: Path
+) -> None:
+    file = tmp_path / "rows.json"
+    file.write_text(json.dumps([row, row] if array else row) + "\n")
+    assert tasks.problems(task, file, 1) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("task", "text", "message"),
+    [
+        ("gsm9k", None, "task 'gsm9k' is not known; choose from gsm8k, "),
+        ("mine", '{"text": "no"}', "row 1: no problem and answer in .'text'.; name them"),
+        ("mine", "[{", "rows.json, line 1: not JSON"),
+        ("mine", "", "rows.json: no problems"),
+    ],
+)
+def test_a_mistake_is_one_sentence(
+    task: str, text: str | None, message: str, tmp_path: Path
+) -> None:
+    file = None
+    if text is not None:
+        file = tmp_path / "rows.json"
+        file.write_text(text)
+    with pytest.raises(InputError, match=message):
+        tasks.problems(task, file)
+
+
+def test_a_hub_that_cannot_be_reached_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.setitem(tasks.TASKS, "gsm8k", ("nobody/no-such-dataset", None, "test"))
+    with pytest.raises(InputError, match=r"task gsm8k: nobody/no-such-dataset cannot be read"):
+        tasks.problems("gsm8k")
