@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from srl_edge.devices import bench, local, measure
+from srl_edge.devices import local, measure
 from srl_edge.devices.runner import chooser
 from srl_edge.devices.runtimes import greedy
 from srl_edge.devices.session import RunnerLost, Session
@@ -99,21 +99,21 @@ def test_a_crash_takes_its_problem_and_not_the_run(
     folder = artifact_of(taught_model, tmp_path)
     asked = list(parse_rows(word_problems[:5], ParseReport()))
     fatal = {asked[at].id for at in doomed}
-    solved = measure.solved
+    attempts = measure.attempts
 
-    def dying(session: Session, chat: Any, stops: Any, problems: Any, settings: Any) -> Any:
-        for problem in problems:
-            if problem.id in fatal:
-                session._runner.kill()
-                session._runner.wait()
-            yield from solved(session, chat, stops, [problem], settings)
+    def dying(session: Session, chat: Any, stops: Any, chunk: Any, settings: Bench) -> Any:
+        if chunk[0].id in fatal:
+            session._runner.kill()
+            session._runner.wait()
+        return attempts(session, chat, stops, chunk, settings)
 
-    monkeypatch.setattr(measure, "solved", dying)
-    settings = Bench(max_steps=3, max_new_tokens=24)
-    found = list(bench._solved(("onnx", "artifact", folder), 1, asked, settings))
+    monkeypatch.setattr(measure, "attempts", dying)
+    settings = Bench(max_steps=3, max_new_tokens=24, threads=1)
+    model = measure.Model("onnx", "artifact", folder)
+    found = list(measure.solved(model, asked, settings, local))
     assert [sample["id"] for sample in found] == [problem.id for problem in asked]
     assert [at for at, sample in enumerate(found) if sample["lost"]] == lost
     assert all("onnx: its process ended (exit code -9)" in found[at]["lost"] for at in lost)
     assert found[0]["steps"]
-    facts = bench._accuracy(found)
+    facts = measure.accuracy(found)
     assert facts["problems"] == 5 and facts["lost"] == len(lost)
