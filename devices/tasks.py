@@ -22,7 +22,6 @@ TASKS: dict[str, tuple[str, str | None, str]] = {
 }
 _IDS = ("id", "ID", "unique_id")
 _PROBLEMS = ("problem", "question", "question_concat")
-_SOLUTIONS = ("solution", "answer")
 _ANSWERS = ("answer", "Answer", "target")
 
 
@@ -87,14 +86,13 @@ def _problem(row: Mapping[str, Any], name: str) -> Trajectory | None:
         body = row["Body"].strip()
         text = f"{body}{'' if body.endswith('.') else '.'} {row['Question'].strip()}"
     answer = next((row[key] for key in _ANSWERS if row.get(key) is not None), None)
+    solution = row.get("solution") or (answer if ANSWER_MARK in str(answer) else "")
+    cut, marked = cut_solution(solution) if solution else ([], None)
+    answer = answer if marked is None else marked
     if text is None or answer is None:
         return None
-    solution = next((row[key] for key in _SOLUTIONS if isinstance(row.get(key), str)), "")
-    steps = row.get("steps") or []
     if isinstance(answer, float) and answer.is_integer():
         answer = int(answer)  # SVAMP's 145.0
-    if ANSWER_MARK in str(answer) or (solution and solution != answer):
-        cut, marked = cut_solution(solution)
-        steps, answer = steps or cut, marked or answer
+    steps = row.get("steps") or cut
     number = next((str(row[key]) for key in _IDS if row.get(key) is not None), name)
     return Trajectory(number, str(text).strip(), tuple(steps), str(answer).strip())

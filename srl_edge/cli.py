@@ -22,6 +22,10 @@ srl-edge {version}: from expert trajectories to a measured artifact on a device
   srl-edge bench PATH     accuracy, speed, memory and size of each
   srl-edge report PATH    report.html, report.md, report.json
 
+  srl-edge bench ARTIFACT... --tasks gsm8k,svamp --out DIR [--data FILE] [--limit N] [--resume]
+                          the same of artifacts at public test sets, or a file of your own
+  srl-edge bench --compare OLD NEW [--slower 0.1]
+                          what got worse between two such folders; exit code 1 where something did
   srl-edge doctor         what this machine can do, and what to install for the rest
   srl-edge inspect DIR    what an artifact is, from its manifest
   srl-edge convert-adapter ADAPTER FILE
@@ -86,6 +90,10 @@ def _command(arguments: list[str]) -> int:
             print(line.run_line(recipe.load(Path(path), flags)))
         case ["export", path, "--via", "optimum", *flags]:
             return _command(["export", path, "--export.artifacts", "optimum-fp32", *flags])
+        case ["bench", *flags] if "--compare" in flags:
+            return _compare(flags)
+        case ["bench", path, *_] if (Path(path) / "manifest.json").is_file():
+            _bench(arguments[1:])
         case [stage, path, *flags] if stage in STAGES:
             from srl_edge import line, recipe
 
@@ -121,6 +129,53 @@ def _convert_adapter(arguments: Sequence[str]) -> None:
     from srl_edge.exporters.adapters import convert
 
     print(convert(chosen.adapter, chosen.file, chosen.artifact))
+
+
+def _compare(arguments: Sequence[str]) -> int:
+    from argparse import ArgumentParser
+
+    from srl_edge.devices.compare import SLOWER, compare
+
+    parser = ArgumentParser("srl-edge bench")
+    parser.add_argument("--compare", nargs=2, type=Path, metavar=("OLD", "NEW"), required=True)
+    parser.add_argument("--slower", type=float, default=SLOWER, help="share that may be lost")
+    chosen = parser.parse_args(arguments)
+    old, new = chosen.compare
+    said, worse = compare(old, new, chosen.slower)
+    print("\n".join(said))
+    return _fail("worse: " + "; ".join(worse), 1) if worse else 0
+
+
+def _bench(arguments: Sequence[str]) -> None:
+    from argparse import ArgumentParser
+
+    from srl_edge.recipe import Bench
+
+    parser = ArgumentParser("srl-edge bench")
+    parser.add_argument("artifact", nargs="+", type=Path, help="folders with a manifest.json")
+    parser.add_argument("--tasks", required=True, help="names, with commas between them")
+    parser.add_argument("--out", required=True, type=Path, help="folder of the results")
+    parser.add_argument("--data", type=Path, help="rows of the one task, in place of the hub's")
+    parser.add_argument("--limit", type=int, help="problems of each task, from its first on")
+    parser.add_argument("--resume", action="store_true", help="go on with what --out holds")
+    for name in ("threads", "max_steps", "max_new_tokens", "repeats", "timeout"):
+        kind = type(Bench.model_fields[name].default)
+        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, default=None)
+    chosen = vars(parser.parse_args(arguments))
+    _quiet_libraries()
+    from srl_edge.devices import local
+    from srl_edge.devices.bench_artifacts import bench_artifacts
+    from srl_edge.devices.tasks import problems
+
+    names = chosen["tasks"].split(",")
+    if chosen["data"] and len(names) > 1:
+        parser.error("--data holds the rows of one task; name one.")
+    tasks = {name: problems(name, chosen["data"], chosen["limit"]) for name in names}
+    fields = {k: v for k, v in chosen.items() if k in Bench.model_fields and v is not None}
+    settings = Bench.model_validate(fields)
+    print(bench_artifacts(
+        chosen["artifact"], tasks, settings, local, chosen["out"], chosen["resume"]
+    ))  # fmt: skip
 
 
 def _show_rollouts(arguments: Sequence[str]) -> None:
