@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from srl_edge.devices.runtimes import Logits, reusable
+from srl_edge.devices.runtimes import Logits, require_room, reusable
 from srl_edge.errors import InputError
 from srl_edge.models import stop_ids
 
@@ -59,10 +59,6 @@ class MlxRuntime:
         return stop_ids(self._folder)
 
     def _forward(self, ids: Sequence[int]) -> Logits:
-        if len(self._ids) > self._context_length:
-            raise InputError(
-                f"{len(self._ids)} tokens do not fit the artifact's context of "
-                f"{self._context_length}; export it with a larger export.context_length."
-            )
+        require_room(len(self._ids), self._context_length)
         out = self._model(self._mx.array([list(ids)]), cache=self._cache)[0, -1]
         return np.array(out.astype(self._mx.float32))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from srl_edge.devices.runtimes import Logits, reusable
+from srl_edge.devices.runtimes import Logits, require_room, reusable
 from srl_edge.errors import InputError
 from srl_edge.models import stop_ids
 
@@ -64,11 +64,7 @@ class OptimumRuntime:
 
     def _forward(self, ids: Sequence[int]) -> Logits:
         length = len(self._ids)
-        if length > self._context_length:
-            raise InputError(
-                f"{length} tokens do not fit the artifact's context of {self._context_length}; "
-                "export it with a larger export.context_length."
-            )
+        require_room(length, self._context_length)
         feed = {
             "input_ids": np.array([ids], np.int64),
             "attention_mask": np.ones([1, length], np.int64),

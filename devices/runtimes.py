@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from srl_edge.artifact import Artifact
+from srl_edge.errors import InputError
 from srl_edge.prompts import shared_length
 
 Logits = np.ndarray[Any, np.dtype[np.float32]]
@@ -84,3 +85,12 @@ def greedy(
 def reusable(old: Sequence[int], new: Sequence[int]) -> int:
     """Tokens at the start of `new` whose keys and values are still those of `old`."""
     return min(shared_length(old, new), len(new) - 1)
+
+
+def require_room(length: int, context_length: int) -> None:
+    """Raise InputError where a runtime that has no limit itself is given more than its context."""
+    if length > context_length:
+        raise InputError(
+            f"{length} tokens do not fit the artifact's context of {context_length}; export it "
+            "with a larger export.context_length."
+        )
