@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from srl_edge.devices.runtimes import Logits, reusable
+from srl_edge.devices.runtimes import Logits, require_room, reusable
 from srl_edge.errors import InputError
 
 
@@ -58,11 +58,7 @@ class ExecuTorchRuntime:
         return list(map(int, self._program.run_method("get_eos_ids", ())))
 
     def _forward(self, ids: list[int], position: int) -> Logits:
-        if position + len(ids) > self._context_length:
-            raise InputError(
-                f"{position + len(ids)} tokens do not fit the artifact's context of "
-                f"{self._context_length}; export it with a larger export.context_length."
-            )
+        require_room(position + len(ids), self._context_length)
         inputs = (self._tensor([ids]), self._tensor([position]))
         logits: Logits = self._program.forward(inputs)[0][0].numpy().copy()
         return logits

@@ -88,7 +88,7 @@ def reusable(old: Sequence[int], new: Sequence[int]) -> int:
 
 
 def require_room(length: int, context_length: int) -> None:
-    """Raise InputError where a runtime that has no limit itself is given more than its context."""
+    """Raise InputError where a text is longer than the context that an artifact declares."""
     if length > context_length:
         raise InputError(
             f"{length} tokens do not fit the artifact's context of {context_length}; export it "
