@@ -4,7 +4,6 @@ import json
 import os
 from pathlib import Path
 
-from srl_edge import artifact as artifacts
 from srl_edge import models, progress, trajectories
 from srl_edge.devices import local, measure
 from srl_edge.devices.measure import Model
@@ -16,7 +15,7 @@ def bench(recipe: Recipe, run: Path) -> Path:
 
     Beside it, `samples_<name>.jsonl` holds every attempt at every problem, written as it ends.
     """
-    found = artifacts.runnable(run)
+    found = local.runnable(run)
     folder = run / "bench"
     folder.mkdir(parents=True, exist_ok=True)
     problems = trajectories.load(run / "data" / "test.jsonl")[: recipe.bench.problems]
@@ -39,6 +38,6 @@ def bench(recipe: Recipe, run: Path) -> Path:
                     out.flush()
                     advance(model.name)
             row |= measure.accuracy(samples)
-    results = {"device": local.describe(threads), "rows": rows}
+    results = {"device": rows[0]["machine"], "rows": rows}
     (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     return folder / "results.json"

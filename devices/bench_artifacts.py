@@ -20,6 +20,21 @@ Facts = dict[str, Any]
 _SETTINGS = "settings.json"
 
 
+def device(name: str, python: str = "python3") -> Device:
+    """The device of a name: `local`, or `ssh:HOST`, whose Python is `python`."""
+    kind, _, where = name.partition(":")
+    match kind:
+        case "local" if not where:
+            from srl_edge.devices import local
+
+            return local
+        case "ssh" if where:
+            from srl_edge.devices.ssh import Ssh
+
+            return Ssh(where, python)
+    raise InputError(f"device {name!r} is not known; choose local or ssh:HOST.")
+
+
 def bench_artifacts(
     folders: Sequence[Path], tasks: Mapping[str, Sequence[Trajectory]], settings: Bench,
     device: Device, out: Path, resume: bool = False,
@@ -55,7 +70,7 @@ def bench_artifacts(
                 row["tasks"][task] = measure.accuracy(samples)
             rows.append(row)
     recorded = settings.model_dump() | {"limit": max(map(len, tasks.values()))}
-    return results.write(out, date, device.describe(settings.threads), rows, recorded)
+    return results.write(out, date, rows[0]["machine"], rows, recorded)
 
 
 def _named(folders: Sequence[Path]) -> dict[str, artifacts.Artifact]:

@@ -1,13 +1,13 @@
 """This computer: each model in a process of its own."""
 
 import os
-import platform
 import sys
 from pathlib import Path
-from typing import Any
 
-from srl_edge.artifact import tool_versions
+from srl_edge import artifact as artifacts
+from srl_edge import progress
 from srl_edge.devices.session import Session
+from srl_edge.errors import InputError
 
 
 def open_session(name: str, kind: str, folder: Path, threads: int) -> Session:
@@ -16,20 +16,20 @@ def open_session(name: str, kind: str, folder: Path, threads: int) -> Session:
     return Session(name, command, os.environ | {"OMP_NUM_THREADS": str(threads)})
 
 
-def describe(threads: int) -> dict[str, Any]:
-    """What the figures were measured on."""
-    processor = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
-        processor = names[0].partition(":")[2].strip() if names else processor
-    return {
-        "processor": processor,
-        "cores": os.cpu_count(),
-        "threads": threads,
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "tools": tool_versions(
-            "torch", "transformers", "onnxruntime", "onnxruntime-genai", "executorch"
-        ),
-    }
+def runnable(run: Path) -> list[artifacts.Artifact]:
+    """The artifacts of a run that can be run on this computer; tells of the others.
+
+    Raises InputError where there is none, or where one is damaged.
+    """
+    found = [
+        artifacts.load(path.parent) for path in sorted((run / "artifacts").glob("*/manifest.json"))
+    ]
+    here = [artifact for artifact in found if artifact.quantization not in artifacts.UNTRIED]
+    for artifact in found:
+        if artifact not in here:
+            progress.say(f"{artifact.name}: built, never run here; its files are as exported.")
+    if not here:
+        raise InputError(
+            f"{run}/artifacts: nothing that runs here; run `srl-edge export {run}` first."
+        )
+    return here

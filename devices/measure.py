@@ -29,13 +29,10 @@ class Model(NamedTuple):
 
 
 class Device(Protocol):
-    """Where models run: a module such as `local`."""
+    """Where models run, such as the module `local`."""
 
     def open_session(self, name: str, kind: str, folder: Path, threads: int) -> Session:
         """Load a model there."""
-
-    def describe(self, threads: int) -> Facts:
-        """What the figures were measured on."""
 
 
 def speeds(
@@ -75,6 +72,7 @@ def speeds(
                 "prompt_tokens": len(prompts[at]),
                 "peak_memory_mib": session.peak_memory_mib,
                 "load_average": os.getloadavg()[0],
+                "machine": session.machine,
             }
             for at, (model, session) in enumerate(zip(asked, sessions, strict=True))
         ]

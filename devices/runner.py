@@ -1,9 +1,9 @@
 """A model in a process of its own: a line of JSON in, a line of JSON out.
 
 Called as `python -m srl_edge.devices.runner KIND FOLDER THREADS`; KIND is `torch` for a model's
-folder and `artifact` for an exported one. Its first line says how long loading took. A question
-holds `prompts` of token ids, the answer a reply to each and the process's peak memory so far. Times
-are taken here, so that the way of the lines does not count.
+folder and `artifact` for an exported one. Its first line says how long loading took, and on what
+machine. A question holds `prompts` of token ids, the answer a reply to each and the process's peak
+memory so far. Times are taken here, so that the way of the lines does not count.
 """
 
 import json
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from srl_edge import artifact as artifacts
-from srl_edge.devices.memory import peak_mib
+from srl_edge.devices.machine import describe, peak_mib
 from srl_edge.devices.runtimes import Logits, Runtime, open_runtime
 from srl_edge.devices.torch_runtime import TorchRuntime
 
@@ -35,7 +35,11 @@ def main() -> None:
         runtime = TorchRuntime(folder, threads)
     else:
         runtime = open_runtime(artifacts.load(folder), threads)
-    loaded = {"load_seconds": time.perf_counter() - start, "batch": BATCH if kind == "torch" else 1}
+    loaded = {
+        "load_seconds": time.perf_counter() - start,
+        "batch": BATCH if kind == "torch" else 1,
+        "machine": describe(threads),
+    }
     print(json.dumps(loaded), file=answers, flush=True)
     for line in sys.stdin:
         print(json.dumps(answer(runtime, json.loads(line))), file=answers, flush=True)

@@ -37,7 +37,9 @@ class Session:
     more use then.
     """
 
-    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None
+    ) -> None:
         self.name = name
         self._words = tempfile.TemporaryFile("w+")  # noqa: SIM115  # closed by `close`
         self._runner = subprocess.Popen(
@@ -48,6 +50,7 @@ class Session:
         Thread(target=self._listen, daemon=True).start()
         first = self._hear(LOADING)
         self.load_seconds, self.batch = float(first["load_seconds"]), int(first["batch"])
+        self.machine: dict[str, Any] = first["machine"]
         self.peak_memory_mib = 0.0
 
     def generate(

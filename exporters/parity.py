@@ -13,7 +13,7 @@ from typing import Any
 from srl_edge import artifact as artifacts
 from srl_edge import models, progress, trajectories
 from srl_edge.devices.chat import Chat, completions, replies
-from srl_edge.devices.local import open_session
+from srl_edge.devices.local import open_session, runnable
 from srl_edge.devices.runtimes import Runtime, open_runtime
 from srl_edge.devices.statistics import paired
 from srl_edge.devices.torch_runtime import TorchRuntime
@@ -34,7 +34,7 @@ def check(recipe: Recipe, run: Path) -> Path:
     merging changed the model, or where an artifact reads chats or stops otherwise, agrees on fewer
     next tokens than `check.agreement` asks for, or answers significantly worse.
     """
-    found = artifacts.runnable(run)
+    found = runnable(run)
     folder = run / "parity"
     folder.mkdir(parents=True, exist_ok=True)
     cases, long = references(run / "merged", run / "data" / "test.jsonl", recipe)

@@ -6,7 +6,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from srl_edge import progress
 from srl_edge.errors import InputError
 from srl_edge.models import file_sha256
 
@@ -89,23 +88,6 @@ def load(folder: Path) -> Artifact:
             raise InputError(f"{file}: changed since the export (sha256); export it again.")
     size = sum(entry["bytes"] for entry in manifest["files"].values())
     return Artifact(folder, manifest["format"], manifest["quantization"], size, manifest)
-
-
-def runnable(run: Path) -> list[Artifact]:
-    """The artifacts of a run that can be run on this computer; tells of the others.
-
-    Raises InputError where there is none, or where one is damaged.
-    """
-    found = [load(path.parent) for path in sorted((run / "artifacts").glob("*/manifest.json"))]
-    here = [artifact for artifact in found if artifact.quantization not in UNTRIED]
-    for artifact in found:
-        if artifact not in here:
-            progress.say(f"{artifact.name}: built, never run here; its files are as exported.")
-    if not here:
-        raise InputError(
-            f"{run}/artifacts: nothing that runs here; run `srl-edge export {run}` first."
-        )
-    return here
 
 
 def tool_versions(*packages: str) -> dict[str, str]:

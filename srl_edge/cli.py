@@ -155,6 +155,8 @@ def _bench(arguments: Sequence[str]) -> None:
     parser.add_argument("artifact", nargs="+", type=Path, help="folders with a manifest.json")
     parser.add_argument("--tasks", required=True, help="names, with commas between them")
     parser.add_argument("--out", required=True, type=Path, help="folder of the results")
+    parser.add_argument("--device", default="local", help="local, or ssh:HOST")
+    parser.add_argument("--python", default="python3", help="of the ssh host")
     parser.add_argument("--data", type=Path, help="rows of the one task, in place of the hub's")
     parser.add_argument("--limit", type=int, help="problems of each task, from its first on")
     parser.add_argument("--resume", action="store_true", help="go on with what --out holds")
@@ -163,8 +165,7 @@ def _bench(arguments: Sequence[str]) -> None:
         parser.add_argument(f"--{name.replace('_', '-')}", type=kind, default=None)
     chosen = vars(parser.parse_args(arguments))
     _quiet_libraries()
-    from srl_edge.devices import local
-    from srl_edge.devices.bench_artifacts import bench_artifacts
+    from srl_edge.devices.bench_artifacts import bench_artifacts, device
     from srl_edge.devices.tasks import problems
 
     names = chosen["tasks"].split(",")
@@ -173,8 +174,9 @@ def _bench(arguments: Sequence[str]) -> None:
     tasks = {name: problems(name, chosen["data"], chosen["limit"]) for name in names}
     fields = {k: v for k, v in chosen.items() if k in Bench.model_fields and v is not None}
     settings = Bench.model_validate(fields)
+    where = device(chosen["device"], chosen["python"])
     print(bench_artifacts(
-        chosen["artifact"], tasks, settings, local, chosen["out"], chosen["resume"]
+        chosen["artifact"], tasks, settings, where, chosen["out"], chosen["resume"]
     ))  # fmt: skip
 
 

@@ -71,7 +71,7 @@ def test_tokens_are_drawn_by_their_probability() -> None:
     assert {chooser(0.05, seed)(logits) for seed in range(200)} == {1}
 
 
-READY = 'print(\'{"load_seconds": 1, "batch": 1}\', flush=True); input(); '
+READY = 'print("""{"load_seconds": 1, "batch": 1, "machine": {}}""", flush=True); input(); '
 
 
 @pytest.mark.parametrize(

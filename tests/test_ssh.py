@@ -1,0 +1,112 @@
+"""The benchmark over a real OpenSSH server on this machine's loopback."""
+
+import getpass
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from srl_edge.devices import local, measure
+from srl_edge.devices.bench_artifacts import bench_artifacts, device
+from srl_edge.devices.session import RunnerLost
+from srl_edge.devices.ssh import FOLDER, Ssh
+from srl_edge.errors import InputError
+from srl_edge.recipe import Bench
+from srl_edge.trajectories import ParseReport, parse_rows
+
+from .test_onnx import token_ids
+from .test_session import artifact_of
+
+SSHD = shutil.which("sshd") or shutil.which("/usr/sbin/sshd")
+pytestmark = pytest.mark.skipif(SSHD is None, reason="no OpenSSH server is installed")
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """ssh's configuration for a server that lets this user in by a key of its own."""
+    folder = tmp_path_factory.mktemp("ssh")
+    for name in ("host", "user"):
+        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
+        subprocess.run(command, check=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (folder / "sshd_config").write_text(
+        f"ListenAddress 127.0.0.1:{port}\nHostKey {folder}/host\nPidFile none\nUsePAM no\n"
+        f"AuthorizedKeysFile {folder}/user.pub\nStrictModes no\nPermitRootLogin yes\n"
+    )
+    (folder / "ssh_config").write_text(
+        f"Host board\n HostName 127.0.0.1\n Port {port}\n User {getpass.getuser()}\n"
+        f" IdentityFile {folder}/user\n UserKnownHostsFile {folder}/known\n"
+        " StrictHostKeyChecking accept-new\n LogLevel ERROR\n"
+        f"Host nobody\n HostName 127.0.0.1\n Port {port}\n User nobody\n"
+        f" IdentityFile {folder}/host\n UserKnownHostsFile {folder}/known\n LogLevel ERROR\n"
+    )
+    Path("/run/sshd").mkdir(exist_ok=True)  # where it wants to be confined
+    server = subprocess.Popen([str(SSHD), "-D", "-e", "-f", str(folder / "sshd_config")])
+    for _ in range(100):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        time.sleep(0.1)
+    yield folder / "ssh_config"
+    server.kill()
+    server.wait()
+
+
+@pytest.fixture
+def board(config: Path, tmp_path: Path) -> Iterator[Ssh]:
+    home = Path.home() / FOLDER
+    before = set(home.glob("*")) if home.is_dir() else set()
+    yield Ssh("board", sys.executable, ["-F", str(config)])
+    for pushed in set(home.glob("*")) - before:
+        shutil.rmtree(pushed) if pushed.is_dir() else pushed.unlink()
+
+
+def test_it_answers_as_this_computer_does(board: Ssh, tiny_model: Path, tmp_path: Path) -> None:
+    folder = artifact_of(tiny_model, tmp_path)
+    found = []
+    for place in (local, board):
+        session = place.open_session("onnx", "artifact", folder, 1)
+        found.append([reply.ids for reply in session.generate([token_ids(30)], 12, [2])])
+        assert session.peak_memory_mib > 10 and session.machine["cores"] > 0
+        session.close()
+    assert found[0] == found[1]
+    (pushed,) = [f for f in (Path.home() / FOLDER).glob("*/.complete")][-1:]
+    when = pushed.stat().st_mtime_ns
+    board.open_session("again", "artifact", folder, 1).close()
+    assert pushed.stat().st_mtime_ns == when  # it was not sent a second time
+
+
+def test_the_benchmark_runs_there(
+    board: Ssh, taught_model: Path, tmp_path: Path, word_problems: list[dict[str, str]]
+) -> None:
+    folder = artifact_of(taught_model, tmp_path)
+    problems = list(parse_rows(word_problems[:4], ParseReport()))
+    settings = Bench(max_steps=3, max_new_tokens=24, repeats=1, threads=1)
+    out = bench_artifacts([folder], {"animals": problems}, settings, board, tmp_path / "out")
+    assert "| animals | 4 | " in (out.parent / "report.md").read_text()
+    model = measure.Model("onnx", "artifact", folder)
+    here = list(measure.solved(model, problems, settings, local))
+    lines = next(out.parent.glob("onnx-fp32/samples_*.jsonl")).read_text().splitlines()
+    there = [json.loads(line)["steps"] for line in lines]
+    assert there == [sample["steps"] for sample in here]
+
+
+def test_what_goes_wrong_there_is_one_sentence(
+    config: Path, board: Ssh, tiny_model: Path, tmp_path: Path
+) -> None:
+    folder = artifact_of(tiny_model, tmp_path)
+    options = ["-F", str(config)]
+    with pytest.raises(InputError, match=r"^ssh:nobody: .*Permission denied"):
+        Ssh("nobody", options=options).open_session("onnx", "artifact", folder, 1)
+    with pytest.raises(RunnerLost, match=r"onnx: its process ended \(exit code 127\): .*snake"):
+        Ssh("board", "snake", options).open_session("onnx", "artifact", folder, 1)
+    with pytest.raises(InputError, match="device 'adb' is not known; choose local or ssh:HOST"):
+        device("adb")
