@@ -54,6 +54,7 @@ METHODS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "srl_onnx": ("srl", ("--trainer.sampler", "onnx")),  # rollouts from int8 weights
     "sft_few": ("sft", ()),
+    "srl_long": ("srl", ("--stages.1.steps", "120")),
     "srl_few": ("srl", ()),
 }
 COUNTS = {"train": 120, "validation": 40, "test": 150, "seen": 50}

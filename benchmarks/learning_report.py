@@ -15,9 +15,14 @@ NAMES = {
     "srl": "SRL",
     "srl_rlvr": "SRL → RLVR",
     "sft_srl": "SFT → SRL",
+    "srl_long": "SRL, three times the steps",
     "srl_paper": "SRL, the paper's reward",
-    "srl_cold": "SRL, no warm-up, twice the rate",
+    "srl_cold": "SRL, no warm-up",
+    "srl_careful": "SRL, half the learning rate",
     "srl_onnx": "SRL, int8 rollouts",
+    "start_few": "warm start, 12 problems",
+    "sft_few": "SFT, 12 problems",
+    "srl_few": "SRL, 12 problems",
 }
 SPLITS = {"test": "held-out settings", "seen": "new problems in the settings of training"}
 MEASURES = {
@@ -58,14 +63,15 @@ def table(results: Results, split: str) -> list[str]:
     heads = ["method", *heads, "format", "minutes", "seeds"]
     lines = [f"| {' | '.join(heads)} |", f"| {' | '.join('---' for _ in heads)} |"]
     for method, by_seed in results.items():
-        starts = [results["start"][seed]["splits"][split] for seed in by_seed]
+        first = "start_few" if method.endswith("_few") else "start"
+        starts = [results[first][seed]["splits"][split] for seed in by_seed]
         ends = [result["splits"][split] for result in by_seed.values()]
         cells = []
         for key in MEASURES:
             now, before = _by_problem(ends, key), _by_problem(starts, key)
             cells.append(_interval(list(now.values())))
             gain = [now[i] - before[i] for i in now]
-            cells.append("" if method == "start" else _interval(gain, signed=True))
+            cells.append("" if method == first else _interval(gain, signed=True))
         curves = [result["curve"] for result in by_seed.values() if "curve" in result]
         minutes = f"{fmean(c[-1]['minutes'] for c in curves):.0f}" if curves else ""
         form = f"{fmean(end['format'] for end in ends):.0%}"
@@ -95,7 +101,7 @@ def picture(results: Results, path: Path) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(1, 2, figsize=(10, 4.3), dpi=110, layout="constrained")
-    trained = [(m, s) for m, s in results.items() if m != "start"]
+    trained = [(m, s) for m, s in results.items() if not m.startswith("start")]
     for color, (method, by_seed) in enumerate(trained):
         for number, result in enumerate(by_seed.values()):
             for axis, key in zip(axes, ("eval_accuracy", "eval_similarity"), strict=True):
