@@ -21,18 +21,22 @@ _SETTINGS = "settings.json"
 
 
 def device(name: str, python: str = "python3") -> Device:
-    """The device of a name: `local`, or `ssh:HOST`, whose Python is `python`."""
+    """The device of a name: `local`, `browser`, or `ssh:HOST`, whose Python is `python`."""
     kind, _, where = name.partition(":")
     match kind:
         case "local" if not where:
             from srl_edge.devices import local
 
             return local
+        case "browser" if not where:
+            from srl_edge.devices import browser
+
+            return browser
         case "ssh" if where:
             from srl_edge.devices.ssh import Ssh
 
             return Ssh(where, python)
-    raise InputError(f"device {name!r} is not known; choose local or ssh:HOST.")
+    raise InputError(f"device {name!r} is not known; choose local, browser or ssh:HOST.")
 
 
 def bench_artifacts(

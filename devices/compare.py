@@ -53,6 +53,8 @@ def _figures(name: str, a: Facts, b: Facts, slower: float) -> list[tuple[str, bo
         lines.append((line, after < before * (1 - slower)))
     for key, unit in (("peak_memory_mib", "MiB peak memory"), ("size_mb", "MB size")):
         before, after = a[key], b[key]
+        if None in (before, after):  # not measured
+            continue
         line = f"{name}: {before:.0f} -> {after:.0f} {unit} ({after / before - 1:+.0%})"
         lines.append((line, after > before * (1 + slower)))
     return lines

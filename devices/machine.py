@@ -1,5 +1,6 @@
 """What this machine is, and how much memory this process has needed of it."""
 
+import contextlib
 import os
 import platform
 import resource
@@ -19,6 +20,23 @@ def peak_mib() -> float:
         return int(line.split()[1]) / 2**10
     unit = 2**20 if sys.platform == "darwin" else 2**10  # macOS counts bytes, others KiB
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+def peak_mib_below(process: int) -> float | None:
+    """Peak resident memory in MiB of the largest descendant of a process; None where not told."""
+    if not Path("/proc/self/status").is_file():
+        return None
+    parents: dict[int, int] = {}
+    peaks: dict[int, float] = {}
+    for status in Path("/proc").glob("[0-9]*/status"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            told = dict(x.split(":", 1) for x in status.read_text().splitlines() if ":" in x)
+            parents[int(told["Pid"])] = int(told["PPid"])
+            peaks[int(told["Pid"])] = int(told.get("VmHWM", "0").split()[0]) / 2**10
+    below = {process}
+    while more := {child for child, parent in parents.items() if parent in below} - below:
+        below |= more
+    return max((peaks[child] for child in below - {process}), default=None)
 
 
 def describe(threads: int) -> dict[str, Any]:

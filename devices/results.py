@@ -72,7 +72,8 @@ def table(rows: Sequence[Facts]) -> list[dict[str, Any]]:
         for name in ("time_to_first_token", "prefill_tokens_per_second",
                      "decode_tokens_per_second"):  # fmt: skip
             flat |= {f"{name}_{k}": round(v, 4) for k, v in row[name].items()}
-        flat["peak_memory_mib"] = round(row["peak_memory_mib"], 1)
+        memory = row["peak_memory_mib"]
+        flat["peak_memory_mib"] = "not measured" if memory is None else round(memory, 1)
         for task, facts in row["tasks"].items():
             low, high = facts["accuracy_interval"]
             flat |= {

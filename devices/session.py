@@ -1,6 +1,9 @@
 """The conversation with a runner: a model in a process of its own, on this machine or another."""
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -44,14 +47,14 @@ class Session:
         self._words = tempfile.TemporaryFile("w+")  # noqa: SIM115  # closed by `close`
         self._runner = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._words, text=True,
-            env=environment,
+            env=environment, start_new_session=True,
         )  # fmt: skip
         self._lines: Queue[str] = Queue()
         Thread(target=self._listen, daemon=True).start()
         first = self._hear(LOADING)
         self.load_seconds, self.batch = float(first["load_seconds"]), int(first["batch"])
         self.machine: dict[str, Any] = first["machine"]
-        self.peak_memory_mib = 0.0
+        self.peak_memory_mib: float | None = None
 
     def generate(
         self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stops: Sequence[int] = (),
@@ -69,14 +72,18 @@ class Session:
         except OSError:
             raise self._lost("ended") from None
         answer = self._hear(timeout)
-        self.peak_memory_mib = float(answer["peak_memory_mib"])
+        self.peak_memory_mib = answer["peak_memory_mib"]
         return [Generated(**reply) for reply in answer["replies"]]
 
     def close(self) -> None:
-        """Let the runner go."""
-        self._runner.kill()
-        self._runner.wait()
+        """Let the runner go, and what it has started."""
+        self._kill()
         self._words.close()
+
+    def _kill(self) -> int:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._runner.pid, signal.SIGKILL)
+        return self._runner.wait()
 
     def _listen(self) -> None:
         assert self._runner.stdout is not None
@@ -88,7 +95,7 @@ class Session:
         try:
             line = self._lines.get(timeout=timeout)
         except Empty:
-            self._runner.kill()
+            self._kill()
             raise self._lost(f"did not answer in {timeout:.0f} s") from None
         try:
             answer: dict[str, Any] = json.loads(line)

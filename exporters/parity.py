@@ -117,6 +117,7 @@ def _memory(artifact: artifacts.Artifact, run: Path, recipe: Recipe) -> float:
     )
     try:
         session.generate([[0] * (length - 1)], 1)
+        assert session.peak_memory_mib is not None
         return session.peak_memory_mib
     finally:
         session.close()

@@ -155,7 +155,7 @@ def _bench(arguments: Sequence[str]) -> None:
     parser.add_argument("artifact", nargs="+", type=Path, help="folders with a manifest.json")
     parser.add_argument("--tasks", required=True, help="names, with commas between them")
     parser.add_argument("--out", required=True, type=Path, help="folder of the results")
-    parser.add_argument("--device", default="local", help="local, or ssh:HOST")
+    parser.add_argument("--device", default="local", help="local, browser, or ssh:HOST")
     parser.add_argument("--python", default="python3", help="of the ssh host")
     parser.add_argument("--data", type=Path, help="rows of the one task, in place of the hub's")
     parser.add_argument("--limit", type=int, help="problems of each task, from its first on")

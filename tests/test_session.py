@@ -54,7 +54,7 @@ def test_replies_are_those_of_the_runtime(
     (alone,) = session.generate(PROMPTS[:1], 12, [2], reuse=False)
     assert alone.ids == expected[0] and alone.first_seconds is not None
     assert 0 < alone.first_seconds <= alone.seconds
-    assert session.load_seconds > 0 and session.peak_memory_mib > 10
+    assert session.load_seconds > 0 and (session.peak_memory_mib or 0) > 10
     drawn = [
         session.generate(PROMPTS, 12, [2], temperature=1.0, seed=seed)[0].ids for seed in (1, 1, 5)
     ]

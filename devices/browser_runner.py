@@ -1,0 +1,145 @@
+"""An ONNX artifact in a browser, with the conversation of a runner.
+
+Called as `python -m srl_edge.devices.browser_runner FOLDER THREADS`. Serves a page, onnxruntime-web
+and the artifact on loopback, opens a headless Chromium on the page, and hands it each line of
+stdin; what the page answers is printed as a line.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from queue import Queue
+from threading import Thread
+from typing import Any
+
+from srl_edge.devices.machine import describe, peak_mib_below
+from srl_edge.errors import InputError
+from srl_edge.models import cache_folder
+
+VERSION = "1.30.0"
+_SHA256 = "d2228df7e4616bc3348bf504ee888f3bec43789a273f0a63f3e68d203ce3bf71"
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+_TYPES = {".html": "text/html", ".mjs": "text/javascript", ".wasm": "application/wasm"}
+# A page may use threads only where nothing of another origin can look in.
+_ISOLATED = {
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+}
+
+
+def main() -> None:
+    folder, threads = Path(sys.argv[1]), int(sys.argv[2])
+    try:
+        browser, web = _browser(), onnxruntime_web()
+    except InputError as error:
+        sys.exit(str(error))
+    questions: Queue[str] = Queue()
+    server = _serve(folder, web, threads, questions)
+    with tempfile.TemporaryDirectory() as profile:
+        page = subprocess.Popen(
+            [browser, "--headless=new", "--disable-gpu", "--no-first-run", "--disable-sync",
+             "--disable-background-networking", "--disable-component-update",
+             "--remote-debugging-port=0", f"--user-data-dir={profile}",
+             *(["--no-sandbox"] if os.geteuid() == 0 else []),
+             f"http://127.0.0.1:{server.server_port}/"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            for line in sys.stdin:
+                questions.put(line)
+        finally:
+            page.kill()
+            page.wait()
+
+
+def onnxruntime_web() -> Path:
+    """The folder of onnxruntime-web, fetched with npm once a machine.
+
+    Raises InputError where npm is missing, cannot fetch it, or fetched something else.
+    """
+    folder = cache_folder() / f"onnxruntime-web-{VERSION}"
+    if folder.is_dir():
+        return folder
+    npm = shutil.which("npm")
+    if npm is None:
+        raise InputError("the browser needs onnxruntime-web, which npm fetches: install npm.")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        command = [npm, "pack", "--silent", f"onnxruntime-web@{VERSION}"]
+        done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False)
+        packed = next(Path(scratch).glob("*.tgz"), None)
+        if done.returncode or packed is None:
+            raise InputError(f"onnxruntime-web {VERSION} could not be fetched with npm.")
+        if hashlib.sha256(packed.read_bytes()).hexdigest() != _SHA256:
+            raise InputError(f"onnxruntime-web {VERSION} from npm is not the one known (sha256).")
+        with tarfile.open(packed) as archive:
+            archive.extractall(scratch, filter="data")
+        Path(scratch, "package", "dist").rename(folder)
+    return folder
+
+
+def _browser() -> str:
+    found = next(filter(None, map(shutil.which, _BROWSERS)), None)
+    if found is None:
+        raise InputError(f"no browser on the PATH ({', '.join(_BROWSERS)}); install Chromium.")
+    return found
+
+
+def _serve(folder: Path, web: Path, threads: int, questions: "Queue[str]") -> ThreadingHTTPServer:
+    page = Path(__file__).with_name("browser_page.html")
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path = self.path.partition("?")[0]
+            if path == "/question":
+                self._send(questions.get().encode(), "application/json")
+            elif path == "/threads":
+                self._send(str(threads).encode(), "application/json")
+            else:
+                self._file(path)
+
+        def do_POST(self) -> None:
+            said = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            self._send(b"", "text/plain")
+            if error := said.get("error"):
+                print(f"in the browser: {error}", file=sys.stderr, flush=True)
+                os._exit(1)
+            if "machine" in said:
+                said["machine"] = describe(threads) | said["machine"]
+            said["peak_memory_mib"] = peak_mib_below(os.getpid())
+            print(json.dumps(said), flush=True)
+
+        def _file(self, path: str) -> None:
+            roots = {"": page.parent, "ort": web, "model": folder}
+            root, _, name = path.lstrip("/").rpartition("/")
+            file = roots.get(root, folder) / (Path(name).name or page.name)
+            if root not in roots or not file.is_file():
+                self.send_error(404)
+                return
+            self._send(file.read_bytes(), _TYPES.get(file.suffix, "application/octet-stream"))
+
+        def _send(self, body: bytes, kind: str) -> None:
+            self.send_response(200)
+            for name, value in {**_ISOLATED, "Content-Type": kind}.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+if __name__ == "__main__":
+    main()
