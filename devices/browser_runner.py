@@ -19,7 +19,7 @@ from queue import Queue
 from threading import Thread
 from typing import Any
 
-from srl_edge.devices.machine import describe, peak_mib_below
+from srl_edge.devices.machine import describe, peak_mib_below, state
 from srl_edge.errors import InputError
 from srl_edge.models import cache_folder
 
@@ -113,7 +113,7 @@ def _serve(folder: Path, web: Path, threads: int, questions: "Queue[str]") -> Th
                 os._exit(1)
             if "machine" in said:
                 said["machine"] = describe(threads) | said["machine"]
-            said["peak_memory_mib"] = peak_mib_below(os.getpid())
+            said |= {"peak_memory_mib": peak_mib_below(os.getpid()), "state": state()}
             print(json.dumps(said), flush=True)
 
         def _file(self, path: str) -> None:

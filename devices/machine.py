@@ -39,6 +39,34 @@ def peak_mib_below(process: int) -> float | None:
     return max((peaks[child] for child in below - {process}), default=None)
 
 
+def state() -> dict[str, float | str | None]:
+    """What may change while figures are taken; None where the machine does not tell.
+
+    load: processes that want a core. celsius: of the warmest sensor. battery: percent.
+    """
+    zones = _readings("/sys/class/thermal", "thermal_zone*/temp")
+    batteries = _readings("/sys/class/power_supply", "*/capacity")
+    governors = _texts("/sys/devices/system/cpu", "cpu0/cpufreq/scaling_governor")
+    return {
+        "load": os.getloadavg()[0],
+        "celsius": max(zones) / 1000 if zones else None,
+        "battery": batteries[0] if batteries else None,
+        "governor": governors[0] if governors else None,
+    }
+
+
+def _readings(folder: str, pattern: str) -> list[float]:
+    return [float(text) for text in _texts(folder, pattern)]
+
+
+def _texts(folder: str, pattern: str) -> list[str]:
+    found = []
+    for file in sorted(Path(folder).glob(pattern)):
+        with contextlib.suppress(OSError):
+            found.append(file.read_text().strip())
+    return found
+
+
 def describe(threads: int) -> dict[str, Any]:
     """What the figures were measured on."""
     processor = platform.processor() or platform.machine()

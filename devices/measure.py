@@ -1,6 +1,5 @@
 """Speed and accuracy of models on a device, each asked through a session of its own."""
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -52,6 +51,7 @@ def speeds(
         for model in asked:
             sessions.append(device.open_session(*model, settings.threads))
             opened.callback(sessions[-1].close)
+        before = [session.state for session in sessions]
         for turn in range(settings.repeats + 1):
             for at, session in enumerate(sessions):
                 (reply,) = session.generate([prompts[at]], settings.decode_tokens + 1, reuse=False)
@@ -71,8 +71,9 @@ def speeds(
                 "decode_tokens_per_second": summary(decoded[at]),
                 "prompt_tokens": len(prompts[at]),
                 "peak_memory_mib": session.peak_memory_mib,
-                "load_average": os.getloadavg()[0],
+                "load_average": session.state["load"],
                 "machine": session.machine,
+                "state": {"before": before[at], "after": session.state},
             }
             for at, (model, session) in enumerate(zip(asked, sessions, strict=True))
         ]

@@ -2,8 +2,9 @@
 
 Called as `python -m srl_edge.devices.runner KIND FOLDER THREADS`; KIND is `torch` for a model's
 folder and `artifact` for an exported one. Its first line says how long loading took, and on what
-machine. A question holds `prompts` of token ids, the answer a reply to each and the process's peak
-memory so far. Times are taken here, so that the way of the lines does not count.
+machine. A question holds `prompts` of token ids, the answer a reply to each, the process's peak
+memory so far and the state of the machine. Times are taken here, so that the way of the lines does
+not count.
 """
 
 import json
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from srl_edge import artifact as artifacts
-from srl_edge.devices.machine import describe, peak_mib
+from srl_edge.devices.machine import describe, peak_mib, state
 from srl_edge.devices.runtimes import Logits, Runtime, open_runtime
 from srl_edge.devices.torch_runtime import TorchRuntime
 
@@ -39,6 +40,7 @@ def main() -> None:
         "load_seconds": time.perf_counter() - start,
         "batch": BATCH if kind == "torch" else 1,
         "machine": describe(threads),
+        "state": state(),
     }
     print(json.dumps(loaded), file=answers, flush=True)
     for line in sys.stdin:
@@ -63,7 +65,7 @@ def answer(runtime: Runtime, question: dict[str, Any]) -> dict[str, Any]:
         for at, ids in enumerate(prompts):
             choose = chooser(temperature, question["seed"] + at)
             replies.append(_reply(runtime, ids, limit, stops, choose, question["reuse"]))
-    return {"replies": replies, "peak_memory_mib": peak_mib()}
+    return {"replies": replies, "peak_memory_mib": peak_mib(), "state": state()}
 
 
 def chooser(temperature: float, seed: int) -> Callable[[Logits], int]:

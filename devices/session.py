@@ -54,6 +54,7 @@ class Session:
         first = self._hear(LOADING)
         self.load_seconds, self.batch = float(first["load_seconds"]), int(first["batch"])
         self.machine: dict[str, Any] = first["machine"]
+        self.state: dict[str, Any] = first["state"]
         self.peak_memory_mib: float | None = None
 
     def generate(
@@ -72,7 +73,7 @@ class Session:
         except OSError:
             raise self._lost("ended") from None
         answer = self._hear(timeout)
-        self.peak_memory_mib = answer["peak_memory_mib"]
+        self.peak_memory_mib, self.state = answer["peak_memory_mib"], answer["state"]
         return [Generated(**reply) for reply in answer["replies"]]
 
     def close(self) -> None:

@@ -14,9 +14,7 @@ from srl_edge.errors import InputError, StageError
 from srl_edge.exporters.quiet import quiet
 
 _HEAD = "last_matmul:int8"  # the projection to the vocabulary, and the tied embedding with it
-_MIXED = (
-    f"{_HEAD},mixed_layers:int8"  # and an eighth of the layers at either end, and parts between
-)
+_MIXED = f"{_HEAD},mixed_layers:int8"  # and parts of the first and last eighth, and of every third
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,7 @@ def test_replies_are_those_of_the_runtime(
     (alone,) = session.generate(PROMPTS[:1], 12, [2], reuse=False)
     assert alone.ids == expected[0] and alone.first_seconds is not None
     assert 0 < alone.first_seconds <= alone.seconds
+    assert session.state["load"] >= 0 and set(session.state) > {"celsius", "battery", "governor"}
     assert session.load_seconds > 0 and (session.peak_memory_mib or 0) > 10
     drawn = [
         session.generate(PROMPTS, 12, [2], temperature=1.0, seed=seed)[0].ids for seed in (1, 1, 5)
@@ -71,7 +72,10 @@ def test_tokens_are_drawn_by_their_probability() -> None:
     assert {chooser(0.05, seed)(logits) for seed in range(200)} == {1}
 
 
-READY = 'print("""{"load_seconds": 1, "batch": 1, "machine": {}}""", flush=True); input(); '
+READY = (
+    'print("""{"load_seconds": 1, "batch": 1, "machine": {}, "state": {}}""", flush=True); '
+    "input(); "
+)
 
 
 @pytest.mark.parametrize(
