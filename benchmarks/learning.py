@@ -33,7 +33,8 @@ RESULTS = ROOT / "benchmarks" / "results" / "learning"
 # events that a right answer is hardly ever.
 EVENTS, LARGEST = 4, 30
 FEW = 12  # training problems of the methods that end in _few: one of each setting
-LITTLE_VALIDATION = ("--trainer.validation_prompts", "32")
+FAST = ("--stages.1.learning_rate", "2e-4", "--stages.1.warmup_steps", "10",
+        "--trainer.validation_prompts", "96")  # fmt: skip
 # Each is a recipe with flags.
 METHODS: dict[str, tuple[str, tuple[str, ...]]] = {
     "sft": ("sft", ()),
@@ -46,15 +47,11 @@ METHODS: dict[str, tuple[str, tuple[str, ...]]] = {
         "srl",
         ("--stages.1.reward", "characters", "1.0", "--stages.1.spread_epsilon", "0.004"),
     ),
-    # What the recipe was before: the optimizer's first steps at full size; and half the rate.
-    "srl_cold": ("srl", ("--stages.1.warmup_steps", "0", *LITTLE_VALIDATION)),
-    "srl_careful": (
-        "srl",
-        ("--stages.1.warmup_steps", "5", "--stages.1.learning_rate", "1e-4", *LITTLE_VALIDATION),
-    ),
+    "srl_cold": ("srl", ("--stages.1.learning_rate", "2e-4", "--stages.1.warmup_steps", "0")),
+    "srl_fast": ("srl", FAST),
+    "srl_long": ("srl", (*FAST, "--stages.1.steps", "120")),
     "srl_onnx": ("srl", ("--trainer.sampler", "onnx")),  # rollouts from int8 weights
     "sft_few": ("sft", ()),
-    "srl_long": ("srl", ("--stages.1.steps", "120")),
     "srl_few": ("srl", ()),
 }
 COUNTS = {"train": 120, "validation": 40, "test": 150, "seen": 50}
