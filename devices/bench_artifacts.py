@@ -20,7 +20,7 @@ Facts = dict[str, Any]
 _SETTINGS = "settings.json"
 
 
-def device(name: str, python: str = "python3") -> Device:
+def device_named(name: str, python: str = "python3") -> Device:
     """The device of a name: `local`, `browser`, or `ssh:HOST`, whose Python is `python`."""
     kind, _, where = name.partition(":")
     match kind:

@@ -105,7 +105,11 @@ class Session:
         return answer
 
     def _lost(self, what: str) -> RunnerLost:
-        code = self._runner.wait()
+        try:
+            code = self._runner.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            code = self._kill()
+        self._kill()  # what it has started may live on
         self._words.seek(0)
         last = (self._words.read().strip().splitlines() or ["no message"])[-1]
         return RunnerLost(f"{self.name}: its process {what} (exit code {code}): {last}")

@@ -165,7 +165,7 @@ def _bench(arguments: Sequence[str]) -> None:
         parser.add_argument(f"--{name.replace('_', '-')}", type=kind, default=None)
     chosen = vars(parser.parse_args(arguments))
     _quiet_libraries()
-    from srl_edge.devices.bench_artifacts import bench_artifacts, device
+    from srl_edge.devices.bench_artifacts import bench_artifacts, device_named
     from srl_edge.devices.tasks import problems
 
     names = chosen["tasks"].split(",")
@@ -174,7 +174,7 @@ def _bench(arguments: Sequence[str]) -> None:
     tasks = {name: problems(name, chosen["data"], chosen["limit"]) for name in names}
     fields = {k: v for k, v in chosen.items() if k in Bench.model_fields and v is not None}
     settings = Bench.model_validate(fields)
-    where = device(chosen["device"], chosen["python"])
+    where = device_named(chosen["device"], chosen["python"])
     print(bench_artifacts(
         chosen["artifact"], tasks, settings, where, chosen["out"], chosen["resume"]
     ))  # fmt: skip

@@ -85,6 +85,7 @@ READY = (
         (READY + "import sys; sys.exit('out of memory')", r"ended \(exit code 1\): out of memory"),
         (READY + "import os; os.abort()", r"ended \(exit code -6\)"),
         (READY + "print('{\"replies\": [', flush=True)", "was cut off"),
+        (READY + "print('nonsense', flush=True); import time; time.sleep(60)", "was cut off"),
         (READY + "import time; time.sleep(60)", r"did not answer in 1 s \(exit code -9\)"),
     ],
 )

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from srl_edge.devices import local, measure
-from srl_edge.devices.bench_artifacts import bench_artifacts, device
+from srl_edge.devices.bench_artifacts import bench_artifacts, device_named
 from srl_edge.devices.session import RunnerLost
 from srl_edge.devices.ssh import FOLDER, Ssh
 from srl_edge.errors import InputError
@@ -111,4 +111,4 @@ def test_what_goes_wrong_there_is_one_sentence(
     with pytest.raises(
         InputError, match="device 'adb' is not known; choose local, browser or ssh:HOST"
     ):
-        device("adb")
+        device_named("adb")
