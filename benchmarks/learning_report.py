@@ -30,6 +30,7 @@ MEASURES = {
     "right": "steps with the right numbers",
     "similarity": "step similarity",
 }
+PAIRS = (("srl", "rlvr"), ("srl_rlvr", "srl"), ("sft", "srl_rlvr"))
 DRAWS = 4000
 
 
@@ -43,6 +44,7 @@ def write(folder: Path, docs: Path) -> Path:
     ]
     for split, title in SPLITS.items():
         lines += ["", f"**{title.capitalize()}**", "", *table(results, split)]
+    lines += ["", *compared(results)]
     path = docs / "learning-results.md"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     picture(results, docs / "learning.png")
@@ -78,6 +80,21 @@ def table(results: Results, split: str) -> list[str]:
         seeds = " ".join(map(str, by_seed))
         lines.append(f"| {NAMES[method]} | {' | '.join(cells)} | {form} | {minutes} | {seeds} |")
     return lines
+
+
+def compared(results: Results) -> list[str]:
+    """How many more held-out problems each pipeline solves than another, paired by problem."""
+    said = []
+    for better, other in PAIRS:
+        if results.get(better, {}).keys() != results.get(other, {}).keys():
+            continue
+        sides = [
+            _by_problem([r["splits"]["test"] for r in results[m].values()], "correct")
+            for m in (better, other)
+        ]
+        gain = [sides[0][i] - sides[1][i] for i in sides[0]]
+        said.append(f"- {NAMES[better]} over {NAMES[other]}: {_interval(gain, signed=True)}")
+    return ["Problems solved in held-out settings, paired by problem:", "", *said] if said else []
 
 
 def _by_problem(rows: Sequence[dict[str, Any]], key: str) -> dict[str, float]:
