@@ -141,7 +141,7 @@ def test_exports_are_deterministic(tmp_path: Path) -> None:
     assert same  # asserted apart, as pytest would explain a difference byte by byte
 
 
-@pytest.mark.parametrize("family", CONFIGS)
+@pytest.mark.parametrize("family", ["qwen2", "gemma3"])
 @pytest.mark.parametrize(
     ("quantization", "backend"), [("vulkan-fp16", b"Vulkan"), ("coreml-fp16", b"CoreML")]
 )
