@@ -22,7 +22,7 @@ from rich.table import Table
 from workload import GROUP_SIZE, SHAPES, Shape, step_prompts_of
 
 from srl_edge.advantages import group_relative
-from srl_edge.devices.memory import peak_mib
+from srl_edge.devices.machine import peak_mib
 from srl_edge.prompts import messages, prompt_ids
 from srl_edge.rewards import similarity
 from srl_edge.types import Sample
