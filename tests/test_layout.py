@@ -1,6 +1,7 @@
 """What may import what, and what the wheel holds."""
 
 import ast
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -67,3 +68,13 @@ def test_the_folders_cannot_be_imported_under_their_own_names() -> None:
         code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import {folder}"
         out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert f"import srl_edge.{folder}, not {folder}" in out.stderr
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda p: p.name)
+def test_what_benchmarks_import_is_there(path: Path) -> None:
+    modules = {
+        node.module
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("srl_edge")
+    }
+    assert [name for name in modules if importlib.util.find_spec(str(name)) is None] == []
