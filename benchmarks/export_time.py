@@ -58,12 +58,20 @@ def main() -> None:
                 file = folder / side / "model.pte"
                 file.parent.mkdir(exist_ok=True)
                 if side == "srl_edge":
-                    command = [__file__, "--model", options.model, "--export", str(file.parent)]
+                    command = [
+                        str(Path(__file__).resolve()),
+                        "--model",
+                        options.model,
+                        "--export",
+                        str(file.parent),
+                    ]
                 else:
                     config = for_export_llm(model, folder, file)
                     command = ["-m", "executorch.extension.llm.export.export_llm",
                                "--config", str(config)]  # fmt: skip
-                found.append(measured(command, options.threads) | {"mb": file.stat().st_size / 1e6})
+                found.append(
+                    measured(command, options.threads, folder) | {"mb": file.stat().st_size / 1e6}
+                )
     report(runs, options)
 
 
@@ -118,10 +126,11 @@ def for_export_llm(model: Path, folder: Path, out: Path) -> Path:
     return file
 
 
-def measured(command: Sequence[str], threads: int) -> dict[str, float]:
-    """CPU-seconds and peak memory in MB of a Python process; it must succeed."""
+def measured(command: Sequence[str], threads: int, folder: Path) -> dict[str, float]:
+    """CPU-seconds and peak memory in MB of a Python process in a folder; it must succeed."""
     child = Popen(
         [sys.executable, *command],
+        cwd=folder,  # export_llm leaves logs where it stands
         stdout=DEVNULL,
         stderr=DEVNULL,
         env=os.environ | {"OMP_NUM_THREADS": str(threads)},

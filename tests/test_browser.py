@@ -12,12 +12,11 @@ from srl_edge.devices.runtimes import greedy
 from srl_edge.devices.session import RunnerLost
 from srl_edge.devices.torch_runtime import TorchRuntime
 from srl_edge.errors import InputError
-from srl_edge.exporters import onnx
 from srl_edge.recipe import Bench
 from srl_edge.trajectories import ParseReport, parse_rows
 
 from .test_onnx import token_ids
-from .test_parity import COPIED, seal
+from .test_parity import seal
 from .test_session import artifact_of
 
 
@@ -32,11 +31,7 @@ def _there() -> None:
 
 
 def test_it_answers_as_torch_does(family_model: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "onnx-fp32"
-    onnx.export(family_model, folder, "fp32", 256)
-    for name in COPIED:
-        (folder / name).write_bytes((family_model / name).read_bytes())
-    seal(folder)
+    folder = artifact_of(family_model, tmp_path)
     if "gemma" in (folder / "config.json").read_text():
         with pytest.raises(InputError, match="the browser does not take Gemma 3"):
             browser.open_session("page", "artifact", folder, 2)
