@@ -1,7 +1,8 @@
 """From a model folder to the stages of its decoder, their weights quantized on the way."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,41 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"silu": nn.SiLU, "gelu_pytorc
 
 @dataclass(frozen=True)
 class Precision:
-    """Bits of each part's weights: 32, 8 or 4."""
+    """Bits of each part's weights: 32, 8 or 4; layers of 4 bits named in `kept` have more."""
 
     embedding: int
     query_key: int
     value_output: int
     mlp: int
     head: int
+    kept: frozenset[str] = frozenset()
+    kept_bits: int = 8
+
+
+def matching(patterns: Sequence[str], names: Iterable[str]) -> frozenset[str]:
+    """The names that patterns like `model.layers.0.*` or `*.down_proj` match.
+
+    Raises InputError for a pattern that matches none.
+    """
+    names = list(names)
+    found: set[str] = set()
+    for pattern in patterns:
+        some = {name for name in names if fnmatchcase(name, pattern)}
+        if not some:
+            raise InputError(
+                f"export.int8_layers: {pattern!r} matches no linear layer; they are named like "
+                f"{names[0]}."
+            )
+        found |= some
+    return frozenset(found)
+
+
+def linear_names(config: Any) -> list[str]:
+    """Modules of all linear layers but the projection to the vocabulary."""
+    parts = [f"self_attn.{x}_proj" for x in "qkvo"] + [
+        f"mlp.{x}_proj" for x in ("gate", "up", "down")
+    ]
+    return [f"model.layers.{i}.{part}" for i in range(config.num_hidden_layers) for part in parts]
 
 
 def activation(config: Any) -> str:
@@ -165,6 +194,8 @@ class Checkpoint:
     def _linears(self, prefix: str, *names: str, bits: int) -> Linears:
         names = tuple(prefix + name for name in names)
         biases = [f"{name}.bias" for name in names]
+        if bits == 4 and self._precision.kept.intersection(names):
+            bits = self._precision.kept_bits
         return Linears(
             names,
             [self._read(f"{name}.weight") for name in names],

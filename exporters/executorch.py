@@ -6,6 +6,7 @@ each is lowered by itself, and the program around them is exported with the piec
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,14 @@ with quiet():  # torchao, which all of these import, reports every GPU kernel th
     from transformers import AutoConfig, GenerationConfig
 
     from srl_edge.exporters.decoder_stages import First, Last, Middle
-    from srl_edge.exporters.decoder_weights import ACTIVATIONS, Precision, activation, head_dim
+    from srl_edge.exporters.decoder_weights import (
+        ACTIVATIONS,
+        Precision,
+        activation,
+        head_dim,
+        linear_names,
+        matching,
+    )
     from srl_edge.exporters.executorch_adapter import matrices, write
     from srl_edge.exporters.executorch_delegates import delegate
     from srl_edge.exporters.executorch_model import build, lora_names
@@ -64,6 +72,7 @@ def export(
     context_length: int = 1024,
     calibration: Sequence[Sequence[int]] = (),
     adapter: Path | None = None,
+    int8_layers: Sequence[str] = (),
 ) -> Path:
     """Writes `out/model.pte`, whose method `forward` TextLLMRunner can call, and returns its path.
 
@@ -72,7 +81,9 @@ def export(
     texts of every kind the model should keep answering, to which 4-bit weights are fitted (texts of
     one kind alone may harm the others); a few thousand tokens do, and without them the weights
     are merely rounded, which costs much fidelity. adapter: a PEFT folder that is kept apart, in a
-    file beside the program, which needs that, another's, or `NO_ADAPTER` to run. `forward`:
+    file beside the program, which needs that, another's, or `NO_ADAPTER` to run. int8_layers:
+    patterns of linear layers that 8da4w has in 8 bits; queries and keys share theirs, as gates and
+    their products do. `forward`:
     tokens int64 [1, S] and the position of the first, int64 [1], to the logits of the last token,
     float32 [1, V]. Raises InputError for a model that the format cannot take.
     """
@@ -80,7 +91,8 @@ def export(
         known = ", ".join(PRECISIONS)
         raise InputError(f"quantization {quantization!r} is unknown to ExecuTorch; use {known}.")
     config = AutoConfig.from_pretrained(model)
-    precision = PRECISIONS[quantization]
+    kept = matching(int8_layers, linear_names(config))
+    precision = replace(PRECISIONS[quantization], kept=kept)
     _check(model, config, precision, context_length)
     with quiet(), torch.no_grad():
         lora = matrices(adapter, config) if adapter else {}

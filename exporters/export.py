@@ -24,6 +24,8 @@ _TOOLS = (
     "torchao",
     "mlx-lm",
 )
+# 4-bit artifacts whose weights are fitted here, which may be another number of bits in some layers.
+_FITTED = ("onnx-int4", "onnx-int4-small", "onnx-int4-mixed", "executorch-8da4w")
 
 
 def export(recipe: Recipe, run: Path) -> Path:
@@ -88,6 +90,13 @@ def _write(
             f"{out.name}: takes merged models alone; set export.adapter = 'merged', or leave it "
             "out of export.artifacts."
         )
+    fitted = out.name in _FITTED
+    if recipe.export.int8_layers and "4" in quantization and not fitted:
+        raise InputError(
+            f"{out.name}: export.int8_layers is for {', '.join(_FITTED)}; leave it out of "
+            "export.artifacts."
+        )
+    layers = recipe.export.int8_layers if fitted else ()
     model, adapter = (base, run / "adapter") if separate else (merged, None)
     if format_ == "mlx":
         from srl_edge.exporters import mlx
@@ -110,8 +119,8 @@ def _write(
     if format_ == "executorch":
         from srl_edge.exporters import executorch
 
-        executorch.export(model, out, quantization, length, texts, adapter)
-        options = asdict(executorch.PRECISIONS[quantization])
+        executorch.export(model, out, quantization, length, texts, adapter, layers)
+        options = asdict(executorch.PRECISIONS[quantization]) | {"kept": layers}
         if quantization == "coreml-fp16":
             options["differs_between_exports"] = "the UUIDs in Core ML's package manifests"
         return options | {"calibration_tokens": sum(map(len, texts))}
@@ -125,8 +134,8 @@ def _write(
     from srl_edge.exporters import onnx, onnx_adapter
 
     if adapter:
-        return onnx_adapter.export(base, adapter, out, quantization, length, texts)
-    return onnx.export(merged, out, quantization, length, texts)
+        return onnx_adapter.export(base, adapter, out, quantization, length, texts, layers)
+    return onnx.export(merged, out, quantization, length, texts, int8_layers=layers)
 
 
 def _manifest(

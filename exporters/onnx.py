@@ -46,11 +46,13 @@ FAMILIES = ("llama", "qwen2", "qwen3", "gemma3_text")
 def export(
     model: Path, out: Path, quantization: str, context_length: int,
     texts: Sequence[Sequence[int]] = (), extra: Mapping[str, str] = MappingProxyType({}),
+    int8_layers: Sequence[str] = (),
 ) -> dict[str, Any]:  # fmt: skip
     """Write an onnxruntime-genai folder of a model into `out`; return the options used.
 
     quantization: a key of QUANTIZATIONS. texts: token ids that 4-bit weights are fitted to; without
     any they are rounded. extra: further options of the builder, which are not returned.
+    int8_layers: patterns of linear layers that a fitted 4-bit artifact has in 8 bits.
     """
     chosen = QUANTIZATIONS[quantization]
     build(model, out, chosen.precision, {**chosen.options, **extra})
@@ -66,8 +68,8 @@ def export(
         if chosen.fitted and texts:
             from srl_edge.exporters.onnx_fit import fit
 
-            fit(graph, model, context_length, texts)
-            fitted = {"fitted_to_tokens": sum(map(len, texts))}
+            fit(graph, model, context_length, texts, int8_layers)
+            fitted = {"fitted_to_tokens": sum(map(len, texts)), "int8_layers": list(int8_layers)}
     return {"precision": chosen.precision, **chosen.options, **fitted}
 
 

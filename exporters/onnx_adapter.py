@@ -20,15 +20,15 @@ _PROJECTIONS = {"attn": ("q_proj", "k_proj", "v_proj", "o_proj"),
 
 def export(
     base: Path, adapter: Path, out: Path, quantization: str, context_length: int,
-    texts: Sequence[Sequence[int]] = (),
+    texts: Sequence[Sequence[int]] = (), int8_layers: Sequence[str] = (),
 ) -> dict[str, Any]:  # fmt: skip
     """Write the base as an onnxruntime-genai folder, and the adapter beside it.
 
-    adapter: a PEFT folder. Without an active adapter the graph is the base model. texts: token ids
-    that int4 weights are fitted to. Returns the options used.
+    adapter: a PEFT folder. Without an active adapter the graph is the base model. texts and
+    int8_layers: as for `onnx.export`. Returns the options used.
     """
     options = onnx_export.export(
-        base, out, quantization, context_length, texts, _with_lora(base, adapter)
+        base, out, quantization, context_length, texts, _with_lora(base, adapter), int8_layers
     )
     _open_inputs(out)
     write_adapter(adapter, out / ADAPTERS["onnx"])

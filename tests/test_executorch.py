@@ -180,6 +180,25 @@ def test_calibration_brings_the_quantized_model_closer(tmp_path: Path) -> None:
     assert error(texts[8:]) < error([])
 
 
+@torch.no_grad()
+def test_layers_named_by_the_user_are_in_8_bits(tmp_path: Path) -> None:
+    folder = save_model(tmp_path / "model", "llama")
+    expected = AutoModelForCausalLM.from_pretrained(folder)(torch.tensor([TOKENS])).logits[0]
+
+    def exported(name: str, *layers: str) -> tuple[float, int]:
+        path = executorch.export(
+            folder, tmp_path / name, "8da4w", CONTEXT, [TOKENS], int8_layers=layers
+        )
+        error = (run(path, TOKENS, 1) - expected).square().mean()
+        return float(error), path.stat().st_size
+
+    plain, some, every = exported("plain"), exported("some", "*.down_proj"), exported("every", "*")
+    assert every[0] < 0.8 * plain[0]  # what is left comes from the embedding, the head and inputs
+    assert plain[1] < some[1] < every[1]
+    with pytest.raises(InputError, match=r"'down_proj' matches no linear layer"):
+        exported("none", "down_proj")
+
+
 @pytest.mark.parametrize(
     ("quantization", "context_length", "changes", "message"),
     [

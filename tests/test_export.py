@@ -57,3 +57,10 @@ def test_what_takes_no_separate_adapter_says_so(artifact: str, run: Path) -> Non
     assert done.returncode == 2
     assert f"{artifact}: takes merged models alone; set export.adapter" in done.stderr
     assert not list((run / "artifacts").iterdir())
+
+
+def test_8_bit_layers_are_for_weights_that_are_fitted_here(run: Path) -> None:
+    done = export(run, "--export.artifacts", "mlx-int4", "--export.int8-layers", "*.down_proj")
+    assert done.returncode == 2
+    assert "mlx-int4: export.int8_layers is for onnx-int4, " in done.stderr
+    assert not list((run / "artifacts").iterdir())

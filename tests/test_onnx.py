@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import load as load_graph
 
 from srl_edge import trajectories
 from srl_edge.devices.onnx_runtime import OnnxRuntime
@@ -94,6 +95,39 @@ def test_fitted_weights_answer_better_than_rounded_ones(family_model: Path, tmp_
         return float(np.square(got - expected).mean())
 
     assert error("fitted", TEXTS) < error("rounded", [])
+
+
+def test_layers_named_by_the_user_are_in_8_bits(family_model: Path, tmp_path: Path) -> None:
+    prompt, reply = token_ids(40), token_ids(40, seed=1)
+    expected = TorchRuntime(family_model).score(prompt, reply)
+
+    def built(name: str, layers: tuple[str, ...]) -> tuple[float, set[str]]:
+        onnx.export(family_model, tmp_path / name, "int4", 256, TEXTS, int8_layers=layers)
+        artifact = OnnxRuntime(tmp_path / name, 256, threads=1)
+        got = np.stack(teacher_forced(artifact, prompt, reply))
+        nodes = load_graph(tmp_path / name / "model.onnx", load_external_data=False).graph.node
+        wide = {
+            node.name
+            for node in nodes
+            for attribute in node.attribute
+            if node.op_type == "MatMulNBits" and attribute.name == "bits" and attribute.i == 8
+        }
+        return float(np.square(got - expected).mean()), {x.rsplit("/", 1)[0] for x in wide}
+
+    plain, head = built("plain", ())
+    assert head == {"/lm_head"}
+    some, wide = built("some", ("model.layers.0.self_attn.q_proj", "*.down_proj"))
+    assert {name for name in wide if name.endswith("/down_proj")} > {
+        "/model/layers.0/mlp/down_proj"
+    }
+    assert any(name.startswith("/model/layers.0/attn/q") for name in wide)
+    assert not any(name.startswith("/model/layers.1/attn") for name in wide)
+    every, _ = built("every", ("*",))
+    assert every < min(some, plain) / 3
+    with pytest.raises(
+        InputError, match=r"'\*.up' matches no linear layer; .* like model.layers.0"
+    ):
+        built("none", ("*.up",))
 
 
 @pytest.mark.parametrize("quantization", ["fp32", "int4"])
