@@ -4,17 +4,23 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
+from math import ceil
 from pathlib import Path
 from typing import Any
 
 from srl_edge import artifact as artifacts
 from srl_edge import progress
 from srl_edge.devices import measure, results
+from srl_edge.devices.live import Board
 from srl_edge.devices.measure import Device, Model
+from srl_edge.devices.results_html import write_page
+from srl_edge.devices.session import RunnerLost
+from srl_edge.devices.soak import soak
+from srl_edge.devices.step_similarity import chosen_prompts, step_rows, summarized
 from srl_edge.errors import InputError
 from srl_edge.models import file_sha256
 from srl_edge.recipe import Bench
-from srl_edge.types import Trajectory
+from srl_edge.types import StepPrompt, Trajectory
 
 Facts = dict[str, Any]
 _SETTINGS = "settings.json"
@@ -41,40 +47,77 @@ def device_named(name: str, python: str = "python3") -> Device:
 
 def bench_artifacts(
     folders: Sequence[Path], tasks: Mapping[str, Sequence[Trajectory]], settings: Bench,
-    device: Device, out: Path, resume: bool = False,
+    device: Device, out: Path, resume: bool = False, soak_minutes: float = 0.0,
 ) -> Path:  # fmt: skip
-    """Measure artifacts on a device; return `out/results.json`, see `results` for what is beside.
+    """Measure artifacts on a device; return `out/report.html`, see `results` for what is beside.
 
     Each sample is on disk as soon as it ends. resume: what an earlier call with the same artifacts,
-    tasks and settings has measured is kept; what was lost is tried again. Raises InputError where
-    `out` holds something else.
+    tasks and settings has measured is kept; what was lost is tried again. soak_minutes: how long
+    each then decodes without a pause. Raises InputError where `out` holds something else.
     """
     settings = settings.model_copy(update={"threads": settings.threads or os.cpu_count() or 1})
     loaded = _named(folders)
     asked = [Model(name, "artifact", artifact.path) for name, artifact in loaded.items()]
     date = _begin(out, loaded, tasks, settings, resume)
-    file = out / "speeds.json"
-    kept: Facts = json.loads(file.read_text()) if file.is_file() else {}
     problems = next(iter(tasks.values()))
-    count = sum(map(len, tasks.values()))
-    with progress.bar("bench", len(asked) * (count + settings.repeats + 1)) as advance:
-        if kept:
-            advance("speed", by=len(asked) * (settings.repeats + 1))
-        else:
-            rows = measure.speeds(asked, problems, settings, device, advance)
-            kept = {row["name"]: row for row in rows}
-            results.replace(file, json.dumps(kept) + "\n")
+    prompts = {task: chosen_prompts(chosen, settings) for task, chosen in tasks.items()}
+    each = sum(map(len, tasks.values())) + sum(map(len, prompts.values()))
+    each += settings.repeats + 1 + ceil(soak_minutes)
+    board = Board(list(loaded))
+    with progress.bar("bench", len(asked) * each, above=board.table) as advance:
+        kept = _speeds(out / "speeds.json", asked, problems, settings, device, advance, board)
         rows = []
         for model in asked:
-            backend = loaded[model.name].format
-            row = kept[model.name] | {"backend": backend, "tasks": {}}
+            row = kept[model.name] | {"backend": loaded[model.name].format, "tasks": {}}
             for task, chosen in tasks.items():
-                rows_of = results.samples_file(out, model.name, task, date)
-                samples = _samples(rows_of, model, chosen, settings, device, advance)
-                row["tasks"][task] = measure.accuracy(samples)
+                file = results.samples_file(out, model.name, task, date)
+                samples = _samples(file, model, task, chosen, settings, device, advance, board)
+                file = results.samples_file(out, model.name, task, date, "steps")
+                steps = _steps(file, model, prompts[task], settings, device, advance)
+                row["tasks"][task] = measure.accuracy(samples) | {"step_similarity": steps}
             rows.append(row)
+        if soak_minutes:
+            _soak(out, asked, problems, settings, device, soak_minutes, advance, board)
     recorded = settings.model_dump() | {"limit": max(map(len, tasks.values()))}
-    return results.write(out, date, rows[0]["machine"], rows, recorded)
+    results.write(out, date, measure.machine_of(rows), rows, recorded)
+    return write_page(out)
+
+
+def _speeds(
+    file: Path, asked: Sequence[Model], problems: Sequence[Trajectory], settings: Bench,
+    device: Device, advance: progress.Advance, board: Board,
+) -> dict[str, Facts]:  # fmt: skip
+    """Speeds by model: those on disk, and the rest measured in turns."""
+    kept: dict[str, Facts] = json.loads(file.read_text()) if file.is_file() else {}
+    kept = {name: row for name, row in kept.items() if not row["unmeasured"]}
+    left = [model for model in asked if model.name not in kept]
+    advance("speed", by=len(kept) * (settings.repeats + 1))
+    if left:
+        rows = measure.speeds(left, problems, settings, device, advance, board.show)
+        kept |= {row["name"]: row for row in rows}
+        results.replace(file, json.dumps(kept) + "\n")
+    for name, row in kept.items():
+        rate = row["decode_tokens_per_second"]
+        board.show(name, **{"tokens/s": results.shown(rate and rate["p50"], ".1f"),
+                            "MiB": results.shown(row["peak_memory_mib"], ".0f")})  # fmt: skip
+    return kept
+
+
+def _soak(
+    out: Path, asked: Sequence[Model], problems: Sequence[Trajectory], settings: Bench,
+    device: Device, minutes: float, advance: progress.Advance, board: Board,
+) -> None:  # fmt: skip
+    file = out / "soak.json"
+    kept: dict[str, list[Facts]] = json.loads(file.read_text()) if file.is_file() else {}
+    for model in asked:
+        if model.name not in kept:
+            try:
+                points = soak(model, problems, settings, device, minutes, advance, board.show)
+            except RunnerLost as error:
+                progress.say(f"bench: {error}")
+                continue
+            kept[model.name] = points
+            results.replace(file, json.dumps(kept) + "\n")
 
 
 def _named(folders: Sequence[Path]) -> dict[str, artifacts.Artifact]:
@@ -127,25 +170,57 @@ def _begin(
 
 
 def _samples(
-    file: Path, model: Model, problems: Sequence[Trajectory], settings: Bench, device: Device,
-    advance: progress.Advance,
+    file: Path, model: Model, task: str, problems: Sequence[Trajectory], settings: Bench,
+    device: Device, advance: progress.Advance, board: Board,
 ) -> list[Facts]:  # fmt: skip
     """All samples of a model at a task: those on disk, and the rest as they are measured."""
-    rows = []
-    if file.is_file():
-        lines = file.read_text(encoding="utf-8").split("\n")[:-1]  # less one that was cut off
-        rows = [row for row in map(json.loads, lines) if not row["lost"]]
+    rows = _kept(file)
     known = {row["doc_id"] for row in rows}
     left = [number for number in range(len(problems)) if number not in known]
     advance(model.name, by=len(rows))
-    results.replace(file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    found = [_measured(row) for row in rows]
     with file.open("a", encoding="utf-8") as out:
         todo = [problems[number] for number in left]
         for number, sample in zip(left, measure.solved(model, todo, settings, device), strict=True):
             row = results.as_sample(number, problems[number], sample)
-            rows.append(row)
             out.write(json.dumps(row, ensure_ascii=False) + "\n")
             out.flush()
+            rows.append(row)
+            found.append(_measured(row))
+            board.show(model.name, **{task: measure.so_far(found)})
             advance(model.name)
-    return [{"correct": row["exact_match"], "seconds": row["seconds"], "lost": row["lost"]}
-            for row in sorted(rows, key=lambda row: row["doc_id"])]  # fmt: skip
+    return [_measured(row) for row in sorted(rows, key=lambda row: row["doc_id"])]
+
+
+def _measured(row: Facts) -> Facts:
+    return {"correct": row["exact_match"], **{k: row[k] for k in ("seconds", "joules", "lost")}}
+
+
+def _steps(
+    file: Path, model: Model, prompts: Sequence[StepPrompt], settings: Bench, device: Device,
+    advance: progress.Advance,
+) -> Facts | None:  # fmt: skip
+    """Similarity of a model's steps to the expert's: those on disk, and the rest as they come."""
+    if not prompts:
+        return None
+    rows = _kept(file)
+    known = {(row["id"], row["step"]) for row in rows}
+    left = [prompt for prompt in prompts if (prompt.trajectory_id, prompt.step_index) not in known]
+    advance(model.name, by=len(rows))
+    with file.open("a", encoding="utf-8") as out:
+        for row in step_rows(model, left, settings, device):
+            out.write(json.dumps(row, ensure_ascii=False) + "\n")
+            out.flush()
+            rows.append(row)
+            advance(model.name)
+    return summarized(rows)
+
+
+def _kept(file: Path) -> list[Facts]:
+    """The rows of an earlier call that were not lost; the file then holds them alone."""
+    rows: list[Facts] = []
+    if file.is_file():
+        lines = file.read_text(encoding="utf-8").split("\n")[:-1]  # less one that was cut off
+        rows = [row for row in map(json.loads, lines) if not row["lost"]]
+    results.replace(file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    return rows

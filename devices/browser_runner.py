@@ -19,6 +19,7 @@ from queue import Queue
 from threading import Thread
 from typing import Any
 
+from srl_edge.devices.energy import open_meter
 from srl_edge.devices.machine import describe, peak_mib_below, state
 from srl_edge.errors import InputError
 from srl_edge.models import cache_folder
@@ -94,12 +95,16 @@ def _browser() -> str:
 
 def _serve(folder: Path, web: Path, threads: int, questions: "Queue[str]") -> ThreadingHTTPServer:
     page = Path(__file__).with_name("browser_page.html")
+    meter = open_meter()
+    before: list[float | None] = [None]
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
             if path == "/question":
-                self._send(questions.get().encode(), "application/json")
+                question = questions.get()
+                before[0] = meter()
+                self._send(question.encode(), "application/json")
             elif path == "/threads":
                 self._send(str(threads).encode(), "application/json")
             else:
@@ -113,7 +118,11 @@ def _serve(folder: Path, web: Path, threads: int, questions: "Queue[str]") -> Th
                 os._exit(1)
             if "machine" in said:
                 said["machine"] = describe(threads) | said["machine"]
-            said |= {"peak_memory_mib": peak_mib_below(os.getpid()), "state": state()}
+            start, end = before[0], meter()
+            said |= {
+                "peak_memory_mib": peak_mib_below(os.getpid()), "state": state(),
+                "energy_joules": None if start is None or end is None else end - start,
+            }  # fmt: skip
             print(json.dumps(said), flush=True)
 
         def _file(self, path: str) -> None:

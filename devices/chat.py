@@ -52,6 +52,12 @@ class Chat:
         return text
 
 
+def text_of(chat: Chat, completion: Sequence[int], stops: Sequence[int]) -> tuple[str, bool]:
+    """A completion's text without the token that ended it, and whether one did."""
+    finished = bool(completion) and completion[-1] in stops
+    return chat.decode(completion[:-1] if finished else completion), finished
+
+
 # Prompts of token ids -> the completion of each, with the stop token that ended it, if any.
 Complete = Callable[[Sequence[Sequence[int]]], list[list[int]]]
 
@@ -60,10 +66,8 @@ def replies(complete: Complete, chat: Chat, stops: Sequence[int]) -> Reply:
     """What `solving.solve` asks for: a model's replies to attempts that go on."""
 
     def reply(asked: Sequence[Attempt]) -> list[tuple[str, bool]]:
-        return [
-            (chat.decode(c[:-1]), True) if c and c[-1] in stops else (chat.decode(c), False)
-            for c in complete([chat.prompt_ids(a.problem, a.steps) for a in asked])
-        ]
+        completions = complete([chat.prompt_ids(a.problem, a.steps) for a in asked])
+        return [text_of(chat, completion, stops) for completion in completions]
 
     return reply
 

@@ -48,6 +48,9 @@ def _figures(name: str, a: Facts, b: Facts, slower: float) -> list[tuple[str, bo
     lines = []
     for key, unit in (("prefill_tokens_per_second", "tokens/s prefill"),
                       ("decode_tokens_per_second", "tokens/s decode")):  # fmt: skip
+        if None in (a[key], b[key]):
+            lines.append((f"{name}: {unit} not measured in both", False))
+            continue
         before, after = a[key]["p50"], b[key]["p50"]
         line = f"{name}: {before:.1f} -> {after:.1f} {unit} ({after / before - 1:+.0%})"
         lines.append((line, after < before * (1 - slower)))
@@ -73,7 +76,7 @@ def _answers(
         result = paired(list(a.values()), list(b.values()))
         flipped = [key for key in a if a[key] != b[key]]
         line = (
-            f"{name}: {task}: {sum(a.values())} -> {sum(b.values())} of {len(a)} solved, "
+            f"{name}: {task}: {sum(a.values()):g} -> {sum(b.values()):g} of {len(a)} solved, "
             f"{result['lost']} lost, {result['won']} won (p = {result['sign_test']:.3f})"
         )
         if flipped:
@@ -82,8 +85,8 @@ def _answers(
     return lines
 
 
-def _samples(folder: Path, date: str, name: str, task: str) -> dict[str, bool]:
-    """Whether each problem was solved, by its id."""
+def _samples(folder: Path, date: str, name: str, task: str) -> dict[str, float]:
+    """The share of attempts at each problem that were right, by its id."""
     rows = samples_file(folder, name, task, date).read_text(encoding="utf-8").splitlines()
     ordered = sorted(map(json.loads, rows), key=lambda row: row["doc_id"])
-    return {f"{row['doc']['id']}": row["exact_match"] == 1 for row in ordered}
+    return {f"{row['doc']['id']}": row["exact_match"] for row in ordered}

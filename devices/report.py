@@ -10,6 +10,8 @@ from typing import Any
 
 from srl_edge import __version__
 from srl_edge.devices import report_html as html
+from srl_edge.devices.html_page import Table
+from srl_edge.devices.results import spread
 from srl_edge.errors import InputError
 from srl_edge.prompts import read_reply
 from srl_edge.recipe import Recipe, dumps
@@ -197,7 +199,8 @@ def _headline(facts: Facts) -> list[list[str]]:
         smallest = min(facts["artifacts"], key=lambda artifact: float(artifact["size_mb"]))
         label = f"{smallest['name']}, the smallest artifact"
         if row := rows.get(smallest["name"]):
-            label += f"; {row['decode_tokens_per_second']['mean']:.1f} tokens/s"
+            rate = row["decode_tokens_per_second"]
+            label += f"; {rate['mean']:.1f} tokens/s" if rate else ""
         numbers.append([f"{smallest['size_mb']:.0f} MB", label])
     if parity := facts["parity"]:
         label = "artifacts answer as the trained model does, within their thresholds"
@@ -223,7 +226,7 @@ def _verdicts(bench: Facts | None) -> list[str]:
         f"{row['name']}: {lost} problems were lost with its process, which crashed or did not "
         "answer; they count as unsolved."
         for row in rows.values()
-        if (lost := row.get("lost", 0))
+        if (lost := row["lost"])
     ]
     return said
 
@@ -259,21 +262,20 @@ def markdown(facts: Facts) -> str:
     return "\n\n".join([*parts, f"```toml\n{facts['recipe_toml']}```"]) + "\n"
 
 
-def _llama_bench(facts: Facts) -> html.Table:
+def _llama_bench(facts: Facts) -> Table:
     table, decoded = [], facts["recipe"]["bench"]["decode_tokens"]
     for row in facts["bench"]["rows"]:
         for test, kind in ((f"pp{row['prompt_tokens']}", "prefill"), (f"tg{decoded}", "decode")):
-            speed = row[f"{kind}_tokens_per_second"]
             table.append({
                 "model": facts["recipe"]["model"]["name"], "size": f"{row['size_mb']:.0f} MB",
                 "backend, quantization": row["name"],
                 "threads": f"{facts['bench']['device']['threads']}", "test": test,
-                "tokens/s": f"{speed['mean']:.2f} ± {speed['std']:.2f}",
+                "tokens/s": spread(row[f"{kind}_tokens_per_second"], ".2f"),
             })  # fmt: skip
     return table
 
 
-def _markdown_table(table: html.Table) -> str:
+def _markdown_table(table: Table) -> str:
     lines = [[*table[0]], ["---", *["---:"] * (len(table[0]) - 1)]]
     lines += [[escape(c, quote=False).replace("|", "\\|") for c in row.values()] for row in table]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -5,9 +5,10 @@ from html import escape
 from typing import Any
 
 from srl_edge.devices import plots
+from srl_edge.devices.html_page import Table, document, table
+from srl_edge.devices.results import ABSENT, shown, spread
 
 Facts = dict[str, Any]
-Table = list[dict[str, str]]  # rows, each with the same headers and its own cells
 
 PARTS = {
     "training": "Training",
@@ -32,54 +33,13 @@ DEFINITIONS = """
 - Peak memory: Highest resident memory (RSS) of a process that holds this one runtime, from its
   start through the measurement of speed, before that of accuracy. The processes of the torch and
   ExecuTorch rows import PyTorch, which counts.
+- Step similarity: difflib's ratio of the model's greedy next step to the expert's, over characters,
+  as the reward counts it, for {bench[step_prompts]} step prompts of the test split; 0 where the
+  format is broken.
 - Parity: The artifact and the merged model (PyTorch, fp32) read the same {check[prompts]} prompts,
   held out, each with the expert's reply. At every position of the reply we compare the most likely
   next token, the distribution (mean KL divergence) and the logits. Greedy texts have at most
   {check[greedy_tokens]} tokens. An artifact passes by the rules in docs/export.md.
-"""
-CSS = """
-:root { color-scheme: light dark; --page: #fff; --ink: #17202b; --muted: #566270; --rule: #e3e7ec;
-  --soft: #f5f7f9; --mark: #cfe6fb; --blue: #0a62a8; --orange: #ad4a00; --green: #00714f; }
-@media (prefers-color-scheme: dark) {
-  :root { --page: #12161c; --ink: #e8ecf1; --muted: #a0acb9; --rule: #2b333d;
-    --soft: #1a2028; --mark: #174a75; --blue: #6cb8ff; --orange: #ffa561; --green: #4fd3a6; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 1040px; padding: 44px 28px; background: var(--page);
-  color: var(--ink); font: 16px/1.55 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
-section { padding: 36px 0 8px; }
-h1 { font-size: clamp(26px, 5vw, 38px); margin: 4px 0 10px; line-height: 1.15; }
-h2 { font-size: 22px; margin: 0 0 6px; } h3 { font-size: 16px; margin: 14px 0 6px; }
-p { margin: 0 0 14px; max-width: 74ch; } ol { margin: 2px 0 12px; } a { color: var(--blue); }
-nav { display: flex; flex-wrap: wrap; gap: 4px 20px; margin-top: 26px; font-size: 14px; }
-.quiet, figcaption, thead th, .who { color: var(--muted); }
-.numbers { display: grid; grid-template-columns: repeat(4, 1fr); gap: 16px; margin: 26px 0 0; }
-.numbers div { display: flex; flex-direction: column-reverse; justify-content: flex-end;
-  background: var(--soft); border-radius: 10px; padding: 16px; }
-.numbers dt { color: var(--muted); font-size: 14px; line-height: 1.4; }
-.numbers dd { margin: 0 0 4px; font-size: 28px; font-weight: 650; white-space: nowrap; }
-.verdict { border-left: 4px solid var(--blue); padding: 2px 0 2px 14px; }
-.scroll { overflow-x: auto; margin: 14px 0 20px; }
-table { border-collapse: collapse; width: 100%; font-size: 14px; line-height: 1.4;
-  font-variant-numeric: tabular-nums; }
-#data table { max-width: 600px; }
-th, td { text-align: right; padding: 8px 0 8px 18px; border-bottom: 1px solid var(--rule);
-  vertical-align: top; white-space: nowrap; }
-thead th { vertical-align: bottom; white-space: normal; }
-th:first-child { text-align: left; white-space: normal; min-width: 11em; padding: 8px 8px 8px 0;
-  position: sticky; left: 0; background: var(--page); }
-#parity :is(th, td):last-child { text-align: left; white-space: normal; min-width: 15em; }
-td[class] { color: var(--orange); font-weight: 650; } td.pass { color: var(--green); }
-article { border: 1px solid var(--rule); border-radius: 10px; padding: 4px 20px 16px;
-  margin: 18px 0; }
-.step { white-space: pre-wrap; overflow-wrap: anywhere; margin: 2px 0 10px; }
-.who { font-size: 13px; font-weight: 650; margin: 0; }
-mark { background: var(--mark); color: inherit; box-shadow: 0 2px 0 var(--blue); }
-.terms dt { font-weight: 650; } .terms dd { margin: 0 0 10px; max-width: 80ch; }
-pre { background: var(--soft); padding: 14px 16px; overflow-x: auto; font-size: 13px; }
-@media (max-width: 760px) {
-  body { padding: 26px 18px; }
-  .numbers { grid-template-columns: 1fr 1fr; gap: 10px; }
-  .numbers dd { font-size: 21px; } }
 """
 
 
@@ -92,30 +52,11 @@ def page(facts: Facts) -> str:
             body = f'<p class="quiet">{escape(note)}</p>'
         else:
             body = texts[key](facts) if key in texts else ""
-            body += "".join(map(_table, tables(facts, key)))
-        parts.append(f'<section id="{key}"><h2>{title}</h2>\n{body}</section>')
-    links = "".join(f'<a href="#{key}">{title}</a>' for key, title in PARTS.items())
-    numbers = "".join(
-        f"<div><dt>{escape(label)}</dt><dd>{escape(value)}</dd></div>"
-        for value, label in facts["headline"]
-    )
-    model = escape(facts["recipe"]["model"]["name"])
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>{model}: srl-edge report</title>
-<style>{CSS}{plots.CSS}</style>
-</head><body><header>
-<p class="quiet">srl-edge {escape(facts["version"])}: report of a run</p>
-<h1>{model}</h1>
-<p>{escape(facts["summary"])}</p>
-<dl class="numbers">{numbers}</dl>
-<nav aria-label="Parts of the report">{links}</nav>
-</header><main>
-{"".join(parts)}
-</main></body></html>
-"""
+            body += "".join(map(table, tables(facts, key)))
+        parts.append((key, title, body))
+    kind = f"srl-edge {facts['version']}: report of a run"
+    name = facts["recipe"]["model"]["name"]
+    return document(kind, name, facts["summary"], facts["headline"], parts)
 
 
 def _training(facts: Facts) -> str:
@@ -148,7 +89,7 @@ def _training(facts: Facts) -> str:
 
 def _bench(facts: Facts) -> str:
     rows = facts["bench"]["rows"]
-    models = [plots.Model.of(row) for row in rows]
+    models = [plots.Model.of(row) for row in rows if row["decode_tokens_per_second"]]
     html = "".join(f'<p class="verdict">{escape(said)}</p>' for said in facts["verdicts"])
     said = f"The same {rows[0]['problems']} held-out problems for all, with 95% intervals."
     html += plots.figure(said, plots.intervals, models, wide=980)
@@ -219,18 +160,27 @@ def tables(facts: Facts, part: str) -> list[Table]:
 
 
 def _bench_row(row: Facts) -> dict[str, str]:
-    prefill, decode = row["prefill_tokens_per_second"], row["decode_tokens_per_second"]
-    parity = row["parity_agreement"]
+    parity, steps = row["parity_agreement"], row["step_similarity"]
     return {
         "model": row["name"],
-        "size, MB": f"{row['size_mb']:.0f}",
-        "first token, ms (p50)": f"{1000 * row['time_to_first_token']['p50']:.0f}",
-        "prefill, tokens/s": f"{prefill['mean']:.0f} ± {prefill['std']:.0f}",
-        "decode, tokens/s": f"{decode['mean']:.1f} ± {decode['std']:.1f}",
-        "decode p50 / p95": f"{decode['p50']:.1f} / {decode['p95']:.1f}",
-        "peak memory, MiB": f"{row['peak_memory_mib']:.0f}",
+        **speed_cells(row),
         "solved [95% interval]": accuracy(row),
+        "step similarity": shown(steps and steps["similarity"], ".3f"),
         "same next token": "n/a" if parity is None else f"{parity:.1%}",
+    }
+
+
+def speed_cells(row: Facts) -> dict[str, str]:
+    """Size, speeds and memory of a bench row, by what heads them."""
+    first = row["time_to_first_token"]
+    prefill, decode = row["prefill_tokens_per_second"], row["decode_tokens_per_second"]
+    return {
+        "size, MB": f"{row['size_mb']:.0f}",
+        "first token, ms (p50)": shown(first and 1000 * first["p50"], ".0f"),
+        "prefill, tokens/s": spread(prefill, ".0f"),
+        "decode, tokens/s": spread(decode, ".1f"),
+        "decode p50 / p95": f"{decode['p50']:.1f} / {decode['p95']:.1f}" if decode else ABSENT,
+        "peak memory, MiB": shown(row["peak_memory_mib"], ".0f"),
     }
 
 
@@ -259,24 +209,12 @@ def definitions(facts: Facts) -> dict[str, str]:
     if bench := facts["bench"]:
         device = bench["device"]
         tools = ", ".join(f"{name} {version}" for name, version in device["tools"].items())
-        busy = max(row["load_average"] for row in bench["rows"])
+        busy = max(row["load_average"] or 0.0 for row in bench["rows"])
         said["Device"] = (
             f"{device['processor']}, {device['cores']} cores, {device['threads']} threads, load "
             f"average up to {busy:.1f}; {device['system']}, Python {device['python']}, {tools}."
         )
     return said
-
-
-def _table(table: Table) -> str:
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in table[0])
-    body = ""
-    for first, *cells in (row.values() for row in table):
-        body += f'<tr><th scope="row">{escape(first)}</th>'
-        for cell in cells:
-            kind = f' class="{cell}"' if cell in ("pass", "FAIL") else ""
-            body += f"<td{kind}>{escape(cell)}</td>"
-    html = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    return f'<div class="scroll" tabindex="0" role="region" aria-label="table">{html}</div>'
 
 
 def _points(rows: Sequence[Facts], key: str) -> list[tuple[float, float]]:

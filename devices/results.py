@@ -15,29 +15,35 @@ from srl_edge.types import Trajectory
 
 Facts = dict[str, Any]
 FILTER = "math-verify"  # how an answer is found in a solution and compared
+ABSENT = "not measured"
 
 
-def samples_file(out: Path, model: str, task: str, date: str) -> Path:
-    """Where the samples of a model at a task are, in lm-eval's layout."""
-    return out / _safe(model) / f"samples_{_safe(task)}_{date}.jsonl"
+def samples_file(out: Path, model: str, task: str, date: str, kind: str = "samples") -> Path:
+    """Where the samples of a model at a task are, in lm-eval's layout; `kind` steps is ours."""
+    return out / _safe(model) / f"{kind}_{_safe(task)}_{date}.jsonl"
 
 
 def as_sample(number: int, problem: Trajectory, sample: Facts) -> Facts:
-    """A measured sample as a row of lm-eval's samples file, with what else is known of it."""
+    """A measured sample as a row of lm-eval's samples file, with what else is known of it.
+
+    `resps`, `filtered_resps` and `steps` have an entry for each attempt.
+    """
+    attempts = sample["attempts"]
     doc = {"id": problem.id, "problem": problem.problem, "answer": problem.answer}
     return {
         "doc_id": number,
         "doc": doc,
         "target": problem.answer,
-        "resps": [["\n".join(sample["replies"])]],
-        "filtered_resps": [sample["given"] or "[invalid]"],
+        "resps": [["\n".join(attempt["replies"]) for attempt in attempts]],
+        "filtered_resps": [attempt["given"] or "[invalid]" for attempt in attempts],
         "filter": FILTER,
         "metrics": ["exact_match"],
         "exact_match": float(sample["correct"]),
         "doc_hash": _hash(json.dumps(doc, sort_keys=True)),
         "target_hash": _hash(str(problem.answer)),
-        "steps": sample["steps"],
+        "steps": [attempt["steps"] for attempt in attempts],
         "seconds": sample["seconds"],
+        "joules": sample["joules"],
         "lost": sample["lost"],
     }
 
@@ -68,20 +74,24 @@ def table(rows: Sequence[Facts]) -> list[dict[str, Any]]:
     found = []
     for row in rows:
         flat: dict[str, Any] = {"model": row["name"], "size_mb": round(row["size_mb"], 1)}
-        flat["load_seconds"] = round(row["load_seconds"], 3)
+        flat["load_seconds"] = _rounded(row["load_seconds"], 3)
         for name in ("time_to_first_token", "prefill_tokens_per_second",
                      "decode_tokens_per_second"):  # fmt: skip
-            flat |= {f"{name}_{k}": round(v, 4) for k, v in row[name].items()}
-        memory = row["peak_memory_mib"]
-        flat["peak_memory_mib"] = "not measured" if memory is None else round(memory, 1)
+            for key in ("mean", "std", "p50", "p95"):
+                flat[f"{name}_{key}"] = _rounded(row[name] and row[name][key], 4)
+        flat["joules_per_token"] = _rounded(row["joules_per_token"], 4)
+        flat["peak_memory_mib"] = _rounded(row["peak_memory_mib"], 1)
         for task, facts in row["tasks"].items():
             low, high = facts["accuracy_interval"]
+            steps = facts["step_similarity"] or {"similarity": None, "steps": 0}
             flat |= {
                 f"{task}_problems": facts["problems"], f"{task}_lost": facts["lost"],
                 f"{task}_accuracy": round(facts["accuracy"], 4),
                 f"{task}_low": round(low, 4), f"{task}_high": round(high, 4),
-                f"{task}_seconds_per_problem": facts["seconds_per_problem"]
-                and round(facts["seconds_per_problem"], 3),
+                f"{task}_seconds_per_problem": _rounded(facts["seconds_per_problem"], 3),
+                f"{task}_joules_per_correct": _rounded(facts["joules_per_correct"], 1),
+                f"{task}_step_similarity": _rounded(steps["similarity"], 4),
+                f"{task}_steps": steps["steps"],
             }  # fmt: skip
         found.append(flat)
     return found
@@ -96,25 +106,51 @@ def markdown(device: Facts, rows: Sequence[Facts], settings: Facts) -> str:
     for row in rows:
         for test, kind in ((f"pp{row['prompt_tokens']}", "prefill"),
                            (f"tg{settings['decode_tokens']}", "decode")):  # fmt: skip
-            rate = row[f"{kind}_tokens_per_second"]
             speeds.append(
                 f"| {row['name']} | {row['size_mb']:.0f} MB | {row['backend']} | "
-                f"{device['threads']} | {test} | {rate['mean']:.2f} ± {rate['std']:.2f} |"
+                f"{device['threads']} | {test} | "
+                f"{spread(row[f'{kind}_tokens_per_second'], '.2f')} |"
             )
-    answers = ["| model | task | problems | solved [95% interval] | seconds a problem | lost |",
-               "| --- | --- | ---: | ---: | ---: | ---: |"]  # fmt: skip
+    answers = [
+        "| model | task | problems | solved [95% interval] | seconds a problem | "
+        "joules a correct answer | step similarity | lost |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
     for row in rows:
         for task, facts in row["tasks"].items():
-            low, high = facts["accuracy_interval"]
-            seconds = facts["seconds_per_problem"]
-            answers.append(
-                f"| {row['name']} | {task} | {facts['problems']} | {facts['accuracy']:.1%} "
-                f"[{100 * low:.1f}, {100 * high:.1f}] | "
-                f"{'not measured' if seconds is None else f'{seconds:.2f}'} | {facts['lost']} |"
-            )
+            answers.append(f"| {row['name']} | {task} | {' | '.join(answer_cells(facts))} |")
     tools = ", ".join(f"{name} {version}" for name, version in device["tools"].items())
     where = f"{device['processor']}, {device['cores']} cores; {device['system']}; {tools}."
-    return "\n".join(["# Benchmark", "", where, "", *speeds, "", *answers]) + "\n"
+    losses = [f"{row['name']}: {row['unmeasured']}" for row in rows if row["unmeasured"]]
+    return "\n".join(["# Benchmark", "", where, "", *speeds, "", *answers, "", *losses]) + "\n"
+
+
+def answer_cells(facts: Facts) -> list[str]:
+    """Problems, accuracy, seconds, joules, step similarity and lost problems, as they are shown."""
+    low, high = facts["accuracy_interval"]
+    steps = facts["step_similarity"]
+    return [
+        f"{facts['problems']}",
+        f"{facts['accuracy']:.1%} [{100 * low:.1f}, {100 * high:.1f}]",
+        shown(facts["seconds_per_problem"], ".2f"),
+        shown(facts["joules_per_correct"], ".1f"),
+        f"{steps['similarity']:.3f} of {steps['steps']}" if steps else ABSENT,
+        f"{facts['lost']}",
+    ]
+
+
+def shown(value: float | None, form: str) -> str:
+    """A figure as text; what is not known is said so, and is no zero."""
+    return ABSENT if value is None else f"{value:{form}}"
+
+
+def spread(figure: Facts | None, form: str) -> str:
+    """Mean and standard deviation as text, if they were measured."""
+    return f"{figure['mean']:{form}} ± {figure['std']:{form}}" if figure else ABSENT
+
+
+def _rounded(value: float | None, digits: int) -> float | str:
+    return ABSENT if value is None else round(value, digits)
 
 
 def _lm_eval(row: Facts, date: str, device: Facts, settings: Facts) -> Facts:
@@ -139,7 +175,12 @@ def _lm_eval(row: Facts, date: str, device: Facts, settings: Facts) -> Facts:
                 "task": task,
                 "output_type": "generate_until",
                 "metric_list": [{"metric": "exact_match", "higher_is_better": True}],
-                "generation_kwargs": {"max_gen_toks": settings["max_new_tokens"]},
+                "generation_kwargs": {
+                    "max_gen_toks": settings["max_new_tokens"],
+                    "temperature": settings["temperature"],
+                    "do_sample": settings["temperature"] > 0,
+                },
+                "repeats": settings["samples"],
                 "num_fewshot": 0,
             }
             for task in tasks

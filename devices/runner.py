@@ -3,8 +3,8 @@
 Called as `python -m srl_edge.devices.runner KIND FOLDER THREADS`; KIND is `torch` for a model's
 folder and `artifact` for an exported one. Its first line says how long loading took, and on what
 machine. A question holds `prompts` of token ids, the answer a reply to each, the process's peak
-memory so far and the state of the machine. Times are taken here, so that the way of the lines does
-not count.
+memory so far, the state of the machine and the energy that it used for the answer. Times are taken
+here, so that the way of the lines does not count.
 """
 
 import json
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from srl_edge import artifact as artifacts
+from srl_edge.devices.energy import open_meter
 from srl_edge.devices.machine import describe, peak_mib, state
 from srl_edge.devices.runtimes import Logits, Runtime, open_runtime
 from srl_edge.devices.torch_runtime import TorchRuntime
@@ -43,8 +44,13 @@ def main() -> None:
         "state": state(),
     }
     print(json.dumps(loaded), file=answers, flush=True)
+    meter = open_meter()
     for line in sys.stdin:
-        print(json.dumps(answer(runtime, json.loads(line))), file=answers, flush=True)
+        before = meter()
+        answered = answer(runtime, json.loads(line))
+        after = meter()
+        answered["energy_joules"] = None if before is None or after is None else after - before
+        print(json.dumps(answered), file=answers, flush=True)
 
 
 def answer(runtime: Runtime, question: dict[str, Any]) -> dict[str, Any]:

@@ -56,6 +56,7 @@ class Session:
         self.machine: dict[str, Any] = first["machine"]
         self.state: dict[str, Any] = first["state"]
         self.peak_memory_mib: float | None = None
+        self.energy_joules: float | None = None  # of the last answer
 
     def generate(
         self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stops: Sequence[int] = (),
@@ -74,6 +75,7 @@ class Session:
             raise self._lost("ended") from None
         answer = self._hear(timeout)
         self.peak_memory_mib, self.state = answer["peak_memory_mib"], answer["state"]
+        self.energy_joules = answer["energy_joules"]
         return [Generated(**reply) for reply in answer["replies"]]
 
     def close(self) -> None:

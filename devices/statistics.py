@@ -23,8 +23,10 @@ def bootstrap_interval(
     return means[int(0.025 * resamples)], means[int(0.975 * resamples) - 1]
 
 
-def summary(values: Sequence[float]) -> dict[str, float]:
-    """mean, std, p50 and p95 of repeats; the percentiles are nearest-rank."""
+def summary(values: Sequence[float]) -> dict[str, float] | None:
+    """mean, std, p50 and p95 of repeats, None of none; the percentiles are nearest-rank."""
+    if not values:
+        return None
     ordered = sorted(values)
     return {
         "mean": fmean(values),
@@ -34,9 +36,9 @@ def summary(values: Sequence[float]) -> dict[str, float]:
     }
 
 
-def paired(reference: Sequence[bool], other: Sequence[bool]) -> dict[str, float]:
-    """Answers of the same problems: how many `other` lost and won, and the exact sign test's p."""
-    lost = sum(a and not b for a, b in zip(reference, other, strict=True))
-    won = sum(b and not a for a, b in zip(reference, other, strict=True))
+def paired(reference: Sequence[float], other: Sequence[float]) -> dict[str, float]:
+    """Scores at the same problems: how many `other` lost and won, and the exact sign test's p."""
+    lost = sum(a > b for a, b in zip(reference, other, strict=True))
+    won = sum(b > a for a, b in zip(reference, other, strict=True))
     tail = sum(comb(lost + won, k) for k in range(min(lost, won) + 1)) / 2 ** (lost + won)
     return {"problems": len(other), "lost": lost, "won": won, "sign_test": min(1.0, 2 * tail)}

@@ -149,7 +149,10 @@ def _compare(arguments: Sequence[str]) -> int:
 def _bench(arguments: Sequence[str]) -> None:
     from argparse import ArgumentParser
 
+    from pydantic import ValidationError
+
     from srl_edge.recipe import Bench
+    from srl_edge.recipe_errors import first_sentence
 
     parser = ArgumentParser("srl-edge bench")
     parser.add_argument("artifact", nargs="+", type=Path, help="folders with a manifest.json")
@@ -160,7 +163,10 @@ def _bench(arguments: Sequence[str]) -> None:
     parser.add_argument("--data", type=Path, help="rows of the one task, in place of the hub's")
     parser.add_argument("--limit", type=int, help="problems of each task, from its first on")
     parser.add_argument("--resume", action="store_true", help="go on with what --out holds")
-    for name in ("threads", "max_steps", "max_new_tokens", "repeats", "timeout"):
+    parser.add_argument("--soak", type=float, default=0.0, metavar="MINUTES",
+                        help="then let each decode for that long")  # fmt: skip
+    for name in ("samples", "temperature", "threads", "max_steps", "max_new_tokens", "step_prompts",
+                 "repeats", "timeout"):  # fmt: skip
         kind = type(Bench.model_fields[name].default)
         parser.add_argument(f"--{name.replace('_', '-')}", type=kind, default=None)
     chosen = vars(parser.parse_args(arguments))
@@ -173,10 +179,13 @@ def _bench(arguments: Sequence[str]) -> None:
         parser.error("--data holds the rows of one task; name one.")
     tasks = {name: problems(name, chosen["data"], chosen["limit"]) for name in names}
     fields = {k: v for k, v in chosen.items() if k in Bench.model_fields and v is not None}
-    settings = Bench.model_validate(fields)
+    try:
+        settings = Bench.model_validate(fields)
+    except ValidationError as error:
+        parser.error(first_sentence(Bench, error))
     where = device_named(chosen["device"], chosen["python"])
     print(bench_artifacts(
-        chosen["artifact"], tasks, settings, where, chosen["out"], chosen["resume"]
+        chosen["artifact"], tasks, settings, where, chosen["out"], chosen["resume"], chosen["soak"]
     ))  # fmt: skip
 
 

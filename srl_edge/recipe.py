@@ -15,6 +15,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
@@ -200,6 +201,12 @@ class Bench(Section):
     """Steps that a solution may have."""
     max_new_tokens: PositiveInt = 96
     """Longest reply to one step prompt."""
+    samples: PositiveInt = 1
+    """Attempts at each problem; accuracy is their mean (avg@k)."""
+    temperature: NonNegativeFloat = 0.0
+    """Of attempts; 0 is greedy, so more than one sample needs more."""
+    step_prompts: NonNegativeInt = 24
+    """Steps of expert solutions whose likeness to the model's is measured; 0 is none."""
     prompt_tokens: PositiveInt = 256
     """Length of the prompt whose prefill is timed."""
     decode_tokens: PositiveInt = 64
@@ -210,6 +217,14 @@ class Bench(Section):
     """CPU threads; 0 takes every core."""
     timeout: PositiveFloat = 300.0
     """Seconds after which a reply is given up and its runner started again."""
+
+    @model_validator(mode="after")
+    def _drawn(self) -> "Bench":
+        if self.samples > 1 and self.temperature == 0:
+            raise ValueError(
+                "samples above 1 need a temperature above 0: greedy ones are all alike"
+            )
+        return self
 
 
 class Recipe(Section):

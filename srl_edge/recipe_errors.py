@@ -42,6 +42,8 @@ def first_sentence(model: type[BaseModel], error: ValidationError) -> str:
     if first["type"] == "missing":
         return f"{where!r} is missing."
     message = first["msg"].removeprefix("Value error, ")
+    if not where:  # about settings together
+        return f"{message[0].lower()}{message[1:]}."
     return f"{where!r}: {message[0].lower()}{message[1:]} (got {first['input']!r})."
 
 

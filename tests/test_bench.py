@@ -13,7 +13,12 @@ from typing import Any
 
 import pytest
 
+from srl_edge.devices import local
+from srl_edge.devices.bench_artifacts import bench_artifacts
 from srl_edge.devices.results import samples_file
+from srl_edge.devices.session import RunnerLost, Session
+from srl_edge.recipe import Bench
+from srl_edge.trajectories import ParseReport, parse_rows
 
 from .test_line import srl_edge
 from .test_parity import COPIED, make_run, trained  # noqa: F401
@@ -71,10 +76,75 @@ def test_results_are_there_in_every_form(artifacts: list[Path], data: Path, tmp_
     assert float(table[0]["size_mb"]) > float(table[1]["size_mb"])
     said = (tmp_path / "report.md").read_text()
     assert "| onnx-int8 | " in said and " | tg64 | " in said and " | animals | 6 | " in said
+    page = (tmp_path / "report.html").read_text()
+    assert done.stdout.strip() == str(tmp_path / "report.html")
+    assert page.count("<details><summary>") >= 6 and "Answers side by side" in page
+    assert "smaller, faster and better at once than" in page and "https:" not in page
+    assert "joules a token" in page and "not measured" in page  # nothing tells of energy here
+    steps = facts["step_similarity"]
+    assert 0 <= steps["similarity"] <= 1 and steps["steps"] == 12
     again = srl_edge("bench", *artifacts, *flags(data, tmp_path))
     assert again.returncode == 2 and "--resume goes on with it" in again.stderr
     other = srl_edge("bench", artifacts[0], *flags(data, tmp_path, "--resume"))
     assert other.returncode == 2 and "was begun with other artifacts" in other.stderr
+
+
+def test_attempts_are_drawn_and_averaged(artifacts: list[Path], data: Path, tmp_path: Path) -> None:
+    more = ("--samples", "3", "--temperature", "1.5", "--soak", "0.02")
+    assert srl_edge("bench", artifacts[0], *flags(data, tmp_path, *more)).returncode == 0
+    (row,) = json.loads((tmp_path / "results.json").read_text())["rows"]
+    samples = rows(tmp_path, "onnx-fp32")
+    assert all(len(sample["resps"][0]) == len(sample["steps"]) == 3 for sample in samples)
+    assert any(len(set(sample["resps"][0])) > 1 for sample in samples)
+    shares = [sample["exact_match"] for sample in samples]
+    assert row["tasks"]["animals"]["accuracy"] == pytest.approx(sum(shares) / 6)
+    assert {round(3 * share) / 3 for share in shares} == set(shares)
+    (points,) = json.loads((tmp_path / "soak.json").read_text()).values()
+    assert len(points) > 1 and all(point["tokens_per_second"] > 0 for point in points)
+    page = (tmp_path / "report.html").read_text()
+    assert "Over time" in page and "Tokens a second while each model" in page
+    again = srl_edge("bench", artifacts[0], *flags(data, tmp_path / "again", *more[:4]))
+    assert again.returncode == 0
+    assert [s["resps"] for s in rows(tmp_path / "again", "onnx-fp32")] == [
+        s["resps"] for s in samples
+    ]
+    greedy = srl_edge("bench", artifacts[0], *flags(data, tmp_path / "no", "--samples", "3"))
+    assert greedy.returncode == 2 and "samples above 1 need a temperature" in greedy.stderr
+
+
+class Failing:
+    """This computer, but for models of one name, which it cannot load."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def open_session(self, name: str, kind: str, folder: Path, threads: int) -> Session:
+        if name == self.name:
+            return Session(name, [sys.executable, "-c", "raise SystemExit('no such operator')"])
+        return local.open_session(name, kind, folder, threads)
+
+
+def test_a_model_that_does_not_load_is_marked_and_tried_again(
+    artifacts: list[Path], tmp_path: Path, word_problems: list[dict[str, str]]
+) -> None:
+    problems = {"animals": list(parse_rows(word_problems[:4], ParseReport()))}
+    settings = Bench(max_steps=2, max_new_tokens=24, repeats=1, threads=1, step_prompts=2)
+    bench_artifacts(artifacts, problems, settings, Failing("onnx-int8"), tmp_path)
+    there, lost = json.loads((tmp_path / "results.json").read_text())["rows"]
+    assert there["decode_tokens_per_second"] and not there["unmeasured"]
+    assert lost["decode_tokens_per_second"] is None
+    assert lost["unmeasured"].endswith("ended (exit code 1): no such operator")
+    assert lost["tasks"]["animals"]["lost"] == 4
+    with (tmp_path / "results.csv").open() as file:
+        assert list(csv.DictReader(file))[1]["decode_tokens_per_second_mean"] == "not measured"
+    for name in ("report.md", "report.html"):
+        assert "no such operator" in (tmp_path / name).read_text()
+    bench_artifacts(artifacts, problems, settings, local, tmp_path, resume=True)
+    again, found = json.loads((tmp_path / "results.json").read_text())["rows"]
+    assert again == there
+    assert found["decode_tokens_per_second"] and found["tasks"]["animals"]["lost"] == 0
+    with pytest.raises(RunnerLost, match="no such operator"):
+        bench_artifacts(artifacts[:1], problems, settings, Failing("onnx-fp32"), tmp_path / "none")
 
 
 def test_what_was_killed_goes_on(artifacts: list[Path], data: Path, tmp_path: Path) -> None:

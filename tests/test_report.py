@@ -132,7 +132,8 @@ def write_bench(run: Path, base: float = 0.0, tuned: float = 0.208, n: int = 24)
             "time_to_first_token": {k: 256 / v / 8 for k, v in several.items()},
             "prefill_tokens_per_second": {k: 8 * v for k, v in several.items()},
             "decode_tokens_per_second": several, "seconds_per_problem": 6.0,
-            "load_average": 1.9, "problems": n,
+            "load_average": 1.9, "problems": n, "lost": 0, "unmeasured": "",
+            "joules_per_token": None, "step_similarity": {"similarity": 0.512, "steps": 24},
         })  # fmt: skip
     device = {"processor": "Example CPU @ 2.50GHz", "cores": 2, "threads": 2,
               "system": "Linux x86_64", "python": "3.11.9",

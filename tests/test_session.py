@@ -104,21 +104,21 @@ def test_a_crash_takes_its_problem_and_not_the_run(
     folder = artifact_of(taught_model, tmp_path)
     asked = list(parse_rows(word_problems[:5], ParseReport()))
     fatal = {asked[at].id for at in doomed}
-    attempts = measure.attempts
+    samples = measure.samples
 
     def dying(session: Session, chat: Any, stops: Any, chunk: Any, settings: Bench) -> Any:
         if chunk[0].id in fatal:
             session._runner.kill()
             session._runner.wait()
-        return attempts(session, chat, stops, chunk, settings)
+        return samples(session, chat, stops, chunk, settings)
 
-    monkeypatch.setattr(measure, "attempts", dying)
+    monkeypatch.setattr(measure, "samples", dying)
     settings = Bench(max_steps=3, max_new_tokens=24, threads=1)
     model = measure.Model("onnx", "artifact", folder)
     found = list(measure.solved(model, asked, settings, local))
     assert [sample["id"] for sample in found] == [problem.id for problem in asked]
     assert [at for at, sample in enumerate(found) if sample["lost"]] == lost
     assert all("onnx: its process ended (exit code -9)" in found[at]["lost"] for at in lost)
-    assert found[0]["steps"]
+    assert found[0]["attempts"][0]["steps"]
     facts = measure.accuracy(found)
     assert facts["problems"] == 5 and facts["lost"] == len(lost)

@@ -96,7 +96,7 @@ def test_the_benchmark_runs_there(
     here = list(measure.solved(model, problems, settings, local))
     lines = next(out.parent.glob("onnx-fp32/samples_*.jsonl")).read_text().splitlines()
     there = [json.loads(line)["steps"] for line in lines]
-    assert there == [sample["steps"] for sample in here]
+    assert there == [[a["steps"] for a in sample["attempts"]] for sample in here]
 
 
 def test_what_goes_wrong_there_is_one_sentence(
