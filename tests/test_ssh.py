@@ -2,14 +2,19 @@
 
 import getpass
 import json
+import re
+import resource
 import shutil
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
 from srl_edge.devices import local, measure
@@ -38,7 +43,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     (folder / "sshd_config").write_text(
-        f"ListenAddress 127.0.0.1:{port}\nHostKey {folder}/host\nPidFile none\nUsePAM no\n"
+        f"ListenAddress 127.0.0.1\nHostKey {folder}/host\nPidFile none\nUsePAM no\n"
         f"AuthorizedKeysFile {folder}/user.pub\nStrictModes no\nPermitRootLogin yes\n"
     )
     (folder / "ssh_config").write_text(
@@ -49,15 +54,37 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         f" IdentityFile {folder}/host\n UserKnownHostsFile {folder}/known\n LogLevel ERROR\n"
     )
     Path("/run/sshd").mkdir(exist_ok=True)  # where it wants to be confined
-    server = subprocess.Popen([str(SSHD), "-D", "-e", "-f", str(folder / "sshd_config")])
+    with served(folder, port):
+        yield folder / "ssh_config"
+
+
+@contextmanager
+def served(folder: Path, port: int, largest: int = -1) -> Iterator[None]:
+    """A server whose users can write no file of more than `largest` bytes."""
+    server = subprocess.Popen(
+        [str(SSHD), "-D", "-e", "-p", str(port), "-f", str(folder / "sshd_config")],
+        start_new_session=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest)),
+    )
     for _ in range(100):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 break
         time.sleep(0.1)
-    yield folder / "ssh_config"
+    yield
+    stop_connections(port)
     server.kill()
     server.wait()
+
+
+def stop_connections(port: int) -> None:
+    """End a server's connections, as an unplugged cable would."""
+    for connection in psutil.net_connections("tcp"):
+        if connection.laddr and connection.laddr.port == port and connection.pid:
+            with suppress(psutil.NoSuchProcess):
+                process = psutil.Process(connection.pid)
+                if connection.status == psutil.CONN_ESTABLISHED:
+                    process.kill()
 
 
 @pytest.fixture
@@ -97,6 +124,49 @@ def test_the_benchmark_runs_there(
     lines = next(out.parent.glob("onnx-fp32/samples_*.jsonl")).read_text().splitlines()
     there = [json.loads(line)["steps"] for line in lines]
     assert there == [[a["steps"] for a in sample["attempts"]] for sample in here]
+
+
+def test_a_lost_connection_costs_what_is_left_and_resume_completes_it(
+    config: Path, board: Ssh, taught_model: Path, tmp_path: Path,
+    word_problems: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    folder = artifact_of(taught_model, tmp_path)
+    tasks = {"animals": list(parse_rows(word_problems[:4], ParseReport()))}
+    settings = Bench(max_steps=3, max_new_tokens=24, repeats=1, threads=1, step_prompts=0)
+    port = int(re.findall(r"Port (\d+)", config.read_text())[0])
+    samples, asked = measure.samples, []
+
+    def unplugged(*arguments: Any) -> Any:
+        asked.append(arguments)
+        if len(asked) > 1:
+            stop_connections(port)
+        return samples(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(measure, "samples", unplugged)
+        bench_artifacts([folder], tasks, settings, board, tmp_path / "out")
+    (row,) = json.loads((tmp_path / "out" / "results.json").read_text())["rows"]
+    assert row["tasks"]["animals"]["lost"] == 3 and row["decode_tokens_per_second"]
+    (file,) = (tmp_path / "out").glob("onnx-fp32/samples_*.jsonl")
+    first, *rest = map(json.loads, file.read_text().splitlines())
+    assert not first["lost"] and "onnx-fp32: its process ended (exit code 255)" in rest[0]["lost"]
+    bench_artifacts([folder], tasks, settings, board, tmp_path / "out", resume=True)
+    again = [json.loads(line) for line in file.read_text().splitlines()]
+    assert again[0] == first and not any(sample["lost"] for sample in again)
+
+
+def test_no_room_there_is_one_sentence(
+    config: Path, tiny_model: Path, tmp_path: Path, board: Ssh
+) -> None:
+    folder = artifact_of(tiny_model, tmp_path)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with served(config.parent, port, largest=100_000):
+        small = Ssh("board", sys.executable, ["-F", str(config), "-p", str(port)])
+        with pytest.raises(InputError, match=r"^ssh:board: .*size limit exceeded"):
+            small.open_session("onnx", "artifact", folder, 1)
+    board.open_session("onnx", "artifact", folder, 1).close()  # nothing half-sent is taken for it
 
 
 def test_what_goes_wrong_there_is_one_sentence(
