@@ -27,22 +27,25 @@ _SETTINGS = "settings.json"
 
 
 def device_named(name: str, python: str = "python3") -> Device:
-    """The device of a name: `local`, `browser`, or `ssh:HOST`, whose Python is `python`."""
+    """The device of a name, as in docs/bench.md; `python` is the interpreter of an ssh host."""
     kind, _, where = name.partition(":")
     match kind:
         case "local" if not where:
             from srl_edge.devices import local
 
             return local
-        case "browser" if not where:
-            from srl_edge.devices import browser
+        case "browser" if where in ("", "webgpu", "link"):
+            from srl_edge.devices.browser import Browser
 
-            return browser
+            return Browser(where or "wasm")
         case "ssh" if where:
             from srl_edge.devices.ssh import Ssh
 
             return Ssh(where, python)
-    raise InputError(f"device {name!r} is not known; choose local, browser or ssh:HOST.")
+    raise InputError(
+        f"device {name!r} is not known; choose local, ssh:HOST, browser, "
+        "browser:webgpu or browser:link."
+    )
 
 
 def bench_artifacts(

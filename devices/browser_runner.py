@@ -1,18 +1,21 @@
 """An ONNX artifact in a browser, with the conversation of a runner.
 
-Called as `python -m srl_edge.devices.browser_runner FOLDER THREADS`. Serves a page, onnxruntime-web
-and the artifact on loopback, opens a headless Chromium on the page, and hands it each line of
-stdin; what the page answers is printed as a line.
+Called as `python -m srl_edge.devices.browser_runner FOLDER THREADS WHERE HOST PORT TOKEN`. Serves a
+page, onnxruntime-web and the artifact under `http://HOST:PORT/TOKEN/`, opens a headless Chromium on
+the page unless WHERE is `link`, and hands it each line of stdin; what the page answers is printed
+as a line.
 """
 
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from queue import Queue
@@ -27,6 +30,12 @@ from srl_edge.models import cache_folder
 VERSION = "1.30.0"
 _SHA256 = "d2228df7e4616bc3348bf504ee888f3bec43789a273f0a63f3e68d203ce3bf71"
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+_FLAGS = {
+    "wasm": ["--disable-gpu"],
+    "webgpu": ["--enable-unsafe-webgpu", "--enable-features=Vulkan"],
+}
+# What a page cannot tell of the device that it is on.
+_UNTOLD = {"load": None, "celsius": None, "battery": None, "governor": None}
 _TYPES = {".html": "text/html", ".mjs": "text/javascript", ".wasm": "application/wasm"}
 # A page may use threads only where nothing of another origin can look in.
 _ISOLATED = {
@@ -36,28 +45,32 @@ _ISOLATED = {
 
 
 def main() -> None:
-    folder, threads = Path(sys.argv[1]), int(sys.argv[2])
+    folder, threads, where = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    host, port, token = sys.argv[4], int(sys.argv[5]), sys.argv[6]
     try:
-        browser, web = _browser(), onnxruntime_web()
+        browser = "" if where == "link" else _browser()
+        web = onnxruntime_web()
     except InputError as error:
         sys.exit(str(error))
     questions: Queue[str] = Queue()
-    server = _serve(folder, web, threads, questions)
+    roots = {"": Path(__file__).parent, "ort": web, "model": folder}
+    server = serve(roots, threads, where, questions, (host, port), token)
     with tempfile.TemporaryDirectory() as profile:
-        page = subprocess.Popen(
-            [browser, "--headless=new", "--disable-gpu", "--no-first-run", "--disable-sync",
+        page = browser and subprocess.Popen(
+            [browser, "--headless=new", "--no-first-run", "--disable-sync",
              "--disable-background-networking", "--disable-component-update",
-             "--remote-debugging-port=0", f"--user-data-dir={profile}",
+             "--remote-debugging-port=0", f"--user-data-dir={profile}", *_FLAGS[where],
              *(["--no-sandbox"] if os.geteuid() == 0 else []),
-             f"http://127.0.0.1:{server.server_port}/"],
+             f"http://{host}:{server.server_port}/{token}/"],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         try:
             for line in sys.stdin:
                 questions.put(line)
         finally:
-            page.kill()
-            page.wait()
+            if page:
+                page.kill()
+                page.wait()
 
 
 def onnxruntime_web() -> Path:
@@ -93,43 +106,55 @@ def _browser() -> str:
     return found
 
 
-def _serve(folder: Path, web: Path, threads: int, questions: "Queue[str]") -> ThreadingHTTPServer:
-    page = Path(__file__).with_name("browser_page.html")
+def serve(
+    roots: Mapping[str, Path], threads: int, where: str, questions: "Queue[str]",
+    address: tuple[str, int], token: str,
+) -> ThreadingHTTPServer:  # fmt: skip
+    """Serve the folders `roots` and the conversation under the path `token`, and nothing else."""
     meter = open_meter()
     before: list[float | None] = [None]
+    settings = {"threads": threads, "backend": "webgpu" if where == "webgpu" else "wasm"}
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            path = self.path.partition("?")[0]
-            if path == "/question":
+            first, _, path = self.path.partition("?")[0].lstrip("/").partition("/")
+            if not secrets.compare_digest(first.encode(), token.encode()):
+                self.send_error(404)
+            elif path == "question":
                 question = questions.get()
                 before[0] = meter()
                 self._send(question.encode(), "application/json")
-            elif path == "/threads":
-                self._send(str(threads).encode(), "application/json")
+            elif path == "settings":
+                self._send(json.dumps(settings).encode(), "application/json")
             else:
                 self._file(path)
 
         def do_POST(self) -> None:
+            if self.path != f"/{token}/answer":
+                self.send_error(404)
+                return
             said = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             self._send(b"", "text/plain")
             if error := said.get("error"):
                 print(f"in the browser: {error}", file=sys.stderr, flush=True)
                 os._exit(1)
-            if "machine" in said:
-                said["machine"] = describe(threads) | said["machine"]
-            start, end = before[0], meter()
-            said |= {
-                "peak_memory_mib": peak_mib_below(os.getpid()), "state": state(),
-                "energy_joules": None if start is None or end is None else end - start,
-            }  # fmt: skip
+            machine = said.get("machine", {})
+            if where == "link":
+                machine["processor"] = machine.get("browser")
+                said |= {"peak_memory_mib": None, "state": _UNTOLD, "energy_joules": None}
+            else:
+                machine |= describe(threads) | {"tools": machine.get("tools")}
+                start, end = before[0], meter()
+                said |= {
+                    "peak_memory_mib": peak_mib_below(os.getpid()), "state": state(),
+                    "energy_joules": None if start is None or end is None else end - start,
+                }  # fmt: skip
             print(json.dumps(said), flush=True)
 
         def _file(self, path: str) -> None:
-            roots = {"": page.parent, "ort": web, "model": folder}
-            root, _, name = path.lstrip("/").rpartition("/")
-            file = roots.get(root, folder) / (Path(name).name or page.name)
-            if root not in roots or not file.is_file():
+            root, _, name = path.rpartition("/")
+            file = roots.get(root, Path()) / (Path(name).name or "browser_page.html")
+            if root not in roots or not file.is_file() or file.suffix == ".py":
                 self.send_error(404)
                 return
             self._send(file.read_bytes(), _TYPES.get(file.suffix, "application/octet-stream"))
@@ -145,7 +170,7 @@ def _serve(folder: Path, web: Path, threads: int, questions: "Queue[str]") -> Th
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(address, Handler)
     Thread(target=server.serve_forever, daemon=True).start()
     return server
 
