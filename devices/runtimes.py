@@ -5,6 +5,7 @@ follow. `encode(text)` is the runtime's own tokenizer, `stop_ids()` where it end
 """
 
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -53,6 +54,10 @@ def open_runtime(artifact: Artifact, threads: int = 0) -> ArtifactRuntime:
             from srl_edge.devices.executorch_runtime import ExecuTorchRuntime
 
             kind = ExecuTorchRuntime
+        case "gguf" if find_spec("llama_cpp"):
+            from srl_edge.devices.llama_cpp_runtime import LlamaCppRuntime
+
+            kind = LlamaCppRuntime
         case "gguf":
             from srl_edge.devices.gguf_runtime import GgufRuntime
 

@@ -15,7 +15,7 @@ FORMATS = {
              "int4-kquant", "auto"),
     "executorch": ("fp32", "8da8w", "8da4w", "vulkan-fp16", "coreml-fp16"),
     "mlx": ("fp32", "fp16", "int8", "int4"),
-    "gguf": ("fp32", "fp16", "q8_0"),
+    "gguf": ("fp32", "fp16", "q8_0", "q4_0", "q4_1", "q4_k_m"),
     "optimum": ("fp32",),
 }  # fmt: skip
 # What is built for hardware that no runtime on this computer drives.

@@ -174,6 +174,7 @@ class Export(Section):
 AGREEMENT = {
     "fp32": 0.999, "fp16": 0.99, "int8": 0.95, "8da8w": 0.9, "int4": 0.85, "int4-small": 0.85,
     "int4-mixed": 0.85, "int4-rtn": 0.85, "int4-kquant": 0.85, "8da4w": 0.85, "q8_0": 0.95,
+    "q4_0": 0.85, "q4_1": 0.85, "q4_k_m": 0.85,
     "auto": 0.9,
 }  # fmt: skip
 

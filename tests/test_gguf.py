@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,37 @@ def test_the_file_holds_the_model_and_its_tokenizer(
     tokenizer = models.load_tokenizer(models.resolve("smollm2-135m-instruct"))
     assert file.encode(TEXT) == tokenizer.encode(TEXT, add_special_tokens=False)
     assert 2 in file.stop_ids()
+
+
+@pytest.mark.usefixtures("converter")
+@pytest.mark.parametrize(("quantization", "close"), [("fp32", 0.02), ("q4_1", 0.4)])
+def test_llama_cpp_answers_as_torch_does(
+    quantization: str, close: float, small_llama: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed")
+    from srl_edge.devices.llama_cpp_runtime import LlamaCppRuntime
+
+    gguf.export(small_llama, tmp_path, quantization)
+    assert [f.name for f in tmp_path.iterdir()] == ["model.gguf"]
+    for name in ("config.json", "generation_config.json"):
+        shutil.copy(small_llama / name, tmp_path)
+    expected, file = TorchRuntime(small_llama), LlamaCppRuntime(tmp_path, 256, 1)
+    prompt = token_ids(30)
+    np.testing.assert_allclose(file.prefill(prompt), expected.prefill(prompt), atol=close)
+    np.testing.assert_allclose(file.decode(7), expected.decode(7), atol=close)
+    longer = [*prompt[:20], 9, 11]
+    reused = file.prefill(longer)
+    np.testing.assert_allclose(reused, expected.prefill(longer), atol=close)
+    np.testing.assert_allclose(file.prefill(longer, reuse=False), reused, atol=1e-3)
+    tokenizer = models.load_tokenizer(models.resolve("smollm2-135m-instruct"))
+    assert file.encode(TEXT) == tokenizer.encode(TEXT, add_special_tokens=False)
+    assert 2 in file.stop_ids()
+
+
+@pytest.mark.skipif(find_spec("llama_cpp") is not None, reason="llama-cpp-python is installed")
+def test_a_missing_quantizer_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="pip install llama-cpp-python"):
+        gguf.export(tmp_path, tmp_path, "q4_0")
 
 
 @pytest.mark.usefixtures("converter")

@@ -1,0 +1,105 @@
+"""Artifacts of a run beside llama.cpp's of the same weights: size, speed, next tokens, answers.
+
+    python benchmarks/against_llama_cpp.py RUN [--threads 1 2] [--prompts 60] [--problems 50]
+
+RUN is a run folder that holds the artifacts named by --artifacts; those of GGUF run in llama.cpp,
+which needs llama-cpp-python. Speeds are those of `srl-edge bench`: each model in a process of its
+own, all in turns, medians of --repeats. Next tokens are those of the merged model in torch over
+the expert's replies to held-out prompts; answers are to the run's test problems.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from srl_edge import artifact, models, progress, recipe, trajectories
+from srl_edge.devices import local, measure
+from srl_edge.devices.measure import Model
+from srl_edge.devices.runtimes import open_runtime
+from srl_edge.devices.statistics import paired
+from srl_edge.exporters.parity_logits import agreement, references
+from srl_edge.recipe import Bench
+
+ARTIFACTS = ("onnx-int4", "executorch-8da4w", "gguf-q4_0", "gguf-q4_1", "gguf-q4_k_m")
+Facts = dict[str, Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--artifacts", nargs="+", default=list(ARTIFACTS))
+    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--prompts", type=int, default=60)
+    parser.add_argument("--problems", type=int, default=50)
+    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    asked = [Model(n, "artifact", options.run / "artifacts" / n) for n in options.artifacts]
+    found: dict[str, Facts] = {model.name: {} for model in asked}
+    problems = trajectories.load(options.run / "data" / "test.jsonl")
+    for threads in options.threads:
+        settings = Bench(threads=threads, repeats=options.repeats)
+        with progress.bar(f"{threads} threads", len(asked) * (options.repeats + 1)) as advance:
+            for row in measure.speeds(asked, problems, settings, local, advance):
+                found[row["name"]][f"speed_{threads}"] = row
+    if options.prompts:
+        next_tokens(options, asked, found)
+    if options.problems:
+        answers(problems[: options.problems], asked, found)
+    if options.json:
+        print(json.dumps(found))
+    else:
+        show(options, found)
+
+
+def next_tokens(options: argparse.Namespace, asked: list[Model], found: dict[str, Facts]) -> None:
+    chosen = recipe.load(options.run / "recipe.toml", [
+        "--check.prompts", str(options.prompts), "--check.greedy_tokens", "1",
+    ])  # fmt: skip
+    merged = options.run / "merged"
+    cases, _ = references(merged, options.run / "data" / "test.jsonl", chosen)
+    tokenizer = models.load_tokenizer(merged)
+    for model in asked:
+        runtime = open_runtime(artifact.load(model.path), max(options.threads))
+        with progress.bar(model.name, len(cases)) as advance:
+            found[model.name]["next_tokens"] = agreement(runtime, cases, tokenizer, advance, "")
+
+
+def answers(problems: list[Any], asked: list[Model], found: dict[str, Facts]) -> None:
+    for model in asked:
+        samples = []
+        with progress.bar(f"{model.name}: answers", len(problems)) as advance:
+            for sample in measure.solved(model, problems, Bench(threads=1), local):
+                samples.append(sample)
+                advance(measure.so_far(samples))
+        found[model.name]["answers"] = measure.accuracy(samples)
+        found[model.name]["correct"] = [sample["correct"] for sample in samples]
+
+
+def show(options: argparse.Namespace, found: dict[str, Facts]) -> None:
+    columns = ["artifact", "MB", *(f"{kind}, {threads} t" for threads in options.threads
+                                   for kind in ("prefill", "decode"))]  # fmt: skip
+    table = Table(*columns, "next tokens", "KL, nats", "solved")
+    for name, row in found.items():
+        speeds = [row[f"speed_{threads}"] for threads in options.threads]
+        cells = [name, f"{speeds[0]['size_mb']:.0f}"]
+        cells += [f"{speed[f'{kind}_tokens_per_second']['p50']:.0f}" for speed in speeds
+                  for kind in ("prefill", "decode")]  # fmt: skip
+        same, solved = row.get("next_tokens"), row.get("answers")
+        cells += [f"{same['agreement']:.1%}", f"{same['kl_divergence']:.3f}"] if same else ["", ""]
+        table.add_row(*cells, f"{solved['accuracy']:.1%} of {solved['problems']}" if solved else "")
+    Console(width=130).print(table)
+    theirs = [name for name in found if name.startswith("gguf")]
+    for name in set(found) - set(theirs) if options.problems else ():
+        for other in theirs:
+            test = paired(found[other]["correct"], found[name]["correct"])
+            print(f"{name} against {other}: {test['won']} won, {test['lost']} lost, "
+                  f"p = {test['sign_test']:.2f}")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
