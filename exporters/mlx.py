@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from srl_edge.errors import InputError
-from srl_edge.exporters.flat_rope import flattened
+from srl_edge.flat_rope import flattened
 
 QUANTIZATIONS: dict[str, dict[str, Any]] = {
     "fp32": {"dtype": "float32"},
@@ -23,7 +23,7 @@ def export(merged: Path, out: Path, quantization: str) -> dict[str, Any]:
         raise InputError("MLX export needs mlx-lm: pip install 'srl-edge[mlx]'.") from None
     options = QUANTIZATIONS[quantization]
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
-        source = flattened(merged, Path(scratch, "source"), "to MLX")
+        source = flattened(merged, Path(scratch, "source"), "exported to MLX")
         made = Path(scratch, "mlx")
         mlx_lm.convert(str(source), str(made), **options)  # type: ignore[operator]
         for file in made.iterdir():

@@ -9,7 +9,7 @@ from typing import Any
 
 from srl_edge import models, progress
 from srl_edge.errors import InputError, StageError
-from srl_edge.exporters.flat_rope import flattened
+from srl_edge.flat_rope import flattened
 
 # It needs a transformers older than ours. What is not named comes from this environment.
 _PACKAGES = ("optimum-onnx==0.1.0", "optimum==2.1.0", "transformers==4.57.6",
@@ -23,7 +23,7 @@ def export(merged: Path, out: Path, quantization: str) -> dict[str, Any]:
     InputError where that fails, StageError where optimum does.
     """
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
-        source = flattened(merged, Path(scratch, "source"), "by optimum")
+        source = flattened(merged, Path(scratch, "source"), "exported by optimum")
         made = Path(scratch, "made")
         command = [
             sys.executable, "-m", "optimum.exporters.onnx", "--model", str(source),

@@ -55,8 +55,7 @@ def test_the_adapter_stays_exact_under_quantized_weights(tmp_path: Path) -> None
     def logits() -> torch.Tensor:
         decoding = policy._onnx
         decoding.load_adapter(policy.layers)
-        out: torch.Tensor = decoding.start([prompt], 1, 1)[0]
-        decoding.finish()
+        out: torch.Tensor = decoding.prefill([prompt], 1, 1)[0]
         return out
 
     tuned = logits()
@@ -69,11 +68,12 @@ def test_the_adapter_stays_exact_under_quantized_weights(tmp_path: Path) -> None
 
 
 def _torch_logits(policy: TorchPolicy, prompt: tuple[int, ...], adapter: bool) -> torch.Tensor:
-    from srl_edge.trainers.torch_decoding import TorchDecoding
+    from srl_edge.trainers.torch_decoding import prefill
 
     decoder = policy.decoder if adapter else policy.base
     with torch.inference_mode():
-        return TorchDecoding(decoder, policy._plain_head).start([prompt], 1, 1)[0]
+        _, hidden = prefill(decoder, [prompt], policy.device)
+        return policy._plain_head(hidden)[0]
 
 
 def test_the_weighted_objective_is_a_truncated_policy_gradient(tiny_model: Path) -> None:

@@ -9,11 +9,12 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from srl_edge.recipe import Trainer
-from srl_edge.trainers import row_attention, sampling
+from srl_edge.trainers import row_attention
 from srl_edge.trainers.logprobs import linear_logprobs
 from srl_edge.trainers.policy import Loss
 from srl_edge.trainers.row_attention import RowAttention
 from srl_edge.trainers.shared_prefix import pack
+from srl_edge.trainers.torch_draw import Draws
 from srl_edge.trainers.torch_policy import TorchPolicy
 from srl_edge.types import Sample
 
@@ -169,8 +170,7 @@ def test_samples_follow_the_distribution(tiny_model: Path) -> None:
 def test_a_draw_follows_its_temperature(temperature: float) -> None:
     torch.manual_seed(0)
     logits = torch.randn(1, 300).mul_(2).expand(4000, -1)  # no multiple of a block
-    generator = torch.Generator().manual_seed(0)
-    ids, logprobs = sampling.draw(logits, temperature, generator, sampling.scratch_for(logits))
+    ids, logprobs = map(torch.from_numpy, Draws(logits, temperature, seed=0)(logits))
     expected = torch.log_softmax(logits[0] / (temperature or 1), -1)
     torch.testing.assert_close(logprobs, expected[ids])
     if temperature == 0:

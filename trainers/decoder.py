@@ -5,7 +5,7 @@ Weights and configuration are the model's own; attention is passed in, linear la
 modules of transformers would compute is checked when a model is opened.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from srl_edge.errors import InputError
 from srl_edge.trainers.elementwise import GatedUnit, RmsNorm, Rotate
+from srl_edge.trainers.row_attention import KeysValues
 
 Linear = Callable[[torch.Tensor], torch.Tensor]
 
@@ -79,12 +80,15 @@ class Decoder:
         """Hidden states [N, d] of tokens [N], ready for the projection to the vocabulary."""
         return self.norm(self._layers(ids, attention, len(self.layers)))
 
-    def keys_values(self, ids: torch.Tensor, attention: Attention) -> None:
-        """Run only as far as the last layer's keys and values, which `attention` keeps."""
+    def keys_values(self, tokens: Sequence[int]) -> KeysValues:
+        """Keys and values [T, Hkv, D] of a text in each layer; runs no further than to the last."""
+        ids = torch.tensor(tokens, device=self.norm.weight.device)
+        attention = Causal(len(ids), ids.device)
         last = len(self.layers) - 1
         x = self._layers(ids, attention, last)
         q, k, v = self._qkv(self.layers[last], x, self._rotations(attention.positions))
         attention(last, q[:0], k, v, self.layers[last].scaling, self.layers[last].window)
+        return list(attention.kept.values())
 
     def _layers(self, ids: torch.Tensor, attention: Attention, count: int) -> torch.Tensor:
         x: torch.Tensor = self.embed(ids)

@@ -10,6 +10,8 @@ import onnxruntime
 import torch
 
 from srl_edge.trainers.lora import LoraLinear
+from srl_edge.trainers.sampling import Drawn, Ids
+from srl_edge.trainers.torch_draw import Draws
 
 Cache = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -29,7 +31,6 @@ class OnnxDecoding:
         self.session = onnxruntime.InferenceSession(
             folder / "model.onnx", options, providers=["CPUExecutionProvider"]
         )
-        self.device = torch.device("cpu")
         shapes = {i.name: i.shape for i in self.session.get_inputs()}
         self.cached = [name for name in shapes if name.startswith("past_key_values.")]
         self.written = [n.replace("past_key_values", "present") for n in self.cached]
@@ -48,9 +49,19 @@ class OnnxDecoding:
                 # A copy: training goes on in place.
                 self.weights[graph_name] = np.array(value.T.cpu().numpy(), order="C")
 
+    @torch.inference_mode()
     def start(
+        self, prompts: Sequence[tuple[int, ...]], group_size: int, max_new: int, temperature: float,
+        seed: int,
+    ) -> Drawn:  # fmt: skip
+        logits = self.prefill(prompts, group_size, max_new).repeat_interleave(group_size, 0)
+        self.draws = Draws(logits, temperature, seed)
+        return self.draws(logits)
+
+    def prefill(
         self, prompts: Sequence[tuple[int, ...]], group_size: int, max_new: int
     ) -> torch.Tensor:
+        """Fill the caches of rows [P * G]; logits [P, V] after each prompt."""
         lengths = [len(p) for p in prompts]
         shape = (len(prompts) * group_size, self.heads, max(lengths) + max_new, self.head_dim)
         self.caches: list[Cache] = [np.zeros(shape, np.float32) for _ in self.cached]
@@ -69,25 +80,26 @@ class OnnxDecoding:
         self._bind()
         return torch.stack(logits)
 
-    def advance(self, ids: torch.Tensor, step: int) -> torch.Tensor:
+    @torch.inference_mode()
+    def advance(self, ids: Ids, step: int) -> Drawn:
         # The graph only counts the ones of a row: so many tokens it has, this one among them.
         seen = self.lengths[:, None] + step + 1
         mask = (np.arange(seen.max()) < seen).astype(np.int64)
         self.binding.bind_cpu_input("attention_mask", mask)
-        self.binding.bind_cpu_input("input_ids", ids[:, None].numpy())
+        self.binding.bind_cpu_input("input_ids", ids[:, None])
         self.binding.bind_output("logits")
         self.session.run_with_iobinding(self.binding)
         logits = self.binding.get_outputs()[-1].numpy()
-        return torch.from_numpy(logits[:, -1])
+        return self.draws(torch.from_numpy(logits[:, -1]))
 
-    def keep(self, prompts: torch.Tensor, rows: torch.Tensor) -> None:
-        slots = (prompts[:, None] * self.group + rows).flatten().numpy()
+    def keep(self, prompts: Ids, rows: Ids) -> None:
+        slots = (prompts[:, None] * self.group + rows).ravel()
         self.lengths, self.group = self.lengths[slots], rows.shape[1]
         self.caches = [cache[slots] for cache in self.caches]
         self._bind()
 
     def finish(self) -> None:
-        del self.caches, self.binding
+        del self.caches, self.binding, self.draws
 
     def _bind(self) -> None:
         """Let each cache be read and written at the same place, so that no step copies it."""

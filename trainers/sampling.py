@@ -1,38 +1,46 @@
 """Sampling many completions at once; rows that have finished leave the batch."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-import torch
-from torch.nn import functional as F
+import numpy as np
 
 from srl_edge.types import Rollout
 
-BLOCK = 256  # vocabulary entries that are summed before one is chosen
 RETIRE_BELOW = 0.75  # compact the batch when that leaves at most this share of its slots
+Ids = np.ndarray[Any, np.dtype[np.int64]]
+Floats = np.ndarray[Any, np.dtype[np.float32]]
+
+
+class Drawn(NamedTuple):
+    """A token for each row [R], and its log-probability under what it was drawn from."""
+
+    ids: Ids
+    logprobs: Floats
 
 
 class Decoding(Protocol):
-    """What runs the model: prompts once, then the rows of their groups, a token at a time."""
+    """What runs the model and draws: prompts once, then the rows of their groups, token by token.
 
-    device: torch.device
+    Greedy at temperature 0; a seed gives the same draws again.
+    """
 
     def start(
-        self, prompts: Sequence[tuple[int, ...]], group_size: int, max_new: int
-    ) -> torch.Tensor:
-        """Read prompts; logits [P, V] after each. Rows [P, G] go on from there."""
+        self, prompts: Sequence[tuple[int, ...]], group_size: int, max_new: int, temperature: float,
+        seed: int,
+    ) -> Drawn:  # fmt: skip
+        """Read prompts and draw the first token of rows [P * G]."""
 
-    def advance(self, ids: torch.Tensor, step: int) -> torch.Tensor:
-        """Logits [P * G, V] after one more token a row, the `step`-th of its completion."""
+    def advance(self, ids: Ids, step: int) -> Drawn:
+        """Read one more token a row [P * G], the `step`-th of its completion; draw the next."""
 
-    def keep(self, prompts: torch.Tensor, rows: torch.Tensor) -> None:
+    def keep(self, prompts: Ids, rows: Ids) -> None:
         """Keep prompts [P'] and, of each, rows [P', G']; slots may repeat as padding."""
 
     def finish(self) -> None:
         """Let the caches go."""
 
 
-@torch.inference_mode()
 def sample(
     decoding: Decoding, prompts: Sequence[tuple[int, ...]], group_size: int, max_new: int,
     temperature: float, stop_ids: Sequence[int], seed: int, decode: Any,
@@ -42,100 +50,45 @@ def sample(
     decode: ids -> text. Finished rows leave the batch, so the longest completion does not keep the
     others' slots busy.
     """
-    device = decoding.device
-    logits = decoding.start(prompts, group_size, max_new).repeat_interleave(group_size, 0)
-    scratch = scratch_for(logits)
-    generator = torch.Generator(device).manual_seed(seed)
-    stops = torch.tensor(list(stop_ids), device=device)
     total = len(prompts) * group_size
-    tokens = torch.zeros(total, max_new, dtype=torch.long, device=device)
-    logprobs = torch.zeros(total, max_new, device=device)
-    ends = torch.full((total,), max_new, device=device)
-    finished = torch.zeros(total, dtype=torch.bool, device=device)
-    rows = torch.arange(total, device=device).view(len(prompts), group_size)
+    tokens = np.zeros((total, max_new), np.int64)
+    logprobs = np.zeros((total, max_new), np.float32)
+    ends = np.full(total, max_new)
+    finished = np.zeros(total, bool)
+    rows = np.arange(total).reshape(len(prompts), group_size)
+    drawn = decoding.start(prompts, group_size, max_new, temperature, seed)
     for step in range(max_new):
-        ids, chosen = draw(logits, temperature, generator, scratch)
-        flat = rows.flatten()
+        ids, flat = drawn.ids, rows.ravel()
         alive = ~finished[flat]
         tokens[flat[alive], step] = ids[alive]
-        logprobs[flat[alive], step] = chosen[alive]
-        done = alive & torch.isin(ids, stops)
+        logprobs[flat[alive], step] = drawn.logprobs[alive]
+        done = alive & np.isin(ids, stop_ids)
         finished[flat[done]] = True
         ends[flat[done]] = step + 1
         left = ~finished[rows]
         if step + 1 == max_new or not left.any():
             break
-        prompts_left = left.any(1).nonzero().flatten()
+        prompts_left = np.flatnonzero(left.any(1))
         kept = left[prompts_left]
-        if len(kept) * int(kept.sum(1).max()) < RETIRE_BELOW * left.numel():
+        widest = int(kept.sum(1).max())
+        if len(kept) * widest < RETIRE_BELOW * left.size:
             # Padding slots repeat a finished row: `alive` above ignores what they draw.
-            order = kept.int().sort(dim=1, descending=True, stable=True).indices
-            order = order[:, : int(kept.sum(1).max())]
+            order = np.argsort(~kept, axis=1, kind="stable")[:, :widest]
             slot = prompts_left[:, None] * rows.shape[1] + order
             decoding.keep(prompts_left, order)
             rows = rows[prompts_left[:, None], order]
-            ids = ids[slot.flatten()]
-        logits = decoding.advance(ids, step)
+            ids = ids[slot.ravel()]
+        drawn = decoding.advance(ids, step)
     decoding.finish()
     groups = []
     for p, prompt in enumerate(prompts):
         group = []
-        for g in range(group_size):
-            i = p * group_size + g
-            end = int(ends[i])
-            completion = tokens[i, :end].tolist()
+        for i in range(p * group_size, (p + 1) * group_size):
+            completion = tokens[i, : ends[i]].tolist()
             text = decode(completion[:-1] if finished[i] else completion)
             group.append(
-                Rollout(prompt, tuple(completion), tuple(logprobs[i, :end].tolist()), text,
+                Rollout(prompt, tuple(completion), tuple(logprobs[i, : ends[i]].tolist()), text,
                         bool(finished[i]))
             )  # fmt: skip
         groups.append(group)
     return groups
-
-
-def draw(
-    logits: torch.Tensor, temperature: float, generator: torch.Generator, scratch: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """One token a row of logits [R, V] and its log-probability under what it was drawn from.
-
-    Greedy tokens carry their log-probability at temperature 1. scratch: what `scratch_for` made,
-    overwritten; new memory of that size at each token would cost more than the arithmetic.
-    """
-    count = logits.shape[1]
-    weights = scratch[: len(logits)]
-    weights[:, :count].copy_(logits)
-    weights[:, count:] = float("-inf")
-    if temperature not in (0, 1):
-        weights.div_(temperature)
-    # Not divided by their sum: that would be one more pass over the vocabulary.
-    weights.sub_(weights.amax(-1, keepdim=True)).exp_()
-    rows = torch.arange(len(weights), device=weights.device)
-    # Inverse of the cumulative distribution, first over blocks, then inside one: one random
-    # number a row and one pass, where Gumbel races need a number a vocabulary entry.
-    blocks = weights.view(len(weights), -1, BLOCK)
-    cumulative = blocks.sum(-1).cumsum(-1)
-    total = cumulative[:, -1:]
-    if temperature == 0:
-        ids = logits.argmax(-1)
-    else:
-        at = torch.rand(len(weights), 1, generator=generator, device=weights.device) * total
-        block = _first_above(cumulative, at)
-        at = at[:, 0] - F.pad(cumulative, (1, 0))[rows, block]
-        inside = blocks[rows, block].cumsum(-1)
-        ids = block * BLOCK + _first_above(inside, at[:, None])
-        # Rounding may point at an entry of no probability, or beyond the last.
-        ids = ids.clamp(max=count - 1)
-    chosen = weights[rows, ids].clamp(min=torch.finfo(weights.dtype).tiny)
-    return ids, torch.log(chosen / total[:, 0])
-
-
-def scratch_for(logits: torch.Tensor) -> torch.Tensor:
-    """Room for `draw` to work in, with logits [R, V] or fewer rows of them."""
-    width = -(-logits.shape[1] // BLOCK) * BLOCK
-    return torch.empty(len(logits), width, device=logits.device)
-
-
-def _first_above(cumulative: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
-    """Index of the first entry of each row above `at` [R, 1], or of the row's last."""
-    found = torch.searchsorted(cumulative, at, right=True)[:, 0]
-    return found.clamp(max=cumulative.shape[1] - 1)

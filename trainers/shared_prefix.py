@@ -11,11 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-import torch
-
 from srl_edge.prompts import shared_length
-from srl_edge.trainers.decoder import Causal, Decoder
-from srl_edge.trainers.row_attention import KeysValues, RowAttention
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +32,14 @@ class Pack:
     def tokens(self) -> int:
         """Tokens computed, trunk and rows together."""
         return len(self.trunk) + sum(map(len, self.rows))
+
+    def before(self, completions: Sequence[Sequence[int]]) -> list[int]:
+        """Where the token before each token of the rows' completions is among all row tokens."""
+        places, end = [], 0
+        for row, completion in zip(self.rows, completions, strict=True):
+            end += len(row)
+            places += range(end - len(completion) - 1, end - 1)
+        return places
 
     def cut(self, most_tokens: int) -> Iterator["Pack"]:
         """The same trunk with the rows in turn, at most so many row tokens at a time."""
@@ -96,15 +100,3 @@ def _around(
     return Pack(
         trunk, tuple(rows[i] for i in owners), tuple(bounds[i] for i in owners), tuple(owners)
     )
-
-
-def run_trunk(decoder: Decoder, packed: Pack, device: torch.device) -> KeysValues:
-    """Keys and values [T, Hkv, D] of the trunk in each layer."""
-    causal = Causal(len(packed.trunk), device)
-    decoder.keys_values(torch.tensor(packed.trunk, device=device), causal)
-    return [causal.kept[i] for i in range(len(decoder.layers))]
-
-
-def run_rows(decoder: Decoder, attention: RowAttention) -> torch.Tensor:
-    """Hidden states [N, d] of the rows that an attention was made for, one after another."""
-    return decoder(attention.ids, attention)

@@ -8,7 +8,9 @@ from torch.nn.utils.rnn import pad_sequence
 from srl_edge.trainers.decode_attention import DecodeAttention
 from srl_edge.trainers.decoder import Decoder, Linear
 from srl_edge.trainers.row_attention import KeysValues, RowAttention
-from srl_edge.trainers.shared_prefix import pack, run_rows, run_trunk
+from srl_edge.trainers.sampling import Drawn, Ids
+from srl_edge.trainers.shared_prefix import pack
+from srl_edge.trainers.torch_draw import Draws
 
 
 class TorchDecoding:
@@ -18,23 +20,30 @@ class TorchDecoding:
         self.decoder, self.head = decoder, head
         self.device = decoder.norm.weight.device
 
+    @torch.inference_mode()
     def start(
-        self, prompts: Sequence[tuple[int, ...]], group_size: int, max_new: int
-    ) -> torch.Tensor:
+        self, prompts: Sequence[tuple[int, ...]], group_size: int, max_new: int, temperature: float,
+        seed: int,
+    ) -> Drawn:  # fmt: skip
         caches, hidden = prefill(self.decoder, prompts, self.device)
         lengths = torch.tensor([len(p) for p in prompts], device=self.device)
         self.attention = DecodeAttention(caches, lengths, group_size)
-        return self.head(hidden)
+        logits = self.head(hidden).repeat_interleave(group_size, 0)
+        self.draws = Draws(logits, temperature, seed)
+        return self.draws(logits)
 
-    def advance(self, ids: torch.Tensor, step: int) -> torch.Tensor:
+    @torch.inference_mode()
+    def advance(self, ids: Ids, step: int) -> Drawn:
         self.attention.advance(step)
-        return self.head(self.decoder(ids, self.attention))
+        tokens = torch.from_numpy(ids).to(self.device)
+        return self.draws(self.head(self.decoder(tokens, self.attention)))
 
-    def keep(self, prompts: torch.Tensor, rows: torch.Tensor) -> None:
-        self.attention.keep(prompts, rows)
+    @torch.inference_mode()
+    def keep(self, prompts: Ids, rows: Ids) -> None:
+        self.attention.keep(*(torch.from_numpy(x).to(self.device) for x in (prompts, rows)))
 
     def finish(self) -> None:
-        del self.attention
+        del self.attention, self.draws
 
 
 def prefill(
@@ -48,9 +57,9 @@ def prefill(
     caches: list[KeysValues] = [[] for _ in prompts]
     last: list[torch.Tensor] = [torch.empty(0)] * len(prompts)
     for packed in pack(prompts, [()] * len(prompts), gate=1.0):
-        trunk = run_trunk(decoder, packed, device)
+        trunk = decoder.keys_values(packed.trunk)
         rows = RowAttention(packed.rows, packed.bounds, trunk, device)
-        hidden = run_rows(decoder, rows)
+        hidden = decoder(rows.ids, rows)
         end = 0
         for row, owner in enumerate(packed.owners):
             start, end = end, end + len(packed.rows[row])

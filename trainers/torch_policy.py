@@ -18,10 +18,11 @@ from srl_edge.recipe import Trainer
 from srl_edge.trainers.decoder import Decoder, from_transformers
 from srl_edge.trainers.logprobs import linear_logprobs
 from srl_edge.trainers.lora import LoraLinear, load_adapter, save_adapter
+from srl_edge.trainers.objective import add, metrics_of, objective, watched
 from srl_edge.trainers.policy import Loss
 from srl_edge.trainers.row_attention import RowAttention
 from srl_edge.trainers.sampling import Decoding, sample
-from srl_edge.trainers.shared_prefix import Pack, pack, run_rows, run_trunk
+from srl_edge.trainers.shared_prefix import Pack, pack
 from srl_edge.trainers.torch_decoding import TorchDecoding
 from srl_edge.types import Rollout, Sample
 
@@ -97,42 +98,31 @@ class TorchPolicy:
         count = sum(map(len, groups))
         tokens = sum(len(s.completion_ids) for group in groups for s in group)
         total = count if loss.by_sequence else tokens
-        sums = dict.fromkeys(("loss", "entropy", "clip_ratio", "mismatch", "kl"), 0.0)
+        sums: dict[str, float] = {}
         flat = packed_tokens = 0
         for group in groups:
             for packed in pack([s.prompt_ids for s in group], [s.completion_ids for s in group]):
                 members = [group[i] for i in packed.owners]
                 flat += sum(len(s.prompt_ids) + len(s.completion_ids) for s in members)
                 packed_tokens += packed.tokens
-                for key, value in self._backward(packed, group, loss, total).items():
-                    sums[key] += value
-        return {
-            "loss": sums["loss"],
-            "entropy": sums["entropy"] / tokens,
-            "clip_ratio/region_mean": sums["clip_ratio"] / tokens,
-            "sampling/sampling_logp_difference/mean": sums["mismatch"] / tokens,
-            "token_ratio": flat / packed_tokens,
-            "num_tokens": float(packed_tokens),
-        } | ({"kl": sums["kl"] / tokens} if loss.kl else {})
+                add(sums, self._backward(packed, group, loss, total))
+        return metrics_of(sums, tokens, flat, packed_tokens)
 
     def _backward(
         self, packed: Pack, group: Sequence[Sample], loss: Loss, total: int
     ) -> dict[str, float]:
         """Gradient of a pack: the trunk once, its rows in passes that memory has room for."""
-        trunk = run_trunk(self.decoder, packed, self.device)
+        trunk = self.decoder.keys_values(packed.trunk)
         leaves = [tuple(x.detach().requires_grad_() for x in layer) for layer in trunk]
         plain = None
         if loss.kl:
             with torch.no_grad():
-                plain = run_trunk(self.base, packed, self.device)
+                plain = self.base.keys_values(packed.trunk)
         sums: dict[str, float] = {}
         slopes: list[torch.Tensor] = []
         for rows in packed.cut(self.settings.micro_batch_tokens):
             members = [group[i] for i in rows.owners]
-            for key, value in self._backward_rows(
-                rows, leaves, plain, members, loss, total
-            ).items():
-                sums[key] = sums.get(key, 0.0) + value
+            add(sums, self._backward_rows(rows, leaves, plain, members, loss, total))
             # In fp32, so that the number of passes does not show in the sum.
             grads = [x.grad.float() for layer in leaves for x in layer if x.grad is not None]
             slopes = [a.add_(b) for a, b in zip(slopes, grads, strict=True)] if slopes else grads
@@ -149,51 +139,34 @@ class TorchPolicy:
         lengths = torch.tensor([len(s.completion_ids) for s in members])
         mask = (torch.arange(int(lengths.max())) < lengths[:, None]).to(self.device)
         flat, entropies = self._logprobs(self.decoder, packed, trunk, members, loss)
-        logprobs, kept = _padded(flat, mask), mask.float()
-        metrics = {"entropy": float(entropies.sum())}
-        if loss.kind == "nll":
-            objective = logprobs
-        else:
+        kept = mask.float()
+        before = advantages = reference = None
+        if loss.kind == "clipped":
             old = [x for s in members for x in s.old_logprobs]
             before = _padded(torch.tensor(old, device=self.device), mask)
             advantages = torch.tensor([[s.advantage] for s in members], device=self.device)
-            with torch.no_grad():
-                ratio = torch.exp(logprobs - before)
-            if loss.importance_cap is None:
-                objective = losses.clipped_objective(
-                    torch, logprobs, before, advantages, loss.clip_low, loss.clip_high
-                )
-                high = (ratio > 1 + loss.clip_high) & (advantages > 0)
-                outside = high | ((ratio < 1 - loss.clip_low) & (advantages < 0))
-            else:
-                objective = losses.weighted_objective(
-                    torch, logprobs, ratio, advantages, loss.importance_cap
-                )
-                outside = ratio > loss.importance_cap
-            with torch.no_grad():
-                metrics["clip_ratio"] = float((outside * kept).sum())
-                metrics["mismatch"] = float(((logprobs - before).abs() * kept).sum())
         if loss.kl:
             with torch.no_grad():
-                reference, _ = self._logprobs(self.base, packed, plain, members, loss)
-            apart = losses.divergence(torch, logprobs, _padded(reference, mask))
-            objective = objective - loss.kl * apart
-            metrics["kl"] = float((apart.detach() * kept).sum())
-        value = -losses.weighted_sum(objective, kept, loss.by_sequence) / total
+                reference = _padded(
+                    self._logprobs(self.base, packed, plain, members, loss)[0], mask
+                )
+        logprobs = _padded(flat, mask)
+        frozen = logprobs.detach()
+        wanted = objective(torch, loss, logprobs, frozen, before, advantages, reference)
+        value = -losses.weighted_sum(wanted, kept, loss.by_sequence) / total
         value.backward()
-        return {"loss": float(value.detach()), **metrics}
+        sums = watched(torch, loss, frozen, before, advantages, reference, kept)
+        return sums | {"loss": float(value.detach()), "entropy": float(entropies.sum())}
 
     def _logprobs(
         self, decoder: Decoder, packed: Pack, trunk: Any, members: Sequence[Sample], loss: Loss
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Log-probabilities of all completion tokens, and entropies, at the loss's temperature."""
-        hidden = run_rows(decoder, RowAttention(packed.rows, packed.bounds, trunk, self.device))
-        before, end = [], 0
-        for row, member in zip(packed.rows, members, strict=True):
-            end += len(row)
-            before.append(torch.arange(end - len(member.completion_ids) - 1, end - 1))
-        targets = torch.tensor([i for s in members for i in s.completion_ids], device=self.device)
-        chosen = hidden[torch.cat(before).to(self.device)]
+        rows = RowAttention(packed.rows, packed.bounds, trunk, self.device)
+        hidden = decoder(rows.ids, rows)
+        completions = [s.completion_ids for s in members]
+        targets = torch.tensor([i for ids in completions for i in ids], device=self.device)
+        chosen = hidden[torch.tensor(packed.before(completions), device=self.device)]
         return linear_logprobs(chosen / loss.temperature, self.head, targets)
 
     def optim_step(self, learning_rate: float, max_grad_norm: float) -> float:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from srl_edge.errors import InputError
 
@@ -10,19 +11,25 @@ FAMILIES = ("llama", "qwen2", "qwen3", "gemma3_text")
 
 
 def flattened(model: Path, out: Path, to: str) -> Path:
-    """A copy of a model folder whose rotary settings are where older tools look for them.
+    """A copy of a model folder that transformers 5 wrote, with the configuration of `flat`."""
+    config = json.loads((model / "config.json").read_text())
+    shutil.copytree(model, out)
+    (out / "config.json").write_text(json.dumps(flat(config, model, to), indent=2))
+    return out
+
+
+def flat(config: dict[str, Any], model: Path, to: str) -> dict[str, Any]:
+    """A model's configuration with its rotary settings where older tools look for them.
 
     transformers 5 nests them in `rope_parameters`, where mlx-lm (0.32, but for Qwen3) and
-    transformers 4 do not look: they fall back to defaults without a word. to: who reads the copy,
-    for messages. Raises InputError for another family than FAMILIES, or for rotary embeddings that
-    have no flat form.
+    transformers 4 do not look: they fall back to defaults without a word. to: what the model cannot
+    do, for messages. Raises InputError for another family than FAMILIES, or for rotary embeddings
+    that have no flat form.
     """
-    config = json.loads((model / "config.json").read_text())
+    config = dict(config)
     family = config["model_type"]
     if family not in FAMILIES:
-        raise InputError(
-            f"{model}: family {family!r} cannot be exported {to}; only {', '.join(FAMILIES)}."
-        )
+        raise InputError(f"{model}: family {family!r} cannot be {to}; only {', '.join(FAMILIES)}.")
     ropes = config["rope_parameters"]
     if family == "gemma3_text":
         config["rope_theta"] = ropes["full_attention"]["rope_theta"]
@@ -33,10 +40,8 @@ def flattened(model: Path, out: Path, to: str) -> Path:
         config["rope_scaling"] = None if ropes["rope_type"] == "default" else ropes
     kinds = [r["rope_type"] for r in (ropes.values() if family == "gemma3_text" else [ropes])]
     if family == "gemma3_text" and set(kinds) != {"default"}:
-        raise InputError(f"{model}: has {kinds} rotary embeddings, which cannot be exported {to}.")
-    shutil.copytree(model, out)
-    (out / "config.json").write_text(json.dumps(config, indent=2))
-    return out
+        raise InputError(f"{model}: has {kinds} rotary embeddings, which cannot be {to}.")
+    return config
 
 
 def _pattern(model: Path, kinds: list[str], to: str) -> int:
@@ -44,5 +49,5 @@ def _pattern(model: Path, kinds: list[str], to: str) -> int:
     every = kinds.index("full_attention") + 1 if "full_attention" in kinds else 0
     full = [every > 0 and (i + 1) % every == 0 for i in range(len(kinds))]
     if full != [kind == "full_attention" for kind in kinds] or not any(full):
-        raise InputError(f"{model}: has no regular pattern of layers, which exporting {to} needs.")
+        raise InputError(f"{model}: without a regular pattern of layers it cannot be {to}.")
     return every
