@@ -13,8 +13,9 @@ FAMILIES = ("llama", "qwen2", "qwen3", "gemma3_text")
 def flattened(model: Path, out: Path, to: str) -> Path:
     """A copy of a model folder that transformers 5 wrote, with the configuration of `flat`."""
     config = json.loads((model / "config.json").read_text())
+    config = flat(config, model, to)
     shutil.copytree(model, out)
-    (out / "config.json").write_text(json.dumps(flat(config, model, to), indent=2))
+    (out / "config.json").write_text(json.dumps(config, indent=2))
     return out
 
 

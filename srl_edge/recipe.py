@@ -64,10 +64,14 @@ class Data(Section):
 
 
 class Trainer(Section):
-    backend: Literal["auto", "torch"] = "auto"
-    """What computes; `auto` takes the fastest that this machine has."""
+    backend: Literal["auto", "torch", "mlx"] = "auto"
+    """What computes; `auto` is CUDA, then MLX on Apple silicon, then torch on the CPU."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of the frozen weights; `auto`: bfloat16 where the hardware has it."""
+    quantization: Literal["none", "int8", "int4"] = "none"
+    """Of the frozen linear layers while they train (QLoRA); mlx: affine, in groups of 64."""
+    gradient_checkpointing: bool = False
+    """Compute a layer again in the backward pass instead of keeping what is inside: less memory."""
     lora_rank: PositiveInt = 16
     lora_alpha: PositiveInt = 32
     micro_batch_tokens: PositiveInt = 1024

@@ -5,17 +5,15 @@ under a bfloat16 base its layers keep an fp32 copy of every layer's input for th
 importing it takes two seconds and 150 MB.
 """
 
-import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
-_PREFIX = "base_model.model."
+from srl_edge.trainers import peft_folder
 
 
 class LoraLinear(torch.nn.Module):
@@ -110,33 +108,17 @@ def _block_diagonal(b: torch.Tensor, sizes: list[int]) -> torch.Tensor:
 def save_adapter(folder: Path, layers: Iterable[LoraLinear], rank: int, alpha: float, base: str,
                  prefix: str = "model.") -> Path:  # fmt: skip
     """Write layers as a PEFT folder; `prefix` is the decoder's name inside the model."""
-    folder.mkdir(parents=True, exist_ok=True)
-    weights: dict[str, torch.Tensor] = {}
-    names: set[str] = set()
+    parts: dict[str, torch.Tensor] = {}
     for layer in layers:
-        names.update(name.rsplit(".", 1)[1] for name in layer.names)
-        parts = layer.members(layer.lora_A.detach(), layer.lora_B.detach())
-        weights |= {f"{_PREFIX}{prefix}{k}": v.contiguous() for k, v in parts.items()}
-    config = {
-        "peft_type": "LORA",
-        "task_type": "CAUSAL_LM",
-        "base_model_name_or_path": base,
-        "r": rank,
-        "lora_alpha": alpha,
-        "lora_dropout": 0.0,
-        "bias": "none",
-        "target_modules": sorted(names),
-        "inference_mode": True,
-    }
-    (folder / "adapter_config.json").write_text(json.dumps(config, indent=1) + "\n")
-    save_file(weights, folder / "adapter_model.safetensors", metadata={"format": "pt"})
-    return folder
+        parts |= layer.members(layer.lora_A.detach(), layer.lora_B.detach())
+    weights = {name: value.cpu().numpy() for name, value in parts.items()}
+    return peft_folder.write(folder, weights, rank, alpha, base, prefix)
 
 
 @torch.no_grad()
 def load_adapter(folder: Path, layers: Iterable[LoraLinear], prefix: str = "model.") -> None:
     """Fill layers from a PEFT folder of the same shape."""
-    state = load_file(folder / "adapter_model.safetensors")
+    state = peft_folder.read(folder, prefix)
     for layer in layers:
         for name, part in layer.members(layer.lora_A, layer.lora_B).items():
-            part.copy_(state[f"{_PREFIX}{prefix}{name}"])
+            part.copy_(torch.from_numpy(state[name]))

@@ -1,10 +1,14 @@
 """What a training backend offers the loop: four verbs, on token ids alone."""
 
+import platform
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from srl_edge.errors import InputError
 from srl_edge.recipe import Trainer
 from srl_edge.types import Rollout, Sample
 
@@ -64,6 +68,18 @@ class Policy(Protocol):
 
 def open_policy(model: Path, settings: Trainer, seed: int) -> Policy:
     """The backend that the recipe names, with a fresh adapter on the model of a local folder."""
+    if settings.backend == "mlx" or (settings.backend == "auto" and _has_metal()):
+        if find_spec("mlx") is None or find_spec("mlx_lm") is None:
+            raise InputError("trainer.backend = 'mlx' needs mlx-lm: pip install 'srl-edge[mlx]'.")
+        from srl_edge.trainers.mlx_policy import MlxPolicy
+
+        return MlxPolicy(model, settings, seed)
     from srl_edge.trainers.torch_policy import TorchPolicy
 
     return TorchPolicy(model, settings, seed)
+
+
+def _has_metal() -> bool:
+    """Whether this is a Mac with Apple silicon that MLX is installed on."""
+    apple = sys.platform == "darwin" and platform.machine() == "arm64"
+    return apple and find_spec("mlx_lm") is not None

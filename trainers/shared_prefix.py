@@ -35,7 +35,8 @@ class Pack:
 
     def before(self, completions: Sequence[Sequence[int]]) -> list[int]:
         """Where the token before each token of the rows' completions is among all row tokens."""
-        places, end = [], 0
+        places: list[int] = []
+        end = 0
         for row, completion in zip(self.rows, completions, strict=True):
             end += len(row)
             places += range(end - len(completion) - 1, end - 1)

@@ -1,0 +1,87 @@
+"""Decoding on MLX: shared prefixes are prefilled once, and forked into the rows of their groups."""
+
+from collections.abc import Sequence
+
+import mlx.core as mx
+import numpy as np
+
+from srl_edge.trainers.mlx_attention import DecodeAttention, KeysValues, RowAttention
+from srl_edge.trainers.mlx_decoder import MlxDecoder
+from srl_edge.trainers.sampling import Drawn, Ids
+from srl_edge.trainers.shared_prefix import pack
+
+
+class MlxDecoding:
+    """Implements `Decoding` with a decoder and its projection to the vocabulary."""
+
+    def __init__(self, decoder: MlxDecoder) -> None:
+        self.decoder = decoder
+
+    def start(
+        self, prompts: Sequence[tuple[int, ...]], group_size: int, max_new: int, temperature: float,
+        seed: int,
+    ) -> Drawn:  # fmt: skip
+        caches, hidden = prefill(self.decoder, prompts)
+        self.temperature, self.key = temperature, mx.random.key(seed)
+        self.attention = DecodeAttention(caches, np.array([len(p) for p in prompts]), group_size)
+        return self._draw(mx.repeat(hidden, group_size, axis=0))
+
+    def advance(self, ids: Ids, step: int) -> Drawn:
+        self.attention.advance(step)
+        return self._draw(self.decoder(mx.array(ids), self.attention))
+
+    def keep(self, prompts: Ids, rows: Ids) -> None:
+        self.attention.keep(prompts, rows)
+
+    def finish(self) -> None:
+        del self.attention
+
+    def _draw(self, hidden: mx.array) -> Drawn:
+        """One token a row; greedy ones carry their log-probability at temperature 1."""
+        logits = (hidden @ self.decoder.head.T).astype(mx.float32)
+        if self.temperature == 0:
+            ids = mx.argmax(logits, -1)
+        else:
+            logits = logits / self.temperature
+            self.key, key = mx.random.split(self.key)
+            ids = mx.random.categorical(logits, key=key)
+        chosen = mx.take_along_axis(logits, ids[:, None], 1)[:, 0] - mx.logsumexp(logits, -1)
+        mx.eval(ids, chosen)
+        return Drawn(np.array(ids).astype(np.int64), np.array(chosen))
+
+
+def prefill(decoder: MlxDecoder, prompts: Sequence[tuple[int, ...]]) -> tuple[KeysValues, mx.array]:
+    """Run prompts once, shared prefixes once; return padded caches and last hidden states.
+
+    Returns a (k, v) [P, Hkv, T, D] for each layer, and hidden states [P, d] after each prompt's
+    last token.
+    """
+    caches: list[KeysValues] = [[] for _ in prompts]
+    last: list[mx.array] = [mx.zeros(0)] * len(prompts)
+    for packed in pack(prompts, [()] * len(prompts), gate=1.0):
+        trunk = decoder.keys_values(packed.trunk)
+        rows = RowAttention(packed.rows, packed.bounds, trunk)
+        hidden = decoder(rows.ids, rows)
+        end = 0
+        for row, owner in enumerate(packed.owners):
+            start, end = end, end + len(packed.rows[row])
+            bound = packed.bounds[row]
+            caches[owner] = [
+                (mx.concatenate([trunk_k[:bound], k[start:end]]),
+                 mx.concatenate([trunk_v[:bound], v[start:end]]))
+                for (trunk_k, trunk_v), (k, v) in zip(trunk, rows.kept.values(), strict=True)
+            ]  # fmt: skip
+            last[owner] = hidden[end - 1]
+        mx.eval(*(caches[owner] for owner in packed.owners))
+    width = max(map(len, prompts))
+    padded = []
+    for layer in range(len(decoder.windows)):
+        k, v = (
+            mx.stack([
+                mx.pad(cache[layer][side], [(0, width - len(p)), (0, 0), (0, 0)])
+                for p, cache in zip(prompts, caches, strict=True)
+            ]).transpose(0, 2, 1, 3)
+            for side in (0, 1)
+        )  # fmt: skip
+        padded.append((k, v))
+    return padded, mx.stack(last)

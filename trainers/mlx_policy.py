@@ -1,0 +1,243 @@
+"""The policy on MLX: a frozen model, quantized or not, and LoRA weights in fp32."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+import numpy as np
+from mlx.optimizers import AdamW, clip_grad_norm
+from safetensors.numpy import load_file, save_file
+
+from srl_edge import losses
+from srl_edge.errors import InputError
+from srl_edge.models import load_tokenizer, stop_ids
+from srl_edge.recipe import Trainer
+from srl_edge.trainers import peft_folder
+from srl_edge.trainers.mlx_attention import RowAttention
+from srl_edge.trainers.mlx_decoder import LoraLinear, adapt
+from srl_edge.trainers.mlx_decoding import MlxDecoding
+from srl_edge.trainers.mlx_loading import limit_memory, load
+from srl_edge.trainers.mlx_logprobs import linear_logprobs
+from srl_edge.trainers.objective import add, metrics_of, objective, watched
+from srl_edge.trainers.policy import Loss
+from srl_edge.trainers.sampling import sample
+from srl_edge.trainers.shared_prefix import Pack, pack
+from srl_edge.types import Rollout, Sample
+
+Weights = dict[str, mx.array]
+
+
+class MlxPolicy:
+    """Implements `Policy`; see there for the contract of each verb."""
+
+    def __init__(self, model: Path, settings: Trainer, seed: int) -> None:
+        if settings.sampler != "torch":
+            raise InputError("trainer.sampler = 'onnx' needs trainer.backend = 'torch'.")
+        limit_memory()
+        self.settings = settings
+        self.tokenizer = load_tokenizer(model)
+        self.stop_ids = stop_ids(model)
+        self.model_name = str(model)
+        self.decoder = load(
+            model, native_dtype(settings.dtype), settings.quantization,
+            settings.gradient_checkpointing,
+        )  # fmt: skip
+        keys = iter(mx.random.split(mx.random.key(seed), 10_000))
+
+        def lora(linear: nn.Module) -> LoraLinear:
+            return LoraLinear(linear, settings.lora_rank, settings.lora_alpha, next(keys))
+
+        self.layers = adapt(self.decoder, lora)
+        self._new_optimizer()
+
+    def _new_optimizer(self) -> None:
+        self.optimizer = AdamW(0.0, weight_decay=0.0, bias_correction=True)
+        self.optimizer.init(self._trainable())
+        self._gradients: Weights = {}
+
+    def _trainable(self) -> Weights:
+        """Adapter weights by PEFT's names."""
+        return {
+            f"{name}.lora_{side}.weight": layer[f"lora_{side}"]
+            for name, layer in self.layers.items()
+            for side in "AB"
+        }
+
+    def _set(self, weights: Weights) -> None:
+        for name, value in weights.items():
+            layer, side = name.removesuffix(".weight").rsplit(".lora_", 1)
+            self.layers[layer][f"lora_{side}"] = value
+
+    def sample(
+        self, prompts: Sequence[tuple[int, ...]], group_size: int, max_new_tokens: int,
+        temperature: float, seed: int,
+    ) -> list[list[Rollout]]:  # fmt: skip
+        return sample(
+            MlxDecoding(self.decoder), prompts, group_size, max_new_tokens, temperature,
+            self.stop_ids, seed, self.tokenizer.decode,
+        )  # fmt: skip
+
+    def sample_from(self, folder: Path) -> None:
+        raise NotImplementedError(folder)
+
+    def forward_backward(self, groups: Sequence[Sequence[Sample]], loss: Loss) -> dict[str, float]:
+        count = sum(map(len, groups))
+        tokens = sum(len(s.completion_ids) for group in groups for s in group)
+        total = count if loss.by_sequence else tokens
+        sums: dict[str, float] = {}
+        flat = packed_tokens = 0
+        for group in groups:
+            for packed in pack([s.prompt_ids for s in group], [s.completion_ids for s in group]):
+                members = [group[i] for i in packed.owners]
+                flat += sum(len(s.prompt_ids) + len(s.completion_ids) for s in members)
+                packed_tokens += packed.tokens
+                add(sums, self._backward(packed, group, loss, total))
+        return metrics_of(sums, tokens, flat, packed_tokens)
+
+    def _backward(
+        self, packed: Pack, group: Sequence[Sample], loss: Loss, total: int
+    ) -> dict[str, float]:
+        """Gradient of a pack: its rows in passes that memory has room for, then the trunk."""
+        weights = self._trainable()
+
+        def trunk_of(weights: Weights) -> list[mx.array]:
+            self._set(weights)
+            return [x for layer in self.decoder.keys_values(packed.trunk) for x in layer]
+
+        def trunk_from(*values: mx.array) -> list[mx.array]:
+            return trunk_of(dict(zip(weights, values, strict=True)))
+
+        trunk = trunk_of(weights)
+        plain = self._without_adapter(lambda: trunk_of(weights)) if loss.kl else None
+        mx.eval(trunk, plain)
+        sums: dict[str, float] = {}
+        slopes: list[mx.array] = []
+        for rows in packed.cut(self.settings.micro_batch_tokens):
+            members = [group[i] for i in rows.owners]
+            more, slope = self._backward_rows(rows, weights, trunk, plain, members, loss, total)
+            add(sums, more)
+            # In fp32, so that the number of passes does not show in the sum.
+            wide = [x.astype(mx.float32) for x in slope]
+            slopes = [a + b for a, b in zip(slopes, wide, strict=True)] if slopes else wide
+            mx.eval(slopes, self._gradients)
+        back = [a.astype(b.dtype) for a, b in zip(slopes, trunk, strict=True)]
+        _, gradients = mx.vjp(trunk_from, list(weights.values()), back)
+        self._accumulate(dict(zip(weights, gradients, strict=True)))
+        mx.eval(self._gradients)
+        self._set(weights)
+        return sums
+
+    def _backward_rows(
+        self, rows: Pack, weights: Weights, trunk: list[mx.array], plain: Any,
+        members: Sequence[Sample], loss: Loss, total: int,
+    ) -> tuple[dict[str, float], list[mx.array]]:  # fmt: skip
+        """Sums of a pass, and the gradient by the trunk's keys and values."""
+        padded, mask = _padding([len(s.completion_ids) for s in members])
+        before = advantages = reference = None
+        if loss.kind == "clipped":
+            before = padded(mx.array([x for s in members for x in s.old_logprobs]))
+            advantages = mx.array([[s.advantage] for s in members])
+        if loss.kl:
+            flat, _ = self._without_adapter(lambda: self._logprobs(rows, plain, members, loss))
+            reference = padded(flat)
+
+        def value(weights: Weights, trunk: list[mx.array]) -> tuple[mx.array, mx.array, mx.array]:
+            self._set(weights)
+            flat, entropies = self._logprobs(rows, trunk, members, loss)
+            logprobs = padded(flat)
+            frozen = mx.stop_gradient(logprobs)
+            wanted = objective(mx, loss, logprobs, frozen, before, advantages, reference)
+            return -losses.weighted_sum(wanted, mask, loss.by_sequence) / total, frozen, entropies
+
+        (result, frozen, entropies), (gradients, slope) = mx.value_and_grad(value, (0, 1))(
+            weights, trunk
+        )
+        self._accumulate(gradients)
+        mx.eval(result, frozen, entropies, slope, self._gradients)
+        self._set(weights)
+        sums = watched(mx, loss, frozen, before, advantages, reference, mask)
+        return sums | {"loss": float(result), "entropy": float(entropies.sum())}, slope
+
+    def _logprobs(
+        self, rows: Pack, trunk: list[mx.array], members: Sequence[Sample], loss: Loss
+    ) -> tuple[mx.array, mx.array]:
+        """Log-probabilities of all completion tokens, and entropies, at the loss's temperature."""
+        pairs = list(zip(trunk[::2], trunk[1::2], strict=True))
+        attention = RowAttention(rows.rows, rows.bounds, pairs)
+        hidden = self.decoder(attention.ids, attention)
+        completions = [s.completion_ids for s in members]
+        targets = mx.array([i for ids in completions for i in ids])
+        chosen = hidden[mx.array(rows.before(completions))]
+        return linear_logprobs(chosen / loss.temperature, self.decoder.head, targets)
+
+    def _without_adapter(self, compute: Callable[[], Any]) -> Any:
+        for layer in self.layers.values():
+            layer.switch(False)
+        try:
+            found = compute()
+            mx.eval(found)
+            return found
+        finally:
+            for layer in self.layers.values():
+                layer.switch(True)
+
+    def _accumulate(self, gradients: Weights) -> None:
+        mine = self._gradients
+        self._gradients = {k: mine[k] + g if k in mine else g for k, g in gradients.items()}
+
+    def optim_step(self, learning_rate: float, max_grad_norm: float) -> float:
+        gradients, norm = clip_grad_norm(self._gradients, max_grad_norm)
+        self.optimizer.learning_rate = learning_rate
+        self._set(self.optimizer.apply_gradients(gradients, self._trainable()))
+        self._gradients = {}
+        mx.eval(self._trainable(), self.optimizer.state)
+        return float(norm.item())
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        state = dict(self._trainable())
+        for name, moments in self.optimizer.state.items():
+            if isinstance(moments, dict):
+                state |= {f"{name}/{key}": value for key, value in moments.items()}
+        state["step"] = self.optimizer.step
+        save_file({k: np.array(v) for k, v in state.items()}, folder / "training.safetensors")
+        self.save_adapter(folder / "adapter")
+
+    def load(self, folder: Path) -> None:
+        state = {k: mx.array(v) for k, v in load_file(folder / "training.safetensors").items()}
+        self._set({name: state[name] for name in self._trainable()})
+        self._new_optimizer()
+        for name in self._trainable():
+            moments = {k.rsplit("/", 1)[1]: v for k, v in state.items() if k.startswith(f"{name}/")}
+            self.optimizer.state[name] = moments
+        self.optimizer.state["step"] = state["step"]
+
+    def load_adapter(self, folder: Path) -> None:
+        loaded = peft_folder.read(folder)
+        self._set({name: mx.array(loaded[name]) for name in self._trainable()})
+        self._new_optimizer()
+
+    def save_adapter(self, folder: Path) -> None:
+        weights = {name: np.array(value) for name, value in self._trainable().items()}
+        settings = self.settings
+        peft_folder.write(folder, weights, settings.lora_rank, settings.lora_alpha, self.model_name)
+
+
+def native_dtype(name: str) -> mx.Dtype:
+    """`float32`, `bfloat16`, or for `auto` bfloat16 on Metal, whose CPU twin is slow at it."""
+    if name == "auto":
+        return mx.bfloat16 if mx.metal.is_available() else mx.float32
+    dtype: mx.Dtype = getattr(mx, name)
+    return dtype
+
+
+def _padding(lengths: Sequence[int]) -> tuple[Callable[[mx.array], mx.array], mx.array]:
+    """From values one after another to [B, T], zero after each row's length; and 1 where not."""
+    counts = np.array(lengths)
+    inside = np.arange(counts.max()) < counts[:, None]
+    starts = np.cumsum(counts) - counts
+    places = mx.array(np.where(inside, starts[:, None] + np.arange(counts.max()), 0))
+    mask = mx.array(inside.astype(np.float32))
+    return lambda flat: flat[places] * mask, mask
