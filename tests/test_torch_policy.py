@@ -2,6 +2,7 @@
 
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from srl_edge.trainers import row_attention
 from srl_edge.trainers.logprobs import linear_logprobs
 from srl_edge.trainers.policy import Loss
 from srl_edge.trainers.row_attention import RowAttention
-from srl_edge.trainers.shared_prefix import pack
+from srl_edge.trainers.shared_prefix import Pack, pack
 from srl_edge.trainers.torch_draw import Draws
 from srl_edge.trainers.torch_policy import TorchPolicy
 from srl_edge.types import Sample
@@ -116,6 +117,46 @@ def test_micro_batches_and_separate_trunks_do_not_change_the_gradient(tiny_model
     gradients.append(flat_gradient(policy))
     torch.testing.assert_close(gradients[0], gradients[1], atol=1e-6, rtol=1e-4)
     torch.testing.assert_close(gradients[0], gradients[2], atol=1e-6, rtol=1e-4)
+
+
+def test_a_layer_that_is_computed_again_gives_the_same_gradient(family_model: Path) -> None:
+    gradients, kept = [], []
+    for checkpointing in (False, True):
+        policy = open_policy(family_model, gradient_checkpointing=checkpointing)
+        sizes: list[int] = []
+
+        def keep(x: torch.Tensor, sizes: list[int] = sizes) -> torch.Tensor:
+            sizes.append(x.numel())
+            return x
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+            policy.forward_backward([trajectory_samples()], Loss("clipped"))
+        gradients.append(flat_gradient(policy))
+        kept.append(sum(sizes))
+    torch.testing.assert_close(gradients[0], gradients[1], atol=1e-6, rtol=1e-4)
+    assert kept[1] < kept[0] / 3
+
+
+def test_out_of_memory_halves_the_passes_and_gives_the_same_gradient(
+    tiny_model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups = [trajectory_samples(0), trajectory_samples(1)]
+    plain, short = open_policy(tiny_model), open_policy(tiny_model)
+    expected = plain.forward_backward(groups, Loss("clipped"))
+    whole = short._backward_rows
+
+    def backward_rows(packed: Pack, *rest: Any) -> dict[str, float]:
+        done = whole(packed, *rest)  # so that part of the gradient is there already
+        if sum(map(len, packed.rows)) > 100:
+            raise torch.OutOfMemoryError
+        return done
+
+    monkeypatch.setattr(short, "_backward_rows", backward_rows)
+    got = short.forward_backward(groups, Loss("clipped"))
+    assert got == pytest.approx(expected, abs=1e-5)
+    torch.testing.assert_close(flat_gradient(short), flat_gradient(plain), atol=1e-6, rtol=1e-4)
+    assert short.micro_batch_tokens < 128
+    assert "out of memory; passes of" in capsys.readouterr().err
 
 
 def test_one_trunk_serves_nested_prompts_and_unrelated_ones_stay_apart() -> None:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import torch
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from srl_edge.errors import InputError
 from srl_edge.trainers.elementwise import GatedUnit, RmsNorm, Rotate
@@ -44,6 +45,10 @@ class Norm:
         out: torch.Tensor = RmsNorm.apply(x, self.weight, self.epsilon)  # type: ignore[no-untyped-call]
         return out
 
+    def to(self, device: torch.device) -> "Norm":
+        """The same norm on a device."""
+        return Norm(self.weight.to(device), self.epsilon)
+
 
 @dataclass(frozen=True, slots=True)
 class Layer:
@@ -66,7 +71,10 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
-    """Embedding, layers and last norm; the projection to the vocabulary is not part of it."""
+    """Embedding, layers and last norm; the projection to the vocabulary is not part of it.
+
+    checkpointed: the backward pass computes a layer again instead of keeping what is inside.
+    """
 
     embed: Any
     rotary: Any
@@ -75,6 +83,7 @@ class Decoder:
     heads: int
     head_dim: int
     gelu: bool
+    checkpointed: bool = False
 
     def __call__(self, ids: torch.Tensor, attention: Attention) -> torch.Tensor:
         """Hidden states [N, d] of tokens [N], ready for the projection to the vocabulary."""
@@ -93,15 +102,25 @@ class Decoder:
     def _layers(self, ids: torch.Tensor, attention: Attention, count: int) -> torch.Tensor:
         x: torch.Tensor = self.embed(ids)
         rotations = self._rotations(attention.positions)
-        for index, layer in enumerate(self.layers[:count]):
-            q, k, v = self._qkv(layer, x, rotations)
-            mixed = attention(index, q, k, v, layer.scaling, layer.window)
-            mixed = layer.o(mixed.reshape(len(x), -1))
-            x = x + (layer.after_attention(mixed) if layer.after_attention else mixed)
-            inner = GatedUnit.apply(layer.gate_up(layer.before_mlp(x)), self.gelu)  # type: ignore[no-untyped-call]
-            out = layer.down(inner)
-            x = x + (layer.after_mlp(out) if layer.after_mlp else out)
+        for index in range(count):
+            if self.checkpointed and torch.is_grad_enabled():
+                again = (index, x, attention, rotations)
+                x = checkpoint(self._layer, *again, use_reentrant=False)
+            else:
+                x = self._layer(index, x, attention, rotations)
         return x
+
+    def _layer(
+        self, index: int, x: torch.Tensor, attention: Attention, rotations: dict[str | None, Any]
+    ) -> torch.Tensor:
+        layer = self.layers[index]
+        q, k, v = self._qkv(layer, x, rotations)
+        mixed = attention(index, q, k, v, layer.scaling, layer.window)
+        mixed = layer.o(mixed.reshape(len(x), -1))
+        x = x + (layer.after_attention(mixed) if layer.after_attention else mixed)
+        inner = GatedUnit.apply(layer.gate_up(layer.before_mlp(x)), self.gelu)  # type: ignore[no-untyped-call]
+        out = layer.down(inner)
+        return x + (layer.after_mlp(out) if layer.after_mlp else out)
 
     def _qkv(
         self, layer: Layer, x: torch.Tensor, rotations: dict[str | None, Any]
@@ -128,6 +147,19 @@ class Decoder:
             args = (positions[None],) if kind is None else (positions[None], kind)
             rotations[kind] = tuple(x[0, :, None, :half] for x in self.rotary(like, *args))
         return rotations
+
+    def to(self, device: torch.device) -> "Decoder":
+        """The same decoder, all but its linear layers on a device."""
+        names = ("before_attention", "after_attention", "before_mlp", "after_mlp", "q_norm",
+                 "k_norm")  # fmt: skip
+        layers = []
+        for layer in self.layers:
+            norms = {name: getattr(layer, name) for name in names}
+            layers.append(replace(layer, **{n: x and x.to(device) for n, x in norms.items()}))
+        return replace(
+            self, embed=self.embed.to(device), rotary=self.rotary.to(device),
+            layers=tuple(layers), norm=self.norm.to(device),
+        )  # fmt: skip
 
     def with_linears(self, make: Callable[[Any], Linear]) -> "Decoder":
         """The same decoder with each linear layer replaced by what `make` returns for it."""

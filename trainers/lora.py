@@ -14,6 +14,7 @@ import torch
 from torch.nn import functional as F
 
 from srl_edge.trainers import peft_folder
+from srl_edge.trainers.frozen_weights import Weight, Whole, stored
 
 
 class LoraLinear(torch.nn.Module):
@@ -28,17 +29,22 @@ class LoraLinear(torch.nn.Module):
         super().__init__()
         self.names = list(linears)
         members = list(linears.values())
-        self.weight = torch.cat([m.weight.detach() for m in members])
+        self.weight: Weight = Whole(torch.cat([m.weight.detach() for m in members]))
         biases = [m.bias for m in members]
         self.bias = None if biases[0] is None else torch.cat([b.detach() for b in biases])
         self.sizes = [m.out_features for m in members]
         self.rank, self.scaling = rank, alpha / rank
-        device = self.weight.device
         inputs = members[0].in_features
-        self.lora_A = torch.nn.Parameter(torch.empty(rank * len(members), inputs, device=device))
-        self.lora_B = torch.nn.Parameter(torch.zeros(sum(self.sizes), rank, device=device))
+        self.lora_A = torch.nn.Parameter(torch.empty(rank * len(members), inputs))
+        self.lora_B = torch.nn.Parameter(torch.zeros(sum(self.sizes), rank))
         for a in self.lora_A.data.split(rank):
             torch.nn.init.kaiming_uniform_(a, a=math.sqrt(5))
+
+    def settle(self, device: torch.device, quantization: str) -> None:
+        """Move to where it trains, and keep the frozen weight there as `stored` does."""
+        self.to(device)
+        self.weight = stored(self.weight().to(device), quantization)
+        self.bias = None if self.bias is None else self.bias.to(device)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         out: torch.Tensor = _LoraMatmul.apply(  # type: ignore[no-untyped-call]
@@ -48,17 +54,18 @@ class LoraLinear(torch.nn.Module):
 
     def base(self, x: torch.Tensor) -> torch.Tensor:
         """The frozen layers alone, adapter off."""
-        return F.linear(x, self.weight, self.bias)
+        return F.linear(x, self.weight(), self.bias)
 
     def merged_weight(self) -> torch.Tensor:
         """W + scaling B A [out, in], rounded once to the dtype of W."""
-        merged = self.weight.to(torch.float32, copy=True)
+        weight = self.weight()
+        merged = weight.to(torch.float32, copy=True)
         for rows, a, b in zip(
             merged.split(self.sizes), self.lora_A.split(self.rank),
             self.lora_B.split(self.sizes), strict=True,
         ):  # fmt: skip
             rows.addmm_(b, a, alpha=self.scaling)
-        return merged.to(self.weight.dtype)
+        return merged.to(weight.dtype)
 
     def members(self, a: torch.Tensor, b: torch.Tensor) -> dict[str, torch.Tensor]:
         """Split tensors shaped like `lora_A` and `lora_B` into each layer's, under PEFT's names."""
@@ -74,19 +81,19 @@ class LoraLinear(torch.nn.Module):
 class _LoraMatmul(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None,
+        ctx: Any, x: torch.Tensor, weight: Weight, bias: torch.Tensor | None,
         a: torch.Tensor, b: torch.Tensor, scaling: float, sizes: list[int],
     ) -> torch.Tensor:  # fmt: skip
         down = x @ a.to(x.dtype).T
         wide_b = _block_diagonal(b * scaling, sizes).to(x.dtype)
-        out = F.linear(x, weight, bias).addmm_(down, wide_b.T)
-        ctx.scaling, ctx.sizes = scaling, sizes
-        ctx.save_for_backward(x, down, weight, a, b)
+        out = F.linear(x, weight(), bias).addmm_(down, wide_b.T)
+        ctx.weight, ctx.scaling, ctx.sizes = weight, scaling, sizes
+        ctx.save_for_backward(x, down, a, b)
         return out
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[Any, ...]:
-        x, down, weight, a, b = ctx.saved_tensors
+        x, down, a, b = ctx.saved_tensors
         grad = grads[0]
         up = grad @ _block_diagonal(b * ctx.scaling, ctx.sizes).to(grad.dtype)
         grad_a = (up.T @ x).float()
@@ -96,7 +103,7 @@ class _LoraMatmul(torch.autograd.Function):
         grad_b = torch.cat([g[:, i * rank : (i + 1) * rank] for i, g in enumerate(ranks)])
         grad_x = None
         if ctx.needs_input_grad[0]:
-            grad_x = (grad @ weight).addmm_(up, a.to(grad.dtype))
+            grad_x = (grad @ ctx.weight()).addmm_(up, a.to(grad.dtype))
         return grad_x, None, None, grad_a, grad_b.mul_(ctx.scaling), None, None
 
 

@@ -31,6 +31,8 @@ def load(model: Path, dtype: mx.Dtype, quantization: str, checkpointed: bool) ->
     Raises InputError for a family that mlx-lm's configuration does not fit, and where the loaded
     model does not compute what transformers does by the same configuration.
     """
+    if quantization == "nf4":
+        raise InputError("trainer.quantization = 'nf4' needs trainer.backend = 'torch'; mlx: int4.")
     config = AutoConfig.from_pretrained(model)
     settings = flat(config.to_dict(), model, "trained on MLX")
     loaded, _ = load_model(model, lazy=True, model_config=settings)

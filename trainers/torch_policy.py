@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM
 
-from srl_edge import losses
+from srl_edge import losses, progress
 from srl_edge.errors import InputError
 from srl_edge.models import load_tokenizer, stop_ids
 from srl_edge.recipe import Trainer
@@ -35,12 +36,11 @@ class TorchPolicy:
             torch.set_num_threads(settings.threads)
         torch.manual_seed(seed)
         self.settings = settings
+        self.micro_batch_tokens = settings.micro_batch_tokens
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.tokenizer = load_tokenizer(model)
         self.stop_ids = stop_ids(model)
-        network = AutoModelForCausalLM.from_pretrained(
-            model, dtype=native_dtype(settings.dtype)
-        ).to(self.device)
+        network = AutoModelForCausalLM.from_pretrained(model, dtype=native_dtype(settings.dtype))
         if getattr(network.config, "final_logit_softcapping", None):
             raise InputError(f"{model}: soft-capped logits are not supported by the trainer.")
         network.eval().requires_grad_(False)
@@ -49,9 +49,13 @@ class TorchPolicy:
             # A view of the file would keep all of it mapped, the layers' weights too.
             weight.data = weight.data.clone()
         self.model_name = str(model)
-        self.head: torch.Tensor = network.get_output_embeddings().weight.detach()
+        self.head = network.get_output_embeddings().weight.detach().to(self.device)
         self.layers: list[LoraLinear] = []
-        self.decoder = from_transformers(network, self._adapted)
+        decoder = from_transformers(network, self._adapted).to(self.device)
+        self.decoder = replace(decoder, checkpointed=settings.gradient_checkpointing)
+        for layer in self.layers:
+            # One after the other, so that no device holds all of them whole.
+            layer.settle(self.device, settings.quantization)
         self.base = self.decoder.with_linears(lambda layer: layer.base)
         _return_freed_memory()
         self._new_optimizer()
@@ -86,6 +90,9 @@ class TorchPolicy:
         if self._onnx is not None:
             self._onnx.load_adapter(self.layers)
             return self._onnx  # type: ignore[no-any-return]
+        if self.settings.quantization != "none":
+            # Merged weights would be whole ones, for which there may be no room.
+            return TorchDecoding(self.decoder, self._plain_head)
         # The adapter merged in: no LoRA cost a token, and what will be shipped.
         merged = self.decoder.with_linears(lambda x: Plain(x.merged_weight(), x.bias))
         return TorchDecoding(merged, self._plain_head)
@@ -111,8 +118,26 @@ class TorchPolicy:
                 members = [group[i] for i in packed.owners]
                 flat += sum(len(s.prompt_ids) + len(s.completion_ids) for s in members)
                 packed_tokens += packed.tokens
-                add(sums, self._backward(packed, group, loss, total))
+                add(sums, self._fitted(packed, group, loss, total))
         return metrics_of(sums, tokens, flat, packed_tokens)
+
+    def _fitted(
+        self, packed: Pack, group: Sequence[Sample], loss: Loss, total: int
+    ) -> dict[str, float]:
+        """`_backward`, in passes of half the tokens where memory does not suffice."""
+        before = [None if p.grad is None else p.grad.clone() for p in self._trainable().values()]
+        while True:
+            try:
+                return self._backward(packed, group, loss, total)
+            except torch.OutOfMemoryError:
+                if all(len(rows.rows) == 1 for rows in packed.cut(self.micro_batch_tokens)):
+                    raise
+            # Out of the handler: what the exception refers to would stay in memory.
+            self.micro_batch_tokens //= 2
+            progress.say(f"train: out of memory; passes of {self.micro_batch_tokens} tokens now.")
+            for parameter, grad in zip(self._trainable().values(), before, strict=True):
+                parameter.grad = None if grad is None else grad.clone()
+            torch.cuda.empty_cache()
 
     def _backward(
         self, packed: Pack, group: Sequence[Sample], loss: Loss, total: int
@@ -126,7 +151,7 @@ class TorchPolicy:
                 plain = self.base.keys_values(packed.trunk)
         sums: dict[str, float] = {}
         slopes: list[torch.Tensor] = []
-        for rows in packed.cut(self.settings.micro_batch_tokens):
+        for rows in packed.cut(self.micro_batch_tokens):
             members = [group[i] for i in rows.owners]
             add(sums, self._backward_rows(rows, leaves, plain, members, loss, total))
             # In fp32, so that the number of passes does not show in the sum.

@@ -1,0 +1,76 @@
+"""Frozen weights as they are kept while an adapter trains on them: whole, or in 8 or 4 bits.
+
+Each is a function that returns the matrix [out, in] to multiply by, which 8 and 4 bits are read
+back into for each product: what is stored is small, what is multiplied by is exact to it.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from srl_edge.errors import InputError
+
+Weight = Callable[[], torch.Tensor]
+NF4_BLOCK = 64  # weights that share a scale
+
+
+class Whole:
+    """The matrix itself."""
+
+    def __init__(self, weight: torch.Tensor) -> None:
+        self.weight = weight
+
+    def __call__(self) -> torch.Tensor:
+        return self.weight
+
+
+class Int8:
+    """Whole numbers from -127 to 127, and an fp32 scale for each output."""
+
+    def __init__(self, weight: torch.Tensor) -> None:
+        self.dtype = weight.dtype
+        wide = weight.float()
+        self.scales = wide.abs().amax(1, keepdim=True).clamp(min=1e-12) / 127
+        self.codes = (wide / self.scales).round().to(torch.int8)
+
+    def __call__(self) -> torch.Tensor:
+        return (self.codes * self.scales).to(self.dtype)
+
+
+class Nf4:
+    """4-bit codes for normally distributed weights, in blocks of 64 whose scales are 8-bit.
+
+    Source: QLoRA, arXiv 2305.14314, sections 3 (NF4 and double quantization); bitsandbytes.
+    """
+
+    def __init__(self, weight: torch.Tensor) -> None:
+        try:
+            import bitsandbytes.functional as bnb
+        except ImportError:
+            raise InputError(
+                "trainer.quantization = 'nf4' needs bitsandbytes: pip install 'srl-edge[qlora]'."
+            ) from None
+        self._bnb: Any = bnb
+        self.codes, self.state = bnb.quantize_4bit(
+            weight, quant_type="nf4", blocksize=NF4_BLOCK, compress_statistics=True
+        )
+
+    def __call__(self) -> torch.Tensor:
+        weight: torch.Tensor = self._bnb.dequantize_4bit(self.codes, self.state)
+        return weight
+
+
+def stored(weight: torch.Tensor, quantization: str) -> Weight:
+    """A matrix [out, in] kept as `none`, `int8` or `nf4`; InputError for what torch cannot."""
+    match quantization:
+        case "none":
+            return Whole(weight)
+        case "int8":
+            return Int8(weight)
+        case "nf4":
+            return Nf4(weight)
+    raise InputError(
+        f"trainer.quantization = {quantization!r} needs trainer.backend = 'mlx'; torch has none, "
+        "int8 and nf4."
+    )
