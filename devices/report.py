@@ -158,8 +158,9 @@ def _example(title: str, rollout: Facts) -> Facts:
 def _artifact(path: Path) -> Facts:
     manifest = _read(path)
     size = sum(entry["bytes"] for entry in manifest["files"].values())
-    keys = ("format", "quantization", "options", "context_length", "merged_sha256", "tools")
-    return {"name": path.parent.name, "size_mb": size / 1e6} | {k: manifest[k] for k in keys}
+    left_out = ("files", "base", "licence", "chat_template_sha256")
+    told = {k: v for k, v in manifest.items() if k not in left_out}
+    return {"name": path.parent.name, "size_mb": size / 1e6} | told
 
 
 def _bench(bench: Facts | None, parity: Sequence[Facts]) -> Facts | None:

@@ -42,9 +42,9 @@ def export(recipe: Recipe, run: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with progress.bar("export", len(names) + 1) as advance:
-            from srl_edge.exporters.merge import merge
+            from srl_edge.exporters.trained_weights import merge_trained
 
-            merged = merge(base, run / "adapter", run / "merged")  # what artifacts are checked by
+            merged = merge_trained(recipe, run)  # what artifacts are checked by
             advance("merged")
             for format_, quantization in names:
                 _build(recipe, run, base, merged, folder, format_, quantization)
@@ -97,7 +97,11 @@ def _write(
             "export.artifacts."
         )
     layers = recipe.export.int8_layers if fitted else ()
-    model, adapter = (base, run / "adapter") if separate else (merged, None)
+    model, adapter = merged, None
+    if separate:
+        from srl_edge.exporters.trained_weights import merged_into
+
+        model, adapter = merged_into(recipe, run), run / "adapter"
     if format_ == "mlx":
         from srl_edge.exporters import mlx
 
@@ -134,7 +138,7 @@ def _write(
     from srl_edge.exporters import onnx, onnx_adapter
 
     if adapter:
-        return onnx_adapter.export(base, adapter, out, quantization, length, texts, layers)
+        return onnx_adapter.export(model, adapter, out, quantization, length, texts, layers)
     return onnx.export(merged, out, quantization, length, texts, int8_layers=layers)
 
 
@@ -152,6 +156,7 @@ def _manifest(
         "options": options,
         "base": {"name": recipe.model.name, "weights_sha256": _weights_sha256(base)},
         "adapter": recipe.export.adapter,
+        "merge": _merge_choice(merged),
         "adapter_rank": rank(run / "adapter"),
         "adapter_sha256": models.file_sha256(run / "adapter" / "adapter_model.safetensors"),
         "merged_sha256": _weights_sha256(merged),
@@ -164,6 +169,12 @@ def _manifest(
         "licence": licence.read_text().strip() if licence.is_file() else None,
         "tools": artifacts.tool_versions(*_TOOLS),
     }
+
+
+def _merge_choice(merged: Path) -> Any:
+    """What an adapter of quantized weights was merged into, and why; None for another."""
+    file = merged / "merge.json"
+    return json.loads(file.read_text()) if file.is_file() else None
 
 
 def _weights_sha256(folder: Path) -> str:

@@ -22,6 +22,7 @@ from srl_edge.exporters.parity_adapter import compare_adapter
 from srl_edge.exporters.parity_faults import faults, merging_faults, warnings
 from srl_edge.exporters.parity_logits import Case, agreement, greedy_texts, references
 from srl_edge.exporters.parity_tokens import compare_tokens
+from srl_edge.exporters.trained_weights import merged_into
 from srl_edge.prompts import messages
 from srl_edge.recipe import Recipe
 from srl_edge.solving import solve
@@ -52,7 +53,7 @@ def check(recipe: Recipe, run: Path) -> Path:
                 continue
             result = compare(artifact, runtime, cases, long, recipe, run / "merged", advance)
             if artifact.adapter:
-                base = models.resolve(recipe.model.name)
+                base = merged_into(recipe, run)
                 result |= compare_adapter(artifact, runtime, cases, base, run / "adapter")
                 progress.say(f"check: {artifact.name}: adapter of {result['separate_adapter']}")
             result |= paired(expected, _answers(runtime, run, recipe))
@@ -92,8 +93,7 @@ def compare(
 
 def _merging(recipe: Recipe, run: Path, cases: Sequence[Case]) -> dict[str, Any]:
     """Compare the model with its adapter beside it with the merged one."""
-    base = models.resolve(recipe.model.name)
-    trained = TorchRuntime(base, recipe.bench.threads, run / "adapter")
+    trained = TorchRuntime(merged_into(recipe, run), recipe.bench.threads, run / "adapter")
     tokenizer = models.load_tokenizer(run / "merged")
     with progress.bar("check: merging", len(cases)) as advance:
         return agreement(trained, cases, tokenizer, advance, "merged")

@@ -31,12 +31,17 @@ class Case:
     greedy_ids: list[int] = field(default_factory=list)
 
 
-def references(merged: Path, problems: Path, recipe: Recipe) -> tuple[list[Case], list[Case]]:
-    """Cases over held-out prompts, and long ones: past a sliding window, and the whole context."""
+def references(
+    merged: Path, problems: Path, recipe: Recipe, adapter: Path | None = None
+) -> tuple[list[Case], list[Case]]:
+    """Cases over held-out prompts, and long ones: past a sliding window, and the whole context.
+
+    adapter: a PEFT folder beside the model, if it is not merged into it.
+    """
     tokenizer, stops = load_tokenizer(merged), stop_ids(merged)
     prompts = [p for g in step_prompts(trajectories.load(problems), "all") for p in g]
     prompts = Random(recipe.seed).sample(prompts, min(recipe.check.prompts, len(prompts)))
-    runtime = TorchRuntime(merged, recipe.bench.threads)
+    runtime = TorchRuntime(merged, recipe.bench.threads, adapter)
     texts = [
         (list(prompt_ids(tokenizer, p.problem, p.previous_steps)),
          list(tokenizer.encode(warm_up_reply(p), add_special_tokens=False)))

@@ -171,6 +171,8 @@ class Export(Section):
     """Longest prompt and reply together, in tokens."""
     adapter: Literal["merged", "separate"] = "merged"
     """Into the weights, or as a file beside the base, which then takes any adapter."""
+    merge_into: Literal["auto", "original", "dequantized"] = "auto"
+    """After quantized training: the weights that the adapter goes into; auto: the nearer to it."""
     int8_layers: tuple[str, ...] = ()
     """Linear layers that fitted 4-bit artifacts keep in 8 bits, as patterns: `*.down_proj`."""
 

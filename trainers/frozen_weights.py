@@ -4,7 +4,7 @@ Each is a function that returns the matrix [out, in] to multiply by, which 8 and
 back into for each product: what is stored is small, what is multiplied by is exact to it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -74,3 +74,23 @@ def stored(weight: torch.Tensor, quantization: str) -> Weight:
         f"trainer.quantization = {quantization!r} needs trainer.backend = 'mlx'; torch has none, "
         "int8 and nf4."
     )
+
+
+def dequantized(
+    weights: Sequence[torch.Tensor], quantization: str, backend: str
+) -> list[torch.Tensor]:
+    """What layers that read the same input are multiplied by while an adapter trains on them."""
+    if backend == "mlx":
+        return [_affine(weight, {"int8": 8, "int4": 4}[quantization]) for weight in weights]
+    kept = stored(torch.cat(list(weights)), quantization)()
+    return list(kept.split([len(weight) for weight in weights]))
+
+
+def _affine(weight: torch.Tensor, bits: int) -> torch.Tensor:
+    import mlx.core as mx
+    import numpy as np
+
+    exact = mx.array(weight.float().numpy()).astype(getattr(mx, str(weight.dtype)[6:]))
+    parts = mx.quantize(exact, group_size=64, bits=bits)
+    whole = mx.dequantize(*parts, group_size=64, bits=bits).astype(mx.float32)
+    return torch.from_numpy(np.array(whole)).to(weight.dtype)

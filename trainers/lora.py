@@ -6,7 +6,7 @@ importing it takes two seconds and 150 MB.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -113,13 +113,13 @@ def _block_diagonal(b: torch.Tensor, sizes: list[int]) -> torch.Tensor:
 
 
 def save_adapter(folder: Path, layers: Iterable[LoraLinear], rank: int, alpha: float, base: str,
-                 prefix: str = "model.") -> Path:  # fmt: skip
-    """Write layers as a PEFT folder; `prefix` is the decoder's name inside the model."""
+                 frozen: Mapping[str, str] | None = None) -> Path:  # fmt: skip
+    """Write layers as a PEFT folder, as `peft_folder.write` does."""
     parts: dict[str, torch.Tensor] = {}
     for layer in layers:
         parts |= layer.members(layer.lora_A.detach(), layer.lora_B.detach())
     weights = {name: value.cpu().numpy() for name, value in parts.items()}
-    return peft_folder.write(folder, weights, rank, alpha, base, prefix)
+    return peft_folder.write(folder, weights, rank, alpha, base, frozen=frozen)
 
 
 @torch.no_grad()

@@ -222,7 +222,14 @@ class MlxPolicy:
     def save_adapter(self, folder: Path) -> None:
         weights = {name: np.array(value) for name, value in self._trainable().items()}
         settings = self.settings
-        peft_folder.write(folder, weights, settings.lora_rank, settings.lora_alpha, self.model_name)
+        frozen = {
+            "backend": "mlx", "quantization": settings.quantization,
+            "dtype": str(self.decoder.head.dtype).removeprefix("mlx.core."),
+        }  # fmt: skip
+        peft_folder.write(
+            folder, weights, settings.lora_rank, settings.lora_alpha, self.model_name,
+            frozen=frozen,
+        )  # fmt: skip
 
 
 def native_dtype(name: str) -> mx.Dtype:

@@ -9,16 +9,18 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 Matrix = np.ndarray[Any, np.dtype[np.float32]]
+FROZEN = "frozen_weights.json"
 _PREFIX = "base_model.model."
 
 
 def write(
     folder: Path, weights: Mapping[str, Matrix], rank: int, alpha: float, base: str,
-    prefix: str = "model.",
+    prefix: str = "model.", frozen: Mapping[str, str] | None = None,
 ) -> Path:  # fmt: skip
     """Write matrices by name, `layers.0.self_attn.q_proj.lora_A.weight`; return the folder.
 
-    prefix: the decoder's name inside the model.
+    prefix: the decoder's name inside the model. frozen: backend, quantization and dtype of the
+    weights that the adapter was trained on, for `frozen_weights.json`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     config = {
@@ -33,6 +35,8 @@ def write(
         "inference_mode": True,
     }
     (folder / "adapter_config.json").write_text(json.dumps(config, indent=1) + "\n")
+    if frozen:
+        (folder / FROZEN).write_text(json.dumps(dict(frozen)) + "\n")
     named = {f"{_PREFIX}{prefix}{k}": np.ascontiguousarray(v) for k, v in weights.items()}
     save_file(named, folder / "adapter_model.safetensors", metadata={"format": "pt"})
     return folder

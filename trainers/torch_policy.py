@@ -236,7 +236,13 @@ class TorchPolicy:
 
     def save_adapter(self, folder: Path) -> None:
         settings = self.settings
-        save_adapter(folder, self.layers, settings.lora_rank, settings.lora_alpha, self.model_name)
+        frozen = {
+            "backend": "torch", "quantization": settings.quantization,
+            "dtype": str(self.head.dtype).removeprefix("torch."),
+        }  # fmt: skip
+        save_adapter(
+            folder, self.layers, settings.lora_rank, settings.lora_alpha, self.model_name, frozen
+        )
 
 
 def native_dtype(name: str) -> torch.dtype:

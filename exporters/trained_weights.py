@@ -1,0 +1,92 @@
+"""The frozen weights that an adapter saw, where it was trained on quantized ones."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from srl_edge import models, progress
+from srl_edge.devices.torch_runtime import TorchRuntime
+from srl_edge.exporters.merge import SIDE_FILES, merge
+from srl_edge.exporters.parity_logits import agreement, references
+from srl_edge.recipe import Recipe
+from srl_edge.trainers.frozen_weights import dequantized
+from srl_edge.trainers.peft_folder import FROZEN
+
+# The layers that are quantized as one, since they read the same input.
+TOGETHER = (
+    ("self_attn", ("q_proj", "k_proj", "v_proj")), ("self_attn", ("o_proj",)),
+    ("mlp", ("gate_proj", "up_proj")), ("mlp", ("down_proj",)),
+)  # fmt: skip
+CHOICE = "merge.json"  # in the merged folder: what the adapter was merged into
+
+
+def merge_trained(recipe: Recipe, run: Path) -> Path:
+    """Write `run/merged` of the recipe's model and the run's adapter; return it.
+
+    An adapter of quantized weights fits those better than the original ones. It is merged into
+    both, and the one is kept whose KL to the trained model, over held-out prompts, is smaller, or
+    which `export.merge_into` names; `merged/merge.json` has both figures.
+    """
+    base, adapter = models.resolve(recipe.model.name), run / "adapter"
+    frozen = json.loads((adapter / FROZEN).read_text()) if (adapter / FROZEN).is_file() else {}
+    if frozen.get("quantization", "none") == "none":
+        return merge(base, adapter, run / "merged")
+    saw = _as_trained(base, frozen, run / "base-dequantized")
+    bases = {"dequantized": saw, "original": base}
+    figures = {}
+    cases, _ = references(saw, run / "data" / "validation.jsonl", recipe, adapter)
+    for name, folder in bases.items():
+        merged = merge(folder, adapter, run / f"merged-{name}")
+        found = agreement(TorchRuntime(merged), cases, models.load_tokenizer(base), _silent, "")
+        figures[name] = {k: found[k] for k in ("kl_divergence", "agreement")}
+    best = min(figures, key=lambda name: figures[name]["kl_divergence"])
+    into = best if recipe.export.merge_into == "auto" else recipe.export.merge_into
+    shutil.rmtree(run / "merged", ignore_errors=True)
+    for name in bases:
+        if name == into:
+            (run / f"merged-{name}").rename(run / "merged")
+        else:
+            shutil.rmtree(run / f"merged-{name}")
+    if into == "original":
+        shutil.rmtree(saw)
+    choice = {"into": into, "trained_on": frozen, "to_the_trained_model": figures}
+    (run / "merged" / CHOICE).write_text(json.dumps(choice, indent=1) + "\n")
+    told = ", ".join(f"{n} {f['kl_divergence']:.2g}" for n, f in figures.items())
+    progress.say(f"export: merged into the {into} weights; KL to the trained model, nats: {told}.")
+    return run / "merged"
+
+
+def merged_into(recipe: Recipe, run: Path) -> Path:
+    """The model folder whose weights `run/merged` was made of."""
+    file = run / "merged" / CHOICE
+    chosen = json.loads(file.read_text())["into"] if file.is_file() else "original"
+    quantized = run / "base-dequantized"
+    return quantized if chosen == "dequantized" else models.resolve(recipe.model.name)
+
+
+def _as_trained(base: Path, frozen: dict[str, Any], out: Path) -> Path:
+    """A copy of a model folder, in fp32, whose linear layers went through quantization once."""
+    dtype = getattr(torch, frozen["dtype"])
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
+    for layer in model.get_decoder().layers:
+        for owner, names in TOGETHER:
+            linears = [getattr(getattr(layer, owner), name) for name in names]
+            kept = dequantized([x.weight.detach() for x in linears], frozen["quantization"],
+                               frozen["backend"])  # fmt: skip
+            for linear, weight in zip(linears, kept, strict=True):
+                linear.weight.data = weight
+    model.float()
+    shutil.rmtree(out, ignore_errors=True)
+    model.save_pretrained(out)
+    AutoTokenizer.from_pretrained(base).save_pretrained(out)
+    for name in SIDE_FILES:
+        if (base / name).is_file():
+            shutil.copy(base / name, out / name)
+    return out
+
+
+def _silent(*_: Any) -> None: ...
