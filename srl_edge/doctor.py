@@ -11,9 +11,11 @@ from srl_edge.models import KNOWN, cache_folder
 ABILITIES = (
     ("train on PyTorch", ("torch", "transformers", "peft"), "pip install srl-edge"),
     ("train on MLX", ("mlx", "mlx-lm"), "pip install 'srl-edge[mlx]'"),
+    ("train on NF4 weights", ("bitsandbytes",), "pip install 'srl-edge[qlora]'"),
     ("export and run ONNX", ("onnx", "onnxruntime", "onnxruntime-genai"),
      "pip install 'srl-edge[onnx]'"),
     ("export and run ExecuTorch", ("executorch", "torchao"), "pip install 'srl-edge[executorch]'"),
+    ("run GGUF in llama.cpp", ("llama-cpp-python",), "pip install llama-cpp-python"),
     ("the demo's problems", ("reasoning-gym",), "pip install 'srl-edge[demo]'"),
 )  # fmt: skip
 

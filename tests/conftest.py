@@ -1,5 +1,6 @@
 """Tiny random models of every family, with a tokenizer trained on a few sentences."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from transformers import (
 
 from srl_edge.prompts import SYSTEM, prompt_ids, step_prompts, warm_up_reply
 from srl_edge.trajectories import ParseReport, parse_rows
+
+# Off a Mac, MLX would compile each fused kernel with g++ at its first use.
+os.environ.setdefault("MLX_DISABLE_COMPILE", "1")
 
 TEACHING_STEPS = 120
 FAMILIES = ("llama", "qwen2", "qwen3", "gemma3")

@@ -203,3 +203,19 @@ def test_the_recipe_chooses_the_backend(tiny_model: Path) -> None:
     assert isinstance(auto, MlxPolicy) == mx.metal.is_available()
     with pytest.raises(InputError, match=r"needs trainer.backend = .torch."):
         open_by_recipe(tiny_model, SETTINGS.model_copy(update={"sampler": "onnx"}), seed=0)
+
+
+def test_a_family_that_mlx_does_not_have_is_refused(tmp_path: Path) -> None:
+    model = make_model("llama", tmp_path / "model")
+    config = (model / "config.json").read_text()
+    (model / "config.json").write_text(config.replace('"llama"', '"mistral"'))
+    with pytest.raises(InputError, match="family 'mistral' cannot be trained on MLX"):
+        MlxPolicy(model, SETTINGS, seed=0)
+
+
+def test_without_mlx_a_sentence_says_what_to_install(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("srl_edge.trainers.policy.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"needs mlx-lm: pip install 'srl-edge\[mlx\]'"):
+        open_by_recipe(tiny_model, SETTINGS, seed=0)
