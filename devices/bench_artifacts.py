@@ -26,8 +26,13 @@ Facts = dict[str, Any]
 _SETTINGS = "settings.json"
 
 
-def device_named(name: str, python: str = "python3") -> Device:
-    """The device of a name, as in docs/bench.md; `python` is the interpreter of an ssh host."""
+def device_named(
+    name: str, python: str = "python3", llama_main: str = "/data/local/tmp/llama_main"
+) -> Device:
+    """The device of a name, as in docs/bench.md.
+
+    python: the interpreter of an ssh host. llama_main: where an Android device has that program.
+    """
     kind, _, where = name.partition(":")
     match kind:
         case "local" if not where:
@@ -42,8 +47,12 @@ def device_named(name: str, python: str = "python3") -> Device:
             from srl_edge.devices.ssh import Ssh
 
             return Ssh(where, python)
+        case "adb":
+            from srl_edge.devices.adb import Adb
+
+            return Adb(where, llama_main)
     raise InputError(
-        f"device {name!r} is not known; choose local, ssh:HOST, browser, "
+        f"device {name!r} is not known; choose local, ssh:HOST, adb:SERIAL, browser, "
         "browser:webgpu or browser:link."
     )
 

@@ -221,6 +221,11 @@ def machine_of(rows: Sequence[Facts]) -> Facts:
 
 
 def prompt_of(chat: Chat, problems: Sequence[Trajectory], length: int) -> list[int]:
-    """Token ids of a real text of a given length, whose prefill is timed."""
+    """Token ids of a real text of a given length, whose prefill is timed.
+
+    It is cut where the text has the same ids again, as some runners are asked in text.
+    """
     text = "\n".join(problem.problem for problem in problems)
-    return chat.encode(text * (1 + length * 8 // len(text)))[:length]
+    ids = chat.encode(text * (1 + length * 8 // len(text)))
+    cuts = (ids[start : start + length] for start in range(len(ids) - length + 1))
+    return next((cut for cut in cuts if chat.encode(chat.decode(cut)) == cut), ids[:length])

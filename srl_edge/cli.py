@@ -158,8 +158,10 @@ def _bench(arguments: Sequence[str]) -> None:
     parser.add_argument("artifact", nargs="+", type=Path, help="folders with a manifest.json")
     parser.add_argument("--tasks", required=True, help="names, with commas between them")
     parser.add_argument("--out", required=True, type=Path, help="folder of the results")
-    parser.add_argument("--device", default="local", help="local, browser, or ssh:HOST")
+    parser.add_argument("--device", default="local", help="local, browser, ssh:HOST or adb:SERIAL")
     parser.add_argument("--python", default="python3", help="of the ssh host")
+    parser.add_argument("--llama-main", default="/data/local/tmp/llama_main",
+                        help="where an Android device has ExecuTorch's program")  # fmt: skip
     parser.add_argument("--data", type=Path, help="rows of the one task, in place of the hub's")
     parser.add_argument("--limit", type=int, help="problems of each task, from its first on")
     parser.add_argument("--resume", action="store_true", help="go on with what --out holds")
@@ -183,7 +185,7 @@ def _bench(arguments: Sequence[str]) -> None:
         settings = Bench.model_validate(fields)
     except ValidationError as error:
         parser.error(first_sentence(Bench, error))
-    where = device_named(chosen["device"], chosen["python"])
+    where = device_named(chosen["device"], chosen["python"], chosen["llama_main"])
     print(bench_artifacts(
         chosen["artifact"], tasks, settings, where, chosen["out"], chosen["resume"], chosen["soak"]
     ))  # fmt: skip

@@ -179,6 +179,6 @@ def test_what_goes_wrong_there_is_one_sentence(
     with pytest.raises(RunnerLost, match=r"onnx: its process ended \(exit code 127\): .*snake"):
         Ssh("board", "snake", options).open_session("onnx", "artifact", folder, 1)
     with pytest.raises(
-        InputError, match="device 'adb' is not known; choose local, ssh:HOST, browser,"
+        InputError, match="device 'usb' is not known; choose local, ssh:HOST, adb:SERIAL,"
     ):
-        device_named("adb")
+        device_named("usb")
