@@ -43,6 +43,10 @@ class TorchPolicy:
         if getattr(network.config, "final_logit_softcapping", None):
             raise InputError(f"{model}: soft-capped logits are not supported by the trainer.")
         network.eval().requires_grad_(False)
+        ends = network.get_input_embeddings(), network.get_output_embeddings()
+        for weight in {end.weight for end in ends}:
+            # A view of the file would keep all of it mapped, the layers' weights too.
+            weight.data = weight.data.clone()
         self.model_name = str(model)
         self.head: torch.Tensor = network.get_output_embeddings().weight.detach()
         self.layers: list[LoraLinear] = []
