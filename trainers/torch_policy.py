@@ -73,6 +73,7 @@ class TorchPolicy:
         temperature: float, seed: int,
     ) -> list[list[Rollout]]:  # fmt: skip
         if self._sampler is None:
+            _return_freed_memory()  # of activations
             self._sampler = self._new_sampler()
         return sample(
             self._sampler, prompts, group_size, max_new_tokens, temperature, self.stop_ids, seed,
@@ -98,6 +99,7 @@ class TorchPolicy:
         # Every gradient is followed by an update, which makes the merged weights stale; without
         # them there is room for what the backward pass keeps.
         self._sampler = None
+        _return_freed_memory()
         count = sum(map(len, groups))
         tokens = sum(len(s.completion_ids) for group in groups for s in group)
         total = count if loss.by_sequence else tokens
@@ -254,8 +256,8 @@ def _padded(flat: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 
 def _return_freed_memory() -> None:
-    """Hand the memory of weights that were taken over back to the system, where libc can."""
-    # Without it glibc keeps that memory, and nothing of its size is asked for again.
+    """Hand memory that was let go back to the system, where libc can."""
+    # Without it glibc keeps most of it, in pieces that what comes next rarely fits.
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
