@@ -206,6 +206,8 @@ def _fit(path: str, arguments: Sequence[str]) -> int:
     parser.add_argument("--prompt-tokens", type=int, help="of the longest prompt")
     parser.add_argument("--quantization", choices=("none", "int8", "nf4"), default="none")
     chosen, flags = parser.parse_known_args(arguments)
+    if chosen.prompt_tokens is not None and chosen.prompt_tokens < 1:
+        parser.error("--prompt-tokens: at least 1 is needed.")
     _quiet_libraries()
     memory = fit.read_memory(chosen.memory) if chosen.memory else None
     settings = recipe.load(Path(path), flags)

@@ -12,12 +12,13 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, Gemma3TextConfig, LlamaConfig, Qwen2Config
 
-from srl_edge import recipe
+from srl_edge import recipe, trajectories
 from srl_edge.model_shape import ModelShape, from_config
-from srl_edge.models import KNOWN, config_of, resolve
+from srl_edge.models import KNOWN, config_of, load_tokenizer, resolve
+from srl_edge.prompts import prompt_ids, step_prompts
 from srl_edge.recipe import Trainer
 from srl_edge.trainers import decode_attention, logprobs, memory
-from srl_edge.trainers.fit import fit, prompts_of, read_memory
+from srl_edge.trainers.fit import fit, lengths_of, read_memory
 from srl_edge.trainers.memory import MIB, Machine, Work, predict
 from srl_edge.trainers.row_attention import RowAttention
 from srl_edge.trainers.shared_prefix import pack, run_rows, run_trunk
@@ -203,9 +204,18 @@ def test_prompts_are_measured_where_there_is_data(
     path = write_recipe(tmp_path, tiny_model, word_problems)
     assert srl_edge("data", path).returncode == 0
     settings = recipe.load(path)
-    tokens, together, said = prompts_of(settings.stages[1], settings.run, None)
-    assert 100 < tokens < 200 and together == 2 and "train.jsonl" in said
-    assert prompts_of(settings.stages[1], settings.run, 77)[:2] == (77, 2)
+    tokenizer = load_tokenizer(tiny_model)
+    split = trajectories.load(settings.run / "data" / "train.jsonl")
+    prompts = [p for group in step_prompts(split, "all") for p in group]
+    for stage in settings.stages:
+        found = lengths_of(stage, settings.run, None)
+        # The tiny tokenizer knows these texts better than a real one would.
+        assert found.prompt >= max(
+            len(prompt_ids(tokenizer, p.problem, p.previous_steps)) for p in prompts
+        )
+        assert found.together == 2 and "train.jsonl" in found.said
+        assert (found.reply == stage.max_new_tokens) == (stage.kind != "sft")
+    assert lengths_of(settings.stages[1], settings.run, 77).prompt == 77
 
 
 @pytest.mark.slow

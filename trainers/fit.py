@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,12 @@ from rich.table import Table
 from srl_edge import trajectories
 from srl_edge.errors import InputError
 from srl_edge.model_shape import ModelShape
-from srl_edge.prompts import messages, step_prompts, whole_prompts
+from srl_edge.prompts import messages, step_prompts, warm_up_reply, whole_prompts
 from srl_edge.recipe import Recipe, Stage, Trainer
 from srl_edge.trainers.memory import Machine, Prediction, Work, predict
 
 PROMPT_TOKENS = 256  # assumed before there is data
-CHARACTERS_A_TOKEN, TURN_TOKENS = 3, 16  # few of the one, many of the other: an upper bound
+CHARACTERS_A_TOKEN, TURN_TOKENS = 2.75, 16  # dense in digits, and the chat's frame: many tokens
 UNITS = {"GB": 10**9, "GIB": 2**30, "MB": 10**6, "MIB": 2**20}
 # What is halved, in this order, and where it ends.
 LADDER = (
@@ -30,13 +31,24 @@ Changes = Mapping[str, int | str]
 
 
 @dataclass(frozen=True, slots=True)
+class Lengths:
+    """Tokens of the longest prompt and reply, most prompts of one trajectory, and who says so."""
+
+    prompt: int
+    reply: int
+    together: int
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
 class Fit:
-    """A recipe's predictions, one a stage, against bytes of memory.
+    """A recipe's predictions, one a stage, against a device's bytes of memory.
 
     prompts: the lengths that each stage was given, in words.
     changes: settings with which it would fit; None where nothing of what can be halved is enough.
     """
 
+    device: str
     memory: int
     stages: tuple[Prediction, ...]
     prompts: tuple[str, ...]
@@ -63,55 +75,62 @@ def fit(
         changed = _with(recipe, changes)
         how = Machine(device, size, str(changes.get("trainer.quantization", quantization)))
         return tuple(
-            predict(shape, work_of(stage, changed.trainer, tokens, sharing), how)
-            for stage, (tokens, sharing, _) in zip(changed.stages, prompts, strict=True)
+            predict(shape, work_of(stage, changed.trainer, lengths), how)
+            for stage, lengths in zip(changed.stages, measured, strict=True)
         )
 
     def fits(changes: Changes) -> bool:
         return all(stage.peak <= memory for stage in predictions(changes))
 
-    prompts = [prompts_of(stage, recipe.run, prompt_tokens) for stage in recipe.stages]
+    measured = [lengths_of(stage, recipe.run, prompt_tokens) for stage in recipe.stages]
     changes = {} if fits({}) else _proposal(recipe, fits)
-    return Fit(memory, predictions({}), tuple(said for *_, said in prompts), changes)
+    return Fit(device, memory, predictions({}), tuple(x.said for x in measured), changes)
 
 
-def work_of(stage: Stage, settings: Trainer, prompt_tokens: int, sharing: int) -> Work:
-    """A stage's optimizer step, with its prompts' length and how many share a trajectory."""
+def work_of(stage: Stage, settings: Trainer, lengths: Lengths) -> Work:
+    """A stage's optimizer step, at the lengths of its prompts and replies."""
     drafts = {(settings.validation_prompts, 1), (settings.validation_problems, 1)}
     if stage.kind == "rlvr" and stage.reply == "step":
         # After the first step every rollout has a prompt of its own.
         drafts.add((stage.prompts_per_step * stage.group_size, 1))
         sharing = stage.max_steps
     else:
-        sharing = min(sharing, stage.prompts_per_step)
+        sharing = min(lengths.together, stage.prompts_per_step)
     return Work(
-        stage.prompts_per_step, sharing, prompt_tokens,
-        1 if stage.kind == "sft" else stage.group_size, stage.max_new_tokens,
+        stage.prompts_per_step, sharing, lengths.prompt,
+        1 if stage.kind == "sft" else stage.group_size,
+        lengths.reply if stage.kind == "sft" else stage.max_new_tokens,
         settings.micro_batch_tokens, settings.lora_rank, stage.kl > 0, stage.kind != "sft",
         tuple(sorted(drafts - {(0, 1)})),
     )  # fmt: skip
 
 
-def prompts_of(stage: Stage, run: Path, given: int | None) -> tuple[int, int, str]:
-    """Tokens of the longest prompt, most prompts of one trajectory, and where both come from."""
+def lengths_of(stage: Stage, run: Path, given: int | None) -> Lengths:
+    """What a stage's prompts and expert replies measure, by its data where there is some."""
     file = Path(stage.data) if stage.data else run / "data" / "train.jsonl"
+    whole = stage.reply == "whole"
     if given or not file.is_file():
-        whole = stage.reply == "whole"
         said = f"{given or PROMPT_TOKENS} tokens, " + ("as told" if given else "assumed")
-        return given or PROMPT_TOKENS, 1 if whole else stage.prompts_per_step, said
+        together = 1 if whole else stage.prompts_per_step
+        return Lengths(given or PROMPT_TOKENS, stage.max_new_tokens, together, said)
     split = trajectories.load(file)
     targets = "all" if stage.kind == "rlvr" else stage.targets
-    groups = whole_prompts(split) if stage.reply == "whole" else step_prompts(split, targets)
+    groups = whole_prompts(split) if whole else step_prompts(split, targets, stage.title_hint)
+    prompts = [p for group in groups for p in group]
+    if not prompts:
+        raise InputError(
+            f"{file}: no prompts for a {stage.kind} stage; its trajectories are short."
+        )
     longest = max(
-        (
-            sum(len(m["content"]) for m in messages(p.problem, p.previous_steps, whole=p.whole))
-            for group in groups
-            for p in group
-        ),
-        default=0,
+        sum(len(m["content"]) for m in messages(p.problem, p.previous_steps, p.title, p.whole))
+        for p in prompts
     )
-    tokens = -(-longest // CHARACTERS_A_TOKEN) + TURN_TOKENS
-    return tokens, max(map(len, groups), default=1), f"at most about {tokens} tokens, by {file}"
+    tokens = ceil(longest / CHARACTERS_A_TOKEN) + TURN_TOKENS
+    reply = stage.max_new_tokens
+    if stage.kind == "sft":  # an expert's reply is not cut
+        reply = ceil(max(len(warm_up_reply(p)) for p in prompts) / CHARACTERS_A_TOKEN)
+    said = f"at most about {tokens} tokens, by the characters of {file}"
+    return Lengths(tokens, reply, max(map(len, groups)), said)
 
 
 def read_memory(text: str) -> int:
@@ -158,6 +177,8 @@ def show(found: Fit, recipe: Recipe, command: str) -> None:
         table.add_row(term, *(f"{p[term] / 1e6:,.0f}" if p.get(term) else "" for p in phases))
     Console().print(table)
     print(f"Prompts: {found.prompts[at]}.")
+    if found.device == "cuda":
+        print("No GPU has confirmed such a prediction yet; leave a tenth free.")
     verdict = "it fits" if found.changes == {} else "it does not fit"
     print(f"Peak {found.peak / 1e9:.2f} GB of {found.memory / 1e9:.2f} GB: {verdict}.")
     if found.changes:

@@ -14,6 +14,8 @@ VOCABULARY_CHUNK, DECODE_BLOCK = 128, 16
 MIB = 2**20
 # Measured on Linux, torch 2.13 and transformers 5.23, with the two models of benchmarks/fit.py.
 LIBRARIES, VOCABULARY_ENTRY = 408 * MIB, 1024
+# Share of a micro-batch's activations; glibc's heap has such holes between them.
+GAPS = 0.3
 # Of a CUDA context and its kernels; no GPU has confirmed it.
 CONTEXT = 500 * MIB
 
@@ -78,18 +80,18 @@ def predict(shape: ModelShape, work: Work, machine: Machine) -> Prediction:
 def _standing(shape: ModelShape, work: Work, machine: Machine) -> dict[str, int]:
     """What is there all the time."""
     adapter = shape.adapter_parameters(work.lora_rank)
-    on_cpu = machine.device == "cpu"
     terms = {
-        "python, torch and its libraries": LIBRARIES if on_cpu else CONTEXT,
-        "tokenizer": VOCABULARY_ENTRY * shape.vocabulary if on_cpu else 0,
         "frozen layers": _layers(shape, machine),
         "embedding and output layer": shape.embedding_weights * machine.bytes,
         "adapter": 4 * adapter,
         "optimizer (two moments)": 8 * adapter,
     }
-    if on_cpu and machine.bytes == 2:
+    if machine.device != "cpu":
+        return terms | {"CUDA context": CONTEXT}
+    if machine.bytes == 2:
         terms["output layer, in oneDNN's layout"] = shape.vocabulary * shape.width * 2
-    return terms
+    tokenizer = VOCABULARY_ENTRY * shape.vocabulary
+    return terms | {"python, torch and its libraries": LIBRARIES, "tokenizer": tokenizer}
 
 
 def _layers(shape: ModelShape, machine: Machine) -> int:
@@ -150,6 +152,8 @@ def _training(shape: ModelShape, work: Work, machine: Machine) -> dict[str, int]
             _vocabulary_chunk(shape, tokens, size), _one_layer(shape, tokens, trunk, row, machine)
         ),
     }
+    if machine.device == "cpu":
+        terms["gaps that the allocator leaves"] = int(GAPS * tokens * kept)
     if work.kl:
         reference = (trunk + tokens) * _kept_heads(shape) * shape.layers * size
         terms["keys and values without adapter"] = reference
@@ -158,12 +162,11 @@ def _training(shape: ModelShape, work: Work, machine: Machine) -> dict[str, int]
 
 def _kept(shape: ModelShape, rank: int, size: int) -> int:
     """Bytes that the backward pass keeps of one token, in all layers."""
-    queries = shape.heads * shape.head_dim
+    heads = (shape.heads + shape.kv_heads) * shape.head_dim
     ranks = rank * sum(count for _, _, count in shape.projections)
-    # Two residuals and two norms' outputs, queries, attention's output, gate and up, their product.
-    values = 4 * shape.width + _kept_heads(shape) + queries + 3 * shape.inner + ranks
-    if shape.head_norms:
-        values += queries  # rotated apart from the keys
+    # Two residuals and two norms' outputs; queries, keys and values, queries and keys rotated, and
+    # attention's output; gate and up, and their product.
+    values = 4 * shape.width + 3 * heads + 3 * shape.inner + ranks
     scales = 2 + shape.heads
     if shape.sandwich:
         values, scales = values + 2 * shape.width, scales + 2
@@ -189,7 +192,7 @@ def _vocabulary_chunk(shape: ModelShape, tokens: int, size: int) -> int:
 
 def _one_layer(shape: ModelShape, tokens: int, trunk: int, row: int, machine: Machine) -> int:
     """The larger of what the MLP's backward pass and attention's work with."""
-    unit = 6 * shape.inner
-    # Plain products keep several of these at a time, the fused kernel's backward pass two.
-    times = 2 if machine.device == "cpu" else 6
-    return tokens * machine.bytes * max(unit, times * shape.heads * (trunk + row))
+    seen = trunk + row
+    # Plain products keep six of attention's weights at a time, the fused kernel's gradient two.
+    fused = machine.device == "cpu" and (shape.window is None or seen <= shape.window)
+    return tokens * machine.bytes * max(6 * shape.inner, (2 if fused else 6) * shape.heads * seen)
