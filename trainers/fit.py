@@ -1,7 +1,7 @@
 """Does a recipe fit in memory? Its peak by term, and what to change where it does not."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -67,8 +67,8 @@ def fit(
     """Predict every stage of a recipe, and where one does not fit, what to change.
 
     size: bytes of a frozen weight. prompt_tokens: of the longest prompt; without it, what the run's
-    data has, else PROMPT_TOKENS. Changes are tried in the order of LADDER, then nf4 weights; those
-    that turn out not to be needed are taken back.
+    data has, else PROMPT_TOKENS. Changes are tried in the order of LADDER, then nf4 weights; then
+    each, from the last on, is taken back as far as it may be.
     """
 
     def predictions(changes: Changes) -> tuple[Prediction, ...]:
@@ -187,22 +187,35 @@ def show(found: Fit, recipe: Recipe, command: str) -> None:
 
 
 def _proposal(recipe: Recipe, fits: Callable[[Changes], bool]) -> Changes | None:
-    changes: dict[str, int | str] = {}
     values = recipe.model_dump(mode="json")
+    choices: dict[str, list[int | str]] = {}
     for setting, least in LADDER:
         for key in dict.fromkeys(setting.format(i) for i in range(len(recipe.stages))):
-            value = _at(values, key)
-            while value > least and not fits(changes):
-                changes[key] = value = max(least, value // 2)
-    if not fits(changes) and "quantization" in Trainer.model_fields:
-        changes["trainer.quantization"] = "nf4"
+            choices[key] = [*_halvings(_at(values, key), least)]
+    if "quantization" in Trainer.model_fields:
+        choices["trainer.quantization"] = [_at(values, "trainer.quantization"), "nf4"]
+    changes: dict[str, int | str] = {}
+    for key, smaller in choices.items():
+        for value in smaller[1:]:
+            if not fits(changes):
+                changes[key] = value
     if not fits(changes):
         return None
-    for key in list(changes):
-        fewer = {k: v for k, v in changes.items() if k != key}
-        if fits(fewer):
-            changes = fewer
+    # From the last on, as the first cost time alone: each as large as it may be.
+    for key in reversed(list(changes)):
+        found = next(v for v in choices[key] if fits(changes | {key: v}))
+        changes[key] = found
+        if found == choices[key][0]:
+            del changes[key]
     return changes
+
+
+def _halvings(value: int, least: int) -> Iterator[int]:
+    """A value, its half and so on, down to the least."""
+    yield value
+    while value > least:
+        value = max(least, value // 2)
+        yield value
 
 
 def _at(values: Any, key: str) -> Any:
