@@ -14,6 +14,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
@@ -127,9 +128,9 @@ def measure(model: str, work: Work, config: dict[str, Any]) -> dict[str, Any]:
 
 def measured_table(rows: list[dict[str, Any]]) -> Table:
     """Predicted / measured MiB and the error of each phase, a row a shape."""
-    out = Table("model", "prompts", "sharing", "tokens", "G", "reply", "micro-batch", "sampling",
-                "training", "peak", title="predicted / measured MiB (error)")  # fmt: skip
-    for row in rows:
+    out = Table("model", "prompts", "of one trajectory", "tokens", "G", "reply", "micro-batch",
+                "sampling", "training", "peak", box=MARKDOWN)  # fmt: skip
+    for row in sorted(rows, key=lambda row: MODELS.index(row["model"])):
         figures = [
             f"{row['predicted'][k]:,.0f} / {row['measured'][k]:,.0f} ({row['error'][k]:+.1%})"
             for k in ("sampling", "training", "peak")
@@ -139,10 +140,9 @@ def measured_table(rows: list[dict[str, Any]]) -> Table:
 
 
 def fitting_table(device: str, size: int) -> Table:
-    """What of each common model fits: the first of none, int8, nf4, then smaller micro-batches."""
-    title = f"{device}, {size} bytes a weight, {STEP.prompts} prompts of {STEP.prompt_tokens} "
-    title += f"tokens, G {STEP.group_size}, replies of {STEP.new_tokens}: GB of the peak"
-    out = Table("model", "parameters", *(f"{m} GB" for m in MEMORIES), title=title)
+    """The first that fits of no quantization, int8 and nf4, if need be with small micro-batches."""
+    what = f"{device}, {size} bytes a weight"
+    out = Table(what, "parameters", *(f"{m} GB" for m in MEMORIES), box=MARKDOWN)
     for name, shape in COMMON.items():
         cells = [_fitting(shape, memory * 10**9, device, size) for memory in MEMORIES]
         out.add_row(name, f"{shape.parameters / 1e6:,.0f} M", *cells)
@@ -150,8 +150,8 @@ def fitting_table(device: str, size: int) -> Table:
 
 
 def _fitting(shape: ModelShape, memory: int, device: str, size: int) -> str:
-    for micro_batch in (STEP.micro_batch_tokens, 256):
-        for quantization in ("none", "int8", "nf4"):
+    for quantization in ("none", "int8", "nf4"):
+        for micro_batch in (STEP.micro_batch_tokens, 256):
             work = replace(STEP, micro_batch_tokens=micro_batch)
             peak = predict(shape, work, Machine(device, size, quantization)).peak
             if peak <= memory:
@@ -167,7 +167,7 @@ def main() -> None:
     verbs = parser.add_subparsers(dest="verb", required=True)
     measuring = verbs.add_parser("measure", help="every shape in a process of its own")
     measuring.add_argument("--json", action="store_true", help="one JSON object a shape")
-    measuring.add_argument("--models", nargs="+", default=MODELS)
+    measuring.add_argument("--models", nargs="+", default=MODELS, choices=MODELS)
     verbs.add_parser("table", help="common models on common machines")
     hidden = verbs.add_parser("child")
     hidden.add_argument("model")
@@ -177,8 +177,8 @@ def main() -> None:
         print(json.dumps(child(options.model, Work(**options.work))))
         return
     if options.verb == "table":
-        console = Console(width=140)
-        console.print(fitting_table("cuda", 2), fitting_table("cpu", 4), sep="\n")
+        for device, size in (("cuda", 2), ("cpu", 2), ("cpu", 4)):
+            Console(width=200).print(fitting_table(device, size))
         return
     from srl_edge.models import resolve
 
@@ -190,7 +190,7 @@ def main() -> None:
             if options.json:
                 print(json.dumps(rows[-1]), flush=True)
     if not options.json:
-        Console(width=160).print(measured_table(rows))
+        Console(width=200).print(measured_table(rows))
 
 
 if __name__ == "__main__":
