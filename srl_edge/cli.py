@@ -26,6 +26,9 @@ srl-edge {version}: from expert trajectories to a measured artifact on a device
                           the same of artifacts at public test sets, or a file of your own
   srl-edge bench --compare OLD NEW [--slower 0.1]
                           what got worse between two such folders; exit code 1 where something did
+  srl-edge fit PATH [--memory 8GB] [--device cpu|cuda] [--prompt-tokens N]
+                          peak memory of training by term, before anything is loaded, and what to
+                          change where it is too much; exit code 1 where it is
   srl-edge doctor         what this machine can do, and what to install for the rest
   srl-edge inspect DIR    what an artifact is, from its manifest
   srl-edge convert-adapter ADAPTER FILE
@@ -83,6 +86,8 @@ def _command(arguments: list[str]) -> int:
             _convert_adapter(flags)
         case ["rollouts", *flags]:
             _show_rollouts(flags)
+        case ["fit", path, *flags]:
+            return _fit(path, flags)
         case ["run", path, *flags]:
             from srl_edge import line, recipe
 
@@ -189,6 +194,39 @@ def _bench(arguments: Sequence[str]) -> None:
     print(bench_artifacts(
         chosen["artifact"], tasks, settings, where, chosen["out"], chosen["resume"], chosen["soak"]
     ))  # fmt: skip
+
+
+def _fit(path: str, arguments: Sequence[str]) -> int:
+    from argparse import ArgumentParser
+
+    from srl_edge import model_shape, models, recipe
+    from srl_edge.trainers import fit
+
+    parser = ArgumentParser("srl-edge fit", allow_abbrev=False)
+    parser.add_argument("--memory", help="like 8GB; without it, what this machine has")
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="without it, what is here")
+    parser.add_argument("--prompt-tokens", type=int, help="of the longest prompt")
+    parser.add_argument("--quantization", choices=("none", "int8", "nf4"))
+    chosen, flags = parser.parse_known_args(arguments)
+    if chosen.prompt_tokens is not None and chosen.prompt_tokens < 1:
+        parser.error("--prompt-tokens: at least 1 is needed.")
+    _quiet_libraries()
+    memory = fit.read_memory(chosen.memory) if chosen.memory else None
+    settings = recipe.load(Path(path), flags)
+    name = settings.model.name
+    shape = model_shape.from_config(models.config_of(name), name)
+    device = chosen.device
+    if memory is None or device is None:
+        here, bytes_here = fit.this_machine()
+        device, memory = device or here, memory or bytes_here
+    size = fit.weight_bytes(settings.trainer.dtype, device)
+    how = chosen.quantization or getattr(settings.trainer, "quantization", "none")
+    found = fit.fit(settings, shape, memory, device, size, how, chosen.prompt_tokens)
+    fit.show(found, settings, " ".join(["srl-edge run", path, *flags]))
+    if found.changes is None:
+        least = f"{path}: does not fit in {memory / 1e9:g} GB, whatever is halved"
+        return _fail(f"{least}; a smaller model or nf4 weights may.", 1)
+    return 1 if found.changes else 0
 
 
 def _show_rollouts(arguments: Sequence[str]) -> None:

