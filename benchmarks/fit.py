@@ -33,7 +33,9 @@ GRID = [
     Work(2, 2, 500, 8, 48, 256),
     Work(1, 1, 64, 16, 96, 2048),
     Work(8, 8, 200, 4, 48, 2048),
+    Work(8, 8, 200, 4, 48, 2048, checkpointed=True),
 ]
+QUANTIZED = (Work(2, 2, 256, 8, 64, 1024), "nf4")  # one shape with other frozen weights
 # From the models' config.json: family, vocabulary, width, inner, layers, heads, kv heads, head
 # dimension, tied, window.
 COMMON = {
@@ -58,7 +60,7 @@ MEMORIES = (8, 12, 16, 24)
 STEP = Work(8, 8, 256, 8, 96, 1024)  # a recipe's defaults
 
 
-def child(model: str, work: Work) -> dict[str, float]:
+def child(model: str, work: Work, quantization: str = "none") -> dict[str, float]:
     """Peak MiB of sampling and of training, in this process, with full-length replies."""
     from srl_edge import models
     from srl_edge.recipe import Trainer
@@ -68,7 +70,8 @@ def child(model: str, work: Work) -> dict[str, float]:
 
     settings = Trainer(
         dtype="float32", threads=1, lora_rank=work.lora_rank,
-        micro_batch_tokens=work.micro_batch_tokens,
+        micro_batch_tokens=work.micro_batch_tokens, quantization=quantization,
+        gradient_checkpointing=work.checkpointed,
     )  # fmt: skip
     policy = TorchPolicy(models.resolve(model), settings, 0)
     policy.stop_ids = [-1]  # no token has it
@@ -106,10 +109,10 @@ def _forget_peak() -> None:
     Path("/proc/self/clear_refs").write_text("5")
 
 
-def measure(model: str, work: Work, config: dict[str, Any]) -> dict[str, Any]:
+def measure(model: str, work: Work, how: str, config: dict[str, Any]) -> dict[str, Any]:
     """What a new process measures, beside the prediction; MiB."""
-    prediction = predict(from_config(config, model), work, Machine("cpu", 4))
-    command = [sys.executable, __file__, "child", model, json.dumps(asdict(work))]
+    prediction = predict(from_config(config, model), work, Machine("cpu", 4, how))
+    command = [sys.executable, __file__, "child", model, json.dumps(asdict(work)), how]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if done.returncode:
@@ -122,20 +125,22 @@ def measure(model: str, work: Work, config: dict[str, Any]) -> dict[str, Any]:
     for figures in (measured, predicted):
         figures["peak"] = max(figures["sampling"], figures["training"])
     errors = {k: predicted[k] / measured[k] - 1 for k in predicted}
-    return {"model": model, "work": asdict(work), "measured": measured, "predicted": predicted,
-            "error": errors}  # fmt: skip
+    return {"model": model, "work": asdict(work), "frozen": how, "measured": measured,
+            "predicted": predicted, "error": errors}  # fmt: skip
 
 
 def measured_table(rows: list[dict[str, Any]]) -> Table:
     """Predicted / measured MiB and the error of each phase, a row a shape."""
     out = Table("model", "prompts", "of one trajectory", "tokens", "G", "reply", "micro-batch",
-                "sampling", "training", "peak", box=MARKDOWN)  # fmt: skip
+                "settings", "sampling", "training", "peak", box=MARKDOWN)  # fmt: skip
     for row in sorted(rows, key=lambda row: MODELS.index(row["model"])):
         figures = [
             f"{row['predicted'][k]:,.0f} / {row['measured'][k]:,.0f} ({row['error'][k]:+.1%})"
             for k in ("sampling", "training", "peak")
         ]
-        out.add_row(row["model"], *map(str, list(row["work"].values())[:6]), *figures)
+        said = "layers computed again" if row["work"]["checkpointed"] else row["frozen"]
+        shape = map(str, list(row["work"].values())[:6])
+        out.add_row(row["model"], *shape, said if said != "none" else "", *figures)
     return out
 
 
@@ -172,9 +177,10 @@ def main() -> None:
     hidden = verbs.add_parser("child")
     hidden.add_argument("model")
     hidden.add_argument("work", type=json.loads)
+    hidden.add_argument("quantization", nargs="?", default="none")
     options = parser.parse_args()
     if options.verb == "child":
-        print(json.dumps(child(options.model, Work(**options.work))))
+        print(json.dumps(child(options.model, Work(**options.work), options.quantization)))
         return
     if options.verb == "table":
         for device, size in (("cuda", 2), ("cpu", 2), ("cpu", 4)):
@@ -184,9 +190,9 @@ def main() -> None:
 
     configs = {m: json.loads((resolve(m) / "config.json").read_text()) for m in options.models}
     rows = []
-    for work in GRID:
+    for work, how in (*((work, "none") for work in GRID), QUANTIZED):
         for model in options.models:
-            rows.append(measure(model, work, configs[model]))
+            rows.append(measure(model, work, how, configs[model]))
             if options.json:
                 print(json.dumps(rows[-1]), flush=True)
     if not options.json:

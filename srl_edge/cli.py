@@ -206,7 +206,6 @@ def _fit(path: str, arguments: Sequence[str]) -> int:
     parser.add_argument("--memory", help="like 8GB; without it, what this machine has")
     parser.add_argument("--device", choices=("cpu", "cuda"), help="without it, what is here")
     parser.add_argument("--prompt-tokens", type=int, help="of the longest prompt")
-    parser.add_argument("--quantization", choices=("none", "int8", "nf4"))
     chosen, flags = parser.parse_known_args(arguments)
     if chosen.prompt_tokens is not None and chosen.prompt_tokens < 1:
         parser.error("--prompt-tokens: at least 1 is needed.")
@@ -220,12 +219,11 @@ def _fit(path: str, arguments: Sequence[str]) -> int:
         here, bytes_here = fit.this_machine()
         device, memory = device or here, memory or bytes_here
     size = fit.weight_bytes(settings.trainer.dtype, device)
-    how = chosen.quantization or getattr(settings.trainer, "quantization", "none")
-    found = fit.fit(settings, shape, memory, device, size, how, chosen.prompt_tokens)
+    found = fit.fit(settings, shape, memory, device, size, chosen.prompt_tokens)
     fit.show(found, settings, " ".join(["srl-edge run", path, *flags]))
     if found.changes is None:
         least = f"{path}: does not fit in {memory / 1e9:g} GB, whatever is halved"
-        return _fail(f"{least}; a smaller model or nf4 weights may.", 1)
+        return _fail(f"{least}; a smaller model may.", 1)
     return 1 if found.changes else 0
 
 

@@ -259,7 +259,8 @@ class Causal:
         self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scaling: float,
         window: int | None,
     ) -> torch.Tensor:  # fmt: skip
-        self.kept[layer] = k, v
+        # The first: a layer that is computed again would keep all that is inside through them.
+        self.kept.setdefault(layer, (k, v))
         if not len(q):
             return q
         mask = None

@@ -20,9 +20,10 @@ from srl_edge.trainers.memory import Machine, Prediction, Work, predict
 PROMPT_TOKENS = 256  # assumed before there is data
 CHARACTERS_A_TOKEN, TURN_TOKENS = 2.75, 16  # dense in digits, and the chat's frame: many tokens
 UNITS = {"GB": 10**9, "GIB": 2**30, "MB": 10**6, "MIB": 2**20}
-# What is halved, in this order, and where it ends.
+# What is halved or turned on, in this order, and where it ends.
 LADDER = (
-    ("trainer.micro_batch_tokens", 128), ("stages.{}.prompts_per_step", 1),
+    ("trainer.micro_batch_tokens", 128), ("trainer.gradient_checkpointing", True),
+    ("trainer.quantization", "nf4"), ("stages.{}.prompts_per_step", 1),
     ("stages.{}.group_size", 4), ("stages.{}.max_new_tokens", 32),
     ("trainer.validation_prompts", 4), ("trainer.validation_problems", 1),
 )  # fmt: skip
@@ -62,18 +63,18 @@ class Fit:
 
 def fit(
     recipe: Recipe, shape: ModelShape, memory: int, device: str, size: int,
-    quantization: str = "none", prompt_tokens: int | None = None,
+    prompt_tokens: int | None = None,
 ) -> Fit:  # fmt: skip
     """Predict every stage of a recipe, and where one does not fit, what to change.
 
     size: bytes of a frozen weight. prompt_tokens: of the longest prompt; without it, what the run's
-    data has, else PROMPT_TOKENS. Changes are tried in the order of LADDER, then nf4 weights; then
-    each, from the last on, is taken back as far as it may be.
+    data has, else PROMPT_TOKENS. Changes are tried in the order of LADDER; then each, from the
+    last on, is taken back as far as it may be.
     """
 
     def predictions(changes: Changes) -> tuple[Prediction, ...]:
         changed = _with(recipe, changes)
-        how = Machine(device, size, str(changes.get("trainer.quantization", quantization)))
+        how = Machine(device, size, changed.trainer.quantization)
         return tuple(
             predict(shape, work_of(stage, changed.trainer, lengths), how)
             for stage, lengths in zip(changed.stages, measured, strict=True)
@@ -100,7 +101,8 @@ def work_of(stage: Stage, settings: Trainer, lengths: Lengths) -> Work:
         stage.prompts_per_step, sharing, lengths.prompt,
         1 if stage.kind == "sft" else stage.group_size,
         lengths.reply if stage.kind == "sft" else stage.max_new_tokens,
-        settings.micro_batch_tokens, settings.lora_rank, stage.kl > 0, stage.kind != "sft",
+        settings.micro_batch_tokens, settings.lora_rank, stage.kl > 0,
+        settings.gradient_checkpointing, stage.kind != "sft",
         tuple(sorted(drafts - {(0, 1)})),
     )  # fmt: skip
 
@@ -182,7 +184,10 @@ def show(found: Fit, recipe: Recipe, command: str) -> None:
     verdict = "it fits" if found.changes == {} else "it does not fit"
     print(f"Peak {found.peak / 1e9:.2f} GB of {found.memory / 1e9:.2f} GB: {verdict}.")
     if found.changes:
-        flags = " ".join(f"--{key} {value}" for key, value in found.changes.items())
+        flags = " ".join(
+            f"--{key}" if value is True else f"--{key} {value}"
+            for key, value in found.changes.items()
+        )
         print(f"It would fit with:\n  {command} {flags}")
 
 
@@ -191,9 +196,9 @@ def _proposal(recipe: Recipe, fits: Callable[[Changes], bool]) -> Changes | None
     choices: dict[str, list[int | str]] = {}
     for setting, least in LADDER:
         for key in dict.fromkeys(setting.format(i) for i in range(len(recipe.stages))):
-            choices[key] = [*_halvings(_at(values, key), least)]
-    if "quantization" in Trainer.model_fields:
-        choices["trainer.quantization"] = [_at(values, "trainer.quantization"), "nf4"]
+            now = _at(values, key)
+            halved = type(least) is int
+            choices[key] = [*_halvings(now, int(least))] if halved else [now, least]
     changes: dict[str, int | str] = {}
     for key, smaller in choices.items():
         for value in smaller[1:]:

@@ -19,6 +19,8 @@ GAPS = 0.3
 # Of a CUDA context and its kernels; no GPU has confirmed it.
 CONTEXT = 500 * MIB
 
+DEQUANTIZED = "one layer, dequantized"
+
 Terms = Mapping[str, int]
 
 
@@ -40,7 +42,7 @@ class Work:
 
     sharing: prompts of one trajectory, which share a trunk. prompt_tokens: of the longest prompt.
     drafts: (prompts, rows of each) of every other call of the sampler, validation's too. kl:
-    whether the model without adapter is run as well.
+    whether the model without adapter is run as well. checkpointed: layers are computed again.
     """
 
     prompts: int
@@ -51,6 +53,7 @@ class Work:
     micro_batch_tokens: int
     lora_rank: int = 16
     kl: bool = False
+    checkpointed: bool = False
     sampled: bool = True
     drafts: tuple[tuple[int, int], ...] = ()
 
@@ -118,7 +121,7 @@ def _sampling(
     own = rows * (2 * places - DECODE_BLOCK) * token
     merged = {"merged layers that sample": shape.linear_weights * size}
     if machine.quantization != "none":
-        merged = {"layer, dequantized": max(i * o for i, o, _ in shape.projections) * size}
+        merged = {DEQUANTIZED: _widest(shape) * size}
     # A trunk's keys and values are let go when the next one's are there.
     trunks = min(2, -(-prompts // work.sharing))
     prefill = {
@@ -141,23 +144,36 @@ def _training(shape: ModelShape, work: Work, machine: Machine) -> dict[str, int]
     row = work.new_tokens + 1
     rows = max(1, min(work.micro_batch_tokens // row, work.sharing * work.group_size))
     tokens = rows * row
-    kept = _kept(shape, work.lora_rank, size)
+    inside = kept = _kept(shape, work.lora_rank, size)
+    beside = 0
+    if work.checkpointed:  # a layer's input; of the trunk, keys and values too
+        kept = shape.layers * shape.width * size
+        beside = shape.layers * _kept_heads(shape) * size
     heads = trunk * 2 * shape.kv_heads * shape.head_dim * shape.layers
     terms = {
         "gradients of the adapter": 4 * shape.adapter_parameters(work.lora_rank),
-        "activations of the prompts' trunk": trunk * kept,
+        "activations of the prompts' trunk": trunk * (kept + beside),
         "activations of a micro-batch": tokens * kept,
         "gradients of the trunk's keys and values": heads * (4 + size),
         "logits, or one layer's backward pass": max(
             _vocabulary_chunk(shape, tokens, size), _one_layer(shape, tokens, trunk, row, machine)
         ),
     }
+    if work.checkpointed:
+        terms["activations of one layer"] = max(trunk, tokens) * inside // shape.layers
+    if machine.quantization != "none":
+        terms[DEQUANTIZED] = _widest(shape) * size
     if machine.device == "cpu":
         terms["gaps that the allocator leaves"] = int(GAPS * tokens * kept)
     if work.kl:
         reference = (trunk + tokens) * _kept_heads(shape) * shape.layers * size
         terms["keys and values without adapter"] = reference
     return terms
+
+
+def _widest(shape: ModelShape) -> int:
+    """Weights of the largest layers that are multiplied by as one."""
+    return max(inputs * outputs for inputs, outputs, _ in shape.projections)
 
 
 def _kept(shape: ModelShape, rank: int, size: int) -> int:

@@ -13,7 +13,7 @@ KeysValues = list[tuple[torch.Tensor, torch.Tensor]]
 class RowAttention:
     """Attention of rows to their part of the trunk and to themselves, over packed tokens [N].
 
-    `kept` maps a layer to the rows' own keys and values [N, Hkv, D].
+    `kept` maps a layer to the rows' own keys and values [N, Hkv, D], unless gradients are taken.
     """
 
     def __init__(
@@ -47,7 +47,8 @@ class RowAttention:
         self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scaling: float,
         window: int | None,
     ) -> torch.Tensor:  # fmt: skip
-        self.kept[layer] = k, v
+        if not torch.is_grad_enabled():
+            self.kept[layer] = k, v
         trunk_k, trunk_v = (x[: self.seen] for x in self.trunk[layer])
         if q.device.type == "cpu" and (window is None or self.furthest <= window):
             fused: torch.Tensor = _FusedRows.apply(  # type: ignore[no-untyped-call]
