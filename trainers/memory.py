@@ -164,7 +164,7 @@ def _training(shape: ModelShape, work: Work, machine: Machine) -> dict[str, int]
     if machine.quantization != "none":
         terms[DEQUANTIZED] = _widest(shape) * size
     if machine.device == "cpu":
-        terms["gaps that the allocator leaves"] = int(GAPS * tokens * kept)
+        terms["gaps that the allocator leaves"] = int(GAPS * tokens * inside)
     if work.kl:
         reference = (trunk + tokens) * _kept_heads(shape) * shape.layers * size
         terms["keys and values without adapter"] = reference
