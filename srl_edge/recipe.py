@@ -70,6 +70,8 @@ class Trainer(Section):
     """Precision of the frozen weights; `auto`: bfloat16 where the hardware has it."""
     quantization: Literal["none", "int8", "int4", "nf4"] = "none"
     """Of the frozen linear layers while they train (QLoRA): int8; torch: nf4; mlx: int4."""
+    optimizer: Literal["adamw", "adamw_8bit", "paged_adamw_8bit"] = "adamw"
+    """torch: moments in fp32; or in 8 bits; or also moved off a CUDA device that is full."""
     gradient_checkpointing: bool = False
     """Compute a layer again in the backward pass instead of keeping what is inside: less memory."""
     lora_rank: PositiveInt = 16

@@ -85,3 +85,29 @@ def test_few_bits_are_what_is_kept(quantization: str) -> None:
 def test_a_quantization_of_the_other_backend_is_refused(tiny_model: Path) -> None:
     with pytest.raises(InputError, match=r"needs trainer.backend = 'mlx'"):
         open_policy(tiny_model, quantization="int4")
+
+
+@pytest.mark.parametrize("optimizer", ["adamw_8bit", "paged_adamw_8bit"])
+def test_moments_in_8_bits_learn_and_survive_a_round_trip(
+    optimizer: str, tiny_model: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed")
+    samples = [trajectory_samples()]
+    # Matrices of less than 4,096 entries keep fp32 moments; these have more.
+    first = open_policy(tiny_model, optimizer=optimizer, lora_rank=64)
+    before = first.forward_backward(samples, Loss("nll"))["loss"]
+    for _ in range(3):
+        first.optim_step(1e-2, 1.0)
+        after = first.forward_backward(samples, Loss("nll"))["loss"]
+    assert after < before - 0.1
+    kept = [s["state1"].dtype for s in first.optimizer.state.values()]
+    assert kept.count(torch.uint8) > len(kept) / 2
+    first.save(tmp_path / "state")
+    second = open_policy(tiny_model, optimizer=optimizer, lora_rank=64)
+    second.load(tmp_path / "state")
+    second.forward_backward(samples, Loss("nll"))
+    losses = []
+    for policy in (first, second):
+        policy.optim_step(1e-2, 1.0)
+        losses.append(policy.forward_backward(samples, Loss("nll"))["loss"])
+    assert losses[0] == losses[1]

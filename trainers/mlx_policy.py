@@ -35,6 +35,10 @@ class MlxPolicy:
     def __init__(self, model: Path, settings: Trainer, seed: int) -> None:
         if settings.sampler != "torch":
             raise InputError("trainer.sampler = 'onnx' needs trainer.backend = 'torch'.")
+        if settings.optimizer != "adamw":
+            raise InputError(
+                f"trainer.optimizer = '{settings.optimizer}' is for torch; mlx: adamw."
+            )
         limit_memory()
         self.settings = settings
         self.tokenizer = load_tokenizer(model)

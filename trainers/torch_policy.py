@@ -20,6 +20,7 @@ from srl_edge.trainers.decoder import Decoder, from_transformers
 from srl_edge.trainers.logprobs import linear_logprobs
 from srl_edge.trainers.lora import LoraLinear, load_adapter, save_adapter
 from srl_edge.trainers.objective import add, metrics_of, objective, watched
+from srl_edge.trainers.optimizers import new_optimizer, restore, tensors_of
 from srl_edge.trainers.policy import Loss
 from srl_edge.trainers.row_attention import RowAttention
 from srl_edge.trainers.sampling import Decoding, sample
@@ -71,7 +72,7 @@ class TorchPolicy:
         return {f"{x.names[0]}.{n}": p for x in self.layers for n, p in x.named_parameters()}
 
     def _new_optimizer(self) -> None:
-        self.optimizer = torch.optim.AdamW(self._trainable().values(), weight_decay=0.0)
+        self.optimizer = new_optimizer(self.settings.optimizer, self._trainable().values())
 
     def sample(
         self, prompts: Sequence[tuple[int, ...]], group_size: int, max_new_tokens: int,
@@ -212,21 +213,12 @@ class TorchPolicy:
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        state = {}
-        for name, parameter in self._trainable().items():
-            state[name] = parameter.detach()
-            for key, value in self.optimizer.state.get(parameter, {}).items():
-                state[f"{name}/{key}"] = value
+        state = tensors_of(self.optimizer, self._trainable())
         save_file(state, folder / "training.safetensors")
         self.save_adapter(folder / "adapter")
 
     def load(self, folder: Path) -> None:
-        state = load_file(folder / "training.safetensors")
-        for name, parameter in self._trainable().items():
-            parameter.data.copy_(state[name])
-            mine = {k.rsplit("/", 1)[1]: v for k, v in state.items() if k.startswith(f"{name}/")}
-            if mine:
-                self.optimizer.state[parameter] = mine
+        restore(self.optimizer, self._trainable(), load_file(folder / "training.safetensors"))
         self._sampler = None
 
     def load_adapter(self, folder: Path) -> None:
