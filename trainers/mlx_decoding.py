@@ -62,16 +62,15 @@ def prefill(decoder: MlxDecoder, prompts: Sequence[tuple[int, ...]]) -> tuple[Ke
         trunk = decoder.keys_values(packed.trunk)
         rows = RowAttention(packed.rows, packed.bounds, trunk)
         hidden = decoder(rows.ids, rows)
-        end = 0
-        for row, owner in enumerate(packed.owners):
-            start, end = end, end + len(packed.rows[row])
-            bound = packed.bounds[row]
+        for owner, bound, here in packed.spans():
             caches[owner] = [
-                (mx.concatenate([trunk_k[:bound], k[start:end]]),
-                 mx.concatenate([trunk_v[:bound], v[start:end]]))
+                (
+                    mx.concatenate([trunk_k[:bound], k[here]]),
+                    mx.concatenate([trunk_v[:bound], v[here]]),
+                )
                 for (trunk_k, trunk_v), (k, v) in zip(trunk, rows.kept.values(), strict=True)
             ]  # fmt: skip
-            last[owner] = hidden[end - 1]
+            last[owner] = hidden[here.stop - 1]
         mx.eval(*(caches[owner] for owner in packed.owners))
     width = max(map(len, prompts))
     padded = []

@@ -20,13 +20,14 @@ from srl_edge.trainers.mlx_decoder import LoraLinear, adapt
 from srl_edge.trainers.mlx_decoding import MlxDecoding
 from srl_edge.trainers.mlx_loading import limit_memory, load
 from srl_edge.trainers.mlx_logprobs import linear_logprobs
-from srl_edge.trainers.objective import add, metrics_of, objective, watched
+from srl_edge.trainers.objective import add, objective, over_packs, watched
 from srl_edge.trainers.policy import Loss
 from srl_edge.trainers.sampling import sample
-from srl_edge.trainers.shared_prefix import Pack, pack
+from srl_edge.trainers.shared_prefix import Pack
 from srl_edge.types import Rollout, Sample
 
 Weights = dict[str, mx.array]
+NO_ONNX = "trainer.sampler = 'onnx' needs trainer.backend = 'torch'."
 
 
 class MlxPolicy:
@@ -34,7 +35,7 @@ class MlxPolicy:
 
     def __init__(self, model: Path, settings: Trainer, seed: int) -> None:
         if settings.sampler != "torch":
-            raise InputError("trainer.sampler = 'onnx' needs trainer.backend = 'torch'.")
+            raise InputError(NO_ONNX)
         if settings.optimizer != "adamw":
             raise InputError(
                 f"trainer.optimizer = '{settings.optimizer}' is for torch; mlx: adamw."
@@ -84,21 +85,10 @@ class MlxPolicy:
         )  # fmt: skip
 
     def sample_from(self, folder: Path) -> None:
-        raise NotImplementedError(folder)
+        raise InputError(NO_ONNX)
 
     def forward_backward(self, groups: Sequence[Sequence[Sample]], loss: Loss) -> dict[str, float]:
-        count = sum(map(len, groups))
-        tokens = sum(len(s.completion_ids) for group in groups for s in group)
-        total = count if loss.by_sequence else tokens
-        sums: dict[str, float] = {}
-        flat = packed_tokens = 0
-        for group in groups:
-            for packed in pack([s.prompt_ids for s in group], [s.completion_ids for s in group]):
-                members = [group[i] for i in packed.owners]
-                flat += sum(len(s.prompt_ids) + len(s.completion_ids) for s in members)
-                packed_tokens += packed.tokens
-                add(sums, self._backward(packed, group, loss, total))
-        return metrics_of(sums, tokens, flat, packed_tokens)
+        return over_packs(groups, loss, self._backward)
 
     def _backward(
         self, packed: Pack, group: Sequence[Sample], loss: Loss, total: int

@@ -4,10 +4,13 @@ Arrays are [B, T], padded; `xp` is torch or mlx.core. `frozen` are the log-proba
 gradient, `before` those of the sampler, `reference` those of the model without adapter.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from srl_edge import losses
 from srl_edge.trainers.policy import Loss
+from srl_edge.trainers.shared_prefix import pack
+from srl_edge.types import Sample
 
 Array = Any
 
@@ -52,24 +55,36 @@ def watched(
     return sums
 
 
-def add(sums: dict[str, float], more: dict[str, float]) -> None:
-    """Add sums to sums, in place."""
-    for key, value in more.items():
-        sums[key] = sums.get(key, 0.0) + value
-
-
-def metrics_of(
-    sums: dict[str, float], tokens: int, flat_tokens: int, packed_tokens: int
+def over_packs(
+    groups: Sequence[Sequence[Sample]], loss: Loss, backward: Callable[..., dict[str, float]]
 ) -> dict[str, float]:
-    """A batch's metrics under TRL's names, from sums over its completion tokens.
+    """Gradient of a batch, a pack at a time; its metrics under TRL's names.
 
-    token_ratio: tokens of all sequences, over those that were computed.
+    backward: takes a pack, its group, the loss and what the batch's sum is divided by, and returns
+    sums over the pack's completion tokens. token_ratio: tokens of all sequences, over those that
+    were computed.
     """
+    count = sum(map(len, groups))
+    tokens = sum(len(s.completion_ids) for group in groups for s in group)
+    sums: dict[str, float] = {}
+    flat = computed = 0
+    for group in groups:
+        for packed in pack([s.prompt_ids for s in group], [s.completion_ids for s in group]):
+            members = [group[i] for i in packed.owners]
+            flat += sum(len(s.prompt_ids) + len(s.completion_ids) for s in members)
+            computed += packed.tokens
+            add(sums, backward(packed, group, loss, count if loss.by_sequence else tokens))
     return {
         "loss": sums["loss"],
         "entropy": sums["entropy"] / tokens,
         "clip_ratio/region_mean": sums.get("clip_ratio", 0.0) / tokens,
         "sampling/sampling_logp_difference/mean": sums.get("mismatch", 0.0) / tokens,
-        "token_ratio": flat_tokens / packed_tokens,
-        "num_tokens": float(packed_tokens),
+        "token_ratio": flat / computed,
+        "num_tokens": float(computed),
     } | ({"kl": sums["kl"] / tokens} if "kl" in sums else {})
+
+
+def add(sums: dict[str, float], more: dict[str, float]) -> None:
+    """Add sums to sums, in place."""
+    for key, value in more.items():
+        sums[key] = sums.get(key, 0.0) + value

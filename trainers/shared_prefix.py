@@ -33,14 +33,18 @@ class Pack:
         """Tokens computed, trunk and rows together."""
         return len(self.trunk) + sum(map(len, self.rows))
 
+    def spans(self) -> Iterator[tuple[int, int, slice]]:
+        """Of each row: whose it is, how much of the trunk it sees, its place among row tokens."""
+        end = 0
+        for owner, bound, row in zip(self.owners, self.bounds, self.rows, strict=True):
+            start, end = end, end + len(row)
+            yield owner, bound, slice(start, end)
+
     def before(self, completions: Sequence[Sequence[int]]) -> list[int]:
         """Where the token before each token of the rows' completions is among all row tokens."""
-        places: list[int] = []
-        end = 0
-        for row, completion in zip(self.rows, completions, strict=True):
-            end += len(row)
-            places += range(end - len(completion) - 1, end - 1)
-        return places
+        ends = [place.stop for _, _, place in self.spans()]
+        spans = zip(ends, map(len, completions), strict=True)
+        return [at for end, length in spans for at in range(end - length - 1, end - 1)]
 
     def cut(self, most_tokens: int) -> Iterator["Pack"]:
         """The same trunk with the rows in turn, at most so many row tokens at a time."""

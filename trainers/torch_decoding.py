@@ -60,16 +60,12 @@ def prefill(
         trunk = decoder.keys_values(packed.trunk)
         rows = RowAttention(packed.rows, packed.bounds, trunk, device)
         hidden = decoder(rows.ids, rows)
-        end = 0
-        for row, owner in enumerate(packed.owners):
-            start, end = end, end + len(packed.rows[row])
-            bound = packed.bounds[row]
+        for owner, bound, here in packed.spans():
             caches[owner] = [
-                (torch.cat([trunk_k[:bound], k[start:end]]),
-                 torch.cat([trunk_v[:bound], v[start:end]]))
+                (torch.cat([trunk_k[:bound], k[here]]), torch.cat([trunk_v[:bound], v[here]]))
                 for (trunk_k, trunk_v), (k, v) in zip(trunk, rows.kept.values(), strict=True)
-            ]  # fmt: skip
-            last[owner] = hidden[end - 1]
+            ]
+            last[owner] = hidden[here.stop - 1]
     padded = []
     for layer in range(len(decoder.layers)):
         sides = [

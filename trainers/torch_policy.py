@@ -19,12 +19,12 @@ from srl_edge.recipe import Trainer
 from srl_edge.trainers.decoder import Decoder, from_transformers
 from srl_edge.trainers.logprobs import linear_logprobs
 from srl_edge.trainers.lora import LoraLinear, load_adapter, save_adapter
-from srl_edge.trainers.objective import add, metrics_of, objective, watched
+from srl_edge.trainers.objective import add, objective, over_packs, watched
 from srl_edge.trainers.optimizers import new_optimizer, restore, tensors_of
 from srl_edge.trainers.policy import Loss
 from srl_edge.trainers.row_attention import RowAttention
 from srl_edge.trainers.sampling import Decoding, sample
-from srl_edge.trainers.shared_prefix import Pack, pack
+from srl_edge.trainers.shared_prefix import Pack
 from srl_edge.trainers.torch_decoding import TorchDecoding
 from srl_edge.types import Rollout, Sample
 
@@ -109,18 +109,7 @@ class TorchPolicy:
         # them there is room for what the backward pass keeps.
         self._sampler = None
         _return_freed_memory()
-        count = sum(map(len, groups))
-        tokens = sum(len(s.completion_ids) for group in groups for s in group)
-        total = count if loss.by_sequence else tokens
-        sums: dict[str, float] = {}
-        flat = packed_tokens = 0
-        for group in groups:
-            for packed in pack([s.prompt_ids for s in group], [s.completion_ids for s in group]):
-                members = [group[i] for i in packed.owners]
-                flat += sum(len(s.prompt_ids) + len(s.completion_ids) for s in members)
-                packed_tokens += packed.tokens
-                add(sums, self._fitted(packed, group, loss, total))
-        return metrics_of(sums, tokens, flat, packed_tokens)
+        return over_packs(groups, loss, self._fitted)
 
     def _fitted(
         self, packed: Pack, group: Sequence[Sample], loss: Loss, total: int
