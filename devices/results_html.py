@@ -47,7 +47,7 @@ def write_page(out: Path) -> Path:
     parts.append(("method", "How it was measured", _method(results)))
     summary = (
         f"{len(rows)} artifact{'s' * (len(rows) != 1)} on {device['processor']}, "
-        f"{device['threads']} threads, {results['date'].replace('T', ' ')}."
+        f"threads: {device['threads']}, {results['date'].replace('T', ' ')}."
     )
     kind = f"srl-edge {__version__}: benchmark of artifacts"
     page = document(kind, ", ".join(tasks), summary, _numbers(rows, tasks[0]), parts)
@@ -193,7 +193,7 @@ def _method(results: Facts) -> str:
     device = results["device"]
     tools = ", ".join(f"{name} {version}" for name, version in device["tools"].items())
     where = (
-        f"{device['processor']}, {device['cores']} cores, {device['threads']} threads; "
+        f"{device['processor']}, {device['cores']} cores, threads: {device['threads']}; "
         f"{device['system']}; {tools}."
     )
     terms = DEFINITIONS | {"Device": where}
