@@ -132,3 +132,21 @@ def test_inspect_prints_the_manifest_and_finds_damage(finished_run: Path) -> Non
     damaged = srl_edge("inspect", folder)
     data.write_bytes(whole)
     assert damaged.returncode == 2 and "changed since the export" in damaged.stderr
+
+
+def test_the_line_on_mlx_with_4_bit_weights(
+    tmp_path: Path, taught_model: Path, word_problems: list[dict[str, str]]
+) -> None:
+    pytest.importorskip("mlx_lm", reason="mlx-lm is not installed")
+    path = write_recipe(tmp_path, taught_model, word_problems)
+    done = srl_edge(
+        "run", path, "--trainer.backend", "mlx", "--trainer.quantization", "int4",
+        "--export.artifacts", "onnx-fp32", "executorch-fp32",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    run = tmp_path / "run"
+    choice = json.loads((run / "merged" / "merge.json").read_text())
+    assert choice["trained_on"] == {"backend": "mlx", "quantization": "int4", "dtype": "float32"}
+    for name in ("onnx-fp32", "executorch-fp32"):
+        parity = json.loads((run / "parity" / f"{name}.json").read_text())
+        assert parity["agreement"] >= 0.99 and parity["merging"]["kl_divergence"] < 1e-4
