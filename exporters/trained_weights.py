@@ -13,6 +13,7 @@ from srl_edge.devices.torch_runtime import TorchRuntime
 from srl_edge.exporters.merge import SIDE_FILES, merge
 from srl_edge.exporters.parity_logits import agreement, references
 from srl_edge.recipe import Recipe
+from srl_edge.trainers.fake_quantized import ARTIFACTS
 from srl_edge.trainers.frozen_weights import dequantized
 from srl_edge.trainers.peft_folder import FROZEN
 
@@ -29,11 +30,12 @@ def merge_trained(recipe: Recipe, run: Path) -> Path:
 
     An adapter of quantized weights fits those better than the original ones. It is merged into
     both, and the one is kept whose KL to the trained model, over held-out prompts, is smaller, or
-    which `export.merge_into` names; `merged/merge.json` has both figures.
+    which `export.merge_into` names; `merged/merge.json` has both figures. One that was trained as
+    an artifact rounds goes into the original weights, from which that rounding starts.
     """
     base, adapter = models.resolve(recipe.model.name), run / "adapter"
-    frozen = json.loads((adapter / FROZEN).read_text()) if (adapter / FROZEN).is_file() else {}
-    if frozen.get("quantization", "none") == "none":
+    frozen = trained_on(adapter)
+    if frozen.get("quantization", "none") in ("none", *ARTIFACTS):
         return merge(base, adapter, run / "merged")
     saw = _as_trained(base, frozen, run / "base-dequantized")
     bases = {"dequantized": saw, "original": base}
@@ -58,6 +60,12 @@ def merge_trained(recipe: Recipe, run: Path) -> Path:
     told = ", ".join(f"{n} {f['kl_divergence']:.2g}" for n, f in figures.items())
     progress.say(f"export: merged into the {into} weights; KL to the trained model, nats: {told}.")
     return run / "merged"
+
+
+def trained_on(adapter: Path) -> dict[str, str]:
+    """Backend, quantization and dtype of the weights that an adapter was trained on, if told."""
+    file = adapter / FROZEN
+    return json.loads(file.read_text()) if file.is_file() else {}
 
 
 def merged_into(recipe: Recipe, run: Path) -> Path:

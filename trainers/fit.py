@@ -159,7 +159,7 @@ def weight_bytes(dtype: str, device: str) -> int:
         return 4 if dtype == "float32" else 2
     if device == "cuda":
         return 2
-    from srl_edge.trainers.torch_policy import native_dtype
+    from srl_edge.trainers.frozen_weights import native_dtype
 
     return native_dtype("auto").itemsize
 
