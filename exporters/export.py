@@ -134,7 +134,8 @@ def _write(
         options = asdict(executorch.PRECISIONS[quantization]) | {"kept": layers}
         if quantization == "coreml-fp16":
             options["differs_between_exports"] = "the UUIDs in Core ML's package manifests"
-        return options | (rounding or {"calibration_tokens": sum(map(len, texts))})
+        fitted_to = {"calibration_tokens": sum(map(len, texts))}
+        return options | (rounding if as_trained else fitted_to)
     if quantization == "auto":
         from srl_edge.exporters.onnx_search import export_smallest
         from srl_edge.exporters.parity_logits import references

@@ -70,8 +70,8 @@ def frozen_dtype(settings: Trainer) -> torch.dtype:
     if settings.dtype == "bfloat16":
         # A product of a code and its scale has more digits than a bfloat16.
         raise InputError(
-            f"trainer.quantization = {settings.quantization!r} computes in float32, as the artifact "
-            "does; set trainer.dtype to auto."
+            f"trainer.quantization = {settings.quantization!r} computes in float32, as its "
+            "artifact does; set trainer.dtype to auto."
         )
     return torch.float32
 

@@ -15,7 +15,7 @@ from srl_edge import losses, progress
 from srl_edge.errors import InputError
 from srl_edge.models import load_tokenizer, stop_ids
 from srl_edge.recipe import Trainer
-from srl_edge.trainers.decoder import Decoder, from_transformers
+from srl_edge.trainers.decoder import Decoder, Linear, from_transformers
 from srl_edge.trainers.fake_quantized import ARTIFACTS, HEAD, rounded_ends, rounded_input
 from srl_edge.trainers.frozen_weights import frozen_dtype
 from srl_edge.trainers.logprobs import linear_logprobs
@@ -64,7 +64,7 @@ class TorchPolicy:
         _return_freed_memory()
         self._new_optimizer()
         plain = Plain(self.head, None)
-        self._plain_head = lambda hidden: plain(self._before_head(hidden))
+        self._plain_head: Linear = lambda hidden: plain(self._before_head(hidden))
         self._sampler: Decoding | None = None
         self._onnx: Any = None
 
