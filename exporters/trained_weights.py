@@ -13,7 +13,7 @@ from srl_edge.devices.torch_runtime import TorchRuntime
 from srl_edge.exporters.merge import SIDE_FILES, merge
 from srl_edge.exporters.parity_logits import agreement, references
 from srl_edge.recipe import Recipe
-from srl_edge.trainers.fake_quantized import ARTIFACTS
+from srl_edge.trainers.fake_quantized import ARTIFACTS, rounded, rounded_ends
 from srl_edge.trainers.frozen_weights import dequantized
 from srl_edge.trainers.peft_folder import FROZEN
 
@@ -88,6 +88,31 @@ def _as_trained(base: Path, frozen: dict[str, Any], out: Path) -> Path:
             for linear, weight in zip(linears, kept, strict=True):
                 linear.weight.data = weight
     model.float()
+    return _saved(model, base, out)
+
+
+def rounded_as_trained(merged: Path, adapter: Path, out: Path) -> Path:
+    """Write `out`, a merged model folder with all weights as training rounded them; return it.
+
+    adapter: one that was trained as an artifact rounds. Activations are not rounded in such a
+    folder, and its projection to the vocabulary is no longer the embedding.
+    """
+    artifact = trained_on(adapter)["quantization"]
+    model = AutoModelForCausalLM.from_pretrained(merged, dtype=torch.float32)
+    for name, module in model.get_decoder().layers.named_modules():
+        if isinstance(module, torch.nn.Linear):
+            module.weight.data = rounded(artifact, name, module.weight.detach())
+    embed, head = model.get_input_embeddings(), model.get_output_embeddings()
+    table = embed.weight.detach()
+    last = table if head.weight is embed.weight else head.weight.detach()
+    scale = getattr(embed, "scalar_embed_scale", 1.0)  # Gemma's
+    rows, last = rounded_ends(artifact, table, last, scale)
+    embed.weight, head.weight = (torch.nn.Parameter(x) for x in (rows / scale, last.clone()))
+    model.config.tie_word_embeddings = False
+    return _saved(model, merged, out)
+
+
+def _saved(model: Any, base: Path, out: Path) -> Path:
     shutil.rmtree(out, ignore_errors=True)
     model.save_pretrained(out)
     AutoTokenizer.from_pretrained(base).save_pretrained(out)

@@ -1,5 +1,6 @@
-"""Adapters that train as an artifact rounds: the same weights, the same answers."""
+"""Artifacts of adapters that were trained rounded: the same weights, the same answers."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,42 +10,32 @@ import torch
 from onnx import load as load_graph
 from onnx import numpy_helper
 from safetensors.torch import load_file
-from torch.nn import functional
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from srl_edge import trajectories
 from srl_edge.artifact import load
 from srl_edge.devices.runtimes import open_runtime
 from srl_edge.devices.torch_runtime import TorchRuntime
 from srl_edge.errors import InputError
 from srl_edge.exporters.export import export
 from srl_edge.exporters.onnx_fit import _modules
-from srl_edge.exporters.parity_logits import teacher_forced
-from srl_edge.recipe import Recipe, Trainer
+from srl_edge.exporters.parity import check
+from srl_edge.exporters.parity_logits import agreement, references, teacher_forced
+from srl_edge.recipe import Recipe
 from srl_edge.trainers.decoder import Causal
 from srl_edge.trainers.fake_quantized import (
     ARTIFACTS,
     HEAD,
     _codes,
-    merged,
-    rounded,
     rounded_input,
 )
-from srl_edge.trainers.lora import LoraLinear
-from srl_edge.trainers.policy import Loss
 from srl_edge.trainers.torch_policy import TorchPolicy
-from srl_edge.types import Sample
 
 from .conftest import make_model
-from .test_torch_policy import flat_gradient, open_policy, trajectory_samples
+from .test_torch_policy import open_policy, trajectory_samples
 
 CONTEXT = 256
 EMBEDDING = "embed_tokens"
-
-
-@pytest.fixture(params=ARTIFACTS)
-def quantization(request: pytest.FixtureRequest) -> str:
-    """Each kind in turn."""
-    return str(request.param)
 
 
 def exported(policy: TorchPolicy, model: Path, run: Path, **settings: Any) -> Path:
@@ -187,115 +178,29 @@ def test_an_executorch_program_has_the_weights_that_were_trained_on(tmp_path: Pa
     assert_answers_as_trained(policy, tmp_path, artifact)
 
 
-def straight_through(policy: TorchPolicy) -> TorchPolicy:
-    """The same policy by plain autograd: what is rounded adds a constant to what is not."""
-
-    def through(x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-        return x + (other - x).detach()
-
-    def linear(layer: LoraLinear) -> Any:
-        def call(x: torch.Tensor) -> torch.Tensor:
-            assert layer.artifact
-            parts = zip(
-                layer.names, layer.weight().split(layer.sizes), layer.lora_A.split(layer.rank),
-                layer.lora_B.split(layer.sizes), strict=True,
-            )  # fmt: skip
-            rows = []
-            for name, w, a, b in parts:
-                exact = merged(w, a.detach(), b.detach(), layer.scaling)
-                rows.append(
-                    through(w + b @ a * layer.scaling, rounded(layer.artifact, name, exact))
-                )
-            x = through(x, rounded_input(layer.artifact, x))
-            return functional.linear(x, torch.cat(rows), layer.bias)
-
-        return call
-
-    policy.decoder = policy.decoder.with_linears(linear)
-    return policy
-
-
-def test_gradients_are_those_of_plain_autograd(family_model: Path, quantization: str) -> None:
-    policies = [open_policy(family_model, quantization=quantization) for _ in range(2)]
-    straight_through(policies[1])
-    metrics = [p.forward_backward([trajectory_samples()], Loss("clipped")) for p in policies]
-    assert metrics[0] == pytest.approx(metrics[1], abs=1e-3)
-    mine, plain = map(flat_gradient, policies)
-    # An activation on the edge between two of its 8-bit steps may be rounded either way.
-    assert float((mine - plain).norm() / plain.norm()) < 1e-2
-
-
-def test_sampled_logprobs_are_those_of_the_loss(family_model: Path, quantization: str) -> None:
-    policy = open_policy(family_model, quantization=quantization)
-    prompts = [s.prompt_ids for s in trajectory_samples(count=1)]
-    found = []
-    for rollout in (r for group in policy.sample(prompts, 4, 20, 1.0, seed=3) for r in group):
-        sample = Sample(rollout.prompt_ids, rollout.completion_ids, rollout.logprobs, 1.0)
-        metrics = policy.forward_backward([[sample]], Loss("clipped"))
-        found.append(metrics["sampling/sampling_logp_difference/mean"])
-    # An activation on the edge between two of its 8-bit steps may be rounded either way.
-    assert np.median(found) < 1e-5 and np.mean(found) < 2e-3
-
-
-def test_an_adapter_learns_on_the_grid(tiny_model: Path, quantization: str) -> None:
-    policy = open_policy(tiny_model, quantization=quantization)
-    first = policy.forward_backward([trajectory_samples()], Loss("nll"))["loss"]
-    for _ in range(8):
-        policy.optim_step(1e-2, 1.0)
-        last = policy.forward_backward([trajectory_samples()], Loss("nll"))["loss"]
-    assert last < first - 0.1
-
-
-def test_without_an_adapter_nothing_diverges(tiny_model: Path, quantization: str) -> None:
-    policy = open_policy(tiny_model, quantization=quantization)
-    for layer in policy.layers:
-        layer.lora_B.data.zero_()
-    metrics = policy.forward_backward([trajectory_samples()], Loss("clipped", kl=0.1))
-    assert abs(metrics["kl"]) < 1e-4
-
-
-def test_weights_follow_the_adapter(tiny_model: Path, tmp_path: Path, quantization: str) -> None:
-    policy = open_policy(tiny_model, quantization=quantization)
-    policy.save(tmp_path / "state")
-    ids = list(trajectory_samples()[0].prompt_ids)
-
-    def now() -> tuple[list[torch.Tensor], torch.Tensor]:
-        policy.sample([tuple(ids)], 1, 2, 0.0, seed=0)  # so that there is something stale
-        return [layer.rounded_weight() for layer in policy.layers], trainer_logits(policy, ids)
-
-    weights, logits = now()
-    assert all(map(torch.equal, now()[0], weights))
-    for restore in (
-        lambda: policy.load(tmp_path / "state"),
-        lambda: policy.load_adapter(tmp_path / "state" / "adapter"),
-    ):
-        policy.forward_backward([trajectory_samples()], Loss("nll"))
-        policy.optim_step(1e-2, 1.0)
-        moved, other = now()
-        assert not any(map(torch.equal, moved, weights)) and not torch.equal(other, logits)
-        restore()
-        again, same = now()
-        assert all(map(torch.equal, again, weights)) and torch.equal(same, logits)
-
-
-def test_what_would_not_be_shipped_is_refused(
-    tiny_model: Path, tmp_path: Path, quantization: str
-) -> None:
-    policy = open_policy(tiny_model, quantization=quantization)
-    with pytest.raises(InputError, match=f"{quantization}.*set trainer.sampler to torch"):
-        policy.sample_from(tmp_path)
-    with pytest.raises(InputError, match=f"{quantization}.*set trainer.dtype to auto"):
-        open_policy(tiny_model, quantization=quantization, dtype="bfloat16")
-    with pytest.raises(InputError, match=r"inputs are multiples of 32; layers.0.mlp.down_proj"):
-        rounded(quantization, "layers.0.mlp.down_proj", torch.zeros(4, 80))
+def test_other_bits_than_those_trained_on_are_refused(tiny_model: Path, tmp_path: Path) -> None:
+    policy = open_policy(tiny_model, quantization="int4-onnx")
     with pytest.raises(InputError, match=r"trained on other bits than export.int8_layers"):
         exported(policy, tiny_model, tmp_path, int8_layers=["*.down_proj"])
 
 
-def test_mlx_refuses(tiny_model: Path, quantization: str) -> None:
-    pytest.importorskip("mlx_lm", reason="mlx-lm is not installed")
-    from srl_edge.trainers.mlx_policy import MlxPolicy
-
-    settings = Trainer(backend="mlx", quantization=quantization)  # type: ignore[arg-type]
-    with pytest.raises(InputError, match=f"{quantization}.* needs trainer.backend = 'torch'"):
-        MlxPolicy(tiny_model, settings, 0)
+def test_the_gate_compares_with_what_was_trained(
+    taught_model: Path, tmp_path: Path, word_problems: list[dict[str, str]]
+) -> None:
+    policy = open_policy(taught_model, quantization="int4-onnx")
+    exported(policy, taught_model, tmp_path)
+    (tmp_path / "data").mkdir()
+    problems = trajectories.parse_rows(word_problems, trajectories.ParseReport())
+    trajectories.write_jsonl(tmp_path / "data" / "test.jsonl", problems)
+    recipe = Recipe.model_validate({
+        "output": str(tmp_path), "model": {"name": str(taught_model)},
+        "check": {"prompts": 3, "problems": 2, "greedy_tokens": 4},
+        "export": {"context_length": CONTEXT}, "stages": [{"kind": "sft", "steps": 1}],
+    })  # fmt: skip
+    folder = check(recipe, tmp_path)
+    found = json.loads((folder / "onnx-int4.json").read_text())
+    assert found["reference"] == "rounded as trained" and found["kl_divergence"] < 0.01
+    cases, _ = references(tmp_path / "merged", tmp_path / "data" / "test.jsonl", recipe)
+    runtime = open_runtime(load(tmp_path / "artifacts" / "onnx-int4"), threads=1)
+    floats = agreement(runtime, cases, policy.tokenizer, lambda *_: None, "")
+    assert floats["kl_divergence"] > 5 * found["kl_divergence"]
