@@ -151,4 +151,4 @@ def _dequantized(codes: Tensor, scales: Tensor) -> Tensor:
 
 def _divided(x: Tensor, by: int) -> Tensor:
     # By a tensor there: CUDA turns division by a plain number into a product with its inverse.
-    return x / torch.tensor(float(by), device=x.device)
+    return x / torch.full((), float(by), device=x.device)

@@ -96,13 +96,13 @@ class LoraLinear(torch.nn.Module):
     def merged_weight(self) -> torch.Tensor:
         """W + scaling B A [out, in], rounded once to the dtype of W."""
         weight = self.weight()
-        merged = weight.to(torch.float32, copy=True)
+        total = weight.to(torch.float32, copy=True)
         for rows, a, b in zip(
-            merged.split(self.sizes), self.lora_A.split(self.rank),
+            total.split(self.sizes), self.lora_A.split(self.rank),
             self.lora_B.split(self.sizes), strict=True,
         ):  # fmt: skip
             rows.addmm_(b, a, alpha=self.scaling)
-        return merged.to(weight.dtype)
+        return total.to(weight.dtype)
 
     def members(self, a: torch.Tensor, b: torch.Tensor) -> dict[str, torch.Tensor]:
         """Split tensors shaped like `lora_A` and `lora_B` into each layer's, under PEFT's names."""

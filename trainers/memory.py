@@ -88,9 +88,12 @@ def predict(shape: ModelShape, work: Work, machine: Machine) -> Prediction:
 def _standing(shape: ModelShape, work: Work, machine: Machine) -> dict[str, int]:
     """What is there all the time."""
     adapter = shape.adapter_parameters(work.lora_rank)
+    # Gemma's embedding is scaled before it is rounded, so it is no longer the output layer.
+    apart = machine.quantization in ROUNDED and shape.sandwich
+    ends = 2 * shape.vocabulary * shape.width if apart else shape.embedding_weights
     terms = {
         "frozen layers": _layers(shape, machine),
-        "embedding and output layer": shape.embedding_weights * machine.bytes,
+        "embedding and output layer": ends * machine.bytes,
         "adapter": 4 * adapter,
         "optimizer (two moments)": 8 * adapter,
     }
