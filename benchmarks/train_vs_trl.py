@@ -136,8 +136,9 @@ def run_trl(options: argparse.Namespace, shape: Shape) -> dict[str, Any]:
 def run_srl_edge(options: argparse.Namespace, shape: Shape) -> dict[str, Any]:
     """The training loop's own pieces, with the recipe's default settings."""
     from srl_edge.recipe import Trainer
+    from srl_edge.trainers.frozen_weights import native_dtype
     from srl_edge.trainers.policy import Loss
-    from srl_edge.trainers.torch_policy import TorchPolicy, native_dtype
+    from srl_edge.trainers.torch_policy import TorchPolicy
 
     clock = Clock()
     loss_tokens = 0.0

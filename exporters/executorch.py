@@ -44,7 +44,7 @@ with quiet():  # torchao, which all of these import, reports every GPU kernel th
     from srl_edge.exporters.executorch_adapter import matrices, write
     from srl_edge.exporters.executorch_delegates import delegate
     from srl_edge.exporters.executorch_model import build, lora_names
-    from srl_edge.exporters.quantize import GROUP
+    from srl_edge.trainers.fake_quantized import GROUP
 
 FAMILIES = ("gemma3_text", "llama", "qwen2", "qwen3")
 # Vulkan and Core ML round to 16 bits themselves.

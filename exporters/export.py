@@ -12,7 +12,9 @@ from srl_edge import artifact as artifacts
 from srl_edge import models, progress
 from srl_edge.errors import InputError
 from srl_edge.exporters.adapters import rank
+from srl_edge.exporters.trained_weights import merge_trained, merged_into, trained_on
 from srl_edge.recipe import Recipe
+from srl_edge.trainers.fake_quantized import ARTIFACTS
 
 _TOOLS = (
     "torch",
@@ -42,8 +44,6 @@ def export(recipe: Recipe, run: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with progress.bar("export", len(names) + 1) as advance:
-            from srl_edge.exporters.trained_weights import merge_trained
-
             merged = merge_trained(recipe, run)  # what artifacts are checked by
             advance("merged")
             for format_, quantization in names:
@@ -97,10 +97,16 @@ def _write(
             "export.artifacts."
         )
     layers = recipe.export.int8_layers if fitted else ()
+    as_trained = not separate and out.name == ARTIFACTS.get(
+        trained_on(run / "adapter").get("quantization", "")
+    )
+    if as_trained and layers:
+        raise InputError(
+            f"{out.name}: the adapter was trained on other bits than export.int8_layers asks for; "
+            "leave it out, or train with trainer.quantization = 'none'."
+        )
     model, adapter = merged, None
     if separate:
-        from srl_edge.exporters.trained_weights import merged_into
-
         model, adapter = merged_into(recipe, run), run / "adapter"
     if format_ == "mlx":
         from srl_edge.exporters import mlx
@@ -114,8 +120,9 @@ def _write(
         from srl_edge.exporters import optimum
 
         return optimum.export(merged, out, quantization)
+    rounding = {"rounding": "as trained"} if as_trained else {}
     texts: list[list[int]] = []
-    if "4" in quantization or quantization == "auto":
+    if ("4" in quantization or quantization == "auto") and not as_trained:
         from srl_edge.exporters.calibration import calibration_texts
 
         texts = calibration_texts(run / "data" / "train.jsonl", model, recipe.seed)
@@ -127,7 +134,8 @@ def _write(
         options = asdict(executorch.PRECISIONS[quantization]) | {"kept": layers}
         if quantization == "coreml-fp16":
             options["differs_between_exports"] = "the UUIDs in Core ML's package manifests"
-        return options | {"calibration_tokens": sum(map(len, texts))}
+        fitted_to = {"calibration_tokens": sum(map(len, texts))}
+        return options | (rounding if as_trained else fitted_to)
     if quantization == "auto":
         from srl_edge.exporters.onnx_search import export_smallest
         from srl_edge.exporters.parity_logits import references
@@ -139,7 +147,7 @@ def _write(
 
     if adapter:
         return onnx_adapter.export(model, adapter, out, quantization, length, texts, layers)
-    return onnx.export(merged, out, quantization, length, texts, int8_layers=layers)
+    return onnx.export(merged, out, quantization, length, texts, int8_layers=layers) | rounding
 
 
 def _manifest(

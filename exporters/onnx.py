@@ -19,7 +19,7 @@ _MIXED = f"{_HEAD},mixed_layers:int8"  # and parts of the first and last eighth,
 
 @dataclass(frozen=True, slots=True)
 class Quantization:
-    """Precision and options of the builder; `fitted`: 4-bit weights are then fitted to texts."""
+    """Precision and options of the builder; `fitted`: 4-bit weights are then fitted or rounded."""
 
     precision: str
     options: dict[str, str] = field(default_factory=dict)
@@ -65,11 +65,12 @@ def export(
     fitted = {}
     with rewritten(out) as graph:
         _shorten_ropes(graph, context_length)
-        if chosen.fitted and texts:
+        if chosen.fitted:
             from srl_edge.exporters.onnx_fit import fit
 
             fit(graph, model, context_length, texts, int8_layers)
-            fitted = {"fitted_to_tokens": sum(map(len, texts)), "int8_layers": list(int8_layers)}
+            tokens = sum(map(len, texts))
+            fitted = {"fitted_to_tokens": tokens, "int8_layers": list(int8_layers)} if texts else {}
     return {"precision": chosen.precision, **chosen.options, **fitted}
 
 

@@ -1,10 +1,11 @@
-"""4-bit weights of an ONNX folder, fitted to typical inputs as those of ExecuTorch programs are."""
+"""4-bit weights of an ONNX folder, fitted or rounded as those of ExecuTorch programs are."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from transformers import AutoConfig
 
 from srl_edge.exporters.decoder_stages import Attention
@@ -15,6 +16,7 @@ from srl_edge.exporters.decoder_weights import (
     matching,
     quantized_stages,
 )
+from srl_edge.trainers.fake_quantized import head_block, quantize_blocks
 
 Array = np.ndarray[Any, Any]
 _PACKED = {"qkv_proj": ("q_proj", "k_proj", "v_proj")}
@@ -27,10 +29,11 @@ def fit(
     """Put better codes and scales in place of the rounded ones in a graph of the builder.
 
     model: what the graph was built from, with symmetric weights in blocks of 32. texts: token ids
-    of typical texts, to which 4-bit weights are fitted. A projection to the vocabulary in 8 bits
-    (and the embedding, where they are one) gets the largest blocks that it divides into: they are
-    as good, and smaller and faster. So do layers that patterns in `int8_layers` match; those that
-    are one product share its bits. Source of the fit: GPTQ, arXiv 2210.17323.
+    of typical texts, to which 4-bit weights are fitted; without any, they are rounded. A projection
+    to the vocabulary in 8 bits (and the embedding, where they are one) gets the largest blocks that
+    it divides into: they are as good, and smaller and faster. So do layers that patterns in
+    `int8_layers` match; those that are one product share its bits. Source of the fit: GPTQ,
+    arXiv 2210.17323.
     """
     config = AutoConfig.from_pretrained(model)
     products = [node for node in graph.node if node.op_type == "MatMulNBits"]
@@ -83,12 +86,14 @@ def fit(
 
 def _widen(graph: Any, tensors: dict[str, Any], node: Any, weight: Array) -> None:
     """Give a product its weight [out, in] in 8 bits, in the largest blocks that it divides into."""
-    block = next(size for size in (128, 64, 32) if weight.shape[1] % size == 0)
+    block = head_block(weight.shape[1])
     for reader in graph.node:  # the embedding reads the head's too, where they are tied
         if node.input[2] in reader.input:
             _attribute(reader, "block_size").i = block
             _attribute(reader, "bits").i = 8
-    _replace(tensors, node, *_rounded(weight, block))
+    codes, scales = quantize_blocks(torch.from_numpy(weight), block)
+    around = (codes.view(*scales.shape, block).numpy().astype(np.int16) + 128).astype(np.uint8)
+    _replace(tensors, node, around, scales.numpy())
 
 
 def _modules(node: str) -> list[str]:
@@ -104,13 +109,6 @@ def _packed(codes: Array) -> Array:
     """Codes -8..7 [out, in] as MatMulNBits takes them: uint8 [out, in / 32, 16], low half first."""
     nibbles = (codes + 8).astype(np.uint8)
     return (nibbles[:, 1::2] << 4 | nibbles[:, ::2]).reshape(len(codes), -1, 16)
-
-
-def _rounded(weight: Array, block: int) -> tuple[Array, Array]:
-    """8-bit codes, uint8 [out, in / block, block] around 128, and scales [out, in / block]."""
-    blocks = weight.reshape(len(weight), -1, block)
-    scales = np.maximum(np.abs(blocks).max(-1), 1e-9) / np.float32(127)
-    return (np.rint(blocks / scales[..., None]) + 128).astype(np.uint8), scales
 
 
 def _attribute(node: Any, name: str) -> Any:

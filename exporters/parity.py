@@ -6,6 +6,7 @@ Each link is compared with the one before it, so that the one that broke is name
 
 import json
 import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from srl_edge.exporters.parity_adapter import compare_adapter
 from srl_edge.exporters.parity_faults import faults, merging_faults, warnings
 from srl_edge.exporters.parity_logits import Case, agreement, greedy_texts, references
 from srl_edge.exporters.parity_tokens import compare_tokens
-from srl_edge.exporters.trained_weights import merged_into
+from srl_edge.exporters.trained_weights import merged_into, rounded_as_trained
 from srl_edge.prompts import messages
 from srl_edge.recipe import Recipe
 from srl_edge.solving import solve
@@ -31,6 +32,8 @@ from srl_edge.solving import solve
 def check(recipe: Recipe, run: Path) -> Path:
     """Compare `run/merged` with the trained model, and every artifact of a run with `run/merged`.
 
+    An artifact that is rounded as its adapter was trained is compared with the same weights,
+    rounded: those of `run/merged` were never run while it was trained.
     Returns `run/parity`, a file for each. Raises ParityError, naming what differs first, where
     merging changed the model, or where an artifact reads chats or stops otherwise, agrees on fewer
     next tokens than `check.agreement` asks for, or answers significantly worse.
@@ -38,13 +41,18 @@ def check(recipe: Recipe, run: Path) -> Path:
     found = runnable(run)
     folder = run / "parity"
     folder.mkdir(parents=True, exist_ok=True)
-    cases, long = references(run / "merged", run / "data" / "test.jsonl", recipe)
-    merging = _merging(recipe, run, cases)
+    plain = trained = _reference(run / "merged", run, recipe)
+    merging = _merging(recipe, run, plain[0])
     failures = merging_faults(merging)
-    expected = _answers(TorchRuntime(run / "merged", recipe.bench.threads), run, recipe)
+    if any(map(_as_trained, found)):
+        with tempfile.TemporaryDirectory(dir=run) as scratch:
+            rounded = rounded_as_trained(run / "merged", run / "adapter", Path(scratch, "merged"))
+            trained = _reference(rounded, run, recipe)
+    cases, long, _ = plain
     with progress.bar("check", len(found) * (len(cases) + len(long))) as advance:
         for artifact in found:
             (folder / f"{artifact.name}.json").unlink(missing_ok=True)  # of an earlier check
+            cases, long, expected = trained if _as_trained(artifact) else plain
             try:
                 runtime = open_runtime(artifact, recipe.bench.threads)
             except RuntimeError as error:
@@ -60,6 +68,7 @@ def check(recipe: Recipe, run: Path) -> Path:
             result |= {"peak_memory_mib": _memory(artifact, run, recipe), "merging": merging}
             for said in warnings(result):
                 progress.say(f"check: {artifact.name}: {said}")
+            result["reference"] = "rounded as trained" if _as_trained(artifact) else "merged"
             result["failures"] = [f"{artifact.name}: {text}" for text in faults(result)]
             result["passed"] = not result["failures"]
             failures += result["failures"]
@@ -89,6 +98,16 @@ def compare(
             for case in long
         ],
     }
+
+
+def _as_trained(artifact: artifacts.Artifact) -> bool:
+    return "rounding" in artifact.manifest.get("options", {})
+
+
+def _reference(model: Path, run: Path, recipe: Recipe) -> tuple[list[Case], list[Case], list[bool]]:
+    """What a model folder says of held-out prompts and long texts, and which problems it solves."""
+    cases, long = references(model, run / "data" / "test.jsonl", recipe)
+    return cases, long, _answers(TorchRuntime(model, recipe.bench.threads), run, recipe)
 
 
 def _merging(recipe: Recipe, run: Path, cases: Sequence[Case]) -> dict[str, Any]:

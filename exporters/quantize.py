@@ -2,7 +2,8 @@
 
 The 8- and 4-bit grids are those that XNNPACK has kernels for: symmetric (no zero point), with
 positive scales. 4-bit scales are stored as bfloat16, so they are rounded first and the codes chosen
-for the rounded scale. The operators `quantized_decomposed.*` are registered by
+for the rounded scale. Plain rounding is the trainer's (srl_edge.trainers.fake_quantized), which
+trains adapters on what it gives. The operators `quantized_decomposed.*` are registered by
 srl_edge.exporters.executorch.
 """
 
@@ -13,11 +14,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from srl_edge.exporters.quiet import quiet
+from srl_edge.trainers import fake_quantized
+from srl_edge.trainers.fake_quantized import GROUP, group_scales, nearest_codes, quantize_rows
 
 with quiet():  # it reports every GPU kernel that it has not got
     import torchao  # noqa: F401  # for its operators
 
-GROUP = 32  # weights that share one 4-bit scale; the smallest XNNPACK takes
 _DAMPING = 0.01  # share of the mean diagonal that is added to the Gram matrix
 _ROWS = 8192  # rows rounded at once, so that a vocabulary does not multiply in memory
 
@@ -121,12 +123,6 @@ class Embedding(nn.Module):
         return rows
 
 
-def quantize_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """8-bit codes of a weight [out, in] with one scale a row: int8 [out, in], float [out, 1]."""
-    scale = weight.abs().amax(1, keepdim=True).clamp_min(1e-9) / 127
-    return (weight / scale).round_().to(torch.int8), scale
-
-
 def error_spread(inputs: Tensor) -> Tensor:
     """How rounding errors of a column are best made good by later ones, from inputs [tokens, in].
 
@@ -149,17 +145,13 @@ def quantize_groups(weight: Tensor, spread: Tensor | None = None) -> tuple[Tenso
     rounding, nothing clipped. Returns codes -8..7, int8 [out, in], and scales [out, in / GROUP].
     """
     parts = [
-        _nearest(rows) if spread is None else _compensated(rows.clone(), spread)
+        fake_quantized.quantize_groups(rows)
+        if spread is None
+        else _compensated(rows.clone(), spread)
         for rows in torch.split(weight, _ROWS)
     ]
     codes, scales = zip(*parts, strict=True)
     return torch.cat(codes), torch.cat(scales)
-
-
-def _nearest(weight: Tensor) -> tuple[Tensor, Tensor]:
-    blocks = weight.view(len(weight), -1, GROUP)
-    scale = _unclipped(blocks)
-    return _codes(blocks, scale).to(torch.int8).view(weight.shape), scale.squeeze(-1)
 
 
 def _compensated(weight: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:
@@ -170,7 +162,7 @@ def _compensated(weight: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:
         errors = torch.empty(len(weight), GROUP)
         for column in range(begin, end):
             current = weight[:, column : column + 1]
-            code = _codes(current, scale)
+            code = nearest_codes(current, scale)
             error = (current - code * scale) / spread[column, column]
             weight[:, column + 1 : end] -= error * spread[column, column + 1 : end]
             codes[:, column : column + 1] = code
@@ -180,22 +172,15 @@ def _compensated(weight: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:
     return codes, torch.cat(scales, 1)
 
 
-def _codes(weight: Tensor, scale: Tensor) -> Tensor:
-    return (weight / scale).round_().clamp_(-8, 7)
-
-
-def _unclipped(blocks: Tensor) -> Tensor:
-    largest, smallest = blocks.amax(-1, keepdim=True), blocks.amin(-1, keepdim=True)
-    return torch.maximum(largest / 7, smallest / -8).clamp_min(1e-9).bfloat16().float()
-
-
 def _searched(block: Tensor, spread: Tensor) -> Tensor:
     """The scales [out, 1] of least error for a block [out, GROUP]."""
-    unclipped = _unclipped(block)
+    unclipped = group_scales(block)
     best, least = unclipped, torch.full_like(unclipped, torch.inf)
     for factor in torch.arange(0.7, 1.2, 0.025).tolist():
         scale = (unclipped * factor).bfloat16().float()
-        error = ((_codes(block, scale) * scale - block) / spread).square_().sum(1, keepdim=True)
+        error = (
+            ((nearest_codes(block, scale) * scale - block) / spread).square_().sum(1, keepdim=True)
+        )
         best = torch.where(error < least, scale, best)
         least = torch.minimum(error, least)
     return best

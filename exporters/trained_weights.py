@@ -13,6 +13,7 @@ from srl_edge.devices.torch_runtime import TorchRuntime
 from srl_edge.exporters.merge import SIDE_FILES, merge
 from srl_edge.exporters.parity_logits import agreement, references
 from srl_edge.recipe import Recipe
+from srl_edge.trainers.fake_quantized import ARTIFACTS, rounded, rounded_ends
 from srl_edge.trainers.frozen_weights import dequantized
 from srl_edge.trainers.peft_folder import FROZEN
 
@@ -29,11 +30,12 @@ def merge_trained(recipe: Recipe, run: Path) -> Path:
 
     An adapter of quantized weights fits those better than the original ones. It is merged into
     both, and the one is kept whose KL to the trained model, over held-out prompts, is smaller, or
-    which `export.merge_into` names; `merged/merge.json` has both figures.
+    which `export.merge_into` names; `merged/merge.json` has both figures. One that was trained as
+    an artifact rounds goes into the original weights, from which that rounding starts.
     """
     base, adapter = models.resolve(recipe.model.name), run / "adapter"
-    frozen = json.loads((adapter / FROZEN).read_text()) if (adapter / FROZEN).is_file() else {}
-    if frozen.get("quantization", "none") == "none":
+    frozen = trained_on(adapter)
+    if frozen.get("quantization", "none") in ("none", *ARTIFACTS):
         return merge(base, adapter, run / "merged")
     saw = _as_trained(base, frozen, run / "base-dequantized")
     bases = {"dequantized": saw, "original": base}
@@ -60,6 +62,12 @@ def merge_trained(recipe: Recipe, run: Path) -> Path:
     return run / "merged"
 
 
+def trained_on(adapter: Path) -> dict[str, str]:
+    """Backend, quantization and dtype of the weights that an adapter was trained on, if told."""
+    file = adapter / FROZEN
+    return json.loads(file.read_text()) if file.is_file() else {}
+
+
 def merged_into(recipe: Recipe, run: Path) -> Path:
     """The model folder whose weights `run/merged` was made of."""
     file = run / "merged" / CHOICE
@@ -80,6 +88,31 @@ def _as_trained(base: Path, frozen: dict[str, Any], out: Path) -> Path:
             for linear, weight in zip(linears, kept, strict=True):
                 linear.weight.data = weight
     model.float()
+    return _saved(model, base, out)
+
+
+def rounded_as_trained(merged: Path, adapter: Path, out: Path) -> Path:
+    """Write `out`, a merged model folder with all weights as training rounded them; return it.
+
+    adapter: one that was trained as an artifact rounds. Activations are not rounded in such a
+    folder, and its projection to the vocabulary is no longer the embedding.
+    """
+    artifact = trained_on(adapter)["quantization"]
+    model = AutoModelForCausalLM.from_pretrained(merged, dtype=torch.float32)
+    for name, module in model.get_decoder().layers.named_modules():
+        if isinstance(module, torch.nn.Linear):
+            module.weight.data = rounded(artifact, name, module.weight.detach())
+    embed, head = model.get_input_embeddings(), model.get_output_embeddings()
+    table = embed.weight.detach()
+    last = table if head.weight is embed.weight else head.weight.detach()
+    scale = getattr(embed, "scalar_embed_scale", 1.0)  # Gemma's
+    rows, last = rounded_ends(artifact, table, last, scale)
+    embed.weight, head.weight = (torch.nn.Parameter(x) for x in (rows / scale, last.clone()))
+    model.config.tie_word_embeddings = False
+    return _saved(model, merged, out)
+
+
+def _saved(model: Any, base: Path, out: Path) -> Path:
     shutil.rmtree(out, ignore_errors=True)
     model.save_pretrained(out)
     AutoTokenizer.from_pretrained(base).save_pretrained(out)

@@ -68,8 +68,8 @@ class Trainer(Section):
     """What computes; `auto` is CUDA, then MLX on Apple silicon, then torch on the CPU."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of the frozen weights; `auto`: bfloat16 where the hardware has it."""
-    quantization: Literal["none", "int8", "int4", "nf4"] = "none"
-    """Of the frozen linear layers while they train (QLoRA): int8; torch: nf4; mlx: int4."""
+    quantization: Literal["none", "int8", "int4", "nf4", "8da4w", "int4-onnx"] = "none"
+    """Of frozen layers: int8; torch: nf4; mlx: int4. torch, as shipped: 8da4w, int4-onnx."""
     optimizer: Literal["adamw", "adamw_8bit", "paged_adamw_8bit"] = "adamw"
     """torch: moments in fp32; or in 8 bits; or also moved off a CUDA device that is full."""
     gradient_checkpointing: bool = False

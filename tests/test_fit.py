@@ -120,6 +120,7 @@ def test_less_of_anything_needs_less_memory() -> None:
     peaks = [predict(shape, step, Machine(quantization=word)).peak for word in words]
     assert peaks == sorted(peaks, reverse=True)
     assert predict(shape, step, Machine(bytes=2)).peak < whole
+    assert predict(shape, step, Machine(quantization="8da4w")).peak > whole
 
 
 @pytest.mark.parametrize("gigabytes", [1.5, 1.9, 2.4])

@@ -14,12 +14,14 @@ MAY_IMPORT = {
     "srl_edge": set[str](),
     "trainers": set[str](),
     "devices": set[str](),
-    # The parity gate runs artifacts as a device does; merging asks what an adapter was trained on.
+    # The parity gate runs artifacts as a device does; merging asks what an adapter was trained on,
+    # and artifacts are rounded as the trainer rounds.
     "exporters": {
         *(
             f"srl_edge.devices.{name}"
             for name in ("runtimes", "torch_runtime", "onnx_runtime", "chat", "local", "statistics")
         ),
+        "srl_edge.trainers.fake_quantized",
         "srl_edge.trainers.frozen_weights",
         "srl_edge.trainers.peft_folder",
     },

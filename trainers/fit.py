@@ -15,7 +15,7 @@ from srl_edge.errors import InputError
 from srl_edge.model_shape import ModelShape
 from srl_edge.prompts import messages, step_prompts, warm_up_reply, whole_prompts
 from srl_edge.recipe import Recipe, Stage, Trainer
-from srl_edge.trainers.memory import Machine, Prediction, Work, predict
+from srl_edge.trainers.memory import ROUNDED, Machine, Prediction, Work, predict
 
 PROMPT_TOKENS = 256  # assumed before there is data
 CHARACTERS_A_TOKEN, TURN_TOKENS = 2.75, 16  # dense in digits, and the chat's frame: many tokens
@@ -74,7 +74,8 @@ def fit(
 
     def predictions(changes: Changes) -> tuple[Prediction, ...]:
         changed = _with(recipe, changes)
-        how = Machine(device, size, changed.trainer.quantization)
+        kind = changed.trainer.quantization
+        how = Machine(device, 4 if kind in ROUNDED else size, kind)
         return tuple(
             predict(shape, work_of(stage, changed.trainer, lengths), how)
             for stage, lengths in zip(changed.stages, measured, strict=True)
@@ -159,7 +160,7 @@ def weight_bytes(dtype: str, device: str) -> int:
         return 4 if dtype == "float32" else 2
     if device == "cuda":
         return 2
-    from srl_edge.trainers.torch_policy import native_dtype
+    from srl_edge.trainers.frozen_weights import native_dtype
 
     return native_dtype("auto").itemsize
 

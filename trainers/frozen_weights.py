@@ -10,6 +10,8 @@ from typing import Any
 import torch
 
 from srl_edge.errors import InputError
+from srl_edge.recipe import Trainer
+from srl_edge.trainers.fake_quantized import ARTIFACTS
 
 Weight = Callable[[], torch.Tensor]
 NF4_BLOCK = 64  # weights that share a scale
@@ -61,10 +63,37 @@ class Nf4:
         return weight
 
 
+def frozen_dtype(settings: Trainer) -> torch.dtype:
+    """What frozen weights are computed in; InputError for what an artifact is not."""
+    if settings.quantization not in ARTIFACTS:
+        return native_dtype(settings.dtype)
+    if settings.dtype == "bfloat16":
+        # A product of a code and its scale has more digits than a bfloat16.
+        raise InputError(
+            f"trainer.quantization = {settings.quantization!r} computes in float32, as its "
+            "artifact does; set trainer.dtype to auto."
+        )
+    return torch.float32
+
+
+def native_dtype(name: str) -> torch.dtype:
+    """`float32`, `bfloat16`, or for `auto` bfloat16 where the hardware multiplies it natively."""
+    if name != "auto":
+        return getattr(torch, name)  # type: ignore[no-any-return]
+    if torch.cuda.is_available():
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    native = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    return torch.bfloat16 if native else torch.float32
+
+
 def stored(weight: torch.Tensor, quantization: str) -> Weight:
-    """A matrix [out, in] kept as `none`, `int8` or `nf4`; InputError for what torch cannot."""
+    """A matrix [out, in] kept as `none`, `int8` or `nf4`; InputError for what torch cannot.
+
+    What an artifact rounds to (`8da4w`, `int4-onnx`) is rounded with the adapter in it, so the
+    matrix itself is kept whole.
+    """
     match quantization:
-        case "none":
+        case "none" | "8da4w" | "int4-onnx":
             return Whole(weight)
         case "int8":
             return Int8(weight)
@@ -72,7 +101,7 @@ def stored(weight: torch.Tensor, quantization: str) -> Weight:
             return Nf4(weight)
     raise InputError(
         f"trainer.quantization = {quantization!r} needs trainer.backend = 'mlx'; torch has none, "
-        "int8 and nf4."
+        "int8, nf4, 8da4w and int4-onnx."
     )
 
 

@@ -14,6 +14,7 @@ import torch
 from torch.nn import functional as F
 
 from srl_edge.trainers import peft_folder
+from srl_edge.trainers.fake_quantized import ARTIFACTS, merged, rounded, rounded_input
 from srl_edge.trainers.frozen_weights import Weight, Whole, stored
 
 
@@ -21,7 +22,8 @@ class LoraLinear(torch.nn.Module):
     """y = x W^T + b + scaling (x A^T) B^T for layers that read the same x, side by side.
 
     W and b are frozen. A [layers * r, in] and B [out, r] are kept in fp32 and multiplied in the
-    dtype of x; block i of A belongs to the rows of B that make output i.
+    dtype of x; block i of A belongs to the rows of B that make output i. Settled on what an
+    artifact rounds to, y = x' W'^T + b: x rounded, and W + scaling B A rounded as one matrix.
     Source: LoRA, arXiv 2106.09685, section 4.1.
     """
 
@@ -34,6 +36,8 @@ class LoraLinear(torch.nn.Module):
         self.bias = None if biases[0] is None else torch.cat([b.detach() for b in biases])
         self.sizes = [m.out_features for m in members]
         self.rank, self.scaling = rank, alpha / rank
+        self.artifact: str | None = None  # a key of ARTIFACTS
+        self._rounded: torch.Tensor | None = None
         inputs = members[0].in_features
         self.lora_A = torch.nn.Parameter(torch.empty(rank * len(members), inputs))
         self.lora_B = torch.nn.Parameter(torch.zeros(sum(self.sizes), rank))
@@ -45,27 +49,60 @@ class LoraLinear(torch.nn.Module):
         self.to(device)
         self.weight = stored(self.weight().to(device), quantization)
         self.bias = None if self.bias is None else self.bias.to(device)
+        self.artifact = quantization if quantization in ARTIFACTS else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = _LoraMatmul.apply(  # type: ignore[no-untyped-call]
+        out: torch.Tensor
+        if self.artifact:
+            out = _RoundedMatmul.apply(  # type: ignore[no-untyped-call]
+                rounded_input(self.artifact, x), self.rounded_weight(), self.bias,
+                self.lora_A, self.lora_B, self.scaling, self.sizes,
+            )  # fmt: skip
+            return out
+        out = _LoraMatmul.apply(  # type: ignore[no-untyped-call]
             x, self.weight, self.bias, self.lora_A, self.lora_B, self.scaling, self.sizes
         )
         return out
 
     def base(self, x: torch.Tensor) -> torch.Tensor:
         """The frozen layers alone, adapter off."""
-        return F.linear(x, self.weight(), self.bias)
+        if not self.artifact:
+            return F.linear(x, self.weight(), self.bias)
+        parts = zip(self.names, self.weight().split(self.sizes), strict=True)
+        weight = torch.cat([rounded(self.artifact, name, part) for name, part in parts])
+        return F.linear(rounded_input(self.artifact, x), weight, self.bias)
+
+    # Made while sampling, it is kept for a backward pass.
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def rounded_weight(self) -> torch.Tensor:
+        """What the artifact multiplies by [out, in]; kept until `forget`."""
+        if self._rounded is None:
+            assert self.artifact
+            parts = zip(
+                self.names, self.weight().split(self.sizes), self.lora_A.split(self.rank),
+                self.lora_B.split(self.sizes), strict=True,
+            )  # fmt: skip
+            self._rounded = torch.cat([
+                rounded(self.artifact, name, merged(weight, a, b, self.scaling))
+                for name, weight, a, b in parts
+            ])  # fmt: skip
+        return self._rounded
+
+    def forget(self) -> None:
+        """Let go of what was made of the adapter: to be called wherever that changes."""
+        self._rounded = None
 
     def merged_weight(self) -> torch.Tensor:
         """W + scaling B A [out, in], rounded once to the dtype of W."""
         weight = self.weight()
-        merged = weight.to(torch.float32, copy=True)
+        total = weight.to(torch.float32, copy=True)
         for rows, a, b in zip(
-            merged.split(self.sizes), self.lora_A.split(self.rank),
+            total.split(self.sizes), self.lora_A.split(self.rank),
             self.lora_B.split(self.sizes), strict=True,
         ):  # fmt: skip
             rows.addmm_(b, a, alpha=self.scaling)
-        return merged.to(weight.dtype)
+        return total.to(weight.dtype)
 
     def members(self, a: torch.Tensor, b: torch.Tensor) -> dict[str, torch.Tensor]:
         """Split tensors shaped like `lora_A` and `lora_B` into each layer's, under PEFT's names."""
@@ -95,16 +132,45 @@ class _LoraMatmul(torch.autograd.Function):
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[Any, ...]:
         x, down, a, b = ctx.saved_tensors
         grad = grads[0]
-        up = grad @ _block_diagonal(b * ctx.scaling, ctx.sizes).to(grad.dtype)
-        grad_a = (up.T @ x).float()
-        wide = (grad.T @ down).float()
-        ranks = wide.split(ctx.sizes)
-        rank = b.shape[1]
-        grad_b = torch.cat([g[:, i * rank : (i + 1) * rank] for i, g in enumerate(ranks)])
+        up, grad_a, grad_b = _adapter_gradients(grad, x, down, b, ctx.scaling, ctx.sizes)
         grad_x = None
         if ctx.needs_input_grad[0]:
             grad_x = (grad @ ctx.weight()).addmm_(up, a.to(grad.dtype))
-        return grad_x, None, None, grad_a, grad_b.mul_(ctx.scaling), None, None
+        return grad_x, None, None, grad_a, grad_b, None, None
+
+
+class _RoundedMatmul(torch.autograd.Function):
+    """x W'^T + b, where the rounding of W + scaling B A to W' has the gradient of no rounding."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None,
+        a: torch.Tensor, b: torch.Tensor, scaling: float, sizes: list[int],
+    ) -> torch.Tensor:  # fmt: skip
+        ctx.scaling, ctx.sizes = scaling, sizes
+        ctx.save_for_backward(x, weight, a, b)
+        return F.linear(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[Any, ...]:
+        x, weight, a, b = ctx.saved_tensors
+        grad = grads[0]
+        _, grad_a, grad_b = _adapter_gradients(grad, x, x @ a.T, b, ctx.scaling, ctx.sizes)
+        grad_x = grad @ weight if ctx.needs_input_grad[0] else None
+        return grad_x, None, None, grad_a, grad_b, None, None
+
+
+def _adapter_gradients(
+    grad: torch.Tensor, x: torch.Tensor, down: torch.Tensor, b: torch.Tensor, scaling: float,
+    sizes: list[int],
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+    """grad @ (scaling B), and the gradients of A and B, from down = x A^T."""
+    up = grad @ _block_diagonal(b * scaling, sizes).to(grad.dtype)
+    grad_a = (up.T @ x).float()
+    ranks = (grad.T @ down).float().split(sizes)
+    rank = b.shape[1]
+    grad_b = torch.cat([g[:, i * rank : (i + 1) * rank] for i, g in enumerate(ranks)])
+    return up, grad_a, grad_b.mul_(scaling)
 
 
 def _block_diagonal(b: torch.Tensor, sizes: list[int]) -> torch.Tensor:

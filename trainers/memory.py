@@ -20,6 +20,10 @@ GAPS = 0.3
 CONTEXT = 500 * MIB
 
 DEQUANTIZED = "one layer, dequantized"
+# Of trainers/fake_quantized.py, which imports torch: kept in fp32, whole and rounded.
+ROUNDED = ("8da4w", "int4-onnx")
+# A layer's sum in fp64, its adapter's part, and the sum in fp32, before it is rounded by rows.
+ROUNDING, ROUNDING_BYTES = "one layer, as it is rounded", 8 + 8 + 4
 
 Terms = Mapping[str, int]
 
@@ -28,7 +32,8 @@ Terms = Mapping[str, int]
 class Machine:
     """What computes: `cpu` or `cuda`, bytes of a weight there, and the quantization of layers.
 
-    quantization: none, int8 (a scale a row) or nf4 (blocks of 64, their scales quantized too).
+    quantization: none, int8 (a scale a row), nf4 (blocks of 64, their scales quantized too), or one
+    of ROUNDED.
     """
 
     device: str = "cpu"
@@ -83,9 +88,12 @@ def predict(shape: ModelShape, work: Work, machine: Machine) -> Prediction:
 def _standing(shape: ModelShape, work: Work, machine: Machine) -> dict[str, int]:
     """What is there all the time."""
     adapter = shape.adapter_parameters(work.lora_rank)
+    # Gemma's embedding is scaled before it is rounded, so it is no longer the output layer.
+    apart = machine.quantization in ROUNDED and shape.sandwich
+    ends = 2 * shape.vocabulary * shape.width if apart else shape.embedding_weights
     terms = {
         "frozen layers": _layers(shape, machine),
-        "embedding and output layer": shape.embedding_weights * machine.bytes,
+        "embedding and output layer": ends * machine.bytes,
         "adapter": 4 * adapter,
         "optimizer (two moments)": 8 * adapter,
     }
@@ -104,8 +112,8 @@ def _layers(shape: ModelShape, machine: Machine) -> int:
         case "int8":
             rows = shape.layers * sum(outputs for _, outputs, _ in shape.projections)
             weights = shape.linear_weights + 4 * rows
-        case _:
-            weights = shape.linear_weights * machine.bytes
+        case kind:
+            weights = shape.linear_weights * machine.bytes * (2 if kind in ROUNDED else 1)
     return int(weights) + 4 * shape.small_weights
 
 
@@ -120,7 +128,9 @@ def _sampling(
     places = -(-(work.new_tokens - 1) // DECODE_BLOCK) * DECODE_BLOCK
     own = rows * (2 * places - DECODE_BLOCK) * token
     merged = {"merged layers that sample": shape.linear_weights * size}
-    if machine.quantization != "none":
+    if machine.quantization in ROUNDED:
+        merged = {ROUNDING: _widest(shape) * ROUNDING_BYTES}
+    elif machine.quantization != "none":
         merged = {DEQUANTIZED: _widest(shape) * size}
     # A trunk's keys and values are let go when the next one's are there.
     trunks = min(2, -(-prompts // work.sharing))
@@ -161,7 +171,7 @@ def _training(shape: ModelShape, work: Work, machine: Machine) -> dict[str, int]
     }
     if work.checkpointed:
         terms["activations of one layer"] = max(trunk, tokens) * inside // shape.layers
-    if machine.quantization != "none":
+    if machine.quantization not in ("none", *ROUNDED):
         terms[DEQUANTIZED] = _widest(shape) * size
     if machine.device == "cpu":
         terms["gaps that the allocator leaves"] = int(GAPS * tokens * inside)

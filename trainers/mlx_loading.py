@@ -31,8 +31,11 @@ def load(model: Path, dtype: mx.Dtype, quantization: str, checkpointed: bool) ->
     Raises InputError for a family that mlx-lm's configuration does not fit, and where the loaded
     model does not compute what transformers does by the same configuration.
     """
-    if quantization == "nf4":
-        raise InputError("trainer.quantization = 'nf4' needs trainer.backend = 'torch'; mlx: int4.")
+    if quantization not in ("none", *BITS):
+        raise InputError(
+            f"trainer.quantization = {quantization!r} needs trainer.backend = 'torch'; mlx has "
+            "none, int8 and int4."
+        )
     config = AutoConfig.from_pretrained(model)
     settings = flat(config.to_dict(), model, "trained on MLX")
     loaded, _ = load_model(model, lazy=True, model_config=settings)

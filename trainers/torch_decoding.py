@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from srl_edge.trainers.decode_attention import DecodeAttention
@@ -76,3 +77,22 @@ def prefill(
             (sides[0].transpose(1, 2).contiguous(), sides[1].transpose(1, 2).contiguous())
         )
     return padded, torch.stack(last)
+
+
+class Plain:
+    """A frozen linear layer, its weight laid out once for many products with few rows."""
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+        # oneDNN's blocked layout saves a third of the time where bfloat16 is native; with fp32
+        # it saves nothing. There is no public call for it.
+        self.packed = weight.dtype == torch.bfloat16 and weight.device.type == "cpu"
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, 64) if self.packed else weight
+        self.bias = bias
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.packed:
+            return F.linear(x, self.weight, self.bias)
+        out: torch.Tensor = torch.ops.mkldnn._linear_pointwise(
+            x, self.weight, self.bias, "none", [], ""
+        )
+        return out

@@ -9,14 +9,15 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch.nn import functional as F
 from transformers import AutoModelForCausalLM
 
 from srl_edge import losses, progress
 from srl_edge.errors import InputError
 from srl_edge.models import load_tokenizer, stop_ids
 from srl_edge.recipe import Trainer
-from srl_edge.trainers.decoder import Decoder, from_transformers
+from srl_edge.trainers.decoder import Decoder, Linear, from_transformers
+from srl_edge.trainers.fake_quantized import ARTIFACTS, HEAD, rounded_ends, rounded_input
+from srl_edge.trainers.frozen_weights import frozen_dtype
 from srl_edge.trainers.logprobs import linear_logprobs
 from srl_edge.trainers.lora import LoraLinear, load_adapter, save_adapter
 from srl_edge.trainers.objective import add, objective, over_packs, watched
@@ -25,7 +26,7 @@ from srl_edge.trainers.policy import Loss
 from srl_edge.trainers.row_attention import RowAttention
 from srl_edge.trainers.sampling import Decoding, sample
 from srl_edge.trainers.shared_prefix import Pack
-from srl_edge.trainers.torch_decoding import TorchDecoding
+from srl_edge.trainers.torch_decoding import Plain, TorchDecoding
 from srl_edge.types import Rollout, Sample
 
 
@@ -41,7 +42,7 @@ class TorchPolicy:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.tokenizer = load_tokenizer(model)
         self.stop_ids = stop_ids(model)
-        network = AutoModelForCausalLM.from_pretrained(model, dtype=native_dtype(settings.dtype))
+        network = AutoModelForCausalLM.from_pretrained(model, dtype=frozen_dtype(settings))
         if getattr(network.config, "final_logit_softcapping", None):
             raise InputError(f"{model}: soft-capped logits are not supported by the trainer.")
         network.eval().requires_grad_(False)
@@ -54,19 +55,33 @@ class TorchPolicy:
         self.layers: list[LoraLinear] = []
         decoder = from_transformers(network, self._adapted).to(self.device)
         self.decoder = replace(decoder, checkpointed=settings.gradient_checkpointing)
+        self.artifact = settings.quantization if settings.quantization in ARTIFACTS else None
+        if self.artifact:
+            self._round_ends(self.artifact, tied=ends[0].weight is ends[1].weight)
         for layer in self.layers:
             # One after the other, so that no device holds all of them whole.
             layer.settle(self.device, settings.quantization)
         self.base = self.decoder.with_linears(lambda layer: layer.base)
         _return_freed_memory()
         self._new_optimizer()
-        self._plain_head = Plain(self.head, None)
+        plain = Plain(self.head, None)
+        self._plain_head: Linear = lambda hidden: plain(self._before_head(hidden))
         self._sampler: Decoding | None = None
         self._onnx: Any = None
 
     def _adapted(self, linears: dict[str, torch.nn.Linear]) -> LoraLinear:
         self.layers.append(LoraLinear(linears, self.settings.lora_rank, self.settings.lora_alpha))
         return self.layers[-1]
+
+    def _round_ends(self, artifact: str, tied: bool) -> None:
+        embed = self.decoder.embed
+        table = self.head if tied else embed.weight.detach()
+        scale = getattr(embed, "scalar_embed_scale", 1.0)  # Gemma's
+        rows, self.head = rounded_ends(artifact, table, self.head, scale)
+        self.decoder = replace(self.decoder, embed=torch.nn.Embedding.from_pretrained(rows))
+
+    def _before_head(self, hidden: torch.Tensor) -> torch.Tensor:
+        return rounded_input(self.artifact, hidden, HEAD) if self.artifact else hidden
 
     def _trainable(self) -> dict[str, torch.nn.Parameter]:
         return {f"{x.names[0]}.{n}": p for x in self.layers for n, p in x.named_parameters()}
@@ -92,7 +107,7 @@ class TorchPolicy:
             self._onnx.load_adapter(self.layers)
             return self._onnx  # type: ignore[no-any-return]
         if self.settings.quantization != "none":
-            # Merged weights would be whole ones, for which there may be no room.
+            # Merged weights would be whole ones, for which there may be no room, or not rounded.
             return TorchDecoding(self.decoder, self._plain_head)
         # The adapter merged in: no LoRA cost a token, and what will be shipped.
         merged = self.decoder.with_linears(lambda x: Plain(x.merged_weight(), x.bias))
@@ -101,6 +116,11 @@ class TorchPolicy:
     def sample_from(self, folder: Path) -> None:
         from srl_edge.trainers.onnx_decoding import OnnxDecoding
 
+        if self.artifact:
+            raise InputError(
+                f"trainer.quantization = {self.artifact!r} samples from its own rounded weights; "
+                "set trainer.sampler to torch."
+            )
         self._onnx = OnnxDecoding(folder, self.layers, self.settings.threads)
         self._sampler = None
 
@@ -188,7 +208,7 @@ class TorchPolicy:
         completions = [s.completion_ids for s in members]
         targets = torch.tensor([i for ids in completions for i in ids], device=self.device)
         chosen = hidden[torch.tensor(packed.before(completions), device=self.device)]
-        return linear_logprobs(chosen / loss.temperature, self.head, targets)
+        return linear_logprobs(self._before_head(chosen) / loss.temperature, self.head, targets)
 
     def optim_step(self, learning_rate: float, max_grad_norm: float) -> float:
         parameters = self._trainable().values()
@@ -197,7 +217,7 @@ class TorchPolicy:
             group["lr"] = learning_rate
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self._sampler = None
+        self._adapter_changed()
         return float(norm)
 
     def save(self, folder: Path) -> None:
@@ -208,12 +228,17 @@ class TorchPolicy:
 
     def load(self, folder: Path) -> None:
         restore(self.optimizer, self._trainable(), load_file(folder / "training.safetensors"))
-        self._sampler = None
+        self._adapter_changed()
 
     def load_adapter(self, folder: Path) -> None:
         load_adapter(folder, self.layers)
         self._new_optimizer()
+        self._adapter_changed()
+
+    def _adapter_changed(self) -> None:
         self._sampler = None
+        for layer in self.layers:
+            layer.forget()
 
     def save_adapter(self, folder: Path) -> None:
         settings = self.settings
@@ -226,16 +251,6 @@ class TorchPolicy:
         )
 
 
-def native_dtype(name: str) -> torch.dtype:
-    """`float32`, `bfloat16`, or for `auto` bfloat16 where the hardware multiplies it natively."""
-    if name != "auto":
-        return getattr(torch, name)  # type: ignore[no-any-return]
-    if torch.cuda.is_available():
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    native = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
-    return torch.bfloat16 if native else torch.float32
-
-
 def _padded(flat: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return torch.zeros(mask.shape, device=flat.device).masked_scatter(mask, flat)
 
@@ -245,22 +260,3 @@ def _return_freed_memory() -> None:
     # Without it glibc keeps most of it, in pieces that what comes next rarely fits.
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
-
-
-class Plain:
-    """A frozen linear layer, its weight laid out once for many products with few rows."""
-
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
-        # oneDNN's blocked layout saves a third of the time where bfloat16 is native; with fp32
-        # it saves nothing. There is no public call for it.
-        self.packed = weight.dtype == torch.bfloat16 and weight.device.type == "cpu"
-        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, 64) if self.packed else weight
-        self.bias = bias
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        if not self.packed:
-            return F.linear(x, self.weight, self.bias)
-        out: torch.Tensor = torch.ops.mkldnn._linear_pointwise(
-            x, self.weight, self.bias, "none", [], ""
-        )
-        return out

@@ -1,0 +1,251 @@
+"""What 4 bits cost after training, and what they cost where training rounds as the artifact does.
+
+    python benchmarks/quantization_aware.py run RUN [--quantization 8da4w] [--seeds 0 1 2]
+    python benchmarks/quantization_aware.py report
+
+RUN is a run folder with a recipe, data and an adapter (`--start` names another one in it). From
+that adapter `run` trains the recipe's last SRL stage twice for each seed, in fp32 and with
+`trainer.quantization`, and measures four models on the same held-out problems: fp32 on torch, its
+artifact with 4-bit weights fitted to texts, the same merely rounded, and the artifact of the
+rounded training. Each result is a file in benchmarks/results/quantization_aware; what is there is
+skipped, what was cut off goes on. `report` writes the tables of docs/quantization.md from them.
+"""
+
+import argparse
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from srl_edge import progress, recipe, trajectories
+from srl_edge.devices import local, measure
+from srl_edge.devices.measure import Model
+from srl_edge.devices.statistics import bootstrap_interval
+from srl_edge.devices.step_similarity import chosen_prompts, step_rows
+from srl_edge.errors import InputError, StageError
+from srl_edge.recipe import Recipe
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "quantization_aware"
+PAGE = ROOT / "docs" / "quantization.md"
+BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
+ARTIFACTS = {"8da4w": "executorch-8da4w", "int4-onnx": "onnx-int4"}
+NAMES = {
+    "fp32": "fp32",
+    "fitted": "4 bits after training, fitted to texts",
+    "rounded": "4 bits after training, rounded",
+    "aware": "4 bits in training, rounded",
+}
+MEASURES = {"correct": "problems solved", "similarity": "step similarity"}
+Result = dict[str, Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("report")
+    run = commands.add_parser("run")
+    run.add_argument("run", type=Path)
+    run.add_argument("--quantization", choices=ARTIFACTS, default="8da4w")
+    run.add_argument("--start", default="adapter", help="the adapter in RUN that is trained on")
+    run.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    run.add_argument("--steps", type=int, help="optimizer steps; without it, the recipe's")
+    run.add_argument("--problems", type=int, default=150)
+    run.add_argument("--step-prompts", type=int, default=250)
+    run.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    if options.command == "report":
+        print(write(RESULTS, PAGE))
+        return
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    for seed in options.seeds:
+        compare(options, seed)
+
+
+def compare(options: argparse.Namespace, seed: int) -> None:
+    """Train, export and measure all of one seed that is not done."""
+    kind, work = options.quantization, options.run / "quantization_aware"
+    plain, aware = work / f"none-{seed}", work / f"{kind}-{seed}"
+    rounded = work / f"{kind}-rounded-{seed}"
+    settings = {run: chosen(options, seed, run, trained) for run, trained in
+                ((plain, "none"), (aware, kind), (rounded, kind))}  # fmt: skip
+    for run in (plain, aware):
+        alone(train, settings[run], run, options.run, options.start)
+    as_if_trained(plain / "adapter", rounded / "adapter", kind)
+    for run, recipe_ in settings.items():
+        alone(export, recipe_, run)
+    name = Path("artifacts", ARTIFACTS[kind])
+    models = {
+        "fp32": Model("fp32", "torch", plain / "merged"),
+        "fitted": Model("fitted", "artifact", plain / name),
+        "rounded": Model("rounded", "artifact", rounded / name),
+        "aware": Model("aware", "artifact", aware / name),
+    }
+    problems = trajectories.load(options.run / "data" / "test.jsonl")[: options.problems]
+    for variant, model in models.items():
+        label = None if variant == "fp32" else kind
+        file = RESULTS / f"{label or 'none'}-{variant}-{seed}.json"
+        if not file.is_file():
+            of = {
+                "quantization": label, "variant": variant, "seed": seed,
+                "model": settings[plain].model.name, "steps": settings[plain].stages[0].steps,
+            }  # fmt: skip
+            written(file, of | measured(model, problems, settings[plain].bench))
+
+
+def chosen(options: argparse.Namespace, seed: int, run: Path, trained: str) -> Recipe:
+    """The recipe of one training: the last SRL stage alone, all but the rounding the same."""
+    source = recipe.load(options.run)
+    stages = [stage for stage in source.stages if stage.kind == "srl"]
+    if not stages:
+        raise InputError(f"{options.run}/recipe.toml: has no srl stage to train.")
+    stage = stages[-1]
+    if options.steps:
+        stage = stage.model_copy(update={"steps": options.steps, "epochs": None})
+    values = source.model_dump(mode="json", exclude_none=True) | {
+        "output": str(run), "seed": seed,
+        "stages": [stage.model_dump(mode="json", exclude_none=True)],
+    }  # fmt: skip
+    values["trainer"] |= {
+        "backend": "torch", "dtype": "float32", "sampler": "torch", "quantization": trained,
+        "threads": options.threads,
+    }  # fmt: skip
+    values["export"] |= {
+        "artifacts": [ARTIFACTS[options.quantization]], "adapter": "merged", "int8_layers": [],
+    }  # fmt: skip
+    values["bench"] |= {
+        "threads": options.threads, "step_prompts": options.step_prompts,
+        "max_new_tokens": stage.max_new_tokens, "max_steps": stage.max_steps,
+    }  # fmt: skip
+    return Recipe.model_validate(values)
+
+
+def alone(do: Callable[..., None], *arguments: Any) -> None:
+    """Run a function in a process of its own: its gigabytes are free when the next one starts."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        pool.submit(do, *arguments).result()
+
+
+def train(settings: Recipe, run: Path, source: Path, start: str) -> None:
+    from srl_edge.models import resolve
+    from srl_edge.trainers import train as stages
+    from srl_edge.trainers.policy import open_policy
+
+    if (run / "adapter").is_dir():
+        return
+    shutil.copytree(source / "data", run / "data", dirs_exist_ok=True)
+    (run / "recipe.toml").write_text(recipe.dumps(settings))
+    policy = open_policy(resolve(settings.model.name), settings.trainer, settings.seed)
+    policy.load_adapter(source / start)
+    stages.train(settings, run, policy)
+
+
+def as_if_trained(adapter: Path, out: Path, quantization: str) -> None:
+    """A copy of an adapter that the export rounds as one that was trained rounded."""
+    from srl_edge.trainers.peft_folder import FROZEN
+
+    shutil.copytree(adapter, out, dirs_exist_ok=True)
+    told = json.loads((adapter / FROZEN).read_text()) | {"quantization": quantization}
+    (out / FROZEN).write_text(json.dumps(told) + "\n")
+
+
+def export(settings: Recipe, run: Path) -> None:
+    from srl_edge.exporters import export as stage
+
+    if not (run / "artifacts" / settings.export.artifacts[0] / "manifest.json").is_file():
+        stage.export(settings, run)
+
+
+def measured(
+    model: Model, problems: Sequence[trajectories.Trajectory], settings: recipe.Bench
+) -> Result:
+    """Greedy answers by problem, and each problem's mean similarity of greedy steps."""
+    correct, similar = {}, {}
+    prompts = chosen_prompts(problems, settings)
+    with progress.bar(model.name, len(problems) + len(prompts)) as advance:
+        for sample in measure.solved(model, problems, settings, local):
+            correct[sample["id"]] = found(model, sample)["correct"]
+            advance("problems")
+        for row in step_rows(model, prompts, settings, local):
+            similar.setdefault(row["id"], []).append(found(model, row)["similarity"])
+            advance("steps")
+    return {"correct": correct, "similarity": {i: fmean(x) for i, x in similar.items()}}
+
+
+def found(model: Model, row: Result) -> Result:
+    if row["lost"]:
+        raise StageError(f"{model.path}: {row['lost']}")
+    return row
+
+
+def written(path: Path, result: Result) -> None:
+    scratch = path.with_suffix(".part")
+    scratch.write_text(json.dumps(result) + "\n")
+    scratch.rename(path)
+
+
+def write(folder: Path, page: Path) -> Path:
+    """Put the tables of what is in `folder` between the marks of a page; returns it."""
+    results = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+    if not results:
+        raise InputError(f"{folder}: no results; measure with `run` first.")
+    kinds = [kind for kind in ARTIFACTS if any(r["quantization"] == kind for r in results)]
+    lines = [line for kind in kinds for line in table(results, kind)]
+    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    page.write_text("\n".join((before + BEGIN, *lines, END)) + after, encoding="utf-8")
+    return page
+
+
+def table(results: Sequence[Result], kind: str) -> list[str]:
+    """Markdown of one artifact; seeds that some model has not are left out."""
+    by_variant = {
+        variant: {r["seed"]: r for r in results
+                  if r["variant"] == variant and r["quantization"] in (None, kind)}
+        for variant in NAMES
+    }  # fmt: skip
+    seeds = sorted(set.intersection(*(set(found) for found in by_variant.values())))
+    if not seeds:
+        return []
+    heads = [x for title in MEASURES.values() for x in (title, "over fp32")]
+    lines = ["", f"| {ARTIFACTS[kind]} | {' | '.join(heads)} |", "| --- " * 5 + "|"]
+    means = {
+        variant: {key: by_problem([runs[seed][key] for seed in seeds]) for key in MEASURES}
+        for variant, runs in by_variant.items()
+    }
+    for variant, name in NAMES.items():
+        cells = []
+        for key in MEASURES:
+            now, floats = means[variant][key], means["fp32"][key]
+            cells.append(interval([*now.values()]))
+            gains = [now[i] - floats[i] for i in now]
+            cells.append("" if variant == "fp32" else interval(gains, signed=True))
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    for key, title in MEASURES.items():
+        aware, fitted = means["aware"][key], means["fitted"][key]
+        gain = interval([aware[i] - fitted[i] for i in aware], signed=True)
+        lines += ["", f"{title.capitalize()}, in training over fitted, paired by problem: {gain}."]
+    count = len(means["fp32"]["correct"])
+    return [*lines, "", f"{count} problems, seeds {', '.join(map(str, seeds))}."]
+
+
+def by_problem(rows: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Each problem's mean over seeds."""
+    return {i: fmean(float(row[i]) for row in rows) for i in rows[0]}
+
+
+def interval(values: Sequence[float], signed: bool = False) -> str:
+    """Mean and 95% bootstrap interval over problems of values in [0, 1], or signed in [-1, 1]."""
+    low, high = bootstrap_interval([(x + 1) / 2 for x in values] if signed else values)
+    if signed:
+        low, high = 2 * low - 1, 2 * high - 1
+    sign = "+" if signed else ""
+    return f"{fmean(values):{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
+
+
+if __name__ == "__main__":
+    main()

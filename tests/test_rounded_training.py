@@ -1,0 +1,140 @@
+"""Adapters that train as an artifact rounds."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from srl_edge.errors import InputError
+from srl_edge.recipe import Trainer
+from srl_edge.trainers.fake_quantized import ARTIFACTS, merged, rounded, rounded_input
+from srl_edge.trainers.lora import LoraLinear
+from srl_edge.trainers.policy import Loss
+from srl_edge.trainers.torch_policy import TorchPolicy
+from srl_edge.types import Sample
+
+from .test_quantization_aware import trainer_logits
+from .test_torch_policy import flat_gradient, open_policy, trajectory_samples
+
+
+@pytest.fixture(params=ARTIFACTS)
+def quantization(request: pytest.FixtureRequest) -> str:
+    """Each kind in turn."""
+    return str(request.param)
+
+
+def straight_through(policy: TorchPolicy) -> TorchPolicy:
+    """The same policy by plain autograd: what is rounded adds a constant to what is not."""
+
+    def through(x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        return x + (other - x).detach()
+
+    def linear(layer: LoraLinear) -> Any:
+        def call(x: torch.Tensor) -> torch.Tensor:
+            assert layer.artifact
+            parts = zip(
+                layer.names, layer.weight().split(layer.sizes), layer.lora_A.split(layer.rank),
+                layer.lora_B.split(layer.sizes), strict=True,
+            )  # fmt: skip
+            rows = []
+            for name, w, a, b in parts:
+                exact = merged(w, a.detach(), b.detach(), layer.scaling)
+                rows.append(
+                    through(w + b @ a * layer.scaling, rounded(layer.artifact, name, exact))
+                )
+            x = through(x, rounded_input(layer.artifact, x))
+            return functional.linear(x, torch.cat(rows), layer.bias)
+
+        return call
+
+    policy.decoder = policy.decoder.with_linears(linear)
+    return policy
+
+
+def test_gradients_are_those_of_plain_autograd(family_model: Path, quantization: str) -> None:
+    policies = [open_policy(family_model, quantization=quantization) for _ in range(2)]
+    straight_through(policies[1])
+    metrics = [p.forward_backward([trajectory_samples()], Loss("clipped")) for p in policies]
+    assert metrics[0] == pytest.approx(metrics[1], abs=1e-3)
+    mine, plain = map(flat_gradient, policies)
+    # An activation on the edge between two of its 8-bit steps may be rounded either way.
+    assert float((mine - plain).norm() / plain.norm()) < 1e-2
+
+
+def test_sampled_logprobs_are_those_of_the_loss(family_model: Path, quantization: str) -> None:
+    policy = open_policy(family_model, quantization=quantization)
+    prompts = [s.prompt_ids for s in trajectory_samples(count=1)]
+    found = []
+    for rollout in (r for group in policy.sample(prompts, 4, 20, 1.0, seed=3) for r in group):
+        sample = Sample(rollout.prompt_ids, rollout.completion_ids, rollout.logprobs, 1.0)
+        metrics = policy.forward_backward([[sample]], Loss("clipped"))
+        found.append(metrics["sampling/sampling_logp_difference/mean"])
+    # An activation on the edge between two of its 8-bit steps may be rounded either way.
+    assert np.median(found) < 1e-5 and np.mean(found) < 2e-3
+
+
+def test_an_adapter_learns_on_the_grid(tiny_model: Path, quantization: str) -> None:
+    policy = open_policy(tiny_model, quantization=quantization)
+    first = policy.forward_backward([trajectory_samples()], Loss("nll"))["loss"]
+    for _ in range(8):
+        policy.optim_step(1e-2, 1.0)
+        last = policy.forward_backward([trajectory_samples()], Loss("nll"))["loss"]
+    assert last < first - 0.1
+
+
+def test_without_an_adapter_nothing_diverges(tiny_model: Path, quantization: str) -> None:
+    policy = open_policy(tiny_model, quantization=quantization)
+    for layer in policy.layers:
+        layer.lora_B.data.zero_()
+    metrics = policy.forward_backward([trajectory_samples()], Loss("clipped", kl=0.1))
+    assert abs(metrics["kl"]) < 1e-4
+
+
+def test_weights_follow_the_adapter(tiny_model: Path, tmp_path: Path, quantization: str) -> None:
+    policy = open_policy(tiny_model, quantization=quantization)
+    policy.save(tmp_path / "state")
+    ids = list(trajectory_samples()[0].prompt_ids)
+
+    def now() -> tuple[list[torch.Tensor], torch.Tensor]:
+        policy.sample([tuple(ids)], 1, 2, 0.0, seed=0)  # so that there is something stale
+        return [layer.rounded_weight() for layer in policy.layers], trainer_logits(policy, ids)
+
+    weights, logits = now()
+    assert all(map(torch.equal, now()[0], weights))
+    restores: tuple[Callable[[], None], ...] = (
+        lambda: policy.load(tmp_path / "state"),
+        lambda: policy.load_adapter(tmp_path / "state" / "adapter"),
+    )
+    for restore in restores:
+        policy.forward_backward([trajectory_samples()], Loss("nll"))
+        policy.optim_step(1e-2, 1.0)
+        moved, other = now()
+        assert not any(map(torch.equal, moved, weights)) and not torch.equal(other, logits)
+        restore()
+        again, same = now()
+        assert all(map(torch.equal, again, weights)) and torch.equal(same, logits)
+
+
+def test_what_would_not_be_shipped_is_refused(
+    tiny_model: Path, tmp_path: Path, quantization: str
+) -> None:
+    policy = open_policy(tiny_model, quantization=quantization)
+    with pytest.raises(InputError, match=f"{quantization}.*set trainer.sampler to torch"):
+        policy.sample_from(tmp_path)
+    with pytest.raises(InputError, match=f"{quantization}.*set trainer.dtype to auto"):
+        open_policy(tiny_model, quantization=quantization, dtype="bfloat16")
+    with pytest.raises(InputError, match=r"inputs are multiples of 32; layers.0.mlp.down_proj"):
+        rounded(quantization, "layers.0.mlp.down_proj", torch.zeros(4, 80))
+
+
+def test_mlx_refuses(tiny_model: Path, quantization: str) -> None:
+    pytest.importorskip("mlx_lm", reason="mlx-lm is not installed")
+    from srl_edge.trainers.mlx_policy import MlxPolicy
+
+    settings = Trainer(backend="mlx", quantization=quantization)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=f"{quantization}.* needs trainer.backend = 'torch'"):
+        MlxPolicy(tiny_model, settings, 0)
