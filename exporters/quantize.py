@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from srl_edge.exporters.quiet import quiet
-from srl_edge.trainers import fake_quantized
 from srl_edge.trainers.fake_quantized import GROUP, group_scales, nearest_codes, quantize_rows
+from srl_edge.trainers.fake_quantized import quantize_groups as rounded_groups
 
 with quiet():  # it reports every GPU kernel that it has not got
     import torchao  # noqa: F401  # for its operators
@@ -145,9 +145,7 @@ def quantize_groups(weight: Tensor, spread: Tensor | None = None) -> tuple[Tenso
     rounding, nothing clipped. Returns codes -8..7, int8 [out, in], and scales [out, in / GROUP].
     """
     parts = [
-        fake_quantized.quantize_groups(rows)
-        if spread is None
-        else _compensated(rows.clone(), spread)
+        rounded_groups(rows) if spread is None else _compensated(rows.clone(), spread)
         for rows in torch.split(weight, _ROWS)
     ]
     codes, scales = zip(*parts, strict=True)
