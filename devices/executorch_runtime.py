@@ -23,9 +23,10 @@ class ExecuTorchRuntime:
             import executorch.kernels.quantized  # noqa: F401
             from executorch.extension.pybindings import portable_lib
             from pytorch_tokenizers import CppHFTokenizer
-        except ImportError:
+        except ImportError as error:
             raise InputError(
-                "running .pte artifacts needs executorch: pip install 'srl-edge[executorch]'."
+                "running .pte artifacts needs executorch: pip install 'srl-edge[executorch]' "
+                f"({error})."
             ) from None
         import torch
 

@@ -69,13 +69,8 @@ def _texts(folder: str, pattern: str) -> list[str]:
 
 def describe(threads: int) -> dict[str, Any]:
     """What the figures were measured on."""
-    processor = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
-        processor = names[0].partition(":")[2].strip() if names else processor
     return {
-        "processor": processor,
+        "processor": processor_name(Path("/proc")),
         "cores": os.cpu_count(),
         "threads": threads,
         "system": f"{platform.system()} {platform.machine()}",
@@ -84,3 +79,16 @@ def describe(threads: int) -> dict[str, Any]:
             "torch", "transformers", "onnxruntime", "onnxruntime-genai", "executorch"
         ),
     }
+
+
+def processor_name(proc: Path) -> str:
+    """The processor's name, or the board's where Linux names no processor, as on Arm."""
+    cpuinfo, board = proc / "cpuinfo", proc / "device-tree" / "model"
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    for line in lines:
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    if board.is_file():
+        name = board.read_text().rstrip("\0")
+        return f"{name} ({platform.machine()})"
+    return platform.processor() or platform.machine()

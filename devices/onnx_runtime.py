@@ -17,9 +17,10 @@ class OnnxRuntime:
     ) -> None:
         try:
             import onnxruntime_genai as genai
-        except ImportError:
+        except ImportError as error:
             raise InputError(
-                "running ONNX artifacts needs onnxruntime-genai: pip install 'srl-edge[onnx]'."
+                "running ONNX artifacts needs onnxruntime-genai: pip install 'srl-edge[onnx]' "
+                f"({error})."
             ) from None
         config = genai.Config(str(folder))
         if threads:

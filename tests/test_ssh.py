@@ -87,13 +87,20 @@ def stop_connections(port: int) -> None:
                     process.kill()
 
 
-@pytest.fixture
-def board(config: Path, tmp_path: Path) -> Iterator[Ssh]:
+@contextmanager
+def tidied() -> Iterator[None]:
+    """What is pushed meanwhile is removed."""
     home = Path.home() / FOLDER
     before = set(home.glob("*")) if home.is_dir() else set()
-    yield Ssh("board", sys.executable, ["-F", str(config)])
+    yield
     for pushed in set(home.glob("*")) - before:
         shutil.rmtree(pushed) if pushed.is_dir() else pushed.unlink()
+
+
+@pytest.fixture
+def board(config: Path) -> Iterator[Ssh]:
+    with tidied():
+        yield Ssh("board", sys.executable, ["-F", str(config)])
 
 
 def test_it_answers_as_this_computer_does(board: Ssh, tiny_model: Path, tmp_path: Path) -> None:
