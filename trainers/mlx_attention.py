@@ -34,12 +34,12 @@ class Causal:
         return out[0].transpose(1, 0, 2)
 
     def trunk_of(self, layer: int) -> tuple[mx.array, ...]:
-        """A trunk leaves no other."""
+        """Keys and values from elsewhere that a gradient goes to: none."""
         del layer
         return ()
 
     def with_trunk(self, layer: int, trunk: tuple[mx.array, ...]) -> "Causal":
-        """The same."""
+        """Itself, as it has no trunk."""
         del layer, trunk
         return self
 
@@ -69,7 +69,7 @@ class RowAttention:
         self._masks: dict[int | None, mx.array] = {}
 
     def trunk_of(self, layer: int) -> tuple[mx.array, ...]:
-        """The trunk's keys and values in a layer."""
+        """Keys and values from elsewhere that a gradient goes to: the trunk's in a layer."""
         return self.trunk[layer]
 
     def with_trunk(self, layer: int, trunk: Any) -> "RowAttention":
