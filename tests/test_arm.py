@@ -17,7 +17,7 @@ from srl_edge.devices.ssh import Ssh
 from srl_edge.exporters import onnx
 
 from .test_onnx import token_ids
-from .test_parity import COPIED, seal
+from .test_parity import CONTEXT, COPIED, seal
 from .test_ssh import SSHD, config, tidied
 
 __all__ = ["config"]  # a fixture
@@ -39,7 +39,7 @@ def exported(model: Path, folder: Path) -> Path:
     """An artifact; skips where ExecuTorch is missing here or there."""
     format_, _, quantization = folder.name.partition("-")
     if format_ == "onnx":
-        onnx.export(model, folder, quantization, 256)
+        onnx.export(model, folder, quantization, CONTEXT)
     else:
         pytest.importorskip("executorch")
         asked = "import importlib.util, sys; sys.exit(not importlib.util.find_spec('executorch'))"
@@ -47,7 +47,7 @@ def exported(model: Path, folder: Path) -> Path:
             pytest.skip(f"{PYTHON} has no executorch")
         from srl_edge.exporters import executorch
 
-        executorch.export(model, folder, quantization, 256)
+        executorch.export(model, folder, quantization, CONTEXT)
     for name in COPIED:
         (folder / name).write_bytes((model / name).read_bytes())
     seal(folder)
