@@ -11,14 +11,16 @@ from srl_edge.devices.session import LOADING, RunnerLost, Session
 from srl_edge.errors import InputError
 from srl_edge.models import file_sha256
 
-FOLDER = "/data/local/tmp/srl-edge"  # adb's user may run programs under /data/local/tmp alone
+# adb's user may run programs under /data/local/tmp alone.
+FOLDER = "/data/local/tmp/srl-edge"
+LLAMA_MAIN = "/data/local/tmp/llama_main"
 
 
 class Adb:
     """A device by its serial as `adb devices` lists it; "" is ANDROID_SERIAL's or the only one."""
 
-    def __init__(self, serial: str = "", llama_main: str = "/data/local/tmp/llama_main") -> None:
-        self._serial, self._llama_main = serial, llama_main
+    def __init__(self, serial: str = "", llama_main: str = "") -> None:
+        self._serial, self._llama_main = serial, llama_main or LLAMA_MAIN
         self._met = False
 
     def open_session(self, name: str, kind: str, folder: Path, threads: int) -> Session:

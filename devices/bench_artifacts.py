@@ -26,9 +26,7 @@ Facts = dict[str, Any]
 _SETTINGS = "settings.json"
 
 
-def device_named(
-    name: str, python: str = "python3", llama_main: str = "/data/local/tmp/llama_main"
-) -> Device:
+def device_named(name: str, python: str = "python3", llama_main: str = "") -> Device:
     """The device of a name, as in docs/bench.md.
 
     python: the interpreter of an ssh host. llama_main: where an Android device has that program.

@@ -165,7 +165,7 @@ def _bench(arguments: Sequence[str]) -> None:
     parser.add_argument("--out", required=True, type=Path, help="folder of the results")
     parser.add_argument("--device", default="local", help="local, browser, ssh:HOST or adb:SERIAL")
     parser.add_argument("--python", default="python3", help="of the ssh host")
-    parser.add_argument("--llama-main", default="/data/local/tmp/llama_main",
+    parser.add_argument("--llama-main", default="",
                         help="where an Android device has ExecuTorch's program")  # fmt: skip
     parser.add_argument("--data", type=Path, help="rows of the one task, in place of the hub's")
     parser.add_argument("--limit", type=int, help="problems of each task, from its first on")
