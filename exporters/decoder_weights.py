@@ -104,15 +104,15 @@ def _fitted(
 ) -> Iterator[nn.Module]:
     """Sends texts through the stages; all Linears are quantized for the inputs that reach them.
 
-    The texts are laid end to end as one row of tokens, as only attention looks beyond a token.
+    Only attention looks beyond a token, so the tokens are laid end to end as one row, those of a
+    beginning that texts share once.
     """
-    positions = torch.cat([torch.arange(len(text)) for text in texts])
+    tokens, positions, rows = _laid_out(texts)
     ropes = {
         kind: [table[positions][None, :, None] for table in tables]
         for kind, tables in attention.ropes.items()
     }
-    lengths = [len(text) for text in texts]
-    x = embedding(torch.tensor([[token for text in texts for token in text]]))
+    x = embedding(tokens[None])
     for i, stage in enumerate(checkpoint.stages()):
         hooks = [
             linears.register_forward_pre_hook(lambda module, inputs: module.quantize(inputs[0]))
@@ -121,10 +121,10 @@ def _fitted(
         if isinstance(stage, First):
             q, k, v = stage(x, *ropes[attention.kinds[0]])
         elif isinstance(stage, Middle):
-            attended = _attend(q, k, v, lengths, attention, attention.kinds[i - 1])
+            attended = _attend(q, k, v, rows, attention, attention.kinds[i - 1])
             x, q, k, v = stage(attended, x, *ropes[attention.kinds[i]])
         elif isinstance(stage, Last):
-            attended = _attend(q, k, v, lengths, attention, attention.kinds[i - 1])
+            attended = _attend(q, k, v, rows, attention, attention.kinds[i - 1])
             # Not stage(): logits of every token would be larger than the model.
             stage.head.quantize(stage.norm(stage.tail(attended, x)))
         for hook in hooks:
@@ -132,24 +132,40 @@ def _fitted(
         yield stage
 
 
+def _laid_out(texts: list[list[int]]) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """Tokens [N] and their positions [N], and for each text which of the N are its own."""
+    seen: dict[tuple[int, int], int] = {}  # the place of what stands before, and a token
+    tokens: list[int] = []
+    positions: list[int] = []
+    rows: list[Tensor] = []
+    for text in texts:
+        row: list[int] = []
+        before = -1
+        for position, token in enumerate(text):
+            place = seen.setdefault((before, token), len(tokens))
+            if place == len(tokens):
+                tokens.append(token)
+                positions.append(position)
+            row.append(before := place)
+        rows.append(torch.tensor(row))
+    return torch.tensor(tokens), torch.tensor(positions), rows
+
+
 def _attend(
-    q: Tensor, k: Tensor, v: Tensor, lengths: list[int], attention: Attention, kind: str
+    q: Tensor, k: Tensor, v: Tensor, rows: list[Tensor], attention: Attention, kind: str
 ) -> Tensor:
-    """Causal attention within each of the texts laid end to end; all [1, tokens, heads, dim]."""
-    q, k, v = (y.transpose(1, 2) for y in (q, k, v))
-    attended, begin = [], 0
-    for length in lengths:
-        text = slice(begin, begin + length)
-        mask = torch.ones(length, length, dtype=torch.bool).tril()
+    """Causal attention within each of the texts in `rows`; all [1, tokens, heads, dim]."""
+    attended = torch.empty_like(q)
+    for row in rows:
+        mask = torch.ones(len(row), len(row), dtype=torch.bool).tril()
         if kind == "sliding_attention" and attention.window is not None:
             mask &= ~mask.tril(-attention.window)
+        own = [x[:, row].transpose(1, 2) for x in (q, k, v)]
         y = functional.scaled_dot_product_attention(
-            q[:, :, text], k[:, :, text], v[:, :, text], mask,
-            scale=attention.scale, enable_gqa=True,
-        )  # fmt: skip
-        attended.append(y.transpose(1, 2))
-        begin += length
-    return torch.cat(attended, 1)
+            own[0], own[1], own[2], mask, scale=attention.scale, enable_gqa=True
+        )
+        attended[:, row] = y.transpose(1, 2)
+    return attended
 
 
 class Checkpoint:

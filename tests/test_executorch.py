@@ -18,8 +18,9 @@ from transformers import (
 pytest.importorskip("executorch")
 
 from srl_edge.errors import InputError
-from srl_edge.exporters import executorch
+from srl_edge.exporters import executorch, executorch_delegates
 from srl_edge.exporters.executorch_model import build
+from srl_edge.exporters.quantize import Linears
 
 CONTEXT, WINDOW = 48, 8
 CONFIGS: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -141,6 +142,23 @@ def test_exports_are_deterministic(tmp_path: Path) -> None:
     assert same  # asserted apart, as pytest would explain a difference byte by byte
 
 
+@pytest.mark.parametrize(
+    ("family", "quantization"), [("qwen3", "fp32"), ("llama", "8da8w"), ("gemma3", "8da4w")]
+)
+def test_the_passes_that_are_left_out_would_change_nothing(
+    tmp_path: Path, family: str, quantization: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from executorch.backends.xnnpack import _passes, xnnpack_preprocess
+
+    folder = save_model(tmp_path / "model", family)
+    without = executorch.export(folder, tmp_path / "without", quantization, CONTEXT).read_bytes()
+    assert xnnpack_preprocess.XNNPACKPassManager is executorch_delegates._NoPasses
+    monkeypatch.setattr(executorch_delegates, "_KNOWN", ())
+    monkeypatch.setattr(xnnpack_preprocess, "XNNPACKPassManager", _passes.XNNPACKPassManager)
+    same = without == executorch.export(folder, tmp_path, quantization, CONTEXT).read_bytes()
+    assert same
+
+
 @pytest.mark.parametrize("family", ["qwen2", "gemma3"])
 @pytest.mark.parametrize(
     ("quantization", "backend"), [("vulkan-fp16", b"Vulkan"), ("coreml-fp16", b"CoreML")]
@@ -178,6 +196,24 @@ def test_calibration_brings_the_quantized_model_closer(tmp_path: Path) -> None:
         return float((got - expected).square().mean())
 
     assert error(texts[8:]) < error([])
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma3"])
+@torch.no_grad()
+def test_calibration_texts_that_begin_alike_are_computed_as_if_they_were_alone(
+    tmp_path: Path, family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = save_model(tmp_path / "model", family)
+    config = AutoConfig.from_pretrained(folder)
+    texts = [TOKENS, TOKENS[:15] + TOKENS[:7], TOKENS[:10], TOKENS[3:]]
+    reached: list[torch.Tensor] = []
+    monkeypatch.setattr(Linears, "quantize", lambda linears, x: reached.append(x[0]))
+    build(folder, config, executorch.PRECISIONS["fp32"], CONTEXT, texts)
+    found = reached[-1]  # by the projection to the vocabulary
+    model = AutoModelForCausalLM.from_pretrained(folder).model
+    alone = [model(torch.tensor([text])).last_hidden_state[0] for text in texts]
+    expected = torch.cat([alone[0], alone[1][15:], alone[3]])
+    assert torch.allclose(found, expected, atol=1e-4)
 
 
 @torch.no_grad()

@@ -135,6 +135,7 @@ def test_what_executorch_lowers_has_the_weights_that_were_trained_on(
     from srl_edge.exporters.decoder_weights import linears_of
     from srl_edge.exporters.executorch_model import build
     from srl_edge.exporters.merge import merge
+    from srl_edge.exporters.quantize import lowered_input, lowered_weight
 
     policy = open_policy(family_model, quantization="8da4w")
     weights = of_the_trainer(policy)
@@ -148,8 +149,9 @@ def test_what_executorch_lowers_has_the_weights_that_were_trained_on(
     for linears in (linears for stage in decoder.stages for linears in linears_of(stage)):
         for i, name in enumerate(linears.names):
             name = HEAD if name == "model.embed_tokens" else name
-            assert torch.equal(linears._weight(i), weights.pop(name)), name
-        assert torch.equal(linears._rounded(x)[0], rounded_input("8da4w", x[0]))
+            part = (linears.weights[i], linears.scales[i], linears.zeros[i], linears.bits)
+            assert torch.equal(lowered_weight(*part), weights.pop(name)), name
+    assert torch.equal(lowered_input(x), rounded_input("8da4w", x))
     assert not weights
 
 

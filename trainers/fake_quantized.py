@@ -41,6 +41,12 @@ def quantize_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
     return quantize_blocks(weight, weight.shape[1])
 
 
+def dequantized(codes: Tensor, scales: Tensor) -> Tensor:
+    """The matrix [out, in] of codes [out, in] and scales [out, groups]."""
+    blocks = codes.view(*scales.shape, -1)
+    return (blocks * scales[..., None]).view(codes.shape)
+
+
 def group_scales(blocks: Tensor) -> Tensor:
     """The least scales [out, groups, 1] of blocks [out, groups, GROUP] that clip nothing."""
     largest, smallest = blocks.amax(-1, keepdim=True), blocks.amin(-1, keepdim=True)
@@ -77,7 +83,7 @@ def rounded(artifact: str, module: str, weight: Tensor) -> Tensor:
             f"trainer.quantization = {artifact!r} takes layers whose inputs are multiples of "
             f"{GROUP}; {module} has {inputs}."
         )
-    parts = [_dequantized(*_codes(artifact, module, rows)) for rows in weight.split(_ROWS)]
+    parts = [dequantized(*_codes(artifact, module, rows)) for rows in weight.split(_ROWS)]
     return torch.cat(parts)
 
 
@@ -142,11 +148,6 @@ def _codes(artifact: str, module: str, weight: Tensor) -> tuple[Tensor, Tensor]:
     if module == HEAD:
         return quantize_blocks(weight, head_block(weight.shape[1]))
     return quantize_groups(weight)
-
-
-def _dequantized(codes: Tensor, scales: Tensor) -> Tensor:
-    blocks = codes.view(*scales.shape, -1)
-    return (blocks * scales[..., None]).view(codes.shape)
 
 
 def _divided(x: Tensor, by: int) -> Tensor:
