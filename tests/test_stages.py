@@ -46,6 +46,19 @@ def test_whole_solutions_take_one_reply() -> None:
     assert {r.total for r in group.rewards} == {0.0, 1.0}
 
 
+def test_the_longest_trajectory_comes_first_and_each_prompt_once_an_epoch() -> None:
+    steps = [[StepPrompt(str(i), j, "p" * (i % 7), ("s",) * j, "s") for j in range(1 + i % 5)]
+             for i in range(35)]  # fmt: skip
+    stream = PromptStream(steps, "0")
+    first, second = stream.take(0, stream.size), stream.take(stream.size, stream.size)
+    assert first[:5] == steps[34]  # the longest problem and the most steps
+    assert second[:5] != steps[34] and first != second
+    for epoch in (first, second):
+        assert {(p.trajectory_id, p.step_index) for p in epoch} == {
+            (p.trajectory_id, p.step_index) for trajectory in steps for p in trajectory
+        }
+
+
 def test_groups_of_right_or_of_wrong_answers_alone_are_dropped() -> None:
     stream = PromptStream([[PROBLEM]], "")
     stage = rlvr(group_size=2, prompts_per_step=4, max_rounds=20)
