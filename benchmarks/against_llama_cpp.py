@@ -24,7 +24,9 @@ from srl_edge.devices.statistics import paired
 from srl_edge.exporters.parity_logits import agreement, references
 from srl_edge.recipe import Bench
 
-ARTIFACTS = ("onnx-int4", "executorch-8da4w", "gguf-q4_0", "gguf-q4_1", "gguf-q4_k_m")
+ARTIFACTS = (
+    "onnx-int4-small", "onnx-int4", "executorch-8da4w", "gguf-q4_0", "gguf-q4_1", "gguf-q4_k_m",
+)  # fmt: skip
 Facts = dict[str, Any]
 
 
