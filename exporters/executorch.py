@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from srl_edge.artifact import ADAPTERS, NO_ADAPTER
 from srl_edge.errors import InputError
 from srl_edge.exporters.quiet import quiet
+from srl_edge.families import EVERYWHERE
 
 with quiet():  # torchao, which all of these import, reports every GPU kernel that it has not got
     # The first two are imported for the operators that they register.
@@ -46,7 +47,6 @@ with quiet():  # torchao, which all of these import, reports every GPU kernel th
     from srl_edge.exporters.executorch_model import build, lora_names
     from srl_edge.trainers.fake_quantized import GROUP
 
-FAMILIES = ("gemma3_text", "llama", "qwen2", "qwen3")
 # Vulkan and Core ML round to 16 bits themselves.
 _FLOAT = Precision(embedding=32, query_key=32, value_output=32, mlp=32, head=32)
 PRECISIONS = {
@@ -121,9 +121,9 @@ def export(
 
 
 def _check(model: Path, config: Any, precision: Precision, context_length: int) -> None:
-    if config.model_type not in FAMILIES:
+    if config.model_type not in EVERYWHERE:
         raise InputError(
-            f"{model} is a {config.model_type} model; ExecuTorch takes {', '.join(FAMILIES)}."
+            f"{model} is a {config.model_type} model; ExecuTorch takes {', '.join(EVERYWHERE)}."
         )
     ropes = config.rope_parameters
     for rope in [ropes] if "rope_type" in ropes else ropes.values():

@@ -1,11 +1,15 @@
 """A folder for Apple silicon, through mlx-lm's converter."""
 
+import json
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from transformers import AutoConfig
+
 from srl_edge.errors import InputError
-from srl_edge.flat_rope import flattened
+from srl_edge.mlx_settings import mlx_settings
 
 QUANTIZATIONS: dict[str, dict[str, Any]] = {
     "fp32": {"dtype": "float32"},
@@ -23,8 +27,10 @@ def export(merged: Path, out: Path, quantization: str) -> dict[str, Any]:
         raise InputError("MLX export needs mlx-lm: pip install 'srl-edge[mlx]'.") from None
     options = QUANTIZATIONS[quantization]
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
-        source = flattened(merged, Path(scratch, "source"), "exported to MLX")
-        made = Path(scratch, "mlx")
+        source, made = Path(scratch, "source"), Path(scratch, "mlx")
+        settings = mlx_settings(merged, AutoConfig.from_pretrained(merged), "exported to MLX")
+        shutil.copytree(merged, source)
+        (source / "config.json").write_text(json.dumps(settings, indent=2))
         mlx_lm.convert(str(source), str(made), **options)  # type: ignore[operator]
         for file in made.iterdir():
             if file.suffix != ".md":  # the converter's advertisement

@@ -11,6 +11,7 @@ from srl_edge.exporters import peft_adapter
 
 FILE = "adapters.safetensors"
 _PREFIX = "model."
+_OF_QWEN3_5 = "language_model."  # before all names, as mlx-lm has it for the language alone too
 
 
 def write(adapter: Path, out: Path) -> Path:
@@ -21,9 +22,12 @@ def write(adapter: Path, out: Path) -> Path:
     """
     found = peft_adapter.read(adapter)
     tensors = {}
+    prefix = _PREFIX
+    if any(".linear_attn." in module for module in found):
+        prefix = f"{_OF_QWEN3_5}{_PREFIX}"
     for module, (a, b) in found.items():
-        tensors[f"{_PREFIX}{module}.lora_a"] = np.ascontiguousarray(a.T)
-        tensors[f"{_PREFIX}{module}.lora_b"] = np.ascontiguousarray(b.T)
+        tensors[f"{prefix}{module}.lora_a"] = np.ascontiguousarray(a.T)
+        tensors[f"{prefix}{module}.lora_b"] = np.ascontiguousarray(b.T)
     rank = len(next(iter(found.values()))[0])
     config = {
         "fine_tune_type": "lora",
@@ -52,7 +56,7 @@ def to_peft(adapter: Path, out: Path) -> Path:
         raise InputError(f"{adapter}: fine_tune_type is {kind!r}; only 'lora' can be converted.")
     weights: dict[str, np.ndarray] = {}  # type: ignore[type-arg]
     for name, tensor in load_file(adapter / FILE).items():
-        module, _, side = name.removeprefix(_PREFIX).rpartition(".lora_")
+        module, _, side = name.removeprefix(_OF_QWEN3_5).removeprefix(_PREFIX).rpartition(".lora_")
         if side not in ("a", "b") or not module.startswith("layers.") or tensor.ndim != 2:
             raise InputError(f"{adapter}: {name} is no LoRA matrix of a linear map in a layer.")
         side = f"lora_{side.upper()}.weight"

@@ -12,6 +12,7 @@ from typing import Any
 
 from srl_edge.errors import InputError, StageError
 from srl_edge.exporters.quiet import quiet
+from srl_edge.families import EVERYWHERE
 
 _HEAD = "last_matmul:int8"  # the projection to the vocabulary, and the tied embedding with it
 _MIXED = f"{_HEAD},mixed_layers:int8"  # and parts of the first and last eighth, and of every third
@@ -40,7 +41,6 @@ QUANTIZATIONS = {
         "int4", {"algo_config": "k_quant", "matmul_mixed_precision": _MIXED}
     ),
 }
-FAMILIES = ("llama", "qwen2", "qwen3", "gemma3_text")
 
 
 def export(
@@ -86,9 +86,9 @@ def build(model: Path, out: Path, precision: str, options: Mapping[str, str]) ->
             "ONNX export needs onnxruntime-genai: pip install 'srl-edge[onnx]'."
         ) from None
     family = json.loads((model / "config.json").read_text())["model_type"]
-    if family not in FAMILIES:
+    if family not in EVERYWHERE:
         raise InputError(f"{model}: family {family!r} cannot be exported to ONNX; only "
-                         f"{', '.join(FAMILIES)}.")  # fmt: skip
+                         f"{', '.join(EVERYWHERE)}.")  # fmt: skip
     # For a CPU in fp16 the builder (0.18) writes attention that fails at the second token; what it
     # writes for DirectML runs on the CPU as well, in every family.
     target = "dml" if precision == "fp16" else "cpu"

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from srl_edge.errors import InputError
-
-FAMILIES = ("llama", "qwen2", "qwen3", "gemma3_text")
+from srl_edge.families import EVERYWHERE
 
 
 def flattened(model: Path, out: Path, to: str) -> Path:
@@ -24,13 +23,15 @@ def flat(config: dict[str, Any], model: Path, to: str) -> dict[str, Any]:
 
     transformers 5 nests them in `rope_parameters`, where mlx-lm (0.32, but for Qwen3) and
     transformers 4 do not look: they fall back to defaults without a word. to: what the model cannot
-    do, for messages. Raises InputError for another family than FAMILIES, or for rotary embeddings
+    do, for messages. Raises InputError for another family than EVERYWHERE, or for rotary embeddings
     that have no flat form.
     """
     config = dict(config)
     family = config["model_type"]
-    if family not in FAMILIES:
-        raise InputError(f"{model}: family {family!r} cannot be {to}; only {', '.join(FAMILIES)}.")
+    if family not in EVERYWHERE:
+        raise InputError(
+            f"{model}: family {family!r} cannot be {to}; only {', '.join(EVERYWHERE)}."
+        )
     ropes = config["rope_parameters"]
     if family == "gemma3_text":
         config["rope_theta"] = ropes["full_attention"]["rope_theta"]

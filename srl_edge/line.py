@@ -16,8 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srl_edge import __version__, recipe
+from srl_edge import __version__, models, recipe
 from srl_edge.errors import InputError
+from srl_edge.families import require_exportable
 from srl_edge.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def run_line(settings: Recipe) -> Path:
     What training or an export held in memory is gone when the next stage starts. A stage that fails
     says why itself, and ends this process with its exit code.
     """
+    require_exportable(models.config_of(settings.model.name), settings.export.artifacts)
     run = open_run(settings)
     for name in STAGES:
         if _finished(run).get(name) == fingerprint(settings, name):

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from srl_edge.errors import InputError
+from srl_edge.families import EVERYWHERE
 
-FAMILIES = ("llama", "qwen2", "qwen3", "gemma3_text")
 # What Gemma 3's class takes for granted where a multimodal file leaves it out.
 _GEMMA = {
     "vocab_size": 262208, "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256,
@@ -94,7 +94,7 @@ def from_config(config: Mapping[str, Any], where: str) -> ModelShape:
     text = config.get("text_config") if config.get("model_type") == "gemma3" else config
     text = config if text is None else text
     family = str(text.get("model_type"))
-    if family not in FAMILIES:
+    if family not in EVERYWHERE:
         raise InputError(
             f"{where}: model_type {family!r} is not supported; srl-edge knows the families "
             "Llama, Qwen2/2.5, Qwen3 and Gemma 3."

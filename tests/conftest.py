@@ -12,9 +12,11 @@ from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     Gemma3TextConfig,
+    Gemma4TextConfig,
     LlamaConfig,
     PreTrainedTokenizerFast,
     Qwen2Config,
+    Qwen3_5TextConfig,
     Qwen3Config,
 )
 
@@ -26,6 +28,7 @@ os.environ.setdefault("MLX_DISABLE_COMPILE", "1")
 
 TEACHING_STEPS = 120
 FAMILIES = ("llama", "qwen2", "qwen3", "gemma3")
+MLX_FAMILIES = ("qwen3_5", "gemma4")  # those that MLX alone trains
 CHAT_TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -60,7 +63,7 @@ def make_tokenizer(folder: Path) -> Any:
 
 
 def make_model(family: str, folder: Path, seed: int = 0) -> Path:
-    """A random three-layer model folder of a family, with its tokenizer."""
+    """A random model folder of a family, three or four layers, with its tokenizer."""
     shape: dict[str, Any] = {
         "vocab_size": 512,
         "hidden_size": 64,
@@ -80,11 +83,31 @@ def make_model(family: str, folder: Path, seed: int = 0) -> Path:
         "layer_types": ["sliding_attention", "sliding_attention", "full_attention"],
         "query_pre_attn_scalar": 32,
     }
+    states = {
+        "num_hidden_layers": 4,
+        "linear_key_head_dim": 32,
+        "linear_value_head_dim": 16,
+        "linear_num_key_heads": 2,
+        "linear_num_value_heads": 4,
+    }
+    sharing = {
+        "num_hidden_layers": 4,
+        "layer_types": ["sliding_attention", "full_attention"] * 2,
+        "sliding_window": 32,
+        "global_head_dim": 48,
+        "num_kv_shared_layers": 2,
+        "use_double_wide_mlp": True,
+        "hidden_size_per_layer_input": 16,
+        "vocab_size_per_layer_input": 512,
+        "final_logit_softcapping": 3.0,
+    }
     config = {
         "llama": lambda: LlamaConfig(**shape),
         "qwen2": lambda: Qwen2Config(**{k: v for k, v in shape.items() if k != "head_dim"}),
         "qwen3": lambda: Qwen3Config(**shape),
         "gemma3": lambda: Gemma3TextConfig(**shape, **gemma),
+        "qwen3_5": lambda: Qwen3_5TextConfig(**shape | states),
+        "gemma4": lambda: Gemma4TextConfig(**shape | sharing),
     }[family]()
     torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)

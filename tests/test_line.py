@@ -9,6 +9,8 @@ import pytest
 
 from srl_edge import recipe
 
+from .conftest import make_model
+
 RECIPE = """
 output = "{run}"
 [model]
@@ -150,3 +152,21 @@ def test_the_line_on_mlx_with_4_bit_weights(
     for name in ("onnx-fp32", "executorch-fp32"):
         parity = json.loads((run / "parity" / f"{name}.json").read_text())
         assert parity["agreement"] >= 0.99 and parity["merging"]["kl_divergence"] < 1e-4
+
+
+def test_the_line_of_a_family_that_mlx_alone_trains(
+    tmp_path: Path, word_problems: list[dict[str, str]]
+) -> None:
+    pytest.importorskip("mlx_lm", reason="mlx-lm is not installed")
+    path = write_recipe(tmp_path, make_model("gemma4", tmp_path / "model"), word_problems)
+    before, _, srl = path.read_text().partition('[[stages]]\nkind = "srl"')
+    path.write_text(
+        f"{before}[export]{srl.partition('[export]')[2]}"
+    )  # a random model earns nothing
+    refused = srl_edge("run", path, "--trainer.backend", "mlx")
+    assert refused.returncode == 2 and not (tmp_path / "run").exists()
+    assert "onnx-fp32 cannot be made of the family 'gemma4_text'" in refused.stderr
+    done = srl_edge("run", path, "--trainer.backend", "mlx", "--export.artifacts", "mlx-fp32")
+    assert done.returncode == 0, done.stderr
+    parity = json.loads((tmp_path / "run" / "parity" / "mlx-fp32.json").read_text())
+    assert parity["agreement"] >= 0.99 and parity["merging"]["kl_divergence"] < 1e-4

@@ -15,7 +15,7 @@ from srl_edge.errors import InputError
 from srl_edge.exporters import mlx
 from srl_edge.exporters.parity_logits import teacher_forced
 
-from .conftest import make_model
+from .conftest import MLX_FAMILIES, make_model
 from .test_onnx import token_ids
 
 PROMPT, REPLY = token_ids(60), token_ids(20, seed=1)
@@ -40,6 +40,16 @@ def test_fp32_equals_transformers_past_the_sliding_window(
     assert greedy(artifact, PROMPT[:20], 10, [2]) == greedy(reference, PROMPT[:20], 10, [2])
     artifact.prefill([*PROMPT[:25], 7, 8])
     np.testing.assert_allclose(artifact.prefill(PROMPT), expected[0], atol=close)
+
+
+@pytest.mark.parametrize("family", MLX_FAMILIES)
+def test_families_that_mlx_alone_trains(family: str, tmp_path: Path) -> None:
+    model = make_model(family, tmp_path / "model")
+    artifact, reference = export(model, tmp_path / "out", "fp32"), TorchRuntime(model)
+    expected = np.stack(teacher_forced(reference, PROMPT, REPLY))
+    np.testing.assert_allclose(
+        np.stack(teacher_forced(artifact, PROMPT, REPLY)), expected, atol=5e-3
+    )
 
 
 @pytest.mark.parametrize(("quantization", "least"), [("fp16", 0.95), ("int8", 0.9), ("int4", 0.4)])

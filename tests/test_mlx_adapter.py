@@ -20,6 +20,7 @@ from srl_edge.errors import InputError
 from srl_edge.exporters import mlx
 from srl_edge.exporters.adapters import convert
 
+from .conftest import MLX_FAMILIES, make_model
 from .test_adapters import make_adapter
 from .test_onnx import token_ids
 
@@ -68,6 +69,19 @@ def test_peft_adapters_do_the_same_in_mlx_lm(
     np.testing.assert_allclose(
         expected(family_model, back), expected(family_model, adapter), atol=1e-5
     )
+
+
+@pytest.mark.parametrize("family", MLX_FAMILIES)
+def test_families_that_mlx_alone_trains(family: str, tmp_path: Path) -> None:
+    model = make_model(family, tmp_path / "model")
+    modules = ["q_proj", "down_proj", *(["in_proj_qkv"] if family == "qwen3_5" else [])]
+    adapter = make_adapter(model, tmp_path / "peft", 1, modules=modules)
+    made = convert(adapter, tmp_path / "mlx")
+    got = logits(load_adapters(mlx_model(model, tmp_path / "base"), str(made)))
+    np.testing.assert_allclose(got, expected(model, adapter), atol=2e-3)
+    assert np.abs(got - expected(model, None)).max() > 0.1
+    back = convert(made, tmp_path / "back")
+    np.testing.assert_allclose(expected(model, back), expected(model, adapter), atol=1e-5)
 
 
 @pytest.mark.parametrize("layers", [-1, 1])

@@ -181,9 +181,9 @@ def test_a_model_that_is_not_what_its_configuration_says_is_refused(
     if wrong == "rope":  # what happens where settings are left nested
         monkeypatch.setattr(
             mlx_loading,
-            "flat",
-            lambda config, *_: (
-                config
+            "mlx_settings",
+            lambda _, config, *rest: (
+                config.to_dict()
                 | {"rope_theta": 500.0, "sliding_window_pattern": 3, "rope_local_base_freq": 300.0}
             ),
         )

@@ -11,13 +11,8 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 
-from srl_edge.trainers.mlx_attention import Causal, KeysValues
-
-# The linear layers of a layer that are adapted, by their names in it.
-LINEARS = (
-    "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
-    "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj",
-)  # fmt: skip
+from srl_edge.trainers.mlx_attention import Causal, KeysValues, RowAttention
+from srl_edge.trainers.shared_prefix import Pack
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +28,23 @@ class MlxDecoder:
     windows: tuple[int | None, ...]
     checkpointed: bool = False
 
+    softcap = None  # of logits: these families have none
+
     @property
     def head(self) -> mx.array:
         """The projection to the vocabulary [V, d]."""
-        tied = getattr(self.model, "tie_word_embeddings", None)
-        if tied is None:
-            tied = self.model.args.tie_word_embeddings
-        weight: mx.array = (self.model.model.embed_tokens if tied else self.model.lm_head).weight
-        return weight
+        return projection(self.model)
+
+    def trunk(self, packed: Pack) -> list[mx.array]:
+        """Each layer's keys and values of a pack's trunk, one after another."""
+        return [x for layer in self.keys_values(packed.trunk) for x in layer]
+
+    def rows(self, part: Pack, trunk: Sequence[mx.array], whole: Pack) -> mx.array:
+        """Hidden states [N, d] of the tokens of some rows of a pack, one row after another."""
+        del whole
+        pairs = list(zip(trunk[::2], trunk[1::2], strict=True))
+        attention = RowAttention(part.rows, part.bounds, pairs)
+        return self(attention.ids, attention)
 
     def __call__(self, ids: mx.array, attention: Any) -> mx.array:
         """Hidden states [N, d] of tokens [N], ready for the projection to the vocabulary."""
@@ -108,6 +112,15 @@ class MlxDecoder:
         return rotated(q), rotated(k), v
 
 
+def projection(model: Any) -> mx.array:
+    """An mlx-lm language model's projection to the vocabulary [V, d]."""
+    tied = getattr(model, "tie_word_embeddings", None)
+    if tied is None:
+        tied = model.args.tie_word_embeddings
+    weight: mx.array = (model.model.embed_tokens if tied else model.lm_head).weight
+    return weight
+
+
 class LoraLinear(nn.Module):  # type: ignore[misc]
     """y = W x + b + scaling B A x: a frozen linear layer, quantized or not, and its adapter.
 
@@ -140,13 +153,24 @@ class LoraLinear(nn.Module):  # type: ignore[misc]
         self._on = on
 
 
-def adapt(decoder: MlxDecoder, make: Callable[[nn.Module], LoraLinear]) -> dict[str, LoraLinear]:
-    """Put an adapter on every linear layer; returns them by name: `layers.0.self_attn.q_proj`."""
+def adapt(model: Any, make: Callable[[nn.Module], LoraLinear]) -> dict[str, LoraLinear]:
+    """Put an adapter on every linear layer of an mlx-lm language model's layers.
+
+    Returns them by name: `layers.0.self_attn.q_proj`.
+    """
     adapted = {}
-    for index, layer in enumerate(decoder.model.model.layers):
-        for name in LINEARS:
-            owner, _, child = name.partition(".")
-            made = make(getattr(layer[owner], child))
-            setattr(layer[owner], child, made)
+    for index, layer in enumerate(model.model.layers):
+        linear = {
+            name: module
+            for name, module in layer.named_modules()
+            if isinstance(module, nn.Linear | nn.QuantizedLinear)
+        }
+        for name in sorted(linear):
+            *path, child = name.split(".")
+            owner = layer
+            for part in path:
+                owner = owner[part]
+            made = make(linear[name])
+            setattr(owner, child, made)
             adapted[f"layers.{index}.{name}"] = made
     return adapted

@@ -1,12 +1,14 @@
 """Decoding on MLX: shared prefixes are prefilled once, and forked into the rows of their groups."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
 
 from srl_edge.trainers.mlx_attention import DecodeAttention, KeysValues, RowAttention
 from srl_edge.trainers.mlx_decoder import MlxDecoder
+from srl_edge.trainers.mlx_logprobs import bent_logits
 from srl_edge.trainers.sampling import Drawn, Ids
 from srl_edge.trainers.shared_prefix import pack
 
@@ -22,13 +24,13 @@ class MlxDecoding:
         seed: int,
     ) -> Drawn:  # fmt: skip
         caches, hidden = prefill(self.decoder, prompts)
-        self.temperature, self.key = temperature, mx.random.key(seed)
+        self.draw = Draw(self.decoder, temperature, seed)
         self.attention = DecodeAttention(caches, np.array([len(p) for p in prompts]), group_size)
-        return self._draw(mx.repeat(hidden, group_size, axis=0))
+        return self.draw(mx.repeat(hidden, group_size, axis=0))
 
     def advance(self, ids: Ids, step: int) -> Drawn:
         self.attention.advance(step)
-        return self._draw(self.decoder(mx.array(ids), self.attention))
+        return self.draw(self.decoder(mx.array(ids), self.attention))
 
     def keep(self, prompts: Ids, rows: Ids) -> None:
         self.attention.keep(prompts, rows)
@@ -36,9 +38,15 @@ class MlxDecoding:
     def finish(self) -> None:
         del self.attention
 
-    def _draw(self, hidden: mx.array) -> Drawn:
-        """One token a row; greedy ones carry their log-probability at temperature 1."""
-        logits = (hidden @ self.decoder.head.T).astype(mx.float32)
+
+class Draw:
+    """Draws a token for each row; greedy ones carry their log-probability at temperature 1."""
+
+    def __init__(self, decoder: Any, temperature: float, seed: int) -> None:
+        self.decoder, self.temperature, self.key = decoder, temperature, mx.random.key(seed)
+
+    def __call__(self, hidden: mx.array) -> Drawn:
+        logits, _ = bent_logits(hidden, self.decoder.head, self.decoder.softcap)
         if self.temperature == 0:
             ids = mx.argmax(logits, -1)
         else:

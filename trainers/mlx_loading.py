@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Iterator
-from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,19 +12,28 @@ import numpy as np
 import psutil
 import torch
 import transformers
+from mlx.utils import tree_map_with_path
 from mlx_lm.utils import load_model
+from safetensors import safe_open
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from srl_edge.errors import InputError
-from srl_edge.flat_rope import flat
+from srl_edge.mlx_settings import CACHED, mlx_settings
+from srl_edge.trainers.mlx_attention import Causal
+from srl_edge.trainers.mlx_cached_decoder import MlxCachedDecoder
 from srl_edge.trainers.mlx_decoder import MlxDecoder
+from srl_edge.trainers.mlx_logprobs import bent_logits
 
 GROUP = 64  # weights that share a scale
 BITS = {"int8": 8, "int4": 4}
+# Of Gemma 4: matrices that hold a part for each layer, one after another.
+_BY_LAYER = ("embed_tokens_per_layer.weight", "per_layer_model_projection.weight")
 PROBE = 48  # tokens of the text on which logits are compared
 
 
-def load(model: Path, dtype: mx.Dtype, quantization: str, checkpointed: bool) -> MlxDecoder:
+def load(
+    model: Path, dtype: mx.Dtype, quantization: str, checkpointed: bool
+) -> MlxDecoder | MlxCachedDecoder:
     """Load a folder of safetensors; `quantization` is of the layers' linear maps: affine, by 64.
 
     Raises InputError for a family that mlx-lm's configuration does not fit, and where the loaded
@@ -37,20 +45,33 @@ def load(model: Path, dtype: mx.Dtype, quantization: str, checkpointed: bool) ->
             "none, int8 and int4."
         )
     config = AutoConfig.from_pretrained(model)
-    settings = flat(config.to_dict(), model, "trained on MLX")
-    loaded, _ = load_model(model, lazy=True, model_config=settings)
-    loaded.set_dtype(dtype)
+    text = config.get_text_config()
+    cached = text.model_type in CACHED
+    if cached and checkpointed:
+        raise InputError(
+            f"{model}: trainer.gradient_checkpointing is not to be had for {text.model_type} on "
+            "MLX; use a smaller trainer.micro_batch_tokens."
+        )
+    loaded, _ = load_model(
+        model, lazy=True, model_config=mlx_settings(model, config, "trained on MLX")
+    )
+    loaded = getattr(loaded, "language_model", loaded)
+    _cast(loaded, dtype)
     loaded.freeze()
     loaded.eval()
-    kinds = getattr(config, "layer_types", None) or ["full_attention"] * config.num_hidden_layers
-    window = getattr(config, "sliding_window", None)
-    decoder = MlxDecoder(
-        loaded,
-        config.hidden_size**0.5 if config.model_type.startswith("gemma") else 1.0,
-        tuple(window if kind == "sliding_attention" else None for kind in kinds),
-        checkpointed,
-    )
-    _check(decoder, model, config, kinds, dtype)
+    kinds = getattr(text, "layer_types", None) or ["full_attention"] * text.num_hidden_layers
+    decoder: MlxDecoder | MlxCachedDecoder
+    if cached:
+        decoder = MlxCachedDecoder(loaded, getattr(text, "final_logit_softcapping", None))
+    else:
+        window = getattr(text, "sliding_window", None)
+        decoder = MlxDecoder(
+            loaded,
+            text.hidden_size**0.5 if text.model_type.startswith("gemma") else 1.0,
+            tuple(window if kind == "sliding_attention" else None for kind in kinds),
+            checkpointed,
+        )
+    _check(decoder, model, text, kinds, dtype)
     if quantization != "none":
         nn.quantize(
             loaded, GROUP, BITS[quantization],
@@ -79,33 +100,71 @@ def _linear(model: Path, module: nn.Module) -> bool:
     return True
 
 
+def _cast(loaded: nn.Module, dtype: mx.Dtype) -> None:
+    """Keep weights in a type, but for those that mlx-lm says lose too much by it."""
+    may = getattr(loaded, "cast_predicate", lambda path: True)
+
+    def cast(path: str, x: mx.array) -> mx.array:
+        return x.astype(dtype) if may(path) and mx.issubdtype(x.dtype, mx.floating) else x
+
+    loaded.update(tree_map_with_path(cast, loaded.parameters()))
+
+
 def _check(
-    decoder: MlxDecoder, model: Path, config: Any, kinds: list[str], dtype: mx.Dtype
-) -> None:
+    decoder: MlxDecoder | MlxCachedDecoder, model: Path, config: Any, kinds: list[str],
+    dtype: mx.Dtype,
+) -> None:  # fmt: skip
     """Compare logits through the first layers, a layer of each kind among them."""
     count = max(kinds.index(kind) for kind in kinds) + 1
-    short = deepcopy(config)
-    short.num_hidden_layers = count
-    if getattr(config, "layer_types", None):
-        short.layer_types = kinds[:count]
     wide = dtype == mx.float32
+    ids = np.arange(PROBE) * 7 % config.vocab_size
     with _quiet(), torch.no_grad():
-        reference = AutoModelForCausalLM.from_pretrained(
-            model, config=short, dtype=torch.float32 if wide else torch.bfloat16
+        reference = _first_layers(
+            model, config, kinds[:count], torch.float32 if wide else torch.bfloat16
         )
-        ids = np.arange(PROBE) * 7 % config.vocab_size
         expected = reference(torch.from_numpy(ids)[None]).logits[0].float().numpy()
-    from srl_edge.trainers.mlx_attention import Causal
-
-    first = replace(decoder, windows=decoder.windows[:count], checkpointed=False)
-    logits = first(mx.array(ids), Causal(PROBE)) @ decoder.head.T
-    error = np.linalg.norm(np.array(logits.astype(mx.float32)) - expected)
+    if isinstance(decoder, MlxDecoder):
+        first = replace(decoder, windows=decoder.windows[:count], checkpointed=False)
+        hidden = first(mx.array(ids), Causal(PROBE))
+    else:
+        hidden = decoder.first_layers(count, mx.array(ids))
+    logits, _ = bent_logits(hidden, decoder.head, decoder.softcap)
+    error = np.linalg.norm(np.array(logits) - expected)
     error /= np.linalg.norm(expected)
     if error > (1e-3 if wide else 0.1):
         raise InputError(
             f"{model}: what MLX computes differs from what its configuration says by {error:.1%}; "
             "this model is not supported on MLX."
         )
+
+
+def _first_layers(model: Path, config: Any, kinds: list[str], dtype: torch.dtype) -> Any:
+    """transformers' model of the first layers alone."""
+    settings = config.to_dict() | {"num_hidden_layers": len(kinds)}
+    if getattr(config, "layer_types", None):
+        settings["layer_types"] = kinds
+    if config.model_type == "gemma4_text":
+        own = settings["per_layer_config"]
+        settings["per_layer_config"] = {i: x for i, x in own.items() if int(i) < len(kinds)}
+        settings["num_kv_shared_layers"] = 0
+    found = AutoModelForCausalLM.from_pretrained(
+        model, config=type(config).from_dict(settings), dtype=dtype, ignore_mismatched_sizes=True
+    )
+    for name in _BY_LAYER:  # made anew, as they are too long: take the part of the first layers
+        if getattr(config, "hidden_size_per_layer_input", 0):
+            weight = found.get_parameter(f"model.{name}")
+            weight.copy_(_tensor(model, f"model.{name}")[tuple(map(slice, weight.shape))])
+    return found
+
+
+def _tensor(model: Path, name: str) -> torch.Tensor:
+    """A tensor of a folder of safetensors."""
+    for path in sorted(model.glob("*.safetensors")):
+        with safe_open(path, "pt") as file:
+            if name in file.keys():  # noqa: SIM118 - a file of tensors is no mapping
+                found: torch.Tensor = file.get_tensor(name)
+                return found
+    raise InputError(f"{model}: has no tensor {name}.")
 
 
 @contextlib.contextmanager

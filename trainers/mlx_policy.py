@@ -15,7 +15,8 @@ from srl_edge.errors import InputError
 from srl_edge.models import load_tokenizer, stop_ids
 from srl_edge.recipe import Trainer
 from srl_edge.trainers import peft_folder
-from srl_edge.trainers.mlx_attention import RowAttention
+from srl_edge.trainers.mlx_cached_decoder import MlxCachedDecoder
+from srl_edge.trainers.mlx_cached_decoding import MlxCachedDecoding
 from srl_edge.trainers.mlx_decoder import LoraLinear, adapt
 from srl_edge.trainers.mlx_decoding import MlxDecoding
 from srl_edge.trainers.mlx_loading import limit_memory, load
@@ -49,12 +50,14 @@ class MlxPolicy:
             model, native_dtype(settings.dtype), settings.quantization,
             settings.gradient_checkpointing,
         )  # fmt: skip
+        cached = isinstance(self.decoder, MlxCachedDecoder)
+        self.decoding: Any = MlxCachedDecoding if cached else MlxDecoding
         keys = iter(mx.random.split(mx.random.key(seed), 10_000))
 
         def lora(linear: nn.Module) -> LoraLinear:
             return LoraLinear(linear, settings.lora_rank, settings.lora_alpha, next(keys))
 
-        self.layers = adapt(self.decoder, lora)
+        self.layers = adapt(self.decoder.model, lora)
         self._new_optimizer()
 
     def _new_optimizer(self) -> None:
@@ -80,7 +83,7 @@ class MlxPolicy:
         temperature: float, seed: int,
     ) -> list[list[Rollout]]:  # fmt: skip
         return sample(
-            MlxDecoding(self.decoder), prompts, group_size, max_new_tokens, temperature,
+            self.decoding(self.decoder), prompts, group_size, max_new_tokens, temperature,
             self.stop_ids, seed, self.tokenizer.decode,
         )  # fmt: skip
 
@@ -98,7 +101,7 @@ class MlxPolicy:
 
         def trunk_of(weights: Weights) -> list[mx.array]:
             self._set(weights)
-            return [x for layer in self.decoder.keys_values(packed.trunk) for x in layer]
+            return self.decoder.trunk(packed)
 
         def trunk_from(*values: mx.array) -> list[mx.array]:
             return trunk_of(dict(zip(weights, values, strict=True)))
@@ -110,7 +113,9 @@ class MlxPolicy:
         slopes: list[mx.array] = []
         for rows in packed.cut(self.settings.micro_batch_tokens):
             members = [group[i] for i in rows.owners]
-            more, slope = self._backward_rows(rows, weights, trunk, plain, members, loss, total)
+            more, slope = self._backward_rows(
+                rows, packed, weights, trunk, plain, members, loss, total
+            )
             add(sums, more)
             # In fp32, so that the number of passes does not show in the sum.
             wide = [x.astype(mx.float32) for x in slope]
@@ -124,7 +129,7 @@ class MlxPolicy:
         return sums
 
     def _backward_rows(
-        self, rows: Pack, weights: Weights, trunk: list[mx.array], plain: Any,
+        self, rows: Pack, whole: Pack, weights: Weights, trunk: list[mx.array], plain: Any,
         members: Sequence[Sample], loss: Loss, total: int,
     ) -> tuple[dict[str, float], list[mx.array]]:  # fmt: skip
         """Sums of a pass, and the gradient by the trunk's keys and values."""
@@ -134,12 +139,14 @@ class MlxPolicy:
             before = padded(mx.array([x for s in members for x in s.old_logprobs]))
             advantages = mx.array([[s.advantage] for s in members])
         if loss.kl:
-            flat, _ = self._without_adapter(lambda: self._logprobs(rows, plain, members, loss))
+            flat, _ = self._without_adapter(
+                lambda: self._logprobs(rows, whole, plain, members, loss)
+            )
             reference = padded(flat)
 
         def value(weights: Weights, trunk: list[mx.array]) -> tuple[mx.array, mx.array, mx.array]:
             self._set(weights)
-            flat, entropies = self._logprobs(rows, trunk, members, loss)
+            flat, entropies = self._logprobs(rows, whole, trunk, members, loss)
             logprobs = padded(flat)
             frozen = mx.stop_gradient(logprobs)
             wanted = objective(mx, loss, logprobs, frozen, before, advantages, reference)
@@ -155,16 +162,16 @@ class MlxPolicy:
         return sums | {"loss": float(result), "entropy": float(entropies.sum())}, slope
 
     def _logprobs(
-        self, rows: Pack, trunk: list[mx.array], members: Sequence[Sample], loss: Loss
+        self, rows: Pack, whole: Pack, trunk: list[mx.array], members: Sequence[Sample], loss: Loss
     ) -> tuple[mx.array, mx.array]:
         """Log-probabilities of all completion tokens, and entropies, at the loss's temperature."""
-        pairs = list(zip(trunk[::2], trunk[1::2], strict=True))
-        attention = RowAttention(rows.rows, rows.bounds, pairs)
-        hidden = self.decoder(attention.ids, attention)
+        hidden = self.decoder.rows(rows, trunk, whole)
         completions = [s.completion_ids for s in members]
         targets = mx.array([i for ids in completions for i in ids])
         chosen = hidden[mx.array(rows.before(completions))]
-        return linear_logprobs(chosen / loss.temperature, self.decoder.head, targets)
+        return linear_logprobs(
+            chosen, self.decoder.head, targets, loss.temperature, self.decoder.softcap
+        )
 
     def _without_adapter(self, compute: Callable[[], Any]) -> Any:
         for layer in self.layers.values():
