@@ -5,10 +5,11 @@
 
 RUN is a run folder with a recipe, data and an adapter (`--start` names another one in it). From
 that adapter `run` trains the recipe's last SRL stage twice for each seed, in fp32 and with
-`trainer.quantization`, and measures four models on the same held-out problems: fp32 on torch, its
-artifact with 4-bit weights fitted to texts, the same merely rounded, and the artifact of the
-rounded training. Each result is a file in benchmarks/results/quantization_aware; what is there is
-skipped, what was cut off goes on. `report` writes the tables of docs/quantization.md from them.
+`trainer.quantization`, and measures four models on the same held-out problems: fp32 by the
+trainer's sampler, its artifact with 4-bit weights fitted to texts, the same merely rounded, and the
+artifact of the rounded training, each of them by its runtime. Each result is a file in
+benchmarks/results/quantization_aware; what is there is skipped, what was cut off goes on. `report`
+writes the tables of docs/quantization.md from them.
 """
 
 import argparse
@@ -28,12 +29,14 @@ from srl_edge.devices.statistics import bootstrap_interval
 from srl_edge.devices.step_similarity import chosen_prompts, step_rows
 from srl_edge.errors import InputError, StageError
 from srl_edge.recipe import Recipe
+from srl_edge.rewards import step_reward
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "quantization_aware"
 PAGE = ROOT / "docs" / "quantization.md"
 BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
 ARTIFACTS = {"8da4w": "executorch-8da4w", "int4-onnx": "onnx-int4"}
+CHUNK = 50  # problems or steps at a time
 NAMES = {
     "fp32": "fp32",
     "fitted": "4 bits after training, fitted to texts",
@@ -80,21 +83,25 @@ def compare(options: argparse.Namespace, seed: int) -> None:
         alone(export, recipe_, run)
     name = Path("artifacts", ARTIFACTS[kind])
     models = {
-        "fp32": Model("fp32", "torch", plain / "merged"),
         "fitted": Model("fitted", "artifact", plain / name),
         "rounded": Model("rounded", "artifact", rounded / name),
         "aware": Model("aware", "artifact", aware / name),
     }
     problems = trajectories.load(options.run / "data" / "test.jsonl")[: options.problems]
-    for variant, model in models.items():
+    for variant in ("fp32", *models):
         label = None if variant == "fp32" else kind
         file = RESULTS / f"{label or 'none'}-{variant}-{seed}.json"
-        if not file.is_file():
-            of = {
-                "quantization": label, "variant": variant, "seed": seed,
-                "model": settings[plain].model.name, "steps": settings[plain].stages[0].steps,
-            }  # fmt: skip
-            written(file, of | measured(model, problems, settings[plain].bench))
+        if file.is_file():
+            continue
+        of = {
+            "quantization": label, "variant": variant, "seed": seed,
+            "model": settings[plain].model.name, "steps": settings[plain].stages[0].steps,
+        }  # fmt: skip
+        if variant == "fp32":
+            found = alone(sampled, settings[plain], plain, problems)
+        else:
+            found = measured(models[variant], problems, settings[plain].bench)
+        written(file, of | found)
 
 
 def chosen(options: argparse.Namespace, seed: int, run: Path, trained: str) -> Recipe:
@@ -124,10 +131,10 @@ def chosen(options: argparse.Namespace, seed: int, run: Path, trained: str) -> R
     return Recipe.model_validate(values)
 
 
-def alone(do: Callable[..., None], *arguments: Any) -> None:
+def alone(do: Callable[..., Any], *arguments: Any) -> Any:
     """Run a function in a process of its own: its gigabytes are free when the next one starts."""
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        pool.submit(do, *arguments).result()
+        return pool.submit(do, *arguments).result()
 
 
 def train(settings: Recipe, run: Path, source: Path, start: str) -> None:
@@ -158,6 +165,33 @@ def export(settings: Recipe, run: Path) -> None:
 
     if not (run / "artifacts" / settings.export.artifacts[0] / "manifest.json").is_file():
         stage.export(settings, run)
+
+
+def sampled(settings: Recipe, run: Path, problems: Sequence[trajectories.Trajectory]) -> Result:
+    """What `measured` returns, of the adapter beside the model, many problems at a time."""
+    from srl_edge.models import resolve
+    from srl_edge.trainers.batches import ids_of, solve_by_policy
+    from srl_edge.trainers.policy import open_policy
+
+    policy = open_policy(resolve(settings.model.name), settings.trainer, settings.seed)
+    policy.load_adapter(run / "adapter")
+    (stage,) = settings.stages
+    correct, similar = {}, {}
+    prompts = chosen_prompts(problems, settings.bench)
+    with progress.bar("fp32", len(problems) + len(prompts)) as advance:
+        for at in range(0, len(problems), CHUNK):
+            for attempt in solve_by_policy(policy, problems[at : at + CHUNK], stage, 0.0, 0):
+                correct[attempt.id] = attempt.correct
+                advance("problems")
+        for at in range(0, len(prompts), CHUNK):
+            ids = [ids_of(policy, prompt) for prompt in prompts[at : at + CHUNK]]
+            groups = policy.sample(ids, 1, stage.max_new_tokens, 0.0, 0)
+            for prompt, (reply,) in zip(prompts[at : at + CHUNK], groups, strict=True):
+                reward = step_reward(reply, prompt, {"characters": 1.0})
+                parts = similar.setdefault(prompt.trajectory_id, [])
+                parts.append(reward.parts.get("similarity", 0.0))
+                advance("steps")
+    return {"correct": correct, "similarity": {i: fmean(x) for i, x in similar.items()}}
 
 
 def measured(
