@@ -105,9 +105,11 @@ def _fitted(
     """Sends texts through the stages; all Linears are quantized for the inputs that reach them.
 
     Only attention looks beyond a token, so the tokens are laid end to end as one row, those of a
-    beginning that texts share once.
+    beginning that texts share once, and count as often as they stand in the texts: what begins
+    every prompt is what every later token attends to.
     """
     tokens, positions, rows = _laid_out(texts)
+    times = torch.bincount(torch.cat(rows)).float()
     ropes = {
         kind: [table[positions][None, :, None] for table in tables]
         for kind, tables in attention.ropes.items()
@@ -115,7 +117,9 @@ def _fitted(
     x = embedding(tokens[None])
     for i, stage in enumerate(checkpoint.stages()):
         hooks = [
-            linears.register_forward_pre_hook(lambda module, inputs: module.quantize(inputs[0]))
+            linears.register_forward_pre_hook(
+                lambda module, inputs: module.quantize(inputs[0], times)
+            )
             for linears in linears_of(stage)
         ]
         if isinstance(stage, First):
@@ -126,7 +130,7 @@ def _fitted(
         elif isinstance(stage, Last):
             attended = _attend(q, k, v, rows, attention, attention.kinds[i - 1])
             # Not stage(): logits of every token would be larger than the model.
-            stage.head.quantize(stage.norm(stage.tail(attended, x)))
+            stage.head.quantize(stage.norm(stage.tail(attended, x)), times)
         for hook in hooks:
             hook.remove()
         yield stage

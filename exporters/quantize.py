@@ -55,8 +55,12 @@ class Linears(nn.Module):
         self.scales, self.zeros = nn.ParameterList(), nn.ParameterList()
         self.biases = nn.ParameterList(frozen(bias) for bias in biases if bias is not None)
 
-    def quantize(self, x: Tensor | None = None) -> None:
-        """Rounds the weights; x [1, tokens, in] is an input they should answer well to."""
+    def quantize(self, x: Tensor | None = None, times: Tensor | None = None) -> None:
+        """Rounds the weights.
+
+        x [1, tokens, in] is an input they should answer well to; times [tokens]: how often each of
+        its tokens counts, without it once.
+        """
         if self.bits == self._target_bits:
             return
         self.bits = self._target_bits
@@ -64,7 +68,10 @@ class Linears(nn.Module):
         if self.bits == 8:
             codes, scales = quantize_rows(weight)
         else:
-            spread = None if x is None else error_spread(rounded_input("8da4w", x).flatten(0, 1))
+            spread = None
+            if x is not None:
+                inputs = rounded_input("8da4w", x).flatten(0, 1)
+                spread = error_spread(inputs if times is None else inputs * times.sqrt()[:, None])
             codes, scales = quantize_groups(weight, spread)
         self.weights = nn.ParameterList(frozen(part.clone()) for part in codes.split(sizes))
         self.scales = nn.ParameterList(frozen(part.clone()) for part in scales.split(sizes))

@@ -205,14 +205,19 @@ def test_calibration_texts_that_begin_alike_are_computed_as_if_they_were_alone(
     folder = save_model(tmp_path / "model", family)
     config = AutoConfig.from_pretrained(folder)
     texts = [TOKENS, TOKENS[:15] + TOKENS[:7], TOKENS[:10], TOKENS[3:]]
-    reached: list[torch.Tensor] = []
-    monkeypatch.setattr(Linears, "quantize", lambda linears, x: reached.append(x[0]))
+    reached: list[tuple[torch.Tensor, torch.Tensor]] = []
+    monkeypatch.setattr(
+        Linears, "quantize", lambda linears, x, times: reached.append((x[0], times))
+    )
     build(folder, config, executorch.PRECISIONS["fp32"], CONTEXT, texts)
-    found = reached[-1]  # by the projection to the vocabulary
+    found, times = reached[-1]  # by the projection to the vocabulary
     model = AutoModelForCausalLM.from_pretrained(folder).model
     alone = [model(torch.tensor([text])).last_hidden_state[0] for text in texts]
     expected = torch.cat([alone[0], alone[1][15:], alone[3]])
     assert torch.allclose(found, expected, atol=1e-4)
+    counted, all_tokens = found * times.sqrt()[:, None], torch.cat(alone)
+    assert times.sum() == len(all_tokens)
+    assert torch.allclose(counted.T @ counted, all_tokens.T @ all_tokens, atol=1e-2, rtol=1e-4)
 
 
 @torch.no_grad()
