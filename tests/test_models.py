@@ -1,4 +1,6 @@
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,24 @@ def test_a_damaged_download_is_not_used(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(InputError, match="sha256"):
         models.resolve("smollm2-135m-instruct")
     assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_what_two_ask_for_at_once_is_downloaded_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, fetched = "smollm2-135m-instruct", []
+
+    def fetch(name: str, model: object, folder: Path) -> None:
+        fetched.append(name)
+        time.sleep(0.3)
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text("{}")
+
+    monkeypatch.setenv("SRL_EDGE_CACHE", str(tmp_path))
+    monkeypatch.setattr(models, "_fetch", fetch)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(models.resolve, [name, name])
+    assert first == second and fetched == [name]
 
 
 def test_wheels_that_cannot_be_had_are_one_sentence(
