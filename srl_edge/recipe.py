@@ -90,12 +90,14 @@ class Trainer(Section):
     """Where metrics go besides `train/metrics.jsonl`."""
     threads: NonNegativeInt = 0
     """CPU threads; 0 takes every core."""
-    sampler: Literal["torch", "onnx"] = "torch"
-    """What samples rollouts: the merged adapter on PyTorch, or ONNX Runtime as on the device."""
+    sampler: Literal["torch", "onnx", "vllm"] = "torch"
+    """What samples rollouts: PyTorch, ONNX Runtime as on the device, or a vLLM server."""
     sampler_quantization: Literal["fp32", "int8", "int4"] = "int8"
     """onnx sampler: quantization of its frozen weights."""
     importance_cap: Annotated[float, Field(gt=0)] = 2.0
-    """onnx sampler: most weight of a token that the policy finds likelier than the sampler did."""
+    """onnx, vllm samplers: most weight of a token that the policy finds likelier than they did."""
+    vllm_command: str = "vllm serve --gpu-memory-utilization 0.4"
+    """vllm sampler: what starts its server, on this computer, with more options if needed."""
 
 
 class Stage(Section):

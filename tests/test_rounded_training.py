@@ -119,12 +119,10 @@ def test_weights_follow_the_adapter(tiny_model: Path, tmp_path: Path, quantizati
         assert all(map(torch.equal, again, weights)) and torch.equal(same, logits)
 
 
-def test_what_would_not_be_shipped_is_refused(
-    tiny_model: Path, tmp_path: Path, quantization: str
-) -> None:
-    policy = open_policy(tiny_model, quantization=quantization)
-    with pytest.raises(InputError, match=f"{quantization}.*set trainer.sampler to torch"):
-        policy.sample_from(tmp_path)
+def test_what_would_not_be_shipped_is_refused(tiny_model: Path, quantization: str) -> None:
+    for sampler in ("onnx", "vllm"):
+        with pytest.raises(InputError, match=f"{quantization}.*set trainer.sampler to torch"):
+            open_policy(tiny_model, quantization=quantization, sampler=sampler)
     with pytest.raises(InputError, match=f"{quantization}.*set trainer.dtype to auto"):
         open_policy(tiny_model, quantization=quantization, dtype="bfloat16")
     with pytest.raises(InputError, match=r"inputs are multiples of 32; layers.0.mlp.down_proj"):

@@ -28,7 +28,7 @@ from srl_edge.trainers.shared_prefix import Pack
 from srl_edge.types import Rollout, Sample
 
 Weights = dict[str, mx.array]
-NO_ONNX = "trainer.sampler = 'onnx' needs trainer.backend = 'torch'."
+NO_OTHER = "trainer.sampler = 'onnx' and 'vllm' need trainer.backend = 'torch'."
 
 
 class MlxPolicy:
@@ -36,7 +36,7 @@ class MlxPolicy:
 
     def __init__(self, model: Path, settings: Trainer, seed: int) -> None:
         if settings.sampler != "torch":
-            raise InputError(NO_ONNX)
+            raise InputError(NO_OTHER)
         if settings.optimizer != "adamw":
             raise InputError(
                 f"trainer.optimizer = '{settings.optimizer}' is for torch; mlx: adamw."
@@ -88,7 +88,7 @@ class MlxPolicy:
         )  # fmt: skip
 
     def sample_from(self, folder: Path) -> None:
-        raise InputError(NO_ONNX)
+        raise InputError(NO_OTHER)
 
     def forward_backward(self, groups: Sequence[Sequence[Sample]], loss: Loss) -> dict[str, float]:
         return over_packs(groups, loss, self._backward)

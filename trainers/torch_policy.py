@@ -27,6 +27,7 @@ from srl_edge.trainers.row_attention import RowAttention
 from srl_edge.trainers.sampling import Decoding, sample
 from srl_edge.trainers.shared_prefix import Pack
 from srl_edge.trainers.torch_decoding import Plain, TorchDecoding
+from srl_edge.trainers.vllm_sampler import VllmSampler, require
 from srl_edge.types import Rollout, Sample
 
 
@@ -34,6 +35,13 @@ class TorchPolicy:
     """Implements `Policy`; see there for the contract of each verb."""
 
     def __init__(self, model: Path, settings: Trainer, seed: int) -> None:
+        if settings.quantization in ARTIFACTS and settings.sampler != "torch":
+            raise InputError(
+                f"trainer.quantization = {settings.quantization!r} samples from its own rounded "
+                "weights; set trainer.sampler to torch."
+            )
+        if settings.sampler == "vllm":
+            require(settings.vllm_command)
         if settings.threads:
             torch.set_num_threads(settings.threads)
         torch.manual_seed(seed)
@@ -66,8 +74,9 @@ class TorchPolicy:
         self._new_optimizer()
         plain = Plain(self.head, None)
         self._plain_head: Linear = lambda hidden: plain(self._before_head(hidden))
-        self._sampler: Decoding | None = None
+        self._sampler: Decoding | VllmSampler | None = None
         self._onnx: Any = None
+        self._vllm: VllmSampler | None = None
 
     def _adapted(self, linears: dict[str, torch.nn.Linear]) -> LoraLinear:
         self.layers.append(LoraLinear(linears, self.settings.lora_rank, self.settings.lora_alpha))
@@ -96,16 +105,19 @@ class TorchPolicy:
         if self._sampler is None:
             _return_freed_memory()  # of activations
             self._sampler = self._new_sampler()
-        return sample(
-            self._sampler, prompts, group_size, max_new_tokens, temperature, self.stop_ids, seed,
-            self.tokenizer.decode,
-        )  # fmt: skip
+        call = (prompts, group_size, max_new_tokens, temperature, self.stop_ids, seed,
+                self.tokenizer.decode)  # fmt: skip
+        if isinstance(self._sampler, VllmSampler):
+            return self._sampler.sample(*call)
+        return sample(self._sampler, *call)
 
     @torch.no_grad()
-    def _new_sampler(self) -> Decoding:
+    def _new_sampler(self) -> Decoding | VllmSampler:
         if self._onnx is not None:
             self._onnx.load_adapter(self.layers)
             return self._onnx  # type: ignore[no-any-return]
+        if self.settings.sampler == "vllm":
+            return self._updated_vllm()
         if self.settings.quantization != "none":
             # Merged weights would be whole ones, for which there may be no room, or not rounded.
             return TorchDecoding(self.decoder, self._plain_head)
@@ -113,14 +125,18 @@ class TorchPolicy:
         merged = self.decoder.with_linears(lambda x: Plain(x.merged_weight(), x.bias))
         return TorchDecoding(merged, self._plain_head)
 
+    def _updated_vllm(self) -> VllmSampler:
+        if self._vllm is None:
+            settings, dtype = self.settings, str(self.head.dtype).removeprefix("torch.")
+            self._vllm = VllmSampler(
+                settings.vllm_command, Path(self.model_name), dtype, settings.lora_rank
+            )
+        self._vllm.load_adapter(self.save_adapter)
+        return self._vllm
+
     def sample_from(self, folder: Path) -> None:
         from srl_edge.trainers.onnx_decoding import OnnxDecoding
 
-        if self.artifact:
-            raise InputError(
-                f"trainer.quantization = {self.artifact!r} samples from its own rounded weights; "
-                "set trainer.sampler to torch."
-            )
         self._onnx = OnnxDecoding(folder, self.layers, self.settings.threads)
         self._sampler = None
 

@@ -69,7 +69,7 @@ def _run_stage(
         stage.aggregation == "sequence",
         stage.kl,
         1.0 if stage.kind == "sft" else stage.temperature,
-        recipe.trainer.importance_cap if recipe.trainer.sampler == "onnx" else None,
+        recipe.trainer.importance_cap if recipe.trainer.sampler != "torch" else None,
     )
     if cursor.step == 0:
         _validate(policy, stage, index, cursor, chosen, folder, track)
