@@ -62,7 +62,7 @@ def make_tokenizer(folder: Path) -> Any:
     return fast
 
 
-def make_model(family: str, folder: Path, seed: int = 0) -> Path:
+def make_model(family: str, folder: Path, seed: int = 0, **changes: int) -> Path:
     """A random model folder of a family, three or four layers, with its tokenizer."""
     shape: dict[str, Any] = {
         "vocab_size": 512,
@@ -77,7 +77,7 @@ def make_model(family: str, folder: Path, seed: int = 0) -> Path:
         "eos_token_id": 2,
         "pad_token_id": 0,
         "tie_word_embeddings": True,
-    }
+    } | changes
     gemma = {
         "sliding_window": 32,
         "layer_types": ["sliding_attention", "sliding_attention", "full_attention"],

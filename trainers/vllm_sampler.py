@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shlex
 import shutil
 import socket
@@ -28,6 +29,8 @@ RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # the LoRA ranks that vLLM can b
 ENDS_WITH_US = (
     'exec 3<&0; "$@" </dev/null & server=$!; { cat <&3 >/dev/null; kill $server; } & wait $server'
 )
+
+_ERROR = re.compile(r"\b\w+(?:Error|Exception): .*")
 
 
 class VllmSampler:
@@ -125,16 +128,20 @@ class VllmSampler:
             with urlopen(request, timeout=ANSWER) as answer:
                 text = answer.read()
         except HTTPError as refused:
-            raise StageError(f"vLLM refused {verb}: {_reason(refused.read())}") from None
+            reason = _reason(refused.read())
+            if refused.code >= 500:  # what went wrong stands in its log alone
+                raise self._lost(f"{verb}: {reason}") from None
+            raise StageError(f"vLLM refused {verb}: {reason}") from None
         except (URLError, OSError) as error:
             raise self._lost(f"{verb}: {error}") from None
         return json.loads(text) if text.startswith(b"{") else None
 
     def _lost(self, what: str) -> StageError:
         lines = (self._folder / "log").read_text(errors="replace").split("\n")
-        last = [line.strip() for line in lines if line.strip()] or ["it said nothing"]
-        errors = [line for line in last if "Error" in line]
-        return StageError(f"vLLM: {what}; its last words: {(errors or last)[-1]}")
+        # The first error is the cause: its other processes then tell of theirs.
+        errors = [e[0] for x in lines if "WARN" not in x and (e := _ERROR.search(x))]
+        words = (errors or [x for x in reversed(lines) if x.strip()] or ["nothing"])[0]
+        return StageError(f"vLLM: {what}; it said: {words}")
 
 
 def require(command: str) -> list[str]:
