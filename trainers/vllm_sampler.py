@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
+from urllib.error import HTTPError
+from urllib.request import ProxyHandler, Request, build_opener
 
 from srl_edge import progress
 from srl_edge.errors import InputError, StageError
@@ -29,16 +29,17 @@ RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # the LoRA ranks that vLLM can b
 ENDS_WITH_US = (
     'exec 3<&0; "$@" </dev/null & server=$!; { cat <&3 >/dev/null; kill $server; } & wait $server'
 )
-
 _ERROR = re.compile(r"\b\w+(?:Error|Exception): .*")
+_OPENER = build_opener(ProxyHandler({}))  # no proxy stands between two programs of one computer
 
 
 class VllmSampler:
     """Samples completions from `vllm serve` on this computer, which lives as long as this process.
 
     command: what starts the server, in words like `vllm serve`, more of its options among them.
-    model: a local folder. dtype: of its weights there, `bfloat16` or `float32`. Raises InputError
-    where the command is not found, and StageError with the server's last words where it ends.
+    model: a local folder. dtype: of its weights there, `bfloat16` or `float32`. rank: of the
+    adapters. Raises InputError where the command is not found, and StageError with the server's
+    first error where it ends.
     Source: vLLM's OpenAI-compatible server, with LoRA adapters that are loaded at run time.
     """
 
@@ -53,8 +54,7 @@ class VllmSampler:
         self._url = f"http://127.0.0.1:{port}"
         self._scratch = tempfile.TemporaryDirectory(prefix="srl-edge-vllm-")
         self._folder = Path(self._scratch.name)
-        self._adapter: Path | None = None
-        self._adapters = 0
+        self._updates = 0
         options = [
             str(model), "--host", "127.0.0.1", "--port", port, "--dtype", dtype,
             "--enable-lora", "--max-lora-rank", str(allowed[0]), "--max-loras", "1",
@@ -74,12 +74,11 @@ class VllmSampler:
 
     def load_adapter(self, save: Callable[[Path], None]) -> None:
         """Sample from now on with the adapter that `save` writes into a folder, as PEFT's."""
-        self._adapters += 1
-        folder, old = self._folder / f"adapter-{self._adapters}", self._adapter
-        save(folder)
-        self._ask("load_lora_adapter", {"lora_name": folder.name, "lora_path": str(folder)})
-        self._adapter = folder
-        if old is not None:
+        old, self._updates = self._adapter, self._updates + 1
+        save(self._adapter)
+        name, path = self._adapter.name, str(self._adapter)
+        self._ask("load_lora_adapter", {"lora_name": name, "lora_path": path})
+        if old.is_dir():
             self._ask("unload_lora_adapter", {"lora_name": old.name})
             shutil.rmtree(old)
 
@@ -95,7 +94,7 @@ class VllmSampler:
             answer = self._ask(
                 "completions",
                 {
-                    "model": self._adapter and self._adapter.name, "prompt": list(prompts[index]),
+                    "model": self._adapter.name, "prompt": list(prompts[index]),
                     "n": drawn, "max_tokens": max_new, "temperature": temperature, "logprobs": 0,
                     "seed": (seed + index * group_size) % 2**62,  # the server adds 0 .. n - 1
                     "stop_token_ids": stops, "ignore_eos": True, "return_token_ids": True,
@@ -108,14 +107,18 @@ class VllmSampler:
         with ThreadPoolExecutor(min(AT_ONCE, len(prompts))) as pool:
             return list(pool.map(group, range(len(prompts))))
 
+    @property
+    def _adapter(self) -> Path:
+        return self._folder / f"adapter-{self._updates}"
+
     def _wait(self) -> None:
         progress.say("vLLM is loading the model.")
         until = time.monotonic() + LOADING
         while time.monotonic() < until and self._server.poll() is None:
             try:
-                with urlopen(f"{self._url}/health", timeout=5):
+                with _OPENER.open(f"{self._url}/health", timeout=5):
                     return
-            except (URLError, OSError):
+            except OSError:
                 time.sleep(0.5)
         raise self._lost("it did not start")
 
@@ -125,14 +128,14 @@ class VllmSampler:
             {"Content-Type": "application/json"},
         )  # fmt: skip
         try:
-            with urlopen(request, timeout=ANSWER) as answer:
+            with _OPENER.open(request, timeout=ANSWER) as answer:
                 text = answer.read()
         except HTTPError as refused:
             reason = _reason(refused.read())
             if refused.code >= 500:  # what went wrong stands in its log alone
                 raise self._lost(f"{verb}: {reason}") from None
             raise StageError(f"vLLM refused {verb}: {reason}") from None
-        except (URLError, OSError) as error:
+        except OSError as error:
             raise self._lost(f"{verb}: {error}") from None
         return json.loads(text) if text.startswith(b"{") else None
 
