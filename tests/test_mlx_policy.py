@@ -201,8 +201,9 @@ def test_the_recipe_chooses_the_backend(tiny_model: Path) -> None:
     assert isinstance(policy, MlxPolicy)
     auto = open_by_recipe(tiny_model, Trainer(), seed=0)
     assert isinstance(auto, MlxPolicy) == mx.metal.is_available()
-    with pytest.raises(InputError, match=r"needs trainer.backend = .torch."):
-        open_by_recipe(tiny_model, SETTINGS.model_copy(update={"sampler": "onnx"}), seed=0)
+    for sampler in ("onnx", "vllm"):
+        with pytest.raises(InputError, match=f"{sampler}.* need trainer.backend = 'torch'"):
+            open_by_recipe(tiny_model, SETTINGS.model_copy(update={"sampler": sampler}), seed=0)
 
 
 def test_a_family_that_mlx_does_not_have_is_refused(tmp_path: Path) -> None:
