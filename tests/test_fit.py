@@ -103,7 +103,7 @@ def test_constants_are_those_of_the_code() -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/maps").is_file(), reason="reads /proc")
 def test_no_weights_stay_mapped_from_their_file(tiny_model: Path, tmp_path: Path) -> None:
-    # A copy: what other tests have not let go of may still map the model that all of them use.
+    # A copy: another test's model that is not yet let go of would map the file all of them use.
     model = shutil.copytree(tiny_model, tmp_path / "model")
     policy = TorchPolicy(model, Trainer(dtype="float32"), 0)
     assert str(model / "model.safetensors") not in Path("/proc/self/maps").read_text()

@@ -70,7 +70,7 @@ def test_a_command_that_is_not_there_is_one_sentence(tiny_model: Path) -> None:
         open_policy(tiny_model, sampler="vllm", vllm_command="no-vllm serve")
 
 
-def test_a_server_that_ends_is_told_with_its_last_words(tiny_model: Path) -> None:
+def test_a_server_that_ends_is_told_with_its_error(tiny_model: Path) -> None:
     command = "sh -c 'echo ValueError: no memory; echo bye; exit 1'"
     policy = open_policy(tiny_model, sampler="vllm", vllm_command=command)
     with pytest.raises(StageError, match="it did not start; it said: ValueError: no memory"):
