@@ -117,6 +117,19 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
         train(recipe.model_copy(update={"stages": stages}), tmp_path, TablePolicy([BAD, GOOD]))
 
 
+def test_a_checkpoint_from_before_a_setting_existed_goes_on_at_its_default(tmp_path: Path) -> None:
+    recipe = make_run(tmp_path)
+    train(recipe, tmp_path, TablePolicy([BAD, GOOD]))
+    (newest,) = (tmp_path / "train").glob("checkpoint-*")
+    state = json.loads((newest / "trainer_state.json").read_text())
+    del state["settings"]["trainer.importance_cap"]
+    (newest / "trainer_state.json").write_text(json.dumps(state))
+    train(recipe, tmp_path, TablePolicy([BAD, GOOD]))
+    other = recipe.trainer.model_copy(update={"importance_cap": 3.0})
+    with pytest.raises(InputError, match=r"another trainer\.importance_cap \(None, now 3\.0\)"):
+        train(recipe.model_copy(update={"trainer": other}), tmp_path, TablePolicy([BAD, GOOD]))
+
+
 def test_the_newest_checkpoints_are_kept(tmp_path: Path) -> None:
     recipe = make_run(tmp_path, learning_rate=1e-4)
     trainer = recipe.trainer.model_copy(update={"keep_last": 3, "checkpoint_every": 2})

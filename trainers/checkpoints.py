@@ -70,7 +70,9 @@ def restore(folder: Path, policy: Policy, recipe: Recipe) -> Cursor:
     newest = found[-1]
     state = json.loads((newest / "trainer_state.json").read_text())
     then, now = state["settings"], _settings(recipe, state["cursor"]["stage"])
-    if changed := [k for k in now if then.get(k) != now[k]]:
+    # A setting of a later version changes nothing where it is left at its default.
+    known = then.keys() | _settings(recipe, state["cursor"]["stage"], exclude_defaults=True)
+    if changed := [k for k in now if k in known and then.get(k) != now[k]]:
         raise InputError(
             f"{newest}: this checkpoint was written with another {changed[0]} "
             f"({then.get(changed[0])}, now {now.get(changed[0])}); set it back, or delete {folder} "
@@ -86,17 +88,18 @@ def restore(folder: Path, policy: Policy, recipe: Recipe) -> Cursor:
     return Cursor(**state["cursor"])
 
 
-def _settings(recipe: Recipe, finished: int) -> dict[str, object]:
+def _settings(recipe: Recipe, finished: int, exclude_defaults: bool = False) -> dict[str, object]:
     """What a run must have in common with the run that it goes on with, by dotted name.
 
     Stages that are not finished may get another budget.
     """
-    chosen = recipe.model_dump(include={"model", "data", "trainer", "stages", "seed"}, mode="json")
-    for name in ("checkpoint_every", "keep_last", "tracker", "threads"):
-        del chosen["trainer"][name]
+    parts = {"model", "data", "trainer", "stages", "seed"}
+    chosen = recipe.model_dump(include=parts, mode="json", exclude_defaults=exclude_defaults)
+    for name in ("checkpoint_every", "keep_last", "tracker", "threads", "vllm_command"):
+        chosen.get("trainer", {}).pop(name, None)
     for stage in chosen["stages"][finished:]:
         for name in ("steps", "epochs", "validate_every", "patience"):
-            del stage[name]
+            stage.pop(name, None)
     flat: dict[str, object] = {}
 
     def walk(value: object, name: str) -> None:
