@@ -136,7 +136,6 @@ def run_trl(options: argparse.Namespace, shape: Shape) -> dict[str, Any]:
 def run_srl_edge(options: argparse.Namespace, shape: Shape) -> dict[str, Any]:
     """The training loop's own pieces, with the recipe's default settings."""
     from srl_edge.recipe import Trainer
-    from srl_edge.trainers.frozen_weights import native_dtype
     from srl_edge.trainers.policy import Loss
     from srl_edge.trainers.torch_policy import TorchPolicy
 
@@ -169,7 +168,7 @@ def run_srl_edge(options: argparse.Namespace, shape: Shape) -> dict[str, Any]:
         clock.mark()
     parameters = [p for group in policy.optimizer.param_groups for p in group["params"]]
     return clock.figures(loss_tokens / steps) | {
-        "dtype": f"{str(native_dtype(settings.dtype)).removeprefix('torch.')} weights",
+        "dtype": f"{str(policy.head.dtype).removeprefix('torch.')} weights",
         "micro_batch": f"{settings.micro_batch_tokens} tokens",
         "prompt_tokens": list(map(len, ids)),
         "trainable_parameters": sum(p.numel() for p in parameters),

@@ -204,7 +204,7 @@ def _fit(path: str, arguments: Sequence[str]) -> int:
 
     parser = ArgumentParser("srl-edge fit", allow_abbrev=False)
     parser.add_argument("--memory", help="like 8GB; without it, what this machine has")
-    parser.add_argument("--device", choices=("cpu", "cuda"), help="without it, what is here")
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="without it, the recipe's")
     parser.add_argument("--prompt-tokens", type=int, help="of the longest prompt")
     chosen, flags = parser.parse_known_args(arguments)
     if chosen.prompt_tokens is not None and chosen.prompt_tokens < 1:
@@ -214,10 +214,8 @@ def _fit(path: str, arguments: Sequence[str]) -> int:
     settings = recipe.load(Path(path), flags)
     name = settings.model.name
     shape = model_shape.from_config(models.config_of(name), name)
-    device = chosen.device
-    if memory is None or device is None:
-        here, bytes_here = fit.this_machine()
-        device, memory = device or here, memory or bytes_here
+    device = chosen.device or fit.device_of(settings.trainer)
+    memory = fit.memory_here(device) if memory is None else memory
     size = fit.weight_bytes(settings.trainer.dtype, device)
     found = fit.fit(settings, shape, memory, device, size, chosen.prompt_tokens)
     fit.show(found, settings, " ".join(["srl-edge run", path, *flags]))

@@ -66,6 +66,8 @@ class Data(Section):
 class Trainer(Section):
     backend: Literal["auto", "torch", "mlx"] = "auto"
     """What computes; `auto` is CUDA, then MLX on Apple silicon, then torch on the CPU."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """torch: where; `auto` is CUDA where there is one, else the CPU. mps: Apple's GPU."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of the frozen weights; `auto`: bfloat16 where the hardware has it."""
     quantization: Literal["none", "int8", "int4", "nf4", "8da4w", "int4-onnx"] = "none"
@@ -184,8 +186,7 @@ class Export(Section):
 AGREEMENT = {
     "fp32": 0.999, "fp16": 0.99, "int8": 0.95, "8da8w": 0.9, "int4": 0.85, "int4-small": 0.85,
     "int4-mixed": 0.85, "int4-rtn": 0.85, "int4-kquant": 0.85, "8da4w": 0.85, "q8_0": 0.95,
-    "q4_0": 0.85, "q4_1": 0.85, "q4_k_m": 0.85,
-    "auto": 0.9,
+    "q4_0": 0.85, "q4_1": 0.85, "q4_k_m": 0.85, "auto": 0.9,
 }  # fmt: skip
 
 
@@ -232,9 +233,7 @@ class Bench(Section):
     @model_validator(mode="after")
     def _drawn(self) -> "Bench":
         if self.samples > 1 and self.temperature == 0:
-            raise ValueError(
-                "samples above 1 need a temperature above 0: greedy ones are all alike"
-            )
+            raise ValueError("samples above 1 need a temperature above 0: greedy ones are alike")
         return self
 
 

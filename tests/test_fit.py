@@ -207,6 +207,23 @@ def test_a_mistake_is_one_sentence(
     assert message in failed.stderr and len(failed.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--trainer.device", "mps"], "nothing is predicted for trainer.device = 'mps'"),
+        (["--trainer.device", "cuda"], "there is no NVIDIA GPU here; say how much one has"),
+    ],
+)
+def test_a_gpu_that_is_not_here_needs_words(flags: list[str], message: str, tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is an NVIDIA GPU")
+    failed = srl_edge(
+        "fit", recipe_of(tmp_path, dict(KNOWN["smollm2-135m-instruct"].config)), *flags
+    )
+    assert failed.returncode == 2 and message in failed.stderr, failed.stderr
+    assert len(failed.stderr.splitlines()) == 1
+
+
 def test_prompts_are_measured_where_there_is_data(
     tmp_path: Path, tiny_model: Path, word_problems: list[dict[str, str]]
 ) -> None:

@@ -144,14 +144,29 @@ def read_memory(text: str) -> int:
     return int(float(match[1]) * UNITS[match[2].upper()])
 
 
-def this_machine() -> tuple[str, int]:
-    """`cuda` or `cpu`, and the bytes that it has in all."""
+def device_of(settings: Trainer) -> str:
+    """`cuda` or `cpu`, where a recipe computes; raises InputError for MPS."""
+    import torch
+
+    if settings.device == "mps":
+        raise InputError(
+            "fit: nothing is predicted for trainer.device = 'mps'; --device cpu predicts for a CPU."
+        )
+    if settings.device != "auto":
+        return settings.device
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def memory_here(device: str) -> int:
+    """Bytes that this machine's `cuda` or `cpu` has in all; raises InputError without one."""
     import psutil
     import torch
 
-    if torch.cuda.is_available():
-        return "cuda", int(torch.cuda.get_device_properties(0).total_memory)
-    return "cpu", int(psutil.virtual_memory().total)
+    if device == "cpu":
+        return int(psutil.virtual_memory().total)
+    if not torch.cuda.is_available():
+        raise InputError("fit: there is no NVIDIA GPU here; say how much one has: --memory 8GB.")
+    return int(torch.cuda.get_device_properties(0).total_memory)
 
 
 def weight_bytes(dtype: str, device: str) -> int:
@@ -160,9 +175,11 @@ def weight_bytes(dtype: str, device: str) -> int:
         return 4 if dtype == "float32" else 2
     if device == "cuda":
         return 2
-    from srl_edge.trainers.frozen_weights import native_dtype
+    import torch
 
-    return native_dtype("auto").itemsize
+    from srl_edge.trainers.device import native_dtype
+
+    return native_dtype("auto", torch.device(device)).itemsize
 
 
 def show(found: Fit, recipe: Recipe, command: str) -> None:

@@ -11,6 +11,7 @@ import torch
 
 from srl_edge.errors import InputError
 from srl_edge.recipe import Trainer
+from srl_edge.trainers.device import native_dtype
 from srl_edge.trainers.fake_quantized import ARTIFACTS
 
 Weight = Callable[[], torch.Tensor]
@@ -63,10 +64,10 @@ class Nf4:
         return weight
 
 
-def frozen_dtype(settings: Trainer) -> torch.dtype:
+def frozen_dtype(settings: Trainer, device: torch.device) -> torch.dtype:
     """What frozen weights are computed in; InputError for what an artifact is not."""
     if settings.quantization not in ARTIFACTS:
-        return native_dtype(settings.dtype)
+        return native_dtype(settings.dtype, device)
     if settings.dtype == "bfloat16":
         # A product of a code and its scale has more digits than a bfloat16.
         raise InputError(
@@ -74,16 +75,6 @@ def frozen_dtype(settings: Trainer) -> torch.dtype:
             "artifact does; set trainer.dtype to auto."
         )
     return torch.float32
-
-
-def native_dtype(name: str) -> torch.dtype:
-    """`float32`, `bfloat16`, or for `auto` bfloat16 where the hardware multiplies it natively."""
-    if name != "auto":
-        return getattr(torch, name)  # type: ignore[no-any-return]
-    if torch.cuda.is_available():
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    native = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
-    return torch.bfloat16 if native else torch.float32
 
 
 def stored(weight: torch.Tensor, quantization: str) -> Weight:

@@ -37,6 +37,8 @@ class MlxPolicy:
     def __init__(self, model: Path, settings: Trainer, seed: int) -> None:
         if settings.sampler != "torch":
             raise InputError(NO_OTHER)
+        if settings.device != "auto":
+            raise InputError(f"trainer.device = '{settings.device}' is for torch; mlx: auto.")
         if settings.optimizer != "adamw":
             raise InputError(
                 f"trainer.optimizer = '{settings.optimizer}' is for torch; mlx: adamw."

@@ -68,7 +68,8 @@ class Policy(Protocol):
 
 def open_policy(model: Path, settings: Trainer, seed: int) -> Policy:
     """The backend that the recipe names, with a fresh adapter on the model of a local folder."""
-    if settings.backend == "mlx" or (settings.backend == "auto" and _has_metal()):
+    auto = settings.backend == "auto" and settings.device == "auto"
+    if settings.backend == "mlx" or (auto and _has_metal()):
         if find_spec("mlx") is None or find_spec("mlx_lm") is None:
             raise InputError("trainer.backend = 'mlx' needs mlx-lm: pip install 'srl-edge[mlx]'.")
         from srl_edge.trainers.mlx_policy import MlxPolicy

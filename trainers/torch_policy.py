@@ -1,7 +1,5 @@
 """The policy on PyTorch: a frozen model, LoRA weights in fp32, and a merged copy that samples."""
 
-import contextlib
-import ctypes
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +14,12 @@ from srl_edge.errors import InputError
 from srl_edge.models import load_tokenizer, stop_ids
 from srl_edge.recipe import Trainer
 from srl_edge.trainers.decoder import Decoder, Linear, from_transformers
+from srl_edge.trainers.device import (
+    chosen_device,
+    empty_cache,
+    out_of_memory,
+    return_freed_memory,
+)
 from srl_edge.trainers.fake_quantized import ARTIFACTS, HEAD, rounded_ends, rounded_input
 from srl_edge.trainers.frozen_weights import frozen_dtype
 from srl_edge.trainers.logprobs import linear_logprobs
@@ -47,10 +51,11 @@ class TorchPolicy:
         torch.manual_seed(seed)
         self.settings = settings
         self.micro_batch_tokens = settings.micro_batch_tokens
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = chosen_device(settings)
         self.tokenizer = load_tokenizer(model)
         self.stop_ids = stop_ids(model)
-        network = AutoModelForCausalLM.from_pretrained(model, dtype=frozen_dtype(settings))
+        dtype = frozen_dtype(settings, self.device)
+        network = AutoModelForCausalLM.from_pretrained(model, dtype=dtype)
         if getattr(network.config, "final_logit_softcapping", None):
             raise InputError(f"{model}: soft-capped logits are not supported by the trainer.")
         network.eval().requires_grad_(False)
@@ -70,7 +75,7 @@ class TorchPolicy:
             # One after the other, so that no device holds all of them whole.
             layer.settle(self.device, settings.quantization)
         self.base = self.decoder.with_linears(lambda layer: layer.base)
-        _return_freed_memory()
+        return_freed_memory()
         self._new_optimizer()
         plain = Plain(self.head, None)
         self._plain_head: Linear = lambda hidden: plain(self._before_head(hidden))
@@ -103,7 +108,7 @@ class TorchPolicy:
         temperature: float, seed: int,
     ) -> list[list[Rollout]]:  # fmt: skip
         if self._sampler is None:
-            _return_freed_memory()  # of activations
+            return_freed_memory()  # of activations
             self._sampler = self._new_sampler()
         call = (prompts, group_size, max_new_tokens, temperature, self.stop_ids, seed,
                 self.tokenizer.decode)  # fmt: skip
@@ -144,7 +149,7 @@ class TorchPolicy:
         # Every gradient is followed by an update, which makes the merged weights stale; without
         # them there is room for what the backward pass keeps.
         self._sampler = None
-        _return_freed_memory()
+        return_freed_memory()
         return over_packs(groups, loss, self._fitted)
 
     def _fitted(
@@ -155,15 +160,16 @@ class TorchPolicy:
         while True:
             try:
                 return self._backward(packed, group, loss, total)
-            except torch.OutOfMemoryError:
-                if all(len(rows.rows) == 1 for rows in packed.cut(self.micro_batch_tokens)):
+            except RuntimeError as error:
+                single = all(len(rows.rows) == 1 for rows in packed.cut(self.micro_batch_tokens))
+                if single or not out_of_memory(error):
                     raise
             # Out of the handler: what the exception refers to would stay in memory.
             self.micro_batch_tokens //= 2
             progress.say(f"train: out of memory; passes of {self.micro_batch_tokens} tokens now.")
             for parameter, grad in zip(self._trainable().values(), before, strict=True):
                 parameter.grad = None if grad is None else grad.clone()
-            torch.cuda.empty_cache()
+            empty_cache(self.device)
 
     def _backward(
         self, packed: Pack, group: Sequence[Sample], loss: Loss, total: int
@@ -269,10 +275,3 @@ class TorchPolicy:
 
 def _padded(flat: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return torch.zeros(mask.shape, device=flat.device).masked_scatter(mask, flat)
-
-
-def _return_freed_memory() -> None:
-    """Hand memory that was let go back to the system, where libc can."""
-    # Without it glibc keeps most of it, in pieces that what comes next rarely fits.
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
