@@ -73,7 +73,7 @@ def _torch_logits(policy: TorchPolicy, prompt: tuple[int, ...], adapter: bool) -
     decoder = policy.decoder if adapter else policy.base
     with torch.inference_mode():
         _, hidden = prefill(decoder, [prompt], policy.device)
-        return policy._plain_head(hidden)[0]
+        return policy._sampling_head()(hidden)[0]
 
 
 def test_the_weighted_objective_is_a_truncated_policy_gradient(tiny_model: Path) -> None:

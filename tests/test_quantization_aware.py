@@ -62,7 +62,7 @@ def of_the_trainer(policy: TorchPolicy) -> dict[str, torch.Tensor]:
 def trainer_logits(policy: TorchPolicy, ids: list[int]) -> torch.Tensor:
     """Logits [N, V] of the model that trains, after each token."""
     hidden = policy.decoder(torch.tensor(ids), Causal(len(ids), policy.device))
-    logits: torch.Tensor = policy._plain_head(hidden)
+    logits: torch.Tensor = policy._sampling_head()(hidden)
     return logits
 
 

@@ -23,7 +23,7 @@ class DecodeAttention:
         self.step = 0
         none = prompts[0][0].new_empty(count, kv_heads, group, 0, dim)
         self.own = [(none, none) for _ in prompts]
-        self._masks: dict[int | None, torch.Tensor] = {}
+        self._masks: dict[int | None, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def advance(self, step: int) -> None:
         """Go to the next token: its keys and values are written at place `step`."""
@@ -50,34 +50,40 @@ class DecodeAttention:
         own_k[:, :, :, self.step] = k.view(count, group, kv_heads, dim).transpose(1, 2)
         own_v[:, :, :, self.step] = v.view(count, group, kv_heads, dim).transpose(1, 2)
         own_k, own_v = own_k.flatten(0, 2), own_v.flatten(0, 2)
-        grid = (q * scaling).view(count, group, kv_heads, -1, dim).transpose(1, 2)
+        grid = q.view(count, group, kv_heads, -1, dim).transpose(1, 2)
         by_prompt = grid.reshape(count * kv_heads, -1, dim)
         by_row = by_prompt.view(len(own_k), -1, dim)
-        to_prompt = by_prompt @ prompt_k.flatten(0, 1).transpose(1, 2)
-        # This way round the product takes half the time.
-        to_own = (own_k @ by_row.transpose(1, 2)).transpose(1, 2)
+        # Scaled and masked inside the products: operations on their results cost as much as these.
+        to_prompts, to_itself = self._hidden(window, width, kv_heads, q.dtype)
+        to_prompt = torch.baddbmm(
+            to_prompts, by_prompt, prompt_k.flatten(0, 1).transpose(1, 2), alpha=scaling
+        )
+        if q.dtype == torch.float32:
+            to_own = torch.baddbmm(to_itself, by_row, own_k.transpose(1, 2), alpha=scaling)
+        else:  # the other way round takes half the time
+            to_own = torch.baddbmm(to_itself.mT, own_k, by_row.mT, alpha=scaling).mT
         scores = torch.cat([to_prompt, to_own.reshape(*by_prompt.shape[:2], places)], -1)
-        scores.view(count, -1, width + places).add_(self._mask(window, width, places, scores.dtype))
         on_prompt, on_own = torch.softmax(scores, -1).split([width, places], -1)
         out = (on_prompt @ prompt_v.flatten(0, 1)).view(by_row.shape)
-        out = out + on_own.reshape(*by_row.shape[:2], places) @ own_v
+        out = torch.baddbmm(out, on_own.reshape(*by_row.shape[:2], places), own_v)
         mixed: torch.Tensor = out.view(grid.shape).transpose(1, 2).reshape(q.shape)
         return mixed
 
-    def _mask(
-        self, window: int | None, width: int, places: int, dtype: torch.dtype
-    ) -> torch.Tensor:
-        """-inf where a row cannot see a prompt's or its own token, else 0: [P, 1, T + places]."""
+    def _hidden(
+        self, window: int | None, width: int, kv_heads: int, dtype: torch.dtype
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """-inf where a token cannot be seen, else 0: a prompt's [P * Hkv, 1, T], a row's own
+        [1, 1, places]."""
         if window not in self._masks:
+            places = self.own[0][0].shape[3]
             at = torch.arange(width, device=self.lengths.device)
             age = self.step - torch.arange(places, device=at.device)
             hidden, not_own = at >= self.lengths[:, None], age < 0
             if window is not None:
                 hidden = hidden | (self.lengths[:, None] + self.step - at >= window)
                 not_own = not_own | (age >= window)
-            hidden = torch.cat([hidden, not_own.expand(len(hidden), -1)], -1)
-            mask = torch.zeros(hidden.shape, dtype=dtype, device=at.device)
-            self._masks[window] = mask.masked_fill_(hidden, float("-inf"))[:, None]
+            to_prompt, to_own = _mask(hidden, dtype), _mask(not_own[None], dtype)
+            self._masks[window] = to_prompt.repeat_interleave(kv_heads, 0), to_own
         return self._masks[window]
 
     def keep(self, prompts: torch.Tensor, rows: torch.Tensor) -> None:
@@ -89,3 +95,9 @@ class DecodeAttention:
         slots = prompts[:, None, None], heads[:, None], rows[:, None]
         self.own = [(k[slots], v[slots]) for k, v in self.own]
         self._masks = {}
+
+
+def _mask(hidden: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """-inf where [n, T] is true, else 0: [n, 1, T]."""
+    zeros = torch.zeros(hidden.shape, dtype=dtype, device=hidden.device)
+    return zeros.masked_fill_(hidden, float("-inf"))[:, None]

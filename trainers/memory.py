@@ -99,8 +99,6 @@ def _standing(shape: ModelShape, work: Work, machine: Machine) -> dict[str, int]
     }
     if machine.device != "cpu":
         return terms | {"CUDA context": CONTEXT}
-    if machine.bytes == 2:
-        terms["output layer, in oneDNN's layout"] = shape.vocabulary * shape.width * 2
     tokenizer = VOCABULARY_ENTRY * shape.vocabulary
     return terms | {"python, torch and its libraries": LIBRARIES, "tokenizer": tokenizer}
 
@@ -132,6 +130,8 @@ def _sampling(
         merged = {ROUNDING: _widest(shape) * ROUNDING_BYTES}
     elif machine.quantization != "none":
         merged = {DEQUANTIZED: _widest(shape) * size}
+    if machine.device == "cpu":
+        merged["output layer, in oneDNN's layout"] = shape.vocabulary * shape.width * size
     # A trunk's keys and values are let go when the next one's are there.
     trunks = min(2, -(-prompts // work.sharing))
     prefill = {

@@ -77,8 +77,6 @@ class TorchPolicy:
         self.base = self.decoder.with_linears(lambda layer: layer.base)
         return_freed_memory()
         self._new_optimizer()
-        plain = Plain(self.head, None)
-        self._plain_head: Linear = lambda hidden: plain(self._before_head(hidden))
         self._sampler: Decoding | VllmSampler | None = None
         self._onnx: Any = None
         self._vllm: VllmSampler | None = None
@@ -125,10 +123,15 @@ class TorchPolicy:
             return self._updated_vllm()
         if self.settings.quantization != "none":
             # Merged weights would be whole ones, for which there may be no room, or not rounded.
-            return TorchDecoding(self.decoder, self._plain_head)
+            return TorchDecoding(self.decoder, self._sampling_head())
         # The adapter merged in: no LoRA cost a token, and what will be shipped.
         merged = self.decoder.with_linears(lambda x: Plain(x.merged_weight(), x.bias))
-        return TorchDecoding(merged, self._plain_head)
+        return TorchDecoding(merged, self._sampling_head())
+
+    def _sampling_head(self) -> Linear:
+        # A copy in another layout: made anew, so that training has its room.
+        plain = Plain(self.head, None)
+        return lambda hidden: plain(self._before_head(hidden))
 
     def _updated_vllm(self) -> VllmSampler:
         if self._vllm is None:
