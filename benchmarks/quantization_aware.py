@@ -5,11 +5,11 @@
 
 RUN is a run folder with a recipe, data and an adapter (`--start` names another one in it). From
 that adapter `run` trains the recipe's last SRL stage twice for each seed, in fp32 and with
-`trainer.quantization`, and measures four models on the same held-out problems: fp32 by the
-trainer's sampler, its artifact with 4-bit weights fitted to texts, the same merely rounded, and the
-artifact of the rounded training, each of them by its runtime. Each result is a file in
-benchmarks/results/quantization_aware; what is there is skipped, what was cut off goes on. `report`
-writes the tables of docs/quantization.md from them.
+`trainer.quantization`; and, from no adapter, all stages with it. It measures five models on the
+same held-out problems: fp32 by the trainer's sampler, its artifact with 4-bit weights fitted to
+texts, the same merely rounded, and the artifacts of both rounded trainings, each of them by its
+runtime. Each result is a file in benchmarks/results/quantization_aware; what is there is skipped,
+what was cut off goes on. `report` writes the tables of docs/quantization.md from them.
 """
 
 import argparse
@@ -41,7 +41,8 @@ NAMES = {
     "fp32": "fp32",
     "fitted": "4 bits after training, fitted to texts",
     "rounded": "4 bits after training, rounded",
-    "aware": "4 bits in training, rounded",
+    "aware": "4 bits in the last stage's training, rounded",
+    "throughout": "4 bits in all of training, rounded",
 }
 MEASURES = {"correct": "problems solved", "similarity": "step similarity"}
 Result = dict[str, Any]
@@ -73,11 +74,12 @@ def compare(options: argparse.Namespace, seed: int) -> None:
     """Train, export and measure all of one seed that is not done."""
     kind, work = options.quantization, options.run / "quantization_aware"
     plain, aware = work / f"none-{seed}", work / f"{kind}-{seed}"
-    rounded = work / f"{kind}-rounded-{seed}"
+    rounded, throughout = work / f"{kind}-rounded-{seed}", work / f"{kind}-throughout-{seed}"
     settings = {run: chosen(options, seed, run, trained) for run, trained in
                 ((plain, "none"), (aware, kind), (rounded, kind))}  # fmt: skip
-    for run in (plain, aware):
-        alone(train, settings[run], run, options.run, options.start)
+    settings[throughout] = chosen(options, seed, throughout, kind, whole=True)
+    for run, start in ((plain, options.start), (aware, options.start), (throughout, None)):
+        alone(train, settings[run], run, options.run, start)
     as_if_trained(plain / "adapter", rounded / "adapter", kind)
     for run, recipe_ in settings.items():
         alone(export, recipe_, run)
@@ -86,6 +88,7 @@ def compare(options: argparse.Namespace, seed: int) -> None:
         "fitted": Model("fitted", "artifact", plain / name),
         "rounded": Model("rounded", "artifact", rounded / name),
         "aware": Model("aware", "artifact", aware / name),
+        "throughout": Model("throughout", "artifact", throughout / name),
     }
     problems = trajectories.load(options.run / "data" / "test.jsonl")[: options.problems]
     for variant in ("fp32", *models):
@@ -104,18 +107,23 @@ def compare(options: argparse.Namespace, seed: int) -> None:
         written(file, of | found)
 
 
-def chosen(options: argparse.Namespace, seed: int, run: Path, trained: str) -> Recipe:
-    """The recipe of one training: the last SRL stage alone, all but the rounding the same."""
+def chosen(
+    options: argparse.Namespace, seed: int, run: Path, trained: str, whole: bool = False
+) -> Recipe:
+    """The recipe of one training: the last SRL stage alone, or the whole of it up to there."""
     source = recipe.load(options.run)
-    stages = [stage for stage in source.stages if stage.kind == "srl"]
-    if not stages:
+    srl = [at for at, stage in enumerate(source.stages) if stage.kind == "srl"]
+    if not srl:
         raise InputError(f"{options.run}/recipe.toml: has no srl stage to train.")
-    stage = stages[-1]
+    before, stage = source.stages[: srl[-1]], source.stages[srl[-1]]
     if options.steps:
         stage = stage.model_copy(update={"steps": options.steps, "epochs": None})
     values = source.model_dump(mode="json", exclude_none=True) | {
         "output": str(run), "seed": seed,
-        "stages": [stage.model_dump(mode="json", exclude_none=True)],
+        "stages": [
+            each.model_dump(mode="json", exclude_none=True)
+            for each in (*(before if whole else ()), stage)
+        ],
     }  # fmt: skip
     values["trainer"] |= {
         "backend": "torch", "dtype": "float32", "sampler": "torch", "quantization": trained,
@@ -137,7 +145,7 @@ def alone(do: Callable[..., Any], *arguments: Any) -> Any:
         return pool.submit(do, *arguments).result()
 
 
-def train(settings: Recipe, run: Path, source: Path, start: str) -> None:
+def train(settings: Recipe, run: Path, source: Path, start: str | None) -> None:
     from srl_edge.models import resolve
     from srl_edge.trainers import train as stages
     from srl_edge.trainers.policy import open_policy
@@ -147,7 +155,8 @@ def train(settings: Recipe, run: Path, source: Path, start: str) -> None:
     shutil.copytree(source / "data", run / "data", dirs_exist_ok=True)
     (run / "recipe.toml").write_text(recipe.dumps(settings))
     policy = open_policy(resolve(settings.model.name), settings.trainer, settings.seed)
-    policy.load_adapter(source / start)
+    if start:
+        policy.load_adapter(source / start)
     stages.train(settings, run, policy)
 
 
@@ -260,9 +269,9 @@ def table(results: Sequence[Result], kind: str) -> list[str]:
             cells.append("" if variant == "fp32" else interval(gains, signed=True))
         lines.append(f"| {name} | {' | '.join(cells)} |")
     for key, title in MEASURES.items():
-        aware, fitted = means["aware"][key], means["fitted"][key]
+        aware, fitted = means["throughout"][key], means["fitted"][key]
         gain = interval([aware[i] - fitted[i] for i in aware], signed=True)
-        lines += ["", f"{title.capitalize()}, in training over fitted, paired by problem: {gain}."]
+        lines += ["", f"{title.capitalize()}, in all of training over fitted, by problem: {gain}."]
     count = len(means["fp32"]["correct"])
     return [*lines, "", f"{count} problems, seeds {', '.join(map(str, seeds))}."]
 
