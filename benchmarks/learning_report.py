@@ -117,7 +117,7 @@ def picture(results: Results, path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, 2, figsize=(10, 4.3), dpi=110, layout="constrained")
+    figure, axes = pyplot.subplots(1, 2, figsize=(10, 4.5), dpi=110, layout="constrained")
     trained = [(m, s) for m, s in results.items() if not m.startswith("start")]
     for color, (method, by_seed) in enumerate(trained):
         for number, result in enumerate(by_seed.values()):
@@ -130,6 +130,6 @@ def picture(results: Results, path: Path) -> None:
         axis.set(xlabel="share of the training time", title=f"{title}, validation settings")
         axis.grid(alpha=0.3)
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
     figure.savefig(path)
     pyplot.close(figure)
