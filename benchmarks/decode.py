@@ -1,6 +1,7 @@
 """Decoding speed of a wide batch on a CPU: the training sampler against transformers' generate().
 
     python benchmarks/decode.py [--json] [--threads 2] [--repeats 5] [--onnx fp32 int8 int4]
+                                [--generate bfloat16 float32]
 
 Tokens a second of the decoding steps alone: the time of a whole call less that of one which decodes
 a single token, so prefill does not count on either side. All take the same prompts of about 200
@@ -36,6 +37,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--batch", type=int, default=32, help="rows that are decoded together")
     parser.add_argument("--onnx", nargs="*", default=[], metavar="QUANTIZATION")
+    dtypes = ["bfloat16", "float32"]
+    parser.add_argument("--generate", nargs="+", choices=dtypes, default=dtypes, help="in which")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     model = resolve(options.model)
@@ -53,7 +56,7 @@ def main() -> None:
             base = export_base(model, Path(scratch), Path(scratch) / "base", quantization)
             with_onnx.sample_from(base)
         sides[f"srl_edge onnx {quantization}"] = _sampling(with_onnx, prompts)
-    for dtype in ("bfloat16", "float32"):
+    for dtype in options.generate:
         sides[f"generate {dtype}"] = _generate(model, prompts, dtype)
     rates: dict[str, list[float]] = {name: [] for name in sides}
     for repeat in range(options.repeats + 1):
