@@ -53,7 +53,7 @@ class DecodeAttention:
         grid = q.view(count, group, kv_heads, -1, dim).transpose(1, 2)
         by_prompt = grid.reshape(count * kv_heads, -1, dim)
         by_row = by_prompt.view(len(own_k), -1, dim)
-        # Scaled and masked inside the products: operations on their results cost as much as these.
+        # Scaled and masked inside the products: passes over their results would cost more.
         to_prompts, to_itself = self._hidden(window, width, kv_heads, q.dtype)
         to_prompt = torch.baddbmm(
             to_prompts, by_prompt, prompt_k.flatten(0, 1).transpose(1, 2), alpha=scaling
