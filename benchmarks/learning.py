@@ -75,7 +75,9 @@ def main() -> None:
     RESULTS.mkdir(parents=True, exist_ok=True)
     for seed in options.seeds:
         for method in options.methods:
-            if (RESULTS / f"{method}-{seed}.json").is_file():
+            halfway = RESULTS / f"sft_short-{seed}.json"
+            missing = method == "sft_srl" and not halfway.is_file()
+            if (RESULTS / f"{method}-{seed}.json").is_file() and not missing:
                 continue
             few = "_few" if method.endswith("_few") else ""
             run = RUNS / f"{method}-{seed}"
@@ -84,6 +86,10 @@ def main() -> None:
             start = RESULTS / f"start{few}-{seed}.json"
             if not start.is_file():  # the same for every method: it depends on data and seed alone
                 _write(start, {"splits": evaluated(chosen, run, "train/stage-0-sft")})
+            if missing:
+                _write(halfway, {"splits": evaluated(chosen, run, "train/stage-1-sft")})
+            if (RESULTS / f"{method}-{seed}.json").is_file():
+                continue
             result = {"splits": evaluated(chosen, run, "adapter"), "curve": curve(run)}
             _write(RESULTS / f"{method}-{seed}.json", result)
 

@@ -14,6 +14,7 @@ NAMES = {
     "rlvr": "RLVR",
     "srl": "SRL",
     "srl_rlvr": "SRL → RLVR",
+    "sft_short": "SFT, the first stage of SFT → SRL",
     "sft_srl": "SFT → SRL",
     "srl_paper": "SRL, the paper's reward",
     "srl_cold": "SRL, twice the rate, no warm-up",
@@ -30,7 +31,7 @@ MEASURES = {
     "right": "steps with the right numbers",
     "similarity": "step similarity",
 }
-PAIRS = (("srl", "rlvr"), ("srl_rlvr", "srl"), ("sft", "srl_rlvr"))
+PAIRS = (("srl", "rlvr"), ("srl_rlvr", "srl"), ("sft", "srl_rlvr"), ("sft_srl", "sft_short"))
 DRAWS = 4000
 
 
@@ -118,7 +119,7 @@ def picture(results: Results, path: Path) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(1, 2, figsize=(10, 4.5), dpi=110, layout="constrained")
-    trained = [(m, s) for m, s in results.items() if not m.startswith("start")]
+    trained = [(m, s) for m, s in results.items() if any("curve" in r for r in s.values())]
     for color, (method, by_seed) in enumerate(trained):
         for number, result in enumerate(by_seed.values()):
             for axis, key in zip(axes, ("eval_accuracy", "eval_similarity"), strict=True):

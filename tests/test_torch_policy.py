@@ -10,7 +10,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from srl_edge.recipe import Trainer
-from srl_edge.trainers import row_attention
+from srl_edge.trainers import row_kernels
 from srl_edge.trainers.logprobs import linear_logprobs
 from srl_edge.trainers.policy import Loss
 from srl_edge.trainers.row_attention import RowAttention
@@ -249,7 +249,7 @@ def test_fused_and_masked_attention_of_rows_agree() -> None:
         attention = RowAttention(rows, seen, [(leaves[3], leaves[4])], torch.device("cpu"))
         if masked:
             hidden = attention._hidden(None)
-            out = row_attention._MaskedRows.apply(  # type: ignore[no-untyped-call]
+            out = row_kernels.MaskedRows.apply(  # type: ignore[no-untyped-call]
                 *leaves, attention.gather, attention.scatter, hidden, 0.25
             )
         else:

@@ -229,6 +229,9 @@ class TorchPolicy:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Log-probabilities of all completion tokens, and entropies, at the loss's temperature."""
         rows = RowAttention(packed.rows, packed.bounds, trunk, self.device)
+        if self.device.type == "cuda":
+            for window in {layer.window for layer in decoder.layers}:
+                rows.choose(decoder.heads, window)
         hidden = decoder(rows.ids, rows)
         completions = [s.completion_ids for s in members]
         targets = torch.tensor([i for ids in completions for i in ids], device=self.device)
