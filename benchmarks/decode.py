@@ -1,12 +1,13 @@
 """Decoding speed of a wide batch on a CPU: the training sampler against transformers' generate().
 
     python benchmarks/decode.py [--json] [--threads 2] [--repeats 5] [--onnx fp32 int8 int4]
-                                [--generate bfloat16 float32]
+                                [--generate bfloat16 float32] [--quantized int8 nf4]
 
 Tokens a second of the decoding steps alone: the time of a whole call less that of one which decodes
 a single token, so prefill does not count on either side. All take the same prompts of about 200
 tokens, sample at temperature 1, and may not stop early. Sides alternate; medians. `--onnx` adds
-the sampler on ONNX Runtime (`trainer.sampler = "onnx"`), at the quantizations named.
+the sampler on ONNX Runtime (`trainer.sampler = "onnx"`), at the quantizations named. `--quantized`
+adds the training sampler on quantized layers, with each of `trainer.sampling_weights`.
 """
 
 import argparse
@@ -37,6 +38,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--batch", type=int, default=32, help="rows that are decoded together")
     parser.add_argument("--onnx", nargs="*", default=[], metavar="QUANTIZATION")
+    parser.add_argument("--quantized", nargs="*", default=[], metavar="QUANTIZATION")
     dtypes = ["bfloat16", "float32"]
     parser.add_argument("--generate", nargs="+", choices=dtypes, default=dtypes, help="in which")
     parser.add_argument("--json", action="store_true")
@@ -56,6 +58,11 @@ def main() -> None:
             base = export_base(model, Path(scratch), Path(scratch) / "base", quantization)
             with_onnx.sample_from(base)
         sides[f"srl_edge onnx {quantization}"] = _sampling(with_onnx, prompts)
+    for quantization in options.quantized:
+        for weights in ("merged", "adapter"):
+            chosen = {"quantization": quantization, "sampling_weights": weights}
+            sampler = _sampling(_policy(model, options.threads, **chosen), prompts)
+            sides[f"srl_edge {quantization} {weights}"] = sampler
     for dtype in options.generate:
         sides[f"generate {dtype}"] = _generate(model, prompts, dtype)
     rates: dict[str, list[float]] = {name: [] for name in sides}
@@ -80,8 +87,8 @@ def main() -> None:
     print(f"{figures['decode_ratio']} times the faster generate(), {options.threads} threads")
 
 
-def _policy(model: Path, threads: int) -> TorchPolicy:
-    policy = TorchPolicy(model, Trainer(threads=threads), seed=0)
+def _policy(model: Path, threads: int, **settings: str) -> TorchPolicy:
+    policy = TorchPolicy(model, Trainer.model_validate({"threads": threads, **settings}), seed=0)
     policy.stop_ids = [-1]
     return policy
 

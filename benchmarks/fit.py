@@ -111,7 +111,8 @@ def _forget_peak() -> None:
 
 def measure(model: str, work: Work, how: str, config: dict[str, Any]) -> dict[str, Any]:
     """What a new process measures, beside the prediction; MiB."""
-    prediction = predict(from_config(config, model), work, Machine("cpu", 4, how))
+    machine = Machine("cpu", 4, how, merged=how == "none")
+    prediction = predict(from_config(config, model), work, machine)
     command = [sys.executable, __file__, "child", model, json.dumps(asdict(work)), how]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
@@ -158,7 +159,8 @@ def _fitting(shape: ModelShape, memory: int, device: str, size: int) -> str:
     for quantization in ("none", "int8", "nf4"):
         for micro_batch in (STEP.micro_batch_tokens, 256):
             work = replace(STEP, micro_batch_tokens=micro_batch)
-            peak = predict(shape, work, Machine(device, size, quantization)).peak
+            machine = Machine(device, size, quantization, merged=quantization == "none")
+            peak = predict(shape, work, machine).peak
             if peak <= memory:
                 how = {"none": "yes"}.get(quantization, quantization)
                 small = "" if work == STEP else f", micro-batch {micro_batch}"

@@ -1,16 +1,11 @@
 """All settings of a run: read from TOML, overridden by flags, written beside the result."""
 
-import contextlib
-import difflib
-import io
-import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tomli_w
-import tyro
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -27,7 +22,8 @@ from pydantic import (
 from srl_edge.artifact import parse_name
 from srl_edge.errors import InputError
 from srl_edge.prompts import Targets
-from srl_edge.recipe_errors import first_sentence, keys, known
+from srl_edge.recipe_errors import first_sentence
+from srl_edge.recipe_flags import override
 from srl_edge.rewards import check_weights
 
 
@@ -74,6 +70,8 @@ class Trainer(Section):
     """Of frozen layers: int8; torch: nf4; mlx: int4. torch, as shipped: 8da4w, int4-onnx."""
     optimizer: Literal["adamw", "adamw_8bit", "paged_adamw_8bit"] = "adamw"
     """torch: moments in fp32; or in 8 bits; or also moved off a CUDA device that is full."""
+    sampling_weights: Literal["auto", "merged", "adapter"] = "auto"
+    """torch sampler: a merged copy, or those that train; `auto`: a copy of unquantized weights."""
     gradient_checkpointing: bool = False
     """Compute a layer again in the backward pass instead of keeping what is inside: less memory."""
     lora_rank: PositiveInt = 16
@@ -100,6 +98,12 @@ class Trainer(Section):
     """onnx, vllm samplers: most weight of a token that the policy finds likelier than they did."""
     vllm_command: str = "vllm serve --gpu-memory-utilization 0.4"
     """vllm sampler: what starts its server, on this computer, with more options if needed."""
+
+    @property
+    def samples_merged(self) -> bool:
+        """Whether rollouts come from a copy of the weights, whole and with the adapter in them."""
+        asked = self.sampling_weights
+        return asked == "merged" or (asked == "auto" and self.quantization == "none")
 
 
 class Stage(Section):
@@ -271,29 +275,9 @@ def load(path: Path, flags: Sequence[str] = ()) -> Recipe:
         raise InputError(f"{file}: {first_sentence(Recipe, error)}") from None
     if path.is_dir():
         recipe = recipe.model_copy(update={"output": str(path)})
-    return _override(recipe, flags, file) if flags else recipe
+    return override(recipe, flags, file) if flags else recipe
 
 
 def dumps(recipe: Recipe) -> str:
     """The resolved recipe as TOML."""
     return tomli_w.dumps(recipe.model_dump(exclude_none=True, mode="json"))
-
-
-def _override(recipe: Recipe, flags: Sequence[str], file: Path) -> Recipe:
-    messages = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(messages):
-            return tyro.cli(Recipe, default=recipe, args=list(flags), prog=f"srl-edge run {file}")
-    except ValidationError as error:
-        raise InputError(f"command line: {first_sentence(Recipe, error)}") from None
-    except SystemExit as stop:
-        if stop.code == 0:  # --help
-            raise
-        unknown = next((f for f in flags if f.startswith("--") and not known(recipe, f)), None)
-        if unknown:
-            near = difflib.get_close_matches(unknown, [f"--{k}" for k in keys(recipe)], n=1)
-            hint = f" Did you mean {near[0]}?" if near else " See --help for all of them."
-            raise InputError(f"command line: unknown option {unknown}.{hint}") from None
-        detail = " ".join(re.sub(r"[^\x20-\x7e\n]", "", messages.getvalue()).split())
-        detail = re.split(r" Argument helptext| For further| For full", detail)[0]
-        raise InputError(f"command line: {detail or 'the options cannot be read'}") from None

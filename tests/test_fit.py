@@ -120,8 +120,11 @@ def test_less_of_anything_needs_less_memory() -> None:
     ):  # fmt: skip
         assert predict(shape, smaller, Machine()).peak < whole
     words = ("none", "int8", "nf4")
-    peaks = [predict(shape, step, Machine(quantization=word)).peak for word in words]
+    machines = [Machine(quantization=word, merged=word == "none") for word in words]
+    peaks = [predict(shape, step, machine).peak for machine in machines]
     assert peaks == sorted(peaks, reverse=True)
+    copied = [sum(predict(shape, step, Machine(merged=x)).sampling.values()) for x in (True, False)]
+    assert copied[0] - copied[1] == 4 * shape.linear_weights
     assert predict(shape, step, Machine(bytes=2)).peak < whole
     assert predict(shape, step, Machine(quantization="8da4w")).peak > whole
 

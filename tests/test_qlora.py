@@ -48,8 +48,13 @@ def test_losses_gradients_and_samples_are_those_of_the_dequantized_weights(
             assert got.completion_ids == expected.completion_ids
 
 
-def test_sampled_logprobs_are_those_of_the_loss(tiny_model: Path, quantization: str) -> None:
-    policy = open_policy(tiny_model, quantization=quantization)
+@pytest.mark.parametrize("weights", ["merged", "adapter"])
+def test_sampled_logprobs_are_those_of_the_loss(
+    tiny_model: Path, quantization: str, weights: str
+) -> None:
+    policy = open_policy(tiny_model, quantization=quantization, sampling_weights=weights)
+    for layer in policy.layers:
+        torch.nn.init.normal_(layer.lora_B, std=0.2)
     (group,) = policy.sample([trajectory_samples()[0].prompt_ids], 4, 20, 1.0, seed=3)
     sample = type(trajectory_samples()[0])
     samples = [sample(r.prompt_ids, r.completion_ids, r.logprobs, 1.0) for r in group]

@@ -23,8 +23,9 @@ UNITS = {"GB": 10**9, "GIB": 2**30, "MB": 10**6, "MIB": 2**20}
 # What is halved or turned on, in this order, and where it ends.
 LADDER = (
     ("trainer.micro_batch_tokens", 128), ("trainer.gradient_checkpointing", True),
-    ("trainer.quantization", "nf4"), ("stages.{}.prompts_per_step", 1),
-    ("stages.{}.group_size", 4), ("stages.{}.max_new_tokens", 32),
+    ("trainer.sampling_weights", "adapter"), ("trainer.quantization", "nf4"),
+    ("stages.{}.prompts_per_step", 1), ("stages.{}.group_size", 4),
+    ("stages.{}.max_new_tokens", 32),
     ("trainer.validation_prompts", 4), ("trainer.validation_problems", 1),
 )  # fmt: skip
 
@@ -74,8 +75,8 @@ def fit(
 
     def predictions(changes: Changes) -> tuple[Prediction, ...]:
         changed = _with(recipe, changes)
-        kind = changed.trainer.quantization
-        how = Machine(device, 4 if kind in ROUNDED else size, kind)
+        kind, merged = changed.trainer.quantization, changed.trainer.samples_merged
+        how = Machine(device, 4 if kind in ROUNDED else size, kind, merged)
         return tuple(
             predict(shape, work_of(stage, changed.trainer, lengths), how)
             for stage, lengths in zip(changed.stages, measured, strict=True)

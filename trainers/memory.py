@@ -33,12 +33,13 @@ class Machine:
     """What computes: `cpu` or `cuda`, bytes of a weight there, and the quantization of layers.
 
     quantization: none, int8 (a scale a row), nf4 (blocks of 64, their scales quantized too), or one
-    of ROUNDED.
+    of ROUNDED. merged: whether a whole copy of the layers samples.
     """
 
     device: str = "cpu"
     bytes: int = 4
     quantization: str = "none"
+    merged: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +126,15 @@ def _sampling(
     # The last places are added to a copy, while the old ones are still there.
     places = -(-(work.new_tokens - 1) // DECODE_BLOCK) * DECODE_BLOCK
     own = rows * (2 * places - DECODE_BLOCK) * token
-    merged = {"merged layers that sample": shape.linear_weights * size}
+    copies = {}
     if machine.quantization in ROUNDED:
-        merged = {ROUNDING: _widest(shape) * ROUNDING_BYTES}
+        copies[ROUNDING] = _widest(shape) * ROUNDING_BYTES
+    elif machine.merged:
+        copies["merged layers that sample"] = shape.linear_weights * size
     elif machine.quantization != "none":
-        merged = {DEQUANTIZED: _widest(shape) * size}
+        copies[DEQUANTIZED] = _widest(shape) * size
     if machine.device == "cpu":
-        merged["output layer, in oneDNN's layout"] = shape.vocabulary * shape.width * size
+        copies["output layer, in oneDNN's layout"] = shape.vocabulary * shape.width * size
     # A trunk's keys and values are let go when the next one's are there.
     trunks = min(2, -(-prompts // work.sharing))
     prefill = {
@@ -145,7 +148,7 @@ def _sampling(
         "logits": rows * shape.vocabulary * (2 * size + 4),
         "activations": 4 * rows * shape.heads * (work.prompt_tokens + places) * size,
     }
-    return [merged | prefill, merged | decode]
+    return [copies | prefill, copies | decode]
 
 
 def _training(shape: ModelShape, work: Work, machine: Machine) -> dict[str, int]:

@@ -121,10 +121,9 @@ class TorchPolicy:
             return self._onnx  # type: ignore[no-any-return]
         if self.settings.sampler == "vllm":
             return self._updated_vllm()
-        if self.settings.quantization != "none":
-            # Merged weights would be whole ones, for which there may be no room, or not rounded.
+        if self.artifact or not self.settings.samples_merged:
             return TorchDecoding(self.decoder, self._sampling_head())
-        # The adapter merged in: no LoRA cost a token, and what will be shipped.
+        # The adapter merged in: no LoRA cost a token, nor is a weight read back from its codes.
         merged = self.decoder.with_linears(lambda x: Plain(x.merged_weight(), x.bias))
         return TorchDecoding(merged, self._sampling_head())
 
