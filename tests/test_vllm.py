@@ -60,6 +60,9 @@ def test_it_samples_from_the_adapter_that_learns(family: str, tmp_path: Path) ->
         assert metrics["sampling/sampling_logp_difference/mean"] < 1e-4
         policy.optimizer.zero_grad()
     assert texts[0] != texts[1]
+    # More tokens than the server takes in one pass, so that prompts come in pieces.
+    many = [tuple((first + at) % 400 + 3 for at in range(400)) for first in range(12)]
+    assert [len(group) for group in policy.sample(many, 2, 8, 1.0, 0)] == [2] * len(many)
     policy.stop_ids = [-5]
     with pytest.raises(StageError, match=r"vLLM refused completions: \S.*-5"):
         greedy(policy)
@@ -79,7 +82,7 @@ def test_a_server_that_ends_is_told_with_its_error(tiny_model: Path) -> None:
 
 def test_a_rank_that_vllm_lacks_is_refused(tiny_model: Path) -> None:
     with pytest.raises(InputError, match="lora_rank = 1024: vLLM takes at most 512"):
-        VllmSampler("true", tiny_model, "float32", 1024)
+        VllmSampler("true", tiny_model, "float32", 1024, 0)
 
 
 def test_the_server_ends_with_a_trainer_that_is_killed(tmp_path: Path) -> None:
@@ -88,7 +91,7 @@ def test_the_server_ends_with_a_trainer_that_is_killed(tmp_path: Path) -> None:
     start = f"""
 from pathlib import Path
 from srl_edge.trainers.vllm_sampler import VllmSampler
-VllmSampler({command!r}, Path({str(tmp_path)!r}), "float32", 16)
+VllmSampler({command!r}, Path({str(tmp_path)!r}), "float32", 16, 0)
 """
     trainer = subprocess.Popen([sys.executable, "-c", start])
     server = psutil.Process(int(_content(told)))

@@ -48,6 +48,7 @@ class TorchPolicy:
             require(settings.vllm_command)
         if settings.threads:
             torch.set_num_threads(settings.threads)
+        self._seed = seed
         torch.manual_seed(seed)
         self.settings = settings
         self.micro_batch_tokens = settings.micro_batch_tokens
@@ -136,7 +137,7 @@ class TorchPolicy:
         if self._vllm is None:
             settings, dtype = self.settings, str(self.head.dtype).removeprefix("torch.")
             self._vllm = VllmSampler(
-                settings.vllm_command, Path(self.model_name), dtype, settings.lora_rank
+                settings.vllm_command, Path(self.model_name), dtype, settings.lora_rank, self._seed
             )
         self._vllm.load_adapter(self.save_adapter)
         return self._vllm

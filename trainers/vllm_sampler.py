@@ -38,12 +38,12 @@ class VllmSampler:
 
     command: what starts the server, in words like `vllm serve`, more of its options among them.
     model: a local folder. dtype: of its weights there, `bfloat16` or `float32`. rank: of the
-    adapters. Raises InputError where the command is not found, and StageError with the server's
-    first error where it ends.
+    adapters. seed: of all its draws. Raises InputError where the command is not found, and
+    StageError with the server's first error where it ends.
     Source: vLLM's OpenAI-compatible server, with LoRA adapters that are loaded at run time.
     """
 
-    def __init__(self, command: str, model: Path, dtype: str, rank: int) -> None:
+    def __init__(self, command: str, model: Path, dtype: str, rank: int, seed: int) -> None:
         words = require(command)
         allowed = [size for size in RANKS if size >= rank]
         if not allowed:
@@ -58,6 +58,7 @@ class VllmSampler:
         options = [
             str(model), "--host", "127.0.0.1", "--port", port, "--dtype", dtype,
             "--enable-lora", "--max-lora-rank", str(allowed[0]), "--max-loras", "1",
+            "--seed", str(seed),
             # The probabilities of what was drawn from, and nothing else's idea of sampling.
             "--logprobs-mode", "processed_logprobs", "--generation-config", "vllm",
         ]  # fmt: skip
@@ -86,7 +87,7 @@ class VllmSampler:
         self, prompts: Sequence[tuple[int, ...]], group_size: int, max_new: int,
         temperature: float, stop_ids: Sequence[int], seed: int, decode: Any,
     ) -> list[list[Rollout]]:  # fmt: skip
-        """What `sampling.sample` does; the same seed need not give the same draws again."""
+        """What `sampling.sample` does, but with the server's own draws, whatever the seed."""
         drawn = group_size if temperature else 1
         stops = list(stop_ids)
 
@@ -94,9 +95,10 @@ class VllmSampler:
             answer = self._ask(
                 "completions",
                 {
+                    # Without a seed: one a request ends vLLM 0.32's CPU engine ("CPU Generator does
+                    # not use offset") where a prompt comes in pieces.
                     "model": self._adapter.name, "prompt": list(prompts[index]),
                     "n": drawn, "max_tokens": max_new, "temperature": temperature, "logprobs": 0,
-                    "seed": (seed + index * group_size) % 2**62,  # the server adds 0 .. n - 1
                     "stop_token_ids": stops, "ignore_eos": True, "return_token_ids": True,
                 },
             )  # fmt: skip
