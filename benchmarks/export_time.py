@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from srl_edge import trajectories
-from srl_edge.models import resolve, stop_ids
+from srl_edge.models import load_tokenizer, resolve, stop_ids
 
 CONTEXT_LENGTH, GROUP = 1024, 32
 SIDES = ("srl_edge", "export_llm")
@@ -77,12 +77,12 @@ def main() -> None:
 
 def export(model: Path, out: Path) -> None:
     """What the export stage does for one artifact, calibration texts included."""
+    from srl_edge.calibration import calibration_texts
     from srl_edge.exporters import executorch
-    from srl_edge.exporters.calibration import calibration_texts
 
     train = out / "train.jsonl"
     trajectories.write_jsonl(train, stories.problems(stories.SPLITS["train"], 24, 3, 60, "train"))
-    texts = calibration_texts(train, model, 0)
+    texts = calibration_texts(train, load_tokenizer(model), 0)
     executorch.export(model, out, "8da4w", CONTEXT_LENGTH, texts)
 
 

@@ -75,6 +75,7 @@ def child(model: str, work: Work, quantization: str = "none") -> dict[str, float
     )  # fmt: skip
     policy = TorchPolicy(models.resolve(model), settings, 0)
     policy.stop_ids = [-1]  # no token has it
+    policy.fit_rounding([tuple(range(8, 264))])
     rng, vocabulary = random.Random(0), len(policy.head)
 
     def step(trunks: list[list[tuple[int, ...]]], group: int, new: int) -> tuple[float, float]:

@@ -19,9 +19,9 @@ from rich.console import Console
 from rich.table import Table
 
 from srl_edge import models, progress, recipe
+from srl_edge.calibration import calibration_texts
 from srl_edge.devices.onnx_runtime import OnnxRuntime
 from srl_edge.exporters import onnx
-from srl_edge.exporters.calibration import calibration_texts
 from srl_edge.exporters.merge import merge
 from srl_edge.exporters.parity_logits import agreement, references
 
@@ -67,7 +67,9 @@ def main() -> None:
 def measured(chosen: recipe.Recipe, options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     base = models.resolve(chosen.model.name)
     merged = merge(base, options.run / "adapter", scratch / "merged")
-    texts = calibration_texts(options.run / "data" / "train.jsonl", merged, chosen.seed)
+    texts = calibration_texts(
+        options.run / "data" / "train.jsonl", models.load_tokenizer(merged), chosen.seed
+    )
     cases, _ = references(merged, options.run / "data" / "test.jsonl", chosen)
     tokenizer = models.load_tokenizer(merged)
     rows: dict[str, dict[str, Any]] = {}

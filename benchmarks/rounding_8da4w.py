@@ -22,7 +22,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from srl_edge import models, trajectories
-from srl_edge.exporters.calibration import calibration_texts
+from srl_edge.calibration import calibration_texts
 
 QUESTIONS = (
     "What is the capital of France?",
@@ -121,7 +121,7 @@ def fitted_model(model: Path) -> Next:
         trajectories.write_jsonl(
             train, stories.problems(stories.SPLITS["train"], 24, 3, 60, "train")
         )
-        texts = calibration_texts(train, model, 0)
+        texts = calibration_texts(train, models.load_tokenizer(model), 0)
     config, precision = AutoConfig.from_pretrained(model), executorch.PRECISIONS["8da4w"]
     decoder = build(model, config, precision, CONTEXT, [t[:CONTEXT] for t in texts])
 

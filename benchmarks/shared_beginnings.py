@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.table import Table
 
 from srl_edge import models, progress, recipe
+from srl_edge.calibration import calibration_texts
 from srl_edge.devices.onnx_runtime import OnnxRuntime
 from srl_edge.exporters import onnx, quantize
-from srl_edge.exporters.calibration import calibration_texts
 from srl_edge.exporters.parity_logits import agreement, references
 
 LENGTH = 1024
@@ -41,7 +41,7 @@ def main() -> None:
     tokenizer = models.load_tokenizer(merged)
     table = Table("calibration seed", "a shared beginning counts", "next tokens", "KL, nats")
     for seed in options.seeds:
-        texts = calibration_texts(run / "data" / "train.jsonl", merged, seed)
+        texts = calibration_texts(run / "data" / "train.jsonl", tokenizer, seed)
         for name, power in POWERS.items():
             with tempfile.TemporaryDirectory(dir=run) as scratch:
                 folder = Path(scratch, "int4")

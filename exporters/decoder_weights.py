@@ -22,6 +22,8 @@ from srl_edge.exporters.decoder_stages import (
     TanhGELU,
 )
 from srl_edge.exporters.quantize import Embedding, Linears
+from srl_edge.trainers.fake_quantized import HEAD
+from srl_edge.trainers.fitted_rounding import read_codes
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"silu": nn.SiLU, "gelu_pytorch_tanh": TanhGELU}
 
@@ -173,12 +175,16 @@ def _attend(
 
 
 class Checkpoint:
-    """The safetensors of a Hugging Face model folder, read tensor by tensor as float32."""
+    """The safetensors of a Hugging Face model folder, read tensor by tensor as float32.
+
+    Beside them the folder may have the 4-bit codes that its adapter was trained with.
+    """
 
     def __init__(self, folder: Path, config: Any, precision: Precision) -> None:
         self._folder, self._config, self._precision = folder, config, precision
         self._gemma = config.model_type == "gemma3_text"
         self._files: dict[str, Any] = {}
+        self._trained = read_codes(folder)
         for path in sorted(folder.glob("*.safetensors")):
             file: Any = safe_open(path, "pt")
             self._files |= dict.fromkeys(file.keys(), file)
@@ -216,11 +222,15 @@ class Checkpoint:
         biases = [f"{name}.bias" for name in names]
         if bits == 4 and self._precision.kept.intersection(names):
             bits = self._precision.kept_bits
+        # Of a layer, as an adapter's folder names it, or of the projection to the vocabulary.
+        keys = [n.removeprefix("model.") if prefix else HEAD for n in names]
+        trained = [self._trained[key] for key in keys if key in self._trained and bits == 4]
         return Linears(
             names,
             [self._read(f"{name}.weight") for name in names],
             [self._read(bias) if bias in self._files else None for bias in biases],
             bits,
+            trained,
         )
 
     def _first(self, i: int) -> First:

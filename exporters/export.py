@@ -123,9 +123,11 @@ def _write(
     rounding = {"rounding": "as trained"} if as_trained else {}
     texts: list[list[int]] = []
     if ("4" in quantization or quantization == "auto") and not as_trained:
-        from srl_edge.exporters.calibration import calibration_texts
+        from srl_edge.calibration import calibration_texts
 
-        texts = calibration_texts(run / "data" / "train.jsonl", model, recipe.seed)
+        texts = calibration_texts(
+            run / "data" / "train.jsonl", models.load_tokenizer(model), recipe.seed
+        )
         texts = [t[:length] for t in texts]
     if format_ == "executorch":
         from srl_edge.exporters import executorch

@@ -2,9 +2,9 @@
 
 The 8- and 4-bit grids are those that XNNPACK has kernels for: symmetric (no zero point), with
 positive scales. 4-bit scales are stored as bfloat16, so they are rounded first and the codes chosen
-for the rounded scale. Plain rounding is the trainer's (srl_edge.trainers.fake_quantized), which
-trains adapters on what it gives. The operators `quantized_decomposed.*` are registered by
-srl_edge.exporters.executorch.
+for the rounded scale. Rounding is the trainer's (srl_edge.trainers.fake_quantized and
+fitted_rounding), which trains adapters on what it gives. The operators `quantized_decomposed.*` are
+registered by srl_edge.exporters.executorch.
 """
 
 from collections.abc import Sequence
@@ -17,18 +17,14 @@ from srl_edge.exporters.quiet import quiet
 from srl_edge.trainers.fake_quantized import (
     GROUP,
     dequantized,
-    group_scales,
-    nearest_codes,
+    quantize_groups,
     quantize_rows,
     rounded_input,
 )
-from srl_edge.trainers.fake_quantized import quantize_groups as rounded_groups
+from srl_edge.trainers.fitted_rounding import Codes, compensated, error_spread
 
 with quiet():  # it reports every GPU kernel that it has not got
     import torchao  # noqa: F401  # for its operators
-
-_DAMPING = 0.01  # share of the mean diagonal that is added to the Gram matrix
-_ROWS = 8192  # rows rounded at once, so that a vocabulary does not multiply in memory
 
 
 def frozen(tensor: Tensor) -> nn.Parameter:
@@ -40,17 +36,18 @@ class Linears(nn.Module):
 
     names: of the modules that the weights come from. Float until `quantize`. Then 4-bit weights
     have a scale per GROUP inputs, 8-bit weights one per output, and every token of the input is
-    rounded to 8 bits with its own scale and zero point.
+    rounded to 8 bits with its own scale and zero point. trained: 4-bit codes that an adapter was
+    trained with, instead of the nearest ones.
     """
 
     def __init__(
         self, names: Sequence[str], weights: Sequence[Tensor], biases: Sequence[Tensor | None],
-        bits: int,
+        bits: int, trained: Sequence[Codes] = (),
     ) -> None:  # fmt: skip
         super().__init__()
         self.names = names
         self.bits = 32
-        self._target_bits = bits
+        self._target_bits, self._trained = bits, trained
         self.weights = nn.ParameterList(map(frozen, weights))
         self.scales, self.zeros = nn.ParameterList(), nn.ParameterList()
         self.biases = nn.ParameterList(frozen(bias) for bias in biases if bias is not None)
@@ -67,12 +64,15 @@ class Linears(nn.Module):
         sizes, weight = [len(weight) for weight in self.weights], torch.cat(list(self.weights))
         if self.bits == 8:
             codes, scales = quantize_rows(weight)
+        elif x is not None:
+            inputs = rounded_input("8da4w", x).flatten(0, 1)
+            rows = (inputs if times is None else inputs * times.sqrt()[:, None]).numpy()
+            # numpy computes half of what is symmetric.
+            codes, scales = compensated(weight, error_spread(torch.from_numpy(rows.T @ rows)))
+        elif self._trained:
+            codes, scales = (torch.cat(part) for part in zip(*self._trained, strict=True))
         else:
-            spread = None
-            if x is not None:
-                inputs = rounded_input("8da4w", x).flatten(0, 1)
-                spread = error_spread(inputs if times is None else inputs * times.sqrt()[:, None])
-            codes, scales = quantize_groups(weight, spread)
+            codes, scales = quantize_groups(weight)
         self.weights = nn.ParameterList(frozen(part.clone()) for part in codes.split(sizes))
         self.scales = nn.ParameterList(frozen(part.clone()) for part in scales.split(sizes))
         self.zeros = nn.ParameterList(
@@ -146,65 +146,3 @@ class Embedding(nn.Module):
         else:
             rows = ops.embedding_4bit(self.table, self.scales, None, -8, 7, tokens)
         return rows
-
-
-def error_spread(inputs: Tensor) -> Tensor:
-    """How rounding errors of a column are best made good by later ones, from inputs [tokens, in].
-
-    Returns the upper Cholesky factor [in, in] of the inverse of the inputs' damped Gram matrix, the
-    form in which GPTQ (arXiv 2210.17323) uses it.
-    """
-    rows = inputs.numpy()
-    gram = torch.from_numpy(rows.T @ rows)  # numpy computes half of what is symmetric
-    diagonal = gram.diagonal()
-    diagonal += _DAMPING * diagonal.mean() + 1e-6
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))
-    spread: Tensor = torch.linalg.cholesky(inverse, upper=True)
-    return spread
-
-
-def quantize_groups(weight: Tensor, spread: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """4-bit codes of a weight [out, in] with one scale per GROUP inputs.
-
-    With `error_spread` of the weight's inputs, scales are searched for the least weighted error and
-    each column's rounding error is passed on to the columns not yet rounded; without, plain
-    rounding, nothing clipped. Returns codes -8..7, int8 [out, in], and scales [out, in / GROUP].
-    """
-    parts = [
-        rounded_groups(rows) if spread is None else _compensated(rows, spread)
-        for rows in torch.split(weight, _ROWS)
-    ]
-    codes, scales = zip(*parts, strict=True)
-    return torch.cat(codes), torch.cat(scales)
-
-
-def _compensated(weight: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:
-    columns = weight.T.contiguous()  # as rows, so that each is one stretch of memory
-    codes, scales = torch.empty_like(columns, dtype=torch.int8), []
-    for begin in range(0, len(columns), GROUP):
-        end = begin + GROUP
-        block, inner = columns[begin:end], spread[begin:end, begin:end]
-        scale, errors = _searched(block, inner.diagonal()), torch.empty_like(block)
-        for i, column in enumerate(block):
-            column -= inner[:i, i] @ errors[:i]
-            code = nearest_codes(column, scale)
-            codes[begin + i] = code
-            torch.sub(column, code.mul_(scale), out=errors[i]).div_(inner[i, i])
-        columns[end:].addmm_(spread[begin:end, end:].T, errors, alpha=-1)
-        scales.append(scale)
-    return codes.T.contiguous(), torch.stack(scales, 1)
-
-
-def _searched(block: Tensor, spread: Tensor) -> Tensor:
-    """The scales [out] of least error for a block [GROUP, out]."""
-    importance = spread**-2
-    unclipped = group_scales(block.T).squeeze(1)
-    best, least = unclipped, torch.full_like(unclipped, torch.inf)
-    errors = torch.empty_like(block)
-    for factor in torch.arange(0.7, 1.2, 0.025).tolist():
-        scale = (unclipped * factor).bfloat16().float()
-        torch.div(block, scale, out=errors).round_().clamp_(-8, 7).mul_(scale)
-        error = importance @ errors.sub_(block).square_()
-        best = torch.where(error < least, scale, best)
-        least = torch.minimum(error, least)
-    return best

@@ -13,7 +13,8 @@ from srl_edge.devices.torch_runtime import TorchRuntime
 from srl_edge.exporters.merge import SIDE_FILES, merge
 from srl_edge.exporters.parity_logits import agreement, references
 from srl_edge.recipe import Recipe
-from srl_edge.trainers.fake_quantized import ARTIFACTS, rounded, rounded_ends
+from srl_edge.trainers.fake_quantized import ARTIFACTS, HEAD, rounded, rounded_ends
+from srl_edge.trainers.fitted_rounding import CODES_FILE, read_weights
 from srl_edge.trainers.frozen_weights import dequantized
 from srl_edge.trainers.peft_folder import FROZEN
 
@@ -36,7 +37,10 @@ def merge_trained(recipe: Recipe, run: Path) -> Path:
     base, adapter = models.resolve(recipe.model.name), run / "adapter"
     frozen = trained_on(adapter)
     if frozen.get("quantization", "none") in ("none", *ARTIFACTS):
-        return merge(base, adapter, run / "merged")
+        merged = merge(base, adapter, run / "merged")
+        if (adapter / CODES_FILE).is_file():
+            shutil.copy(adapter / CODES_FILE, merged)
+        return merged
     saw = _as_trained(base, frozen, run / "base-dequantized")
     bases = {"dequantized": saw, "original": base}
     figures = {}
@@ -98,15 +102,18 @@ def rounded_as_trained(merged: Path, adapter: Path, out: Path) -> Path:
     folder, and its projection to the vocabulary is no longer the embedding.
     """
     artifact = trained_on(adapter)["quantization"]
+    fitted = read_weights(adapter)
     model = AutoModelForCausalLM.from_pretrained(merged, dtype=torch.float32)
     for name, module in model.get_decoder().layers.named_modules():
         if isinstance(module, torch.nn.Linear):
-            module.weight.data = rounded(artifact, name, module.weight.detach())
+            key, weight = f"layers.{name}", module.weight.detach()
+            module.weight.data = fitted[key] if key in fitted else rounded(artifact, name, weight)
     embed, head = model.get_input_embeddings(), model.get_output_embeddings()
     table = embed.weight.detach()
     last = table if head.weight is embed.weight else head.weight.detach()
     scale = getattr(embed, "scalar_embed_scale", 1.0)  # Gemma's
     rows, last = rounded_ends(artifact, table, last, scale)
+    last = fitted.get(HEAD, last)
     embed.weight, head.weight = (torch.nn.Parameter(x) for x in (rows / scale, last.clone()))
     model.config.tie_word_embeddings = False
     return _saved(model, merged, out)

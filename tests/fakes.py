@@ -80,5 +80,8 @@ class TablePolicy:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "weights.json").write_text(json.dumps(self.weights))
 
+    def fit_rounding(self, texts: Sequence[Sequence[int]]) -> None:
+        raise AssertionError
+
     def sample_from(self, folder: Path) -> None:
         raise AssertionError(f"a table samples from no graph: {folder}")

@@ -22,6 +22,7 @@ MAY_IMPORT = {
             for name in ("runtimes", "torch_runtime", "onnx_runtime", "chat", "local", "statistics")
         ),
         "srl_edge.trainers.fake_quantized",
+        "srl_edge.trainers.fitted_rounding",
         "srl_edge.trainers.frozen_weights",
         "srl_edge.trainers.peft_folder",
     },

@@ -1,6 +1,7 @@
 """Artifacts of adapters that were trained rounded: the same weights, the same answers."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,14 @@ from srl_edge.trainers.fake_quantized import (
     _codes,
     rounded_input,
 )
+from srl_edge.trainers.fitted_rounding import CODES_FILE, read_codes
 from srl_edge.trainers.torch_policy import TorchPolicy
 
 from .conftest import make_model
 from .test_torch_policy import open_policy, trajectory_samples
 
 CONTEXT = 256
+TEXTS = [s.prompt_ids for s in trajectory_samples(count=2)]
 EMBEDDING = "embed_tokens"
 
 
@@ -80,7 +83,7 @@ def assert_answers_as_trained(policy: TorchPolicy, run: Path, artifact: Path) ->
     got = torch.from_numpy(np.stack(teacher_forced(runtime, ids[:half], ids[half:])))
     trained = trainer_logits(policy, ids)[half - 1 : -1]
     floats = torch.from_numpy(TorchRuntime(run / "merged", 1).score(ids[:half], ids[half:]))
-    assert 50 * divergence(trained, got) < divergence(floats, got)
+    assert 20 * divergence(trained, got) < divergence(floats, got)
     assert (trained.argmax(-1) == got.argmax(-1)).float().mean() > 0.95
 
 
@@ -109,6 +112,7 @@ def test_an_onnx_graph_has_the_weights_that_were_trained_on(
     family_model: Path, tmp_path: Path
 ) -> None:
     policy = open_policy(family_model, quantization="int4-onnx")
+    policy.fit_rounding(TEXTS)
     artifact = exported(policy, family_model, tmp_path)
     config = AutoConfig.from_pretrained(family_model)
     scale = config.hidden_size**0.5 if config.model_type == "gemma3_text" else 1.0
@@ -138,9 +142,11 @@ def test_what_executorch_lowers_has_the_weights_that_were_trained_on(
     from srl_edge.exporters.quantize import lowered_input, lowered_weight
 
     policy = open_policy(family_model, quantization="8da4w")
+    policy.fit_rounding(TEXTS)
     weights = of_the_trainer(policy)
     policy.save_adapter(tmp_path / "adapter")
     folder = merge(family_model, tmp_path / "adapter", tmp_path / "merged")
+    shutil.copy(tmp_path / "adapter" / CODES_FILE, folder)
     config = AutoConfig.from_pretrained(folder)
     decoder = build(folder, config, executorch.PRECISIONS["8da4w"], CONTEXT)
     every = torch.arange(config.vocab_size)[None]
@@ -155,17 +161,26 @@ def test_what_executorch_lowers_has_the_weights_that_were_trained_on(
     assert not weights
 
 
-def test_an_executorch_program_has_the_weights_that_were_trained_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fitted", [True, False], ids=["fitted", "nearest"])
+def test_an_executorch_program_has_the_weights_that_were_trained_on(
+    tmp_path: Path, fitted: bool
+) -> None:
     pytest.importorskip("executorch")
     model = make_model("gemma3", tmp_path / "model")
     policy = open_policy(model, quantization="8da4w")
+    if fitted:
+        policy.fit_rounding(TEXTS)
     artifact = exported(policy, model, tmp_path)
+    trained = read_codes(tmp_path / "adapter")
+    assert bool(trained) == fitted
     program = (artifact / "model.pte").read_bytes()
     floats = load_file(tmp_path / "merged" / "model.safetensors")
     for name, weight in of_the_trainer(policy).items():
         tied = floats["model.embed_tokens.weight"]
         start = {HEAD: tied, EMBEDDING: tied * 64**0.5}.get(name)
-        codes, scales = _codes("8da4w", name, floats[f"{name}.weight"] if start is None else start)
+        key = name.removeprefix("model.")
+        nearest = _codes("8da4w", name, floats[f"{name}.weight"] if start is None else start)
+        codes, scales = trained.get(key, nearest)
         assert torch.equal(
             (codes.view(*scales.shape, -1) * scales[..., None]).view_as(codes), weight
         )
@@ -190,6 +205,7 @@ def test_the_gate_compares_with_what_was_trained(
     taught_model: Path, tmp_path: Path, word_problems: list[dict[str, str]]
 ) -> None:
     policy = open_policy(taught_model, quantization="int4-onnx")
+    policy.fit_rounding(TEXTS)
     exported(policy, taught_model, tmp_path)
     (tmp_path / "data").mkdir()
     problems = trajectories.parse_rows(word_problems, trajectories.ParseReport())

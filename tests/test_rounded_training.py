@@ -17,7 +17,7 @@ from srl_edge.trainers.policy import Loss
 from srl_edge.trainers.torch_policy import TorchPolicy
 from srl_edge.types import Sample
 
-from .test_quantization_aware import trainer_logits
+from .test_quantization_aware import divergence, trainer_logits
 from .test_torch_policy import flat_gradient, open_policy, trajectory_samples
 
 
@@ -25,6 +25,25 @@ from .test_torch_policy import flat_gradient, open_policy, trajectory_samples
 def quantization(request: pytest.FixtureRequest) -> str:
     """Each kind in turn."""
     return str(request.param)
+
+
+TEXTS = [s.prompt_ids for s in trajectory_samples(count=2)]
+
+
+Opened = Callable[[Path], TorchPolicy]
+
+
+@pytest.fixture(params=["nearest", "fitted"])
+def opened(request: pytest.FixtureRequest, quantization: str) -> Opened:
+    """Opens a policy whose weights are rounded to the nearest codes, or to fitted ones."""
+
+    def policy_of(model: Path) -> TorchPolicy:
+        policy = open_policy(model, quantization=quantization)
+        if request.param == "fitted":
+            policy.fit_rounding(TEXTS)
+        return policy
+
+    return policy_of
 
 
 def straight_through(policy: TorchPolicy) -> TorchPolicy:
@@ -65,8 +84,8 @@ def test_gradients_are_those_of_plain_autograd(family_model: Path, quantization:
     assert float((mine - plain).norm() / plain.norm()) < 1e-2
 
 
-def test_sampled_logprobs_are_those_of_the_loss(family_model: Path, quantization: str) -> None:
-    policy = open_policy(family_model, quantization=quantization)
+def test_sampled_logprobs_are_those_of_the_loss(family_model: Path, opened: Opened) -> None:
+    policy = opened(family_model)
     prompts = [s.prompt_ids for s in trajectory_samples(count=1)]
     found = []
     for rollout in (r for group in policy.sample(prompts, 4, 20, 1.0, seed=3) for r in group):
@@ -77,8 +96,8 @@ def test_sampled_logprobs_are_those_of_the_loss(family_model: Path, quantization
     assert np.median(found) < 1e-5 and np.mean(found) < 2e-3
 
 
-def test_an_adapter_learns_on_the_grid(tiny_model: Path, quantization: str) -> None:
-    policy = open_policy(tiny_model, quantization=quantization)
+def test_an_adapter_learns_on_the_grid(tiny_model: Path, opened: Opened) -> None:
+    policy = opened(tiny_model)
     first = policy.forward_backward([trajectory_samples()], Loss("nll"))["loss"]
     for _ in range(8):
         policy.optim_step(1e-2, 1.0)
@@ -86,16 +105,17 @@ def test_an_adapter_learns_on_the_grid(tiny_model: Path, quantization: str) -> N
     assert last < first - 0.1
 
 
-def test_without_an_adapter_nothing_diverges(tiny_model: Path, quantization: str) -> None:
-    policy = open_policy(tiny_model, quantization=quantization)
+def test_without_an_adapter_nothing_diverges(tiny_model: Path, opened: Opened) -> None:
+    policy = opened(tiny_model)
     for layer in policy.layers:
         layer.lora_B.data.zero_()
+    policy._adapter_changed()
     metrics = policy.forward_backward([trajectory_samples()], Loss("clipped", kl=0.1))
     assert abs(metrics["kl"]) < 1e-4
 
 
-def test_weights_follow_the_adapter(tiny_model: Path, tmp_path: Path, quantization: str) -> None:
-    policy = open_policy(tiny_model, quantization=quantization)
+def test_weights_follow_the_adapter(tiny_model: Path, tmp_path: Path, opened: Opened) -> None:
+    policy = opened(tiny_model)
     policy.save(tmp_path / "state")
     ids = list(trajectory_samples()[0].prompt_ids)
 
@@ -117,6 +137,49 @@ def test_weights_follow_the_adapter(tiny_model: Path, tmp_path: Path, quantizati
         restore()
         again, same = now()
         assert all(map(torch.equal, again, weights)) and torch.equal(same, logits)
+
+
+def test_another_policy_goes_on_with_fitted_rounding(
+    family_model: Path, tmp_path: Path, quantization: str
+) -> None:
+    policy = open_policy(family_model, quantization=quantization)
+    nearest = policy.rounding.head if policy.rounding else None
+    policy.fit_rounding(TEXTS)
+    policy.save(tmp_path)
+
+    def weights(policy: TorchPolicy) -> list[torch.Tensor]:
+        return [policy.head, *(layer.rounded_weight() for layer in policy.layers)]
+
+    def updated(policy: TorchPolicy) -> list[torch.Tensor]:
+        policy.forward_backward([trajectory_samples()], Loss("nll"))
+        policy.optim_step(1e-2, 1.0)
+        return weights(policy)
+
+    assert nearest is not None
+    assert torch.equal(policy.head, nearest) == (quantization == "int4-onnx")  # 8 bits there
+    resumed = open_policy(family_model, quantization=quantization)
+    resumed.load(tmp_path)
+    given = open_policy(family_model, quantization=quantization)
+    given.load_adapter(tmp_path / "adapter")
+    for other in (resumed, given):
+        assert all(map(torch.equal, weights(other), weights(policy)))
+    before = weights(policy)
+    after = updated(policy)
+    assert not all(map(torch.equal, before, after))
+    assert all(map(torch.equal, updated(resumed), after))
+
+
+def test_fitted_rounding_answers_better(family_model: Path, quantization: str) -> None:
+    floats = open_policy(family_model)
+    policy = open_policy(family_model, quantization=quantization)
+
+    def far() -> float:
+        pairs = [(trainer_logits(floats, list(t)), trainer_logits(policy, list(t))) for t in TEXTS]
+        return sum(divergence(*pair) for pair in pairs)
+
+    nearest = far()
+    policy.fit_rounding(TEXTS)
+    assert far() < 0.7 * nearest
 
 
 def test_what_would_not_be_shipped_is_refused(tiny_model: Path, quantization: str) -> None:

@@ -23,10 +23,8 @@ def quantize_groups(weight: Tensor) -> tuple[Tensor, Tensor]:
 
     Returns codes -8..7, int8 [out, in], and scales [out, in / GROUP], each a bfloat16 in fp32.
     """
-    blocks = weight.reshape(len(weight), -1, GROUP)
-    scale = group_scales(blocks)
-    codes = nearest_codes(blocks, scale).to(torch.int8)
-    return codes.view(weight.shape), scale.squeeze(-1)
+    codes, scales = zip(*map(_nearest, weight.split(_ROWS)), strict=True)
+    return torch.cat(codes), torch.cat(scales)
 
 
 def quantize_blocks(weight: Tensor, block: int) -> tuple[Tensor, Tensor]:
@@ -148,6 +146,13 @@ def _codes(artifact: str, module: str, weight: Tensor) -> tuple[Tensor, Tensor]:
     if module == HEAD:
         return quantize_blocks(weight, head_block(weight.shape[1]))
     return quantize_groups(weight)
+
+
+def _nearest(weight: Tensor) -> tuple[Tensor, Tensor]:
+    blocks = weight.reshape(len(weight), -1, GROUP)
+    scale = group_scales(blocks)
+    codes = nearest_codes(blocks, scale).to(torch.int8)
+    return codes.view(weight.shape), scale.squeeze(-1)
 
 
 def _divided(x: Tensor, by: int) -> Tensor:

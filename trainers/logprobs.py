@@ -55,3 +55,8 @@ def linear_logprobs(
     """
     logprobs, entropies = _LinearLogProbs.apply(hidden, weight, targets)  # type: ignore[no-untyped-call]
     return logprobs, entropies
+
+
+def padded(flat: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Values of all tokens [N] as rows: each where `mask` is set, zero elsewhere."""
+    return torch.zeros(mask.shape, device=flat.device).masked_scatter(mask, flat)

@@ -14,7 +14,8 @@ import torch
 from torch.nn import functional as F
 
 from srl_edge.trainers import peft_folder
-from srl_edge.trainers.fake_quantized import ARTIFACTS, merged, rounded, rounded_input
+from srl_edge.trainers.fake_quantized import ARTIFACTS, dequantized, merged, rounded, rounded_input
+from srl_edge.trainers.fitted_rounding import Codes, codes_of, compensated, error_spread, is_fitted
 from srl_edge.trainers.frozen_weights import Weight, Whole, stored
 
 
@@ -38,6 +39,10 @@ class LoraLinear(torch.nn.Module):
         self.rank, self.scaling = rank, alpha / rank
         self.artifact: str | None = None  # a key of ARTIFACTS
         self._rounded: torch.Tensor | None = None
+        # Of rounding that is fitted: X^T X while inputs are watched, what became of it, the scales.
+        self._gram: torch.Tensor | None = None
+        self.spread: torch.Tensor | None = None
+        self.scales: dict[str, torch.Tensor] = {}
         inputs = members[0].in_features
         self.lora_A = torch.nn.Parameter(torch.empty(rank * len(members), inputs))
         self.lora_B = torch.nn.Parameter(torch.zeros(sum(self.sizes), rank))
@@ -53,7 +58,10 @@ class LoraLinear(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         out: torch.Tensor
-        if self.artifact:
+        if self._gram is not None and self.artifact:
+            x = rounded_input(self.artifact, x)
+            self._gram += x.T @ x
+        elif self.artifact:
             out = _RoundedMatmul.apply(  # type: ignore[no-untyped-call]
                 rounded_input(self.artifact, x), self.rounded_weight(), self.bias,
                 self.lora_A, self.lora_B, self.scaling, self.sizes,
@@ -69,8 +77,22 @@ class LoraLinear(torch.nn.Module):
         if not self.artifact:
             return F.linear(x, self.weight(), self.bias)
         parts = zip(self.names, self.weight().split(self.sizes), strict=True)
-        weight = torch.cat([rounded(self.artifact, name, part) for name, part in parts])
+        weight = torch.cat([self._round(name, part) for name, part in parts])
         return F.linear(rounded_input(self.artifact, x), weight, self.bias)
+
+    def watch(self) -> None:
+        """Until `fit`, run on whole weights and note which inputs there are."""
+        self.forget()
+        self._gram = self.lora_A.new_zeros(self.lora_A.shape[1], self.lora_A.shape[1])
+
+    @torch.no_grad()
+    def fit(self) -> None:
+        """Round from now on so that the inputs that were watched are answered best."""
+        assert self.artifact and self._gram is not None
+        fitted = any(is_fitted(self.artifact, name) for name in self.names)
+        self.spread = error_spread(self._gram) if fitted else None
+        self._gram, self.scales = None, {}
+        self.rounded_weight()  # for its scales, which it keeps
 
     # Made while sampling, it is kept for a backward pass.
     @torch.inference_mode(False)
@@ -83,15 +105,37 @@ class LoraLinear(torch.nn.Module):
                 self.names, self.weight().split(self.sizes), self.lora_A.split(self.rank),
                 self.lora_B.split(self.sizes), strict=True,
             )  # fmt: skip
-            self._rounded = torch.cat([
-                rounded(self.artifact, name, merged(weight, a, b, self.scaling))
-                for name, weight, a, b in parts
-            ])  # fmt: skip
+            self._rounded = torch.cat(
+                [self._round(name, merged(w, a, b, self.scaling)) for name, w, a, b in parts]
+            )
         return self._rounded
+
+    def _round(self, name: str, weight: torch.Tensor) -> torch.Tensor:
+        assert self.artifact
+        if self.spread is None or not is_fitted(self.artifact, name):
+            return rounded(self.artifact, name, weight)
+        codes, self.scales[name] = compensated(weight, self.spread, self.scales.get(name))
+        return dequantized(codes, self.scales[name])
+
+    def codes(self) -> dict[str, Codes]:
+        """Codes and scales by name of what is multiplied by, where their rounding is fitted."""
+        parts = zip(self.names, self.rounded_weight().split(self.sizes), strict=True)
+        return {n: (codes_of(w, self.scales[n]), self.scales[n]) for n, w in parts
+                if n in self.scales}  # fmt: skip
+
+    def take(self, codes: Mapping[str, Codes]) -> None:
+        """Multiply by given codes until the adapter changes."""
+        parts = zip(self.names, self.rounded_weight().split(self.sizes), strict=True)
+        for name, part in parts:
+            if name in codes:
+                values, self.scales[name] = (x.to(part.device) for x in codes[name])
+                part.copy_(dequantized(values, self.scales[name]))
 
     def forget(self) -> None:
         """Let go of what was made of the adapter: to be called wherever that changes."""
         self._rounded = None
+        if self.spread is None:
+            self.scales = {}
 
     def merged_weight(self) -> torch.Tensor:
         """W + scaling B A [out, in], rounded once to the dtype of W."""

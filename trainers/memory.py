@@ -89,15 +89,19 @@ def predict(shape: ModelShape, work: Work, machine: Machine) -> Prediction:
 def _standing(shape: ModelShape, work: Work, machine: Machine) -> dict[str, int]:
     """What is there all the time."""
     adapter = shape.adapter_parameters(work.lora_rank)
-    # Gemma's embedding is scaled before it is rounded, so it is no longer the output layer.
-    apart = machine.quantization in ROUNDED and shape.sandwich
-    ends = 2 * shape.vocabulary * shape.width if apart else shape.embedding_weights
+    ends = shape.embedding_weights
+    if machine.quantization == "8da4w":  # what is looked up, what is multiplied by, and that whole
+        ends = 3 * shape.vocabulary * shape.width
+    elif machine.quantization in ROUNDED and shape.sandwich:  # scaled before it is looked up
+        ends = 2 * shape.vocabulary * shape.width
     terms = {
         "frozen layers": _layers(shape, machine),
         "embedding and output layer": ends * machine.bytes,
         "adapter": 4 * adapter,
         "optimizer (two moments)": 8 * adapter,
     }
+    if machine.quantization in ROUNDED:
+        terms["fitted rounding"] = _fitted(shape, machine.quantization)
     if machine.device != "cpu":
         return terms | {"CUDA context": CONTEXT}
     tokenizer = VOCABULARY_ENTRY * shape.vocabulary
@@ -114,6 +118,13 @@ def _layers(shape: ModelShape, machine: Machine) -> int:
         case kind:
             weights = shape.linear_weights * machine.bytes * (2 if kind in ROUNDED else 1)
     return int(weights) + 4 * shape.small_weights
+
+
+def _fitted(shape: ModelShape, quantization: str) -> int:
+    """A square of each input's width and a scale for each 32 weights, in fp32."""
+    qkv, o, *mlp = ((inputs, inputs * outputs) for inputs, outputs, _ in shape.projections)
+    layers = [qkv, *mlp] if quantization == "8da4w" else [qkv, o, *mlp]
+    return 4 * shape.layers * sum(width**2 + weights // 32 for width, weights in layers)
 
 
 def _sampling(

@@ -92,6 +92,9 @@ class MlxPolicy:
     def sample_from(self, folder: Path) -> None:
         raise InputError(NO_OTHER)
 
+    def fit_rounding(self, texts: Sequence[Sequence[int]]) -> None:
+        """Nothing is rounded as an artifact here."""
+
     def forward_backward(self, groups: Sequence[Sequence[Sample]], loss: Loss) -> dict[str, float]:
         return over_packs(groups, loss, self._backward)
 

@@ -44,6 +44,9 @@ class Policy(Protocol):
     ) -> list[list[Rollout]]:  # fmt: skip
         """Sample `group_size` completions of each prompt; greedy at temperature 0."""
 
+    def fit_rounding(self, texts: Sequence[Sequence[int]]) -> None:
+        """Fit to texts of token ids what rounds weights as an artifact does, if anything."""
+
     def forward_backward(self, groups: Sequence[Sequence[Sample]], loss: Loss) -> dict[str, float]:
         """Add the gradient of the batch's mean loss; samples of one group may share a prefix."""
 

@@ -20,13 +20,15 @@ from srl_edge.trainers.device import (
     out_of_memory,
     return_freed_memory,
 )
-from srl_edge.trainers.fake_quantized import ARTIFACTS, HEAD, rounded_ends, rounded_input
+from srl_edge.trainers.fake_quantized import ARTIFACTS
+from srl_edge.trainers.fitted_rounding import read_codes
 from srl_edge.trainers.frozen_weights import frozen_dtype
-from srl_edge.trainers.logprobs import linear_logprobs
+from srl_edge.trainers.logprobs import linear_logprobs, padded
 from srl_edge.trainers.lora import LoraLinear, load_adapter, save_adapter
 from srl_edge.trainers.objective import add, objective, over_packs, watched
 from srl_edge.trainers.optimizers import new_optimizer, restore, tensors_of
 from srl_edge.trainers.policy import Loss
+from srl_edge.trainers.rounding import Rounding
 from srl_edge.trainers.row_attention import RowAttention
 from srl_edge.trainers.sampling import Decoding, sample
 from srl_edge.trainers.shared_prefix import Pack
@@ -69,9 +71,9 @@ class TorchPolicy:
         self.layers: list[LoraLinear] = []
         decoder = from_transformers(network, self._adapted).to(self.device)
         self.decoder = replace(decoder, checkpointed=settings.gradient_checkpointing)
-        self.artifact = settings.quantization if settings.quantization in ARTIFACTS else None
-        if self.artifact:
-            self._round_ends(self.artifact, tied=ends[0].weight is ends[1].weight)
+        self.rounding: Rounding | None = None
+        if settings.quantization in ARTIFACTS:
+            self._round_ends(settings.quantization, tied=ends[0].weight is ends[1].weight)
         for layer in self.layers:
             # One after the other, so that no device holds all of them whole.
             layer.settle(self.device, settings.quantization)
@@ -90,11 +92,19 @@ class TorchPolicy:
         embed = self.decoder.embed
         table = self.head if tied else embed.weight.detach()
         scale = getattr(embed, "scalar_embed_scale", 1.0)  # Gemma's
-        rows, self.head = rounded_ends(artifact, table, self.head, scale)
+        self.rounding = Rounding(artifact, self.layers, table, self.head, scale)
+        self.head, rows = self.rounding.head, self.rounding.rows
         self.decoder = replace(self.decoder, embed=torch.nn.Embedding.from_pretrained(rows))
 
     def _before_head(self, hidden: torch.Tensor) -> torch.Tensor:
-        return rounded_input(self.artifact, hidden, HEAD) if self.artifact else hidden
+        return self.rounding.before_head(hidden) if self.rounding else hidden
+
+    def fit_rounding(self, texts: Sequence[Sequence[int]]) -> None:
+        if self.rounding:
+            self._sampler = None
+            self.rounding.fit(self.decoder, texts)
+            self.head = self.rounding.head
+            return_freed_memory()
 
     def _trainable(self) -> dict[str, torch.nn.Parameter]:
         return {f"{x.names[0]}.{n}": p for x in self.layers for n, p in x.named_parameters()}
@@ -122,7 +132,7 @@ class TorchPolicy:
             return self._onnx  # type: ignore[no-any-return]
         if self.settings.sampler == "vllm":
             return self._updated_vllm()
-        if self.artifact or not self.settings.samples_merged:
+        if self.rounding or not self.settings.samples_merged:
             return TorchDecoding(self.decoder, self._sampling_head())
         # The adapter merged in: no LoRA cost a token, nor is a weight read back from its codes.
         merged = self.decoder.with_linears(lambda x: Plain(x.merged_weight(), x.bias))
@@ -209,14 +219,12 @@ class TorchPolicy:
         before = advantages = reference = None
         if loss.kind == "clipped":
             old = [x for s in members for x in s.old_logprobs]
-            before = _padded(torch.tensor(old, device=self.device), mask)
+            before = padded(torch.tensor(old, device=self.device), mask)
             advantages = torch.tensor([[s.advantage] for s in members], device=self.device)
         if loss.kl:
             with torch.no_grad():
-                reference = _padded(
-                    self._logprobs(self.base, packed, plain, members, loss)[0], mask
-                )
-        logprobs = _padded(flat, mask)
+                reference = padded(self._logprobs(self.base, packed, plain, members, loss)[0], mask)
+        logprobs = padded(flat, mask)
         frozen = logprobs.detach()
         wanted = objective(torch, loss, logprobs, frozen, before, advantages, reference)
         value = -losses.weighted_sum(wanted, kept, loss.by_sequence) / total
@@ -251,17 +259,27 @@ class TorchPolicy:
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         state = tensors_of(self.optimizer, self._trainable())
-        save_file(state, folder / "training.safetensors")
+        save_file(
+            state | (self.rounding.state() if self.rounding else {}),
+            folder / "training.safetensors",
+        )
         self.save_adapter(folder / "adapter")
 
     def load(self, folder: Path) -> None:
-        restore(self.optimizer, self._trainable(), load_file(folder / "training.safetensors"))
+        state = load_file(folder / "training.safetensors")
+        restore(self.optimizer, self._trainable(), state)
         self._adapter_changed()
+        if self.rounding:
+            self.rounding.restore(state, folder / "adapter")
+            self.head = self.rounding.head
 
     def load_adapter(self, folder: Path) -> None:
         load_adapter(folder, self.layers)
         self._new_optimizer()
         self._adapter_changed()
+        if self.rounding:
+            self.rounding.take(read_codes(folder))
+            self.head = self.rounding.head
 
     def _adapter_changed(self) -> None:
         self._sampler = None
@@ -277,7 +295,5 @@ class TorchPolicy:
         save_adapter(
             folder, self.layers, settings.lora_rank, settings.lora_alpha, self.model_name, frozen
         )
-
-
-def _padded(flat: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    return torch.zeros(mask.shape, device=flat.device).masked_scatter(mask, flat)
+        if self.rounding:
+            self.rounding.save(folder)

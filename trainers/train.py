@@ -10,6 +10,7 @@ from pathlib import Path
 
 from srl_edge import progress, trajectories
 from srl_edge.alarms import alarms
+from srl_edge.calibration import calibration_texts
 from srl_edge.errors import InputError, NothingToCompare
 from srl_edge.prompts import step_prompts, whole_prompts
 from srl_edge.recipe import Recipe, Stage
@@ -22,6 +23,7 @@ from srl_edge.trainers.logs import (
     sampling_metrics,
     steps_so_far,
 )
+from srl_edge.trainers.memory import ROUNDED
 from srl_edge.trainers.policy import Loss, Policy
 from srl_edge.trainers.stream import PromptStream
 from srl_edge.trainers.tracking import Tracker, open_tracker
@@ -72,6 +74,9 @@ def _run_stage(
         recipe.trainer.importance_cap if recipe.trainer.sampler != "torch" else None,
     )
     if cursor.step == 0:
+        if recipe.trainer.quantization in ROUNDED:
+            texts = calibration_texts(run / "data" / "train.jsonl", policy.tokenizer, recipe.seed)
+            policy.fit_rounding(texts)
         _validate(policy, stage, index, cursor, chosen, folder, track)
     recent = steps_so_far(folder, index)
     warned: set[str] = set()

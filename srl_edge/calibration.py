@@ -5,8 +5,9 @@ Fitted to word problems alone, a model answers word problems well and forgets th
 
 from pathlib import Path
 from random import Random
+from typing import Any
 
-from srl_edge import models, trajectories
+from srl_edge import trajectories
 from srl_edge.prompts import prompt_ids, step_prompts, warm_up_reply
 
 TRAINING_PROMPTS = 24
@@ -40,9 +41,8 @@ GENERAL = (
 )  # fmt: skip
 
 
-def calibration_texts(train: Path, merged: Path, seed: int) -> list[list[int]]:
+def calibration_texts(train: Path, tokenizer: Any, seed: int) -> list[list[int]]:
     """Token ids of training prompts with the expert's replies, and of general chats."""
-    tokenizer = models.load_tokenizer(merged)
     prompts = [p for group in step_prompts(trajectories.load(train), "all") for p in group]
     chosen = Random(seed).sample(prompts, min(TRAINING_PROMPTS, len(prompts)))
     texts = [
