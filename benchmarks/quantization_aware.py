@@ -41,8 +41,8 @@ NAMES = {
     "fp32": "fp32",
     "fitted": "4 bits after training, fitted to texts",
     "rounded": "4 bits after training, rounded",
-    "aware": "4 bits in the last stage's training, rounded",
-    "throughout": "4 bits in all of training, rounded",
+    "aware": "4 bits in the last stage's training",
+    "throughout": "4 bits in all of training",
 }
 MEASURES = {"correct": "problems solved", "similarity": "step similarity"}
 Result = dict[str, Any]
@@ -245,12 +245,13 @@ def write(folder: Path, page: Path) -> Path:
 
 
 def table(results: Sequence[Result], kind: str) -> list[str]:
-    """Markdown of one artifact; seeds that some model has not are left out."""
-    by_variant = {
+    """Markdown of one artifact; models without a result are left out, seeds that one lacks too."""
+    every = {
         variant: {r["seed"]: r for r in results
                   if r["variant"] == variant and r["quantization"] in (None, kind)}
         for variant in NAMES
     }  # fmt: skip
+    by_variant = {variant: found for variant, found in every.items() if found}
     seeds = sorted(set.intersection(*(set(found) for found in by_variant.values())))
     if not seeds:
         return []
@@ -260,18 +261,22 @@ def table(results: Sequence[Result], kind: str) -> list[str]:
         variant: {key: by_problem([runs[seed][key] for seed in seeds]) for key in MEASURES}
         for variant, runs in by_variant.items()
     }
-    for variant, name in NAMES.items():
+    for variant in by_variant:
         cells = []
         for key in MEASURES:
             now, floats = means[variant][key], means["fp32"][key]
             cells.append(interval([*now.values()]))
             gains = [now[i] - floats[i] for i in now]
             cells.append("" if variant == "fp32" else interval(gains, signed=True))
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    for key, title in MEASURES.items():
-        aware, fitted = means["throughout"][key], means["fitted"][key]
-        gain = interval([aware[i] - fitted[i] for i in aware], signed=True)
-        lines += ["", f"{title.capitalize()}, in all of training over fitted, by problem: {gain}."]
+        lines.append(f"| {NAMES[variant]} | {' | '.join(cells)} |")
+    for variant in ("aware", "throughout"):
+        for key, title in MEASURES.items() if variant in means else ():
+            aware, fitted = means[variant][key], means["fitted"][key]
+            gain = interval([aware[i] - fitted[i] for i in aware], signed=True)
+            said = (
+                f"{title.capitalize()}, {NAMES[variant]} over fitted after it, by problem: {gain}."
+            )
+            lines += ["", said]
     count = len(means["fp32"]["correct"])
     return [*lines, "", f"{count} problems, seeds {', '.join(map(str, seeds))}."]
 

@@ -119,6 +119,8 @@ class LoraLinear(torch.nn.Module):
 
     def codes(self) -> dict[str, Codes]:
         """Codes and scales by name of what is multiplied by, where their rounding is fitted."""
+        if not self.scales:
+            return {}
         parts = zip(self.names, self.rounded_weight().split(self.sizes), strict=True)
         return {n: (codes_of(w, self.scales[n]), self.scales[n]) for n, w in parts
                 if n in self.scales}  # fmt: skip
