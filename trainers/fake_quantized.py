@@ -15,7 +15,7 @@ from srl_edge.errors import InputError
 ARTIFACTS = {"8da4w": "executorch-8da4w", "int4-onnx": "onnx-int4"}
 GROUP = 32  # weights that share one 4-bit scale; the smallest XNNPACK takes
 HEAD = "lm_head"  # the projection to the vocabulary, tied or not
-_ROWS = 8192  # rows rounded at once, so that a vocabulary does not multiply in memory
+ROWS = 8192  # rows rounded at once, so that a vocabulary does not multiply in memory
 
 
 def quantize_groups(weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -23,7 +23,7 @@ def quantize_groups(weight: Tensor) -> tuple[Tensor, Tensor]:
 
     Returns codes -8..7, int8 [out, in], and scales [out, in / GROUP], each a bfloat16 in fp32.
     """
-    codes, scales = zip(*map(_nearest, weight.split(_ROWS)), strict=True)
+    codes, scales = zip(*map(_nearest, weight.split(ROWS)), strict=True)
     return torch.cat(codes), torch.cat(scales)
 
 
@@ -81,7 +81,7 @@ def rounded(artifact: str, module: str, weight: Tensor) -> Tensor:
             f"trainer.quantization = {artifact!r} takes layers whose inputs are multiples of "
             f"{GROUP}; {module} has {inputs}."
         )
-    parts = [dequantized(*_codes(artifact, module, rows)) for rows in weight.split(_ROWS)]
+    parts = [dequantized(*_codes(artifact, module, rows)) for rows in weight.split(ROWS)]
     return torch.cat(parts)
 
 

@@ -11,12 +11,18 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from srl_edge.trainers.fake_quantized import GROUP, HEAD, dequantized, group_scales, nearest_codes
+from srl_edge.trainers.fake_quantized import (
+    GROUP,
+    HEAD,
+    ROWS,
+    dequantized,
+    group_scales,
+    nearest_codes,
+)
 
 CODES_FILE = "rounded.safetensors"  # in an adapter's folder: the codes that it was trained with
 Codes = tuple[Tensor, Tensor]  # -8..7, int8 [out, in], and scales [out, in / GROUP]
 _DAMPING = 0.01  # share of the mean diagonal that is added to the Gram matrix
-_ROWS = 8192  # rows rounded at once, so that a vocabulary does not multiply in memory
 
 
 def is_fitted(artifact: str, module: str) -> bool:
@@ -44,8 +50,8 @@ def compensated(weight: Tensor, spread: Tensor, scales: Tensor | None = None) ->
 
     scales [out, in / GROUP]: those to round to; without them, the ones of least weighted error.
     """
-    rows = weight.split(_ROWS)
-    own = (None,) * len(rows) if scales is None else scales.split(_ROWS)
+    rows = weight.split(ROWS)
+    own = (None,) * len(rows) if scales is None else scales.split(ROWS)
     parts = [_compensated(w, spread, s) for w, s in zip(rows, own, strict=True)]
     codes, found = zip(*parts, strict=True)
     return torch.cat(codes), torch.cat(found)
