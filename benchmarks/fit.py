@@ -35,7 +35,9 @@ GRID = [
     Work(8, 8, 200, 4, 48, 2048),
     Work(8, 8, 200, 4, 48, 2048, checkpointed=True),
 ]
-QUANTIZED = (Work(2, 2, 256, 8, 64, 1024), "nf4")  # one shape with other frozen weights
+QUANTIZED = [  # one shape with other frozen weights
+    (Work(2, 2, 256, 8, 64, 1024), how) for how in ("int8", "nf4", "8da4w", "int4-onnx")
+]
 # From the models' config.json: family, vocabulary, width, inner, layers, heads, kv heads, head
 # dimension, tied, window.
 COMMON = {
@@ -193,7 +195,7 @@ def main() -> None:
 
     configs = {m: json.loads((resolve(m) / "config.json").read_text()) for m in options.models}
     rows = []
-    for work, how in (*((work, "none") for work in GRID), QUANTIZED):
+    for work, how in (*((work, "none") for work in GRID), *QUANTIZED):
         for model in options.models:
             rows.append(measure(model, work, how, configs[model]))
             if options.json:

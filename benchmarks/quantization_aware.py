@@ -5,9 +5,9 @@
 
 RUN is a run folder with a recipe, data and an adapter (`--start` names another one in it). From
 that adapter `run` trains the recipe's last SRL stage twice for each seed, in fp32 and with
-`trainer.quantization`; and, from no adapter, all stages with it. It measures five models on the
-same held-out problems: fp32 by the trainer's sampler, its artifact with 4-bit weights fitted to
-texts, the same merely rounded, and the artifacts of both rounded trainings, each of them by its
+`trainer.quantization`; with `--throughout` also, from no adapter, all stages with it. It measures
+on the same held-out problems: fp32 by the trainer's sampler, its artifact with 4-bit weights fitted
+to texts, the same merely rounded, and the artifacts of the rounded trainings, each of them by its
 runtime. Each result is a file in benchmarks/results/quantization_aware; what is there is skipped,
 what was cut off goes on. `report` writes the tables of docs/quantization.md from them.
 """
@@ -57,6 +57,7 @@ def main() -> None:
     run.add_argument("--quantization", choices=ARTIFACTS, default="8da4w")
     run.add_argument("--start", default="adapter", help="the adapter in RUN that is trained on")
     run.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    run.add_argument("--throughout", action="store_true", help="also all stages, rounded")
     run.add_argument("--steps", type=int, help="optimizer steps; without it, the recipe's")
     run.add_argument("--problems", type=int, default=150)
     run.add_argument("--step-prompts", type=int, default=250)
@@ -77,19 +78,20 @@ def compare(options: argparse.Namespace, seed: int) -> None:
     rounded, throughout = work / f"{kind}-rounded-{seed}", work / f"{kind}-throughout-{seed}"
     settings = {run: chosen(options, seed, run, trained) for run, trained in
                 ((plain, "none"), (aware, kind), (rounded, kind))}  # fmt: skip
-    settings[throughout] = chosen(options, seed, throughout, kind, whole=True)
-    for run, start in ((plain, options.start), (aware, options.start), (throughout, None)):
-        alone(train, settings[run], run, options.run, start)
+    if options.throughout:
+        settings[throughout] = chosen(options, seed, throughout, kind, whole=True)
+        alone(train, settings[throughout], throughout, options.run, None)
+    for run in (plain, aware):
+        alone(train, settings[run], run, options.run, options.start)
     as_if_trained(plain / "adapter", rounded / "adapter", kind)
     for run, recipe_ in settings.items():
         alone(export, recipe_, run)
     name = Path("artifacts", ARTIFACTS[kind])
+    runs = {"fitted": plain, "rounded": rounded, "aware": aware, "throughout": throughout}
     models = {
-        "fitted": Model("fitted", "artifact", plain / name),
-        "rounded": Model("rounded", "artifact", rounded / name),
-        "aware": Model("aware", "artifact", aware / name),
-        "throughout": Model("throughout", "artifact", throughout / name),
-    }
+        variant: Model(variant, "artifact", run / name)
+        for variant, run in runs.items() if run in settings
+    }  # fmt: skip
     problems = trajectories.load(options.run / "data" / "test.jsonl")[: options.problems]
     for variant in ("fp32", *models):
         label = None if variant == "fp32" else kind

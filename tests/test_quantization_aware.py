@@ -56,7 +56,8 @@ def of_the_trainer(policy: TorchPolicy) -> dict[str, torch.Tensor]:
     """What is multiplied by in each layer, and the two ends."""
     weights = {HEAD: policy.head, EMBEDDING: policy.decoder.embed.weight}
     for layer in policy.layers:
-        parts = layer.rounded_weight().split(layer.sizes)
+        assert layer.rounding
+        parts = layer.rounding.weight().split(layer.sizes)
         weights |= {f"model.{n}": part for n, part in zip(layer.names, parts, strict=True)}
     return weights
 

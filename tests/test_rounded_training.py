@@ -46,6 +46,10 @@ def opened(request: pytest.FixtureRequest, quantization: str) -> Opened:
     return policy_of
 
 
+def layer_weights(policy: TorchPolicy) -> list[torch.Tensor]:
+    return [layer.rounding.weight() for layer in policy.layers if layer.rounding]
+
+
 def straight_through(policy: TorchPolicy) -> TorchPolicy:
     """The same policy by plain autograd: what is rounded adds a constant to what is not."""
 
@@ -54,7 +58,8 @@ def straight_through(policy: TorchPolicy) -> TorchPolicy:
 
     def linear(layer: LoraLinear) -> Any:
         def call(x: torch.Tensor) -> torch.Tensor:
-            assert layer.artifact
+            assert layer.rounding
+            artifact = layer.rounding.artifact
             parts = zip(
                 layer.names, layer.weight().split(layer.sizes), layer.lora_A.split(layer.rank),
                 layer.lora_B.split(layer.sizes), strict=True,
@@ -62,10 +67,8 @@ def straight_through(policy: TorchPolicy) -> TorchPolicy:
             rows = []
             for name, w, a, b in parts:
                 exact = merged(w, a.detach(), b.detach(), layer.scaling)
-                rows.append(
-                    through(w + b @ a * layer.scaling, rounded(layer.artifact, name, exact))
-                )
-            x = through(x, rounded_input(layer.artifact, x))
+                rows.append(through(w + b @ a * layer.scaling, rounded(artifact, name, exact)))
+            x = through(x, rounded_input(artifact, x))
             return functional.linear(x, torch.cat(rows), layer.bias)
 
         return call
@@ -121,7 +124,7 @@ def test_weights_follow_the_adapter(tiny_model: Path, tmp_path: Path, opened: Op
 
     def now() -> tuple[list[torch.Tensor], torch.Tensor]:
         policy.sample([tuple(ids)], 1, 2, 0.0, seed=0)  # so that there is something stale
-        return [layer.rounded_weight() for layer in policy.layers], trainer_logits(policy, ids)
+        return layer_weights(policy), trainer_logits(policy, ids)
 
     weights, logits = now()
     assert all(map(torch.equal, now()[0], weights))
@@ -148,7 +151,7 @@ def test_another_policy_goes_on_with_fitted_rounding(
     policy.save(tmp_path)
 
     def weights(policy: TorchPolicy) -> list[torch.Tensor]:
-        return [policy.head, *(layer.rounded_weight() for layer in policy.layers)]
+        return [policy.head, *layer_weights(policy)]
 
     def updated(policy: TorchPolicy) -> list[torch.Tensor]:
         policy.forward_backward([trajectory_samples()], Loss("nll"))

@@ -6,7 +6,7 @@ importing it takes two seconds and 150 MB.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,9 @@ import torch
 from torch.nn import functional as F
 
 from srl_edge.trainers import peft_folder
-from srl_edge.trainers.fake_quantized import ARTIFACTS, dequantized, merged, rounded, rounded_input
-from srl_edge.trainers.fitted_rounding import Codes, codes_of, compensated, error_spread, is_fitted
+from srl_edge.trainers.fake_quantized import ARTIFACTS, merged
 from srl_edge.trainers.frozen_weights import Weight, Whole, stored
+from srl_edge.trainers.layer_rounding import LayerRounding
 
 
 class LoraLinear(torch.nn.Module):
@@ -37,12 +37,7 @@ class LoraLinear(torch.nn.Module):
         self.bias = None if biases[0] is None else torch.cat([b.detach() for b in biases])
         self.sizes = [m.out_features for m in members]
         self.rank, self.scaling = rank, alpha / rank
-        self.artifact: str | None = None  # a key of ARTIFACTS
-        self._rounded: torch.Tensor | None = None
-        # Of rounding that is fitted: X^T X while inputs are watched, what became of it, the scales.
-        self._gram: torch.Tensor | None = None
-        self.spread: torch.Tensor | None = None
-        self.scales: dict[str, torch.Tensor] = {}
+        self.rounding: LayerRounding | None = None
         inputs = members[0].in_features
         self.lora_A = torch.nn.Parameter(torch.empty(rank * len(members), inputs))
         self.lora_B = torch.nn.Parameter(torch.zeros(sum(self.sizes), rank))
@@ -54,19 +49,29 @@ class LoraLinear(torch.nn.Module):
         self.to(device)
         self.weight = stored(self.weight().to(device), quantization)
         self.bias = None if self.bias is None else self.bias.to(device)
-        self.artifact = quantization if quantization in ARTIFACTS else None
+        if quantization in ARTIFACTS:
+            sizes = dict(zip(self.names, self.sizes, strict=True))
+            self.rounding = LayerRounding(quantization, sizes, self._exact)
+
+    @torch.no_grad()
+    def _exact(self) -> Iterator[torch.Tensor]:
+        parts = zip(
+            self.weight().split(self.sizes), self.lora_A.split(self.rank),
+            self.lora_B.split(self.sizes), strict=True,
+        )  # fmt: skip
+        return (merged(w, a, b, self.scaling) for w, a, b in parts)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         out: torch.Tensor
-        if self._gram is not None and self.artifact:
-            x = rounded_input(self.artifact, x)
-            self._gram += x.T @ x
-        elif self.artifact:
-            out = _RoundedMatmul.apply(  # type: ignore[no-untyped-call]
-                rounded_input(self.artifact, x), self.rounded_weight(), self.bias,
-                self.lora_A, self.lora_B, self.scaling, self.sizes,
-            )  # fmt: skip
-            return out
+        if self.rounding:
+            x = self.rounding.inputs(x)
+            if not self.rounding.watching:
+                out = _RoundedMatmul.apply(  # type: ignore[no-untyped-call]
+                    x, self.rounding.weight(), self.bias,
+                    self.lora_A, self.lora_B, self.scaling, self.sizes,
+                )  # fmt: skip
+                return out
+            self.rounding.see(x)
         out = _LoraMatmul.apply(  # type: ignore[no-untyped-call]
             x, self.weight, self.bias, self.lora_A, self.lora_B, self.scaling, self.sizes
         )
@@ -74,70 +79,15 @@ class LoraLinear(torch.nn.Module):
 
     def base(self, x: torch.Tensor) -> torch.Tensor:
         """The frozen layers alone, adapter off."""
-        if not self.artifact:
-            return F.linear(x, self.weight(), self.bias)
-        parts = zip(self.names, self.weight().split(self.sizes), strict=True)
-        weight = torch.cat([self._round(name, part) for name, part in parts])
-        return F.linear(rounded_input(self.artifact, x), weight, self.bias)
+        weight = self.weight()
+        if self.rounding:
+            x, weight = self.rounding.inputs(x), self.rounding.of(weight.split(self.sizes))
+        return F.linear(x, weight, self.bias)
 
-    def watch(self) -> None:
-        """Until `fit`, run on whole weights and note which inputs there are."""
-        self.forget()
-        self._gram = self.lora_A.new_zeros(self.lora_A.shape[1], self.lora_A.shape[1])
-
-    @torch.no_grad()
-    def fit(self) -> None:
-        """Round from now on so that the inputs that were watched are answered best."""
-        assert self.artifact and self._gram is not None
-        fitted = any(is_fitted(self.artifact, name) for name in self.names)
-        self.spread = error_spread(self._gram) if fitted else None
-        self._gram, self.scales = None, {}
-        self.rounded_weight()  # for its scales, which it keeps
-
-    # Made while sampling, it is kept for a backward pass.
-    @torch.inference_mode(False)
-    @torch.no_grad()
-    def rounded_weight(self) -> torch.Tensor:
-        """What the artifact multiplies by [out, in]; kept until `forget`."""
-        if self._rounded is None:
-            assert self.artifact
-            parts = zip(
-                self.names, self.weight().split(self.sizes), self.lora_A.split(self.rank),
-                self.lora_B.split(self.sizes), strict=True,
-            )  # fmt: skip
-            self._rounded = torch.cat(
-                [self._round(name, merged(w, a, b, self.scaling)) for name, w, a, b in parts]
-            )
-        return self._rounded
-
-    def _round(self, name: str, weight: torch.Tensor) -> torch.Tensor:
-        assert self.artifact
-        if self.spread is None or not is_fitted(self.artifact, name):
-            return rounded(self.artifact, name, weight)
-        codes, self.scales[name] = compensated(weight, self.spread, self.scales.get(name))
-        return dequantized(codes, self.scales[name])
-
-    def codes(self) -> dict[str, Codes]:
-        """Codes and scales by name of what is multiplied by, where their rounding is fitted."""
-        if not self.scales:
-            return {}
-        parts = zip(self.names, self.rounded_weight().split(self.sizes), strict=True)
-        return {n: (codes_of(w, self.scales[n]), self.scales[n]) for n, w in parts
-                if n in self.scales}  # fmt: skip
-
-    def take(self, codes: Mapping[str, Codes]) -> None:
-        """Multiply by given codes until the adapter changes."""
-        parts = zip(self.names, self.rounded_weight().split(self.sizes), strict=True)
-        for name, part in parts:
-            if name in codes:
-                values, self.scales[name] = (x.to(part.device) for x in codes[name])
-                part.copy_(dequantized(values, self.scales[name]))
-
-    def forget(self) -> None:
-        """Let go of what was made of the adapter: to be called wherever that changes."""
-        self._rounded = None
-        if self.spread is None:
-            self.scales = {}
+    def adapter_changed(self) -> None:
+        """Let go of what was made of the adapter."""
+        if self.rounding:
+            self.rounding.forget()
 
     def merged_weight(self) -> torch.Tensor:
         """W + scaling B A [out, in], rounded once to the dtype of W."""

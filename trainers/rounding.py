@@ -16,20 +16,21 @@ from srl_edge.trainers.fitted_rounding import (
     read_codes,
     write_codes,
 )
-from srl_edge.trainers.lora import LoraLinear
+from srl_edge.trainers.layer_rounding import LayerRounding
 
 
 class Rounding:
     """What is rounded besides the layers, and how all of it is fitted, kept and restored.
 
-    artifact: a key of ARTIFACTS. table, head [V, d]: the same tensor where they are tied. scale:
-    of the table's rows. `rows` and `head` are what stands in their place. Without `fit` or `take`,
-    everything is rounded to the nearest codes.
+    artifact: a key of ARTIFACTS. layers: the rounding of each. table, head [V, d]: the same tensor
+    where they are tied. scale: of the table's rows. `rows` and `head` are what stands in their
+    place. Without `fit` or `take`, everything is rounded to the nearest codes.
     """
 
     def __init__(
-        self, artifact: str, layers: Sequence[LoraLinear], table: Tensor, head: Tensor, scale: float
-    ) -> None:
+        self, artifact: str, layers: Sequence[LayerRounding],
+        table: Tensor, head: Tensor, scale: float,
+    ) -> None:  # fmt: skip
         self.artifact, self._layers = artifact, layers
         self.rows, self.head = rounded_ends(artifact, table, head, scale)
         # It is fitted anew in each stage.
@@ -75,21 +76,10 @@ class Rounding:
 
     def state(self) -> dict[str, Tensor]:
         """What training needs to go on rounding the layers as it does, by name."""
-        tensors = {}
-        for layer in self._layers:
-            if layer.spread is not None:
-                tensors[f"{layer.names[0]}.spread"] = layer.spread
-                tensors |= {f"{name}.scales": scales for name, scales in layer.scales.items()}
-        return tensors
+        return {name: tensor for layer in self._layers for name, tensor in layer.state().items()}
 
     def restore(self, state: Mapping[str, Tensor], adapter: Path) -> None:
         """Go on from what `state` returned and `save` wrote."""
         for layer in self._layers:
-            spread = state.get(f"{layer.names[0]}.spread")
-            if spread is not None:
-                device = self.head.device
-                layer.spread = spread.to(device)
-                found = {name: state.get(f"{name}.scales") for name in layer.names}
-                layer.scales = {n: s.to(device) for n, s in found.items() if s is not None}
-        head = {k: v for k, v in read_codes(adapter).items() if k == HEAD}
-        self.take(head)
+            layer.restore(state, self.head.device)
+        self.take({k: v for k, v in read_codes(adapter).items() if k == HEAD})

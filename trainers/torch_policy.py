@@ -71,12 +71,12 @@ class TorchPolicy:
         self.layers: list[LoraLinear] = []
         decoder = from_transformers(network, self._adapted).to(self.device)
         self.decoder = replace(decoder, checkpointed=settings.gradient_checkpointing)
-        self.rounding: Rounding | None = None
-        if settings.quantization in ARTIFACTS:
-            self._round_ends(settings.quantization, tied=ends[0].weight is ends[1].weight)
         for layer in self.layers:
             # One after the other, so that no device holds all of them whole.
             layer.settle(self.device, settings.quantization)
+        self.rounding: Rounding | None = None
+        if settings.quantization in ARTIFACTS:
+            self._round_ends(settings.quantization, tied=ends[0].weight is ends[1].weight)
         self.base = self.decoder.with_linears(lambda layer: layer.base)
         return_freed_memory()
         self._new_optimizer()
@@ -92,7 +92,8 @@ class TorchPolicy:
         embed = self.decoder.embed
         table = self.head if tied else embed.weight.detach()
         scale = getattr(embed, "scalar_embed_scale", 1.0)  # Gemma's
-        self.rounding = Rounding(artifact, self.layers, table, self.head, scale)
+        layers = [layer.rounding for layer in self.layers if layer.rounding]
+        self.rounding = Rounding(artifact, layers, table, self.head, scale)
         self.head, rows = self.rounding.head, self.rounding.rows
         self.decoder = replace(self.decoder, embed=torch.nn.Embedding.from_pretrained(rows))
 
@@ -259,10 +260,9 @@ class TorchPolicy:
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         state = tensors_of(self.optimizer, self._trainable())
-        save_file(
-            state | (self.rounding.state() if self.rounding else {}),
-            folder / "training.safetensors",
-        )
+        if self.rounding:
+            state |= self.rounding.state()
+        save_file(state, folder / "training.safetensors")
         self.save_adapter(folder / "adapter")
 
     def load(self, folder: Path) -> None:
@@ -284,7 +284,7 @@ class TorchPolicy:
     def _adapter_changed(self) -> None:
         self._sampler = None
         for layer in self.layers:
-            layer.forget()
+            layer.adapter_changed()
 
     def save_adapter(self, folder: Path) -> None:
         settings = self.settings
