@@ -5,11 +5,10 @@
 
 RUN is a run folder with a recipe, data and an adapter (`--start` names another one in it). From
 that adapter `run` trains the recipe's last SRL stage twice for each seed, in fp32 and with
-`trainer.quantization`; with `--throughout` also, from no adapter, all stages with it. It measures
-on the same held-out problems: fp32 by the trainer's sampler, its artifact with 4-bit weights fitted
-to texts, the same merely rounded, and the artifacts of the rounded trainings, each of them by its
-runtime. Each result is a file in benchmarks/results/quantization_aware; what is there is skipped,
-what was cut off goes on. `report` writes the tables of docs/quantization.md from them.
+`trainer.quantization`. On the same held-out problems it measures fp32 by the trainer's sampler, its
+artifact with 4-bit weights fitted to texts, the same merely rounded, and the artifact of rounded
+training, each of them by its runtime. Results are files in benchmarks/results/quantization_aware;
+what is there is skipped, what was cut off goes on. `report` writes docs/quantization.md's tables.
 """
 
 import argparse
@@ -57,7 +56,7 @@ def main() -> None:
     run.add_argument("--quantization", choices=ARTIFACTS, default="8da4w")
     run.add_argument("--start", default="adapter", help="the adapter in RUN that is trained on")
     run.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    run.add_argument("--throughout", action="store_true", help="also all stages, rounded")
+    run.add_argument("--throughout", action="store_true", help="also all stages, from no adapter")
     run.add_argument("--steps", type=int, help="optimizer steps; without it, the recipe's")
     run.add_argument("--problems", type=int, default=150)
     run.add_argument("--step-prompts", type=int, default=250)

@@ -188,7 +188,10 @@ def _training(shape: ModelShape, work: Work, machine: Machine) -> dict[str, int]
     if machine.quantization not in ("none", *ROUNDED):
         terms[DEQUANTIZED] = _widest(shape) * size
     if machine.device == "cpu":
-        terms["gaps that the allocator leaves"] = int(GAPS * tokens * inside)
+        gaps = int(GAPS * tokens * inside)
+        if machine.quantization in ROUNDED:  # where each layer's inputs were before their rounding
+            gaps += tokens * size * shape.layers * sum(inputs for inputs, _, _ in shape.projections)
+        terms["gaps that the allocator leaves"] = gaps
     if work.kl:
         reference = (trunk + tokens) * _kept_heads(shape) * shape.layers * size
         terms["keys and values without adapter"] = reference
