@@ -54,7 +54,7 @@ class DecodeAttention:
         by_prompt = grid.reshape(count * kv_heads, -1, dim)
         by_row = by_prompt.view(len(own_k), -1, dim)
         # Scaled and masked inside the products: passes over their results would cost more.
-        to_prompts, to_itself = self._hidden(window, width, kv_heads, q.dtype)
+        to_prompts, to_itself = self.masks(window)
         to_prompt = torch.baddbmm(
             to_prompts, by_prompt, prompt_k.flatten(0, 1).transpose(1, 2), alpha=scaling
         )
@@ -69,13 +69,13 @@ class DecodeAttention:
         mixed: torch.Tensor = out.view(grid.shape).transpose(1, 2).reshape(q.shape)
         return mixed
 
-    def _hidden(
-        self, window: int | None, width: int, kv_heads: int, dtype: torch.dtype
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def masks(self, window: int | None) -> tuple[torch.Tensor, torch.Tensor]:
         """-inf where a token cannot be seen, else 0: a prompt's [P * Hkv, 1, T], a row's own
         [1, 1, places]."""
         if window not in self._masks:
-            places = self.own[0][0].shape[3]
+            prompt_k, own_k = self.prompts[0][0], self.own[0][0]
+            kv_heads, width, places = own_k.shape[1], prompt_k.shape[2], own_k.shape[3]
+            dtype = own_k.dtype
             at = torch.arange(width, device=self.lengths.device)
             age = self.step - torch.arange(places, device=at.device)
             hidden, not_own = at >= self.lengths[:, None], age < 0

@@ -95,13 +95,13 @@ class Decoder:
         attention = Causal(len(ids), ids.device)
         last = len(self.layers) - 1
         x = self._layers(ids, attention, last)
-        q, k, v = self._qkv(self.layers[last], x, self._rotations(attention.positions))
+        q, k, v = self._qkv(self.layers[last], x, self.rotations(attention.positions))
         attention(last, q[:0], k, v, self.layers[last].scaling, self.layers[last].window)
         return list(attention.kept.values())
 
     def _layers(self, ids: torch.Tensor, attention: Attention, count: int) -> torch.Tensor:
         x: torch.Tensor = self.embed(ids)
-        rotations = self._rotations(attention.positions)
+        rotations = self.rotations(attention.positions)
         for index in range(count):
             if self.checkpointed and torch.is_grad_enabled():
                 again = (index, x, attention, rotations)
@@ -138,7 +138,7 @@ class Decoder:
             q, k = both[:, :heads], both[:, heads:]
         return q, k, all_heads[:, heads + kv_heads :]
 
-    def _rotations(self, positions: torch.Tensor) -> dict[str | None, Any]:
+    def rotations(self, positions: torch.Tensor) -> dict[str | None, Any]:
         """Cosine and sine [N, 1, D / 2] of each kind of layer."""
         like = self.embed.weight[:1]
         half = self.head_dim // 2

@@ -1,6 +1,7 @@
 """Decoding on PyTorch: shared prefixes are prefilled once, caches are allocated once."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch.nn import functional as F
@@ -14,11 +15,24 @@ from srl_edge.trainers.shared_prefix import pack
 from srl_edge.trainers.torch_draw import Draws
 
 
-class TorchDecoding:
-    """Implements `Decoding` with a decoder and its projection to the vocabulary."""
+class Step(Protocol):
+    """One more token a row, where something else than the decoder's own forward pass does it."""
 
-    def __init__(self, decoder: Decoder, head: Linear) -> None:
-        self.decoder, self.head = decoder, head
+    def __call__(self, tokens: torch.Tensor, attention: DecodeAttention) -> torch.Tensor:
+        """Logits [R, V] of tokens [R], written into the caches; the next call may reuse them."""
+
+    def let_go(self) -> None:
+        """Let go of the caches."""
+
+
+class TorchDecoding:
+    """Implements `Decoding` with a decoder and its projection to the vocabulary.
+
+    step: what runs the tokens after the prompt; without it, the decoder does.
+    """
+
+    def __init__(self, decoder: Decoder, head: Linear, step: Step | None = None) -> None:
+        self.decoder, self.head, self.step = decoder, head, step
         self.device = decoder.norm.weight.device
 
     @torch.inference_mode()
@@ -37,6 +51,8 @@ class TorchDecoding:
     def advance(self, ids: Ids, step: int) -> Drawn:
         self.attention.advance(step)
         tokens = torch.from_numpy(ids).to(self.device)
+        if self.step:
+            return self.draws(self.step(tokens, self.attention))
         return self.draws(self.head(self.decoder(tokens, self.attention)))
 
     @torch.inference_mode()
@@ -44,7 +60,32 @@ class TorchDecoding:
         self.attention.keep(*(torch.from_numpy(x).to(self.device) for x in (prompts, rows)))
 
     def finish(self) -> None:
+        if self.step:
+            self.step.let_go()
         del self.attention, self.draws
+
+
+@torch.no_grad()
+def merged_decoding(decoder: Decoder, head: torch.Tensor) -> TorchDecoding:
+    """Decoding from a copy of the weights that has the adapter merged in.
+
+    No LoRA costs a token, nor is a weight read back from its codes. decoder: its linear layers are
+    `LoraLinear`; head [V, d]. In fp32 on a CPU, ONNX Runtime runs the steps where it is installed.
+    """
+    if step := _onnx_step(decoder, head):
+        return TorchDecoding(decoder, lambda hidden: F.linear(hidden, head), step)
+    merged = decoder.with_linears(lambda x: Plain(x.merged_weight(), x.bias))  # type: ignore[attr-defined]
+    return TorchDecoding(merged, Plain(head, None))
+
+
+def _onnx_step(decoder: Decoder, head: torch.Tensor) -> Step | None:
+    if head.device.type != "cpu" or head.dtype != torch.float32:
+        return None
+    try:
+        from srl_edge.trainers.onnx_step import OnnxStep
+    except ImportError:
+        return None
+    return OnnxStep(decoder, head)
 
 
 def prefill(
@@ -87,6 +128,8 @@ class Plain:
         # threads share its products evenly, as they do not share plain ones with few rows: the
         # projection to the vocabulary takes 0.4 of the time. There is no public call for it.
         self.packed = weight.device.type == "cpu" and torch.backends.mkldnn.is_available()
+        if weight.dtype == torch.bfloat16:  # it has no products of a CPU without AVX-512
+            self.packed = self.packed and torch.ops.mkldnn._is_mkldnn_bf16_supported()
         self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, 64) if self.packed else weight
         self.bias = bias
 

@@ -32,7 +32,7 @@ from srl_edge.trainers.rounding import Rounding
 from srl_edge.trainers.row_attention import RowAttention
 from srl_edge.trainers.sampling import Decoding, sample
 from srl_edge.trainers.shared_prefix import Pack
-from srl_edge.trainers.torch_decoding import Plain, TorchDecoding
+from srl_edge.trainers.torch_decoding import Plain, TorchDecoding, merged_decoding
 from srl_edge.trainers.vllm_sampler import VllmSampler, require
 from srl_edge.types import Rollout, Sample
 
@@ -135,9 +135,7 @@ class TorchPolicy:
             return self._updated_vllm()
         if self.rounding or not self.settings.samples_merged:
             return TorchDecoding(self.decoder, self._sampling_head())
-        # The adapter merged in: no LoRA cost a token, nor is a weight read back from its codes.
-        merged = self.decoder.with_linears(lambda x: Plain(x.merged_weight(), x.bias))
-        return TorchDecoding(merged, self._sampling_head())
+        return merged_decoding(self.decoder, self.head)
 
     def _sampling_head(self) -> Linear:
         # A copy in another layout: made anew, so that training has its room.

@@ -1,0 +1,103 @@
+"""Decoding steps on ONNX Runtime against the decoder's own forward pass, for every family."""
+
+import sys
+import weakref
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+
+import pytest
+import torch
+
+from srl_edge.trainers.decode_attention import DecodeAttention
+from srl_edge.trainers.decoder import Decoder
+from srl_edge.trainers.onnx_step import OnnxStep
+from srl_edge.trainers.onnx_step_graph import matrices
+from srl_edge.trainers.torch_decoding import TorchDecoding, merged_decoding, prefill
+from srl_edge.trainers.torch_policy import TorchPolicy
+
+from .test_torch_policy import open_policy, trajectory_samples
+
+PROMPTS = [s.prompt_ids for s in trajectory_samples(count=1)]
+LENGTHS = torch.tensor([len(p) for p in PROMPTS])
+
+
+@torch.inference_mode()
+def attention_of(policy: TorchPolicy) -> DecodeAttention:
+    caches, _ = prefill(policy.decoder, PROMPTS, policy.device)
+    return DecodeAttention(caches, LENGTHS, 5)
+
+
+@torch.inference_mode()
+def test_steps_equal_the_decoders(family_model: Path) -> None:
+    policy = open_policy(family_model)
+    step = OnnxStep(policy.decoder, policy.head)
+    ours, theirs = attention_of(policy), attention_of(policy)
+    generator = torch.Generator().manual_seed(0)
+    for index in range(40):  # past the sliding window, and over several growths of the caches
+        if index == 19:  # rows leave
+            for attention in (ours, theirs):
+                attention.keep(torch.tensor([0, 2]), torch.tensor([[1, 3, 4], [0, 2, 2]]))
+        for attention in (ours, theirs):
+            attention.advance(index)
+        tokens = torch.randint(3, 512, (len(ours.positions),), generator=generator)
+        logits = step(tokens, ours)
+        expected = policy.decoder(tokens, theirs) @ policy.head.T
+        torch.testing.assert_close(logits, expected, atol=1e-3, rtol=1e-4)
+    for mine, other in zip(chain(*ours.own), chain(*theirs.own), strict=True):
+        torch.testing.assert_close(mine, other, atol=1e-4, rtol=1e-4)
+
+
+def test_rollouts_are_those_of_pytorch(family_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    policy, plain = open_policy(family_model), open_policy(family_model)
+    policy.stop_ids = plain.stop_ids = list(range(3, 60))  # so that rows leave the batch
+    for temperature in (0.0, 1.0):
+        ours = policy.sample(PROMPTS, 5, 30, temperature, seed=1)
+        with monkeypatch.context() as without:
+            without.setitem(sys.modules, "srl_edge.trainers.onnx_step", None)
+            expected = plain.sample(PROMPTS, 5, 30, temperature, seed=1)
+        for one, two in zip(chain(*ours), chain(*expected), strict=True):
+            assert one.completion_ids == two.completion_ids
+            torch.testing.assert_close(one.logprobs, two.logprobs, atol=1e-3, rtol=1e-3)
+    assert isinstance(policy._sampler, TorchDecoding) and isinstance(policy._sampler.step, OnnxStep)
+    assert isinstance(plain._sampler, TorchDecoding) and plain._sampler.step is None
+
+
+def test_it_keeps_weights_and_caches_no_longer_than_it_needs_them(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = open_policy(tiny_model)
+    given: list[torch.Tensor] = []
+
+    def recorded(decoder: Decoder, head: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
+        for name, matrix in matrices(decoder, head):
+            copy = matrix.clone()
+            given.append(copy)
+            yield name, copy
+
+    monkeypatch.setattr("srl_edge.trainers.onnx_step.matrices", recorded)
+    step, attention = OnnxStep(policy.decoder, policy.head), attention_of(policy)
+    tokens = torch.arange(len(attention.positions)) + 3
+    with torch.inference_mode():
+        attention.advance(0)
+        before = step(tokens, attention).clone()
+        for matrix in given:
+            matrix.fill_(torch.nan)
+        torch.testing.assert_close(step(tokens, attention), before, atol=0, rtol=0)
+    cache = weakref.ref(attention.own[0][0])
+    del attention
+    assert cache() is not None
+    step.let_go()
+    assert cache() is None
+
+
+def test_torch_decodes_where_onnx_runtime_cannot(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    narrow, policy = open_policy(tiny_model, dtype="bfloat16"), open_policy(tiny_model)
+    assert merged_decoding(narrow.decoder, narrow.head).step is None
+    assert len(narrow.sample(PROMPTS, 2, 8, 1.0, seed=0)) == len(PROMPTS)
+    assert merged_decoding(policy.decoder, policy.head).step is not None
+    monkeypatch.delitem(sys.modules, "srl_edge.trainers.onnx_step")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    assert merged_decoding(policy.decoder, policy.head).step is None
