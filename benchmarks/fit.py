@@ -114,7 +114,7 @@ def _forget_peak() -> None:
 
 def measure(model: str, work: Work, how: str, config: dict[str, Any]) -> dict[str, Any]:
     """What a new process measures, beside the prediction; MiB."""
-    machine = Machine("cpu", 4, how, merged=how == "none")
+    machine = Machine("cpu", 4, how, merged=how == "none", onnx=how == "none")
     prediction = predict(from_config(config, model), work, machine)
     command = [sys.executable, __file__, "child", model, json.dumps(asdict(work)), how]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
@@ -162,7 +162,9 @@ def _fitting(shape: ModelShape, memory: int, device: str, size: int) -> str:
     for quantization in ("none", "int8", "nf4"):
         for micro_batch in (STEP.micro_batch_tokens, 256):
             work = replace(STEP, micro_batch_tokens=micro_batch)
-            machine = Machine(device, size, quantization, merged=quantization == "none")
+            whole = quantization == "none"
+            onnx = whole and device == "cpu" and size == 4
+            machine = Machine(device, size, quantization, merged=whole, onnx=onnx)
             peak = predict(shape, work, machine).peak
             if peak <= memory:
                 how = {"none": "yes"}.get(quantization, quantization)

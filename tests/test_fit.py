@@ -125,6 +125,12 @@ def test_less_of_anything_needs_less_memory() -> None:
     assert peaks == sorted(peaks, reverse=True)
     copied = [sum(predict(shape, step, Machine(merged=x)).sampling.values()) for x in (True, False)]
     assert copied[0] - copied[1] == 4 * shape.linear_weights
+    # Packing is the highest moment of a small step, and none of a large one.
+    small = Work(1, 1, 64, 2, 16, 256)
+    for work, higher in ((small, True), (step, False)):
+        terms = [predict(shape, work, Machine(onnx=x)).sampling for x in (True, False)]
+        assert (sum(terms[0].values()) > sum(terms[1].values())) == higher
+        assert ("merged layers that are being packed" in terms[0]) == higher
     assert predict(shape, step, Machine(bytes=2)).peak < whole
     assert predict(shape, step, Machine(quantization="8da4w")).peak > whole
 
@@ -264,5 +270,5 @@ def test_the_measured_peak_is_within_15_percent(work: Work) -> None:
     command = [sys.executable, "benchmarks/fit.py", "child", name, json.dumps(asdict(work))]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     measured = max(json.loads(done.stdout.splitlines()[-1]).values())
-    predicted = predict(from_config(config_of(name), name), work, Machine()).peak / MIB
+    predicted = predict(from_config(config_of(name), name), work, Machine(onnx=True)).peak / MIB
     assert predicted == pytest.approx(measured, rel=0.15)

@@ -69,8 +69,8 @@ def test_it_keeps_weights_and_caches_no_longer_than_it_needs_them(
     policy = open_policy(tiny_model)
     given: list[torch.Tensor] = []
 
-    def recorded(decoder: Decoder, head: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
-        for name, matrix in matrices(decoder, head):
+    def recorded(decoder: Decoder) -> Iterator[tuple[str, torch.Tensor]]:
+        for name, matrix in matrices(decoder):
             copy = matrix.clone()
             given.append(copy)
             yield name, copy

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,8 @@ def fit(
     def predictions(changes: Changes) -> tuple[Prediction, ...]:
         changed = _with(recipe, changes)
         kind, merged = changed.trainer.quantization, changed.trainer.samples_merged
-        how = Machine(device, 4 if kind in ROUNDED else size, kind, merged)
+        onnx = merged and device == "cpu" and size == 4 and runs_onnx()
+        how = Machine(device, 4 if kind in ROUNDED else size, kind, merged, onnx)
         return tuple(
             predict(shape, work_of(stage, changed.trainer, lengths), how)
             for stage, lengths in zip(changed.stages, measured, strict=True)
@@ -88,6 +90,11 @@ def fit(
     measured = [lengths_of(stage, recipe.run, prompt_tokens) for stage in recipe.stages]
     changes = {} if fits({}) else _proposal(recipe, fits)
     return Fit(device, memory, predictions({}), tuple(x.said for x in measured), changes)
+
+
+def runs_onnx() -> bool:
+    """Whether ONNX Runtime is installed, so that it runs the steps of decoding in fp32 on a CPU."""
+    return all(find_spec(package) for package in ("onnx", "onnxruntime"))
 
 
 def work_of(stage: Stage, settings: Trainer, lengths: Lengths) -> Work:

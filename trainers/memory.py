@@ -14,6 +14,8 @@ VOCABULARY_CHUNK, DECODE_BLOCK = 128, 16
 MIB = 2**20
 # Measured on Linux, torch 2.13 and transformers 5.23, with the two models of benchmarks/fit.py.
 LIBRARIES, VOCABULARY_ENTRY = 408 * MIB, 1024
+# Of ONNX Runtime, and of what it works with while it packs weights, as a share of these: so too.
+ONNX_LIBRARIES, PACKING = 22 * MIB, 0.4
 # Share of a micro-batch's activations; glibc's heap has such holes between them.
 GAPS = 0.3
 # Of a CUDA context and its kernels; no GPU has confirmed it.
@@ -33,13 +35,15 @@ class Machine:
     """What computes: `cpu` or `cuda`, bytes of a weight there, and the quantization of layers.
 
     quantization: none, int8 (a scale a row), nf4 (blocks of 64, their scales quantized too), or one
-    of ROUNDED. merged: whether a whole copy of the layers samples.
+    of ROUNDED. merged: whether a whole copy of the layers samples. onnx: whether ONNX Runtime runs
+    that copy's steps.
     """
 
     device: str = "cpu"
     bytes: int = 4
     quantization: str = "none"
     merged: bool = True
+    onnx: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +108,9 @@ def _standing(shape: ModelShape, work: Work, machine: Machine) -> dict[str, int]
         terms["fitted rounding"] = _fitted(shape, machine.quantization)
     if machine.device != "cpu":
         return terms | {"CUDA context": CONTEXT}
+    libraries = LIBRARIES + (ONNX_LIBRARIES if machine.onnx else 0)
     tokenizer = VOCABULARY_ENTRY * shape.vocabulary
-    return terms | {"python, torch and its libraries": LIBRARIES, "tokenizer": tokenizer}
+    return terms | {"python, torch and its libraries": libraries, "tokenizer": tokenizer}
 
 
 def _layers(shape: ModelShape, machine: Machine) -> int:
@@ -130,7 +135,7 @@ def _fitted(shape: ModelShape, quantization: str) -> int:
 def _sampling(
     shape: ModelShape, work: Work, machine: Machine, prompts: int, group: int
 ) -> list[dict[str, int]]:
-    """Terms at the end of the prefill, and at the last token."""
+    """Terms where weights are packed, at the end of the prefill, and at the last token."""
     size, rows = machine.bytes, prompts * group
     token = 2 * shape.kv_heads * shape.head_dim * shape.layers * size
     prompt = prompts * work.prompt_tokens * token
@@ -144,7 +149,7 @@ def _sampling(
         copies["merged layers that sample"] = shape.linear_weights * size
     elif machine.quantization != "none":
         copies[DEQUANTIZED] = _widest(shape) * size
-    if machine.device == "cpu":
+    if machine.device == "cpu" and not machine.onnx:
         copies["output layer, in oneDNN's layout"] = shape.vocabulary * shape.width * size
     # A trunk's keys and values are let go when the next one's are there.
     trunks = min(2, -(-prompts // work.sharing))
@@ -159,7 +164,11 @@ def _sampling(
         "logits": rows * shape.vocabulary * (2 * size + 4),
         "activations": 4 * rows * shape.heads * (work.prompt_tokens + places) * size,
     }
-    return [copies | prefill, copies | decode]
+    packing = {}
+    if machine.onnx:
+        merged = shape.linear_weights * size
+        packing["merged layers that are being packed"] = int((1 + PACKING) * merged)
+    return [copies | packing, copies | prefill, copies | decode]
 
 
 def _training(shape: ModelShape, work: Work, machine: Machine) -> dict[str, int]:

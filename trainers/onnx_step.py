@@ -25,9 +25,9 @@ class OnnxStep:
 
     def __init__(self, decoder: Decoder, head: torch.Tensor) -> None:
         """decoder: linear layers are `LoraLinear`; head [V, d]; all in fp32 on the CPU."""
-        self.decoder, self.vocabulary = decoder, len(head)
+        self.decoder, self.head = decoder, head
         value = onnxruntime.OrtValue.ortvalue_from_numpy
-        weights = {name: value(x.numpy()) for name, x in matrices(decoder, head)}
+        weights = {name: value(x.numpy()) for name, x in matrices(decoder)}
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         # They are copied while the session is made, so that nothing refers to them afterwards.
@@ -82,13 +82,14 @@ class OnnxStep:
             ("widths", (width, places)),
         ):
             self._input(name, np.array(shape))
+        self._input("head", self.head.numpy())
         self._input("rows", np.arange(rows)[:, None])
         for index, (prompt, own) in enumerate(zip(attention.prompts, attention.own, strict=True)):
             for side, of_prompt, of_rows in zip("kv", prompt, own, strict=True):
                 self._input(f"prompt_{side}.{index}", of_prompt.numpy())
                 both = self._input(f"own_{side}.{index}", of_rows.numpy())
                 self.binding.bind_ortvalue_output(f"new_{side}.{index}", both)
-        self.logits = torch.empty(rows, self.vocabulary)
+        self.logits = torch.empty(rows, len(self.head))
         self.binding.bind_ortvalue_output("logits", self._held(self.logits.numpy()))
 
     def _input(self, name: str, value: "np.ndarray[Any, Any]") -> Any:

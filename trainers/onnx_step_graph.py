@@ -21,7 +21,8 @@ def step_graph(decoder: Decoder, vocabulary: int) -> bytes:
     `mask.WINDOW` [P, 1, 1, 1, T + S], added to scores; `places` [P], where to write; the shapes
     `q_grid` (P, G, Hkv, g, D), `kv_grid` (P, G, Hkv, 1, D), `heads` (P, Hkv, G, g, D), `by_row`
     (P, Hkv, G, g, T), `by_prompt` (P, Hkv, G * g, T) and `widths` (T, S); for each layer
-    `prompt_k.0`, `prompt_v.0` [P, Hkv, T, D] and `own_k.0`, `own_v.0` [P, Hkv, G, S, D].
+    `prompt_k.0`, `prompt_v.0` [P, Hkv, T, D] and `own_k.0`, `own_v.0` [P, Hkv, G, S, D]; and
+    `head` [V, d], since a packed copy of what may be half of the model would gain little.
     Outputs: `logits` [R, V]; `new_k.0` and `new_v.0`, the caches with the token in them.
     """
     graph = _Graph()
@@ -52,14 +53,14 @@ def step_graph(decoder: Decoder, vocabulary: int) -> bytes:
         if layer.after_mlp:
             out = graph.norm(out, layer.after_mlp)
         x, normed = graph.add_norm(x, out, next_norm)
-    graph.matrix("head", vocabulary, decoder.norm.weight.numel())
+    graph.input("head", vocabulary, decoder.norm.weight.numel())
     graph.op("Gemm", normed, "head", transB=1, to=["logits"])
     graph.output("logits")
     return graph.model()
 
 
 @torch.no_grad()
-def matrices(decoder: Decoder, head: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
+def matrices(decoder: Decoder) -> Iterator[tuple[str, torch.Tensor]]:
     """The matrices [out, in] that `step_graph` leaves out, the adapter merged into them."""
     for index, layer in enumerate(decoder.layers):
         for name in ("qkv", "o", "down"):
@@ -67,7 +68,6 @@ def matrices(decoder: Decoder, head: torch.Tensor) -> Iterator[tuple[str, torch.
         gate, up = layer.gate_up.merged_weight().split(layer.gate_up.sizes)
         yield f"gate.{index}", gate
         yield f"up.{index}", up
-    yield "head", head
 
 
 def _attention(graph: "_Graph", decoder: Decoder, layer: Layer, index: int, x: str) -> str:
