@@ -1,13 +1,14 @@
 """Decoding speed of a wide batch on a CPU: the training sampler against transformers' generate().
 
     python benchmarks/decode.py [--json] [--threads 2] [--repeats 5] [--onnx fp32 int8 int4]
-                                [--generate bfloat16 float32] [--quantized int8 nf4]
+                                [--generate bfloat16 float32] [--quantized int8 nf4] [--torch]
 
 Tokens a second of the decoding steps alone: the time of a whole call less that of one which decodes
 a single token, so prefill does not count on either side. All take the same prompts of about 200
 tokens, sample at temperature 1, and may not stop early. Sides alternate; medians. `--onnx` adds
 the sampler on ONNX Runtime (`trainer.sampler = "onnx"`), at the quantizations named. `--quantized`
-adds the training sampler on quantized layers, with each of `trainer.sampling_weights`.
+adds the training sampler on quantized layers, with each of `trainer.sampling_weights`. `--torch`
+adds it as it is where ONNX Runtime does not run its steps.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from srl_edge.exporters.onnx_adapter import export_base
 from srl_edge.models import resolve
 from srl_edge.prompts import prompt_ids
 from srl_edge.recipe import Trainer
+from srl_edge.trainers.torch_decoding import Plain, TorchDecoding
 from srl_edge.trainers.torch_policy import TorchPolicy
 
 NEW_TOKENS = 64
@@ -39,6 +41,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32, help="rows that are decoded together")
     parser.add_argument("--onnx", nargs="*", default=[], metavar="QUANTIZATION")
     parser.add_argument("--quantized", nargs="*", default=[], metavar="QUANTIZATION")
+    parser.add_argument("--torch", action="store_true", help="its steps on PyTorch too")
     dtypes = ["bfloat16", "float32"]
     parser.add_argument("--generate", nargs="+", choices=dtypes, default=dtypes, help="in which")
     parser.add_argument("--json", action="store_true")
@@ -51,6 +54,8 @@ def main() -> None:
         for p in group
     ]
     sides: dict[str, Callable[[int], object]] = {"srl_edge": _sampling(policy, prompts)}
+    if options.torch:
+        sides["srl_edge on PyTorch"] = _sampling(_on_pytorch(model, options.threads), prompts)
     for quantization in options.onnx:
         with_onnx = _policy(model, options.threads)
         with tempfile.TemporaryDirectory() as scratch:
@@ -83,13 +88,21 @@ def main() -> None:
         print(json.dumps(figures))
         return
     for name, values in rates.items():
-        print(f"{name:20} {median(values):7.0f} tok/s ({min(values):.0f} .. {max(values):.0f})")
+        print(f"{name:24} {median(values):7.0f} tok/s ({min(values):.0f} .. {max(values):.0f})")
     print(f"{figures['decode_ratio']} times the faster generate(), {options.threads} threads")
 
 
 def _policy(model: Path, threads: int, **settings: str) -> TorchPolicy:
     policy = TorchPolicy(model, Trainer.model_validate({"threads": threads, **settings}), seed=0)
     policy.stop_ids = [-1]
+    return policy
+
+
+@torch.no_grad()
+def _on_pytorch(model: Path, threads: int) -> TorchPolicy:
+    policy = _policy(model, threads)
+    merged = policy.decoder.with_linears(lambda x: Plain(x.merged_weight(), x.bias))  # type: ignore[attr-defined]
+    policy._sampler = TorchDecoding(merged, Plain(policy.head, None))
     return policy
 
 
