@@ -28,10 +28,12 @@ def attention_of(policy: TorchPolicy) -> DecodeAttention:
     return DecodeAttention(caches, LENGTHS, 5)
 
 
+@pytest.mark.parametrize("packed_at_a_time", [1, 2**30])
 @torch.inference_mode()
-def test_steps_equal_the_decoders(family_model: Path) -> None:
+def test_steps_equal_the_decoders(family_model: Path, packed_at_a_time: int) -> None:
     policy = open_policy(family_model)
-    step = OnnxStep(policy.decoder, policy.head)
+    step = OnnxStep(policy.decoder, policy.head, packed_at_a_time)
+    assert len(step.sessions) == (len(policy.decoder.layers) if packed_at_a_time == 1 else 1)
     ours, theirs = attention_of(policy), attention_of(policy)
     generator = torch.Generator().manual_seed(0)
     for index in range(40):  # past the sliding window, and over several growths of the caches
@@ -69,8 +71,8 @@ def test_it_keeps_weights_and_caches_no_longer_than_it_needs_them(
     policy = open_policy(tiny_model)
     given: list[torch.Tensor] = []
 
-    def recorded(decoder: Decoder) -> Iterator[tuple[str, torch.Tensor]]:
-        for name, matrix in matrices(decoder):
+    def recorded(decoder: Decoder, part: range) -> Iterator[tuple[str, torch.Tensor]]:
+        for name, matrix in matrices(decoder, part):
             copy = matrix.clone()
             given.append(copy)
             yield name, copy

@@ -16,6 +16,7 @@ MIB = 2**20
 LIBRARIES, VOCABULARY_ENTRY = 408 * MIB, 1024
 # Of ONNX Runtime, and of what it works with while it packs weights, as a share of these: so too.
 ONNX_LIBRARIES, PACKING = 22 * MIB, 0.4
+PACKED_AT_A_TIME = 512 * MIB
 # Share of a micro-batch's activations; glibc's heap has such holes between them.
 GAPS = 0.3
 # Of a CUDA context and its kernels; no GPU has confirmed it.
@@ -166,7 +167,7 @@ def _sampling(
     }
     packing = {}
     if machine.onnx:
-        merged = shape.linear_weights * size
+        merged = min(PACKED_AT_A_TIME, shape.linear_weights * size)
         packing["merged layers that are being packed"] = int((1 + PACKING) * merged)
     return [copies | packing, copies | prefill, copies | decode]
 

@@ -13,56 +13,68 @@ OPSET = 24  # TensorScatter, which writes into a cache where it lies
 _FUSED = "com.microsoft"
 
 
-def step_graph(decoder: Decoder, vocabulary: int) -> bytes:
-    """A model whose matrices are left out: give a session those of `matrices` under their names.
+def step_graph(decoder: Decoder, layers: range, vocabulary: int) -> bytes:
+    """Consecutive layers as a model whose matrices are left out: a session is given `matrices`.
 
     decoder: its linear layers are `LoraLinear`. Rows are a grid [P, G]; R = P * G, g = H / Hkv.
-    Inputs: `x` [R, d], embedded; `rows` [R, 1], their numbers; `cos.KIND`, `sin.KIND` [R, D / 2];
+    Inputs: `x.0` [R, d] before the first of `layers`, by its number, and after the model's first
+    `normed.0`, that normed; `rows` [R, 1], their numbers; `cos.KIND`, `sin.KIND` [R, D / 2];
     `mask.WINDOW` [P, 1, 1, 1, T + S], added to scores; `places` [P], where to write; the shapes
     `q_grid` (P, G, Hkv, g, D), `kv_grid` (P, G, Hkv, 1, D), `heads` (P, Hkv, G, g, D), `by_row`
     (P, Hkv, G, g, T), `by_prompt` (P, Hkv, G * g, T) and `widths` (T, S); for each layer
-    `prompt_k.0`, `prompt_v.0` [P, Hkv, T, D] and `own_k.0`, `own_v.0` [P, Hkv, G, S, D]; and
-    `head` [V, d], since a packed copy of what may be half of the model would gain little.
-    Outputs: `logits` [R, V]; `new_k.0` and `new_v.0`, the caches with the token in them.
+    `prompt_k.0`, `prompt_v.0` [P, Hkv, T, D] and `own_k.0`, `own_v.0` [P, Hkv, G, S, D]; after the
+    last `head` [V, d], since a packed copy of what may be half of the model would gain little.
+    Outputs: `new_k.0` and `new_v.0`, the caches with the token in them; `x.N` and `normed.N` for
+    the layer that comes next, or `logits` [R, V].
     """
-    graph = _Graph()
-    graph.input("x", None, decoder.norm.weight.numel())
+    graph, width = _Graph(), decoder.norm.weight.numel()
     graph.input("rows", None, 1, kind=TensorProto.INT64)
     graph.input("places", None, kind=TensorProto.INT64)
     for shape, rank in (("q_grid", 5), ("kv_grid", 5), ("heads", 5), ("by_row", 5),
                         ("by_prompt", 4), ("widths", 2)):  # fmt: skip
         graph.input(shape, rank, kind=TensorProto.INT64)
-    for kind in {layer.kind for layer in decoder.layers}:
+    part = [decoder.layers[index] for index in layers]
+    for kind in {layer.kind for layer in part}:
         graph.input(f"cos.{kind}", None, decoder.head_dim // 2)
         graph.input(f"sin.{kind}", None, decoder.head_dim // 2)
-    for window in {layer.window for layer in decoder.layers}:
+    for window in {layer.window for layer in part}:
         graph.input(f"mask.{window}", None, 1, 1, 1, None)
-    x, normed = "x", graph.norm("x", decoder.layers[0].before_attention)
+    x, normed = f"x.{layers.start}", f"normed.{layers.start}"
+    graph.input(x, None, width)
+    if layers.start:
+        graph.input(normed, None, width)
+    else:
+        normed = graph.norm(x, part[0].before_attention)
     norms = [layer.before_attention for layer in decoder.layers[1:]] + [decoder.norm]
-    for index, (layer, next_norm) in enumerate(zip(decoder.layers, norms, strict=True)):
+    for index, layer in zip(layers, part, strict=True):
         mixed = _attention(graph, decoder, layer, index, normed)
         if layer.after_attention:
             mixed = graph.norm(mixed, layer.after_attention)
-        x, normed = graph.add_norm(x, mixed, layer.before_mlp)
+        x, normed = graph.add_norm(x, mixed, layer.before_mlp, f"mixed.{index}", f"inner.{index}")
         gate, up = (
-            graph.linear(normed, f"{name}.{index}", layer.gate_up, part)
-            for part, name in enumerate(("gate", "up"))
+            graph.linear(normed, f"{name}.{index}", layer.gate_up, half)
+            for half, name in enumerate(("gate", "up"))
         )
         inner = graph.op("Mul", graph.activation(gate, decoder.gelu), up)
         out = graph.linear(inner, f"down.{index}", layer.down)
         if layer.after_mlp:
             out = graph.norm(out, layer.after_mlp)
-        x, normed = graph.add_norm(x, out, next_norm)
-    graph.input("head", vocabulary, decoder.norm.weight.numel())
-    graph.op("Gemm", normed, "head", transB=1, to=["logits"])
-    graph.output("logits")
+        x, normed = graph.add_norm(x, out, norms[index], f"x.{index + 1}", f"normed.{index + 1}")
+    if layers.stop < len(decoder.layers):
+        graph.output(x)
+        graph.output(normed)
+    else:
+        graph.input("head", vocabulary, width)
+        graph.op("Gemm", normed, "head", transB=1, to=["logits"])
+        graph.output("logits")
     return graph.model()
 
 
 @torch.no_grad()
-def matrices(decoder: Decoder) -> Iterator[tuple[str, torch.Tensor]]:
+def matrices(decoder: Decoder, layers: range) -> Iterator[tuple[str, torch.Tensor]]:
     """The matrices [out, in] that `step_graph` leaves out, the adapter merged into them."""
-    for index, layer in enumerate(decoder.layers):
+    for index in layers:
+        layer = decoder.layers[index]
         for name in ("qkv", "o", "down"):
             yield f"{name}.{index}", getattr(layer, name).merged_weight()
         gate, up = layer.gate_up.merged_weight().split(layer.gate_up.sizes)
@@ -155,13 +167,13 @@ class _Graph:
         self.nodes.append(helper.make_node(kind, inputs, names, domain=domain, **attributes))
         return names[0] if len(names) == 1 else names
 
-    def linear(self, x: str, name: str, layer: Any, part: int | None = None) -> str:
-        """All of a `LoraLinear`, or one of its parts."""
-        sizes = layer.sizes if part is None else [layer.sizes[part]]
+    def linear(self, x: str, name: str, layer: Any, only: int | None = None) -> str:
+        """All outputs of a `LoraLinear`, or those of one of its members."""
+        sizes = layer.sizes if only is None else [layer.sizes[only]]
         self.matrix(name, sum(sizes), layer.lora_A.shape[1])
         inputs = [x, name]
         if layer.bias is not None:
-            bias = layer.bias if part is None else layer.bias.split(layer.sizes)[part]
+            bias = layer.bias if only is None else layer.bias.split(layer.sizes)[only]
             inputs.append(self.constant(bias.numpy()))
         out: str = self.op("Gemm", *inputs, transB=1)
         return out
@@ -171,9 +183,8 @@ class _Graph:
                            axis=-1, epsilon=norm.epsilon, stash_type=1)  # fmt: skip
         return out
 
-    def add_norm(self, x: str, y: str, norm: Norm) -> tuple[str, str]:
-        """x + y, and that normed."""
-        total, normed = f"sum.{len(self.nodes)}", f"normed.{len(self.nodes)}"
+    def add_norm(self, x: str, y: str, norm: Norm, total: str, normed: str) -> tuple[str, str]:
+        """x + y, and that normed, under these names."""
         self.op("SkipSimplifiedLayerNormalization", x, y, self.constant(norm.weight.numpy()),
                 to=[normed, "", "", total], domain=_FUSED, epsilon=norm.epsilon)  # fmt: skip
         return total, normed
