@@ -14,9 +14,9 @@ VOCABULARY_CHUNK, DECODE_BLOCK = 128, 16
 MIB = 2**20
 # Measured on Linux, torch 2.13 and transformers 5.23, with the two models of benchmarks/fit.py.
 LIBRARIES, VOCABULARY_ENTRY = 408 * MIB, 1024
-# Of ONNX Runtime, and of what it works with while it packs weights, as a share of these: so too.
+# Measured so too: ONNX Runtime, and what it works with while it packs weights, as a share of them.
 ONNX_LIBRARIES, PACKING = 22 * MIB, 0.4
-PACKED_AT_A_TIME = 512 * MIB
+PACKED_AT_A_TIME = 512 * MIB  # what `OnnxStep` has twice for a moment, unless a layer is larger
 # Share of a micro-batch's activations; glibc's heap has such holes between them.
 GAPS = 0.3
 # Of a CUDA context and its kernels; no GPU has confirmed it.
