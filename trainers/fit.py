@@ -77,7 +77,7 @@ def fit(
     def predictions(changes: Changes) -> tuple[Prediction, ...]:
         changed = _with(recipe, changes)
         kind, merged = changed.trainer.quantization, changed.trainer.samples_merged
-        onnx = merged and device == "cpu" and size == 4 and runs_onnx()
+        onnx = merged and kind not in ROUNDED and device == "cpu" and size == 4 and runs_onnx()
         how = Machine(device, 4 if kind in ROUNDED else size, kind, merged, onnx)
         return tuple(
             predict(shape, work_of(stage, changed.trainer, lengths), how)
