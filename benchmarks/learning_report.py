@@ -31,7 +31,8 @@ MEASURES = {
     "right": "steps with the right numbers",
     "similarity": "step similarity",
 }
-PAIRS = (("srl", "rlvr"), ("srl_rlvr", "srl"), ("sft", "srl_rlvr"), ("sft_srl", "sft_short"))
+PAIRS = (("srl", "rlvr"), ("srl_rlvr", "srl"), ("sft", "srl_rlvr"), ("sft_srl", "sft_short"),
+         ("srl_few", "sft_few"))  # fmt: skip
 DRAWS = 4000
 
 

@@ -150,8 +150,9 @@ def _sampling(
         copies["merged layers that sample"] = shape.linear_weights * size
     elif machine.quantization != "none":
         copies[DEQUANTIZED] = _widest(shape) * size
-    if machine.device == "cpu" and not machine.onnx:
-        copies["output layer, in oneDNN's layout"] = shape.vocabulary * shape.width * size
+    head = shape.vocabulary * shape.width * size
+    if machine.device == "cpu" and (not machine.onnx or head <= PACKED_AT_A_TIME):
+        copies["output layer, packed"] = head
     # A trunk's keys and values are let go when the next one's are there.
     trunks = min(2, -(-prompts // work.sharing))
     prefill = {
@@ -168,7 +169,8 @@ def _sampling(
     packing = {}
     if machine.onnx:
         merged = min(PACKED_AT_A_TIME, shape.linear_weights * size)
-        packing["merged layers that are being packed"] = int((1 + PACKING) * merged)
+        head = copies.get("output layer, packed", 0)
+        packing["merged layers that are being packed"] = int(merged + PACKING * (merged + head))
     return [copies | packing, copies | prefill, copies | decode]
 
 

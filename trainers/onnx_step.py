@@ -30,6 +30,7 @@ class OnnxStep:
     ) -> None:
         """decoder: linear layers are `LoraLinear`; head [V, d]; all in fp32 on the CPU."""
         self.decoder, self.head = decoder, head
+        self.packed_head = 4 * head.numel() <= packed_at_a_time
         first = decoder.layers[0]
         layers = (first.qkv, first.o, first.gate_up, first.down)
         bytes_of_one = sum(4 * x.lora_A.shape[1] * sum(x.sizes) for x in layers)
@@ -43,13 +44,15 @@ class OnnxStep:
     def _session(self, part: range) -> Any:
         value = onnxruntime.OrtValue.ortvalue_from_numpy
         weights = {name: value(x.numpy()) for name, x in matrices(self.decoder, part)}
+        if self.packed_head and part is self.parts[-1]:
+            weights["head"] = value(self.head.numpy())
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         if len(self.parts) > 1:  # the threads of one would spin while another's work
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # They are copied while the session is made, so that nothing refers to them afterwards.
         options.add_external_initializers(list(weights), list(weights.values()))
-        graph = step_graph(self.decoder, part, len(self.head))
+        graph = step_graph(self.decoder, part, len(self.head), self.packed_head)
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
     def __call__(self, tokens: torch.Tensor, attention: DecodeAttention) -> torch.Tensor:

@@ -13,8 +13,9 @@ OPSET = 24  # TensorScatter, which writes into a cache where it lies
 _FUSED = "com.microsoft"
 
 
-def step_graph(decoder: Decoder, layers: range, vocabulary: int) -> bytes:
-    """Consecutive layers as a model whose matrices are left out: a session is given `matrices`.
+def step_graph(decoder: Decoder, layers: range, vocabulary: int, packed_head: bool) -> bytes:
+    """Consecutive layers as a model whose matrices are left out: a session is given `matrices`,
+    and `head` [V, d] after the last layer; where that is not packed, it is an input.
 
     decoder: its linear layers are `LoraLinear`. Rows are a grid [P, G]; R = P * G, g = H / Hkv.
     Inputs: `x.0` [R, d] before the first of `layers`, by its number, and after the model's first
@@ -22,8 +23,7 @@ def step_graph(decoder: Decoder, layers: range, vocabulary: int) -> bytes:
     `mask.WINDOW` [P, 1, 1, 1, T + S], added to scores; `places` [P], where to write; the shapes
     `q_grid` (P, G, Hkv, g, D), `kv_grid` (P, G, Hkv, 1, D), `heads` (P, Hkv, G, g, D), `by_row`
     (P, Hkv, G, g, T), `by_prompt` (P, Hkv, G * g, T) and `widths` (T, S); for each layer
-    `prompt_k.0`, `prompt_v.0` [P, Hkv, T, D] and `own_k.0`, `own_v.0` [P, Hkv, G, S, D]; after the
-    last `head` [V, d], since a packed copy of what may be half of the model would gain little.
+    `prompt_k.0`, `prompt_v.0` [P, Hkv, T, D] and `own_k.0`, `own_v.0` [P, Hkv, G, S, D].
     Outputs: `new_k.0` and `new_v.0`, the caches with the token in them; `x.N` and `normed.N` for
     the layer that comes next, or `logits` [R, V].
     """
@@ -64,7 +64,7 @@ def step_graph(decoder: Decoder, layers: range, vocabulary: int) -> bytes:
         graph.output(x)
         graph.output(normed)
     else:
-        graph.input("head", vocabulary, width)
+        (graph.matrix if packed_head else graph.input)("head", vocabulary, width)
         graph.op("Gemm", normed, "head", transB=1, to=["logits"])
         graph.output("logits")
     return graph.model()

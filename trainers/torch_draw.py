@@ -15,44 +15,42 @@ class Draws:
         self.temperature = temperature
         self.generator = torch.Generator(logits.device).manual_seed(seed)
         # New memory of that size at each token would cost more than the arithmetic.
-        width = -(-logits.shape[1] // BLOCK) * BLOCK
-        self.scratch = torch.empty(len(logits), width, device=logits.device)
+        self.scratch = torch.empty(logits.shape, device=logits.device)
 
     def __call__(self, logits: torch.Tensor) -> Drawn:
         """One token a row of logits [R, V]; no more rows than at first.
 
         Greedy tokens carry their log-probability at temperature 1.
         """
-        count, temperature = logits.shape[1], self.temperature
+        if self.temperature not in (0, 1):
+            logits = logits.float() / self.temperature
         weights = self.scratch[: len(logits)]
-        weights[:, :count].copy_(logits)
-        weights[:, count:] = float("-inf")
-        if temperature not in (0, 1):
-            weights.div_(temperature)
-        # Not divided by their sum: that would be one more pass over the vocabulary.
-        weights.sub_(weights.amax(-1, keepdim=True)).exp_()
-        rows = torch.arange(len(weights), device=weights.device)
+        torch.softmax(logits, -1, dtype=weights.dtype, out=weights)
+        ids = logits.argmax(-1) if self.temperature == 0 else self._drawn(weights)
+        chosen = weights.gather(1, ids[:, None])[:, 0].clamp(min=torch.finfo(weights.dtype).tiny)
+        return Drawn(ids.cpu().numpy(), torch.log(chosen).cpu().numpy())
+
+    def _drawn(self, weights: torch.Tensor) -> torch.Tensor:
+        """An entry of each row [R, V], as often as its share of the row says."""
         # Inverse of the cumulative distribution, first over blocks, then inside one: one random
         # number a row and one pass, where Gumbel races need a number a vocabulary entry.
-        blocks = weights.view(len(weights), -1, BLOCK)
-        cumulative = blocks.sum(-1).cumsum(-1)
-        total = cumulative[:, -1:]
-        if temperature == 0:
-            ids = logits.argmax(-1)
-        else:
-            at = torch.rand(len(weights), 1, generator=self.generator, device=weights.device)
-            at *= total
-            block = _first_above(cumulative, at)
-            at = at[:, 0] - F.pad(cumulative, (1, 0))[rows, block]
-            inside = blocks[rows, block].cumsum(-1)
-            ids = block * BLOCK + _first_above(inside, at[:, None])
-            # Rounding may point at an entry of no probability, or beyond the last.
-            ids = ids.clamp(max=count - 1)
-        chosen = weights[rows, ids].clamp(min=torch.finfo(weights.dtype).tiny)
-        return Drawn(ids.cpu().numpy(), torch.log(chosen / total[:, 0]).cpu().numpy())
+        last = weights.shape[1] - 1
+        whole = weights.shape[1] // BLOCK * BLOCK
+        sums = [weights[:, :whole].unflatten(1, (whole // BLOCK, BLOCK)).sum(-1)]
+        if whole <= last:
+            sums.append(weights[:, whole:].sum(-1, keepdim=True))
+        cumulative = torch.cat(sums, -1).cumsum(-1)
+        at = torch.rand(len(weights), 1, generator=self.generator, device=weights.device)
+        at *= cumulative[:, -1:]
+        block = _first_above(cumulative, at)
+        at -= F.pad(cumulative, (1, 0)).gather(1, block)
+        places = block * BLOCK + torch.arange(BLOCK, device=weights.device)
+        inside = weights.gather(1, places.clamp(max=last)).cumsum(-1)
+        # Rounding may point beyond the last entry.
+        return (block * BLOCK + _first_above(inside, at)).clamp(max=last)[:, 0]
 
 
 def _first_above(cumulative: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
-    """Index of the first entry of each row above `at` [R, 1], or of the row's last."""
-    found = torch.searchsorted(cumulative, at, right=True)[:, 0]
+    """Index [R, 1] of the first entry of each row above `at` [R, 1], or of the row's last."""
+    found = torch.searchsorted(cumulative, at, right=True)
     return found.clamp(max=cumulative.shape[1] - 1)
