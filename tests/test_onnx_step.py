@@ -2,7 +2,6 @@
 
 import sys
 import weakref
-from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import pytest
 import torch
 
 from srl_edge.trainers.decode_attention import DecodeAttention
-from srl_edge.trainers.decoder import Decoder
 from srl_edge.trainers.onnx_step import OnnxStep
 from srl_edge.trainers.onnx_step_graph import matrices
 from srl_edge.trainers.torch_decoding import TorchDecoding, merged_decoding, prefill
@@ -28,12 +26,12 @@ def attention_of(policy: TorchPolicy) -> DecodeAttention:
     return DecodeAttention(caches, LENGTHS, 5)
 
 
-@pytest.mark.parametrize("packed_at_a_time", [1, 2**30])
+@pytest.mark.parametrize("packed", [0, 2**30])
 @torch.inference_mode()
-def test_steps_equal_the_decoders(family_model: Path, packed_at_a_time: int) -> None:
+def test_steps_equal_the_decoders(family_model: Path, packed: int) -> None:
     policy = open_policy(family_model)
-    step = OnnxStep(policy.decoder, policy.head, packed_at_a_time)
-    assert len(step.sessions) == (len(policy.decoder.layers) if packed_at_a_time == 1 else 1)
+    step = OnnxStep(policy.decoder, policy.head, packed)
+    assert ("head" in step.weights) == (packed == 0)
     ours, theirs = attention_of(policy), attention_of(policy)
     generator = torch.Generator().manual_seed(0)
     for index in range(40):  # past the sliding window, and over several growths of the caches
@@ -65,27 +63,22 @@ def test_rollouts_are_those_of_pytorch(family_model: Path, monkeypatch: pytest.M
     assert isinstance(plain._sampler, TorchDecoding) and plain._sampler.step is None
 
 
-def test_it_keeps_weights_and_caches_no_longer_than_it_needs_them(
+def test_weights_are_there_once_and_caches_no_longer_than_they_are_needed(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     policy = open_policy(tiny_model)
-    given: list[torch.Tensor] = []
-
-    def recorded(decoder: Decoder, part: range) -> Iterator[tuple[str, torch.Tensor]]:
-        for name, matrix in matrices(decoder, part):
-            copy = matrix.clone()
-            given.append(copy)
-            yield name, copy
-
-    monkeypatch.setattr("srl_edge.trainers.onnx_step.matrices", recorded)
+    given = dict(matrices(policy.decoder))
+    monkeypatch.setattr("srl_edge.trainers.onnx_step.matrices", lambda _: given.items())
     step, attention = OnnxStep(policy.decoder, policy.head), attention_of(policy)
     tokens = torch.arange(len(attention.positions)) + 3
     with torch.inference_mode():
         attention.advance(0)
-        before = step(tokens, attention).clone()
-        for matrix in given:
+        assert step(tokens, attention).isfinite().all()
+        for matrix in given.values():  # what is not copied is what is read
+            kept = matrix.clone()
             matrix.fill_(torch.nan)
-        torch.testing.assert_close(step(tokens, attention), before, atol=0, rtol=0)
+            assert step(tokens, attention).isnan().all()
+            matrix.copy_(kept)
     cache = weakref.ref(attention.own[0][0])
     del attention
     assert cache() is not None

@@ -14,9 +14,8 @@ VOCABULARY_CHUNK, DECODE_BLOCK = 128, 16
 MIB = 2**20
 # Measured on Linux, torch 2.13 and transformers 5.23, with the two models of benchmarks/fit.py.
 LIBRARIES, VOCABULARY_ENTRY = 408 * MIB, 1024
-# Measured so too: ONNX Runtime, and what it works with while it packs weights, as a share of them.
-ONNX_LIBRARIES, PACKING = 22 * MIB, 0.4
-PACKED_AT_A_TIME = 512 * MIB  # what `OnnxStep` has twice for a moment, unless a layer is larger
+ONNX_LIBRARIES = 22 * MIB  # measured so too
+PACKED = 512 * MIB  # the largest output layer that `OnnxStep` packs
 # Share of a micro-batch's activations; glibc's heap has such holes between them.
 GAPS = 0.3
 # Of a CUDA context and its kernels; no GPU has confirmed it.
@@ -136,7 +135,7 @@ def _fitted(shape: ModelShape, quantization: str) -> int:
 def _sampling(
     shape: ModelShape, work: Work, machine: Machine, prompts: int, group: int
 ) -> list[dict[str, int]]:
-    """Terms where weights are packed, at the end of the prefill, and at the last token."""
+    """Terms at the end of the prefill, and at the last token."""
     size, rows = machine.bytes, prompts * group
     token = 2 * shape.kv_heads * shape.head_dim * shape.layers * size
     prompt = prompts * work.prompt_tokens * token
@@ -151,7 +150,7 @@ def _sampling(
     elif machine.quantization != "none":
         copies[DEQUANTIZED] = _widest(shape) * size
     head = shape.vocabulary * shape.width * size
-    if machine.device == "cpu" and (not machine.onnx or head <= PACKED_AT_A_TIME):
+    if machine.device == "cpu" and (not machine.onnx or head <= PACKED):
         copies["output layer, packed"] = head
     # A trunk's keys and values are let go when the next one's are there.
     trunks = min(2, -(-prompts // work.sharing))
@@ -166,12 +165,7 @@ def _sampling(
         "logits": rows * shape.vocabulary * (2 * size + 4),
         "activations": 4 * rows * shape.heads * (work.prompt_tokens + places) * size,
     }
-    packing = {}
-    if machine.onnx:
-        merged = min(PACKED_AT_A_TIME, shape.linear_weights * size)
-        head = copies.get("output layer, packed", 0)
-        packing["merged layers that are being packed"] = int(merged + PACKING * (merged + head))
-    return [copies | packing, copies | prefill, copies | decode]
+    return [copies | prefill, copies | decode]
 
 
 def _training(shape: ModelShape, work: Work, machine: Machine) -> dict[str, int]:

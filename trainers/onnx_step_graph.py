@@ -13,68 +13,57 @@ OPSET = 24  # TensorScatter, which writes into a cache where it lies
 _FUSED = "com.microsoft"
 
 
-def step_graph(decoder: Decoder, layers: range, vocabulary: int, packed_head: bool) -> bytes:
-    """Consecutive layers as a model whose matrices are left out: a session is given `matrices`,
-    and `head` [V, d] after the last layer; where that is not packed, it is an input.
+def step_graph(decoder: Decoder, vocabulary: int, packs_head: bool) -> bytes:
+    """The whole step as a model, its weights left out: `matrices` are inputs, `head` [V, d] too.
+
+    packs_head: it is a constant instead, which the session is given.
 
     decoder: its linear layers are `LoraLinear`. Rows are a grid [P, G]; R = P * G, g = H / Hkv.
-    Inputs: `x.0` [R, d] before the first of `layers`, by its number, and after the model's first
-    `normed.0`, that normed; `rows` [R, 1], their numbers; `cos.KIND`, `sin.KIND` [R, D / 2];
+    Inputs: `x` [R, d], embedded; `rows` [R, 1], their numbers; `cos.KIND`, `sin.KIND` [R, D / 2];
     `mask.WINDOW` [P, 1, 1, 1, T + S], added to scores; `places` [P], where to write; the shapes
     `q_grid` (P, G, Hkv, g, D), `kv_grid` (P, G, Hkv, 1, D), `heads` (P, Hkv, G, g, D), `by_row`
     (P, Hkv, G, g, T), `by_prompt` (P, Hkv, G * g, T) and `widths` (T, S); for each layer
     `prompt_k.0`, `prompt_v.0` [P, Hkv, T, D] and `own_k.0`, `own_v.0` [P, Hkv, G, S, D].
-    Outputs: `new_k.0` and `new_v.0`, the caches with the token in them; `x.N` and `normed.N` for
-    the layer that comes next, or `logits` [R, V].
+    Outputs: `logits` [R, V]; `new_k.0` and `new_v.0`, the caches with the token in them.
     """
-    graph, width = _Graph(), decoder.norm.weight.numel()
+    graph = _Graph()
+    graph.input("x", None, decoder.norm.weight.numel())
     graph.input("rows", None, 1, kind=TensorProto.INT64)
     graph.input("places", None, kind=TensorProto.INT64)
     for shape, rank in (("q_grid", 5), ("kv_grid", 5), ("heads", 5), ("by_row", 5),
                         ("by_prompt", 4), ("widths", 2)):  # fmt: skip
         graph.input(shape, rank, kind=TensorProto.INT64)
-    part = [decoder.layers[index] for index in layers]
-    for kind in {layer.kind for layer in part}:
+    for kind in {layer.kind for layer in decoder.layers}:
         graph.input(f"cos.{kind}", None, decoder.head_dim // 2)
         graph.input(f"sin.{kind}", None, decoder.head_dim // 2)
-    for window in {layer.window for layer in part}:
+    for window in {layer.window for layer in decoder.layers}:
         graph.input(f"mask.{window}", None, 1, 1, 1, None)
-    x, normed = f"x.{layers.start}", f"normed.{layers.start}"
-    graph.input(x, None, width)
-    if layers.start:
-        graph.input(normed, None, width)
-    else:
-        normed = graph.norm(x, part[0].before_attention)
+    x, normed = "x", graph.norm("x", decoder.layers[0].before_attention)
     norms = [layer.before_attention for layer in decoder.layers[1:]] + [decoder.norm]
-    for index, layer in zip(layers, part, strict=True):
+    for index, (layer, next_norm) in enumerate(zip(decoder.layers, norms, strict=True)):
         mixed = _attention(graph, decoder, layer, index, normed)
         if layer.after_attention:
             mixed = graph.norm(mixed, layer.after_attention)
-        x, normed = graph.add_norm(x, mixed, layer.before_mlp, f"mixed.{index}", f"inner.{index}")
+        x, normed = graph.add_norm(x, mixed, layer.before_mlp)
         gate, up = (
-            graph.linear(normed, f"{name}.{index}", layer.gate_up, half)
-            for half, name in enumerate(("gate", "up"))
+            graph.columns(normed, f"{name}.{index}", layer.gate_up, member)
+            for member, name in enumerate(("gate", "up"))
         )
         inner = graph.op("Mul", graph.activation(gate, decoder.gelu), up)
-        out = graph.linear(inner, f"down.{index}", layer.down)
+        out = graph.linear(inner, f"down.{index}", layer.down, transB=0)
         if layer.after_mlp:
             out = graph.norm(out, layer.after_mlp)
-        x, normed = graph.add_norm(x, out, norms[index], f"x.{index + 1}", f"normed.{index + 1}")
-    if layers.stop < len(decoder.layers):
-        graph.output(x)
-        graph.output(normed)
-    else:
-        (graph.matrix if packed_head else graph.input)("head", vocabulary, width)
-        graph.op("Gemm", normed, "head", transB=1, to=["logits"])
-        graph.output("logits")
+        x, normed = graph.add_norm(x, out, next_norm)
+    (graph.given if packs_head else graph.input)("head", vocabulary, decoder.norm.weight.numel())
+    graph.op("Gemm", normed, "head", transB=1, to=["logits"])
+    graph.output("logits")
     return graph.model()
 
 
 @torch.no_grad()
-def matrices(decoder: Decoder, layers: range) -> Iterator[tuple[str, torch.Tensor]]:
+def matrices(decoder: Decoder) -> Iterator[tuple[str, torch.Tensor]]:
     """The matrices [out, in] that `step_graph` leaves out, the adapter merged into them."""
-    for index in layers:
-        layer = decoder.layers[index]
+    for index, layer in enumerate(decoder.layers):
         for name in ("qkv", "o", "down"):
             yield f"{name}.{index}", getattr(layer, name).merged_weight()
         gate, up = layer.gate_up.merged_weight().split(layer.gate_up.sizes)
@@ -145,7 +134,7 @@ class _Graph:
     def output(self, name: str) -> None:
         self.outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
 
-    def matrix(self, name: str, *shape: int) -> None:
+    def given(self, name: str, *shape: int) -> None:
         """A constant whose values the session is given."""
         left_out = TensorProto(
             name=name, dims=shape, data_type=TensorProto.FLOAT, data_location=TensorProto.EXTERNAL
@@ -167,15 +156,25 @@ class _Graph:
         self.nodes.append(helper.make_node(kind, inputs, names, domain=domain, **attributes))
         return names[0] if len(names) == 1 else names
 
-    def linear(self, x: str, name: str, layer: Any, only: int | None = None) -> str:
-        """All outputs of a `LoraLinear`, or those of one of its members."""
+    def linear(self, x: str, name: str, layer: Any, transB: int = 1) -> str:
+        """Outputs [R, out] of a `LoraLinear`; x [R, in], or [in, R] with transB 0."""
+        columns = self.columns(x, name, layer, transB=transB)
+        out: str = self.op("Transpose", columns, perm=[1, 0])
+        return out
+
+    def columns(
+        self, x: str, name: str, layer: Any, only: int | None = None, transB: int = 1
+    ) -> str:
+        """Outputs [out, R], all or those of one member."""
+        # MLAS copies the right operand into another layout at every product. Here that is the rows,
+        # which are few, and the weights are read where they are.
         sizes = layer.sizes if only is None else [layer.sizes[only]]
-        self.matrix(name, sum(sizes), layer.lora_A.shape[1])
-        inputs = [x, name]
+        self.input(name, sum(sizes), layer.lora_A.shape[1])
+        inputs = [name, x]
         if layer.bias is not None:
             bias = layer.bias if only is None else layer.bias.split(layer.sizes)[only]
-            inputs.append(self.constant(bias.numpy()))
-        out: str = self.op("Gemm", *inputs, transB=1)
+            inputs.append(self.constant(bias[:, None].numpy()))
+        out: str = self.op("Gemm", *inputs, transB=transB)
         return out
 
     def norm(self, x: str, norm: Norm) -> str:
@@ -183,8 +182,9 @@ class _Graph:
                            axis=-1, epsilon=norm.epsilon, stash_type=1)  # fmt: skip
         return out
 
-    def add_norm(self, x: str, y: str, norm: Norm, total: str, normed: str) -> tuple[str, str]:
-        """x + y, and that normed, under these names."""
+    def add_norm(self, x: str, y: str, norm: Norm) -> tuple[str, str]:
+        """x + y, and that normed."""
+        total, normed = f"sum.{len(self.nodes)}", f"normed.{len(self.nodes)}"
         self.op("SkipSimplifiedLayerNormalization", x, y, self.constant(norm.weight.numpy()),
                 to=[normed, "", "", total], domain=_FUSED, epsilon=norm.epsilon)  # fmt: skip
         return total, normed

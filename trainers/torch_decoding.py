@@ -9,7 +9,6 @@ from torch.nn.utils.rnn import pad_sequence
 
 from srl_edge.trainers.decode_attention import DecodeAttention
 from srl_edge.trainers.decoder import Decoder, Linear
-from srl_edge.trainers.device import return_freed_memory
 from srl_edge.trainers.row_attention import KeysValues, RowAttention
 from srl_edge.trainers.sampling import Drawn, Ids
 from srl_edge.trainers.shared_prefix import pack
@@ -86,9 +85,7 @@ def _onnx_step(decoder: Decoder, head: torch.Tensor) -> Step | None:
         from srl_edge.trainers.onnx_step import OnnxStep
     except ImportError:
         return None
-    step = OnnxStep(decoder, head)
-    return_freed_memory()  # of the matrices that it has packed
-    return step
+    return OnnxStep(decoder, head)
 
 
 def prefill(
