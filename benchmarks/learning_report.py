@@ -88,7 +88,8 @@ def compared(results: Results) -> list[str]:
     """How many more held-out problems each pipeline solves than another, paired by problem."""
     said = []
     for better, other in PAIRS:
-        if results.get(better, {}).keys() != results.get(other, {}).keys():
+        seeds = results.get(better, {}).keys()
+        if not seeds or seeds != results.get(other, {}).keys():
             continue
         sides = [
             _by_problem([r["splits"]["test"] for r in results[m].values()], "correct")
