@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from srl_edge.trainers.policy import Loss
+from srl_edge.trainers.shared_prefix import PrefixCache
 from srl_edge.types import Rollout, Sample
 
 
@@ -33,7 +34,7 @@ class TablePolicy:
 
     def sample(
         self, prompts: Sequence[tuple[int, ...]], group_size: int, max_new_tokens: int,
-        temperature: float, seed: int,
+        temperature: float, seed: int, prefix_cache: PrefixCache | None = None,
     ) -> list[list[Rollout]]:  # fmt: skip
         rng = random.Random(seed)
         self.sampled += len(prompts) * group_size

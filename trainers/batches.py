@@ -14,6 +14,7 @@ from srl_edge.rewards import step_reward
 from srl_edge.solving import Attempt, solve
 from srl_edge.trainers.logs import Group
 from srl_edge.trainers.policy import Policy
+from srl_edge.trainers.shared_prefix import PrefixCache
 from srl_edge.trainers.stream import PromptStream
 from srl_edge.types import Reward, Rollout, Sample, StepPrompt, Trajectory
 
@@ -101,10 +102,12 @@ def solve_by_policy(
 ) -> list[Attempt]:  # fmt: skip
     """Let the policy solve problems with the stage's kind of reply; notes each reply in `replies`.
 
-    Problems that are the same and stand together are prefilled once.
+    Problems that are the same and stand together are prefilled once; of a step's prompt, only what
+    the step before did not read.
     """
     whole = stage.reply == "whole"
     round_ = 0
+    cache: PrefixCache = {}
 
     def reply(asked: Sequence[Attempt]) -> list[tuple[str, bool]]:
         nonlocal round_
@@ -116,7 +119,9 @@ def solve_by_policy(
         times = Counter(ids)
         size = len(ids) // len(times) if len(set(times.values())) == 1 else 1
         distinct = list(times) if size > 1 else ids
-        groups = policy.sample(distinct, size, stage.max_new_tokens, temperature, seed + round_)
+        groups = policy.sample(
+            distinct, size, stage.max_new_tokens, temperature, seed + round_, cache
+        )
         round_ += 1
         left = {key: list(group) for key, group in zip(distinct, groups, strict=True)}
         texts = []

@@ -118,6 +118,37 @@ class RowAttention:
         return self._masks[window]
 
 
+class SideBySide:
+    """Attention of rows of several trunks, each to its own: linear layers see them all at once.
+
+    `kept` maps a layer to all rows' own keys and values [N, Hkv, D].
+    """
+
+    def __init__(self, parts: Sequence[RowAttention]) -> None:
+        self.parts = parts
+        self.kept: dict[int, tuple[mx.array, mx.array]] = {}
+        self.ids = mx.concatenate([part.ids for part in parts])
+        self.positions = mx.concatenate([part.positions for part in parts])
+        self.cuts = np.cumsum([len(part.ids) for part in parts])[:-1].tolist()
+
+    def __call__(
+        self, layer: int, q: mx.array, k: mx.array, v: mx.array, scaling: float,
+        window: int | None,
+    ) -> mx.array:  # fmt: skip
+        each = zip(self.parts, *(mx.split(x, self.cuts) for x in (q, k, v)), strict=True)
+        return mx.concatenate([part(layer, *heads, scaling, window) for part, *heads in each])
+
+    def trunk_of(self, layer: int) -> tuple[mx.array, ...]:
+        """Keys and values from elsewhere that a gradient goes to: none."""
+        del layer
+        return ()
+
+    def with_trunk(self, layer: int, trunk: tuple[mx.array, ...]) -> "SideBySide":
+        """Itself, as no gradient goes to its trunks."""
+        del layer, trunk
+        return self
+
+
 class DecodeAttention:
     """Attention of one new token a row; the rows of a group share their prompt.
 

@@ -10,7 +10,7 @@ from mlx.utils import tree_map
 from srl_edge.trainers.mlx_cached_decoder import Caches, MlxCachedDecoder
 from srl_edge.trainers.mlx_decoding import Draw
 from srl_edge.trainers.sampling import Drawn, Ids
-from srl_edge.trainers.shared_prefix import pack
+from srl_edge.trainers.shared_prefix import PrefixCache, pack
 
 
 class MlxCachedDecoding:
@@ -21,8 +21,9 @@ class MlxCachedDecoding:
 
     def start(
         self, prompts: Sequence[tuple[int, ...]], group_size: int, max_new: int, temperature: float,
-        seed: int,
+        seed: int, prefix_cache: PrefixCache | None = None,
     ) -> Drawn:  # fmt: skip
+        del prefix_cache  # a recurrence's state cannot go back to where a prompt leaves another
         self.draw = Draw(self.decoder, temperature, seed)
         self.caches: list[Caches] = [[]] * len(prompts)
         last = [mx.zeros(0)] * len(prompts)

@@ -6,11 +6,16 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 
-from srl_edge.trainers.mlx_attention import DecodeAttention, KeysValues, RowAttention
+from srl_edge.trainers.mlx_attention import (
+    DecodeAttention,
+    KeysValues,
+    RowAttention,
+    SideBySide,
+)
 from srl_edge.trainers.mlx_decoder import MlxDecoder
 from srl_edge.trainers.mlx_logprobs import bent_logits
 from srl_edge.trainers.sampling import Drawn, Ids
-from srl_edge.trainers.shared_prefix import pack
+from srl_edge.trainers.shared_prefix import PrefixCache, pack, passes
 
 
 class MlxDecoding:
@@ -21,9 +26,9 @@ class MlxDecoding:
 
     def start(
         self, prompts: Sequence[tuple[int, ...]], group_size: int, max_new: int, temperature: float,
-        seed: int,
+        seed: int, prefix_cache: PrefixCache | None = None,
     ) -> Drawn:  # fmt: skip
-        caches, hidden = prefill(self.decoder, prompts)
+        caches, hidden = prefill(self.decoder, prompts, prefix_cache)
         self.draw = Draw(self.decoder, temperature, seed)
         self.attention = DecodeAttention(caches, np.array([len(p) for p in prompts]), group_size)
         return self.draw(mx.repeat(hidden, group_size, axis=0))
@@ -58,28 +63,37 @@ class Draw:
         return Drawn(np.array(ids).astype(np.int64), np.array(chosen))
 
 
-def prefill(decoder: MlxDecoder, prompts: Sequence[tuple[int, ...]]) -> tuple[KeysValues, mx.array]:
-    """Run prompts once, shared prefixes once; return padded caches and last hidden states.
+def prefill(
+    decoder: MlxDecoder, prompts: Sequence[tuple[int, ...]],
+    prefix_cache: PrefixCache | None = None,
+) -> tuple[KeysValues, mx.array]:  # fmt: skip
+    """Run prompts once, shared prefixes once, and those of the prefix cache not at all.
 
-    Returns a (k, v) [P, Hkv, T, D] for each layer, and hidden states [P, d] after each prompt's
-    last token.
+    Returns a (k, v) [P, Hkv, T, D] for each layer, padded, and hidden states [P, d] after each
+    prompt's last token.
     """
     caches: list[KeysValues] = [[] for _ in prompts]
     last: list[mx.array] = [mx.zeros(0)] * len(prompts)
-    for packed in pack(prompts, [()] * len(prompts), gate=1.0):
-        trunk = decoder.keys_values(packed.trunk)
-        rows = RowAttention(packed.rows, packed.bounds, trunk)
+    read = {} if prefix_cache is None else prefix_cache
+    for together in passes(pack(prompts, [()] * len(prompts), 1.0, read), read):
+        trunks = [read.get(p.trunk) or decoder.keys_values(p.trunk) for p in together]
+        parts = zip(together, trunks, strict=True)
+        rows = SideBySide([RowAttention(p.rows, p.bounds, trunk) for p, trunk in parts])
         hidden = decoder(rows.ids, rows)
-        for owner, bound, here in packed.spans():
-            caches[owner] = [
-                (
-                    mx.concatenate([trunk_k[:bound], k[here]]),
-                    mx.concatenate([trunk_v[:bound], v[here]]),
-                )
-                for (trunk_k, trunk_v), (k, v) in zip(trunk, rows.kept.values(), strict=True)
-            ]  # fmt: skip
-            last[owner] = hidden[here.stop - 1]
-        mx.eval(*(caches[owner] for owner in packed.owners))
+        start = 0
+        for packed, trunk in zip(together, trunks, strict=True):
+            for owner, bound, here in packed.spans(start):
+                caches[owner] = [
+                    (
+                        mx.concatenate([trunk_k[:bound], k[here]]),
+                        mx.concatenate([trunk_v[:bound], v[here]]),
+                    )
+                    for (trunk_k, trunk_v), (k, v) in zip(trunk, rows.kept.values(), strict=True)
+                ]  # fmt: skip
+                last[owner] = hidden[here.stop - 1]
+                start = here.stop
+        mx.eval([caches[owner] for packed in together for owner in packed.owners])
+    read.clear()
     width = max(map(len, prompts))
     padded = []
     for layer in range(len(decoder.windows)):
@@ -91,4 +105,10 @@ def prefill(decoder: MlxDecoder, prompts: Sequence[tuple[int, ...]]) -> tuple[Ke
             for side in (0, 1)
         )  # fmt: skip
         padded.append((k, v))
+    if prefix_cache is not None:
+        for index, prompt in enumerate(prompts):
+            prefix_cache[prompt] = [
+                tuple(x[index, :, : len(prompt)].transpose(1, 0, 2) for x in layer)
+                for layer in padded
+            ]
     return padded, mx.stack(last)

@@ -24,7 +24,7 @@ from srl_edge.trainers.mlx_logprobs import linear_logprobs
 from srl_edge.trainers.objective import add, objective, over_packs, watched
 from srl_edge.trainers.policy import Loss
 from srl_edge.trainers.sampling import sample
-from srl_edge.trainers.shared_prefix import Pack
+from srl_edge.trainers.shared_prefix import Pack, PrefixCache
 from srl_edge.types import Rollout, Sample
 
 Weights = dict[str, mx.array]
@@ -82,11 +82,11 @@ class MlxPolicy:
 
     def sample(
         self, prompts: Sequence[tuple[int, ...]], group_size: int, max_new_tokens: int,
-        temperature: float, seed: int,
+        temperature: float, seed: int, prefix_cache: PrefixCache | None = None,
     ) -> list[list[Rollout]]:  # fmt: skip
         return sample(
             self.decoding(self.decoder), prompts, group_size, max_new_tokens, temperature,
-            self.stop_ids, seed, self.tokenizer.decode,
+            self.stop_ids, seed, self.tokenizer.decode, prefix_cache,
         )  # fmt: skip
 
     def sample_from(self, folder: Path) -> None:

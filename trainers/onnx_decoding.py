@@ -11,6 +11,7 @@ import torch
 
 from srl_edge.trainers.lora import LoraLinear
 from srl_edge.trainers.sampling import Drawn, Ids
+from srl_edge.trainers.shared_prefix import PrefixCache
 from srl_edge.trainers.torch_draw import Draws
 
 Cache = np.ndarray[Any, np.dtype[np.float32]]
@@ -52,8 +53,9 @@ class OnnxDecoding:
     @torch.inference_mode()
     def start(
         self, prompts: Sequence[tuple[int, ...]], group_size: int, max_new: int, temperature: float,
-        seed: int,
+        seed: int, prefix_cache: PrefixCache | None = None,
     ) -> Drawn:  # fmt: skip
+        del prefix_cache
         logits = self.prefill(prompts, group_size, max_new).repeat_interleave(group_size, 0)
         self.draws = Draws(logits, temperature, seed)
         return self.draws(logits)

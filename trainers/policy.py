@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 
 from srl_edge.errors import InputError
 from srl_edge.recipe import Trainer
+from srl_edge.trainers.shared_prefix import PrefixCache
 from srl_edge.types import Rollout, Sample
 
 
@@ -40,9 +41,12 @@ class Policy(Protocol):
 
     def sample(
         self, prompts: Sequence[tuple[int, ...]], group_size: int, max_new_tokens: int,
-        temperature: float, seed: int,
+        temperature: float, seed: int, prefix_cache: PrefixCache | None = None,
     ) -> list[list[Rollout]]:  # fmt: skip
-        """Sample `group_size` completions of each prompt; greedy at temperature 0."""
+        """Sample `group_size` completions of each prompt; greedy at temperature 0.
+
+        prefix_cache: prompts of the call before, with the same adapter, which these may continue.
+        """
 
     def fit_rounding(self, texts: Sequence[Sequence[int]]) -> None:
         """Fit to texts of token ids what rounds weights as an artifact does, if anything."""

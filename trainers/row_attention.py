@@ -106,3 +106,25 @@ class RowAttention:
                 to_own = to_own | (distance >= window)
             self._masks[window] = torch.cat([to_trunk, to_own], -1)[:, None]
         return self._masks[window]
+
+
+class SideBySide:
+    """Attention of rows of several trunks, each to its own: linear layers see them all at once.
+
+    `kept` maps a layer to all rows' own keys and values [N, Hkv, D].
+    """
+
+    def __init__(self, parts: Sequence[RowAttention]) -> None:
+        self.parts = parts
+        self.kept: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self.ids = torch.cat([part.ids for part in parts])
+        self.positions = torch.cat([part.positions for part in parts])
+        self.sizes = [len(part.ids) for part in parts]
+
+    def __call__(
+        self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scaling: float,
+        window: int | None,
+    ) -> torch.Tensor:  # fmt: skip
+        self.kept[layer] = k, v
+        each = zip(self.parts, *(x.split(self.sizes) for x in (q, k, v)), strict=True)
+        return torch.cat([part(layer, *heads, scaling, window) for part, *heads in each])

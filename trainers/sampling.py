@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from srl_edge.trainers.shared_prefix import PrefixCache
 from srl_edge.types import Rollout
 
 RETIRE_BELOW = 0.75  # compact the batch when that leaves at most this share of its slots
@@ -27,9 +28,12 @@ class Decoding(Protocol):
 
     def start(
         self, prompts: Sequence[tuple[int, ...]], group_size: int, max_new: int, temperature: float,
-        seed: int,
+        seed: int, prefix_cache: PrefixCache | None = None,
     ) -> Drawn:  # fmt: skip
-        """Read prompts and draw the first token of rows [P * G]."""
+        """Read prompts and draw the first token of rows [P * G].
+
+        prefix_cache: of an earlier call with the same weights. May be left as it is.
+        """
 
     def advance(self, ids: Ids, step: int) -> Drawn:
         """Read one more token a row [P * G], the `step`-th of its completion; draw the next."""
@@ -44,6 +48,7 @@ class Decoding(Protocol):
 def sample(
     decoding: Decoding, prompts: Sequence[tuple[int, ...]], group_size: int, max_new: int,
     temperature: float, stop_ids: Sequence[int], seed: int, decode: Any,
+    prefix_cache: PrefixCache | None = None,
 ) -> list[list[Rollout]]:  # fmt: skip
     """Sample `group_size` completions of each prompt (greedy at temperature 0).
 
@@ -56,7 +61,7 @@ def sample(
     ends = np.full(total, max_new)
     finished = np.zeros(total, bool)
     rows = np.arange(total).reshape(len(prompts), group_size)
-    drawn = decoding.start(prompts, group_size, max_new, temperature, seed)
+    drawn = decoding.start(prompts, group_size, max_new, temperature, seed, prefix_cache)
     for step in range(max_new):
         ids, flat = drawn.ids, rows.ravel()
         alive = ~finished[flat]

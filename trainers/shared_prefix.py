@@ -7,11 +7,17 @@ themselves, in as many passes as memory asks for. Together they give what one pa
 sequence would, and the same gradient, for the fewest tokens.
 """
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 from srl_edge.prompts import shared_length
+
+# Keys and values of prompts by their token ids. A call of the sampler takes what it can use, and
+# leaves those of its own prompts instead: they hold for one adapter, and who holds them ends them.
+PrefixCache = dict[tuple[int, ...], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +39,12 @@ class Pack:
         """Tokens computed, trunk and rows together."""
         return len(self.trunk) + sum(map(len, self.rows))
 
-    def spans(self) -> Iterator[tuple[int, int, slice]]:
-        """Of each row: whose it is, how much of the trunk it sees, its place among row tokens."""
-        end = 0
+    def spans(self, start: int = 0) -> Iterator[tuple[int, int, slice]]:
+        """Of each row: whose it is, how much of the trunk it sees, its place among row tokens.
+
+        start: where the first row's is.
+        """
+        end = start
         for owner, bound, row in zip(self.owners, self.bounds, self.rows, strict=True):
             start, end = end, end + len(row)
             yield owner, bound, slice(start, end)
@@ -58,18 +67,25 @@ class Pack:
 
 
 def pack(
-    prompts: Sequence[tuple[int, ...]], tails: Sequence[tuple[int, ...]], gate: float = 1.1
-) -> list[Pack]:
+    prompts: Sequence[tuple[int, ...]], tails: Sequence[tuple[int, ...]], gate: float = 1.1,
+    read: Collection[tuple[int, ...]] = (),
+) -> list[Pack]:  # fmt: skip
     """Pack sequences prompt + tail into as few tokens as their shared prefixes allow.
 
     One trunk serves prompts that are alike where that saves more than `gate` times the tokens of
-    one trunk a prompt; else each distinct prompt gets a trunk of its own.
+    one trunk a prompt; else each distinct prompt gets a trunk of its own. read: sequences whose
+    keys and values are known; one is the trunk of the prompts that share half of themselves with
+    it, and all its tokens are in `Pack.trunk`.
     """
-    packs = []
-    for alike in _alike(prompts):
-        together = _around(max((prompts[i] for i in alike), key=len), prompts, tails, alike)
+    going_on = _going_on(prompts, read)
+    packs = [_around(trunk, prompts, tails, members) for trunk, members in going_on.items()]
+    fresh = sorted({*range(len(prompts))} - {i for members in going_on.values() for i in members})
+    for alike in _alike(prompts, fresh):
+        # A prompt's last token predicts its completion, so it belongs to the row.
+        longest = max((prompts[i] for i in alike), key=len)
+        together = _around(longest[:-1], prompts, tails, alike)
         apart = [
-            _around(prompt, prompts, tails, [i for i in alike if prompts[i] == prompt])
+            _around(prompt[:-1], prompts, tails, [i for i in alike if prompts[i] == prompt])
             for prompt in dict.fromkeys(prompts[i] for i in alike)
         ]
         one = together.tokens * gate < sum(p.tokens for p in apart)
@@ -77,10 +93,44 @@ def pack(
     return packs
 
 
-def _alike(prompts: Sequence[tuple[int, ...]]) -> list[list[int]]:
+def passes(
+    packs: Sequence[Pack], read: Collection[tuple[int, ...]], most_tokens: int = 512
+) -> Iterator[list[Pack]]:
+    """Packs whose rows are run at once: those with a trunk that was read, few tokens each.
+
+    Any other pack is run alone, so that its trunk can be let go. most_tokens: of a pass's rows.
+    """
+    together: list[Pack] = []
+    used = 0
+    for packed in packs:
+        tokens = sum(map(len, packed.rows)) if packed.trunk in read else most_tokens
+        if together and used + tokens > most_tokens:
+            yield together
+            together, used = [], 0
+        together.append(packed)
+        used += tokens
+    yield together
+
+
+def _going_on(
+    prompts: Sequence[tuple[int, ...]], read: Collection[tuple[int, ...]]
+) -> dict[tuple[int, ...], list[int]]:
+    """Of sequences that were read, the prompts that share half of themselves with each."""
+    ordered = sorted(read)
+    found: dict[tuple[int, ...], list[int]] = {}
+    for index, prompt in enumerate(prompts):
+        at = bisect(ordered, prompt)
+        shares = {x: shared_length(x, prompt) for x in ordered[max(0, at - 1) : at + 1]}
+        nearest = max(shares, key=shares.__getitem__, default=())
+        if 2 * shares.get(nearest, 0) >= len(prompt):
+            found.setdefault(nearest, []).append(index)
+    return found
+
+
+def _alike(prompts: Sequence[tuple[int, ...]], among: Sequence[int]) -> list[list[int]]:
     """Indices of prompts, together where each shares half of the one before, in sorted order."""
-    order = sorted(range(len(prompts)), key=prompts.__getitem__)
-    groups = [[order[0]]]
+    order = sorted(among, key=prompts.__getitem__)
+    groups = [order[:1]] if order else []
     for before, index in pairwise(order):
         shared = shared_length(prompts[before], prompts[index])
         if 2 * shared >= min(len(prompts[before]), len(prompts[index])):
@@ -91,13 +141,11 @@ def _alike(prompts: Sequence[tuple[int, ...]]) -> list[list[int]]:
 
 
 def _around(
-    longest: tuple[int, ...],
+    trunk: tuple[int, ...],
     prompts: Sequence[tuple[int, ...]],
     tails: Sequence[tuple[int, ...]],
     members: Sequence[int],
 ) -> Pack:
-    # A prompt's last token predicts its completion, so it belongs to the row.
-    trunk = longest[:-1]
     bounds = {i: min(shared_length(trunk, prompts[i]), len(prompts[i]) - 1) for i in members}
     rows = {i: prompts[i][bounds[i] :] + tails[i] for i in members}
     # A pass looks at the trunk as far as its furthest row does, and pads rows to its longest.

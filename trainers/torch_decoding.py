@@ -9,9 +9,9 @@ from torch.nn.utils.rnn import pad_sequence
 
 from srl_edge.trainers.decode_attention import DecodeAttention
 from srl_edge.trainers.decoder import Decoder, Linear
-from srl_edge.trainers.row_attention import KeysValues, RowAttention
+from srl_edge.trainers.row_attention import KeysValues, RowAttention, SideBySide
 from srl_edge.trainers.sampling import Drawn, Ids
-from srl_edge.trainers.shared_prefix import pack
+from srl_edge.trainers.shared_prefix import PrefixCache, pack, passes
 from srl_edge.trainers.torch_draw import Draws
 
 
@@ -38,9 +38,9 @@ class TorchDecoding:
     @torch.inference_mode()
     def start(
         self, prompts: Sequence[tuple[int, ...]], group_size: int, max_new: int, temperature: float,
-        seed: int,
+        seed: int, prefix_cache: PrefixCache | None = None,
     ) -> Drawn:  # fmt: skip
-        caches, hidden = prefill(self.decoder, prompts, self.device)
+        caches, hidden = prefill(self.decoder, prompts, self.device, prefix_cache)
         lengths = torch.tensor([len(p) for p in prompts], device=self.device)
         self.attention = DecodeAttention(caches, lengths, group_size)
         logits = self.head(hidden).repeat_interleave(group_size, 0)
@@ -89,25 +89,32 @@ def _onnx_step(decoder: Decoder, head: torch.Tensor) -> Step | None:
 
 
 def prefill(
-    decoder: Decoder, prompts: Sequence[tuple[int, ...]], device: torch.device
-) -> tuple[KeysValues, torch.Tensor]:
-    """Run prompts once, shared prefixes once; return padded caches and last hidden states.
+    decoder: Decoder, prompts: Sequence[tuple[int, ...]], device: torch.device,
+    prefix_cache: PrefixCache | None = None,
+) -> tuple[KeysValues, torch.Tensor]:  # fmt: skip
+    """Run prompts once, shared prefixes once, and those of the prefix cache not at all.
 
-    Returns a (k, v) [P, Hkv, T, D] for each layer, and hidden states [P, d] after each prompt's
-    last token.
+    Returns a (k, v) [P, Hkv, T, D] for each layer, padded, and hidden states [P, d] after each
+    prompt's last token.
     """
     caches: list[KeysValues] = [[] for _ in prompts]
     last: list[torch.Tensor] = [torch.empty(0)] * len(prompts)
-    for packed in pack(prompts, [()] * len(prompts), gate=1.0):
-        trunk = decoder.keys_values(packed.trunk)
-        rows = RowAttention(packed.rows, packed.bounds, trunk, device)
+    read = {} if prefix_cache is None else prefix_cache
+    for together in passes(pack(prompts, [()] * len(prompts), 1.0, read), read):
+        trunks = [read.get(p.trunk) or decoder.keys_values(p.trunk) for p in together]
+        parts = zip(together, trunks, strict=True)
+        rows = SideBySide([RowAttention(p.rows, p.bounds, trunk, device) for p, trunk in parts])
         hidden = decoder(rows.ids, rows)
-        for owner, bound, here in packed.spans():
-            caches[owner] = [
-                (torch.cat([trunk_k[:bound], k[here]]), torch.cat([trunk_v[:bound], v[here]]))
-                for (trunk_k, trunk_v), (k, v) in zip(trunk, rows.kept.values(), strict=True)
-            ]
-            last[owner] = hidden[here.stop - 1]
+        start = 0
+        for packed, trunk in zip(together, trunks, strict=True):
+            for owner, bound, here in packed.spans(start):
+                caches[owner] = [
+                    (torch.cat([trunk_k[:bound], k[here]]), torch.cat([trunk_v[:bound], v[here]]))
+                    for (trunk_k, trunk_v), (k, v) in zip(trunk, rows.kept.values(), strict=True)
+                ]
+                last[owner] = hidden[here.stop - 1]
+                start = here.stop
+    read.clear()
     padded = []
     for layer in range(len(decoder.layers)):
         sides = [
@@ -117,6 +124,11 @@ def prefill(
         padded.append(
             (sides[0].transpose(1, 2).contiguous(), sides[1].transpose(1, 2).contiguous())
         )
+    if prefix_cache is not None:
+        for index, prompt in enumerate(prompts):
+            prefix_cache[prompt] = [
+                tuple(x[index, :, : len(prompt)].transpose(0, 1) for x in layer) for layer in padded
+            ]
     return padded, torch.stack(last)
 
 

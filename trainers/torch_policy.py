@@ -31,7 +31,7 @@ from srl_edge.trainers.policy import Loss
 from srl_edge.trainers.rounding import Rounding
 from srl_edge.trainers.row_attention import RowAttention
 from srl_edge.trainers.sampling import Decoding, sample
-from srl_edge.trainers.shared_prefix import Pack
+from srl_edge.trainers.shared_prefix import Pack, PrefixCache
 from srl_edge.trainers.torch_decoding import Plain, TorchDecoding, merged_decoding
 from srl_edge.trainers.vllm_sampler import VllmSampler, require
 from srl_edge.types import Rollout, Sample
@@ -115,7 +115,7 @@ class TorchPolicy:
 
     def sample(
         self, prompts: Sequence[tuple[int, ...]], group_size: int, max_new_tokens: int,
-        temperature: float, seed: int,
+        temperature: float, seed: int, prefix_cache: PrefixCache | None = None,
     ) -> list[list[Rollout]]:  # fmt: skip
         if self._sampler is None:
             return_freed_memory()  # of activations
@@ -124,7 +124,7 @@ class TorchPolicy:
                 self.tokenizer.decode)  # fmt: skip
         if isinstance(self._sampler, VllmSampler):
             return self._sampler.sample(*call)
-        return sample(self._sampler, *call)
+        return sample(self._sampler, *call, prefix_cache)
 
     @torch.no_grad()
     def _new_sampler(self) -> Decoding | VllmSampler:

@@ -1,0 +1,110 @@
+"""A solution's next step: what the step before has read is not read again."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+
+from srl_edge.recipe import Stage
+from srl_edge.trainers.batches import solve_by_policy
+from srl_edge.trainers.decoder import Decoder
+from srl_edge.trainers.policy import Policy
+from srl_edge.trainers.shared_prefix import PrefixCache, pack, passes
+from srl_edge.types import Rollout, Trajectory
+
+from .fakes import TablePolicy
+from .test_torch_policy import open_policy
+
+CLOSING = (1, 7, 8)
+NEXT = "<think>a</think>one more"
+
+
+def texts(count: int, length: int, seed: int) -> list[tuple[int, ...]]:
+    rng = Random(seed)
+    return [tuple(rng.randrange(3, 512) for _ in range(length)) for _ in range(count)]
+
+
+def on_torch(model: Path, _scratch: Path) -> tuple[Policy, type]:
+    return open_policy(model), Decoder
+
+
+def on_mlx(model: Path, scratch: Path) -> tuple[Policy, type]:
+    pytest.importorskip("mlx_lm", reason="mlx-lm is not installed")
+    from srl_edge.trainers.mlx_decoder import MlxDecoder
+
+    from .test_mlx_policy import twins
+
+    return twins(model, scratch)[1], MlxDecoder
+
+
+@pytest.mark.parametrize("backend", [on_torch, on_mlx])
+def test_prompts_that_go_on_give_the_same_samples_from_their_rows_alone(
+    family_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    backend: Callable[[Path, Path], tuple[Policy, type]],
+) -> None:  # fmt: skip
+    policy, decoder = backend(family_model, tmp_path)
+    problems = texts(3, 60, 0)
+    steps = texts(4, 9, 1)
+    first = [(*problem, *CLOSING) for problem in problems]
+    # Two go on from one problem, each by its own step; the last is longer than a sliding window.
+    second = [
+        (*problems[which], *step, *CLOSING) for which, step in zip((0, 0, 1, 2), steps, strict=True)
+    ]
+    third = [(*prompt[:-3], *step, *CLOSING) for prompt, step in zip(second, steps, strict=True)]
+    expected = [policy.sample(prompts, 2, 12, 0.0, 0) for prompts in (second, third)]
+    cache: PrefixCache = {}
+    policy.sample(first, 2, 12, 0.0, 0, cache)
+    with monkeypatch.context() as patch:
+
+        def read_again(*_: object) -> None:
+            raise AssertionError("a trunk was read again")
+
+        patch.setattr(decoder, "keys_values", read_again)
+        got = [policy.sample(prompts, 2, 12, 0.0, 0, cache) for prompts in (second, third)]
+    assert set(cache) == set(third)
+    for one, two in zip(expected, got, strict=True):
+        for a, b in zip((r for g in one for r in g), (r for g in two for r in g), strict=True):
+            assert b.completion_ids == a.completion_ids
+            np.testing.assert_allclose(b.logprobs, a.logprobs, atol=1e-4)
+    # One that continues nothing is read whole, beside one that does.
+    (fresh,) = texts(1, 50, 2)
+    mixed = [fresh, (*third[0][:-3], *steps[1], *CLOSING)]
+    assert [r.completion_ids for g in policy.sample(mixed, 1, 12, 0.0, 0, cache) for r in g] == [
+        r.completion_ids for g in policy.sample(mixed, 1, 12, 0.0, 0) for r in g
+    ]
+
+
+def test_a_prompt_goes_on_from_what_it_shares_half_of_itself_with() -> None:
+    read = [(1, 2, 3, 9), (1, 5, 5, 9), (4, 4, 4, 4)]
+    prompts = [(1, 2, 3, 6, 9), (1, 5, 5, 7, 9), (1, 2, 8, 8, 8), (4, 4, 4, 4)]
+    packs = pack(prompts, [()] * 4, 1.0, read)
+    assert (
+        [(p.trunk, p.rows, p.bounds, p.owners) for p in packs]
+        == [
+            (read[0], ((6, 9),), (3,), (0,)),
+            (read[1], ((7, 9),), (3,), (1,)),
+            (read[2], ((4,),), (3,), (3,)),  # its last token is run: that predicts what follows
+            (prompts[2][:-1], ((8,),), (4,), (2,)),
+        ]
+    )
+    together = [[packs.index(p) for p in ps] for ps in passes(packs, read, most_tokens=4)]
+    assert together == [[0, 1], [2], [3]]
+
+
+def test_the_steps_of_a_solution_share_a_cache_and_two_solutions_do_not() -> None:
+    class Noting(TablePolicy):
+        def sample(
+            self, prompts: Sequence[tuple[int, ...]], group_size: int, max_new_tokens: int,
+            temperature: float, seed: int, prefix_cache: PrefixCache | None = None,
+        ) -> list[list[Rollout]]:  # fmt: skip
+            caches.append(prefix_cache)
+            return super().sample(prompts, group_size, max_new_tokens, temperature, seed)
+
+    caches: list[PrefixCache | None] = []
+    stage = Stage(kind="rlvr", steps=1, max_steps=3)
+    for _ in range(2):
+        solve_by_policy(Noting([NEXT]), [Trajectory("a", "What is 1?", (), "1")], stage, 0.0, 0)
+    assert len(caches) == 6 and None not in caches
+    assert [c is caches[0] for c in caches] == [True] * 3 + [False] * 3
