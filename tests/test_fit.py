@@ -19,7 +19,7 @@ from srl_edge.model_shape import ModelShape, from_config
 from srl_edge.models import KNOWN, config_of, load_tokenizer, resolve
 from srl_edge.prompts import prompt_ids, step_prompts
 from srl_edge.recipe import Trainer
-from srl_edge.trainers import decode_attention, logprobs, memory
+from srl_edge.trainers import decode_attention, logprobs, memory, sampling
 from srl_edge.trainers.fit import fit, lengths_of, read_memory
 from srl_edge.trainers.memory import MIB, Machine, Work, predict
 from srl_edge.trainers.row_attention import RowAttention
@@ -99,6 +99,7 @@ def test_the_backward_pass_keeps_what_is_predicted(family_model: Path) -> None:
 def test_constants_are_those_of_the_code() -> None:
     assert memory.VOCABULARY_CHUNK == logprobs.CHUNK
     assert memory.DECODE_BLOCK == decode_attention.BLOCK
+    assert memory.RETIRE_BELOW == sampling.RETIRE_BELOW
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").is_file(), reason="reads /proc")

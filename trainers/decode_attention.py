@@ -90,10 +90,13 @@ class DecodeAttention:
         """Keep prompts [P'] and, of each, rows [P', G']; slots may repeat as padding."""
         self.lengths = self.lengths[prompts]
         width = int(self.lengths.max())
-        self.prompts = [(k[prompts, :, :width], v[prompts, :, :width]) for k, v in self.prompts]
         heads = torch.arange(self.own[0][0].shape[1], device=rows.device)
         slots = prompts[:, None, None], heads[:, None], rows[:, None]
-        self.own = [(k[slots], v[slots]) for k, v in self.own]
+        # Layer by layer, so that no more than one is there twice.
+        self.prompts, self.own = list(self.prompts), list(self.own)
+        for layer, ((k, v), (own_k, own_v)) in enumerate(zip(self.prompts, self.own, strict=True)):
+            self.prompts[layer] = k[prompts, :, :width], v[prompts, :, :width]
+            self.own[layer] = own_k[slots], own_v[slots]
         self._masks = {}
 
 

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from srl_edge.model_shape import ModelShape
+from srl_edge.trainers.shared_prefix import TOKENS_AT_ONCE
 
 # Of trainers/logprobs.py, decode_attention.py and sampling.py, which import torch.
-VOCABULARY_CHUNK, DECODE_BLOCK = 128, 16
+VOCABULARY_CHUNK, DECODE_BLOCK, RETIRE_BELOW = 128, 16, 0.75
 MIB = 2**20
 # Measured on Linux, torch 2.13 and transformers 5.23, with the two models of benchmarks/fit.py.
 LIBRARIES, VOCABULARY_ENTRY = 408 * MIB, 1024
@@ -135,7 +136,7 @@ def _fitted(shape: ModelShape, quantization: str) -> int:
 def _sampling(
     shape: ModelShape, work: Work, machine: Machine, prompts: int, group: int
 ) -> list[dict[str, int]]:
-    """Terms at the end of the prefill, and at the last token."""
+    """Terms at the end of the prefill, as rows leave, and at the last token."""
     size, rows = machine.bytes, prompts * group
     token = 2 * shape.kv_heads * shape.head_dim * shape.layers * size
     prompt = prompts * work.prompt_tokens * token
@@ -153,10 +154,13 @@ def _sampling(
     if machine.device == "cpu" and (not machine.onnx or head <= PACKED):
         copies["output layer, packed"] = head
     # A trunk's keys and values are let go when the next one's are there.
-    trunks = min(2, -(-prompts // work.sharing))
+    read = min(2, -(-prompts // work.sharing)) * work.prompt_tokens
+    solving = group == 1  # step by step: of each prompt what the step before has not read
+    if solving:
+        read = max(read, min(2 * TOKENS_AT_ONCE, prompts * work.prompt_tokens))
     prefill = {
-        "keys and values of prompts": 2 * prompt,  # in pieces, and padded
-        "activations": trunks * work.prompt_tokens * _kept_heads(shape) * shape.layers * size,
+        "keys and values of prompts": prompt * (2 if solving else 1),  # the step before's too
+        "activations": read * _kept_heads(shape) * shape.layers * size,
         "logits": prompts * shape.vocabulary * size,
     }
     decode = {
@@ -165,7 +169,12 @@ def _sampling(
         "logits": rows * shape.vocabulary * (2 * size + 4),
         "activations": 4 * rows * shape.heads * (work.prompt_tokens + places) * size,
     }
-    return [copies | prefill, copies | decode]
+    moments = [copies | prefill, copies | decode]
+    if solving:  # all prompts stay for the next step, with rows or without
+        left = {name: int(size * RETIRE_BELOW) for name, size in decode.items()}
+        left["keys and values of prompts"] += prompt
+        moments.append(copies | left)
+    return moments
 
 
 def _training(shape: ModelShape, work: Work, machine: Machine) -> dict[str, int]:

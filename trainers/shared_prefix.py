@@ -19,6 +19,8 @@ from srl_edge.prompts import shared_length
 # leaves those of its own prompts instead: they hold for one adapter, and who holds them ends them.
 PrefixCache = dict[tuple[int, ...], Any]
 
+TOKENS_AT_ONCE = 512  # of rows whose trunks were read: products are as fast as with more
+
 
 @dataclass(frozen=True, slots=True)
 class Pack:
@@ -94,7 +96,7 @@ def pack(
 
 
 def passes(
-    packs: Sequence[Pack], read: Collection[tuple[int, ...]], most_tokens: int = 512
+    packs: Sequence[Pack], read: Collection[tuple[int, ...]], most_tokens: int = TOKENS_AT_ONCE
 ) -> Iterator[list[Pack]]:
     """Packs whose rows are run at once: those with a trunk that was read, few tokens each.
 

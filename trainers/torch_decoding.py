@@ -5,7 +5,6 @@ from typing import Protocol
 
 import torch
 from torch.nn import functional as F
-from torch.nn.utils.rnn import pad_sequence
 
 from srl_edge.trainers.decode_attention import DecodeAttention
 from srl_edge.trainers.decoder import Decoder, Linear
@@ -57,6 +56,8 @@ class TorchDecoding:
 
     @torch.inference_mode()
     def keep(self, prompts: Ids, rows: Ids) -> None:
+        if self.step:
+            self.step.let_go()  # else what rows leave behind would stay with it
         self.attention.keep(*(torch.from_numpy(x).to(self.device) for x in (prompts, rows)))
 
     def finish(self) -> None:
@@ -97,39 +98,39 @@ def prefill(
     Returns a (k, v) [P, Hkv, T, D] for each layer, padded, and hidden states [P, d] after each
     prompt's last token.
     """
-    caches: list[KeysValues] = [[] for _ in prompts]
-    last: list[torch.Tensor] = [torch.empty(0)] * len(prompts)
     read = {} if prefix_cache is None else prefix_cache
+    caches: KeysValues = []
+    last = [torch.empty(0)] * len(prompts)
     for together in passes(pack(prompts, [()] * len(prompts), 1.0, read), read):
         trunks = [read.get(p.trunk) or decoder.keys_values(p.trunk) for p in together]
         parts = zip(together, trunks, strict=True)
         rows = SideBySide([RowAttention(p.rows, p.bounds, trunk, device) for p, trunk in parts])
         hidden = decoder(rows.ids, rows)
+        caches = caches or _empty(trunks[0], len(prompts), max(map(len, prompts)))
         start = 0
         for packed, trunk in zip(together, trunks, strict=True):
             for owner, bound, here in packed.spans(start):
-                caches[owner] = [
-                    (torch.cat([trunk_k[:bound], k[here]]), torch.cat([trunk_v[:bound], v[here]]))
-                    for (trunk_k, trunk_v), (k, v) in zip(trunk, rows.kept.values(), strict=True)
-                ]
+                own = rows.kept.values()
+                for places, of_trunk, of_row in zip(caches, trunk, own, strict=True):
+                    for cache, before, after in zip(places, of_trunk, of_row, strict=True):
+                        cache[owner, :, :bound] = before[:bound].transpose(0, 1)
+                        cache[owner, :, bound : len(prompts[owner])] = after[here].transpose(0, 1)
                 last[owner] = hidden[here.stop - 1]
                 start = here.stop
     read.clear()
-    padded = []
-    for layer in range(len(decoder.layers)):
-        sides = [
-            pad_sequence([cache[layer][side] for cache in caches], batch_first=True)
-            for side in (0, 1)
+    for index, prompt in enumerate(prompts if prefix_cache is not None else ()):
+        read[prompt] = [
+            (k[index, :, : len(prompt)].transpose(0, 1), v[index, :, : len(prompt)].transpose(0, 1))
+            for k, v in caches
         ]
-        padded.append(
-            (sides[0].transpose(1, 2).contiguous(), sides[1].transpose(1, 2).contiguous())
-        )
-    if prefix_cache is not None:
-        for index, prompt in enumerate(prompts):
-            prefix_cache[prompt] = [
-                tuple(x[index, :, : len(prompt)].transpose(0, 1) for x in layer) for layer in padded
-            ]
-    return padded, torch.stack(last)
+    return caches, torch.stack(last)
+
+
+def _empty(like: KeysValues, prompts: int, width: int) -> KeysValues:
+    """Zeros [P, Hkv, T, D] for each layer's keys and values."""
+    (_, kv_heads, dim), new = like[0][0].shape, like[0][0].new_zeros
+    shape = prompts, kv_heads, width, dim
+    return [(new(shape), new(shape)) for _ in like]
 
 
 class Plain:
