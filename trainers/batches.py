@@ -107,7 +107,7 @@ def solve_by_policy(
     """
     whole = stage.reply == "whole"
     round_ = 0
-    cache: PrefixCache = {}
+    cache: PrefixCache | None = None if whole else {}
 
     def reply(asked: Sequence[Attempt]) -> list[tuple[str, bool]]:
         nonlocal round_

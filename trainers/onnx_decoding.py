@@ -55,7 +55,7 @@ class OnnxDecoding:
         self, prompts: Sequence[tuple[int, ...]], group_size: int, max_new: int, temperature: float,
         seed: int, prefix_cache: PrefixCache | None = None,
     ) -> Drawn:  # fmt: skip
-        del prefix_cache
+        del prefix_cache  # prompts are read from their beginnings, one after the other
         logits = self.prefill(prompts, group_size, max_new).repeat_interleave(group_size, 0)
         self.draws = Draws(logits, temperature, seed)
         return self.draws(logits)
