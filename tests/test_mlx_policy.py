@@ -72,8 +72,11 @@ def test_passes_and_checkpoints_do_not_change_the_gradient(
     assert_same_gradients(ours, theirs)
 
 
-def test_greedy_samples_are_those_of_torch(family_model: Path, tmp_path: Path) -> None:
-    ours, theirs = twins(family_model, tmp_path)
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_greedy_samples_are_those_of_torch(
+    family_model: Path, tmp_path: Path, checkpointing: bool
+) -> None:
+    ours, theirs = twins(family_model, tmp_path, gradient_checkpointing=checkpointing)
     prompts = [s.prompt_ids for s in trajectory_samples(count=1)]
     for one, two in zip(
         *(p.sample(prompts, 2, 40, 0.0, seed=0) for p in (ours, theirs)), strict=True

@@ -138,16 +138,6 @@ class SideBySide:
         each = zip(self.parts, *(mx.split(x, self.cuts) for x in (q, k, v)), strict=True)
         return mx.concatenate([part(layer, *heads, scaling, window) for part, *heads in each])
 
-    def trunk_of(self, layer: int) -> tuple[mx.array, ...]:
-        """Keys and values from elsewhere that a gradient goes to: none."""
-        del layer
-        return ()
-
-    def with_trunk(self, layer: int, trunk: tuple[mx.array, ...]) -> "SideBySide":
-        """Itself, as no gradient goes to its trunks."""
-        del layer, trunk
-        return self
-
 
 class DecodeAttention:
     """Attention of one new token a row; the rows of a group share their prompt.

@@ -1,6 +1,7 @@
 """Decoding on MLX: shared prefixes are prefilled once, and forked into the rows of their groups."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import mlx.core as mx
@@ -22,7 +23,8 @@ class MlxDecoding:
     """Implements `Decoding` with a decoder and its projection to the vocabulary."""
 
     def __init__(self, decoder: MlxDecoder) -> None:
-        self.decoder = decoder
+        # No gradient is taken, so no layer is computed again.
+        self.decoder = replace(decoder, checkpointed=False)
 
     def start(
         self, prompts: Sequence[tuple[int, ...]], group_size: int, max_new: int, temperature: float,
