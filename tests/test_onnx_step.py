@@ -11,7 +11,9 @@ import torch
 from srl_edge.trainers.decode_attention import DecodeAttention
 from srl_edge.trainers.onnx_step import OnnxStep
 from srl_edge.trainers.onnx_step_graph import matrices
+from srl_edge.trainers.sampling import Drawn
 from srl_edge.trainers.torch_decoding import TorchDecoding, merged_decoding, prefill
+from srl_edge.trainers.torch_draw import Draws
 from srl_edge.trainers.torch_policy import TorchPolicy
 
 from .test_torch_policy import open_policy, trajectory_samples
@@ -23,7 +25,7 @@ LENGTHS = torch.tensor([len(p) for p in PROMPTS])
 @torch.inference_mode()
 def attention_of(policy: TorchPolicy) -> DecodeAttention:
     caches, _ = prefill(policy.decoder, PROMPTS, policy.device)
-    return DecodeAttention(caches, LENGTHS, 5)
+    return DecodeAttention(caches, LENGTHS, 5, tokens=40)
 
 
 @pytest.mark.parametrize("packed", [0, 2**30])
@@ -41,9 +43,10 @@ def test_steps_equal_the_decoders(family_model: Path, packed: int) -> None:
         for attention in (ours, theirs):
             attention.advance(index)
         tokens = torch.randint(3, 512, (len(ours.positions),), generator=generator)
-        logits = step(tokens, ours)
-        expected = policy.decoder(tokens, theirs) @ policy.head.T
+        logits, softmax = step(tokens, ours, 0.7)
+        expected = policy.decoder(tokens, theirs) @ policy.head.T / 0.7
         torch.testing.assert_close(logits, expected, atol=1e-3, rtol=1e-4)
+        torch.testing.assert_close(softmax, expected.softmax(-1), atol=1e-4, rtol=1e-3)
     for mine, other in zip(chain(*ours.own), chain(*theirs.own), strict=True):
         torch.testing.assert_close(mine, other, atol=1e-4, rtol=1e-4)
 
@@ -51,7 +54,7 @@ def test_steps_equal_the_decoders(family_model: Path, packed: int) -> None:
 def test_rollouts_are_those_of_pytorch(family_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     policy, plain = open_policy(family_model), open_policy(family_model)
     policy.stop_ids = plain.stop_ids = list(range(3, 60))  # so that rows leave the batch
-    for temperature in (0.0, 1.0):
+    for temperature in (0.0, 0.7, 1.0):
         ours = policy.sample(PROMPTS, 5, 30, temperature, seed=1)
         with monkeypatch.context() as without:
             without.setitem(sys.modules, "srl_edge.trainers.onnx_step", None)
@@ -61,6 +64,46 @@ def test_rollouts_are_those_of_pytorch(family_model: Path, monkeypatch: pytest.M
             torch.testing.assert_close(one.logprobs, two.logprobs, atol=1e-3, rtol=1e-3)
     assert isinstance(policy._sampler, TorchDecoding) and isinstance(policy._sampler.step, OnnxStep)
     assert isinstance(plain._sampler, TorchDecoding) and plain._sampler.step is None
+
+
+@torch.inference_mode()
+def test_caches_stay_where_they_are_and_places_come_empty(tiny_model: Path) -> None:
+    attention = attention_of(open_policy(tiny_model))
+    where = None
+    for step in range(40):
+        if step == 19:
+            attention.keep(torch.tensor([0, 2]), torch.tensor([[1, 3, 4], [0, 2, 2]]))
+        attention.advance(step)
+        caches = list(chain(*attention.own))
+        where = where or [cache.data_ptr() for cache in caches]
+        assert [cache.data_ptr() for cache in caches] == where
+        for cache in caches:
+            assert not cache[:, :, :, step:].any()
+            assert cache[:, :, :, :step].all()
+            cache[:, :, :, step] = step + 1
+
+
+def test_torch_has_its_threads_back_after_a_step(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(self: Draws, logits: torch.Tensor, weights: torch.Tensor) -> Drawn:
+        seen.append(torch.get_num_threads())
+        if len(seen) == 5:
+            raise KeyboardInterrupt
+        return of(self, logits, weights)
+
+    policy, of, threads = open_policy(tiny_model), Draws.of, torch.get_num_threads()
+    seen: list[int] = []
+    monkeypatch.setattr(Draws, "of", interrupted)
+    torch.set_num_threads(2)
+    try:
+        policy.sample(PROMPTS, 2, 3, 1.0, seed=0)
+        assert (seen, torch.get_num_threads()) == ([2, 1, 1], 2)
+        with pytest.raises(KeyboardInterrupt):
+            policy.sample(PROMPTS, 2, 3, 1.0, seed=0)
+        assert (seen[3:], torch.get_num_threads()) == ([2, 1], 2)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_weights_are_there_once_and_caches_no_longer_than_they_are_needed(
@@ -73,11 +116,11 @@ def test_weights_are_there_once_and_caches_no_longer_than_they_are_needed(
     tokens = torch.arange(len(attention.positions)) + 3
     with torch.inference_mode():
         attention.advance(0)
-        assert step(tokens, attention).isfinite().all()
+        assert step(tokens, attention, 1.0)[0].isfinite().all()
         for matrix in given.values():  # what is not copied is what is read
             kept = matrix.clone()
             matrix.fill_(torch.nan)
-            assert step(tokens, attention).isnan().all()
+            assert step(tokens, attention, 1.0)[0].isnan().all()
             matrix.copy_(kept)
     cache = weakref.ref(attention.own[0][0])
     del attention

@@ -1,7 +1,9 @@
 """Attention of many rows that are decoded together, each to its prompt and to its own tokens."""
 
+import math
+from collections.abc import Callable
+
 import torch
-from torch.nn import functional as F
 
 from srl_edge.trainers.row_attention import KeysValues
 
@@ -14,13 +16,20 @@ class DecodeAttention:
     Rows form a grid [P, G]. Prompt keys and values: [P, Hkv, T, D] a layer, padded, `lengths` [P]
     of it real; own keys and values: [P, Hkv, G, places, D], filled in place. Plain products: for
     one token a row, torch's fused kernel for a CPU takes twice as long.
+
+    tokens: the most that will be decoded.
     """
 
-    def __init__(self, prompts: KeysValues, lengths: torch.Tensor, group: int) -> None:
+    def __init__(self, prompts: KeysValues, lengths: torch.Tensor, group: int, tokens: int) -> None:
         count, kv_heads, _, dim = prompts[0][0].shape
         self.prompts = prompts
         self.lengths = lengths
         self.step = 0
+        size = count * kv_heads * group * -(-tokens // BLOCK) * BLOCK * dim
+        # Memory that is touched as the places need it: to take it anew each time there are more
+        # would cost more than to move what is in it.
+        self._memory = [(k.new_empty(size), v.new_empty(size)) for k, v in prompts]
+        self._scratch = prompts[0][0].new_empty(size)
         none = prompts[0][0].new_empty(count, kv_heads, group, 0, dim)
         self.own = [(none, none) for _ in prompts]
         self._masks: dict[int | None, tuple[torch.Tensor, torch.Tensor]] = {}
@@ -31,9 +40,7 @@ class DecodeAttention:
         self._masks = {}
         if step == self.own[0][0].shape[3]:
             # All places take part in the products: part of a buffer would be copied for each.
-            self.own = [
-                (F.pad(k, (0, 0, 0, BLOCK)), F.pad(v, (0, 0, 0, BLOCK))) for k, v in self.own
-            ]
+            self._write(self._grown)
 
     @property
     def positions(self) -> torch.Tensor:
@@ -93,11 +100,31 @@ class DecodeAttention:
         heads = torch.arange(self.own[0][0].shape[1], device=rows.device)
         slots = prompts[:, None, None], heads[:, None], rows[:, None]
         # Layer by layer, so that no more than one is there twice.
-        self.prompts, self.own = list(self.prompts), list(self.own)
-        for layer, ((k, v), (own_k, own_v)) in enumerate(zip(self.prompts, self.own, strict=True)):
+        self.prompts = list(self.prompts)
+        for layer, (k, v) in enumerate(self.prompts):
             self.prompts[layer] = k[prompts, :, :width], v[prompts, :, :width]
-            self.own[layer] = own_k[slots], own_v[slots]
+        self._write(lambda x: x[slots])
         self._masks = {}
+
+    def _write(self, changed: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        """Change the rows' own keys and values, one after the other, in the memory they lie in."""
+        self.own = [
+            (_moved(changed(k), to_k), _moved(changed(v), to_v))
+            for (k, v), (to_k, to_v) in zip(self.own, self._memory, strict=True)
+        ]
+
+    def _grown(self, x: torch.Tensor) -> torch.Tensor:
+        """A copy with BLOCK more places."""
+        *shape, places, dim = x.shape
+        size = math.prod(shape) * (places + BLOCK) * dim
+        copy = self._scratch[:size].view(*shape, places + BLOCK, dim)
+        copy[..., :places, :] = x
+        copy[..., places:, :] = 0
+        return copy
+
+
+def _moved(x: torch.Tensor, memory: torch.Tensor) -> torch.Tensor:
+    return memory[: x.numel()].view(x.shape).copy_(x)
 
 
 def _mask(hidden: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

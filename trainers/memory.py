@@ -140,9 +140,9 @@ def _sampling(
     size, rows = machine.bytes, prompts * group
     token = 2 * shape.kv_heads * shape.head_dim * shape.layers * size
     prompt = prompts * work.prompt_tokens * token
-    # The last places are added to a copy, while the old ones are still there.
     places = -(-(work.new_tokens - 1) // DECODE_BLOCK) * DECODE_BLOCK
-    own = rows * (2 * places - DECODE_BLOCK) * token
+    # One layer's keys are there twice while places are added.
+    own = rows * places * (token + token // (2 * shape.layers))
     copies = {}
     if machine.quantization in ROUNDED:
         copies[ROUNDING] = _widest(shape) * ROUNDING_BYTES

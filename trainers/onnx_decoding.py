@@ -12,7 +12,7 @@ import torch
 from srl_edge.trainers.lora import LoraLinear
 from srl_edge.trainers.sampling import Drawn, Ids
 from srl_edge.trainers.shared_prefix import PrefixCache
-from srl_edge.trainers.torch_draw import Draws
+from srl_edge.trainers.torch_draw import Draws, one_thread
 
 Cache = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -27,8 +27,7 @@ class OnnxDecoding:
     def __init__(self, folder: Path, layers: Iterable[LoraLinear], threads: int) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        # A thread that spins while it waits takes the core that torch's threads wait for.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3  # else a line for each LoRA weight: that they vary is meant
         self.session = onnxruntime.InferenceSession(
             folder / "model.onnx", options, providers=["CPUExecutionProvider"]
         )
@@ -83,6 +82,7 @@ class OnnxDecoding:
         return torch.stack(logits)
 
     @torch.inference_mode()
+    @one_thread()
     def advance(self, ids: Ids, step: int) -> Drawn:
         # The graph only counts the ones of a row: so many tokens it has, this one among them.
         seen = self.lengths[:, None] + step + 1

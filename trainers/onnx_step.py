@@ -45,15 +45,20 @@ class OnnxStep:
         )  # fmt: skip
         self.let_go()
 
-    def __call__(self, tokens: torch.Tensor, attention: DecodeAttention) -> torch.Tensor:
-        """Logits [R, V] of tokens [R], whose keys and values are written into the caches.
+    def __call__(
+        self, tokens: torch.Tensor, attention: DecodeAttention, divisor: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits [R, V] over `divisor`, and their softmax; the next call overwrites both.
 
-        They are overwritten by the next call.
+        Keys and values of the tokens [R] are written into the caches.
         """
         if self.bound is not attention.own:  # caches have grown, or rows have left
             self._bind(attention)
         count = len(attention.lengths)
-        feed = {"x": self.decoder.embed(tokens), "places": torch.full((count,), attention.step)}
+        feed = {
+            "x": self.decoder.embed(tokens), "places": torch.full((count,), attention.step),
+            "divisor": torch.tensor([divisor]),
+        }  # fmt: skip
         for kind, sides in self.decoder.rotations(attention.positions).items():
             for name, side in zip(("cos", "sin"), sides, strict=True):
                 feed[f"{name}.{kind}"] = side[:, 0].contiguous()
@@ -66,14 +71,14 @@ class OnnxStep:
         for name, value in feed.items():
             self.binding.bind_cpu_input(name, value.numpy())
         self.session.run_with_iobinding(self.binding)
-        return self.logits
+        return self.logits, self.softmax
 
     def let_go(self) -> None:
         """Let go of the caches."""
         self.bound: Any = None
         self.binding: Any = None
         self.held: dict[str, Any] = {}
-        self.logits = torch.empty(0)
+        self.logits = self.softmax = torch.empty(0)
 
     def _bind(self, attention: DecodeAttention) -> None:
         """Let the caches be read where they are, and a row's own be written there too."""
@@ -99,9 +104,10 @@ class OnnxStep:
                 self.binding.bind_ortvalue_output(f"new_{side}.{index}", cache)
         for name, value in (self.weights | self.held).items():
             self.binding.bind_ortvalue_input(name, value)
-        self.logits = torch.empty(rows, len(self.head))
-        self.held["logits"] = _value(self.logits)
-        self.binding.bind_ortvalue_output("logits", self.held["logits"])
+        self.logits, self.softmax = torch.empty(2, rows, len(self.head))
+        for name in ("logits", "softmax"):
+            self.held[name] = _value(getattr(self, name))
+            self.binding.bind_ortvalue_output(name, self.held[name])
 
 
 def _value(x: torch.Tensor) -> Any:

@@ -19,15 +19,16 @@ def step_graph(decoder: Decoder, vocabulary: int, packs_head: bool) -> bytes:
     packs_head: it is a constant instead, which the session is given.
 
     decoder: its linear layers are `LoraLinear`. Rows are a grid [P, G]; R = P * G, g = H / Hkv.
-    Inputs: `x` [R, d], embedded; `rows` [R, 1], their numbers; `cos.KIND`, `sin.KIND` [R, D / 2];
-    `mask.WINDOW` [P, 1, 1, 1, T + S], added to scores; `places` [P], where to write; the shapes
-    `q_grid` (P, G, Hkv, g, D), `kv_grid` (P, G, Hkv, 1, D), `heads` (P, Hkv, G, g, D), `by_row`
-    (P, Hkv, G, g, T), `by_prompt` (P, Hkv, G * g, T) and `widths` (T, S); for each layer
-    `prompt_k.0`, `prompt_v.0` [P, Hkv, T, D] and `own_k.0`, `own_v.0` [P, Hkv, G, S, D].
-    Outputs: `logits` [R, V]; `new_k.0` and `new_v.0`, the caches with the token in them.
+    Inputs: `x` [R, d], embedded; `divisor` [1] of logits; `rows` [R, 1], their numbers; `cos.KIND`,
+    `sin.KIND` [R, D / 2]; `mask.WINDOW` [P, 1, 1, 1, T + S], added to scores; `places` [P], where
+    to write; the shapes `q_grid` (P, G, Hkv, g, D), `kv_grid` (P, G, Hkv, 1, D), `heads` (P, Hkv,
+    G, g, D), `by_row` (P, Hkv, G, g, T), `by_prompt` (P, Hkv, G * g, T) and `widths` (T, S); for
+    each layer `prompt_k.0`, `prompt_v.0` [P, Hkv, T, D] and `own_k.0`, `own_v.0` [P, Hkv, G, S, D].
+    Outputs: `logits` and `softmax` [R, V]; `new_k.0`, `new_v.0`, the caches with the token in them.
     """
     graph = _Graph()
     graph.input("x", None, decoder.norm.weight.numel())
+    graph.input("divisor", 1)
     graph.input("rows", None, 1, kind=TensorProto.INT64)
     graph.input("places", None, kind=TensorProto.INT64)
     for shape, rank in (("q_grid", 5), ("kv_grid", 5), ("heads", 5), ("by_row", 5),
@@ -55,8 +56,10 @@ def step_graph(decoder: Decoder, vocabulary: int, packs_head: bool) -> bytes:
             out = graph.norm(out, layer.after_mlp)
         x, normed = graph.add_norm(x, out, next_norm)
     (graph.given if packs_head else graph.input)("head", vocabulary, decoder.norm.weight.numel())
-    graph.op("Gemm", normed, "head", transB=1, to=["logits"])
+    graph.op("Gemm", graph.op("Div", normed, "divisor"), "head", transB=1, to=["logits"])
+    graph.op("Softmax", "logits", to=["softmax"], axis=-1)
     graph.output("logits")
+    graph.output("softmax")
     return graph.model()
 
 

@@ -11,14 +11,19 @@ from srl_edge.trainers.decoder import Decoder, Linear
 from srl_edge.trainers.row_attention import KeysValues, RowAttention, SideBySide
 from srl_edge.trainers.sampling import Drawn, Ids
 from srl_edge.trainers.shared_prefix import PrefixCache, pack, passes
-from srl_edge.trainers.torch_draw import Draws
+from srl_edge.trainers.torch_draw import Draws, one_thread
 
 
 class Step(Protocol):
     """One more token a row, where something else than the decoder's own forward pass does it."""
 
-    def __call__(self, tokens: torch.Tensor, attention: DecodeAttention) -> torch.Tensor:
-        """Logits [R, V] of tokens [R], written into the caches; the next call may reuse them."""
+    def __call__(
+        self, tokens: torch.Tensor, attention: DecodeAttention, divisor: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits [R, V] over `divisor`, and their softmax; the next call may reuse them.
+
+        Keys and values of the tokens [R] are written into the caches.
+        """
 
     def let_go(self) -> None:
         """Let go of the caches."""
@@ -41,17 +46,19 @@ class TorchDecoding:
     ) -> Drawn:  # fmt: skip
         caches, hidden = prefill(self.decoder, prompts, self.device, prefix_cache)
         lengths = torch.tensor([len(p) for p in prompts], device=self.device)
-        self.attention = DecodeAttention(caches, lengths, group_size)
+        self.attention = DecodeAttention(caches, lengths, group_size, max_new - 1)
         logits = self.head(hidden).repeat_interleave(group_size, 0)
         self.draws = Draws(logits, temperature, seed)
         return self.draws(logits)
 
     @torch.inference_mode()
     def advance(self, ids: Ids, step: int) -> Drawn:
-        self.attention.advance(step)
         tokens = torch.from_numpy(ids).to(self.device)
         if self.step:
-            return self.draws(self.step(tokens, self.attention))
+            with one_thread():
+                self.attention.advance(step)
+                return self.draws.of(*self.step(tokens, self.attention, self.draws.divisor))
+        self.attention.advance(step)
         return self.draws(self.head(self.decoder(tokens, self.attention)))
 
     @torch.inference_mode()

@@ -1,5 +1,8 @@
 """Tokens drawn from logits on PyTorch."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch.nn import functional as F
 
@@ -12,7 +15,7 @@ class Draws:
     """The draws of one `sample`: temperature, random numbers, and memory that is used again."""
 
     def __init__(self, logits: torch.Tensor, temperature: float, seed: int) -> None:
-        self.temperature = temperature
+        self.temperature, self.divisor = temperature, temperature or 1.0
         self.generator = torch.Generator(logits.device).manual_seed(seed)
         # New memory of that size at each token would cost more than the arithmetic.
         self.scratch = torch.empty(logits.shape, device=logits.device)
@@ -22,10 +25,14 @@ class Draws:
 
         Greedy tokens carry their log-probability at temperature 1.
         """
-        if self.temperature not in (0, 1):
-            logits = logits.float() / self.temperature
+        if self.divisor != 1:
+            logits = logits.float() / self.divisor
         weights = self.scratch[: len(logits)]
         torch.softmax(logits, -1, dtype=weights.dtype, out=weights)
+        return self.of(logits, weights)
+
+    def of(self, logits: torch.Tensor, weights: torch.Tensor) -> Drawn:
+        """The same of logits over `divisor` and their softmax, both [R, V]."""
         ids = logits.argmax(-1) if self.temperature == 0 else self._drawn(weights)
         chosen = weights.gather(1, ids[:, None])[:, 0].clamp(min=torch.finfo(weights.dtype).tiny)
         return Drawn(ids.cpu().numpy(), torch.log(chosen).cpu().numpy())
@@ -48,6 +55,18 @@ class Draws:
         inside = weights.gather(1, places.clamp(max=last)).cumsum(-1)
         # Rounding may point beyond the last entry.
         return (block * BLOCK + _first_above(inside, at)).clamp(max=last)[:, 0]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """PyTorch on one thread: those of ONNX Runtime wait on the cores for their next step, and more
+    of PyTorch's would wait for them."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _first_above(cumulative: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
