@@ -4,8 +4,8 @@
                                 [--generate bfloat16 float32] [--quantized int8 nf4] [--torch]
 
 Tokens a second of the decoding steps alone: the time of a whole call less that of one which decodes
-a single token, so prefill does not count on either side, medians of both. All take the same prompts of about 200
-tokens, sample at temperature 1, and may not stop early. Sides alternate. `--onnx` adds
+a single token, so prefill does not count on either side, medians of both. All take the same prompts
+of about 200 tokens, sample at temperature 1, and may not stop early. Sides alternate. `--onnx` adds
 the sampler on ONNX Runtime (`trainer.sampler = "onnx"`), at the quantizations named. `--quantized`
 adds the training sampler on quantized layers, with each of `trainer.sampling_weights`. `--torch`
 adds it as it is where ONNX Runtime does not run its steps.
