@@ -46,7 +46,8 @@ def write(folder: Path, docs: Path) -> Path:
     ]
     for split, title in SPLITS.items():
         lines += ["", f"**{title.capitalize()}**", "", *table(results, split)]
-    lines += ["", *compared(results)]
+        lines += ["", "Problems solved, paired by problem, of the seeds that both have:", ""]
+        lines += compared(results, split)
     path = docs / "learning-results.md"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     picture(results, docs / "learning.png")
@@ -84,20 +85,22 @@ def table(results: Results, split: str) -> list[str]:
     return lines
 
 
-def compared(results: Results) -> list[str]:
-    """How many more held-out problems each pipeline solves than another, paired by problem."""
+def compared(results: Results, split: str) -> list[str]:
+    """How many more problems each pipeline solves than another, paired by problem."""
     said = []
     for better, other in PAIRS:
-        seeds = results.get(better, {}).keys()
-        if not seeds or seeds != results.get(other, {}).keys():
+        seeds = sorted(results.get(better, {}).keys() & results.get(other, {}).keys())
+        if not seeds:
             continue
         sides = [
-            _by_problem([r["splits"]["test"] for r in results[m].values()], "correct")
+            _by_problem([results[m][seed]["splits"][split] for seed in seeds], "correct")
             for m in (better, other)
         ]
-        gain = [sides[0][i] - sides[1][i] for i in sides[0]]
-        said.append(f"- {NAMES[better]} over {NAMES[other]}: {_interval(gain, signed=True)}")
-    return ["Problems solved in held-out settings, paired by problem:", "", *said] if said else []
+        gain = _interval([sides[0][i] - sides[1][i] for i in sides[0]], signed=True)
+        said.append(
+            f"- {NAMES[better]} over {NAMES[other]}: {gain}, seeds {' '.join(map(str, seeds))}"
+        )
+    return said
 
 
 def _by_problem(rows: Sequence[dict[str, Any]], key: str) -> dict[str, float]:
