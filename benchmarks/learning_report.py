@@ -34,6 +34,13 @@ MEASURES = {
 PAIRS = (("srl", "rlvr"), ("srl_rlvr", "srl"), ("sft", "srl_rlvr"), ("sft_srl", "sft_short"),
          ("srl_few", "sft_few"))  # fmt: skip
 DRAWS = 4000
+# Pipelines that all three seeds have, by the number of problems they were trained on.
+DRAWN = {120: ("sft", "rlvr", "srl", "srl_rlvr"), 12: ("sft_few", "srl_few")}
+COLORS = DRAWN[120]
+MEASURED = {
+    "eval_accuracy": "validation problems solved",
+    "eval_similarity": "similarity of steps",
+}
 
 
 def write(folder: Path, docs: Path) -> Path:
@@ -123,19 +130,24 @@ def picture(results: Results, path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, 2, figsize=(10, 4.5), dpi=110, layout="constrained")
-    trained = [(m, s) for m, s in results.items() if any("curve" in r for r in s.values())]
-    for color, (method, by_seed) in enumerate(trained):
-        for number, result in enumerate(by_seed.values()):
-            for axis, key in zip(axes, ("eval_accuracy", "eval_similarity"), strict=True):
-                total = result["curve"][-1]["minutes"]
-                points = [(p["minutes"] / total, p[key]) for p in result["curve"] if key in p]
-                label = NAMES[method] if number == 0 else None
-                axis.plot(*zip(*points, strict=True), color=f"C{color}", alpha=0.8, label=label)
-    for axis, title in zip(axes, ("problems solved", "similarity of steps"), strict=True):
-        axis.set(xlabel="share of the training time", title=f"{title}, validation settings")
-        axis.grid(alpha=0.3)
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+    figure, grid = pyplot.subplots(
+        2, 2, figsize=(10, 7.5), dpi=110, layout="constrained", sharex=True, sharey="col"
+    )
+    for axes, (problems, methods) in zip(grid, DRAWN.items(), strict=True):
+        for axis, key in zip(axes, MEASURED, strict=True):
+            for method in methods:
+                for number, result in enumerate(results.get(method, {}).values()):
+                    total = result["curve"][-1]["minutes"]
+                    points = [(p["minutes"] / total, p[key]) for p in result["curve"] if key in p]
+                    pipeline = method.removesuffix("_few")
+                    axis.plot(
+                        *zip(*points, strict=True), color=f"C{COLORS.index(pipeline)}", alpha=0.8,
+                        label=None if number else NAMES[pipeline],
+                    )  # fmt: skip
+            axis.set(title=f"{MEASURED[key]}, {problems} training problems")
+            axis.grid(alpha=0.3)
+        axes[-1].legend(frameon=False, ncols=2)  # there are places without lines here
+    for axis in grid[-1]:
+        axis.set(xlabel="share of the training time")
     figure.savefig(path)
     pyplot.close(figure)
