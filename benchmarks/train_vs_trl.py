@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -89,7 +90,7 @@ def run_trl(options: argparse.Namespace, shape: Shape) -> dict[str, Any]:
         def on_step_end(self, *_: Any, **__: Any) -> None:
             clock.mark()
 
-    steps = shape.warm_up + options.steps
+    steps = shape.warm_up + shape.timed_steps
     dtype = options.trl_dtype
     precision = {"bf16": dtype == "bfloat16", "model_init_kwargs": {"dtype": dtype}}
     config = GRPOConfig(
@@ -147,7 +148,7 @@ def run_srl_edge(options: argparse.Namespace, shape: Shape) -> dict[str, Any]:
     trajectories = step_prompts_of(shape)
     prompts = [p for group in trajectories for p in group]
     ids = [prompt_ids(policy.tokenizer, p.problem, p.previous_steps) for p in prompts]
-    steps = shape.warm_up + options.steps
+    steps = shape.warm_up + shape.timed_steps
     if not shape.warm_up:
         clock.mark()
     for step in range(steps):
@@ -177,16 +178,15 @@ def run_srl_edge(options: argparse.Namespace, shape: Shape) -> dict[str, Any]:
 
 def measure(side: str, shape: str, options: argparse.Namespace) -> dict[str, Any]:
     """What a new process measures of one side; exits with its last words if it fails."""
-    steps = 1 if options.quick else SHAPES[shape].timed_steps
     with tempfile.TemporaryDirectory() as scratch:
         result = Path(scratch) / "result.json"
         arguments = {
-            "child": side, "shapes": shape, "steps": steps, "result": result,
-            "model": options.model, "threads": options.threads,
-            "trl-dtype": options.trl_dtype, "trl-batch": options.trl_batch,
-            "trl-checkpointing": options.trl_checkpointing,
+            "child": side, "shapes": shape, "result": result, "model": options.model,
+            "threads": options.threads, "trl-dtype": options.trl_dtype,
+            "trl-batch": options.trl_batch, "trl-checkpointing": options.trl_checkpointing,
         }  # fmt: skip
         given = [f"--{k}={v}" for k, v in arguments.items() if v is not None]
+        given += ["--quick"] * options.quick
         _python(f"{side} on the {shape} prompts", options.threads, __file__, *given)
         return dict(json.loads(result.read_text()), side=side, shape=shape)
 
@@ -249,7 +249,7 @@ def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
     add("--json", action="store_true", help="one JSON object on stdout instead of a table")
-    add("--quick", action="store_true", help="one repeat and one timed step")
+    add("--quick", action="store_true", help="one repeat of one step, no warm-up")
     add("--repeats", type=int, default=3)
     shapes = {"type": lambda s: s.split(","), "default": ["short", "long"]}
     add("--shapes", help=f"of {','.join(SHAPES)}", **shapes)
@@ -258,8 +258,8 @@ def read_options() -> argparse.Namespace:
     add("--trl-dtype", choices=("float32", "bfloat16"), help="default: TRL's own")
     add("--trl-batch", type=int, default=8, help="rows of a TRL micro-batch; default: 8, TRL's own")
     add("--trl-checkpointing", choices=("on", "off"), default="on", help="default: on, as in TRL")
-    for hidden, kind in (("--child", str), ("--steps", int), ("--result", Path)):
-        add(hidden, type=kind, help=argparse.SUPPRESS)
+    add("--child", help=argparse.SUPPRESS)
+    add("--result", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if unknown := set(options.shapes) - set(SHAPES):
         parser.error(f"--shapes: {', '.join(unknown)} is none of {', '.join(SHAPES)}")
@@ -271,7 +271,10 @@ def main() -> None:
     options = read_options()
     if options.child:
         run = run_trl if options.child == "trl" else run_srl_edge
-        options.result.write_text(json.dumps(run(options, SHAPES[options.shapes[0]])))
+        shape = SHAPES[options.shapes[0]]
+        if options.quick:
+            shape = replace(shape, warm_up=0, timed_steps=1)
+        options.result.write_text(json.dumps(run(options, shape)))
         return
     if not all(map(importlib.util.find_spec, ("trl", "datasets"))):
         print("TRL is not installed; run: pip install 'srl-edge[bench]'", file=sys.stderr)

@@ -1,9 +1,10 @@
 """Signs that a reward is being earned without the step being right."""
 
+import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean, median
 
-from srl_edge.prompts import read_reply
+from srl_edge.prompts import read_reply, titled
 from srl_edge.rewards import number_agreement, similarity
 from srl_edge.types import Reward, Rollout, StepPrompt
 
@@ -27,7 +28,10 @@ def alarm_metrics(
                 continue
             action = read_reply(rollout.text, rollout.finished).action
             close = similarity(action, expert)  # not the reward's, which may have autojunk on
-            before = similarity(action, prompt.previous_steps[-1]) if prompt.previous_steps else 0.0
+            last = prompt.previous_steps[-1:]
+            before = max(
+                (similarity(action, t) for s in last for t in (s, titled(s)[1])), default=0
+            )
             copied.append(before >= 0.9 and before > close)
             wrong.append(close > 0.8 and number_agreement(action, expert) < 1)
             lengths.append(len(action) / max(len(expert), 1))
@@ -46,9 +50,9 @@ def alarms(history: Sequence[Mapping[str, float]]) -> list[str]:
     A metric counts where its newest mean is over a limit and well above what it began with.
     """
     found = []
-    if _risen(_series(history, "alarms/copied_step"), 0.2):
+    if _risen(_series(history, "alarms/copied_step"), 0.2, most=1):
         found.append("more than a fifth of the steps copy the one before; try `guards = true`.")
-    if _risen(_series(history, "alarms/wrong_numbers"), 0.3):
+    if _risen(_series(history, "alarms/wrong_numbers"), 0.3, most=1):
         found.append(
             "nearly a third of the steps have the expert's words and other numbers; give `numbers` "
             "more of the reward, as in `reward = { characters = 0.5, numbers = 0.5 }`."
@@ -66,6 +70,9 @@ def _series(history: Sequence[Mapping[str, float]], name: str) -> list[float]:
     return [row[name] for row in history if name in row]
 
 
-def _risen(values: Sequence[float], limit: float) -> bool:
-    now, first = values[-WINDOW:], values[:WINDOW]
-    return len(values) > WINDOW and fmean(now) > max(limit, 1.5 * fmean(first))
+def _risen(values: Sequence[float], limit: float, most: float = math.inf) -> bool:
+    if len(values) <= WINDOW:
+        return False
+    now, first = fmean(values[-WINDOW:]), fmean(values[:WINDOW])
+    # Half of the way to the most it can be is well above, too.
+    return now > max(limit, min(1.5 * first, (first + most) / 2))

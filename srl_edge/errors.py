@@ -1,5 +1,8 @@
 """The failures a person can mend, each with its exit code."""
 
+from collections.abc import Sequence
+from typing import Any
+
 
 class InputError(Exception):
     """Something given cannot be used; the message says what, where, how to mend it (exit 2)."""
@@ -14,4 +17,8 @@ class StageError(Exception):
 
 
 class NothingToCompare(StageError):
-    """No group of rollouts has rewards that differ."""
+    """No group of rollouts has rewards that differ; `groups` are those that were sampled."""
+
+    def __init__(self, message: str, groups: Sequence[Any]) -> None:
+        super().__init__(message)
+        self.groups = groups

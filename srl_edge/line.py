@@ -20,6 +20,7 @@ from srl_edge import __version__, models, recipe
 from srl_edge.errors import InputError
 from srl_edge.families import require_exportable
 from srl_edge.recipe import Recipe
+from srl_edge.trainers import checkpoints
 
 if TYPE_CHECKING:
     from srl_edge.trainers.policy import Policy
@@ -43,6 +44,7 @@ def run_line(settings: Recipe) -> Path:
     says why itself, and ends this process with its exit code.
     """
     require_exportable(models.config_of(settings.model.name), settings.export.artifacts)
+    checkpoints.require_same_settings(settings.run / "train", settings)
     run = open_run(settings)
     for name in STAGES:
         if _finished(run).get(name) == fingerprint(settings, name):
@@ -57,6 +59,8 @@ def run_line(settings: Recipe) -> Path:
 
 def run_stage(settings: Recipe, name: str) -> Path:
     """Run one stage and note that it is done; return the path that it wrote."""
+    if name == "train":  # before it overwrites the recipe that the checkpoint was trained with
+        checkpoints.require_same_settings(settings.run / "train", settings)
     run = open_run(settings)
     print(f"{name}: {DESCRIPTIONS[name]}", file=sys.stderr)
     done = _finished(run)

@@ -46,7 +46,7 @@ def step_prompts(
         last = len(t.steps) - 1 if targets == "paper" else len(t.steps)
         group = []
         for k in range(first, last):
-            title, body = _titled(t.steps[k]) if title_hint else ("", t.steps[k])
+            title, body = titled(t.steps[k]) if title_hint else ("", t.steps[k])
             group.append(StepPrompt(t.id, k, t.problem, t.steps[:k], body, t.answer, title))
         prompts.append(group)
     return prompts
@@ -66,7 +66,7 @@ def whole_prompts(trajectories: Iterable[Trajectory]) -> list[list[StepPrompt]]:
 _TITLE = re.compile(r"(\d+[.)]\s+(?:\*\*.+?\*\*|[^\n:]{1,80}(?=:)))\s*:?\s*(?=\S)")
 
 
-def _titled(step: str) -> tuple[str, str]:
+def titled(step: str) -> tuple[str, str]:
     """A step's numbered title and its body; ('', step) where it has no title."""
     match = _TITLE.match(step)
     return (match[1], step[match.end() :]) if match else ("", step)

@@ -28,7 +28,9 @@ from srl_edge.rewards import check_weights
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 class Model(Section):
@@ -135,7 +137,7 @@ class Stage(Section):
     aggregation: Literal["sequence", "token"] = "sequence"
     """Loss: mean of sequence means (the paper's equation), or mean over tokens."""
     group_size: PositiveInt = 8
-    """srl, rlvr: rollouts a prompt."""
+    """srl, rlvr: rollouts a prompt, compared with each other."""
     max_new_tokens: PositiveInt = 96
     """Longest reply."""
     max_steps: PositiveInt = 8
@@ -162,6 +164,10 @@ class Stage(Section):
             raise ValueError("give either steps or epochs")
         if self.kind == "rlvr" and self.reward:
             raise ValueError("rlvr scores exact answers; reward is for srl stages")
+        if self.kind != "sft" and self.group_size < 2:
+            raise ValueError("group_size must be 2 or more: rollouts are compared with each other")
+        if self.patience and not self.validate_every:
+            raise ValueError("patience counts validations; give validate_every too")
         check_weights(self.reward)
         return self
 
@@ -248,7 +254,7 @@ class Recipe(Section):
     model: Model
     data: Data = Data()
     trainer: Trainer = Trainer()
-    stages: tuple[Stage, ...]
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
     export: Export = Export()
     check: Check = Check()
     bench: Bench = Bench()
@@ -269,6 +275,8 @@ def load(path: Path, flags: Sequence[str] = ()) -> Recipe:
         raise InputError(f"{path}: no such recipe; give a .toml file or a run folder.")
     try:
         recipe = Recipe.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
+    except UnicodeDecodeError:
+        raise InputError(f"{file}: not UTF-8; save the file in that encoding.") from None
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{file}: not TOML: {error}.") from None
     except ValidationError as error:

@@ -19,7 +19,7 @@ except ImportError:
     from difflib import SequenceMatcher  # type: ignore[assignment]
 
 from srl_edge.errors import InputError, StageError
-from srl_edge.prompts import numbers, read_reply
+from srl_edge.prompts import numbers, read_reply, titled
 from srl_edge.types import Reward, Rollout, StepPrompt
 from srl_edge.verifiers import is_correct
 
@@ -119,12 +119,12 @@ def _guard_fault(action: str, prompt: StepPrompt) -> str:
     Without guards, a copy of the step before has a mean reward of 0.5 on GSM8K.
     """
     expert = prompt.expert_action.strip()
-    taken = {_plain(step) for step in prompt.previous_steps} - {_plain(expert)}
-    if _plain(action) in taken:
+    before = {text for step in prompt.previous_steps for text in (step, titled(step)[1])}
+    if _plain(action) in {_plain(text) for text in before} - {_plain(expert)}:
         return "a step that was taken before"
     if len(action) > max(3 * len(expert), len(expert) + 40):
         return "a step more than three times as long as the expert's"
-    if _lines(action) > _lines(expert):
+    if _lines(action) > _lines(expert) or _headers(action) > _headers(expert):
         return "more than one step"
     return ""
 
@@ -135,6 +135,11 @@ def _plain(step: str) -> str:
 
 def _lines(step: str) -> int:
     return sum(bool(line.strip()) for line in step.split("\n"))
+
+
+def _headers(step: str) -> int:
+    """Lines after the first that begin as a numbered step does."""
+    return len(re.findall(r"\n\d+[.)]\s", step.strip()))
 
 
 def _custom(name: str, action: str, prompt: StepPrompt) -> float:

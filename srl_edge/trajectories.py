@@ -111,8 +111,8 @@ def _parse_row(
     if isinstance(answer, str) and ANSWER_MARK in answer and solution is None:
         solution, answer = answer, None
     if row.get("steps"):
-        if not all(isinstance(s, str) for s in row["steps"]):
-            return "steps are not text"
+        if not isinstance(row["steps"], list) or not all(isinstance(s, str) for s in row["steps"]):
+            return "steps are no list of texts"
         steps = [s.strip() for s in row["steps"] if s.strip()]
     elif isinstance(solution, str):
         steps, marked = cut_solution(solution, style)
@@ -131,12 +131,16 @@ def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
     """Rows of a JSONL file; raises InputError with the line number where one is not JSON."""
     if not path.is_file():
         raise InputError(f"{path}: no such file; give the path of a JSONL file of trajectories.")
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
+                row = json.loads(line.decode("utf-8"))
+            except UnicodeDecodeError:
+                raise InputError(
+                    f"{path}, line {number}: not UTF-8; save the file in that encoding."
+                ) from None
             except json.JSONDecodeError as error:
                 raise InputError(
                     f"{path}, line {number}: not JSON ({error.msg} at column {error.colno}); "

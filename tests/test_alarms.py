@@ -77,6 +77,17 @@ def test_an_alarm_needs_five_steps_over_the_limit_after_a_calm_start(
     assert alarms([CALM, hacked, *[CALM] * 8, *[hacked] * 5]) == [sentence]
 
 
+def test_a_share_that_starts_high_may_rise_to_its_most() -> None:
+    copies = [{"alarms/copied_step": share} for share in [0.7] * 5 + [1.0] * 5]
+    assert "copy the one before" in alarms(copies)[0]
+    assert alarms([*copies[:5], *[{"alarms/copied_step": 0.8}] * 5]) == []
+
+
+def test_a_copy_without_its_title_is_a_copy() -> None:
+    prompt = StepPrompt("t", 1, "p", (f"1. **Go**: {BEFORE}",), EXPERT, title="2. **Pay**")
+    assert metrics(reply(BEFORE), prompt=prompt)["alarms/copied_step"] == 1
+
+
 def test_steps_without_a_well_formed_reply_do_not_silence_the_alarms() -> None:
     silent = {"completions/mean_length": 40.0}
     history = [silent, *[CALM] * 5, *[CALM | {"alarms/copied_step": 0.9}] * 4, silent]

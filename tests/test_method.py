@@ -1,5 +1,6 @@
 """Prompts, advantages, losses and answers: the method without a model."""
 
+import time
 from statistics import fmean
 
 import numpy as np
@@ -112,6 +113,17 @@ def test_losses_are_the_same_in_numpy_and_torch(by_sequence: bool) -> None:
 )
 def test_exact_answers(solution: str, answer: str, right: bool) -> None:
     assert is_correct(solution, answer) is right
+
+
+def test_an_answer_that_no_library_can_compute_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not is_correct("#### 6", "12")  # the process that compares has started
+    monkeypatch.setattr("srl_edge.verifiers.SECONDS", 0.5)
+    for endless in ("9^{9^{9}}", "100000000!", "(" * 3000):
+        start = time.monotonic()
+        assert not is_correct(f"#### {endless}", "12")
+        assert time.monotonic() - start < 30
+    monkeypatch.undo()
+    assert is_correct("#### 24/2", "12") and not is_correct("#### 25/2", "12")
 
 
 def test_the_marked_answer_wins_over_a_later_number() -> None:

@@ -78,7 +78,7 @@ def test_losses_and_gradients_are_those_of_flat_sequences(
     reference = tuned(model, policy, tmp_path)
     loss = flat_loss(reference, samples, True)
     loss.backward()
-    assert got["token_ratio"] > 1.5  # the shared path really ran
+    assert got["token_ratio"] > 2  # 1.8 without a trunk
     assert abs(got["loss"] - float(loss)) < 1e-4
     assert_same_gradients(reference, policy)
 

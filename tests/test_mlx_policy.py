@@ -54,7 +54,7 @@ def test_losses_and_gradients_are_those_of_torch(
     ours, theirs = twins(family_model, tmp_path)
     samples = trajectory_samples()
     expected, got = (p.forward_backward([samples], loss) for p in (ours, theirs))
-    assert got["token_ratio"] > 1.5  # the shared path really ran
+    assert got["token_ratio"] > 2  # 1.8 without a trunk
     assert got.keys() == expected.keys()
     for name, value in expected.items():
         assert abs(got[name] - value) < 1e-4 * max(1, abs(value)), name

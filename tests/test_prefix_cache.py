@@ -76,6 +76,24 @@ def test_prompts_that_go_on_give_the_same_samples_from_their_rows_alone(
     ]
 
 
+@pytest.mark.parametrize("backend", [on_torch, on_mlx])
+def test_the_step_prompts_of_a_trajectory_are_read_as_one_trunk(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    backend: Callable[[Path, Path], tuple[Policy, type]],
+) -> None:  # fmt: skip
+    policy, decoder = backend(tiny_model, tmp_path)
+    (trajectory,) = texts(1, 80, 0)
+    read, keys_values = [], decoder.keys_values
+
+    def noting(self: object, ids: Sequence[int]) -> object:
+        read.append(tuple(ids))
+        return keys_values(self, ids)
+
+    monkeypatch.setattr(decoder, "keys_values", noting)
+    policy.sample([(*trajectory[:n], *CLOSING) for n in (40, 60, 80)], 2, 4, 1.0, 0)
+    assert read == [(*trajectory, *CLOSING[:-1])]
+
+
 def test_a_prompt_goes_on_from_what_it_shares_half_of_itself_with() -> None:
     read = [(1, 2, 3, 9), (1, 5, 5, 9), (4, 4, 4, 4)]
     prompts = [(1, 2, 3, 6, 9), (1, 5, 5, 7, 9), (1, 2, 8, 8, 8), (4, 4, 4, 4)]

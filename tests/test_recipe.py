@@ -43,6 +43,10 @@ def test_flags_override_the_file(tmp_path: Path) -> None:
             MINIMAL.replace('"srl"', '"grpo"'),
             "'stages.0.kind': input should be 'sft', 'srl' or 'rlvr'",
         ),
+        (MINIMAL + "learning_rate = inf\n", "'stages.0.learning_rate': input should be a finite"),
+        (MINIMAL + "group_size = 1\n", "'stages.0': group_size must be 2 or more"),
+        (MINIMAL + "patience = 2\n", "give validate_every too"),
+        ("stages = []\n" + MINIMAL.partition("[[stages]]")[0], "'stages': "),
         ("output = \n", "not TOML"),
         ('output = "x"\n', "'model' is missing"),
     ],
@@ -65,6 +69,13 @@ def test_a_mistaken_flag_is_one_sentence(tmp_path: Path, flags: list[str], messa
     with pytest.raises(InputError) as caught:
         recipe.load(write(tmp_path, MINIMAL), flags)
     assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_recipe_in_another_encoding_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(MINIMAL, encoding="utf-16")
+    with pytest.raises(InputError, match="not UTF-8"):
+        recipe.load(path)
 
 
 def test_a_missing_recipe_is_named(tmp_path: Path) -> None:

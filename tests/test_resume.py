@@ -52,6 +52,13 @@ def test_kill_9_then_resume_ends_as_the_uninterrupted_run(
         for name in ("whole", "killed")
     ]
     assert adapters[0] == adapters[1]
+    # Settings that the checkpoint was not written with are refused, and not written down.
+    kept = (tmp_path / "whole" / "run" / "recipe.toml").read_text()
+    for verb in ("train", "run"):
+        refused = srl_edge(verb, whole, *FLAGS, "--stages.1.temperature", "0.5")
+        assert refused.returncode == 2 and "another stages.1.temperature" in refused.stderr
+    assert (tmp_path / "whole" / "run" / "recipe.toml").read_text() == kept
+    assert srl_edge("train", whole, *FLAGS).returncode == 0
 
 
 def _rows(folder: Path) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from srl_edge.errors import InputError, StageError
+from srl_edge.prompts import step_prompts
 from srl_edge.rewards import (
     check_weights,
     matching_blocks,
@@ -16,7 +17,7 @@ from srl_edge.rewards import (
     step_reward,
     token_similarity,
 )
-from srl_edge.types import Rollout, StepPrompt
+from srl_edge.types import Rollout, StepPrompt, Trajectory
 
 TEXT = st.text(alphabet="ab 12+=\n", max_size=300)
 PROMPT = StepPrompt("t7", 1, "p", ("He buys 3 bags.",), "He pays 3 * 4 = 12 dollars.", "12")
@@ -123,6 +124,19 @@ def test_guards(action: str, fault: str) -> None:
 def test_guards_let_a_short_step_grow_and_ignore_blank_lines() -> None:
     prompt = StepPrompt("t", 0, "p", (), "= 7\nso 7")
     assert not step_reward(reply("3 and 4 together are\n\n7 animals"), prompt, guards=True).fault
+
+
+def test_guards_know_numbered_steps_and_titles() -> None:
+    before = "1. **Buy**: He buys 3 bags.\nEach is blue."
+    expert = "2. **Pay**: He pays 3 * 4.\nThat is 12.\nIn dollars.\nAll of it."
+    prompt = StepPrompt("t", 1, "p", (before,), expert)
+    several = "2. **Pay**: He pays 12.\n3. **Go**: He goes.\n4. **End**: 12"
+    assert step_reward(reply(several), prompt, guards=True).fault == "more than one step"
+    assert not step_reward(reply(expert), prompt, guards=True).fault
+    ((_, hinted),) = step_prompts([Trajectory("t", "p", (before, expert))], "all", title_hint=True)
+    copied = step_reward(reply("He buys 3 bags.\nEach is blue."), hinted, guards=True)
+    assert copied.fault == "a step that was taken before"
+    assert not step_reward(reply(hinted.expert_action), hinted, guards=True).fault
 
 
 @given(st.lists(TEXT.filter(str.strip), min_size=1, max_size=3))

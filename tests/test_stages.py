@@ -67,6 +67,16 @@ def test_groups_of_right_or_of_wrong_answers_alone_are_dropped() -> None:
     assert all(0 < sum(g.totals) < 2 for g in kept)
 
 
+def test_problems_of_one_id_in_a_batch_keep_their_own_replies() -> None:
+    other = StepPrompt("t", 0, "problem 2", (), "", "4")
+    groups = sample_solutions(TablePolicy([RIGHT, WRONG]), [PROBLEM, other], rlvr(), 3)
+    for group, right in zip(groups, (RIGHT, WRONG), strict=True):
+        assert len(group.rollouts) == 16
+        for replies, reward in zip(group.rollouts, group.rewards, strict=True):
+            assert [p.problem for p, _ in replies] == [group.prompt.problem]
+            assert reward.total == (replies[0][1].text == right)
+
+
 @pytest.mark.parametrize("kind", ["srl", "rlvr"])
 def test_each_stage_learns_what_it_is_rewarded_for(tmp_path: Path, kind: str) -> None:
     policy = TablePolicy([BAD, WRONG, RIGHT])
@@ -96,6 +106,26 @@ def test_a_stage_stops_when_validation_no_longer_improves(
     assert json.loads((tmp_path / "adapter" / "weights.json").read_text()) == [0.5, 1.0]
 
 
+def test_a_plateau_is_no_improvement_and_a_kill_after_the_last_validation_adds_no_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = make_run(tmp_path, validate_every=1, patience=2, learning_rate=1e-9)
+    policy = TablePolicy([BAD, GOOD])
+    with monkeypatch.context() as patch:
+        patch.setattr(policy, "load_adapter", killed)  # when the stage has ended
+        always = recipe.trainer.model_copy(update={"checkpoint_every": 1})
+        recipe = recipe.model_copy(update={"stages": recipe.stages[1:], "trainer": always})
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe, tmp_path, policy)
+    train(recipe, tmp_path, TablePolicy([BAD, GOOD]))
+    # The first step makes GOOD likelier than BAD; the two after it leave that so.
+    assert [r["step"] for r in rows(tmp_path) if "loss" in r] == [1, 2, 3]
+
+
+def killed(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_a_budget_in_epochs_and_data_of_its_own(tmp_path: Path) -> None:
     own = tmp_path / "own.jsonl"
     problems = [{"problem": f"own {i}", "steps": ["a", "b"], "answer": "3"} for i in range(6)]
@@ -109,12 +139,48 @@ def test_a_budget_in_epochs_and_data_of_its_own(tmp_path: Path) -> None:
     assert seen == {f"own {i}" for i in range(6)}
 
 
+def test_an_epoch_counts_the_prompts_of_refilled_batches(tmp_path: Path) -> None:
+    recipe = make_run(
+        tmp_path, steps=None, epochs=4, prompts_per_step=2, group_size=2, max_rounds=20
+    )
+    train(recipe, tmp_path, TablePolicy([BAD, GOOD]))
+    steps = [r for r in rows(tmp_path) if r["kind"] == "srl" and "loss" in r]
+    asked = [round(r["kept_groups"] / r["keep_rate"]) for r in steps]
+    assert sum(asked[:-1]) < 4 * 12 <= sum(asked) and len(steps) < 4 * 12 / 2
+    assert "eval_reward" in rows(tmp_path)[-1]
+
+
 def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
     recipe = make_run(tmp_path)
     train(recipe, tmp_path, TablePolicy([BAD, GOOD]))
     stages = (recipe.stages[0], recipe.stages[1].model_copy(update={"temperature": 0.5}))
     with pytest.raises(InputError, match=r"another stages\.1\.temperature \(1\.0, now 0\.5\)"):
         train(recipe.model_copy(update={"stages": stages}), tmp_path, TablePolicy([BAD, GOOD]))
+
+
+def test_what_was_removed_or_edited_since_a_checkpoint_is_refused(tmp_path: Path) -> None:
+    own = tmp_path / "own.py"
+    own.write_text("def one(action, prompt):\n    return 1.0\n")
+    recipe = make_run(tmp_path, reward={"characters": 0.5, f"{own}:one": 0.5})
+    train(recipe, tmp_path, TablePolicy([BAD, GOOD]))
+
+    def refused(stages: tuple[Stage, ...], what: str) -> None:
+        with pytest.raises(InputError, match=f"another {what}"):
+            train(recipe.model_copy(update={"stages": stages}), tmp_path, TablePolicy([BAD, GOOD]))
+
+    sft, srl = recipe.stages
+    refused((sft, srl.model_copy(update={"reward": {"characters": 0.5}})), r"stages\.1\.reward")
+    refused((sft,), r"stages\.1")
+    own.write_text("def one(action, prompt):\n    return 2.0\n")
+    refused((sft, srl), r"stages\.1\.reward .*own\.py \(contents\)")
+    own.write_text("def one(action, prompt):\n    return 1.0\n")
+    # A stage that comes after what is trained is no change of it.
+    more = (sft, srl, srl.model_copy(update={"temperature": 0.7}))
+    train(recipe.model_copy(update={"stages": more}), tmp_path, TablePolicy([BAD, GOOD]))
+    assert (tmp_path / "train" / "stage-2-srl").is_dir()
+    data = tmp_path / "data" / "train.jsonl"
+    data.write_text(data.read_text().replace("problem 3", "problem 33"))
+    refused(more, r"data\.train \(contents\)")
 
 
 def test_a_checkpoint_from_before_a_setting_existed_goes_on_at_its_default(tmp_path: Path) -> None:
@@ -136,3 +202,10 @@ def test_the_newest_checkpoints_are_kept(tmp_path: Path) -> None:
     train(recipe.model_copy(update={"trainer": trainer}), tmp_path, TablePolicy([BAD, GOOD]))
     found = sorted(p.name for p in (tmp_path / "train").glob("checkpoint-*"))
     assert found == ["checkpoint-1-000006", "checkpoint-1-000008", "checkpoint-2-000000"]
+
+
+def test_the_eleventh_stage_is_newer_than_the_tenth(tmp_path: Path) -> None:
+    recipe = make_run(tmp_path)
+    many = (recipe.stages[0].model_copy(update={"steps": 1}),) * 11
+    train(recipe.model_copy(update={"stages": many}), tmp_path, TablePolicy([BAD, GOOD]))
+    assert [p.name for p in (tmp_path / "train").glob("c*")] == ["checkpoint-11-000000"]

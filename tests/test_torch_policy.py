@@ -84,7 +84,7 @@ def test_packed_loss_and_gradients_equal_peft_on_full_sequences(
     policy = open_policy(family_model)
     samples = trajectory_samples()
     metrics = policy.forward_backward([samples], Loss("clipped", by_sequence=by_sequence))
-    assert metrics["token_ratio"] > 1.5  # the shared path really ran
+    assert metrics["token_ratio"] > 2  # 1.8 without a trunk
     policy.save_adapter(tmp_path / "adapter")
     plain = AutoModelForCausalLM.from_pretrained(family_model, dtype=torch.float32)
     peft = PeftModel.from_pretrained(plain, tmp_path / "adapter", is_trainable=True)

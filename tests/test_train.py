@@ -1,6 +1,7 @@
 """The loop, run by a policy that is a table."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,10 @@ import pytest
 
 from srl_edge.errors import StageError
 from srl_edge.recipe import Recipe
+from srl_edge.trainers.policy import Loss
 from srl_edge.trainers.train import train
 from srl_edge.trajectories import write_jsonl
-from srl_edge.types import Trajectory
+from srl_edge.types import Sample, Trajectory
 
 from .fakes import TablePolicy
 
@@ -75,12 +77,43 @@ def test_groups_without_spread_are_dropped_and_refilled(tmp_path: Path) -> None:
     assert steps.count(1) > 8  # more than the four groups of two that the batch holds
 
 
+def test_the_step_prompts_of_a_trajectory_are_learned_from_together(tmp_path: Path) -> None:
+    class Noting(TablePolicy):
+        def forward_backward(
+            self, groups: Sequence[Sequence[Sample]], loss: Loss
+        ) -> dict[str, float]:
+            learned.append([{s.prompt_ids for s in group} for group in groups])
+            return super().forward_backward(groups, loss)
+
+    learned: list[list[set[tuple[int, ...]]]] = []
+    recipe = make_run(tmp_path, targets="all", steps=1)
+    train(recipe, tmp_path, Noting([BAD, BROKEN, GOOD]))
+    # Four prompts of two trajectories, of two steps each, whose groups of eight all have spread.
+    assert [len(prompts) for prompts in learned[-1]] == [2, 2]
+
+
+def test_where_few_groups_pass_a_batch_of_none_is_not_the_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rare = [GOOD, *[BAD + " " * i for i in range(1, 10)]]  # equal steps, so no spread without GOOD
+    recipe = make_run(
+        tmp_path, prompts_per_step=1, group_size=2, max_rounds=8, learning_rate=1e-9, steps=10
+    )
+    train(recipe, tmp_path, TablePolicy(rare))
+    steps = [r for r in rows(tmp_path) if "kept_groups" in r]
+    assert len(steps) == 10 and {r["kept_groups"] for r in steps} == {1}
+    assert min(r["keep_rate"] for r in steps) < 1 / 8  # more rounds than max_rounds
+    assert "nothing" not in capsys.readouterr().err
+
+
 def test_stops_cleanly_and_says_why_when_nothing_passes(tmp_path: Path) -> None:
     recipe = make_run(tmp_path)
     with pytest.raises(
-        StageError, match=r"16 prompts: 128 of 128 replies break the format or a guard"
+        StageError, match=r"48 prompts: 384 of 384 replies break the format or a guard"
     ):
         train(recipe, tmp_path, TablePolicy([BROKEN]))
+    # They are written down, so that one can see what is wrong.
+    assert len(rows(tmp_path, "rollouts")) == 384
     with pytest.raises(StageError, match=r"differ by a std of at most 0\.01"):
         train(recipe, tmp_path, TablePolicy([BAD]))
 

@@ -69,6 +69,20 @@ def test_rows_of_every_format_are_read_and_the_rest_counted(tmp_path: Path) -> N
     assert load(write_jsonl(tmp_path / "t.jsonl", kept)) == kept
 
 
+@pytest.mark.parametrize("steps", ["First add.\nThen stop.", 5, ["one", 2]])
+def test_steps_must_be_a_list_of_texts(steps: object) -> None:
+    report = ParseReport()
+    assert not list(parse_rows([{"problem": "p", "steps": steps, "answer": "3"}], report))
+    assert report.dropped == {"steps are no list of texts": 1}
+
+
+def test_a_file_in_another_encoding_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"problem": "p"}', encoding="utf-16")
+    with pytest.raises(InputError, match="line 1: not UTF-8"):
+        list(read_jsonl(path))
+
+
 def test_a_line_that_is_not_json_is_named(tmp_path: Path) -> None:
     path = tmp_path / "bad.jsonl"
     path.write_text('{"problem": "p"}\n\n{"problem": oops}\n')

@@ -18,6 +18,8 @@ from srl_edge.trainers.shared_prefix import PrefixCache
 from srl_edge.trainers.stream import PromptStream
 from srl_edge.types import Reward, Rollout, Sample, StepPrompt, Trajectory
 
+PATIENT = 3
+
 
 def expert_batch(policy: Policy, prompts: Sequence[StepPrompt]) -> list[list[Sample]]:
     """The expert's replies to prompts, as supervised samples by trajectory."""
@@ -34,6 +36,9 @@ def sampled_batch(
 ) -> tuple[list[Group], list[Group], int, float]:
     """Sample groups until `prompts_per_step` of them have spread, or `max_rounds` are over.
 
+    While none has, sampling goes on for up to PATIENT times as many rounds: where few groups pass,
+    a batch of none is bad luck more often than the end.
+
     Returns the kept groups, all that were sampled, how many prompts were taken from the stream,
     and the seconds of sampling; raises NothingToCompare where none has spread, and says why.
     Source: dynamic sampling, arXiv 2510.25992, section 4.2.
@@ -42,7 +47,9 @@ def sampled_batch(
     kept: list[Group] = []
     seen: list[Group] = []
     start = time.monotonic()
-    for round_ in range(stage.max_rounds):
+    for round_ in range(PATIENT * stage.max_rounds):
+        if kept and round_ >= stage.max_rounds:
+            break
         batch = stream.take(taken + len(seen), stage.prompts_per_step - len(kept))
         groups = sample(policy, batch, stage, seed + round_ * stage.max_steps)
         seen += groups
@@ -50,7 +57,7 @@ def sampled_batch(
         if len(kept) == stage.prompts_per_step:
             break
     if not kept:
-        raise NothingToCompare(_why_nothing_passed(seen, stage))
+        raise NothingToCompare(_why_nothing_passed(seen, stage), seen)
     return kept, seen, len(seen), time.monotonic() - start
 
 
@@ -78,8 +85,8 @@ def sample_solutions(
     Reward 1 if every reply keeps the format and the final answer is right, else 0.
     """
     problems = [
-        Trajectory(f"{p.trajectory_id}/{i}", p.problem, (), p.answer)
-        for p in prompts
+        Trajectory(f"{at}/{i}", p.problem, (), p.answer)  # a batch may have a problem twice
+        for at, p in enumerate(prompts)
         for i in range(stage.group_size)
     ]
     replies: dict[str, list[tuple[StepPrompt, Rollout]]] = {t.id: [] for t in problems}

@@ -1,5 +1,6 @@
 """Where training stands, on disk: written whole or not at all."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -11,6 +12,10 @@ from srl_edge.recipe import Recipe
 from srl_edge.trainers.policy import Policy
 
 LOGS = ("metrics.jsonl", "rollouts.jsonl")
+# Settings that may change between a run and the one that goes on with it: of the trainer, and the
+# budget of stages that are not finished.
+FREE = ("checkpoint_every", "keep_last", "tracker", "threads", "vllm_command")
+BUDGET = ("steps", "epochs", "validate_every", "patience")
 
 
 @dataclass(slots=True)
@@ -41,7 +46,7 @@ def save(folder: Path, policy: Policy, cursor: Cursor, recipe: Recipe) -> None:
     state = {
         "cursor": asdict(cursor),
         "log_bytes": sizes,
-        "settings": _settings(recipe, len(recipe.stages)),
+        "settings": _settings(recipe) | _contents(recipe, folder),
     }
     (scratch / "trainer_state.json").write_text(json.dumps(state, indent=1))
     for file in scratch.rglob("*"):
@@ -50,8 +55,27 @@ def save(folder: Path, policy: Policy, cursor: Cursor, recipe: Recipe) -> None:
                 os.fsync(opened.fileno())
     shutil.rmtree(final, ignore_errors=True)
     scratch.rename(final)
-    for older in sorted(folder.glob("checkpoint-*"))[: -recipe.trainer.keep_last]:
+    for older in _oldest_first(folder)[: -recipe.trainer.keep_last]:
         shutil.rmtree(older)
+
+
+def require_same_settings(folder: Path, recipe: Recipe) -> None:
+    """Raise InputError where the newest checkpoint was written with other settings or data.
+
+    Only the stages that it has begun count; later ones may change.
+    """
+    if not (found := _oldest_first(folder)):
+        return
+    state = json.loads((found[-1] / "trainer_state.json").read_text())
+    then, now = state["settings"], _settings(recipe) | _contents(recipe, folder)
+    # A setting of a later version changes nothing where it is left at its default.
+    known = then.keys() | _settings(recipe, exclude_defaults=True).keys()
+    for key in sorted(k for k in known if _counts(k, Cursor(**state["cursor"]))):
+        if then.get(key) != now.get(key):
+            raise InputError(
+                f"{found[-1]}: this checkpoint was written with another {key} ({then.get(key)}, "
+                f"now {now.get(key)}); set it back, or delete {folder} to train from the start."
+            )
 
 
 def restore(folder: Path, policy: Policy, recipe: Recipe) -> Cursor:
@@ -59,25 +83,16 @@ def restore(folder: Path, policy: Policy, recipe: Recipe) -> Cursor:
 
     Raises InputError where it was written with other settings.
     """
+    require_same_settings(folder, recipe)
     for leftover in folder.glob(".checkpoint-*"):
         shutil.rmtree(leftover)
-    found = sorted(folder.glob("checkpoint-*"))
-    if not found:
+    if not (found := _oldest_first(folder)):
         for name in LOGS:
             (folder / name).unlink(missing_ok=True)
         shutil.rmtree(folder / "best", ignore_errors=True)
         return Cursor()
     newest = found[-1]
     state = json.loads((newest / "trainer_state.json").read_text())
-    then, now = state["settings"], _settings(recipe, state["cursor"]["stage"])
-    # A setting of a later version changes nothing where it is left at its default.
-    known = then.keys() | _settings(recipe, state["cursor"]["stage"], exclude_defaults=True)
-    if changed := [k for k in now if k in known and then.get(k) != now[k]]:
-        raise InputError(
-            f"{newest}: this checkpoint was written with another {changed[0]} "
-            f"({then.get(changed[0])}, now {now.get(changed[0])}); set it back, or delete {folder} "
-            "to train from the start."
-        )
     policy.load(newest)
     for name, size in state["log_bytes"].items():
         if (folder / name).exists():
@@ -88,18 +103,16 @@ def restore(folder: Path, policy: Policy, recipe: Recipe) -> Cursor:
     return Cursor(**state["cursor"])
 
 
-def _settings(recipe: Recipe, finished: int, exclude_defaults: bool = False) -> dict[str, object]:
-    """What a run must have in common with the run that it goes on with, by dotted name.
+def _oldest_first(folder: Path) -> list[Path]:
+    return sorted(
+        folder.glob("checkpoint-*"), key=lambda path: tuple(map(int, path.name.split("-")[1:]))
+    )
 
-    Stages that are not finished may get another budget.
-    """
+
+def _settings(recipe: Recipe, exclude_defaults: bool = False) -> dict[str, object]:
+    """The settings that training depends on, by dotted name."""
     parts = {"model", "data", "trainer", "stages", "seed"}
     chosen = recipe.model_dump(include=parts, mode="json", exclude_defaults=exclude_defaults)
-    for name in ("checkpoint_every", "keep_last", "tracker", "threads", "vllm_command"):
-        chosen.get("trainer", {}).pop(name, None)
-    for stage in chosen["stages"][finished:]:
-        for name in ("steps", "epochs", "validate_every", "patience"):
-            stage.pop(name, None)
     flat: dict[str, object] = {}
 
     def walk(value: object, name: str) -> None:
@@ -112,6 +125,30 @@ def _settings(recipe: Recipe, finished: int, exclude_defaults: bool = False) -> 
 
     walk(chosen, "")
     return flat
+
+
+def _contents(recipe: Recipe, folder: Path) -> dict[str, str]:
+    """A hash of each file that training depends on."""
+    data = folder.parent / "data"
+    files = {f"data.{name}": data / f"{name}.jsonl" for name in ("train", "validation")}
+    for i, stage in enumerate(recipe.stages):
+        files |= {f"stages.{i}.data": Path(stage.data)} if stage.data else {}
+        own = (name.rpartition(":")[0] for name in stage.reward if ":" in name)
+        files |= {f"stages.{i}.reward {file}": Path(file) for file in own}
+    return {
+        f"{name} (contents)": hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+        for name, path in files.items()
+        if path.is_file()
+    }
+
+
+def _counts(key: str, cursor: Cursor) -> bool:
+    section, _, rest = key.partition(".")
+    if section != "stages":
+        return rest not in FREE
+    index, _, name = rest.partition(".")
+    finished = int(index) < cursor.stage
+    return finished or (int(index) == cursor.stage and cursor.step > 0 and name not in BUDGET)
 
 
 def _size(path: Path) -> int:

@@ -43,6 +43,7 @@ def sampling_metrics(
         "reward_std": fmean(stds),
         "frac_reward_zero_std": fmean(s < 1e-6 for s in stds),
         "keep_rate": kept / len(seen),
+        "kept_groups": kept,
         "rewards/format/mean": fmean(r.parts["format"] for r in rewards),
         "completions/mean_length": fmean(lengths),
         "completions/clipped_ratio": fmean(not r.finished for r in replies),

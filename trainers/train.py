@@ -62,7 +62,8 @@ def _run_stage(
 ) -> None:  # fmt: skip
     folder = run / "train"
     stream = PromptStream(_prompts(stage, run), f"{recipe.seed}/{index}")
-    steps = stage.steps or math.ceil((stage.epochs or 0) * stream.size / stage.prompts_per_step)
+    passes = (stage.epochs or math.inf) * stream.size
+    steps = stage.steps or math.ceil(passes / stage.prompts_per_step)
     chosen = held_out(run / "data" / "validation.jsonl", recipe.trainer, stage, recipe.seed)
     loss = Loss(
         "nll" if stage.kind == "sft" else "clipped",
@@ -78,11 +79,16 @@ def _run_stage(
             texts = calibration_texts(run / "data" / "train.jsonl", policy.tokenizer, recipe.seed)
             policy.fit_rounding(texts)
         _validate(policy, stage, index, cursor, chosen, folder, track)
+
+    def over() -> bool:
+        # Refilled batches take more prompts, so passes over them may end before the steps do.
+        return cursor.step >= steps or cursor.prompts >= passes
+
     recent = steps_so_far(folder, index)
     warned: set[str] = set()
     title = f"train {index + 1}/{len(recipe.stages)} {stage.kind}"
     with progress.bar(title, steps, cursor.step) as advance:
-        while cursor.step < steps:
+        while not (over() or (stage.patience and cursor.worse >= stage.patience)):
             start = time.monotonic()
             sampling: dict[str, float] = {}
             if stage.kind == "sft":
@@ -96,6 +102,7 @@ def _run_stage(
                         policy, stream, cursor.prompts, stage, seed
                     )
                 except NothingToCompare as why:
+                    log_rollouts(folder, index, stage, cursor.step + 1, why.groups)
                     if cursor.step == 0:
                         raise
                     # After some progress that is an end, not a mistake: all may be learned.
@@ -115,22 +122,20 @@ def _run_stage(
             metrics["step_time"] = time.monotonic() - start
             track(log_metrics(folder, stage, index, cursor.step, metrics))
             recent.append(metrics)
-            for alarm in alarms(recent) if stage.kind == "srl" else []:
+            for alarm in alarms(recent):
                 if alarm not in warned:
                     progress.say(f"train, step {cursor.step}: {alarm}")
                     warned.add(alarm)
-            last = cursor.step == steps
-            if last or (stage.validate_every and cursor.step % stage.validate_every == 0):
+            if over() or (stage.validate_every and cursor.step % stage.validate_every == 0):
                 _validate(policy, stage, index, cursor, chosen, folder, track)
             if cursor.step % recipe.trainer.checkpoint_every == 0:
                 checkpoints.save(folder, policy, cursor, recipe)
             advance(note(metrics))
-            if stage.patience and cursor.worse >= stage.patience:
-                progress.say(
-                    f"train: {cursor.worse} validations without a better one; the {stage.kind} "
-                    f"stage ends after {cursor.step} of {steps} steps."
-                )
-                return
+    if not over():
+        progress.say(
+            f"train: {cursor.worse} validations without a better one; the {stage.kind} "
+            f"stage ends after {cursor.step} of {steps} steps."
+        )
 
 
 def _prompts(stage: Stage, run: Path) -> list[list[StepPrompt]]:
@@ -171,10 +176,9 @@ def _validate(
     """Note how the adapter does on held-out problems, and keep it if it is the stage's best."""
     metrics = validate(policy, stage, chosen)
     now = score(stage, metrics)
-    if now >= cursor.best:
+    kept, better = now >= cursor.best, now > cursor.best
+    if kept:
         policy.save_adapter(folder / "best")
-        cursor.best, cursor.worse = now, 0
-    else:
-        cursor.worse += 1
-    best = {"eval_best": float(cursor.worse == 0)}
-    track(log_metrics(folder, stage, index, cursor.step, metrics | best))
+        cursor.best = now
+    cursor.worse = 0 if better else cursor.worse + 1
+    track(log_metrics(folder, stage, index, cursor.step, metrics | {"eval_best": float(kept)}))
