@@ -58,17 +58,19 @@ def device_named(name: str, python: str = "python3", llama_main: str = "") -> De
 def bench_artifacts(
     folders: Sequence[Path], tasks: Mapping[str, Sequence[Trajectory]], settings: Bench,
     device: Device, out: Path, resume: bool = False, soak_minutes: float = 0.0,
+    device_name: str = "local",
 ) -> Path:  # fmt: skip
     """Measure artifacts on a device; return `out/report.html`, see `results` for what is beside.
 
     Each sample is on disk as soon as it ends. resume: what an earlier call with the same artifacts,
     tasks and settings has measured is kept; what was lost is tried again. soak_minutes: how long
-    each then decodes without a pause. Raises InputError where `out` holds something else.
+    each then decodes without a pause. device_name: that of an earlier call must be the same. Raises
+    InputError where `out` holds something else.
     """
     settings = settings.model_copy(update={"threads": settings.threads or os.cpu_count() or 1})
     loaded = _named(folders)
     asked = [Model(name, "artifact", artifact.path) for name, artifact in loaded.items()]
-    date = _begin(out, loaded, tasks, settings, resume)
+    date = _begin(out, loaded, tasks, settings, device_name, resume)
     problems = next(iter(tasks.values()))
     prompts = {task: chosen_prompts(chosen, settings) for task, chosen in tasks.items()}
     each = sum(map(len, tasks.values())) + sum(map(len, prompts.values()))
@@ -149,7 +151,7 @@ def _named(folders: Sequence[Path]) -> dict[str, artifacts.Artifact]:
 
 def _begin(
     out: Path, loaded: Mapping[str, artifacts.Artifact], tasks: Mapping[str, Sequence[Trajectory]],
-    settings: Bench, resume: bool,
+    settings: Bench, device: str, resume: bool,
 ) -> str:  # fmt: skip
     """The date of this benchmark: today's, or that of the one that is resumed."""
     asked = {
@@ -159,6 +161,7 @@ def _begin(
         },
         "tasks": {task: [problem.id for problem in chosen] for task, chosen in tasks.items()},
         "settings": settings.model_dump(),
+        "device": device,
     }
     file = out / _SETTINGS
     if file.is_file():
@@ -170,7 +173,7 @@ def _begin(
                 "--out."
             )
         if earlier != asked:
-            changed = ", ".join(key for key in asked if asked[key] != earlier[key])
+            changed = ", ".join(key for key in asked if asked[key] != earlier.get(key))
             raise InputError(f"{out}: was begun with other {changed}; name another --out.")
         return date
     out.mkdir(parents=True, exist_ok=True)

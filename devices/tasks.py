@@ -57,6 +57,8 @@ def _from_file(file: Path) -> Iterable[Mapping[str, Any]]:
             rows: Iterable[Mapping[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
         except json.JSONDecodeError as error:
             raise InputError(f"{file}, line {error.lineno}: not JSON ({error.msg}).") from None
+        if not all(isinstance(row, dict) for row in rows):
+            raise InputError(f"{file}: an array of objects is needed, with `problem` and `answer`.")
         return rows
     return read_jsonl(file)
 

@@ -36,6 +36,7 @@ def export(recipe: Recipe, run: Path) -> Path:
     Each artifact folder holds all that a device needs, and `manifest.json`. Builds in a temporary
     folder, so no half artifact is left behind.
     """
+    artifacts.require_builders(recipe.export.artifacts)
     names = [artifacts.parse_name(name) for name in recipe.export.artifacts]
     if not (run / "adapter" / "adapter_config.json").is_file():
         raise InputError(f"{run}/adapter: no adapter to export; run `srl-edge train {run}` first.")

@@ -1,8 +1,10 @@
 """An exported model in one folder, and the manifest that says what it is."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,12 @@ FORMATS = {
     "gguf": ("fp32", "fp16", "q8_0", "q4_0", "q4_1", "q4_k_m"),
     "optimum": ("fp32",),
 }  # fmt: skip
+# What builds a format, as modules, and the extra that installs them.
+BUILDERS = {
+    "onnx": (("onnxruntime_genai", "onnx_ir"), "onnx"),
+    "executorch": (("executorch", "torchao"), "executorch"),
+    "mlx": (("mlx_lm",), "mlx"),
+}
 # What is built for hardware that no runtime on this computer drives.
 UNTRIED = ("vulkan-fp16", "coreml-fp16")
 # An adapter that is not in the weights, by format; an ExecuTorch program always needs some.
@@ -88,6 +96,17 @@ def load(folder: Path) -> Artifact:
             raise InputError(f"{file}: changed since the export (sha256); export it again.")
     size = sum(entry["bytes"] for entry in manifest["files"].values())
     return Artifact(folder, manifest["format"], manifest["quantization"], size, manifest)
+
+
+def require_builders(names: Sequence[str]) -> None:
+    """Raise InputError where a package that builds one of these artifacts is not installed."""
+    for name in names:
+        modules, extra = BUILDERS.get(parse_name(name)[0], ((), ""))
+        if missing := [module for module in modules if find_spec(module) is None]:
+            raise InputError(
+                f"export.artifacts: {name} needs {missing[0].replace('_', '-')}, which is not "
+                f"installed: pip install 'srl-edge[{extra}]', or leave it out."
+            )
 
 
 def tool_versions(*packages: str) -> dict[str, str]:

@@ -74,6 +74,11 @@ def _command(arguments: list[str]) -> int:
             print(USAGE.format(version=__version__))
         case ["--version"]:
             print(__version__)
+        case [
+            ("run" | "data" | "train" | "export" | "check" | "report" | "inspect" | "doctor"),
+            "-h" | "--help",
+        ]:
+            print(USAGE.format(version=__version__))
         case ["doctor"]:
             from srl_edge.doctor import doctor
 
@@ -86,6 +91,8 @@ def _command(arguments: list[str]) -> int:
             _convert_adapter(flags)
         case ["rollouts", *flags]:
             _show_rollouts(flags)
+        case ["fit", "-h" | "--help"]:
+            return _fit("", ["--help"])
         case ["fit", path, *flags]:
             return _fit(path, flags)
         case ["run", path, *flags]:
@@ -97,8 +104,8 @@ def _command(arguments: list[str]) -> int:
             return _command(["export", path, "--export.artifacts", "optimum-fp32", *flags])
         case ["bench", *flags] if "--compare" in flags:
             return _compare(flags)
-        case ["bench", path, *_] if (Path(path) / "manifest.json").is_file():
-            _bench(arguments[1:])
+        case ["bench", *flags] if _of_artifacts(flags):
+            _bench(flags)
         case [stage, path, *flags] if stage in STAGES:
             from srl_edge import line, recipe
 
@@ -111,6 +118,13 @@ def _command(arguments: list[str]) -> int:
             print(USAGE.format(version=__version__), file=sys.stderr)
             return 2
     return 0
+
+
+def _of_artifacts(arguments: Sequence[str]) -> bool:
+    """Whether a benchmark is of artifacts at tasks, and not a stage of a run."""
+    first = Path(arguments[0]) if arguments else Path()
+    asked = any(a.partition("=")[0] in ("--tasks", "-h", "--help") for a in arguments)
+    return (first / "manifest.json").is_file() or (asked and not (first / "recipe.toml").is_file())
 
 
 def _print_manifest(manifest: dict[str, object]) -> None:
@@ -182,6 +196,8 @@ def _bench(arguments: Sequence[str]) -> None:
     from srl_edge.devices.tasks import problems
 
     names = chosen["tasks"].split(",")
+    if chosen["limit"] is not None and chosen["limit"] < 1:
+        parser.error("--limit: at least 1 is needed.")
     if chosen["data"] and len(names) > 1:
         parser.error("--data holds the rows of one task; name one.")
     tasks = {name: problems(name, chosen["data"], chosen["limit"]) for name in names}
@@ -192,7 +208,8 @@ def _bench(arguments: Sequence[str]) -> None:
         parser.error(first_sentence(Bench, error))
     where = device_named(chosen["device"], chosen["python"], chosen["llama_main"])
     print(bench_artifacts(
-        chosen["artifact"], tasks, settings, where, chosen["out"], chosen["resume"], chosen["soak"]
+        chosen["artifact"], tasks, settings, where, chosen["out"], chosen["resume"], chosen["soak"],
+        chosen["device"],
     ))  # fmt: skip
 
 
@@ -202,7 +219,7 @@ def _fit(path: str, arguments: Sequence[str]) -> int:
     from srl_edge import model_shape, models, recipe
     from srl_edge.trainers import fit
 
-    parser = ArgumentParser("srl-edge fit", allow_abbrev=False)
+    parser = ArgumentParser("srl-edge fit", "srl-edge fit PATH [options]", allow_abbrev=False)
     parser.add_argument("--memory", help="like 8GB; without it, what this machine has")
     parser.add_argument("--device", choices=("cpu", "cuda"), help="without it, the recipe's")
     parser.add_argument("--prompt-tokens", type=int, help="of the longest prompt")

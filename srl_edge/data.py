@@ -29,9 +29,14 @@ def prepare(recipe: Recipe, run: Path) -> Path:
         splits, details = _from_jsonl(recipe.data, recipe.seed, report)
     for name in SPLITS:
         if not splits[name]:
+            held = f"{recipe.data.validation_problems} and {recipe.data.test_problems}"
             raise InputError(
-                f"data: the {name} split is empty ({report.kept} of {report.read} rows were kept; "
-                f"dropped: {dict(report.dropped)}); give more rows or hold out fewer."
+                f"{recipe.data.source}: the {name} split is empty ({report.kept} of {report.read} "
+                f"rows were kept; dropped: {dict(report.dropped)}); give more rows, or lower "
+                f"data.validation_problems and data.test_problems ({held})."
+                if report.kept
+                else f"{recipe.data.source}: none of {report.read} rows can be used; dropped: "
+                f"{dict(report.dropped)}."
             )
     folder, scratch = run / "data", run / ".data"
     shutil.rmtree(scratch, ignore_errors=True)

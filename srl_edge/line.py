@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srl_edge import __version__, models, recipe
+from srl_edge.artifact import require_builders
 from srl_edge.errors import InputError
 from srl_edge.families import require_exportable
 from srl_edge.recipe import Recipe
@@ -44,6 +45,7 @@ def run_line(settings: Recipe) -> Path:
     says why itself, and ends this process with its exit code.
     """
     require_exportable(models.config_of(settings.model.name), settings.export.artifacts)
+    require_builders(settings.export.artifacts)
     checkpoints.require_same_settings(settings.run / "train", settings)
     run = open_run(settings)
     for name in STAGES:

@@ -138,7 +138,11 @@ def load_tokenizer(folder: Path) -> Any:
     """The tokenizer of a model folder; raises InputError if it has no chat template."""
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError) as error:
+        said = str(error).splitlines()[0]
+        raise InputError(f"{folder}: its tokenizer cannot be read: {said}") from None
     if not tokenizer.chat_template:
         raise InputError(
             f"{folder}: the tokenizer has no chat template, so prompts cannot be rendered; use an "

@@ -161,7 +161,7 @@ class Stage(Section):
     @model_validator(mode="after")
     def _one_budget(self) -> "Stage":
         if (self.steps is None) == (self.epochs is None):
-            raise ValueError("give either steps or epochs")
+            raise ValueError("give either steps or epochs, and None for the other")
         if self.kind == "rlvr" and self.reward:
             raise ValueError("rlvr scores exact answers; reward is for srl stages")
         if self.kind != "sft" and self.group_size < 2:
@@ -207,12 +207,16 @@ class Check(Section):
     """Length of the greedy texts that are compared."""
     problems: NonNegativeInt = 8
     """Held-out problems that both solve."""
-    agreement: dict[str, float] = Field(default_factory=dict, validate_default=True)
+    agreement: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(
+        default_factory=dict, validate_default=True
+    )
     """Least share of equal next tokens, by quantization; what is not named keeps its default."""
 
     @field_validator("agreement")
     @classmethod
     def _with_defaults(cls, given: dict[str, float]) -> dict[str, float]:
+        if unknown := given.keys() - AGREEMENT.keys():
+            raise ValueError(f"{min(unknown)!r} is not known; choose from {', '.join(AGREEMENT)}")
         return AGREEMENT | given
 
 
@@ -248,7 +252,7 @@ class Bench(Section):
 
 
 class Recipe(Section):
-    output: str
+    output: Annotated[str, Field(min_length=1)]
     """Run folder."""
     seed: NonNegativeInt = 0
     model: Model

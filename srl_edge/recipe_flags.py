@@ -14,6 +14,11 @@ from pydantic import BaseModel, ValidationError
 from srl_edge.errors import InputError
 from srl_edge.recipe_errors import first_sentence, keys, known
 
+# What tyro prints of a value that the model refuses.
+_OF_PYDANTIC = re.compile(
+    r"Error parsing (?P<section>\S+): \d+ validation errors? for [A-Z]\w+ (?:(?P<key>[a-z]\S*) )?"
+    r"(?:Value error, )?(?P<what>.+?) \[type=.*"
+)
 Settings = TypeVar("Settings", bound=BaseModel)
 
 
@@ -39,5 +44,12 @@ def override(recipe: Settings, flags: Sequence[str], file: Path) -> Settings:
             hint = f" Did you mean {near[0]}?" if near else " See --help for all of them."
             raise InputError(f"command line: unknown option {unknown}.{hint}") from None
         detail = " ".join(re.sub(r"[^\x20-\x7e\n]", "", messages.getvalue()).split())
-        detail = re.split(r" Argument helptext| For further| For full", detail)[0]
-        raise InputError(f"command line: {detail or 'the options cannot be read'}") from None
+        detail = re.split(r" Argument helptext| For further| For full| Perhaps you", detail)[0]
+        detail = re.sub(r"^Value error |^Unrecognized options (?=U)", "", detail)
+        if wrong := _OF_PYDANTIC.fullmatch(detail):
+            where = wrong["section"] + (f".{wrong['key']}" if wrong["key"] else "")
+            detail = f"{where.removeprefix('Recipe.')}: {wrong['what']}"
+        if detail.startswith("Unrecognized options: ") and not detail[22:].startswith("-"):
+            detail += "; a setting of yes or no takes no value"
+        detail = detail.removeprefix("Error parsing ")
+        raise InputError(f"command line: {detail or 'the options cannot be read'}.") from None

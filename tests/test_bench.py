@@ -17,6 +17,7 @@ from srl_edge.devices import local
 from srl_edge.devices.bench_artifacts import bench_artifacts
 from srl_edge.devices.results import samples_file
 from srl_edge.devices.session import RunnerLost, Session
+from srl_edge.errors import InputError
 from srl_edge.recipe import Bench
 from srl_edge.trajectories import ParseReport, parse_rows
 
@@ -140,6 +141,10 @@ def test_a_model_that_does_not_load_is_marked_and_tried_again(
     for name in ("report.md", "report.html"):
         assert "no such operator" in (tmp_path / name).read_text()
     bench_artifacts(artifacts, problems, settings, local, tmp_path, resume=True)
+    with pytest.raises(InputError, match="begun with other device"):
+        bench_artifacts(
+            artifacts, problems, settings, local, tmp_path, resume=True, device_name="ssh:board"
+        )
     again, found = json.loads((tmp_path / "results.json").read_text())["rows"]
     assert again == there
     assert found["decode_tokens_per_second"] and found["tasks"]["animals"]["lost"] == 0

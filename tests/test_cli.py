@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from srl_edge.artifact import require_builders
+from srl_edge.errors import InputError
+
 from .test_line import srl_edge, write_recipe
 
 
@@ -19,6 +22,30 @@ def test_help_and_doctor_say_what_there_is() -> None:
     doctor = srl_edge("doctor")
     assert doctor.returncode == 0 and "train on PyTorch" in doctor.stdout
     assert srl_edge("trian", "x.toml").returncode == 2
+
+
+@pytest.mark.parametrize("verb", ["run", "train", "bench", "fit", "inspect", "rollouts"])
+def test_every_verb_has_help(verb: str) -> None:
+    shown = srl_edge(verb, "--help")
+    assert shown.returncode == 0 and f"srl-edge {verb}" in shown.stdout
+
+
+def test_a_builder_that_is_missing_is_named_before_anything_is_trained(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("srl_edge.artifact.find_spec", lambda name: None)
+    require_builders(["gguf-q8_0"])
+    with pytest.raises(InputError, match=r"executorch-fp32 needs executorch, .*'srl-edge\[exec"):
+        require_builders(["executorch-fp32"])
+
+
+def test_too_few_rows_name_the_settings_that_hold_them_out(
+    tmp_path: Path, tiny_model: Path, word_problems: list[dict[str, str]]
+) -> None:
+    path = write_recipe(tmp_path, tiny_model, word_problems[:5])
+    failed = srl_edge("data", path)
+    assert failed.returncode == 2 and not (tmp_path / "run" / "data").exists()
+    assert "lower data.validation_problems and data.test_problems (4 and 4)" in failed.stderr
 
 
 def test_a_recipes_own_values_are_in_its_help() -> None:

@@ -83,7 +83,8 @@ def test_the_step_prompts_of_a_trajectory_are_read_as_one_trunk(
 ) -> None:  # fmt: skip
     policy, decoder = backend(tiny_model, tmp_path)
     (trajectory,) = texts(1, 80, 0)
-    read, keys_values = [], decoder.keys_values
+    read: list[tuple[int, ...]] = []
+    keys_values: Callable[..., object] = vars(decoder)["keys_values"]
 
     def noting(self: object, ids: Sequence[int]) -> object:
         read.append(tuple(ids))

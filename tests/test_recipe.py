@@ -46,6 +46,8 @@ def test_flags_override_the_file(tmp_path: Path) -> None:
         (MINIMAL + "learning_rate = inf\n", "'stages.0.learning_rate': input should be a finite"),
         (MINIMAL + "group_size = 1\n", "'stages.0': group_size must be 2 or more"),
         (MINIMAL + "patience = 2\n", "give validate_every too"),
+        (MINIMAL + "[check.agreement]\nint9 = 0.5\n", "'int9' is not known; choose from fp32"),
+        (MINIMAL + "[check.agreement]\nint4 = 5\n", "less than or equal to 1"),
         ("stages = []\n" + MINIMAL.partition("[[stages]]")[0], "'stages': "),
         ("output = \n", "not TOML"),
         ('output = "x"\n', "'model' is missing"),
@@ -61,7 +63,11 @@ def test_a_mistake_is_one_sentence(tmp_path: Path, text: str, message: str) -> N
     ("flags", "message"),
     [
         (["--trainer.lora-rnak", "2"], "Did you mean --trainer.lora_rank?"),
-        (["--seed", "-1"], "greater than or equal to 0"),
+        (["--seed", "-1"], "command line: seed: Input should be greater than or equal to 0."),
+        (["--stages.0.steps", "-3"], "line: stages.0.steps: Input should be greater than 0."),
+        (["--export.artifacts", "foo"], "line: export.artifacts: 'foo' is not known; choose"),
+        (["--bench.samples", "4"], "line: bench: samples above 1 need a temperature above 0"),
+        (["--trainer.gradient-checkpointing", "true"], "options: true; a setting of yes or no"),
         (["--trainer.backend", "tpu"], "invalid choice 'tpu'"),
     ],
 )
