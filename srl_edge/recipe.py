@@ -207,9 +207,7 @@ class Check(Section):
     """Length of the greedy texts that are compared."""
     problems: NonNegativeInt = 8
     """Held-out problems that both solve."""
-    agreement: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(
-        default_factory=dict, validate_default=True
-    )
+    agreement: dict[str, float] = Field(default_factory=dict, validate_default=True)
     """Least share of equal next tokens, by quantization; what is not named keeps its default."""
 
     @field_validator("agreement")

@@ -47,7 +47,6 @@ def test_flags_override_the_file(tmp_path: Path) -> None:
         (MINIMAL + "group_size = 1\n", "'stages.0': group_size must be 2 or more"),
         (MINIMAL + "patience = 2\n", "give validate_every too"),
         (MINIMAL + "[check.agreement]\nint9 = 0.5\n", "'int9' is not known; choose from fp32"),
-        (MINIMAL + "[check.agreement]\nint4 = 5\n", "less than or equal to 1"),
         ("stages = []\n" + MINIMAL.partition("[[stages]]")[0], "'stages': "),
         ("output = \n", "not TOML"),
         ('output = "x"\n', "'model' is missing"),
