@@ -272,8 +272,7 @@ def main() -> None:
     if options.child:
         run = run_trl if options.child == "trl" else run_srl_edge
         shape = SHAPES[options.shapes[0]]
-        if options.quick:
-            shape = replace(shape, warm_up=0, timed_steps=1)
+        shape = replace(shape, warm_up=0, timed_steps=1) if options.quick else shape
         options.result.write_text(json.dumps(run(options, shape)))
         return
     if not all(map(importlib.util.find_spec, ("trl", "datasets"))):
