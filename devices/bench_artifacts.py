@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from srl_edge import artifact as artifacts
-from srl_edge import progress
+from srl_edge import json_files, progress
 from srl_edge.devices import measure, results
 from srl_edge.devices.live import Board
 from srl_edge.devices.measure import Device, Model
@@ -100,7 +100,7 @@ def _speeds(
     device: Device, advance: progress.Advance, board: Board,
 ) -> dict[str, Facts]:  # fmt: skip
     """Speeds by model: those on disk, and the rest measured in turns."""
-    kept: dict[str, Facts] = json.loads(file.read_text()) if file.is_file() else {}
+    kept: dict[str, Facts] = json_files.read_if_there(file) or {}
     kept = {name: row for name, row in kept.items() if not row["unmeasured"]}
     left = [model for model in asked if model.name not in kept]
     advance("speed", by=len(kept) * (settings.repeats + 1))
@@ -120,7 +120,7 @@ def _soak(
     device: Device, minutes: float, advance: progress.Advance, board: Board,
 ) -> None:  # fmt: skip
     file = out / "soak.json"
-    kept: dict[str, list[Facts]] = json.loads(file.read_text()) if file.is_file() else {}
+    kept: dict[str, list[Facts]] = json_files.read_if_there(file) or {}
     for model in asked:
         if model.name not in kept:
             try:
@@ -164,8 +164,8 @@ def _begin(
         "device": device,
     }
     file = out / _SETTINGS
-    if file.is_file():
-        earlier = json.loads(file.read_text())
+    if file.is_file() and any(other != file for other in out.iterdir()):
+        earlier = json_files.read(file)
         date: str = earlier.pop("date")
         if not resume:
             raise InputError(

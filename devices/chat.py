@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 
 from srl_edge.devices.runtimes import Runtime, greedy
 from srl_edge.devices.torch_runtime import TorchRuntime
-from srl_edge.prompts import messages
+from srl_edge.prompts import messages, without_thought
 from srl_edge.solving import Attempt, Reply
 
 
@@ -32,7 +32,7 @@ class Chat:
 
     def prompt_ids(self, problem: str, steps: Sequence[str]) -> list[int]:
         """Token ids of the chat that asks for the next step."""
-        return self.encode(self.render(messages(problem, steps)))
+        return self.encode(without_thought(self.render(messages(problem, steps))))
 
     def render(self, chat: Sequence[dict[str, str]]) -> str:
         """The text of a chat, up to where the reply begins."""

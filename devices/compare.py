@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from srl_edge import json_files
 from srl_edge.devices.results import samples_file
 from srl_edge.devices.statistics import paired
 from srl_edge.errors import InputError
@@ -40,7 +41,7 @@ def _read(folder: Path) -> Facts:
     file = folder / "results.json"
     if not file.is_file():
         raise InputError(f"{folder}: no results.json; name a folder that `srl-edge bench` wrote.")
-    found: Facts = json.loads(file.read_text())
+    found: Facts = json_files.read(file)
     return found | {"rows": {row["name"]: row for row in found["rows"]}}
 
 

@@ -17,17 +17,24 @@ def open_session(name: str, kind: str, folder: Path, threads: int) -> Session:
 
 
 def runnable(run: Path) -> list[artifacts.Artifact]:
-    """The artifacts of a run that can be run on this computer; tells of the others.
+    """The artifacts of a run's adapter that can be run on this computer; tells of the others.
 
     Raises InputError where there is none, or where one is damaged.
     """
     found = [
         artifacts.load(path.parent) for path in sorted((run / "artifacts").glob("*/manifest.json"))
     ]
-    here = [artifact for artifact in found if artifact.quantization not in artifacts.UNTRIED]
+    here = []
     for artifact in found:
-        if artifact not in here:
+        if artifact.quantization in artifacts.UNTRIED:
             progress.say(f"{artifact.name}: built, never run here; its files are as exported.")
+        elif not artifacts.is_current(artifact.manifest, run):
+            progress.say(
+                f"{artifact.name}: made of another adapter than the run has now, so it is left "
+                "out; export it again, or delete its folder."
+            )
+        else:
+            here.append(artifact)
     if not here:
         raise InputError(
             f"{run}/artifacts: nothing that runs here; run `srl-edge export {run}` first."

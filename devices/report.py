@@ -8,7 +8,8 @@ from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any
 
-from srl_edge import __version__
+from srl_edge import __version__, json_files
+from srl_edge.artifact import is_current
 from srl_edge.devices import report_html as html
 from srl_edge.devices.html_page import Table
 from srl_edge.devices.results import spread
@@ -45,14 +46,18 @@ def report(recipe: Recipe, run: Path) -> Path:
 
 def gather(recipe: Recipe, run: Path) -> Facts:
     """All facts of a run as JSON values; `missing` names the parts that are not there."""
-    parity = [_read(path) for path in sorted((run / "parity").glob("*.json"))]
+    files = sorted((run / "artifacts").glob("*/manifest.json"))
+    manifests = {file.parent.name: json_files.read(file) for file in files}
+    current = [name for name, manifest in manifests.items() if is_current(manifest, run)]
+    found = map(json_files.read, sorted((run / "parity").glob("*.json")))
+    parity = [row for row in found if row["artifact"] in current]
     facts: Facts = {
-        "data": _read(run / "data" / "report.json"),
+        "data": json_files.read_if_there(run / "data" / "report.json"),
         "training": _training(_rows(run / "train" / "metrics.jsonl")),
         "examples": _examples(_rows(run / "train" / "rollouts.jsonl")),
-        "artifacts": [_artifact(p) for p in sorted((run / "artifacts").glob("*/manifest.json"))],
+        "artifacts": [_artifact(name, manifests[name]) for name in current],
         "parity": parity,
-        "bench": _bench(_read(run / "bench" / "results.json"), parity),
+        "bench": _bench(json_files.read_if_there(run / "bench" / "results.json"), parity),
     }
     folder = shlex.quote(recipe.output)
     missing = {
@@ -155,12 +160,11 @@ def _example(title: str, rollout: Facts) -> Facts:
     return rollout | compared | {"thought": reply.thought, "action": reply.action, "blocks": blocks}
 
 
-def _artifact(path: Path) -> Facts:
-    manifest = _read(path)
+def _artifact(name: str, manifest: Facts) -> Facts:
     size = sum(entry["bytes"] for entry in manifest["files"].values())
     left_out = ("files", "base", "licence", "chat_template_sha256")
     told = {k: v for k, v in manifest.items() if k not in left_out}
-    return {"name": path.parent.name, "size_mb": size / 1e6} | told
+    return {"name": name, "size_mb": size / 1e6} | told
 
 
 def _bench(bench: Facts | None, parity: Sequence[Facts]) -> Facts | None:
@@ -287,10 +291,6 @@ def _markdown_example(example: Facts) -> str:
     texts = {"Problem": "problem", "Expert's step": "expert_action", "The model": "completion"}
     shown = [f"{k}:\n\n    " + "\n    ".join(example[v].splitlines()) for k, v in texts.items()]
     return "\n\n".join([f"### {example['title']}: reward {example['reward']:.2f}", *shown])
-
-
-def _read(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def _rows(path: Path) -> list[Facts]:

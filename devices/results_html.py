@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from srl_edge import __version__
+from srl_edge import __version__, json_files
 from srl_edge.devices import plots
 from srl_edge.devices.html_page import Table, document, table
 from srl_edge.devices.report_html import speed_cells
@@ -33,9 +33,8 @@ DEFINITIONS = {
 
 def write_page(out: Path) -> Path:
     """Write `out/report.html` from the results, samples and soak of a benchmark; return it."""
-    results = json.loads((out / "results.json").read_text())
-    soaked = out / "soak.json"
-    soak: dict[str, list[Facts]] = json.loads(soaked.read_text()) if soaked.is_file() else {}
+    results = json_files.read(out / "results.json")
+    soak: dict[str, list[Facts]] = json_files.read_if_there(out / "soak.json") or {}
     rows: list[Facts] = results["rows"]
     device = results["device"]
     tasks = list(rows[0]["tasks"])

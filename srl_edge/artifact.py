@@ -1,13 +1,14 @@
 """An exported model in one folder, and the manifest that says what it is."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from srl_edge import json_files
 from srl_edge.errors import InputError
 from srl_edge.models import file_sha256
 
@@ -87,7 +88,7 @@ def load(folder: Path) -> Artifact:
     path = folder / MANIFEST
     if not path.is_file():
         raise InputError(f"{folder}: no {MANIFEST}, so this is not an artifact of srl-edge.")
-    manifest = json.loads(path.read_text())
+    manifest = json_files.read(path)
     for name, expected in manifest["files"].items():
         file = folder / name
         if not file.is_file():
@@ -96,6 +97,14 @@ def load(folder: Path) -> Artifact:
             raise InputError(f"{file}: changed since the export (sha256); export it again.")
     size = sum(entry["bytes"] for entry in manifest["files"].values())
     return Artifact(folder, manifest["format"], manifest["quantization"], size, manifest)
+
+
+def is_current(manifest: Mapping[str, Any], run: Path) -> bool:
+    """Whether an artifact was made of the adapter that its run has now, as far as both tell."""
+    adapter = run / "adapter" / "adapter_model.safetensors"
+    if not adapter.is_file() or "adapter_sha256" not in manifest:
+        return True
+    return bool(manifest["adapter_sha256"] == file_sha256(adapter))
 
 
 def require_builders(names: Sequence[str]) -> None:

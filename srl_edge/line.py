@@ -8,6 +8,7 @@ the same settings and the same stages before it.
 import hashlib
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -16,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srl_edge import __version__, models, recipe
+from srl_edge import __version__, json_files, models, recipe
 from srl_edge.artifact import require_builders
 from srl_edge.errors import InputError
 from srl_edge.families import require_exportable
@@ -63,9 +64,18 @@ def run_stage(settings: Recipe, name: str) -> Path:
     """Run one stage and note that it is done; return the path that it wrote."""
     if name == "train":  # before it overwrites the recipe that the checkpoint was trained with
         checkpoints.require_same_settings(settings.run / "train", settings)
+    if name != "data" and not settings.run.is_dir():
+        raise InputError(f"{settings.run}: no run is there; `srl-edge data RECIPE` begins one.")
     run = open_run(settings)
     print(f"{name}: {DESCRIPTIONS[name]}", file=sys.stderr)
     done = _finished(run)
+    before = list(STAGES)[: list(STAGES).index(name)]
+    if outdated := [s for s in before if done.get(s) != fingerprint(settings, s)]:
+        print(
+            f"{name}: goes on from {', '.join(outdated)} as run with other settings, or not to the "
+            f"end; `srl-edge run {shlex.quote(settings.output)}` runs that again first",
+            file=sys.stderr,
+        )
     # What comes after a stage that runs again is out of date from now on.
     for later in list(STAGES)[list(STAGES).index(name) :]:
         done.pop(later, None)
@@ -164,8 +174,7 @@ def _sampler_base(settings: Recipe, model: Path, policy: "Policy", run: Path) ->
 
 
 def _finished(run: Path) -> dict[str, str]:
-    path = run / _DONE
-    return json.loads(path.read_text()) if path.is_file() else {}
+    return json_files.read_if_there(run / _DONE) or {}
 
 
 def _note(run: Path, done: dict[str, str]) -> None:

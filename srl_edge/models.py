@@ -2,7 +2,6 @@
 
 import difflib
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from srl_edge import json_files
 from srl_edge.errors import InputError
 
 _HUB_FILES = ["*.safetensors", "*.json", "*.jinja", "tokenizer.model", "LICENSE*"]
@@ -125,10 +125,7 @@ def config_of(name: str) -> Mapping[str, Any]:
     file = folder / "config.json" if folder.is_dir() else _hub_config(_hub_id(name))
     if not file.is_file():
         raise InputError(f"{folder}: no config.json, so this is not a model folder.")
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
-        config = None
+    config = json_files.read(file)
     if not isinstance(config, dict):
         raise InputError(f"{file}: not a JSON object; take the file from the model's page again.")
     return config
@@ -156,7 +153,7 @@ def stop_ids(folder: Path) -> list[int]:
     ids: list[int] = []
     for file in ("generation_config.json", "config.json"):
         path = folder / file
-        found = json.loads(path.read_text()).get("eos_token_id") if path.is_file() else None
+        found = (json_files.read_if_there(path) or {}).get("eos_token_id")
         ids += [found] if isinstance(found, int) else found or []
     if not ids:
         raise InputError(f"{folder}: no eos_token_id in generation_config.json or config.json.")
@@ -172,7 +169,9 @@ def file_sha256(path: Path) -> str:
 def _checked(folder: Path) -> Path:
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder}: no config.json, so this is not a model folder.")
-    if any(folder.glob("*.safetensors")):
+    if weights := sorted(folder.glob("*.safetensors")):
+        for file in weights:
+            _require_whole(file)
         return folder
     if any(folder.glob("*.bin")) or any(folder.glob("*.pt*")):
         raise InputError(
@@ -180,6 +179,15 @@ def _checked(folder: Path) -> Path:
             "Convert them with save_pretrained of transformers first."
         )
     raise InputError(f"{folder}: no *.safetensors weights.")
+
+
+def _require_whole(file: Path) -> None:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        safe_open(file, "np")
+    except SafetensorError as error:
+        raise InputError(f"{file}: damaged or cut off ({error}); fetch it again.") from None
 
 
 def _hub_id(name: str) -> str:

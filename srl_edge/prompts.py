@@ -93,7 +93,20 @@ def prompt_ids(
 ) -> tuple[int, ...]:  # fmt: skip
     """Token ids of the rendered chat, up to where the reply begins."""
     chat = messages(problem, previous_steps, title, whole)
-    return tuple(tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False))
+    text = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
+    return tuple(tokenizer.encode(without_thought(text), add_special_tokens=False))
+
+
+_THOUGHT_BEGUN = re.compile(rf"{OPEN}\s*(?:{CLOSE}\s*)?\Z")
+
+
+def without_thought(rendered: str) -> str:
+    """A rendered prompt without the thought that its template begins, or gives as empty.
+
+    Templates of models that always think end with `<think>`, Qwen 3.5's with an empty thought; a
+    reply here writes its own.
+    """
+    return _THOUGHT_BEGUN.sub("", rendered)
 
 
 def read_reply(text: str, finished: bool = True) -> Reply:

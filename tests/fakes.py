@@ -17,8 +17,8 @@ class CharacterTokenizer:
     def encode(self, text: str, add_special_tokens: bool = False) -> list[int]:
         return [ord(c) for c in text]
 
-    def apply_chat_template(self, messages: list[dict[str, str]], **_: Any) -> list[int]:
-        return self.encode("".join(m["content"] for m in messages))
+    def apply_chat_template(self, messages: list[dict[str, str]], **_: Any) -> str:
+        return "".join(m["content"] for m in messages)
 
 
 class TablePolicy:

@@ -148,8 +148,10 @@ def test_a_model_that_does_not_load_is_marked_and_tried_again(
     again, found = json.loads((tmp_path / "results.json").read_text())["rows"]
     assert again == there
     assert found["decode_tokens_per_second"] and found["tasks"]["animals"]["lost"] == 0
-    with pytest.raises(RunnerLost, match="no such operator"):
-        bench_artifacts(artifacts[:1], problems, settings, Failing("onnx-fp32"), tmp_path / "none")
+    for _ in range(2):  # nothing was measured, so there is nothing to resume
+        with pytest.raises(RunnerLost, match="no such operator"):
+            alone = Failing("onnx-fp32")
+            bench_artifacts(artifacts[:1], problems, settings, alone, tmp_path / "none")
 
 
 def test_what_was_killed_goes_on(artifacts: list[Path], data: Path, tmp_path: Path) -> None:

@@ -99,8 +99,24 @@ def test_a_jsonl_line_that_is_not_json_is_named(
 def test_a_stage_whose_input_is_missing_names_the_stage_before(
     verb: str, message: str, tmp_path: Path, tiny_model: Path, word_problems: list[dict[str, str]]
 ) -> None:
-    failed = srl_edge(verb, write_recipe(tmp_path, tiny_model, word_problems))
+    path = write_recipe(tmp_path, tiny_model, word_problems)
+    failed = srl_edge(verb, path)
+    assert failed.returncode == 2 and "no run is there; `srl-edge data" in failed.stderr
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "run").mkdir()
+    failed = srl_edge(verb, path)
     assert failed.returncode == 2 and message in failed.stderr
+
+
+def test_a_broken_note_of_what_is_done_is_one_sentence(
+    tmp_path: Path, tiny_model: Path, word_problems: list[dict[str, str]]
+) -> None:
+    path = write_recipe(tmp_path, tiny_model, word_problems)
+    assert srl_edge("data", path).returncode == 0
+    (tmp_path / "run" / "stages.json").write_text("{")
+    failed = srl_edge("train", path)
+    assert failed.returncode == 2 and "stages.json: not JSON (" in failed.stderr
+    assert "Traceback" not in failed.stderr
 
 
 def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(

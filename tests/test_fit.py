@@ -221,6 +221,7 @@ def test_a_mistake_is_one_sentence(
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
+        (["--trainer.backend", "mlx"], "nothing is predicted for trainer.backend = 'mlx'"),
         (["--trainer.device", "mps"], "nothing is predicted for trainer.device = 'mps'"),
         (["--trainer.device", "cuda"], "there is no NVIDIA GPU here; say how much one has"),
     ],
@@ -233,6 +234,14 @@ def test_a_gpu_that_is_not_here_needs_words(flags: list[str], message: str, tmp_
     )
     assert failed.returncode == 2 and message in failed.stderr, failed.stderr
     assert len(failed.stderr.splitlines()) == 1
+
+
+def test_a_sampler_that_is_not_predicted_is_named(tmp_path: Path) -> None:
+    path = recipe_of(tmp_path, dict(KNOWN["smollm2-135m-instruct"].config))
+    flags = ("fit", path, "--device", "cpu", "--memory", "64GB")
+    said = "What trainer.sampler = 'onnx' takes is not counted."
+    assert said in srl_edge(*flags, "--trainer.sampler", "onnx").stdout
+    assert "not counted" not in srl_edge(*flags).stdout
 
 
 def test_prompts_are_measured_where_there_is_data(

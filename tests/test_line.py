@@ -123,6 +123,24 @@ def test_a_failed_check_has_its_own_exit_code_and_says_where(finished_run: Path)
     assert restored.returncode == 0
 
 
+def test_what_is_of_another_adapter_or_out_of_date_is_told(finished_run: Path) -> None:
+    manifest = finished_run / "artifacts" / "onnx-int8" / "manifest.json"
+    sound = manifest.read_text()
+    of_this = json.loads(sound)["adapter_sha256"]
+    manifest.write_text(sound.replace(of_this, "0" * 64))
+    done = srl_edge("check", finished_run, "--export.context-length", "256")
+    assert done.returncode == 0, done.stderr
+    assert "check: goes on from export as run with other settings" in done.stderr
+    assert "onnx-int8: made of another adapter than the run has now" in done.stderr
+    assert srl_edge("report", finished_run).returncode == 0
+    facts = json.loads((finished_run / "report.json").read_text())
+    for part, name in (("artifacts", "name"), ("parity", "artifact")):
+        assert {row[name] for row in facts[part]} == {"onnx-fp32", "executorch-fp32"}
+    manifest.write_text(sound)
+    done = srl_edge("check", finished_run, "--export.context-length", "512")
+    assert "another adapter" not in done.stderr and "goes on from" not in done.stderr
+
+
 def test_inspect_prints_the_manifest_and_finds_damage(finished_run: Path) -> None:
     folder = finished_run / "artifacts" / "onnx-fp32"
     shown = srl_edge("inspect", folder)

@@ -8,7 +8,9 @@ import pytest
 from srl_edge import models
 from srl_edge.devices.chat import Chat
 from srl_edge.errors import InputError
-from srl_edge.prompts import prompt_ids
+from srl_edge.prompts import messages, prompt_ids
+
+from .conftest import CHAT_TEMPLATE
 
 
 def test_a_local_folder_is_used_as_it_is(tiny_model: Path) -> None:
@@ -38,6 +40,14 @@ def test_pickled_weights_are_refused(tiny_model: Path, tmp_path: Path) -> None:
         models.resolve(str(tmp_path))
     (tmp_path / "pytorch_model.bin").write_bytes(b"")
     with pytest.raises(InputError, match="pickled"):
+        models.resolve(str(tmp_path))
+
+
+def test_weights_that_were_cut_off_are_one_sentence(tiny_model: Path, tmp_path: Path) -> None:
+    shutil.copy(tiny_model / "config.json", tmp_path)
+    whole = (tiny_model / "model.safetensors").read_bytes()
+    (tmp_path / "model.safetensors").write_bytes(whole[:-100])
+    with pytest.raises(InputError, match=r"model\.safetensors: damaged or cut off \(.*\); fetch"):
         models.resolve(str(tmp_path))
 
 
@@ -87,3 +97,21 @@ def test_device_side_prompts_equal_transformers(tiny_model: Path) -> None:
         expected = prompt_ids(tokenizer, "How many? <|im_end|> ünïcode", steps)
         assert tuple(chat.prompt_ids("How many? <|im_end|> ünïcode", steps)) == expected
     assert chat.decode(chat.encode("12 é 🙂")) == "12 é 🙂"
+
+
+@pytest.mark.parametrize("begun", ["<think>\n", "<think>\n\n</think>\n\n", "<think>"])
+def test_a_thought_that_the_template_begins_is_left_to_the_reply(
+    begun: str, tiny_model: Path, tmp_path: Path
+) -> None:
+    """As of DeepSeek-R1's distillations and of Qwen 3.5; a reply has a think span of its own."""
+    problem, steps = "Is <think> a word?", ("<think>",)
+    expected = prompt_ids(models.load_tokenizer(tiny_model), problem, steps)
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(tiny_model / file, tmp_path)
+    template = CHAT_TEMPLATE.replace("{% endif %}", f"{{{{ {begun!r} }}}}{{% endif %}}")
+    (tmp_path / "chat_template.jinja").write_text(template)
+    tokenizer, chat = models.load_tokenizer(tmp_path), messages(problem, steps)
+    rendered = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
+    assert rendered.endswith(begun) and "<think>\n<|im_end|>" in rendered
+    assert prompt_ids(tokenizer, problem, steps) == expected
+    assert tuple(Chat(tmp_path).prompt_ids(problem, steps)) == expected

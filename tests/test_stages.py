@@ -67,6 +67,17 @@ def test_groups_of_right_or_of_wrong_answers_alone_are_dropped() -> None:
     assert all(0 < sum(g.totals) < 2 for g in kept)
 
 
+def test_replies_that_grow_ring_an_alarm_in_rlvr_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    long = RIGHT.replace("hm", "hm " * 100)
+    rlvr = {"kind": "rlvr", "steps": 20, "prompts_per_step": 4, "targets": "all"}
+    train(make_run(tmp_path, **rlvr), tmp_path, TablePolicy([WRONG, BAD, BROKEN, long]))
+    lengths = [r["completions/mean_length"] for r in rows(tmp_path) if "reward" in r]
+    assert lengths[-1] > 2 * lengths[0]
+    assert "replies are less than half, or more than twice, as long" in capsys.readouterr().err
+
+
 def test_problems_of_one_id_in_a_batch_keep_their_own_replies() -> None:
     other = StepPrompt("t", 0, "problem 2", (), "", "4")
     groups = sample_solutions(TablePolicy([RIGHT, WRONG]), [PROBLEM, other], rlvr(), 3)

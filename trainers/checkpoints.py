@@ -7,6 +7,7 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from srl_edge import json_files
 from srl_edge.errors import InputError
 from srl_edge.recipe import Recipe
 from srl_edge.trainers.policy import Policy
@@ -66,7 +67,7 @@ def require_same_settings(folder: Path, recipe: Recipe) -> None:
     """
     if not (found := _oldest_first(folder)):
         return
-    state = json.loads((found[-1] / "trainer_state.json").read_text())
+    state = json_files.read(found[-1] / "trainer_state.json")
     then, now = state["settings"], _settings(recipe) | _contents(recipe, folder)
     # A setting of a later version changes nothing where it is left at its default.
     known = then.keys() | _settings(recipe, exclude_defaults=True).keys()
@@ -92,7 +93,7 @@ def restore(folder: Path, policy: Policy, recipe: Recipe) -> Cursor:
         shutil.rmtree(folder / "best", ignore_errors=True)
         return Cursor()
     newest = found[-1]
-    state = json.loads((newest / "trainer_state.json").read_text())
+    state = json_files.read(newest / "trainer_state.json")
     policy.load(newest)
     for name, size in state["log_bytes"].items():
         if (folder / name).exists():

@@ -153,9 +153,14 @@ def read_memory(text: str) -> int:
 
 
 def device_of(settings: Trainer) -> str:
-    """`cuda` or `cpu`, where a recipe computes; raises InputError for MPS."""
+    """`cuda` or `cpu`, where a recipe computes; raises InputError for MLX and MPS."""
     import torch
 
+    if settings.backend == "mlx":
+        raise InputError(
+            "fit: nothing is predicted for trainer.backend = 'mlx'; --device cpu predicts "
+            "for PyTorch on a CPU."
+        )
     if settings.device == "mps":
         raise InputError(
             "fit: nothing is predicted for trainer.device = 'mps'; --device cpu predicts for a CPU."
@@ -205,6 +210,8 @@ def show(found: Fit, recipe: Recipe, command: str) -> None:
         table.add_row(term, *(f"{p[term] / 1e6:,.0f}" if p.get(term) else "" for p in phases))
     Console().print(table)
     print(f"Prompts: {found.prompts[at]}.")
+    if recipe.trainer.sampler != "torch":
+        print(f"What trainer.sampler = '{recipe.trainer.sampler}' takes is not counted.")
     if found.device == "cuda":
         print("No GPU has confirmed such a prediction yet; leave a tenth free.")
     verdict = "it fits" if found.changes == {} else "it does not fit"
