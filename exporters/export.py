@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from srl_edge import artifact as artifacts
-from srl_edge import models, progress
+from srl_edge import json_files, models, progress
 from srl_edge.errors import InputError
 from srl_edge.exporters.adapters import rank
 from srl_edge.exporters.trained_weights import merge_trained, merged_into, trained_on
@@ -184,8 +184,7 @@ def _manifest(
 
 def _merge_choice(merged: Path) -> Any:
     """What an adapter of quantized weights was merged into, and why; None for another."""
-    file = merged / "merge.json"
-    return json.loads(file.read_text()) if file.is_file() else None
+    return json_files.read_if_there(merged / "merge.json")
 
 
 def _weights_sha256(folder: Path) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from srl_edge import models, progress
+from srl_edge import json_files, models, progress
 from srl_edge.devices.torch_runtime import TorchRuntime
 from srl_edge.exporters.merge import SIDE_FILES, merge
 from srl_edge.exporters.parity_logits import agreement, references
@@ -68,16 +68,14 @@ def merge_trained(recipe: Recipe, run: Path) -> Path:
 
 def trained_on(adapter: Path) -> dict[str, str]:
     """Backend, quantization and dtype of the weights that an adapter was trained on, if told."""
-    file = adapter / FROZEN
-    return json.loads(file.read_text()) if file.is_file() else {}
+    return json_files.read_if_there(adapter / FROZEN) or {}
 
 
 def merged_into(recipe: Recipe, run: Path) -> Path:
     """The model folder whose weights `run/merged` was made of."""
-    file = run / "merged" / CHOICE
-    chosen = json.loads(file.read_text())["into"] if file.is_file() else "original"
-    quantized = run / "base-dequantized"
-    return quantized if chosen == "dequantized" else models.resolve(recipe.model.name)
+    chosen = json_files.read_if_there(run / "merged" / CHOICE) or {}
+    quantized = chosen.get("into") == "dequantized"
+    return run / "base-dequantized" if quantized else models.resolve(recipe.model.name)
 
 
 def _as_trained(base: Path, frozen: dict[str, Any], out: Path) -> Path:

@@ -119,6 +119,20 @@ def test_a_broken_note_of_what_is_done_is_one_sentence(
     assert "Traceback" not in failed.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("manifest.json", ["inspect", "{folder}"]),
+        ("results.json", ["bench", "--compare", "{folder}", "{folder}"]),
+    ],
+)
+def test_a_broken_json_file_is_one_sentence(name: str, command: list[str], tmp_path: Path) -> None:
+    (tmp_path / name).write_text('{"format": "on')
+    failed = srl_edge(*(word.format(folder=tmp_path) for word in command))
+    assert failed.returncode == 2 and f"{name}: not JSON (" in failed.stderr
+    assert len(failed.stderr.splitlines()) == 1
+
+
 def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(
     tmp_path: Path, tiny_model: Path, word_problems: list[dict[str, str]]
 ) -> None:
