@@ -49,7 +49,7 @@ def main() -> None:
     model = resolve(options.model)
     policy = _policy(model, options.threads)
     prompts = [
-        prompt_ids(policy.tokenizer, p.problem, p.previous_steps)
+        prompt_ids(policy.tokenizer, p)
         for group in step_prompts_of(Shape(options.batch // GROUP_SIZE, 1, 3, NEW_TOKENS, 0, 1))
         for p in group
     ]

@@ -53,7 +53,7 @@ def run_srl_edge(options: argparse.Namespace) -> dict[str, Any]:
     policy = MlxPolicy(Path(options.model), settings, seed=0)
     policy.stop_ids = [-1]  # no token has it, so every completion takes its full length
     prompts = [p for group in step_prompts_of(shape) for p in group]
-    ids = [prompt_ids(policy.tokenizer, p.problem, p.previous_steps) for p in prompts]
+    ids = [prompt_ids(policy.tokenizer, p) for p in prompts]
     clock = Clock()
     clock.mark()
     groups = []
@@ -94,7 +94,7 @@ def run_mlx_lm_lora(options: argparse.Namespace, batch: int) -> dict[str, Any]:
     tokenizer.eos_token_ids = {-1}
     ours = load_tokenizer(Path(options.model))
     prompts = [p for group in step_prompts_of(shape) for p in group]
-    ids = [list(prompt_ids(ours, p.problem, p.previous_steps)) for p in prompts]
+    ids = [list(prompt_ids(ours, p)) for p in prompts]
     rows = [(i, [0], "", p.expert_action, None) for i, p in zip(ids, prompts, strict=True)]
     clock = Clock()
 

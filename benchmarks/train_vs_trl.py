@@ -24,7 +24,7 @@ from workload import GROUP_SIZE, SHAPES, Shape, step_prompts_of
 
 from srl_edge.advantages import group_relative
 from srl_edge.devices.machine import peak_mib
-from srl_edge.prompts import messages, prompt_ids
+from srl_edge.prompts import prompt_ids
 from srl_edge.rewards import similarity
 from srl_edge.types import Sample
 
@@ -69,7 +69,7 @@ def run_trl(options: argparse.Namespace, shape: Shape) -> dict[str, Any]:
     clock = Clock()
     loss_tokens = 0
     prompts = [p for group in step_prompts_of(shape) for p in group]
-    chats = [messages(p.problem, p.previous_steps) for p in prompts]
+    chats = [p.messages for p in prompts]
     batch = options.trl_batch
 
     def reward(
@@ -120,7 +120,7 @@ def run_trl(options: argparse.Namespace, shape: Shape) -> dict[str, Any]:
             r=LORA_RANK, lora_alpha=LORA_ALPHA, target_modules="all-linear", task_type="CAUSAL_LM"
         ),
     )
-    ids = [prompt_ids(trainer.processing_class, p.problem, p.previous_steps) for p in prompts]
+    ids = [prompt_ids(trainer.processing_class, p) for p in prompts]
     assert [tuple(i) for i in trainer._tokenize_prompts(chats)[0]] == ids
     embedding = trainer.model.get_input_embeddings()
     embedding.register_forward_hook(count)
@@ -147,7 +147,7 @@ def run_srl_edge(options: argparse.Namespace, shape: Shape) -> dict[str, Any]:
     policy.stop_ids = [-1]  # no token has it, so every completion takes its full length
     trajectories = step_prompts_of(shape)
     prompts = [p for group in trajectories for p in group]
-    ids = [prompt_ids(policy.tokenizer, p.problem, p.previous_steps) for p in prompts]
+    ids = [prompt_ids(policy.tokenizer, p) for p in prompts]
     steps = shape.warm_up + shape.timed_steps
     if not shape.warm_up:
         clock.mark()

@@ -2,22 +2,48 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer
 
+from srl_edge import json_files
+from srl_edge.artifact import MANIFEST
 from srl_edge.devices.runtimes import Runtime, greedy
 from srl_edge.devices.torch_runtime import TorchRuntime
-from srl_edge.prompts import messages, without_thought
+from srl_edge.prompt_form import DEFAULT, PromptForm, form_of
+from srl_edge.prompts import without_thought
 from srl_edge.solving import Attempt, Reply
 
 
-class Chat:
-    """The tokenizer and chat template of a model or artifact folder."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a model is asked, and whether a reply is the whole solution."""
 
-    def __init__(self, folder: Path) -> None:
+    form: PromptForm = DEFAULT
+    whole: bool = False
+
+    def steps(self, most: int) -> int:
+        """How many replies a solution may take."""
+        return 1 if self.whole else most
+
+
+def asked_of(folder: Path) -> Asked:
+    """What an artifact says that its model was trained on being asked; the default for others."""
+    said = (json_files.read_if_there(folder / MANIFEST) or {}).get("prompt") or {}
+    return Asked(form_of(said), said.get("reply") == "whole")
+
+
+class Chat:
+    """The tokenizer and chat template of a model or artifact folder.
+
+    asked: what its prompts ask; without it, what the folder's manifest says.
+    """
+
+    def __init__(self, folder: Path, asked: Asked | None = None) -> None:
+        self.asked = asked or asked_of(folder)
         self._tokenizer: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))
         settings = json.loads((folder / "tokenizer_config.json").read_text())
         self._special = {
@@ -31,8 +57,10 @@ class Chat:
         self._template = environment.from_string(source)
 
     def prompt_ids(self, problem: str, steps: Sequence[str]) -> list[int]:
-        """Token ids of the chat that asks for the next step."""
-        return self.encode(without_thought(self.render(messages(problem, steps))))
+        """Token ids of the chat that asks for the next step, or for the whole solution."""
+        form = self.asked.form
+        chat = form.messages(problem, steps, whole=self.asked.whole)
+        return self.encode(without_thought(self.render(chat), form))
 
     def render(self, chat: Sequence[dict[str, str]]) -> str:
         """The text of a chat, up to where the reply begins."""

@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import Any, NamedTuple, Protocol
 
 from srl_edge import models, progress
-from srl_edge.devices.chat import Chat, replies
+from srl_edge.devices.chat import Asked, Chat, replies
 from srl_edge.devices.session import RunnerLost, Session
 from srl_edge.devices.statistics import bootstrap_interval, summary
 from srl_edge.recipe import Bench
@@ -23,11 +23,15 @@ Show = Callable[..., None]  # a model's name, and its newest figures as texts
 
 
 class Model(NamedTuple):
-    """What is measured: its name, `torch` or `artifact`, and its folder."""
+    """What is measured: its name, `torch` or `artifact`, its folder, and what it is asked.
+
+    asked: None is what the folder's manifest says.
+    """
 
     name: str
     kind: str
     path: Path
+    asked: Asked | None = None
 
 
 class Device(Protocol):
@@ -64,7 +68,7 @@ def speeds(
     with ExitStack() as opened:
         for each in timed:
             with _loss_noted(each):
-                each.session = device.open_session(*each.model, settings.threads)
+                each.session = device.open_session(*each.model[:3], settings.threads)
                 opened.callback(each.session.close)
                 each.before = each.session.state
         for turn in range(settings.repeats + 1):
@@ -126,12 +130,12 @@ def solved(
     Where a runner crashes, or takes more than `settings.timeout` seconds to reply, the problem is
     `lost` and another runner is started; after the third in a row, what is left is lost too.
     """
-    chat, stops = Chat(model.path), models.stop_ids(model.path)
+    chat, stops = Chat(model.path, model.asked), models.stop_ids(model.path)
     left, losses = list(problems), 0
     while left:
         batch, session = 1, None
         try:
-            session = device.open_session(*model, settings.threads)
+            session = device.open_session(*model[:3], settings.threads)
             batch = session.batch
             while left:
                 chunk = left[:batch]
@@ -144,7 +148,7 @@ def solved(
             for problem in gone:
                 yield {
                     "id": problem.id, "problem": problem.problem, "answer": problem.answer or "",
-                    "attempts": [], "correct": 0.0, "seconds": None, "joules": None,
+                    "attempts": [], "correct": 0.0, "marked": 0.0, "seconds": None, "joules": None,
                     "lost": str(error),
                 }  # fmt: skip
             left = left[len(gone) :]
@@ -173,9 +177,9 @@ def samples(
             joules.append(session.energy_joules)
             return [reply.ids for reply in replied]
 
-        found.append(
-            solve(problems, replies(complete, chat, stops), settings.max_steps, lambda: None)
-        )
+        steps = chat.asked.steps(settings.max_steps)
+        reply = replies(complete, chat, stops)
+        found.append(solve(problems, reply, steps, lambda: None, chat.asked.form))
     count = len(problems) * settings.samples
     seconds = round((time.perf_counter() - start) / count, 3)
     used = [each for each in joules if each is not None]
@@ -187,6 +191,7 @@ def samples(
                 for a in (first, *others)
             ],
             "correct": fmean(a.correct for a in (first, *others)),
+            "marked": fmean(a.marked for a in (first, *others)),
             "seconds": seconds, "joules": sum(used) / count if used else None, "lost": "",
         }
         for first, *others in zip(*found, strict=True)

@@ -14,7 +14,7 @@ from srl_edge.devices import report_html as html
 from srl_edge.devices.html_page import Table
 from srl_edge.devices.results import spread
 from srl_edge.errors import InputError
-from srl_edge.prompts import read_reply
+from srl_edge.prompt_form import PromptForm
 from srl_edge.recipe import Recipe, dumps
 from srl_edge.rewards import matching_blocks
 
@@ -54,7 +54,7 @@ def gather(recipe: Recipe, run: Path) -> Facts:
     facts: Facts = {
         "data": json_files.read_if_there(run / "data" / "report.json"),
         "training": _training(_rows(run / "train" / "metrics.jsonl")),
-        "examples": _examples(_rows(run / "train" / "rollouts.jsonl")),
+        "examples": _examples(_rows(run / "train" / "rollouts.jsonl"), recipe.prompt.form),
         "artifacts": [_artifact(name, manifests[name]) for name in current],
         "parity": parity,
         "bench": _bench(json_files.read_if_there(run / "bench" / "results.json"), parity),
@@ -130,7 +130,7 @@ def _training_words(training: Facts) -> list[str]:
     return said
 
 
-def _examples(rollouts: Sequence[Facts]) -> list[Facts]:
+def _examples(rollouts: Sequence[Facts], form: PromptForm) -> list[Facts]:
     """Rollouts of the last third of the SRL steps: the closest, a middle one, a broken one."""
     order = sorted({(r["stage"], r["step"]) for r in rollouts})
     late = set(order[len(order) * 2 // 3 :])
@@ -146,12 +146,12 @@ def _examples(rollouts: Sequence[Facts]) -> list[Facts]:
             chosen.append(("A step of middling reward", others[(len(others) - 1) // 2]))
     if broken := [r for r in recent if r["fault"]]:
         chosen.append(("A broken format", broken[-1]))
-    return [_example(title, rollout) for title, rollout in chosen]
+    return [_example(title, rollout, form) for title, rollout in chosen]
 
 
-def _example(title: str, rollout: Facts) -> Facts:
+def _example(title: str, rollout: Facts, form: PromptForm) -> Facts:
     expert = rollout["expert_action"].strip()
-    reply = read_reply(rollout["completion"], rollout["finished"])
+    reply = form.read(rollout["completion"], rollout["finished"])
     compared = {"title": title, "expert_action": expert}
     if reply.fault:
         # Shown as it was written: that is where the fault can be seen.

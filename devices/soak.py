@@ -23,7 +23,7 @@ def soak(
     battery's percent where the device tells them. Advances once a minute. Raises RunnerLost.
     """
     prompt = prompt_of(Chat(model.path), problems, settings.prompt_tokens)
-    session = device.open_session(*model, settings.threads)
+    session = device.open_session(*model[:3], settings.threads)
     points: list[Facts] = []
     try:
         start = time.monotonic()

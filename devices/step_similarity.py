@@ -1,6 +1,7 @@
 """How like the expert's steps a model's are: the reward of SRL, on solutions it was not shown."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
@@ -9,6 +10,7 @@ from srl_edge.devices.chat import Chat, text_of
 from srl_edge.devices.measure import Device, Model
 from srl_edge.devices.session import RunnerLost
 from srl_edge.devices.statistics import bootstrap_interval
+from srl_edge.prompt_form import DEFAULT, PromptForm
 from srl_edge.prompts import step_prompts
 from srl_edge.recipe import Bench
 from srl_edge.rewards import step_reward
@@ -17,10 +19,12 @@ from srl_edge.types import Rollout, StepPrompt, Trajectory
 Facts = dict[str, Any]
 
 
-def chosen_prompts(problems: Sequence[Trajectory], settings: Bench) -> list[StepPrompt]:
+def chosen_prompts(
+    problems: Sequence[Trajectory], settings: Bench, form: PromptForm = DEFAULT
+) -> list[StepPrompt]:
     """The step prompts that are asked: those of the first solutions with two steps or more."""
     solutions = [problem for problem in problems if len(problem.steps) > 1]
-    prompts = [prompt for group in step_prompts(solutions, "all") for prompt in group]
+    prompts = [prompt for group in step_prompts(solutions, "all", form=form) for prompt in group]
     return prompts[: settings.step_prompts]
 
 
@@ -34,12 +38,13 @@ def step_rows(
     """
     if not prompts:
         return
-    chat, stops = Chat(model.path), models.stop_ids(model.path)
+    chat, stops = Chat(model.path, model.asked), models.stop_ids(model.path)
     left, session = list(prompts), None
     try:
-        session = device.open_session(*model, settings.threads)
+        session = device.open_session(*model[:3], settings.threads)
         while left:
             prompt = left[0]
+            prompt = replace(prompt, form=chat.asked.form)
             ids = chat.prompt_ids(prompt.problem, prompt.previous_steps)
             (reply,) = session.generate([ids], settings.max_new_tokens, stops, settings.timeout)
             text, finished = text_of(chat, reply.ids, stops)

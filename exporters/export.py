@@ -127,8 +127,9 @@ def _write(
         from srl_edge.calibration import calibration_texts
 
         texts = calibration_texts(
-            run / "data" / "train.jsonl", models.load_tokenizer(model), recipe.seed
-        )
+            run / "data" / "train.jsonl", models.load_tokenizer(model), recipe.seed,
+            recipe.prompt.form, recipe.whole,
+        )  # fmt: skip
         texts = [t[:length] for t in texts]
     if format_ == "executorch":
         from srl_edge.exporters import executorch
@@ -171,6 +172,7 @@ def _manifest(
         "adapter_rank": rank(run / "adapter"),
         "adapter_sha256": models.file_sha256(run / "adapter" / "adapter_model.safetensors"),
         "merged_sha256": _weights_sha256(merged),
+        "prompt": recipe.prompt.form.as_dict() | {"reply": "whole" if recipe.whole else "step"},
         "family": config["model_type"],
         "context_length": recipe.export.context_length,
         "vocabulary": config["vocab_size"],

@@ -13,7 +13,7 @@ from typing import Any
 
 from srl_edge import artifact as artifacts
 from srl_edge import models, progress, trajectories
-from srl_edge.devices.chat import Chat, completions, replies
+from srl_edge.devices.chat import Asked, Chat, completions, replies
 from srl_edge.devices.local import open_session, runnable
 from srl_edge.devices.runtimes import Runtime, open_runtime
 from srl_edge.devices.statistics import paired
@@ -24,7 +24,6 @@ from srl_edge.exporters.parity_faults import faults, merging_faults, warnings
 from srl_edge.exporters.parity_logits import Case, agreement, greedy_texts, references
 from srl_edge.exporters.parity_tokens import compare_tokens
 from srl_edge.exporters.trained_weights import merged_into, rounded_as_trained
-from srl_edge.prompts import messages
 from srl_edge.recipe import Recipe
 from srl_edge.solving import solve
 
@@ -84,7 +83,7 @@ def compare(
 ) -> dict[str, Any]:  # fmt: skip
     """Measure one artifact against the merged model."""
     tokenizer, stops = models.load_tokenizer(merged), models.stop_ids(merged)
-    asked = [messages(case.prompt.problem, case.prompt.previous_steps) for case in cases]
+    asked = [case.prompt.messages for case in cases]
     return {
         "artifact": artifact.name,
         "prompts": len(cases),
@@ -124,8 +123,10 @@ def _answers(runtime: Runtime, run: Path, recipe: Recipe) -> list[bool]:
     folder = run / "merged"
     stops = models.stop_ids(folder)
     complete = completions(runtime, stops, recipe.bench.max_new_tokens)
-    reply = replies(complete, Chat(folder), stops)
-    return [a.correct for a in solve(problems, reply, recipe.bench.max_steps, lambda: None)]
+    chat = Chat(folder, Asked(recipe.prompt.form, recipe.whole))
+    reply, steps = replies(complete, chat, stops), chat.asked.steps(recipe.bench.max_steps)
+    attempts = solve(problems, reply, steps, lambda: None, chat.asked.form)
+    return [attempt.correct for attempt in attempts]
 
 
 def _memory(artifact: artifacts.Artifact, run: Path, recipe: Recipe) -> float:

@@ -12,7 +12,7 @@ from srl_edge import progress, trajectories
 from srl_edge.devices.runtimes import Logits, Runtime, greedy
 from srl_edge.devices.torch_runtime import TorchRuntime
 from srl_edge.models import load_tokenizer, stop_ids
-from srl_edge.prompts import prompt_ids, shared_length, step_prompts, warm_up_reply
+from srl_edge.prompts import prompt_ids, shared_length, step_prompts, warm_up_reply, whole_prompts
 from srl_edge.recipe import Recipe
 from srl_edge.types import StepPrompt
 
@@ -39,11 +39,13 @@ def references(
     adapter: a PEFT folder beside the model, if it is not merged into it.
     """
     tokenizer, stops = load_tokenizer(merged), stop_ids(merged)
-    prompts = [p for g in step_prompts(trajectories.load(problems), "all") for p in g]
+    split, form = trajectories.load(problems), recipe.prompt.form
+    groups = whole_prompts(split, form) if recipe.whole else step_prompts(split, "all", form=form)
+    prompts = [p for g in groups for p in g]
     prompts = Random(recipe.seed).sample(prompts, min(recipe.check.prompts, len(prompts)))
     runtime = TorchRuntime(merged, recipe.bench.threads, adapter)
     texts = [
-        (list(prompt_ids(tokenizer, p.problem, p.previous_steps)),
+        (list(prompt_ids(tokenizer, p)),
          list(tokenizer.encode(warm_up_reply(p), add_special_tokens=False)))
         for p in prompts
     ]  # fmt: skip

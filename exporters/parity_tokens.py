@@ -56,7 +56,7 @@ def compare_tokens(
         flags = {"add_generation_prompt": True, "return_dict": False}
         rendered = trained.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
         expected = list(trained.apply_chat_template(turns, **flags))
-        told = {"chat": turns[1]["content"], "asked": at < len(asked)}
+        told = {"chat": turns[-1]["content"], "asked": at < len(asked)}
         readings = (
             list(own.apply_chat_template(turns, **flags)),
             chat.encode(chat.render(turns)),

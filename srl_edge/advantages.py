@@ -18,4 +18,4 @@ def has_spread(rewards: Sequence[float], epsilon: float) -> bool:
 
     Source: arXiv 2510.25992, section 4.2 (dynamic sampling).
     """
-    return pstdev(rewards) > epsilon
+    return len(rewards) > 1 and pstdev(rewards) > epsilon

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean, median
 
-from srl_edge.prompts import read_reply, titled
+from srl_edge.prompts import titled
 from srl_edge.rewards import number_agreement, similarity
 from srl_edge.types import Reward, Rollout, StepPrompt
 
@@ -26,7 +26,7 @@ def alarm_metrics(
         for rollout, reward in zip(rollouts, rewards, strict=True):
             if reward.fault:
                 continue
-            action = read_reply(rollout.text, rollout.finished).action
+            action = prompt.form.read(rollout.text, rollout.finished).action
             close = similarity(action, expert)  # not the reward's, which may have autojunk on
             last = prompt.previous_steps[-1:]
             before = max(
@@ -61,8 +61,33 @@ def alarms(history: Sequence[Mapping[str, float]]) -> list[str]:
         found.append("steps are less than half, or more than twice, as long as the expert's.")
     lengths = _series(history, "completions/mean_length")
     drift = fmean(lengths[-WINDOW:]) / fmean(lengths[:WINDOW]) if lengths else 1.0
+    thoughts = _series(history, "completions/mean_thought_length")
+    if len(thoughts) > WINDOW and fmean(thoughts[-WINDOW:]) < fmean(thoughts[:WINDOW]) / 2:
+        found.append("thoughts are less than half as long as at the start.")
     if len(lengths) > WINDOW and not 0.5 <= drift <= 2:
         found.append("replies are less than half, or more than twice, as long as at the start.")
+    return found
+
+
+def own_way_alarms(base: Mapping[str, float], now: Mapping[str, float], count: int) -> list[str]:
+    """What a validation of `count` problems says was lost of the model's own way of answering.
+
+    base: the validation before any training.
+    """
+    found = []
+    before, after = base["eval_own_accuracy"], now["eval_own_accuracy"]
+    # Two problems of a handful may be chance; two and a quarter of what it solved rarely are.
+    if (before - after) * count > 1.5 and after < 0.75 * before:
+        found.append(
+            f"asked in its own way, the model solves {after:.0%} of {count} held-out problems, "
+            f"{before:.0%} before training; lower the learning rate or the sft steps, give kl, or "
+            'train on its own way with `prompt.preset = "math"`.'
+        )
+    if now["eval_own_length"] < 0.5 * base["eval_own_length"]:
+        found.append(
+            "its replies in its own way are less than half as long as before training: it reasons "
+            "less than it could."
+        )
     return found
 
 

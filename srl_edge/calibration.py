@@ -8,7 +8,8 @@ from random import Random
 from typing import Any
 
 from srl_edge import trajectories
-from srl_edge.prompts import prompt_ids, step_prompts, warm_up_reply
+from srl_edge.prompt_form import DEFAULT, PromptForm
+from srl_edge.prompts import prompt_ids, step_prompts, warm_up_reply, whole_prompts
 
 TRAINING_PROMPTS = 24
 GENERAL = (
@@ -41,18 +42,32 @@ GENERAL = (
 )  # fmt: skip
 
 
-def calibration_texts(train: Path, tokenizer: Any, seed: int) -> list[list[int]]:
+def calibration_texts(
+    train: Path, tokenizer: Any, seed: int, form: PromptForm = DEFAULT, whole: bool = False
+) -> list[list[int]]:
     """Token ids of training prompts with the expert's replies, and of general chats."""
-    prompts = [p for group in step_prompts(trajectories.load(train), "all") for p in group]
+    split = trajectories.load(train)
+    groups = whole_prompts(split, form) if whole else step_prompts(split, "all", form=form)
+    prompts = [p for group in groups for p in group]
     chosen = Random(seed).sample(prompts, min(TRAINING_PROMPTS, len(prompts)))
     texts = [
         [
-            *prompt_ids(tokenizer, p.problem, p.previous_steps),
+            *prompt_ids(tokenizer, p),
             *tokenizer.encode(warm_up_reply(p), add_special_tokens=False),
         ]
         for p in chosen
     ]
-    for question, answer in GENERAL:
-        chat = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
-        texts.append(list(tokenizer.apply_chat_template(chat, return_dict=False)))
-    return texts
+    return texts + general_chats(tokenizer)
+
+
+def general_chats(tokenizer: Any) -> list[list[int]]:
+    """Token ids of a few chats about other things, rendered by the model's template."""
+    return [
+        list(
+            tokenizer.apply_chat_template(
+                [{"role": "user", "content": question}, {"role": "assistant", "content": answer}],
+                return_dict=False,
+            )
+        )
+        for question, answer in GENERAL
+    ]

@@ -9,6 +9,7 @@ from typing import Any
 
 from srl_edge import gsm_symbolic, trajectories
 from srl_edge.errors import InputError
+from srl_edge.prompt_form import DEFAULT, PromptForm
 from srl_edge.prompts import numbers
 from srl_edge.recipe import Data, Recipe
 from srl_edge.trajectories import ParseReport
@@ -24,9 +25,9 @@ def prepare(recipe: Recipe, run: Path) -> Path:
     """
     report = ParseReport()
     if recipe.data.source == "gsm_symbolic":
-        splits, details = _from_gsm_symbolic(recipe.data, recipe.seed, report)
+        splits, details = _from_gsm_symbolic(recipe, report)
     else:
-        splits, details = _from_jsonl(recipe.data, recipe.seed, report)
+        splits, details = _from_jsonl(recipe, report)
     for name in SPLITS:
         if not splits[name]:
             held = f"{recipe.data.validation_problems} and {recipe.data.test_problems}"
@@ -55,13 +56,14 @@ def prepare(recipe: Recipe, run: Path) -> Path:
 
 
 def _from_gsm_symbolic(
-    data: Data, seed: int, report: ParseReport
+    recipe: Recipe, report: ParseReport
 ) -> tuple[dict[str, list[Trajectory]], dict[str, Any]]:
+    data, seed, form = recipe.data, recipe.seed, recipe.prompt.form
     templates = gsm_symbolic.rows_by_template(data.rows_per_template, seed)
     sound, dropped = gsm_symbolic.sound_templates(templates)
     report.read += sum(dropped.values())
     report.dropped.update(dropped)
-    by_template = {t: keep_fitting(rows, data, report) for t, rows in sound.items()}
+    by_template = {t: keep_fitting(rows, data, report, form) for t, rows in sound.items()}
     # A template that is mostly too long or too hard would leave a split with a handful of rows.
     kept = {t: rows for t, rows in by_template.items() if 2 * len(rows) >= len(sound[t])}
     split = gsm_symbolic.split_templates(kept, data.validation_templates, data.test_templates, seed)
@@ -72,9 +74,11 @@ def _from_gsm_symbolic(
 
 
 def _from_jsonl(
-    data: Data, seed: int, report: ParseReport
+    recipe: Recipe, report: ParseReport
 ) -> tuple[dict[str, list[Trajectory]], dict[str, Any]]:
-    rows = keep_fitting(trajectories.read_jsonl(Path(data.source)), data, report)
+    data, seed = recipe.data, recipe.seed
+    read = trajectories.read_jsonl(Path(data.source))
+    rows = keep_fitting(read, data, report, recipe.prompt.form)
     unique = list({t.problem: t for t in rows}.values())
     if len(unique) < len(rows):
         report.dropped["the same problem twice"] += len(rows) - len(unique)
@@ -89,11 +93,12 @@ def _from_jsonl(
 
 
 def keep_fitting(
-    rows: Iterable[dict[str, Any]], data: Data, report: ParseReport
+    rows: Iterable[dict[str, Any]], data: Data, report: ParseReport, form: PromptForm = DEFAULT
 ) -> list[Trajectory]:
     """Trajectories within the recipe's limits; what is left out is counted in the report."""
     kept = []
-    for trajectory in trajectories.parse_rows(rows, report, data.style, data.max_step_characters):
+    limits = data.style, data.max_step_characters
+    for trajectory in trajectories.parse_rows(rows, report, *limits, form):
         text = " ".join((trajectory.problem, *trajectory.steps))
         if data.max_steps and len(trajectory.steps) > data.max_steps:
             reason = f"more than {data.max_steps} steps"

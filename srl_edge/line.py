@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 # Sections of the recipe that a stage depends on, besides what the stages before it made.
 STAGES = {
-    "data": ("data", "seed"),
+    "data": ("data", "prompt", "seed"),
     "train": ("model", "trainer", "stages"),
     "export": ("export",),
     "check": ("check",),

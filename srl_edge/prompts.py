@@ -3,36 +3,19 @@
 import random
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
+from srl_edge.prompt_form import CLOSE, DEFAULT, OPEN, PromptForm
 from srl_edge.types import StepPrompt, Trajectory
-
-SYSTEM = (
-    "You solve word problems one step at a time. You are given a problem and the steps found so "
-    "far. First think inside <think> and </think>. After that, write only the next step. When it "
-    "gives the final answer, end it with a line '#### answer'."
-)
-SYSTEM_WHOLE = (
-    "You solve word problems. First think inside <think> and </think>. After that, write the whole "
-    "solution, one step a line, and end it with a line '#### answer'."
-)
-OPEN, CLOSE = "<think>", "</think>"
 
 Targets = Literal["paper", "all", "skip_first"]
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A completion taken apart; `fault` names what breaks the format ('' if nothing does)."""
-
-    thought: str
-    action: str
-    fault: str = ""
-
-
 def step_prompts(
-    trajectories: Iterable[Trajectory], targets: Targets = "paper", title_hint: bool = False
+    trajectories: Iterable[Trajectory],
+    targets: Targets = "paper",
+    title_hint: bool = False,
+    form: PromptForm = DEFAULT,
 ) -> list[list[StepPrompt]]:
     """Step prompts of each trajectory, in order; they share their prefix.
 
@@ -47,18 +30,22 @@ def step_prompts(
         group = []
         for k in range(first, last):
             title, body = titled(t.steps[k]) if title_hint else ("", t.steps[k])
-            group.append(StepPrompt(t.id, k, t.problem, t.steps[:k], body, t.answer, title))
+            group.append(
+                StepPrompt(t.id, k, t.problem, t.steps[:k], body, t.answer, title, form=form)
+            )
         prompts.append(group)
     return prompts
 
 
-def whole_prompts(trajectories: Iterable[Trajectory]) -> list[list[StepPrompt]]:
+def whole_prompts(
+    trajectories: Iterable[Trajectory], form: PromptForm = DEFAULT
+) -> list[list[StepPrompt]]:
     """One prompt a trajectory, whose target is the whole solution.
 
     Source: the holistic reward of arXiv 2510.25992, table 3.
     """
     return [
-        [StepPrompt(t.id, 0, t.problem, (), "\n".join(t.steps), t.answer, whole=True)]
+        [StepPrompt(t.id, 0, t.problem, (), "\n".join(t.steps), t.answer, whole=True, form=form)]
         for t in trajectories
     ]
 
@@ -72,61 +59,23 @@ def titled(step: str) -> tuple[str, str]:
     return (match[1], step[match.end() :]) if match else ("", step)
 
 
-def messages(
-    problem: str, previous_steps: Sequence[str], title: str = "", whole: bool = False
-) -> list[dict[str, str]]:
-    """The chat that asks for the next step; a longer solution continues the same text.
-
-    title: the next step's title, given away. whole: ask for the whole solution instead.
-    """
-    if whole:
-        system, content = SYSTEM_WHOLE, f"Problem: {problem}"
-    else:
-        so_far = "".join(f"{step}\n" for step in previous_steps)
-        system, content = SYSTEM, f"Problem: {problem}\n\nSolution so far:\n{so_far}{title}"
-    return [{"role": "system", "content": system}, {"role": "user", "content": content}]
-
-
-def prompt_ids(
-    tokenizer: Any, problem: str, previous_steps: Sequence[str], title: str = "",
-    whole: bool = False,
-) -> tuple[int, ...]:  # fmt: skip
+def prompt_ids(tokenizer: Any, prompt: StepPrompt) -> tuple[int, ...]:
     """Token ids of the rendered chat, up to where the reply begins."""
-    chat = messages(problem, previous_steps, title, whole)
+    chat = prompt.messages
     text = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
-    return tuple(tokenizer.encode(without_thought(text), add_special_tokens=False))
+    return tuple(tokenizer.encode(without_thought(text, prompt.form), add_special_tokens=False))
 
 
 _THOUGHT_BEGUN = re.compile(rf"{OPEN}\s*(?:{CLOSE}\s*)?\Z")
 
 
-def without_thought(rendered: str) -> str:
+def without_thought(rendered: str, form: PromptForm = DEFAULT) -> str:
     """A rendered prompt without the thought that its template begins, or gives as empty.
 
-    Templates of models that always think end with `<think>`, Qwen 3.5's with an empty thought; a
-    reply here writes its own.
+    Templates of models that always think end with `<think>`, Qwen 3.5's with an empty thought;
+    where a reply here writes its own, both are left off.
     """
-    return _THOUGHT_BEGUN.sub("", rendered)
-
-
-def read_reply(text: str, finished: bool = True) -> Reply:
-    """Split a completion into thought and action.
-
-    The format is one <think> span at the start, then a step that is not empty, then the stop token.
-    Where it is broken, the action is what can still be read: all text after the last tag.
-    """
-    action = re.split(f"{OPEN}|{CLOSE}", text)[-1].strip()
-    stripped = text.strip()
-    if not finished:
-        return Reply("", action, "cut off at the length limit")
-    if stripped.count(OPEN) != 1 or stripped.count(CLOSE) != 1:
-        return Reply("", action, "not exactly one think span")
-    if not stripped.startswith(OPEN):
-        return Reply("", action, "text before the think span")
-    thought, _, action = stripped.removeprefix(OPEN).partition(CLOSE)
-    if not action.strip():
-        return Reply(thought.strip(), "", "no step after the think span")
-    return Reply(thought.strip(), action.strip())
+    return _THOUGHT_BEGUN.sub("", rendered) if form.think else rendered
 
 
 _OPENINGS = (
@@ -138,11 +87,13 @@ _OPENINGS = (
 
 
 def warm_up_reply(prompt: StepPrompt) -> str:
-    """An expert step in the reply format, for supervised warm-up.
+    """An expert step in the reply format, for supervised warm-up; the step alone without thoughts.
 
     The thought names the numbers that the step starts from, never the step or its result: a thought
     that contains the step would teach the model to copy.
     """
+    if not prompt.form.think:
+        return prompt.expert_action
     rng = random.Random(f"{prompt.trajectory_id}/{prompt.step_index}")
     known = numbers(" ".join((prompt.problem, *prompt.previous_steps)))
     used = [n for n in dict.fromkeys(numbers(prompt.expert_action)) if n in known]

@@ -1,7 +1,9 @@
 """All settings of a run: read from TOML, overridden by flags, written beside the result."""
 
+import re
 import tomllib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,6 +23,7 @@ from pydantic import (
 
 from srl_edge.artifact import parse_name
 from srl_edge.errors import InputError
+from srl_edge.prompt_form import PRESETS, PromptForm
 from srl_edge.prompts import Targets
 from srl_edge.recipe_errors import first_sentence
 from srl_edge.recipe_flags import override
@@ -35,7 +38,7 @@ class Section(BaseModel):
 
 class Model(Section):
     name: str
-    """A known name (smollm2-135m-instruct, gemma-3-270m), a hub id, or a local folder."""
+    """A known name (qwen2.5-coder-0.5b-instruct, …: README), a hub id, or a local folder."""
 
 
 class Data(Section):
@@ -59,6 +62,52 @@ class Data(Section):
     """JSONL: problems held out for validation."""
     test_problems: PositiveInt = 100
     """JSONL: problems held out for the benchmark."""
+
+
+class Prompt(Section):
+    preset: Literal["word-problems", "math", "general"] = "word-problems"
+    """word-problems: a thought, then a step. math: the model's own way. general: any task."""
+    system: str | None = None
+    """System message of a step's prompt; '' leaves the chat template's own."""
+    step: str | None = None
+    """What the user says to get the next step, with {problem} and {steps}."""
+    whole_system: str | None = None
+    """System message where the whole solution is asked for at once."""
+    whole: str | None = None
+    """What the user says to get the whole solution, with {problem}."""
+    think: bool | None = None
+    """Whether a reply begins with one <think> span."""
+    answer: Annotated[str, Field(min_length=1)] | None = None
+    """How the final answer is marked: `####`, `boxed`, or a regular expression with one group."""
+    own_way: str = PRESETS["math"].whole
+    """The model's natural prompt, with {problem}: base and tuned answer it beside the run's own."""
+
+    @property
+    def form(self) -> PromptForm:
+        """The preset, with what is set here in place of its own."""
+        changed = self.model_dump(exclude_none=True, exclude={"preset", "own_way"})
+        return replace(PRESETS[self.preset], **changed)
+
+    @property
+    def own_form(self) -> PromptForm:
+        """How a model answers that was taught no format: one reply, marked as it likes."""
+        return replace(PRESETS["math"], whole=self.own_way)
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> "Prompt":
+        asked = {"step": self.form.step, "whole": self.form.whole, "own_way": self.own_way}
+        for name, text in asked.items():
+            if "{problem}" not in text:
+                raise ValueError(f"{name} must hold {{problem}}, where the problem's text goes")
+        if "{steps}" not in self.form.step:
+            raise ValueError("step must hold {steps}, where the steps so far go")
+        try:
+            groups = re.compile(self.form.pattern).groups
+        except re.error as error:
+            raise ValueError(f"answer: not a regular expression ({error})") from None
+        if self.form.pattern and groups != 1:
+            raise ValueError("answer: `####`, `boxed`, or a regular expression with one group")
+        return self
 
 
 class Trainer(Section):
@@ -88,6 +137,10 @@ class Trainer(Section):
     """Held-out step prompts whose reward is measured at each validation."""
     validation_problems: NonNegativeInt = 16
     """Held-out problems that are solved step by step at each validation; 0 for none."""
+    own_way_problems: NonNegativeInt | None = None
+    """Those that are solved in the model's own way too; None: as many; 0 for none."""
+    own_way_tokens: PositiveInt = 512
+    """Longest reply in the model's own way."""
     tracker: Literal["none", "tensorboard", "trackio", "wandb"] = "none"
     """Where metrics go besides `train/metrics.jsonl`."""
     threads: NonNegativeInt = 0
@@ -100,6 +153,12 @@ class Trainer(Section):
     """onnx, vllm samplers: most weight of a token that the policy finds likelier than they did."""
     vllm_command: str = "vllm serve --gpu-memory-utilization 0.4"
     """vllm sampler: what starts its server, on this computer, with more options if needed."""
+
+    @property
+    def own_problems(self) -> int:
+        """Held-out problems that are solved in the model's own way at each validation."""
+        given = self.own_way_problems
+        return self.validation_problems if given is None else given
 
     @property
     def samples_merged(self) -> bool:
@@ -140,6 +199,8 @@ class Stage(Section):
     """srl, rlvr: rollouts a prompt, compared with each other."""
     max_new_tokens: PositiveInt = 96
     """Longest reply."""
+    overlong: Literal["penalty", "masked"] = "penalty"
+    """Replies cut off at that length: a broken format, as in the paper, or not learned from."""
     max_steps: PositiveInt = 8
     """rlvr and validation: most replies to solve a problem."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
@@ -221,6 +282,10 @@ class Check(Section):
 class Bench(Section):
     problems: PositiveInt = 24
     """Held-out problems to solve."""
+    own_way_problems: NonNegativeInt = 16
+    """Those that base and tuned also solve in the model's own way: one reply to its own prompt."""
+    own_way_tokens: PositiveInt = 512
+    """Longest reply in the model's own way."""
     max_steps: PositiveInt = 8
     """Steps that a solution may have."""
     max_new_tokens: PositiveInt = 96
@@ -255,11 +320,17 @@ class Recipe(Section):
     seed: NonNegativeInt = 0
     model: Model
     data: Data = Data()
+    prompt: Prompt = Prompt()
     trainer: Trainer = Trainer()
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
     export: Export = Export()
     check: Check = Check()
     bench: Bench = Bench()
+
+    @property
+    def whole(self) -> bool:
+        """Whether a reply is the whole solution, as the last stage trains it, and not a step."""
+        return self.stages[-1].reply == "whole"
 
     @property
     def run(self) -> Path:

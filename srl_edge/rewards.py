@@ -19,7 +19,7 @@ except ImportError:
     from difflib import SequenceMatcher  # type: ignore[assignment]
 
 from srl_edge.errors import InputError, StageError
-from srl_edge.prompts import numbers, read_reply, titled
+from srl_edge.prompts import numbers, titled
 from srl_edge.types import Reward, Rollout, StepPrompt
 from srl_edge.verifiers import is_correct
 
@@ -39,7 +39,7 @@ def step_reward(
     The thought is never scored. `parts` has every part by its name, the characters' as
     `similarity`. Source: arXiv 2510.25992, section 4.2.
     """
-    reply = read_reply(rollout.text, rollout.finished)
+    reply = prompt.form.read(rollout.text, rollout.finished)
     if reply.fault:
         return Reward(FORMAT_PENALTY, {"format": 0.0}, reply.fault)
     expert = prompt.expert_action.strip()

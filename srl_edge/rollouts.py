@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from srl_edge import recipe
 from srl_edge.errors import InputError
-from srl_edge.prompts import read_reply
+from srl_edge.prompt_form import DEFAULT, PromptForm
 from srl_edge.rewards import matching_blocks
 
 SIDE_BY_SIDE = 100  # columns from which two texts have room beside each other
@@ -31,9 +32,10 @@ def show(run: Path, step: int | None = None, pick: Pick | None = None, limit: in
     group, in order. limit: most groups. Raises InputError where there is nothing to show.
     """
     rows = read_step(run / "train" / "rollouts.jsonl", step)
+    form = recipe.load(run).prompt.form if (run / "recipe.toml").is_file() else DEFAULT
     console = Console(highlight=False)
     for row in choose(rows, pick, limit):
-        _print(console, row)
+        _print(console, row, form)
 
 
 def read_step(path: Path, step: int | None = None) -> list[Row]:
@@ -120,7 +122,7 @@ def _reward(row: Row) -> float:
     return float(row["reward"])
 
 
-def _print(console: Console, row: Row) -> None:
+def _print(console: Console, row: Row, form: PromptForm) -> None:
     parts = ", ".join(f"{name} {value:.3f}" for name, value in row["parts"].items())
     heading = Text.assemble(
         (f"{row['kind']} step {row['step']}", "bold"),
@@ -129,7 +131,7 @@ def _print(console: Console, row: Row) -> None:
         f" ({parts})",
     )
     console.print(heading, soft_wrap=True)
-    reply = read_reply(row["completion"], row["finished"])
+    reply = form.read(row["completion"], row["finished"])
     facts = Table.grid(Column(style="dim", no_wrap=True), Column(overflow="fold"), padding=(0, 2))
     facts.add_row("problem", Text(shorten(row["problem"], 240, placeholder=" …")))
     facts.add_row("so far", Text(_so_far(row["previous_steps"])))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from srl_edge.errors import InputError
+from srl_edge.prompt_form import DEFAULT, PromptForm
 from srl_edge.types import Trajectory
 
 ANSWER_MARK = "####"
@@ -68,15 +69,18 @@ def cut_solution(solution: str, style: str = "auto") -> tuple[list[str], str | N
     return steps, marks[-1] if marks else None
 
 
-def with_answer(steps: Iterable[str], answer: str | None) -> tuple[str, ...]:
-    """Steps whose last one states the final answer as a line `#### answer`, where it is known.
+def with_answer(
+    steps: Iterable[str], answer: str | None, form: PromptForm = DEFAULT
+) -> tuple[str, ...]:
+    """Steps whose last one states the final answer in a line of its own, where it is known.
 
     That line is how a model that solves a problem step by step says that it has finished.
     """
     steps = tuple(steps)
-    if answer is None or not steps or ANSWER_MARK in steps[-1]:
+    line = "" if answer is None else form.stated(answer)
+    if not line or not steps or form.states_answer(steps[-1]):
         return steps
-    return (*steps[:-1], f"{steps[-1]}\n{ANSWER_MARK} {answer}")
+    return (*steps[:-1], f"{steps[-1]}\n{line}")
 
 
 def parse_rows(
@@ -84,15 +88,18 @@ def parse_rows(
     report: ParseReport,
     style: str = "auto",
     max_step_characters: int | None = None,
+    form: PromptForm | None = DEFAULT,
 ) -> Iterator[Trajectory]:
     """Turn rows (`problem`, `solution` or `steps`, `answer`) into trajectories.
 
-    What is dropped is counted with its reason. GSM8K's own names are read too: `question`, and a
+    form: how the last step states the answer; None leaves the steps as they are. What is dropped is
+    counted with its reason. GSM8K's own names are read too: `question`, and a
     solution in `answer` that ends in `#### n`.
     """
     for row in rows:
         report.read += 1
-        parsed = _parse_row(row, str(row.get("id", report.read)), style, max_step_characters)
+        row_id = str(row.get("id", report.read))
+        parsed = _parse_row(row, row_id, style, max_step_characters, form)
         if isinstance(parsed, str):
             report.dropped[parsed] += 1
         else:
@@ -101,8 +108,9 @@ def parse_rows(
 
 
 def _parse_row(
-    row: Mapping[str, Any], row_id: str, style: str, max_step_characters: int | None
-) -> Trajectory | str:
+    row: Mapping[str, Any], row_id: str, style: str, max_step_characters: int | None,
+    form: PromptForm | None,
+) -> Trajectory | str:  # fmt: skip
     problem = next((row[k] for k in _PROBLEM_KEYS if row.get(k)), None)
     if not isinstance(problem, str) or not problem.strip():
         return "no problem text"
@@ -124,7 +132,8 @@ def _parse_row(
     if max_step_characters and max(map(len, steps)) > max_step_characters:
         return f"a step longer than {max_step_characters} characters"
     answer = None if answer is None else str(answer)
-    return Trajectory(row_id, problem.strip(), with_answer(steps, answer), answer)
+    stated = tuple(steps) if form is None else with_answer(steps, answer, form)
+    return Trajectory(row_id, problem.strip(), stated, answer)
 
 
 def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
@@ -162,4 +171,4 @@ def write_jsonl(path: Path, trajectories: Iterable[Trajectory]) -> Path:
 
 def load(path: Path) -> list[Trajectory]:
     """Trajectories of a file written by `write_jsonl`."""
-    return list(parse_rows(read_jsonl(path), ParseReport()))
+    return list(parse_rows(read_jsonl(path), ParseReport(), form=None))

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from srl_edge.prompt_form import DEFAULT, PromptForm
+
 
 @dataclass(frozen=True, slots=True)
 class Trajectory:
@@ -19,7 +21,7 @@ class StepPrompt:
     """A problem with the steps so far, and what the expert writes next.
 
     title: the next step's title where the prompt gives it away. whole: the reply is to be the whole
-    solution, not one step.
+    solution, not one step. form: how it is asked and read.
     """
 
     trajectory_id: str
@@ -30,6 +32,12 @@ class StepPrompt:
     answer: str | None = None
     title: str = ""
     whole: bool = False
+    form: PromptForm = DEFAULT
+
+    @property
+    def messages(self) -> list[dict[str, str]]:
+        """The chat that asks for it."""
+        return self.form.messages(self.problem, self.previous_steps, self.title, self.whole)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,32 +4,69 @@ import contextlib
 import json
 import re
 import sys
+from collections.abc import Iterator
 from queue import Empty, Queue
 from subprocess import DEVNULL, PIPE, Popen
 from threading import Lock, Thread
 
-from srl_edge.trajectories import ANSWER_MARK
-
 SECONDS = 5.0  # for one comparison
 MEMORY = 4 << 30  # bytes, of the process that compares
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+_AFTER_HASHES = re.compile(r"####[ \t]*([^#\s][^\n]*)")
 
 
-def final_answer(solution: str) -> str | None:
-    r"""What a solution gives as its answer: after `####`, in \boxed{}, else its last number."""
-    marked = [part.strip() for part in solution.split(ANSWER_MARK)[1:] if part.strip()]
-    if marked:
-        return marked[-1].splitlines()[0].strip()
-    boxed = re.findall(r"\\boxed\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}", solution)
-    if boxed:
-        return str(boxed[-1])
+def final_answer(solution: str, pattern: str = "") -> str | None:
+    """What a solution gives as its answer: what it marks as one, else its last number.
+
+    pattern: a regular expression of the prompt's own, whose first group is the answer.
+    """
+    marked = marked_answer(solution, pattern)
+    if marked is not None:
+        return marked
     found = _NUMBER.findall(solution)
     return found[-1] if found else None
 
 
-def is_correct(solution: str, answer: str) -> bool:
+def marked_answer(solution: str, pattern: str = "") -> str | None:
+    r"""The last answer that is marked as one: by the pattern, after `####`, or in \boxed{}.
+
+    A `####` that opens a Markdown heading marks nothing: where some mark has a digit, those without
+    one are passed over.
+    """
+    own = [match[1] for match in re.finditer(pattern, solution)] if pattern else []
+    hashes = [(m.start(), m[1].strip(" *")) for m in _AFTER_HASHES.finditer(solution)]
+    boxes = list(_boxes(solution))
+    if own:
+        return str(own[-1]).strip()
+    found = sorted(hashes + boxes)
+    with_digit = [text for _, text in found if any(map(str.isdigit, text))]
+    if with_digit or boxes:
+        return (with_digit or [text for _, text in boxes])[-1]
+    # A heading ends in nothing that a person would take for a value.
+    words = [text for _, text in hashes if len(text.split()) <= 3 and not text.endswith(":")]
+    return words[-1] if words else None
+
+
+def _boxes(text: str) -> Iterator[tuple[int, str]]:
+    r"""Where each \boxed{…} begins, and what it holds, braces matched."""
+    for match in re.finditer(r"\\f?boxed\s*\{", text):
+        depth = 1
+        for at in range(match.end(), len(text)):
+            depth += {"{": 1, "}": -1}.get(text[at], 0)
+            if not depth:
+                yield match.start(), text[match.end() : at].strip()
+                break
+
+
+def is_correct(solution: str, answer: str, pattern: str = "") -> bool:
     """Whether the final answer of `solution` equals `answer`, by math-verify."""
-    given = final_answer(solution)
+    given = final_answer(solution, pattern)
+    return given is not None and same_value(given, answer)
+
+
+def is_marked_correct(solution: str, answer: str, pattern: str = "") -> bool:
+    """The same, strictly: the answer must be marked as one."""
+    given = marked_answer(solution, pattern)
     return given is not None and same_value(given, answer)
 
 
@@ -107,7 +144,9 @@ def _serve() -> None:
 
 def _plain(answer: str) -> str:
     """Without currency, percent signs, thousands separators and the name of what is counted."""
-    bare = re.sub(r"(?<=\d),(?=\d{3})", "", answer).strip(" $€£%.")
+    answer = re.sub(r"\\(?:text|mbox|mathrm)\s*\{([^{}]*)\}", r" \1", answer)
+    answer = re.sub(r"\\[,;! ]|\\(?=[%$])", "", answer)
+    bare = re.sub(r"(?<=\d),(?=\d{3})", "", answer).strip(" $€£%.*")
     return re.sub(r"(?<=\d)\s+(?!pi\b)[A-Za-z]{2,}[A-Za-z .]*$", "", bare)
 
 

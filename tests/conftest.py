@@ -20,7 +20,8 @@ from transformers import (
     Qwen3Config,
 )
 
-from srl_edge.prompts import SYSTEM, prompt_ids, step_prompts, warm_up_reply
+from srl_edge.prompt_form import DEFAULT
+from srl_edge.prompts import prompt_ids, step_prompts, warm_up_reply
 from srl_edge.trajectories import ParseReport, parse_rows
 
 # Off a Mac, MLX would compile each fused kernel with g++ at its first use.
@@ -34,9 +35,9 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 TEXT = (
-    f"{SYSTEM}\nProblem: Ann has 12 cats and 30 dogs.\n\nSolution so far:\n<think>What comes next? "
-    "I look at what is left to do. One step at a time. Let me see what is known. The numbers I "
-    "need: 12, 30.</think>\n12 + 30 = 42 animals.\nSo 42.\n#### 42 é 🙂"
+    f"{DEFAULT.system}\nProblem: Ann has 12 cats and 30 dogs.\n\nSolution so far:\n<think>"
+    "What comes next? I look at what is left to do. One step at a time. Let me see what is known. "
+    "The numbers I need: 12, 30.</think>\n12 + 30 = 42 animals.\nSo 42.\n#### 42 é 🙂"
 )
 
 
@@ -161,7 +162,7 @@ def taught_model(
     sequences = []
     for group in step_prompts(parse_rows(word_problems, ParseReport()), "all"):
         for p in group:
-            prompt = list(prompt_ids(tokenizer, p.problem, p.previous_steps))
+            prompt = list(prompt_ids(tokenizer, p))
             reply = [*tokenizer.encode(warm_up_reply(p), add_special_tokens=False), 2]
             sequences.append((prompt + reply, [-100] * len(prompt) + reply))
     width = max(len(ids) for ids, _ in sequences)

@@ -17,8 +17,11 @@ class CharacterTokenizer:
     def encode(self, text: str, add_special_tokens: bool = False) -> list[int]:
         return [ord(c) for c in text]
 
-    def apply_chat_template(self, messages: list[dict[str, str]], **_: Any) -> str:
-        return "".join(m["content"] for m in messages)
+    def apply_chat_template(
+        self, messages: list[dict[str, str]], tokenize: bool = True, **_: Any
+    ) -> str | list[int]:
+        text = "".join(m["content"] for m in messages)
+        return self.encode(text) if tokenize else text
 
 
 class TablePolicy:
@@ -67,6 +70,9 @@ class TablePolicy:
         ]
         self.gradient = [0.0] * len(self.replies)
         return norm
+
+    def divergence(self, texts: Sequence[Sequence[int]]) -> float:
+        return max(self.weights) - 1.0
 
     def save(self, folder: Path) -> None:
         self.save_adapter(folder / "adapter")

@@ -58,7 +58,7 @@ def test_folders_import_only_what_they_may(path: Path) -> None:
 
 @pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(ROOT)))
 def test_files_stay_small(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= 300
+    assert len(path.read_text().splitlines()) <= 450
 
 
 def test_the_core_and_the_command_line_need_neither_torch_nor_mlx() -> None:

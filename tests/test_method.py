@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from srl_edge import losses
 from srl_edge.advantages import group_relative, has_spread
-from srl_edge.prompts import messages, numbers, read_reply, step_prompts, warm_up_reply
+from srl_edge.prompt_form import DEFAULT
+from srl_edge.prompts import numbers, step_prompts, warm_up_reply
 from srl_edge.types import Trajectory
 from srl_edge.verifiers import final_answer, is_correct
 
@@ -29,7 +30,7 @@ def test_targets(targets: str, indices: list[int]) -> None:
 
 
 def test_a_longer_solution_continues_the_same_prompt() -> None:
-    short, long = (messages("p", s)[-1]["content"] for s in ((), ("one", "two")))
+    short, long = (DEFAULT.messages("p", s)[-1]["content"] for s in ((), ("one", "two")))
     assert long.startswith(short)
 
 
@@ -45,12 +46,12 @@ def test_a_longer_solution_continues_the_same_prompt() -> None:
     ],
 )
 def test_format(text: str, finished: bool, fault: str) -> None:
-    assert read_reply(text, finished).fault == fault
+    assert DEFAULT.read(text, finished).fault == fault
 
 
 def test_warm_up_replies_follow_the_format_and_do_not_give_the_step_away() -> None:
     for prompt in step_prompts([TRAJECTORY], "all")[0]:
-        reply = read_reply(warm_up_reply(prompt))
+        reply = DEFAULT.read(warm_up_reply(prompt))
         assert not reply.fault and reply.action == prompt.expert_action
         assert prompt.expert_action not in reply.thought
         results = set(numbers(prompt.expert_action.partition("=")[2]))

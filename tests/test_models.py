@@ -8,7 +8,8 @@ import pytest
 from srl_edge import models
 from srl_edge.devices.chat import Chat
 from srl_edge.errors import InputError
-from srl_edge.prompts import messages, prompt_ids
+from srl_edge.prompts import prompt_ids
+from srl_edge.types import StepPrompt
 
 from .conftest import CHAT_TEMPLATE
 
@@ -94,7 +95,8 @@ def test_wheels_that_cannot_be_had_are_one_sentence(
 def test_device_side_prompts_equal_transformers(tiny_model: Path) -> None:
     tokenizer, chat = models.load_tokenizer(tiny_model), Chat(tiny_model)
     for steps in ((), ("12 + 30 = 42 é", "so 42 🙂\ttab")):
-        expected = prompt_ids(tokenizer, "How many? <|im_end|> ünïcode", steps)
+        asked = StepPrompt("t", len(steps), "How many? <|im_end|> ünïcode", steps, "")
+        expected = prompt_ids(tokenizer, asked)
         assert tuple(chat.prompt_ids("How many? <|im_end|> ünïcode", steps)) == expected
     assert chat.decode(chat.encode("12 é 🙂")) == "12 é 🙂"
 
@@ -105,13 +107,14 @@ def test_a_thought_that_the_template_begins_is_left_to_the_reply(
 ) -> None:
     """As of DeepSeek-R1's distillations and of Qwen 3.5; a reply has a think span of its own."""
     problem, steps = "Is <think> a word?", ("<think>",)
-    expected = prompt_ids(models.load_tokenizer(tiny_model), problem, steps)
+    asked = StepPrompt("t", 1, problem, steps, "")
+    expected = prompt_ids(models.load_tokenizer(tiny_model), asked)
     for file in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(tiny_model / file, tmp_path)
     template = CHAT_TEMPLATE.replace("{% endif %}", f"{{{{ {begun!r} }}}}{{% endif %}}")
     (tmp_path / "chat_template.jinja").write_text(template)
-    tokenizer, chat = models.load_tokenizer(tmp_path), messages(problem, steps)
+    tokenizer, chat = models.load_tokenizer(tmp_path), asked.messages
     rendered = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
     assert rendered.endswith(begun) and "<think>\n<|im_end|>" in rendered
-    assert prompt_ids(tokenizer, problem, steps) == expected
+    assert prompt_ids(tokenizer, asked) == expected
     assert tuple(Chat(tmp_path).prompt_ids(problem, steps)) == expected

@@ -7,6 +7,7 @@ from random import Random
 import numpy as np
 import pytest
 
+from srl_edge.prompt_form import DEFAULT
 from srl_edge.recipe import Stage
 from srl_edge.trainers.batches import solve_by_policy
 from srl_edge.trainers.decoder import Decoder
@@ -124,6 +125,7 @@ def test_the_steps_of_a_solution_share_a_cache_and_two_solutions_do_not() -> Non
     caches: list[PrefixCache | None] = []
     stage = Stage(kind="rlvr", steps=1, max_steps=3)
     for _ in range(2):
-        solve_by_policy(Noting([NEXT]), [Trajectory("a", "What is 1?", (), "1")], stage, 0.0, 0)
+        problems = [Trajectory("a", "What is 1?", (), "1")]
+        solve_by_policy(Noting([NEXT]), problems, stage, DEFAULT, 0.0, 0)
     assert len(caches) == 6 and None not in caches
     assert [c is caches[0] for c in caches] == [True] * 3 + [False] * 3

@@ -12,7 +12,7 @@ import pytest
 from srl_edge.devices.report import gather, report
 from srl_edge.devices.report_html import marked
 from srl_edge.errors import InputError
-from srl_edge.prompts import read_reply
+from srl_edge.prompt_form import DEFAULT
 from srl_edge.recipe import Model, Recipe, Stage
 from srl_edge.rewards import matching_blocks, similarity
 
@@ -78,7 +78,7 @@ def write_training(run: Path) -> None:
 
 
 def rollout(step: int, group: int, text: str, finished: bool) -> dict[str, Any]:
-    reply = read_reply(text, finished)
+    reply = DEFAULT.read(text, finished)
     ratio = similarity(reply.action, EXPERT)
     return {
         "stage": 1, "kind": "srl", "step": step, "trajectory_id": f"t-{group}", "step_index": 1,

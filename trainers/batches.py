@@ -8,6 +8,7 @@ from random import Random
 
 from srl_edge.advantages import group_relative, has_spread
 from srl_edge.errors import NothingToCompare
+from srl_edge.prompt_form import PromptForm
 from srl_edge.prompts import prompt_ids, warm_up_reply
 from srl_edge.recipe import Stage
 from srl_edge.rewards import step_reward
@@ -27,7 +28,9 @@ def expert_batch(policy: Policy, prompts: Sequence[StepPrompt]) -> list[list[Sam
     for prompt in prompts:
         reply = policy.tokenizer.encode(warm_up_reply(prompt), add_special_tokens=False)
         completion = (*reply, policy.stop_ids[0])
-        samples.append((prompt, [Sample(ids_of(policy, prompt), completion, (), 1.0)]))
+        samples.append(
+            (prompt, [Sample(prompt_ids(policy.tokenizer, prompt), completion, (), 1.0)])
+        )
     return by_trajectory(samples)
 
 
@@ -65,13 +68,14 @@ def sample_steps(
     policy: Policy, prompts: Sequence[StepPrompt], stage: Stage, seed: int
 ) -> list[Group]:
     """One reply a rollout, scored against the expert's."""
-    ids = [ids_of(policy, p) for p in prompts]
+    ids = [prompt_ids(policy.tokenizer, p) for p in prompts]
     groups = policy.sample(ids, stage.group_size, stage.max_new_tokens, stage.temperature, seed)
     return [
         Group(
             prompt,
             [[(prompt, rollout)] for rollout in rollouts],
             [step_reward(r, prompt, stage.reward, stage.guards, stage.autojunk) for r in rollouts],
+            stage.overlong == "masked",
         )
         for prompt, rollouts in zip(prompts, groups, strict=True)
     ]
@@ -90,7 +94,8 @@ def sample_solutions(
         for i in range(stage.group_size)
     ]
     replies: dict[str, list[tuple[StepPrompt, Rollout]]] = {t.id: [] for t in problems}
-    attempts = solve_by_policy(policy, problems, stage, stage.temperature, seed, replies)
+    form = prompts[0].form
+    attempts = solve_by_policy(policy, problems, stage, form, stage.temperature, seed, replies)
     groups = []
     for at, prompt in enumerate(prompts):
         members = attempts[at * stage.group_size : (at + 1) * stage.group_size]
@@ -99,12 +104,14 @@ def sample_solutions(
             right = float(attempt.correct and not attempt.fault)
             parts = {"format": float(not attempt.fault), "answer": right}
             rewards.append(Reward(right, parts, attempt.fault))
-        groups.append(Group(prompt, [replies[a.id] for a in members], rewards))
+        found = [replies[a.id] for a in members]
+        groups.append(Group(prompt, found, rewards, stage.overlong == "masked"))
     return groups
 
 
 def solve_by_policy(
-    policy: Policy, problems: Sequence[Trajectory], stage: Stage, temperature: float, seed: int,
+    policy: Policy, problems: Sequence[Trajectory], stage: Stage, form: PromptForm,
+    temperature: float, seed: int,
     replies: dict[str, list[tuple[StepPrompt, Rollout]]] | None = None,
 ) -> list[Attempt]:  # fmt: skip
     """Let the policy solve problems with the stage's kind of reply; notes each reply in `replies`.
@@ -119,10 +126,12 @@ def solve_by_policy(
     def reply(asked: Sequence[Attempt]) -> list[tuple[str, bool]]:
         nonlocal round_
         prompts = [
-            StepPrompt(a.id, len(a.steps), a.problem, tuple(a.steps), "", a.answer, whole=whole)
+            StepPrompt(
+                a.id, len(a.steps), a.problem, tuple(a.steps), "", a.answer, whole=whole, form=form
+            )
             for a in asked
         ]
-        ids = [ids_of(policy, p) for p in prompts]
+        ids = [prompt_ids(policy.tokenizer, p) for p in prompts]
         times = Counter(ids)
         size = len(ids) // len(times) if len(set(times.values())) == 1 else 1
         distinct = list(times) if size > 1 else ids
@@ -139,7 +148,7 @@ def solve_by_policy(
             texts.append((rollout.text, rollout.finished))
         return texts
 
-    return solve(problems, reply, 1 if whole else stage.max_steps, lambda: None)
+    return solve(problems, reply, 1 if whole else stage.max_steps, lambda: None, form)
 
 
 def training_samples(groups: Sequence[Group]) -> list[list[Sample]]:
@@ -152,7 +161,7 @@ def training_samples(groups: Sequence[Group]) -> list[list[Sample]]:
                 group.prompt,
                 [
                     Sample(r.prompt_ids, r.completion_ids, r.logprobs, advantage)
-                    for replies, advantage in zip(group.rollouts, advantages, strict=True)
+                    for replies, advantage in zip(group.learned, advantages, strict=True)
                     for _, r in replies
                 ],
             )
@@ -164,13 +173,6 @@ def by_trajectory(samples: list[tuple[StepPrompt, list[Sample]]]) -> list[list[S
     """Samples of neighbouring prompts of one trajectory together: they share a prefix."""
     runs = groupby(samples, key=lambda item: item[0].trajectory_id)
     return [[s for _, group in run for s in group] for _, run in runs]
-
-
-def ids_of(policy: Policy, prompt: StepPrompt) -> tuple[int, ...]:
-    """Token ids of a prompt."""
-    return prompt_ids(
-        policy.tokenizer, prompt.problem, prompt.previous_steps, prompt.title, prompt.whole
-    )
 
 
 def step_seed(seed: int, stage: int, step: int) -> int:

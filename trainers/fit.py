@@ -14,7 +14,8 @@ from rich.table import Table
 from srl_edge import trajectories
 from srl_edge.errors import InputError
 from srl_edge.model_shape import ModelShape
-from srl_edge.prompts import messages, step_prompts, warm_up_reply, whole_prompts
+from srl_edge.prompt_form import DEFAULT, PromptForm
+from srl_edge.prompts import step_prompts, warm_up_reply, whole_prompts
 from srl_edge.recipe import Recipe, Stage, Trainer
 from srl_edge.trainers.memory import ROUNDED, Machine, Prediction, Work, predict
 
@@ -87,7 +88,9 @@ def fit(
     def fits(changes: Changes) -> bool:
         return all(stage.peak <= memory for stage in predictions(changes))
 
-    measured = [lengths_of(stage, recipe.run, prompt_tokens) for stage in recipe.stages]
+    measured = [
+        lengths_of(stage, recipe.run, prompt_tokens, recipe.prompt.form) for stage in recipe.stages
+    ]
     changes = {} if fits({}) else _proposal(recipe, fits)
     return Fit(device, memory, predictions({}), tuple(x.said for x in measured), changes)
 
@@ -116,7 +119,7 @@ def work_of(stage: Stage, settings: Trainer, lengths: Lengths) -> Work:
     )  # fmt: skip
 
 
-def lengths_of(stage: Stage, run: Path, given: int | None) -> Lengths:
+def lengths_of(stage: Stage, run: Path, given: int | None, form: PromptForm = DEFAULT) -> Lengths:
     """What a stage's prompts and expert replies measure, by its data where there is some."""
     file = Path(stage.data) if stage.data else run / "data" / "train.jsonl"
     whole = stage.reply == "whole"
@@ -126,16 +129,17 @@ def lengths_of(stage: Stage, run: Path, given: int | None) -> Lengths:
         return Lengths(given or PROMPT_TOKENS, stage.max_new_tokens, together, said)
     split = trajectories.load(file)
     targets = "all" if stage.kind == "rlvr" else stage.targets
-    groups = whole_prompts(split) if whole else step_prompts(split, targets, stage.title_hint)
+    groups = (
+        whole_prompts(split, form)
+        if whole
+        else step_prompts(split, targets, stage.title_hint, form)
+    )
     prompts = [p for group in groups for p in group]
     if not prompts:
         raise InputError(
             f"{file}: no prompts for a {stage.kind} stage; its trajectories are short."
         )
-    longest = max(
-        sum(len(m["content"]) for m in messages(p.problem, p.previous_steps, p.title, p.whole))
-        for p in prompts
-    )
+    longest = max(sum(len(m["content"]) for m in p.messages) for p in prompts)
     tokens = ceil(longest / CHARACTERS_A_TOKEN) + TURN_TOKENS
     reply = stage.max_new_tokens
     if stage.kind == "sft":  # an expert's reply is not cut

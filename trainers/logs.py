@@ -8,6 +8,7 @@ from statistics import fmean, pstdev
 from typing import Any
 
 from srl_edge.alarms import alarm_metrics
+from srl_edge.prompt_form import CUT_OFF
 from srl_edge.recipe import Stage
 from srl_edge.types import Reward, Rollout, StepPrompt
 
@@ -17,16 +18,27 @@ class Group:
     """Rollouts of one prompt with their rewards.
 
     A rollout is one reply to one step prompt, or all replies of a solution found step by step.
+    masked: rollouts that the length limit cut off are not learned from.
     """
 
     prompt: StepPrompt
     rollouts: list[list[tuple[StepPrompt, Rollout]]]
     rewards: list[Reward]
+    masked: bool = False
+
+    @property
+    def learned(self) -> list[list[tuple[StepPrompt, Rollout]]]:
+        """The rollouts that are compared with each other."""
+        pairs = zip(self.rollouts, self.rewards, strict=True)
+        return [rollout for rollout, reward in pairs if self._counts(reward)]
 
     @property
     def totals(self) -> list[float]:
-        """The rewards as numbers."""
-        return [r.total for r in self.rewards]
+        """Their rewards as numbers."""
+        return [reward.total for reward in self.rewards if self._counts(reward)]
+
+    def _counts(self, reward: Reward) -> bool:
+        return not (self.masked and reward.fault == CUT_OFF)
 
 
 def sampling_metrics(
@@ -36,7 +48,7 @@ def sampling_metrics(
     rewards = [r for group in seen for r in group.rewards]
     replies = [r for group in seen for rollout in group.rollouts for _, r in rollout]
     lengths = [len(r.completion_ids) for r in replies]
-    stds = [pstdev(group.totals) for group in seen]
+    stds = [pstdev([r.total for r in group.rewards]) for group in seen]
     names = sorted({name for r in rewards for name in r.parts if name != "format"})
     metrics = {
         "reward": fmean(r.total for r in rewards),
@@ -49,6 +61,15 @@ def sampling_metrics(
         "completions/clipped_ratio": fmean(not r.finished for r in replies),
         "sampling/tokens_per_second": sum(lengths) / elapsed,
     }
+    thoughts = [
+        len(prompt.form.read(r.text, r.finished).thought)
+        for group in seen
+        for rollout in group.rollouts
+        for prompt, r in rollout
+        if prompt.form.think
+    ]
+    if thoughts:
+        metrics["completions/mean_thought_length"] = fmean(thoughts)
     for name in names:
         metrics[f"rewards/{name}/mean"] = fmean(r.parts[name] for r in rewards if name in r.parts)
     if stage.kind == "srl":

@@ -20,7 +20,7 @@ from srl_edge.trainers.mlx_cached_decoding import MlxCachedDecoding
 from srl_edge.trainers.mlx_decoder import LoraLinear, adapt
 from srl_edge.trainers.mlx_decoding import MlxDecoding
 from srl_edge.trainers.mlx_loading import limit_memory, load
-from srl_edge.trainers.mlx_logprobs import linear_logprobs
+from srl_edge.trainers.mlx_logprobs import bent_logits, linear_logprobs
 from srl_edge.trainers.objective import add, objective, over_packs, watched
 from srl_edge.trainers.policy import Loss
 from srl_edge.trainers.sampling import sample
@@ -200,6 +200,20 @@ class MlxPolicy:
         self._gradients = {}
         mx.eval(self._trainable(), self.optimizer.state)
         return float(norm.item())
+
+    def divergence(self, texts: Sequence[Sequence[int]]) -> float:
+        total = 0.0
+        for text in texts:
+            packed = Pack(tuple(text[:1]), (tuple(text[1:]),), (1,), (0,))
+
+            def scores(packed: Pack = packed) -> mx.array:
+                hidden = self.decoder.rows(packed, self.decoder.trunk(packed), packed)
+                logits, _ = bent_logits(hidden, self.decoder.head, self.decoder.softcap)
+                return logits - mx.logsumexp(logits, -1, keepdims=True)
+
+            base, now = self._without_adapter(scores), scores()
+            total += float((mx.exp(base) * (base - now)).sum())
+        return total / sum(len(text) - 1 for text in texts)
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What a training backend offers the loop: four verbs, on token ids alone."""
+"""What a training backend offers the loop, on token ids alone."""
 
 import platform
 import sys
@@ -56,6 +56,9 @@ class Policy(Protocol):
 
     def optim_step(self, learning_rate: float, max_grad_norm: float) -> float:
         """Update the adapter; return the gradient norm before clipping."""
+
+    def divergence(self, texts: Sequence[Sequence[int]]) -> float:
+        """Mean KL(without adapter || with it) in nats over the next tokens of texts."""
 
     def save(self, folder: Path) -> None:
         """Write the adapter (a PEFT folder) and what training needs to go on exactly."""

@@ -7,13 +7,14 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch.nn import functional as F
 from transformers import AutoModelForCausalLM
 
 from srl_edge import losses, progress
 from srl_edge.errors import InputError
 from srl_edge.models import load_tokenizer, stop_ids
 from srl_edge.recipe import Trainer
-from srl_edge.trainers.decoder import Decoder, Linear, from_transformers
+from srl_edge.trainers.decoder import Causal, Decoder, Linear, from_transformers
 from srl_edge.trainers.device import (
     chosen_device,
     empty_cache,
@@ -254,6 +255,19 @@ class TorchPolicy:
         self.optimizer.zero_grad(set_to_none=True)
         self._adapter_changed()
         return float(norm)
+
+    @torch.no_grad()
+    def divergence(self, texts: Sequence[Sequence[int]]) -> float:
+        total = 0.0
+        for text in texts:
+            ids = torch.tensor(list(text), device=self.device)
+            found = []
+            for decoder in (self.base, self.decoder):
+                hidden = self._before_head(decoder(ids, Causal(len(ids), self.device)))
+                found.append(F.log_softmax(F.linear(hidden, self.head).float(), -1))
+            base, now = found
+            total += float((base.exp() * (base - now)).sum())
+        return total / sum(map(len, texts))
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from srl_edge import progress, trajectories
-from srl_edge.alarms import alarms
+from srl_edge.alarms import alarms, own_way_alarms
 from srl_edge.calibration import calibration_texts
 from srl_edge.errors import InputError, NothingToCompare
 from srl_edge.prompts import step_prompts, whole_prompts
@@ -20,6 +20,7 @@ from srl_edge.trainers.logs import (
     log_metrics,
     log_rollouts,
     note,
+    rows_so_far,
     sampling_metrics,
     steps_so_far,
 )
@@ -61,10 +62,10 @@ def _run_stage(
     cursor: checkpoints.Cursor, track: Tracker,
 ) -> None:  # fmt: skip
     folder = run / "train"
-    stream = PromptStream(_prompts(stage, run), f"{recipe.seed}/{index}")
+    stream = PromptStream(_prompts(recipe, stage, run), f"{recipe.seed}/{index}")
     passes = (stage.epochs or math.inf) * stream.size
     steps = stage.steps or math.ceil(passes / stage.prompts_per_step)
-    chosen = held_out(run / "data" / "validation.jsonl", recipe.trainer, stage, recipe.seed)
+    chosen = held_out(recipe, run, stage)
     loss = Loss(
         "nll" if stage.kind == "sft" else "clipped",
         stage.clip_low,
@@ -76,7 +77,13 @@ def _run_stage(
     )
     if cursor.step == 0:
         if recipe.trainer.quantization in ROUNDED:
-            texts = calibration_texts(run / "data" / "train.jsonl", policy.tokenizer, recipe.seed)
+            texts = calibration_texts(
+                run / "data" / "train.jsonl",
+                policy.tokenizer,
+                recipe.seed,
+                recipe.prompt.form,
+                recipe.whole,
+            )
             policy.fit_rounding(texts)
         _validate(policy, stage, index, cursor, chosen, folder, track)
 
@@ -138,12 +145,13 @@ def _run_stage(
         )
 
 
-def _prompts(stage: Stage, run: Path) -> list[list[StepPrompt]]:
+def _prompts(recipe: Recipe, stage: Stage, run: Path) -> list[list[StepPrompt]]:
     """What a stage is trained on, by trajectory."""
+    form = recipe.prompt.form
     if stage.data:
         rows = trajectories.read_jsonl(Path(stage.data))
         report = trajectories.ParseReport()
-        split: list[Trajectory] = list(trajectories.parse_rows(rows, report))
+        split: list[Trajectory] = list(trajectories.parse_rows(rows, report, form=form))
         held = [
             t.problem
             for name in ("validation", "test")
@@ -155,11 +163,11 @@ def _prompts(stage: Stage, run: Path) -> list[list[StepPrompt]]:
     if stage.kind == "rlvr":
         split = [t for t in split if t.answer is not None]
     if stage.reply == "whole":
-        prompts = whole_prompts(split)
+        prompts = whole_prompts(split, form)
     elif stage.kind == "rlvr":
-        prompts = [[StepPrompt(t.id, 0, t.problem, (), "", t.answer)] for t in split]
+        prompts = [[StepPrompt(t.id, 0, t.problem, (), "", t.answer, form=form)] for t in split]
     else:
-        prompts = step_prompts(split, stage.targets, stage.title_hint)
+        prompts = step_prompts(split, stage.targets, stage.title_hint, form)
     found = [p for p in prompts if p]
     if not found:
         raise InputError(
@@ -181,4 +189,8 @@ def _validate(
         policy.save_adapter(folder / "best")
         cursor.best = now
     cursor.worse = 0 if better else cursor.worse + 1
+    earlier = (row for row in rows_so_far(folder) if "eval_own_accuracy" in row)
+    base = next(earlier, None)
+    for alarm in own_way_alarms(base, metrics, len(chosen.own)) if base and chosen.own else ():
+        progress.say(f"train, validation: {alarm}")
     track(log_metrics(folder, stage, index, cursor.step, metrics | {"eval_best": float(kept)}))

@@ -1,0 +1,142 @@
+r"""The form of a prompt and of its reply, as data: what is asked, and how the reply is read.
+
+A recipe's `[prompt]` names a preset and changes what it likes of it; manifests carry the whole of
+it, so that training, gate and device ask and read alike.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+OPEN, CLOSE = "<think>", "</think>"
+HASHES, BOXED = "####", "boxed"  # how an answer is marked, beside a regular expression
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A completion taken apart; `fault` names what breaks the format ('' if nothing does)."""
+
+    thought: str
+    action: str
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PromptForm:
+    r"""How a model is asked for a step or for a whole solution, and how its reply is read.
+
+    system, whole_system: the system message of either; '' leaves the chat template's own.
+    step, whole: the user's message of either, with `{problem}`, and in `step` with `{steps}`.
+    think: whether a reply begins with one <think> span. answer: `####`, `boxed` for \boxed{…}, or
+    a regular expression whose first group is the answer.
+    """
+
+    system: str
+    step: str
+    whole_system: str
+    whole: str
+    think: bool
+    answer: str
+
+    def messages(
+        self, problem: str, previous_steps: Sequence[str], title: str = "", whole: bool = False
+    ) -> list[dict[str, str]]:
+        """The chat that asks for the next step; a longer solution continues the same text.
+
+        title: the next step's title, given away. whole: ask for the whole solution instead.
+        """
+        system, user = (self.whole_system, self.whole) if whole else (self.system, self.step)
+        steps = "".join(f"{step}\n" for step in previous_steps) + title
+        # One pass: what a problem itself says in braces stays as it is.
+        values = {"{problem}": problem, "{steps}": steps}
+        user = re.sub(r"\{problem\}|\{steps\}", lambda found: values[found[0]], user)
+        chat = [{"role": "user", "content": user}]
+        return [{"role": "system", "content": system}, *chat] if system else chat
+
+    def read(self, text: str, finished: bool = True) -> Reply:
+        """Split a completion into thought and action.
+
+        The format is one <think> span at the start where the form has one, then a step that is not
+        empty, then the stop token. Where it is broken, the action is what can still be read: all
+        text after the last tag.
+        """
+        stripped = text.strip()
+        last = re.split(f"{OPEN}|{CLOSE}", text)[-1].strip()
+        if not finished:
+            return Reply("", last, CUT_OFF)
+        if not self.think:
+            return Reply("", last, "" if last else "an empty reply")
+        if stripped.count(OPEN) != 1 or stripped.count(CLOSE) != 1:
+            return Reply("", last, "not exactly one think span")
+        if not stripped.startswith(OPEN):
+            return Reply("", last, "text before the think span")
+        thought, _, action = stripped.removeprefix(OPEN).partition(CLOSE)
+        if not action.strip():
+            return Reply(thought.strip(), "", "no step after the think span")
+        return Reply(thought.strip(), action.strip())
+
+    def states_answer(self, text: str) -> bool:
+        """Whether a text marks its final answer in this form."""
+        if self.answer == BOXED:
+            return r"\boxed{" in text
+        pattern = re.escape(HASHES) if self.answer == HASHES else self.answer
+        return re.search(pattern, text) is not None
+
+    def stated(self, answer: str) -> str:
+        """A line that states a final answer; '' where a regular expression says how to read one."""
+        marks = {HASHES: f"{HASHES} {answer}", BOXED: rf"The final answer is \boxed{{{answer}}}."}
+        return marks.get(self.answer, "")
+
+    @property
+    def pattern(self) -> str:
+        """The regular expression of an answer, where the form has one of its own."""
+        return "" if self.answer in (HASHES, BOXED) else self.answer
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values, which `form_of` reads back."""
+        return asdict(self)
+
+
+CUT_OFF = "cut off at the length limit"
+
+PRESETS: Mapping[str, PromptForm] = {
+    "word-problems": PromptForm(
+        system="You solve word problems one step at a time. You are given a problem and the steps "
+        "found so far. First think inside <think> and </think>. After that, write only the next "
+        "step. When it gives the final answer, end it with a line '#### answer'.",
+        step="Problem: {problem}\n\nSolution so far:\n{steps}",
+        whole_system="You solve word problems. First think inside <think> and </think>. After "
+        "that, write the whole solution, one step a line, and end it with a line '#### answer'.",
+        whole="Problem: {problem}",
+        think=True,
+        answer=HASHES,
+    ),
+    "math": PromptForm(
+        system="",
+        step="{problem}\n\nThe solution so far:\n{steps}\nPlease write the next step alone; where "
+        r"it gives the final answer, put that within \boxed{}.",
+        whole_system="",
+        whole="{problem}\nPlease reason step by step, and put your final answer within \\boxed{}.",
+        think=False,
+        answer=BOXED,
+    ),
+    "general": PromptForm(
+        system="You work on a task one step at a time. You are given the task and the steps taken "
+        "so far. First think inside <think> and </think>. After that, write only the next step. "
+        "Where the task has a final answer, the last step ends with a line '#### answer'.",
+        step="Task: {problem}\n\nSteps so far:\n{steps}",
+        whole_system="You work on a task. First think inside <think> and </think>. After that, "
+        "write all steps, and where the task has a final answer, end with a line '#### answer'.",
+        whole="Task: {problem}",
+        think=True,
+        answer=HASHES,
+    ),
+}
+DEFAULT = PRESETS["word-problems"]
+
+
+def form_of(values: Mapping[str, Any] | None) -> PromptForm:
+    """The form that `as_dict` gave; without one, what artifacts were asked before they said so."""
+    known = {field.name for field in fields(PromptForm)}
+    return PromptForm(**{k: v for k, v in values.items() if k in known}) if values else DEFAULT
