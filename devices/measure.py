@@ -214,6 +214,18 @@ def accuracy(samples: Sequence[Facts]) -> Facts:
     }
 
 
+def own_way(samples: Sequence[Facts]) -> Facts:
+    """Accuracy of single replies in the model's own way, lenient and strict, and their length.
+
+    Strict: the answer is marked as one; lenient: else the last number counts.
+    """
+    texts = [reply for s in samples for attempt in s["attempts"] for reply in attempt["replies"]]
+    return accuracy(samples) | {
+        "strict": fmean(float(sample["marked"]) for sample in samples),
+        "reply_characters": fmean(map(len, texts)) if texts else None,
+    }
+
+
 def so_far(samples: Sequence[Facts]) -> str:
     """How many problems are solved of those that were tried."""
     return f"{sum(sample['correct'] for sample in samples):g} of {len(samples)}"

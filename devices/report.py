@@ -195,11 +195,14 @@ def _headline(facts: Facts) -> list[list[str]]:
         label += "" if facts["training"]["srl_kept"] else "; the kept adapter is the warm-up's"
         numbers.append([" → ".join(html.signed(part["mean"]) for part in reward.values()), label])
     rows = {row["name"]: row for row in facts["bench"]["rows"]} if facts["bench"] else {}
-    base, tuned = rows.get("torch base"), rows.get("torch tuned")
-    if base and tuned:
-        label = f"of {tuned['problems']} problems solved, base to tuned"
-        label += "; not distinguishable" if html.overlap(base, tuned) else ""
-        numbers.append([f"{base['accuracy']:.0%} → {tuned['accuracy']:.0%}", label])
+    # An earlier version's results have no gain, until the benchmark runs again.
+    if gain := ((facts["bench"] or {}).get("gain") or {}).get("best"):
+        label = (
+            f"of {gain['problems']} problems solved, base asked {gain['base_asked']} to tuned: "
+            f"{html.points(gain['difference'])}"
+        )
+        label += "; not distinguishable" if html.chance(gain["difference"]) else ""
+        numbers.append([f"{gain['base']:.0%} → {gain['tuned']:.0%}", label])
     if facts["artifacts"]:
         smallest = min(facts["artifacts"], key=lambda artifact: float(artifact["size_mb"]))
         label = f"{smallest['name']}, the smallest artifact"
@@ -219,7 +222,8 @@ def _verdicts(bench: Facts | None) -> list[str]:
     base, tuned = rows.pop("torch base", None), rows.pop("torch tuned", None)
     if not (base and tuned):
         return []
-    said = [_compared("The tuned model", tuned, "the base model", base)]
+    said = [_gained(name, gain) for name, gain in ((bench or {}).get("gain") or {}).items()]
+    said.append(_compared("The tuned model", tuned, "the base model", base))
     apart = [row for row in rows.values() if not html.overlap(row, tuned)]
     said += [_compared(row["name"], row, "the tuned model", tuned) for row in apart]
     if len(apart) < len(rows):
@@ -234,6 +238,26 @@ def _verdicts(bench: Facts | None) -> list[str]:
         if (lost := row["lost"])
     ]
     return said
+
+
+def _gained(way: str, gain: Facts) -> str:
+    """What training brought or cost, paired by problem."""
+    if way == "best":
+        said = (
+            f"Asked as it was trained, the tuned model solves {gain['tuned']:.0%} of "
+            f"{gain['problems']} problems; the base, asked {gain['base_asked']}, which is its best "
+            f"way, solves {gain['base']:.0%}"
+        )
+    else:
+        said = (
+            f"Asked in the model's own way, with no format, the base solves {gain['base']:.0%} of "
+            f"{gain['problems']} problems and the tuned model {gain['tuned']:.0%}"
+        )
+    change = html.points(gain["difference"])
+    if html.chance(gain["difference"]):
+        return f"{said}: {change}, which may be chance."
+    cost = gain["difference"]["mean"] < 0
+    return f"{said}: {change}. {'Training cost it that.' if cost else ''}".rstrip()
 
 
 def _compared(a_name: str, a: Facts, b_name: str, b: Facts) -> str:

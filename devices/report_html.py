@@ -22,6 +22,11 @@ DEFINITIONS = """
 - Problems solved: Each problem of the test split is solved step by step, with one greedy reply of
   at most {bench[max_new_tokens]} tokens a step, and at most {bench[max_steps]} steps. A reply that
   breaks the format ends the attempt, and the answer in it counts, as the base never learnt it.
+- In its own way: One greedy reply of at most {bench[own_way_tokens]} tokens to the model's natural
+  prompt, without the run's format, on the first {bench[own_way_problems]} problems. The last number
+  counts where no answer is marked; in brackets, marked answers alone.
+- Gain: The tuned model as it was trained, less the base in whichever way the base does better,
+  paired by problem, with a 95% bootstrap interval of the difference.
 - 95% interval: By resampling problems (bootstrap); where all or none are solved, by Wilson.
 - Size: All files of the model's folder, tokenizer included; 1 MB is a million bytes.
 - Time to first token: From prompt ids to the first token chosen, with an empty cache;
@@ -165,6 +170,7 @@ def _bench_row(row: Facts) -> dict[str, str]:
         "model": row["name"],
         **speed_cells(row),
         "solved [95% interval]": accuracy(row),
+        "in its own way (marked)": own_way(row),
         "step similarity": shown(steps and steps["similarity"], ".3f"),
         "same next token": "n/a" if parity is None else f"{parity:.1%}",
     }
@@ -230,6 +236,24 @@ def accuracy(row: Facts) -> str:
     """A bench row's accuracy and its 95% interval."""
     low, high = row["accuracy_interval"]
     return f"{row['accuracy']:.1%} [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def own_way(row: Facts) -> str:
+    """Accuracy of single replies in the model's own way, and what share marked the answer."""
+    own = row.get("own_way")
+    return f"{own['accuracy']:.1%} ({own['strict']:.1%})" if own else ABSENT
+
+
+def points(difference: Facts) -> str:
+    """A paired difference of accuracies in points, with its 95% interval."""
+    mean, low, high = (100 * difference[key] for key in ("mean", "low", "high"))
+    said = f"{mean:+.1f} points [{low:+.1f}, {high:+.1f}]"
+    return said.replace("-", "\N{MINUS SIGN}")
+
+
+def chance(difference: Facts) -> bool:
+    """Whether a paired difference's 95% interval holds zero."""
+    return bool(difference["low"] <= 0 <= difference["high"])
 
 
 def overlap(a: Facts, b: Facts) -> bool:

@@ -23,6 +23,17 @@ def bootstrap_interval(
     return means[int(0.025 * resamples)], means[int(0.975 * resamples) - 1]
 
 
+def difference(
+    reference: Sequence[float], other: Sequence[float], resamples: int = 2000, seed: int = 0
+) -> dict[str, float]:
+    """Mean of `other` - `reference` at the same problems, and its 95% bootstrap interval."""
+    each = [b - a for a, b in zip(reference, other, strict=True)]
+    rng = Random(seed)
+    means = sorted(fmean(rng.choices(each, k=len(each))) for _ in range(resamples))
+    low, high = means[int(0.025 * resamples)], means[int(0.975 * resamples) - 1]
+    return {"mean": fmean(each), "low": low, "high": high}
+
+
 def summary(values: Sequence[float]) -> dict[str, float] | None:
     """mean, std, p50 and p95 of repeats, None of none; the percentiles are nearest-rank."""
     if not values:

@@ -14,6 +14,7 @@ srl-edge {version}: from expert trajectories to a measured artifact on a device
 
   One stage of it; PATH is a recipe or a run folder:
   srl-edge data PATH      expert trajectories -> step prompts, split
+                          [--show N] prints the first N prompts with their tokens counted
   srl-edge train PATH     step prompts -> adapter (goes on from the newest checkpoint;
                           with --resume it fails where there is none)
   srl-edge export PATH    adapter -> merged model -> ONNX and ExecuTorch artifacts
@@ -106,6 +107,8 @@ def _command(arguments: list[str]) -> int:
             return _compare(flags)
         case ["bench", *flags] if _of_artifacts(flags):
             _bench(flags)
+        case ["data", path, *flags] if "--show" in flags:
+            _show_prompts(path, flags)
         case [stage, path, *flags] if stage in STAGES:
             from srl_edge import line, recipe
 
@@ -118,6 +121,22 @@ def _command(arguments: list[str]) -> int:
             print(USAGE.format(version=__version__), file=sys.stderr)
             return 2
     return 0
+
+
+def _show_prompts(path: str, arguments: Sequence[str]) -> None:
+    from argparse import ArgumentParser
+
+    from srl_edge import data, line, recipe
+
+    parser = ArgumentParser("srl-edge data", allow_abbrev=False)
+    parser.add_argument("--show", type=int, default=3, nargs="?", const=3, help="prompts")
+    chosen, flags = parser.parse_known_args(arguments)
+    if chosen.show < 1:
+        parser.error("--show: at least 1 is needed.")
+    _quiet_libraries()
+    settings = recipe.load(Path(path), flags)
+    line.run_stage(settings, "data")
+    print(data.show(settings, settings.run, chosen.show))
 
 
 def _of_artifacts(arguments: Sequence[str]) -> bool:

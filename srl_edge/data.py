@@ -10,7 +10,7 @@ from typing import Any
 from srl_edge import gsm_symbolic, trajectories
 from srl_edge.errors import InputError
 from srl_edge.prompt_form import DEFAULT, PromptForm
-from srl_edge.prompts import numbers
+from srl_edge.prompts import numbers, prompt_ids, step_prompts, warm_up_reply, whole_prompts
 from srl_edge.recipe import Data, Recipe
 from srl_edge.trajectories import ParseReport
 from srl_edge.types import Trajectory
@@ -53,6 +53,24 @@ def prepare(recipe: Recipe, run: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     scratch.rename(folder)
     return folder
+
+
+def show(recipe: Recipe, run: Path, count: int) -> str:
+    """The first prompts of a run as the model reads them, with their tokens counted."""
+    from srl_edge.models import load_tokenizer, resolve
+
+    tokenizer = load_tokenizer(resolve(recipe.model.name))
+    split, form = trajectories.load(run / "data" / "train.jsonl")[:count], recipe.prompt.form
+    groups = whole_prompts(split, form) if recipe.whole else step_prompts(split, "all", form=form)
+    shown = []
+    for number, prompt in enumerate([p for group in groups for p in group][:count], start=1):
+        ids = prompt_ids(tokenizer, prompt)
+        reply = tokenizer.encode(warm_up_reply(prompt), add_special_tokens=False)
+        shown.append(
+            f"--- prompt {number}: {len(ids)} tokens\n{tokenizer.decode(ids)}\n"
+            f"--- the expert's reply: {len(reply)} tokens\n{warm_up_reply(prompt)}\n"
+        )
+    return "\n".join(shown)
 
 
 def _from_gsm_symbolic(

@@ -12,6 +12,7 @@ from threading import Lock, Thread
 SECONDS = 5.0  # for one comparison
 MEMORY = 4 << 30  # bytes, of the process that compares
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+_NUMBERED = re.compile(r"^(?:(?:step|part|case)\s*\d+\b|\d+[.:)](?=\s+\S))", re.IGNORECASE)
 _AFTER_HASHES = re.compile(r"####[ \t]*([^#\s][^\n]*)")
 
 
@@ -30,26 +31,27 @@ def final_answer(solution: str, pattern: str = "") -> str | None:
 def marked_answer(solution: str, pattern: str = "") -> str | None:
     r"""The last answer that is marked as one: by the pattern, after `####`, or in \boxed{}.
 
-    A `####` that opens a Markdown heading marks nothing: where some mark has a digit, those without
-    one are passed over.
+    A `####` that opens a Markdown heading marks nothing.
     """
-    own = [match[1] for match in re.finditer(pattern, solution)] if pattern else []
-    hashes = [(m.start(), m[1].strip(" *")) for m in _AFTER_HASHES.finditer(solution)]
-    boxes = list(_boxes(solution))
-    if own:
+    if pattern and (own := re.findall(pattern, solution)):
         return str(own[-1]).strip()
-    found = sorted(hashes + boxes)
-    with_digit = [text for _, text in found if any(map(str.isdigit, text))]
-    if with_digit or boxes:
-        return (with_digit or [text for _, text in boxes])[-1]
-    # A heading ends in nothing that a person would take for a value.
-    words = [text for _, text in hashes if len(text.split()) <= 3 and not text.endswith(":")]
+    hashes = [(m.start(), m[1].strip(" *")) for m in _AFTER_HASHES.finditer(solution)]
+    marked = [*_boxes(solution), *((at, text) for at, text in hashes if _is_value(text))]
+    if marked:
+        return max(marked)[1]
+    # Words alone: a heading is longer, or announces something.
+    words = [text for _, text in hashes if re.fullmatch(r"[^\d\s:]+(?: [^\d\s:]+){0,2}", text)]
     return words[-1] if words else None
+
+
+def _is_value(line: str) -> bool:
+    """Whether a line has a figure beside those that number a heading, as in `Step 2: Add`."""
+    return any(map(str.isdigit, _NUMBERED.sub("", line)))
 
 
 def _boxes(text: str) -> Iterator[tuple[int, str]]:
     r"""Where each \boxed{…} begins, and what it holds, braces matched."""
-    for match in re.finditer(r"\\f?boxed\s*\{", text):
+    for match in re.finditer(r"\\(?:boxed|fbox)\s*\{", text):
         depth = 1
         for at in range(match.end(), len(text)):
             depth += {"{": 1, "}": -1}.get(text[at], 0)

@@ -14,7 +14,7 @@ from srl_edge.advantages import group_relative, has_spread
 from srl_edge.prompt_form import DEFAULT
 from srl_edge.prompts import numbers, step_prompts, warm_up_reply
 from srl_edge.types import Trajectory
-from srl_edge.verifiers import final_answer, is_correct
+from srl_edge.verifiers import final_answer, is_correct, marked_answer
 
 TRAJECTORY = Trajectory("t", "Ann has 3 cats and 4 dogs.", ("3 + 4 = 7", "7 * 2 = 14", "14."), "14")
 
@@ -129,3 +129,39 @@ def test_an_answer_that_no_library_can_compute_is_wrong(monkeypatch: pytest.Monk
 
 def test_the_marked_answer_wins_over_a_later_number() -> None:
     assert final_answer("#### 5\nchecked 2 times") == "5"
+
+
+@pytest.mark.parametrize(
+    ("solution", "marked", "given"),
+    [
+        # As instruction-tuned models write: a heading that begins with the mark marks nothing.
+        ("#### Step 1: Add\n3 + 4 = 7\n#### Answer\nIt is \\boxed{7}.", "7", "7"),
+        ("#### Final answer:\nShe has 18 eggs", None, "18"),
+        ("#### Step 2:\n1 + 1\n#### 2", "2", "2"),
+        ("#### **18**", "18", "18"),
+        ("first \\boxed{1}, then \\boxed{\\frac{1}{\\sqrt{2}}}", "\\frac{1}{\\sqrt{2}}", None),
+        ("\\boxed{\\text{blue}} and \\fbox{3}", "3", None),
+        ("#### Step 2: Compute\nShe has 18 eggs", None, "18"),
+        ("#### 3. Add\nShe has 18 eggs", None, "18"),
+        ("so \\boxed{\\text{blue}}", "\\text{blue}", None),
+        ("\\boxed{7", None, "7"),  # cut off
+        ("#### blue", "blue", "blue"),
+        ("there are 12 cats", None, "12"),
+    ],
+)
+def test_a_strict_reading_wants_a_mark(
+    solution: str, marked: str | None, given: str | None
+) -> None:
+    assert marked_answer(solution) == marked
+    assert final_answer(solution) == (given or marked)
+
+
+def test_a_prompts_own_mark_is_read_first() -> None:
+    said = "Answer: 5\nanother try\nAnswer: 6.\n#### 7"
+    assert final_answer(said, r"Answer: (\d+)") == "6"
+    assert final_answer("#### 7", r"Answer: (\d+)") == "7"
+
+
+@pytest.mark.parametrize("given", ["\\$18.00", "18\\text{ dollars}", "18 \\%", "**18**", "18.0"])
+def test_what_surrounds_a_number_in_a_box_is_no_part_of_it(given: str) -> None:
+    assert is_correct(f"so \\boxed{{{given}}}", "18")

@@ -86,6 +86,17 @@ def test_greedy_samples_are_those_of_torch(
             np.testing.assert_allclose(got.logprobs, expected.logprobs, atol=1e-3)
 
 
+def test_divergence_is_that_of_torch(family_model: Path, tmp_path: Path) -> None:
+    ours, theirs = twins(family_model, tmp_path)
+    # MLX reads a text's first token as the trunk, so no distribution is taken there.
+    text = list(range(3, 40))
+    first = ours.divergence([text[:1]])
+    whole = ours.divergence([text])
+    assert theirs.divergence([text]) == pytest.approx(
+        (whole * len(text) - first) / (len(text) - 1), rel=0.02
+    )
+
+
 def test_sampled_logprobs_are_those_of_the_loss(family_model: Path, tmp_path: Path) -> None:
     _, policy = twins(family_model, tmp_path)
     policy.stop_ids = list(range(3, 100))  # so that rows finish early and leave the batch

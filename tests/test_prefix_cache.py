@@ -12,7 +12,7 @@ from srl_edge.recipe import Stage
 from srl_edge.trainers.batches import solve_by_policy
 from srl_edge.trainers.decoder import Decoder
 from srl_edge.trainers.policy import Policy
-from srl_edge.trainers.shared_prefix import PrefixCache, pack, passes
+from srl_edge.trainers.shared_prefix import PrefixCache, gathered, pack, passes
 from srl_edge.types import Rollout, Trajectory
 
 from .fakes import TablePolicy
@@ -111,6 +111,29 @@ def test_a_prompt_goes_on_from_what_it_shares_half_of_itself_with() -> None:
     )
     together = [[packs.index(p) for p in ps] for ps in passes(packs, read, most_tokens=4)]
     assert together == [[0, 1], [2], [3]]
+
+
+def test_prompts_that_share_little_are_read_several_at_a_time(tiny_model: Path) -> None:
+    lengths = (40, 31, 52, 12, 35)
+    prompts = [(1, 2, *texts(1, n, seed=n)[0]) for n in lengths]
+    packs = pack(prompts, [()] * 5, 1.0)
+    assert len(packs) == 5
+    together = gathered(packs, prompts, (), most_tokens=100)
+    # The shortest first, around the beginning that all share.
+    assert [sorted(p.owners) for p in together] == [[1, 3, 4], [0, 2]]
+    assert {p.trunk for p in together} == {(1, 2)}
+    for packed in together:
+        for owner, row in zip(packed.owners, packed.rows, strict=True):
+            assert packed.trunk + row == prompts[owner]
+    # Prompts with nothing in common stay alone.
+    apart = texts(3, 10, seed=4)
+    assert len(gathered(pack(apart, [()] * 3, 1.0), apart, ())) == 3
+    # And what is read is the same.
+    policy, _ = on_torch(tiny_model, tiny_model)
+    for prompt, (rollout,) in zip(prompts, policy.sample(prompts, 1, 4, 0.0, 0), strict=True):
+        ((alone,),) = policy.sample([prompt], 1, 4, 0.0, 0)
+        assert rollout.completion_ids == alone.completion_ids
+        assert rollout.logprobs == pytest.approx(alone.logprobs, abs=1e-4)
 
 
 def test_the_steps_of_a_solution_share_a_cache_and_two_solutions_do_not() -> None:

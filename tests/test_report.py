@@ -138,7 +138,16 @@ def write_bench(run: Path, base: float = 0.0, tuned: float = 0.208, n: int = 24)
     device = {"processor": "Example CPU @ 2.50GHz", "cores": 2, "threads": 2,
               "system": "Linux x86_64", "python": "3.11.9",
               "tools": {"torch": "2.9.0", "onnxruntime": "1.28.0"}}  # fmt: skip
-    write(run / "bench" / "results.json", {"device": device, "rows": rows})
+    change = {"mean": tuned - base, "low": tuned - base - 2 / n, "high": tuned - base + 2 / n}
+    best = {"base": base, "tuned": tuned, "problems": n, "difference": change,
+            "base_asked": "as the run asks"}  # fmt: skip
+    own: dict[str, Any] = {"base": 0.25, "tuned": 0.125, "problems": 16,
+           "difference": {"mean": -0.125, "low": -0.25, "high": 0.0}}  # fmt: skip
+    rows[0]["own_way"], rows[1]["own_way"] = (
+        {"accuracy": own[key], "strict": own[key] / 2} for key in ("base", "tuned")
+    )
+    gain = {"best": best, "own_way": own}
+    write(run / "bench" / "results.json", {"device": device, "rows": rows, "gain": gain})
 
 
 @pytest.fixture
@@ -252,7 +261,13 @@ def test_steps_count_through_stages_of_a_kind(tmp_path: Path) -> None:
 )
 def test_verdicts_follow_the_intervals(run: Path, base: float, tuned: float, said: str) -> None:
     write_bench(run, base, tuned)
-    assert said in gather(recipe_of(run), run)["verdicts"][0]
+    gained, in_own_way, compared, *_ = gather(recipe_of(run), run)["verdicts"]
+    assert said in compared
+    assert f"the tuned model solves {tuned:.0%} of 24 problems" in gained
+    assert ("may be chance" in gained) == (abs(tuned - base) < 0.1)
+    assert ("Training cost it that." in gained) == (tuned < base - 0.1)
+    assert "the base solves 25% of 16 problems and the tuned model 12%" in in_own_way
+    assert "\N{MINUS SIGN}12.5 points" in in_own_way
     assert said in unescape(report(recipe_of(run), run).read_text())
 
 

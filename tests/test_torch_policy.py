@@ -221,6 +221,26 @@ def test_a_draw_follows_its_temperature(temperature: float) -> None:
         assert float((share - expected.exp()).abs().max()) < 0.03
 
 
+def test_divergence_is_that_of_transformers_with_and_without_the_adapter(
+    family_model: Path, tmp_path: Path
+) -> None:
+    policy = open_policy(family_model)
+    policy.save_adapter(tmp_path)
+    base = AutoModelForCausalLM.from_pretrained(family_model, dtype=torch.float32)
+    wanted = []
+    texts = [list(range(3, 40)), list(range(60, 70))]
+    tuned = PeftModel.from_pretrained(base, tmp_path)
+    with torch.no_grad():
+        for text in texts:
+            now = tuned(input_ids=torch.tensor([text])).logits[0].log_softmax(-1)
+            with tuned.disable_adapter():
+                before = tuned(input_ids=torch.tensor([text])).logits[0].log_softmax(-1)
+            wanted.append((before.exp() * (before - now)).sum(-1))
+    assert policy.divergence(texts) == pytest.approx(float(torch.cat(wanted).mean()), rel=1e-3)
+    assert policy.divergence(texts) > 0.01
+    assert TorchPolicy(family_model, SETTINGS, 0).divergence(texts) == 0
+
+
 def test_training_state_survives_a_round_trip(tiny_model: Path, tmp_path: Path) -> None:
     samples = trajectory_samples()
     first = open_policy(tiny_model)

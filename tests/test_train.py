@@ -1,18 +1,21 @@
 """The loop, run by a policy that is a table."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from srl_edge.alarms import own_way_alarms
 from srl_edge.errors import StageError
-from srl_edge.recipe import Recipe
+from srl_edge.recipe import Prompt, Recipe
 from srl_edge.trainers.policy import Loss
 from srl_edge.trainers.train import train
 from srl_edge.trajectories import write_jsonl
-from srl_edge.types import Sample, Trajectory
+from srl_edge.types import Rollout, Sample, Trajectory
 
 from .fakes import TablePolicy
 
@@ -145,3 +148,73 @@ def test_a_run_killed_anywhere_ends_as_the_uninterrupted_one(tmp_path: Path) -> 
 
 def _timeless(row: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in row.items() if "time" not in k and "per_second" not in k}
+
+
+def test_replies_that_were_cut_off_teach_nothing_where_they_are_masked(tmp_path: Path) -> None:
+    class Cutting(TablePolicy):
+        def sample(self, *args: Any, **kwargs: Any) -> list[list[Rollout]]:
+            groups = super().sample(*args, **kwargs)
+            return [[replace(r, finished=r.text != BROKEN) for r in group] for group in groups]
+
+        def forward_backward(
+            self, groups: Sequence[Sequence[Sample]], loss: Loss
+        ) -> dict[str, float]:
+            texts = ["".join(map(chr, s.completion_ids[:-1])) for g in groups for s in g]
+            learned.update(texts)
+            if loss.kind == "clipped":
+                advantages.extend(s.advantage for g in groups for s in g)
+            return super().forward_backward(groups, loss)
+
+    learned: Counter[str] = Counter()
+    advantages: list[float] = []
+    recipe = make_run(tmp_path, overlong="masked", steps=3)
+    train(recipe, tmp_path, Cutting([BAD, BROKEN, GOOD]))
+    assert learned[BROKEN] == 0 and learned[GOOD] > 0
+    # Those that are left are compared with each other alone.
+    assert sum(advantages) == pytest.approx(0, abs=1e-4)
+    assert any(r["fault"] == "cut off at the length limit" for r in rows(tmp_path, "rollouts"))
+
+
+def test_every_validation_says_what_is_left_of_the_models_own_way(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Forgetting(TablePolicy):
+        """Answers rightly in its own way until it has learned something else."""
+
+        def sample(self, prompts: Any, *args: Any, **kwargs: Any) -> list[list[Rollout]]:
+            groups = super().sample(prompts, *args, **kwargs)
+            own = [bool("boxed" in "".join(map(chr, p))) for p in prompts]
+            text = "1 + 2 is 3, so it is \\boxed{3}" if max(self.weights) < 1.01 else "3?"
+            reply = [*map(ord, text), 0]
+            answered = Rollout((), tuple(reply), (), text, True)
+            return [[answered] if o else g for o, g in zip(own, groups, strict=True)]
+
+    recipe = make_run(tmp_path)
+    train(recipe, tmp_path, Forgetting([BAD, BROKEN, GOOD]))
+    held_out = [row for row in rows(tmp_path) if "eval_reward" in row]
+    first, *_, last = held_out
+    assert first["eval_own_accuracy"] == first["eval_own_accuracy_strict"] == 1
+    assert first["eval_kl"] == 0 < last["eval_kl"]
+    assert last["eval_own_accuracy"] == 1 and last["eval_own_accuracy_strict"] == 0
+    assert "less than half as long as before training" in capsys.readouterr().err
+
+
+def test_an_alarm_says_that_the_model_has_forgotten_its_own_way() -> None:
+    base = {"eval_own_accuracy": 0.28, "eval_own_length": 270.0}
+    worse = {"eval_own_accuracy": 0.125, "eval_own_length": 200.0}
+    (said,) = own_way_alarms(base, worse, 64)
+    assert "12% of 64 held-out problems, 28% before training" in said and "math" in said
+    assert own_way_alarms(base, base, 64) == []
+    # One problem fewer of a handful may be chance.
+    one_fewer = (base | {"eval_own_accuracy": share} for share in (0.25, 0.125))
+    assert own_way_alarms(next(one_fewer), next(one_fewer), 8) == []
+
+
+def test_a_solution_in_one_reply_is_validated_by_its_answer_alone(tmp_path: Path) -> None:
+    made = make_run(tmp_path, kind="rlvr", reply="whole", learning_rate=1e-9, steps=1)
+    recipe = made.model_copy(update={"stages": made.stages[1:], "prompt": Prompt(preset="math")})
+    policy = TablePolicy(["it is \\boxed{3}", "it is \\boxed{4}"])
+    train(recipe, tmp_path, policy)
+    (first, *_) = [row for row in rows(tmp_path) if "eval_accuracy" in row]
+    assert first["eval_accuracy"] == first["eval_reward"] == first["eval_format"] == 1
+    assert "eval_similarity" not in first

@@ -112,7 +112,7 @@ def _oldest_first(folder: Path) -> list[Path]:
 
 def _settings(recipe: Recipe, exclude_defaults: bool = False) -> dict[str, object]:
     """The settings that training depends on, by dotted name."""
-    parts = {"model", "data", "trainer", "stages", "seed"}
+    parts = {"model", "data", "prompt", "trainer", "stages", "seed"}
     chosen = recipe.model_dump(include=parts, mode="json", exclude_defaults=exclude_defaults)
     flat: dict[str, object] = {}
 

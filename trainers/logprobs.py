@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-CHUNK = 128  # positions projected to the vocabulary at a time: what stays in a CPU's cache
+CHUNK = 256  # positions projected to the vocabulary at a time
 
 
 class _LinearLogProbs(torch.autograd.Function):
@@ -22,18 +22,28 @@ class _LinearLogProbs(torch.autograd.Function):
         logprobs = torch.empty(len(targets), dtype=torch.float32, device=hidden.device)
         entropies = torch.empty_like(logprobs)
         slopes = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
+        # The same memory for each chunk: to be given new pages costs as much as the arithmetic.
+        shape = min(CHUNK, len(targets)), len(weight)
+        narrow = torch.empty(shape, dtype=weight.dtype, device=hidden.device)
+        is_wide = weight.dtype == torch.float32
+        wide = narrow if is_wide else torch.empty(shape, device=hidden.device)
         for at in range(0, len(targets), CHUNK):
             here = slice(at, at + CHUNK)
-            logits = (hidden[here] @ weight.T).float()
-            chosen = logits.gather(1, targets[here, None])[:, 0]
-            scores = torch.log_softmax(logits, -1)
-            logprobs[here] = scores.gather(1, targets[here, None])[:, 0]
-            mean = scores.exp_().to(weight.dtype) @ weight
+            chunk, ids = hidden[here], targets[here, None]
+            logits, scores = narrow[: len(chunk)], wide[: len(chunk)]
+            torch.mm(chunk, weight.T, out=logits)
+            scores = scores if is_wide else scores.copy_(logits)
+            top = scores.amax(-1, keepdim=True)
+            chosen = scores.gather(1, ids) - top
+            total = scores.sub_(top).exp_().sum(-1, keepdim=True)
+            logprobs[here] = (chosen - total.log())[:, 0]
+            likely = scores if is_wide else logits.copy_(scores)
+            mean = (likely @ weight).float() / total
             # Entropy = log of the normalizer - mean logit, and the mean logit is hidden . mean.
-            average = (mean.float() * hidden[here].float()).sum(-1)
-            entropies[here] = chosen - logprobs[here] - average
+            average = (mean * chunk.float()).sum(-1)
+            entropies[here] = (total.log() + top)[:, 0] - average
             if slopes is not None:
-                slopes[here] = weight[targets[here]] - mean
+                slopes[here] = weight[targets[here]] - mean.to(weight.dtype)
         if slopes is not None:
             ctx.save_for_backward(slopes)
         ctx.mark_non_differentiable(entropies)

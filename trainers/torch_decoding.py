@@ -10,7 +10,7 @@ from srl_edge.trainers.decode_attention import DecodeAttention
 from srl_edge.trainers.decoder import Decoder, Linear
 from srl_edge.trainers.row_attention import KeysValues, RowAttention, SideBySide
 from srl_edge.trainers.sampling import Drawn, Ids
-from srl_edge.trainers.shared_prefix import PrefixCache, pack, passes
+from srl_edge.trainers.shared_prefix import PrefixCache, gathered, pack, passes
 from srl_edge.trainers.torch_draw import Draws, one_thread
 
 
@@ -108,7 +108,8 @@ def prefill(
     read = {} if prefix_cache is None else prefix_cache
     caches: KeysValues = []
     last = [torch.empty(0)] * len(prompts)
-    for together in passes(pack(prompts, [()] * len(prompts), 1.0, read), read):
+    packs = gathered(pack(prompts, [()] * len(prompts), 1.0, read), prompts, read)
+    for together in passes(packs, read):
         trunks = [read.get(p.trunk) or decoder.keys_values(p.trunk) for p in together]
         parts = zip(together, trunks, strict=True)
         rows = SideBySide([RowAttention(p.rows, p.bounds, trunk, device) for p, trunk in parts])

@@ -1,0 +1,124 @@
+"""How a model is asked is data, and the same data in training, in an artifact and on a device."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from srl_edge import models, trajectories
+from srl_edge.devices.chat import Asked, Chat
+from srl_edge.errors import InputError
+from srl_edge.prompt_form import DEFAULT, PRESETS, form_of
+from srl_edge.prompts import prompt_ids, step_prompts, warm_up_reply, whole_prompts
+from srl_edge.recipe import Prompt, load
+from srl_edge.trajectories import ParseReport, parse_rows
+from srl_edge.types import Trajectory
+
+MATH = PRESETS["math"]
+SOLVED = Trajectory("t", "What is {steps} plus 1?", ("1 + 1 = 2", "so 2"), "2")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_prompt_holds_the_problem_and_the_steps_as_they_are(name: str) -> None:
+    form = PRESETS[name]
+    for prompt in step_prompts([SOLVED], "all", form=form)[0]:
+        asked = prompt.messages[-1]["content"]
+        # Braces in a problem are the problem's own.
+        assert SOLVED.problem in asked
+        assert all(step in asked for step in prompt.previous_steps)
+    ((whole,),) = whole_prompts([SOLVED], form)
+    assert SOLVED.problem in whole.messages[-1]["content"]
+    assert "1 + 1" not in whole.messages[-1]["content"]
+
+
+def test_in_its_own_way_a_model_is_told_nothing_but_the_problem() -> None:
+    chat = MATH.messages("How many?", (), whole=True)
+    assert [message["role"] for message in chat] == ["user"]
+    ((prompt,),) = whole_prompts([SOLVED], MATH)
+    assert warm_up_reply(prompt) == "1 + 1 = 2\nso 2"  # no canned thought
+
+
+@pytest.mark.parametrize(
+    ("text", "finished", "action", "fault"),
+    [
+        (" 1 + 1 = 2\n", True, "1 + 1 = 2", ""),
+        ("1 + 1 =", False, "1 + 1 =", "cut off at the length limit"),
+        ("  ", True, "", "an empty reply"),
+        # A model that thinks unasked, and one whose template began the thought.
+        ("<think>hm</think> so 2", True, "so 2", ""),
+        ("hm</think> so 2", True, "so 2", ""),
+    ],
+)
+def test_a_reply_without_thoughts(text: str, finished: bool, action: str, fault: str) -> None:
+    reply = MATH.read(text, finished)
+    assert (reply.action, reply.fault) == (action, fault)
+
+
+@pytest.mark.parametrize(
+    ("answer", "stating", "silent"),
+    [
+        ("####", "so 2\n#### 2", "so 2"),
+        ("boxed", r"so \boxed{2}", "#### 2"),
+        (r"Answer: (.+)", "Answer: 2", "the answer is 2"),
+    ],
+)
+def test_how_an_answer_is_marked(answer: str, stating: str, silent: str) -> None:
+    form = Prompt(answer=answer).form
+    assert form.states_answer(stating) and not form.states_answer(silent)
+    line = form.stated("2")
+    assert form.states_answer(line) if line else answer.startswith("Answer")
+
+
+def test_the_last_step_states_the_answer_in_the_forms_own_way(tmp_path: Path) -> None:
+    row = {"problem": "p", "steps": ["a", "b"], "answer": "2"}
+    (parsed,) = parse_rows([row], ParseReport(), form=MATH)
+    assert parsed.steps[-1] == "b\nThe final answer is \\boxed{2}."
+    # What was written once is read back as it is.
+    trajectories.write_jsonl(tmp_path / "train.jsonl", [parsed])
+    assert trajectories.load(tmp_path / "train.jsonl") == [parsed]
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"whole": "Solve it."}, "whole must hold {problem}"),
+        ({"step": "Problem: {problem}"}, "step must hold {steps}"),
+        ({"own_way": "Solve it."}, "own_way must hold {problem}"),
+        ({"answer": "Answer: ("}, "not a regular expression"),
+        ({"answer": "Answer: .+"}, "a regular expression with one group"),
+        ({"sistem": "x"}, "system"),
+    ],
+)
+def test_a_prompt_that_cannot_be_asked_is_refused(
+    values: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    lines = "\n".join(f"{key} = '''{value}'''" for key, value in values.items())
+    (tmp_path / "r.toml").write_text(
+        f"output = 'r'\n[model]\nname = 'm'\n[prompt]\n{lines}\n[[stages]]\nkind = 'sft'\nsteps = 1"
+    )
+    with pytest.raises(InputError, match=said.replace("{", r"\{").replace("}", r"\}")):
+        load(tmp_path / "r.toml")
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_device_asks_what_training_asked(
+    name: str, whole: bool, tiny_model: Path, tmp_path: Path
+) -> None:
+    form = PRESETS[name]
+    groups = whole_prompts([SOLVED], form) if whole else step_prompts([SOLVED], "all", form=form)
+    for file in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        (tmp_path / file).write_bytes((tiny_model / file).read_bytes())
+    said = form.as_dict() | {"reply": "whole" if whole else "step"}
+    (tmp_path / "manifest.json").write_text(json.dumps({"prompt": said}))
+    tokenizer, chat = models.load_tokenizer(tiny_model), Chat(tmp_path)
+    assert chat.asked == Asked(form, whole)
+    for prompt in groups[0]:
+        asked = chat.prompt_ids(prompt.problem, prompt.previous_steps)
+        assert tuple(asked) == prompt_ids(tokenizer, prompt)
+
+
+def test_an_artifact_that_says_nothing_is_asked_as_those_were(tmp_path: Path) -> None:
+    assert form_of(None) == form_of({}) == DEFAULT
+    assert form_of(MATH.as_dict() | {"reply": "whole", "of a later version": 1}) == MATH
