@@ -22,7 +22,8 @@ from typing import Any
 import stories
 
 from srl_edge import recipe, trajectories
-from srl_edge.prompts import step_prompts
+from srl_edge.prompt_form import DEFAULT
+from srl_edge.prompts import prompt_ids, step_prompts
 from srl_edge.recipe import Recipe, Stage
 from srl_edge.rewards import step_reward
 
@@ -128,7 +129,7 @@ def evaluate(chosen: Recipe, run: Path, adapter: str) -> dict[str, Any]:
     `similarity` is the reward; `right` the share of steps with exactly the expert's numbers.
     """
     from srl_edge.models import resolve
-    from srl_edge.trainers.batches import ids_of, solve_by_policy
+    from srl_edge.trainers.batches import solve_by_policy
     from srl_edge.trainers.policy import open_policy
 
     policy = open_policy(resolve(chosen.model.name), chosen.trainer, chosen.seed)
@@ -142,11 +143,11 @@ def evaluate(chosen: Recipe, run: Path, adapter: str) -> dict[str, Any]:
         faults = []
         for at in range(0, len(problems), CHUNK):
             chunk = problems[at : at + CHUNK]
-            for attempt in solve_by_policy(policy, chunk, SOLVING, 0.0, 0):
+            for attempt in solve_by_policy(policy, chunk, SOLVING, DEFAULT, 0.0, 0):
                 correct[attempt.id] = attempt.correct
             left = max(0, SIMILAR - at)
             prompts = [p for group in step_prompts(chunk[:left], "all") for p in group]
-            ids = [ids_of(policy, p) for p in prompts]
+            ids = [prompt_ids(policy.tokenizer, p) for p in prompts]
             replies = policy.sample(ids, 1, SOLVING.max_new_tokens, 0.0, 0) if ids else []
             for prompt, (reply,) in zip(prompts, replies, strict=True):
                 reward = step_reward(reply, prompt, {"characters": 1.0, "numbers": 1.0})

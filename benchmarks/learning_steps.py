@@ -16,8 +16,7 @@ from rich.table import Table
 
 from srl_edge import recipe, trajectories
 from srl_edge.models import resolve
-from srl_edge.prompts import step_prompts
-from srl_edge.trainers.batches import ids_of
+from srl_edge.prompts import prompt_ids, step_prompts
 from srl_edge.trainers.policy import open_policy
 from srl_edge.trajectories import ANSWER_MARK
 from srl_edge.types import StepPrompt
@@ -36,7 +35,7 @@ def main() -> None:
     table = Table("", *COLUMNS)
     for adapter in adapters or ["adapter"]:
         policy.load_adapter(Path(run, adapter))
-        replies = policy.sample([ids_of(policy, p) for p in prompts], 1, 80, 0.0, 0)
+        replies = policy.sample([prompt_ids(policy.tokenizer, p) for p in prompts], 1, 80, 0.0, 0)
         rows = [judged(reply.text, p) for (reply,), p in zip(replies, prompts, strict=True)]
         table.add_row(adapter, *(f"{share:.0%}" for share in shares(rows)))
     Console().print(table)

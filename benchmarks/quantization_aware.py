@@ -180,7 +180,9 @@ def export(settings: Recipe, run: Path) -> None:
 def sampled(settings: Recipe, run: Path, problems: Sequence[trajectories.Trajectory]) -> Result:
     """What `measured` returns, of the adapter beside the model, many problems at a time."""
     from srl_edge.models import resolve
-    from srl_edge.trainers.batches import ids_of, solve_by_policy
+    from srl_edge.prompt_form import DEFAULT
+    from srl_edge.prompts import prompt_ids
+    from srl_edge.trainers.batches import solve_by_policy
     from srl_edge.trainers.policy import open_policy
 
     policy = open_policy(resolve(settings.model.name), settings.trainer, settings.seed)
@@ -190,11 +192,13 @@ def sampled(settings: Recipe, run: Path, problems: Sequence[trajectories.Traject
     prompts = chosen_prompts(problems, settings.bench)
     with progress.bar("fp32", len(problems) + len(prompts)) as advance:
         for at in range(0, len(problems), CHUNK):
-            for attempt in solve_by_policy(policy, problems[at : at + CHUNK], stage, 0.0, 0):
+            for attempt in solve_by_policy(
+                policy, problems[at : at + CHUNK], stage, DEFAULT, 0.0, 0
+            ):
                 correct[attempt.id] = attempt.correct
                 advance("problems")
         for at in range(0, len(prompts), CHUNK):
-            ids = [ids_of(policy, prompt) for prompt in prompts[at : at + CHUNK]]
+            ids = [prompt_ids(policy.tokenizer, prompt) for prompt in prompts[at : at + CHUNK]]
             groups = policy.sample(ids, 1, stage.max_new_tokens, 0.0, 0)
             for prompt, (reply,) in zip(prompts[at : at + CHUNK], groups, strict=True):
                 reward = step_reward(reply, prompt, {"characters": 1.0})

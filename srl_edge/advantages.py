@@ -19,3 +19,20 @@ def has_spread(rewards: Sequence[float], epsilon: float) -> bool:
     Source: arXiv 2510.25992, section 4.2 (dynamic sampling).
     """
     return len(rewards) > 1 and pstdev(rewards) > epsilon
+
+
+def max_variance(rewards: Sequence[float], count: int) -> list[int]:
+    """Indices, in order, of the `count` rewards whose variance is largest: some of the highest and
+    the rest of the lowest.
+
+    Source: rollout down-sampling, arXiv 2504.13818, section 3.
+    """
+    order = sorted(range(len(rewards)), key=lambda i: rewards[i])
+    if count >= len(order):
+        return sorted(order)
+
+    def taken(low: int) -> list[int]:
+        return order[:low] + order[len(order) - (count - low) :]
+
+    best = max(range(count), key=lambda low: pstdev([rewards[i] for i in taken(low)]))
+    return sorted(taken(best))

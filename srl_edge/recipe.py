@@ -197,6 +197,8 @@ class Stage(Section):
     """Loss: mean of sequence means (the paper's equation), or mean over tokens."""
     group_size: PositiveInt = 8
     """srl, rlvr: rollouts a prompt, compared with each other."""
+    learned_rollouts: Annotated[int, Field(ge=2)] | None = None
+    """Those of each group that are learned from: the ones that differ most; None: all."""
     max_new_tokens: PositiveInt = 96
     """Longest reply."""
     overlong: Literal["penalty", "masked"] = "penalty"

@@ -76,6 +76,7 @@ def sample_steps(
             [[(prompt, rollout)] for rollout in rollouts],
             [step_reward(r, prompt, stage.reward, stage.guards, stage.autojunk) for r in rollouts],
             stage.overlong == "masked",
+            stage.learned_rollouts,
         )
         for prompt, rollouts in zip(prompts, groups, strict=True)
     ]
@@ -105,7 +106,8 @@ def sample_solutions(
             parts = {"format": float(not attempt.fault), "answer": right}
             rewards.append(Reward(right, parts, attempt.fault))
         found = [replies[a.id] for a in members]
-        groups.append(Group(prompt, found, rewards, stage.overlong == "masked"))
+        masked = stage.overlong == "masked"
+        groups.append(Group(prompt, found, rewards, masked, stage.learned_rollouts))
     return groups
 
 

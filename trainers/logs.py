@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any
 
+from srl_edge.advantages import max_variance
 from srl_edge.alarms import alarm_metrics
 from srl_edge.prompt_form import CUT_OFF
 from srl_edge.recipe import Stage
@@ -18,27 +19,31 @@ class Group:
     """Rollouts of one prompt with their rewards.
 
     A rollout is one reply to one step prompt, or all replies of a solution found step by step.
-    masked: rollouts that the length limit cut off are not learned from.
+    masked: rollouts that the length limit cut off are not learned from. most: of how many is, of
+    those whose rewards differ most.
     """
 
     prompt: StepPrompt
     rollouts: list[list[tuple[StepPrompt, Rollout]]]
     rewards: list[Reward]
     masked: bool = False
-
-    @property
-    def learned(self) -> list[list[tuple[StepPrompt, Rollout]]]:
-        """The rollouts that are compared with each other."""
-        pairs = zip(self.rollouts, self.rewards, strict=True)
-        return [rollout for rollout, reward in pairs if self._counts(reward)]
+    most: int | None = None
 
     @property
     def totals(self) -> list[float]:
-        """Their rewards as numbers."""
-        return [reward.total for reward in self.rewards if self._counts(reward)]
+        """Rewards of the rollouts that are compared with each other, as numbers."""
+        return [self.rewards[i].total for i in self._chosen()]
 
-    def _counts(self, reward: Reward) -> bool:
-        return not (self.masked and reward.fault == CUT_OFF)
+    @property
+    def learned(self) -> list[list[tuple[StepPrompt, Rollout]]]:
+        """Those rollouts, in the same order."""
+        return [self.rollouts[i] for i in self._chosen()]
+
+    def _chosen(self) -> list[int]:
+        cut_off = (self.masked and reward.fault == CUT_OFF for reward in self.rewards)
+        kept = [i for i, masked in enumerate(cut_off) if not masked]
+        found = max_variance([self.rewards[i].total for i in kept], self.most or len(kept))
+        return [kept[i] for i in found]
 
 
 def sampling_metrics(
