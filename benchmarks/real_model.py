@@ -150,8 +150,8 @@ def table() -> str:
             continue
         result = json.loads(file.read_text())
         ids = list(result["answers"])
-        pair = ([float(rows[i][0]) for i in ids] for rows in (bases[seed], result["answers"]))
-        change = difference(*pair)
+        before = [float(bases[seed][i][0]) for i in ids]
+        change = difference(before, [float(result["answers"][i][0]) for i in ids])
         said = "{mean:+.1%} [{low:+.1%}, {high:+.1%}]".format(**change)
         hours = result["cpu_seconds"] / 3600
         lines.append(f"| {pilot} | {seed} | {_share(result['answers'])} | {said} | {hours:.1f} |")

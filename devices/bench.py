@@ -42,7 +42,8 @@ def bench(recipe: Recipe, run: Path) -> Path:
     ]
     prompts = [] if recipe.whole else chosen_prompts(problems, settings, trained.form)
     # Where the run asks as the model is asked in its own way, once is enough.
-    in_own_way = [] if _alike(trained, own) else problems[: recipe.bench.own_way_problems]
+    once = trained.whole and trained.form.answers_like(own.form)
+    in_own_way = [] if once else problems[: recipe.bench.own_way_problems]
     total = len(asked) * (len(problems) + len(prompts) + settings.repeats + 1)
     total += 2 * len(in_own_way)
     board = Board([model.name for model in asked])
@@ -72,12 +73,6 @@ def bench(recipe: Recipe, run: Path) -> Path:
     }  # fmt: skip
     (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     return folder / "results.json"
-
-
-def _alike(a: Asked, b: Asked) -> bool:
-    """Whether two ways of asking give the same whole replies, read in the same way."""
-    asks = (a.form.whole_system, a.form.whole, a.form.think, a.form.answer)
-    return a.whole and asks == (b.form.whole_system, b.form.whole, b.form.think, b.form.answer)
 
 
 def _gain(solved: dict[str, list[Facts]]) -> dict[str, Facts]:

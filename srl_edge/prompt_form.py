@@ -76,6 +76,13 @@ class PromptForm:
             return Reply(thought.strip(), "", "no step after the think span")
         return Reply(thought.strip(), action.strip())
 
+    def answers_like(self, other: "PromptForm") -> bool:
+        """Whether both ask for a whole solution, and read it, in the same way."""
+        mine, theirs = (
+            (form.whole_system, form.whole, form.think, form.answer) for form in (self, other)
+        )
+        return mine == theirs
+
     def states_answer(self, text: str) -> bool:
         """Whether a text marks its final answer in this form."""
         if self.answer == BOXED:

@@ -218,3 +218,7 @@ def test_a_solution_in_one_reply_is_validated_by_its_answer_alone(tmp_path: Path
     (first, *_) = [row for row in rows(tmp_path) if "eval_accuracy" in row]
     assert first["eval_accuracy"] == first["eval_reward"] == first["eval_format"] == 1
     assert "eval_similarity" not in first
+    # It is asked in its own way already, and not once more.
+    assert first["eval_own_accuracy"] == first["eval_own_accuracy_strict"] == 1
+    assert first["eval_own_length"] == len("it is \\boxed{3}")
+    assert policy.sampled == 12 * 2 + 8 * 4

@@ -23,11 +23,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """What a stage is validated on."""
+    """What a stage is validated on; `in_own_way`: the stage itself asks in the model's own way."""
 
     prompts: Sequence[StepPrompt]
     problems: Sequence[Trajectory]
     own: Sequence[Trajectory]
+    in_own_way: bool
     recipe: Recipe
 
 
@@ -48,25 +49,38 @@ def held_out(recipe: Recipe, run: Path, stage: Stage) -> HeldOut:
     solved = some(with_answer, settings.validation_problems)
     by_answer = whole and stage.kind == "rlvr" and solved
     asked = [] if by_answer else some(prompts, settings.validation_prompts)
-    return HeldOut(asked, solved, some(with_answer, settings.own_problems), recipe)
+    own = some(with_answer, settings.own_problems)
+    in_own_way = whole and form.answers_like(recipe.prompt.own_form)
+    return HeldOut(asked, solved, own, in_own_way and own == solved, recipe)
 
 
 def validate(policy: Policy, stage: Stage, chosen: HeldOut) -> dict[str, float]:
-    """Greedy figures on held-out problems, under `eval_` names."""
+    """Greedy figures on held-out problems, under `eval_` names.
+
+    eval_kl: the divergence from the base on general chats, in nats.
+    """
     metrics = _steps(policy, stage, chosen.prompts) if chosen.prompts else {}
     if chosen.problems:
         form = chosen.recipe.prompt.form
         attempts = solve_by_policy(policy, chosen.problems, stage, form, 0.0, 0)
         metrics["eval_accuracy"] = fmean(a.correct for a in attempts)
+        if chosen.in_own_way:
+            tokens = [policy.tokenizer.encode(r) for a in attempts for r in a.replies]
+            metrics |= {
+                "eval_own_accuracy": fmean(a.correct for a in attempts),
+                "eval_own_accuracy_strict": fmean(a.marked for a in attempts),
+                "eval_own_length": fmean(map(len, tokens)),
+                "eval_own_clipped_ratio": fmean(a.fault == CUT_OFF for a in attempts),
+            }
         if not chosen.prompts:
             metrics |= {
                 "eval_reward": fmean(a.correct and not a.fault for a in attempts),
                 "eval_format": fmean(not a.fault for a in attempts),
                 "eval_clipped_ratio": fmean(a.fault == CUT_OFF for a in attempts),
             }
-    if chosen.own:
+    if chosen.own and not chosen.in_own_way:
         metrics |= _in_its_own_way(policy, chosen)
-    return metrics
+    return metrics | {"eval_kl": policy.divergence(general_chats(policy.tokenizer))}
 
 
 def _steps(policy: Policy, stage: Stage, prompts: Sequence[StepPrompt]) -> dict[str, float]:
@@ -88,8 +102,8 @@ def _steps(policy: Policy, stage: Stage, prompts: Sequence[StepPrompt]) -> dict[
 def _in_its_own_way(policy: Policy, chosen: HeldOut) -> dict[str, float]:
     """What is left of what the model could do before: one reply to its natural prompt.
 
-    Accuracy read leniently (the last number, if no answer is marked) and strictly, the reply's
-    length in tokens, and the divergence from the base on general chats, in nats.
+    Accuracy read leniently (the last number, if no answer is marked) and strictly, and the reply's
+    length in tokens.
     """
     form, tokens = chosen.recipe.prompt.own_form, chosen.recipe.trainer.own_way_tokens
     prompts = [p for group in whole_prompts(chosen.own, form) for p in group]
@@ -101,7 +115,6 @@ def _in_its_own_way(policy: Policy, chosen: HeldOut) -> dict[str, float]:
         "eval_own_accuracy_strict": fmean(is_marked_correct(*text) for text in texts),
         "eval_own_length": fmean(len(r.completion_ids) for r in rollouts),
         "eval_own_clipped_ratio": fmean(not r.finished for r in rollouts),
-        "eval_kl": policy.divergence(general_chats(policy.tokenizer)),
     }
 
 
