@@ -188,7 +188,7 @@ class Stage(Section):
     title_hint: bool = False
     """sft, srl: give the next step's title in the prompt; the target is the rest of the step."""
     reward: dict[str, float] = Field(default_factory=dict)
-    """srl: weights of characters (the paper's), tokens, numbers, answer, "file.py:function"."""
+    """srl: weights of characters (the paper's), tokens, numbers, results, answer, "file.py:f"."""
     guards: bool = False
     """srl: give the format penalty to a copied, much longer or many-line step."""
     autojunk: bool = False

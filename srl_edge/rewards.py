@@ -7,7 +7,7 @@ import math
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,7 +25,7 @@ from srl_edge.verifiers import is_correct
 
 FORMAT_PENALTY = -1.0
 PAPER: Mapping[str, float] = {"characters": 1.0}
-PARTS = ("characters", "tokens", "numbers", "answer")
+PARTS = ("characters", "tokens", "numbers", "results", "answer")
 _TOKEN = re.compile(r"\\[A-Za-z]+|\d+(?:\.\d+)?|\w+|[^\w\s]")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 
@@ -55,6 +55,8 @@ def step_reward(
                 value = parts[name] = token_similarity(reply.action, expert)
             case "numbers":
                 value = parts[name] = number_agreement(reply.action, expert)
+            case "results":
+                value = parts[name] = results_reached(reply.action, expert)
             case "answer":
                 value = parts[name] = float(is_correct(reply.action, prompt.answer or ""))
             case _:
@@ -90,9 +92,38 @@ def number_agreement(prediction: str, expert: str) -> float:
     return 2 * (a & b).total() / (a.total() + b.total())
 
 
+def results_reached(prediction: str, expert: str) -> float:
+    """Share of the expert's results, one a line, that are written in the same order, in [0, 1].
+
+    A line's result is the number after its last equals sign; lines without one have none. Words,
+    and what else is written in between, do not count: so a model may reason in its own way.
+    0 where the expert's lines have no result.
+    """
+    results = [value for line in expert.splitlines() for value in _result(line)]
+    written = list(_in_order(prediction))
+    # Longest common subsequence.
+    best = [0] * (len(written) + 1)
+    for result in results:
+        before = best
+        best = [0]
+        for at, value in enumerate(written):
+            same = before[at] + 1 if value == result else 0
+            best.append(max(same, before[at + 1], best[-1]))
+    return best[-1] / len(results) if results else 0.0
+
+
+def _result(line: str) -> list[float]:
+    _, equals, after = line.rpartition("=")
+    return list(_in_order(after))[:1] if equals else []
+
+
 def _values(text: str) -> Counter[float]:
+    return Counter(_in_order(text))
+
+
+def _in_order(text: str) -> Iterator[float]:
     # A comma that separates no thousands separates numbers: (3,4) is not 34.
-    return Counter(map(float, numbers(_THOUSANDS.sub("", text).replace(",", " "))))
+    return map(float, numbers(_THOUSANDS.sub("", text).replace(",", " ")))
 
 
 def matching_blocks(prediction: str, expert: str) -> list[tuple[int, int, int]]:

@@ -8,11 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from srl_edge.errors import InputError, StageError
+from srl_edge.prompt_form import PRESETS
 from srl_edge.prompts import step_prompts
 from srl_edge.rewards import (
     check_weights,
     matching_blocks,
     number_agreement,
+    results_reached,
     similarity,
     step_reward,
     token_similarity,
@@ -199,7 +201,7 @@ def test_a_function_of_ones_own_that_fails(function: str, why: str, tmp_path: Pa
     ("name", "message"),
     [
         ("charcters", "reward: unknown part 'charcters'; did you mean 'characters'?"),
-        ("zzz", "known: characters, tokens, numbers, answer, or your own as "),
+        ("zzz", "known: characters, tokens, numbers, results, answer, or your own as "),
         ("{}/absent.py:f", "absent.py: no such file."),
         ("{}/own.py:long", "own.py has no function 'long'."),
         ("{}/own.py:limit", "own.py has no function 'limit'."),
@@ -214,3 +216,26 @@ def test_weights_that_cannot_be_used(name: str, message: str, tmp_path: Path) ->
     with pytest.raises(InputError) as error:
         check_weights({"characters": 1.0, name.format(tmp_path): 1.0})
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("reply", "share"),
+    [
+        ("48 / 2 = 24 in May. Together: 48 + 24 = \\boxed{72}", 1.0),
+        ("Half of 48 is 24, so 24 + 12 = 36", 0.5),
+        ("72 is twice 36, less 24", 0.5),  # both are there, in the wrong order
+        ("1,072 = 24000", 0.0),
+        ("", 0.0),
+    ],
+)
+def test_results_count_in_the_experts_order(reply: str, share: float) -> None:
+    expert = "She sold 48/2 = 24 clips in May.\nThat is fine.\nIn all 48 + 24 = 72 clips."
+    assert results_reached(reply, expert) == share
+
+
+def test_an_expert_without_results_gives_none() -> None:
+    assert results_reached("24", "It is 24.") == 0
+    prompt = StepPrompt("t", 0, "p", (), "a = 3\nb = 4", "4", whole=True, form=PRESETS["math"])
+    said = Rollout((1,), (2,), (0.0,), "3, then 4", True)
+    reward = step_reward(said, prompt, {"results": 0.5, "answer": 0.5})
+    assert reward.total == 1 and reward.parts["results"] == reward.parts["answer"] == 1
