@@ -210,8 +210,11 @@ class Stage(Section):
     clip_high: Annotated[float, Field(gt=0)] = 0.2
     kl: Annotated[float, Field(ge=0)] = 0.0
     """Weight of the divergence from the model without adapter; the paper's is 0."""
+    minibatches: PositiveInt = 1
+    """Parts of each batch, with an optimizer update on each: many prompts sampled at a time cost
+    less, and are learned from in several updates."""
     updates_per_batch: PositiveInt = 1
-    """Optimizer updates on each batch of rollouts."""
+    """Passes over each batch."""
     spread_epsilon: Annotated[float, Field(ge=0)] = 0.01
     """A group is kept if the population std of its rewards is larger."""
     max_rounds: PositiveInt = 4

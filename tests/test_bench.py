@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from srl_edge.devices import local
+from srl_edge.devices.bench import _gain
 from srl_edge.devices.bench_artifacts import bench_artifacts
 from srl_edge.devices.results import samples_file
 from srl_edge.devices.session import RunnerLost, Session
@@ -214,3 +215,25 @@ def test_mistakes_are_one_sentence(artifacts: list[Path], data: Path, tmp_path: 
     twice = srl_edge("bench", artifacts[0], artifacts[0], *flags(data, out))
     assert twice.returncode == 2 and "named twice" in twice.stderr
     assert not out.exists()
+
+
+def test_the_gain_is_over_the_base_asked_in_its_best_way() -> None:
+    def samples(*correct: float) -> list[dict[str, Any]]:
+        return [{"correct": c, "lost": "", "joules": None, "seconds": 1.0} for c in correct]
+
+    solved = {
+        "torch base": samples(0, 0, 0, 0, 0, 1),
+        "torch base, own way": samples(1, 1, 0, 0),
+        "torch tuned": samples(1, 0, 0, 0, 1, 1),
+        "torch tuned, own way": samples(0, 1, 0, 0),
+    }
+    gain = _gain(solved)
+    # On the four problems that both ways were asked, and not 1 of 6 to 3 of 6.
+    best = gain["best"]
+    assert (best["base"], best["tuned"], best["problems"]) == (0.5, 0.25, 4)
+    assert best["base_asked"] == "in its own way" and (best["lost"], best["won"]) == (1, 0)
+    assert best["difference"]["mean"] == -0.25 and best["difference"]["low"] < -0.25
+    assert (gain["own_way"]["base"], gain["own_way"]["tuned"]) == (0.5, 0.25)
+    once = _gain({name: solved[name] for name in ("torch base", "torch tuned")})
+    assert once["best"]["problems"] == 6 and "own_way" not in once
+    assert once["best"]["base_asked"] == "as the run asks"

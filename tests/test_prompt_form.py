@@ -1,6 +1,8 @@
 """How a model is asked is data, and the same data in training, in an artifact and on a device."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -122,3 +124,41 @@ def test_a_device_asks_what_training_asked(
 def test_an_artifact_that_says_nothing_is_asked_as_those_were(tmp_path: Path) -> None:
     assert form_of(None) == form_of({}) == DEFAULT
     assert form_of(MATH.as_dict() | {"reply": "whole", "of a later version": 1}) == MATH
+
+
+def test_real_prompts_are_shown_with_their_tokens(tiny_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text(
+        "".join(
+            json.dumps({"problem": f"What is {i} + 1?", "solution": f"{i} + 1\n#### {i + 1}\nend"})
+            + "\n"
+            for i in range(6)
+        )
+    )
+    (tmp_path / "r.toml").write_text(
+        f"""output = '{tmp_path / "run"}'
+[model]
+name = '{tiny_model}'
+[data]
+source = '{tmp_path / "rows.jsonl"}'
+validation_problems = 1
+test_problems = 1
+[prompt]
+preset = "math"
+[[stages]]
+kind = "rlvr"
+reply = "whole"
+steps = 1
+"""
+    )
+    said = subprocess.run(
+        [sys.executable, "-m", "srl_edge", "data", str(tmp_path / "r.toml"), "--show", "2"],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    shown = said.split("--- prompt ")[1:]
+    assert len(shown) == 2
+    for text in shown:
+        rendered = text.partition("\n")[2].partition("--- the expert")[0].removesuffix("\n")
+        count = len(models.load_tokenizer(tiny_model).encode(rendered, add_special_tokens=False))
+        assert text.startswith(("1:", "2:")) and f"{count} tokens" in text.splitlines()[0]
+        assert "put your final answer within \\boxed{}" in rendered
+        assert "The final answer is \\boxed{" in text

@@ -222,3 +222,24 @@ def test_a_solution_in_one_reply_is_validated_by_its_answer_alone(tmp_path: Path
     assert first["eval_own_accuracy"] == first["eval_own_accuracy_strict"] == 1
     assert first["eval_own_length"] == len("it is \\boxed{3}")
     assert policy.sampled == 12 * 2 + 8 * 4
+
+
+def test_a_batch_may_be_learned_from_in_several_updates(tmp_path: Path) -> None:
+    class Noting(TablePolicy):
+        def forward_backward(
+            self, groups: Sequence[Sequence[Sample]], loss: Loss
+        ) -> dict[str, float]:
+            learned.append([s.prompt_ids for group in groups for s in group])
+            return super().forward_backward(groups, loss)
+
+    learned: list[list[tuple[int, ...]]] = []
+    made = make_run(tmp_path, steps=1, minibatches=3, updates_per_batch=2, prompts_per_step=6)
+    recipe = made.model_copy(update={"stages": made.stages[1:]})
+    train(recipe, tmp_path, Noting([BAD, BROKEN, GOOD]))
+    first, second = learned[:3], learned[3:]
+    assert first == second and len(learned) == 6
+    # Every prompt in one of the three, with all its rollouts.
+    assert sorted(len(part) for part in first) == [16, 16, 16]
+    assert len({p for part in first for p in part}) == 6
+    (row,) = [row for row in rows(tmp_path) if "loss" in row]
+    assert row["learning_rate"] == 0.02 and row["grad_norm"] > 0

@@ -6,7 +6,9 @@ Left out on purpose: a value model and a reward model.
 import math
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 
 from srl_edge import progress, trajectories
 from srl_edge.alarms import alarms, own_way_alarms
@@ -29,7 +31,7 @@ from srl_edge.trainers.policy import Loss, Policy
 from srl_edge.trainers.stream import PromptStream
 from srl_edge.trainers.tracking import Tracker, open_tracker
 from srl_edge.trainers.validation import HeldOut, held_out, score, validate
-from srl_edge.types import StepPrompt, Trajectory
+from srl_edge.types import Sample, StepPrompt, Trajectory
 
 
 def train(recipe: Recipe, run: Path, policy: Policy) -> Path:
@@ -122,10 +124,7 @@ def _run_stage(
                 log_rollouts(folder, index, stage, cursor.step + 1, seen)
             cursor.step += 1
             rate = stage.learning_rate * min(1.0, cursor.step / max(1, stage.warmup_steps))
-            for _ in range(stage.updates_per_batch):
-                metrics = policy.forward_backward(groups, loss)
-                norm = policy.optim_step(rate, stage.max_grad_norm)
-            metrics |= {"learning_rate": rate, "grad_norm": norm} | sampling
+            metrics = _update(policy, groups, loss, stage, rate) | sampling
             metrics["step_time"] = time.monotonic() - start
             track(log_metrics(folder, stage, index, cursor.step, metrics))
             recent.append(metrics)
@@ -143,6 +142,19 @@ def _run_stage(
             f"train: {cursor.worse} validations without a better one; the {stage.kind} "
             f"stage ends after {cursor.step} of {steps} steps."
         )
+
+
+def _update(
+    policy: Policy, groups: Sequence[list[Sample]], loss: Loss, stage: Stage, rate: float
+) -> dict[str, float]:
+    """One optimizer update for each minibatch, in each pass over the batch; metrics are means."""
+    parts = [groups[i :: stage.minibatches] for i in range(stage.minibatches)]
+    seen = []
+    for part in [part for part in parts if part] * stage.updates_per_batch:
+        metrics = policy.forward_backward(part, loss)
+        seen.append(metrics | {"grad_norm": policy.optim_step(rate, stage.max_grad_norm)})
+    means = {name: fmean(row[name] for row in seen) for name in seen[0]}
+    return means | {"learning_rate": rate}
 
 
 def _prompts(recipe: Recipe, stage: Stage, run: Path) -> list[list[StepPrompt]]:
