@@ -11,7 +11,7 @@ from srl_edge.model_shape import ModelShape
 from srl_edge.trainers.shared_prefix import TOKENS_AT_ONCE
 
 # Of trainers/logprobs.py, decode_attention.py and sampling.py, which import torch.
-VOCABULARY_CHUNK, DECODE_BLOCK, RETIRE_BELOW = 128, 16, 0.75
+VOCABULARY_CHUNK, DECODE_BLOCK, RETIRE_BELOW = 256, 16, 0.75
 MIB = 2**20
 # Measured on Linux, torch 2.13 and transformers 5.23, with the two models of benchmarks/fit.py.
 LIBRARIES, VOCABULARY_ENTRY = 408 * MIB, 1024
@@ -244,8 +244,8 @@ def _kept_heads(shape: ModelShape) -> int:
 
 
 def _vocabulary_chunk(shape: ModelShape, tokens: int, size: int) -> int:
-    """Logits and log-probabilities in fp32, and what of them is rounded."""
-    return min(VOCABULARY_CHUNK, tokens) * shape.vocabulary * (8 if size == 4 else 10)
+    """Logits, and where those are rounded, what becomes of them in fp32."""
+    return min(VOCABULARY_CHUNK, tokens) * shape.vocabulary * (4 if size == 4 else 6)
 
 
 def _one_layer(shape: ModelShape, tokens: int, trunk: int, row: int, machine: Machine) -> int:
