@@ -81,7 +81,7 @@ def main() -> None:
             continue
         result = base(options.source, seed) if name == "base" else run(name, options.source, seed)
         scratch = file.with_suffix(".part")
-        scratch.write_text(json.dumps(result, indent=1) + "\n")
+        scratch.write_text(json.dumps(result) + "\n")
         scratch.rename(file)
         print(table())
 
