@@ -16,13 +16,17 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from srl_edge import artifact, models, progress, recipe, trajectories
-from srl_edge.devices import local, measure
-from srl_edge.devices.measure import Model
-from srl_edge.devices.runtimes import open_runtime
-from srl_edge.devices.statistics import paired
-from srl_edge.exporters.parity_logits import agreement, references
+from srl_edge import artifact, recipe
+from srl_edge.data import trajectories
+from srl_edge.devices.bench import measure
+from srl_edge.devices.bench.measure import Model
+from srl_edge.devices.hosts import local
+from srl_edge.devices.runtimes.open import open_runtime
+from srl_edge.exporters.parity.logits import agreement, references
+from srl_edge.models.tokenizer import load_tokenizer
 from srl_edge.recipe import Bench
+from srl_edge.report.statistics import paired
+from srl_edge.terminal import progress
 
 ARTIFACTS = (
     "onnx-int4-small", "onnx-int4", "executorch-8da4w", "gguf-q4_0", "gguf-q4_1", "gguf-q4_k_m",
@@ -64,7 +68,7 @@ def next_tokens(options: argparse.Namespace, asked: list[Model], found: dict[str
     ])  # fmt: skip
     merged = options.run / "merged"
     cases, _ = references(merged, options.run / "data" / "test.jsonl", chosen)
-    tokenizer = models.load_tokenizer(merged)
+    tokenizer = load_tokenizer(merged)
     for model in asked:
         runtime = open_runtime(artifact.load(model.path), max(options.threads))
         with progress.bar(model.name, len(cases)) as advance:

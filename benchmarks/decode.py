@@ -23,12 +23,12 @@ import torch
 from transformers import AutoModelForCausalLM
 from workload import GROUP_SIZE, Shape, step_prompts_of
 
-from srl_edge.exporters.onnx_adapter import export_base
-from srl_edge.models import resolve
-from srl_edge.prompts import prompt_ids
+from srl_edge.exporters.onnx.adapter import export_base
+from srl_edge.method.prompts import prompt_ids
+from srl_edge.models.catalog import resolve
 from srl_edge.recipe import Trainer
-from srl_edge.trainers.torch_decoding import Plain, TorchDecoding
-from srl_edge.trainers.torch_policy import TorchPolicy
+from srl_edge.trainers.torch_backend.decoding.pytorch import Plain, TorchDecoding
+from srl_edge.trainers.torch_backend.policy import TorchPolicy
 
 NEW_TOKENS = 64
 

@@ -22,8 +22,9 @@ import stories
 from rich.console import Console
 from rich.table import Table
 
-from srl_edge import trajectories
-from srl_edge.models import load_tokenizer, resolve, stop_ids
+from srl_edge.data import trajectories
+from srl_edge.models.catalog import resolve
+from srl_edge.models.tokenizer import load_tokenizer, stop_ids
 
 CONTEXT_LENGTH, GROUP = 1024, 32
 SIDES = ("srl_edge", "export_llm")
@@ -77,8 +78,8 @@ def main() -> None:
 
 def export(model: Path, out: Path) -> None:
     """What the export stage does for one artifact, calibration texts included."""
-    from srl_edge.calibration import calibration_texts
-    from srl_edge.exporters import executorch
+    from srl_edge.data.calibration import calibration_texts
+    from srl_edge.exporters.executorch import build as executorch
 
     train = out / "train.jsonl"
     trajectories.write_jsonl(train, stories.problems(stories.SPLITS["train"], 24, 3, 60, "train"))

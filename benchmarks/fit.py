@@ -18,9 +18,9 @@ from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
-from srl_edge.devices.machine import peak_mib
-from srl_edge.model_shape import ModelShape, from_config
-from srl_edge.trainers.memory import MIB, Machine, Work, predict
+from srl_edge.devices.hosts.machine import peak_mib
+from srl_edge.models.shape import ModelShape, from_config
+from srl_edge.trainers.memory.predict import MIB, Machine, Work, predict
 
 MODELS = ("smollm2-135m-instruct", "gemma-3-270m")
 # prompts, those that share a trunk, their tokens, rollouts of each, reply tokens, micro-batch
@@ -64,18 +64,18 @@ STEP = Work(8, 8, 256, 8, 96, 1024)  # a recipe's defaults
 
 def child(model: str, work: Work, quantization: str = "none") -> dict[str, float]:
     """Peak MiB of sampling and of training, in this process, with full-length replies."""
-    from srl_edge import models
+    from srl_edge.method.types import Sample
+    from srl_edge.models.catalog import resolve
     from srl_edge.recipe import Trainer
-    from srl_edge.trainers.policy import Loss
-    from srl_edge.trainers.torch_policy import TorchPolicy
-    from srl_edge.types import Sample
+    from srl_edge.trainers.policy.contract import Loss
+    from srl_edge.trainers.torch_backend.policy import TorchPolicy
 
     settings = Trainer(
         dtype="float32", threads=1, lora_rank=work.lora_rank,
         micro_batch_tokens=work.micro_batch_tokens, quantization=quantization,
         gradient_checkpointing=work.checkpointed,
     )  # fmt: skip
-    policy = TorchPolicy(models.resolve(model), settings, 0)
+    policy = TorchPolicy(resolve(model), settings, 0)
     policy.stop_ids = [-1]  # no token has it
     policy.fit_rounding([tuple(range(8, 264))])
     rng, vocabulary = random.Random(0), len(policy.head)
@@ -193,7 +193,7 @@ def main() -> None:
         for device, size in (("cuda", 2), ("cpu", 2), ("cpu", 4)):
             Console(width=200).print(fitting_table(device, size))
         return
-    from srl_edge.models import resolve
+    from srl_edge.models.catalog import resolve
 
     configs = {m: json.loads((resolve(m) / "config.json").read_text()) for m in options.models}
     rows = []

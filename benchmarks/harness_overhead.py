@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 
 from srl_edge import artifact as artifacts
-from srl_edge.devices import local
+from srl_edge.devices.hosts import local
 
 PROMPT, NEW = 256, 64
 IDS = [1 + (at * 37) % 900 for at in range(PROMPT)]

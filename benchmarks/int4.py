@@ -18,12 +18,15 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from srl_edge import models, progress, recipe
-from srl_edge.calibration import calibration_texts
-from srl_edge.devices.onnx_runtime import OnnxRuntime
-from srl_edge.exporters import onnx
-from srl_edge.exporters.merge import merge
-from srl_edge.exporters.parity_logits import agreement, references
+from srl_edge import recipe
+from srl_edge.data.calibration import calibration_texts
+from srl_edge.devices.runtimes.onnx import OnnxRuntime
+from srl_edge.exporters.merging.merge import merge
+from srl_edge.exporters.onnx import build as onnx
+from srl_edge.exporters.parity.logits import agreement, references
+from srl_edge.models.catalog import resolve
+from srl_edge.models.tokenizer import load_tokenizer
+from srl_edge.terminal import progress
 
 LENGTH = 1024
 PROMPT, NEW = 128, 64  # of what is timed
@@ -65,13 +68,13 @@ def main() -> None:
 
 
 def measured(chosen: recipe.Recipe, options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
-    base = models.resolve(chosen.model.name)
+    base = resolve(chosen.model.name)
     merged = merge(base, options.run / "adapter", scratch / "merged")
     texts = calibration_texts(
-        options.run / "data" / "train.jsonl", models.load_tokenizer(merged), chosen.seed
+        options.run / "data" / "train.jsonl", load_tokenizer(merged), chosen.seed
     )
     cases, _ = references(merged, options.run / "data" / "test.jsonl", chosen)
-    tokenizer = models.load_tokenizer(merged)
+    tokenizer = load_tokenizer(merged)
     rows: dict[str, dict[str, Any]] = {}
     runtimes = {}
     for name in ARTIFACTS:

@@ -19,7 +19,7 @@ from rich.table import Table
 from safetensors import safe_open
 
 from srl_edge import recipe
-from srl_edge.models import resolve
+from srl_edge.models.catalog import resolve
 
 # Queries and keys are left out: the converter changes the order of their rows.
 PARTS = {

@@ -21,11 +21,12 @@ from typing import Any
 
 import stories
 
-from srl_edge import recipe, trajectories
-from srl_edge.prompt_form import DEFAULT
-from srl_edge.prompts import prompt_ids, step_prompts
+from srl_edge import recipe
+from srl_edge.data import trajectories
+from srl_edge.method.prompt_form import DEFAULT
+from srl_edge.method.prompts import prompt_ids, step_prompts
+from srl_edge.method.rewards import step_reward
 from srl_edge.recipe import Recipe, Stage
-from srl_edge.rewards import step_reward
 
 ROOT = Path(__file__).parents[1]
 RUNS = ROOT / "runs" / "learning"
@@ -128,9 +129,9 @@ def evaluate(chosen: Recipe, run: Path, adapter: str) -> dict[str, Any]:
 
     `similarity` is the reward; `right` the share of steps with exactly the expert's numbers.
     """
-    from srl_edge.models import resolve
-    from srl_edge.trainers.batches import solve_by_policy
-    from srl_edge.trainers.policy import open_policy
+    from srl_edge.models.catalog import resolve
+    from srl_edge.trainers.loop.batches import solve_by_policy
+    from srl_edge.trainers.open import open_policy
 
     policy = open_policy(resolve(chosen.model.name), chosen.trainer, chosen.seed)
     policy.load_adapter(run / adapter)

@@ -14,12 +14,13 @@ from statistics import fmean
 from rich.console import Console
 from rich.table import Table
 
-from srl_edge import recipe, trajectories
-from srl_edge.models import resolve
-from srl_edge.prompts import prompt_ids, step_prompts
-from srl_edge.trainers.policy import open_policy
-from srl_edge.trajectories import ANSWER_MARK
-from srl_edge.types import StepPrompt
+from srl_edge import recipe
+from srl_edge.data import trajectories
+from srl_edge.data.trajectories import ANSWER_MARK
+from srl_edge.method.prompts import prompt_ids, step_prompts
+from srl_edge.method.types import StepPrompt
+from srl_edge.models.catalog import resolve
+from srl_edge.trainers.open import open_policy
 
 PROBLEMS = 24
 COLUMNS = ("count", "event", "sign", "sum", "all right", "####, last", "####, earlier")

@@ -21,14 +21,17 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from srl_edge import progress, recipe, trajectories
-from srl_edge.devices import local, measure
-from srl_edge.devices.measure import Model
-from srl_edge.devices.statistics import bootstrap_interval
-from srl_edge.devices.step_similarity import chosen_prompts, step_rows
+from srl_edge import recipe
+from srl_edge.data import trajectories
+from srl_edge.devices.bench import measure
+from srl_edge.devices.bench.measure import Model
+from srl_edge.devices.bench.step_similarity import chosen_prompts, step_rows
+from srl_edge.devices.hosts import local
 from srl_edge.errors import InputError, StageError
+from srl_edge.method.rewards import step_reward
 from srl_edge.recipe import Recipe
-from srl_edge.rewards import step_reward
+from srl_edge.report.statistics import bootstrap_interval
+from srl_edge.terminal import progress
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "quantization_aware"
@@ -147,9 +150,9 @@ def alone(do: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def train(settings: Recipe, run: Path, source: Path, start: str | None) -> None:
-    from srl_edge.models import resolve
-    from srl_edge.trainers import train as stages
-    from srl_edge.trainers.policy import open_policy
+    from srl_edge.models.catalog import resolve
+    from srl_edge.trainers.loop import train as stages
+    from srl_edge.trainers.open import open_policy
 
     if (run / "adapter").is_dir():
         return
@@ -163,7 +166,7 @@ def train(settings: Recipe, run: Path, source: Path, start: str | None) -> None:
 
 def as_if_trained(adapter: Path, out: Path, quantization: str) -> None:
     """A copy of an adapter that the export rounds as one that was trained rounded."""
-    from srl_edge.trainers.peft_folder import FROZEN
+    from srl_edge.models.adapter_folder import FROZEN
 
     shutil.copytree(adapter, out, dirs_exist_ok=True)
     told = json.loads((adapter / FROZEN).read_text()) | {"quantization": quantization}
@@ -179,11 +182,11 @@ def export(settings: Recipe, run: Path) -> None:
 
 def sampled(settings: Recipe, run: Path, problems: Sequence[trajectories.Trajectory]) -> Result:
     """What `measured` returns, of the adapter beside the model, many problems at a time."""
-    from srl_edge.models import resolve
-    from srl_edge.prompt_form import DEFAULT
-    from srl_edge.prompts import prompt_ids
-    from srl_edge.trainers.batches import solve_by_policy
-    from srl_edge.trainers.policy import open_policy
+    from srl_edge.method.prompt_form import DEFAULT
+    from srl_edge.method.prompts import prompt_ids
+    from srl_edge.models.catalog import resolve
+    from srl_edge.trainers.loop.batches import solve_by_policy
+    from srl_edge.trainers.open import open_policy
 
     policy = open_policy(resolve(settings.model.name), settings.trainer, settings.seed)
     policy.load_adapter(run / "adapter")

@@ -19,10 +19,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from srl_edge import recipe, trajectories
-from srl_edge.devices.statistics import difference
-from srl_edge.prompt_form import PRESETS, PromptForm
+from srl_edge import recipe
+from srl_edge.data import trajectories
+from srl_edge.method.prompt_form import PRESETS, PromptForm
 from srl_edge.recipe import Recipe, Stage
+from srl_edge.report.statistics import difference
 
 ROOT = Path(__file__).parents[1]
 RUNS = ROOT / "runs" / "real-model"
@@ -131,9 +132,9 @@ def run(pilot: str, source: str, seed: int) -> dict[str, Any]:
 
 def answers(chosen: Recipe, adapter: Path | None, form: PromptForm) -> dict[str, Any]:
     """By held-out problem: right, right and marked as the answer, and the reply's characters."""
-    from srl_edge.models import resolve
-    from srl_edge.trainers.batches import solve_by_policy
-    from srl_edge.trainers.policy import open_policy
+    from srl_edge.models.catalog import resolve
+    from srl_edge.trainers.loop.batches import solve_by_policy
+    from srl_edge.trainers.open import open_policy
 
     policy = open_policy(resolve(chosen.model.name), chosen.trainer, chosen.seed)
     if adapter:

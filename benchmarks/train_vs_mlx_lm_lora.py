@@ -26,11 +26,11 @@ from rich.table import Table
 from train_vs_trl import LEARNING_RATE, LORA_ALPHA, LORA_RANK, Clock
 from workload import GROUP_SIZE, Shape, step_prompts_of
 
-from srl_edge.advantages import group_relative
-from srl_edge.models import resolve
-from srl_edge.prompts import prompt_ids
-from srl_edge.rewards import similarity
-from srl_edge.types import Sample
+from srl_edge.method.algorithm import group_relative
+from srl_edge.method.prompts import prompt_ids
+from srl_edge.method.rewards import similarity
+from srl_edge.method.types import Sample
+from srl_edge.models.catalog import resolve
 
 SIDES = ("srl_edge", "batched", "defaults")
 DEFAULT_BATCH = 1  # of mlx-lm-lora's command
@@ -45,8 +45,8 @@ def shape_of(options: argparse.Namespace) -> Shape:
 def run_srl_edge(options: argparse.Namespace) -> dict[str, Any]:
     """The training loop's own pieces, with the recipe's default settings."""
     from srl_edge.recipe import Trainer
-    from srl_edge.trainers.mlx_policy import MlxPolicy
-    from srl_edge.trainers.policy import Loss
+    from srl_edge.trainers.mlx_backend.policy import MlxPolicy
+    from srl_edge.trainers.policy.contract import Loss
 
     shape = shape_of(options)
     settings = Trainer(backend="mlx", dtype="float32", lora_rank=LORA_RANK, lora_alpha=LORA_ALPHA)
@@ -81,8 +81,8 @@ def run_mlx_lm_lora(options: argparse.Namespace, batch: int) -> dict[str, Any]:
     from mlx_lm_lora.trainer.grpo_trainer import GRPOTrainingArgs, train_grpo
     from transformers import AutoConfig
 
-    from srl_edge.flat_rope import flat
-    from srl_edge.models import load_tokenizer
+    from srl_edge.models.flat_rope import flat
+    from srl_edge.models.tokenizer import load_tokenizer
 
     shape = shape_of(options)
     settings = flat(AutoConfig.from_pretrained(options.model).to_dict(), Path(options.model), "")

@@ -22,11 +22,11 @@ from rich.console import Console
 from rich.table import Table
 from workload import GROUP_SIZE, SHAPES, Shape, step_prompts_of
 
-from srl_edge.advantages import group_relative
-from srl_edge.devices.machine import peak_mib
-from srl_edge.prompts import prompt_ids
-from srl_edge.rewards import similarity
-from srl_edge.types import Sample
+from srl_edge.devices.hosts.machine import peak_mib
+from srl_edge.method.algorithm import group_relative
+from srl_edge.method.prompts import prompt_ids
+from srl_edge.method.rewards import similarity
+from srl_edge.method.types import Sample
 
 SIDES = ("trl", "srl_edge")
 LEARNING_RATE, LORA_RANK, LORA_ALPHA = 1e-5, 16, 32
@@ -137,8 +137,8 @@ def run_trl(options: argparse.Namespace, shape: Shape) -> dict[str, Any]:
 def run_srl_edge(options: argparse.Namespace, shape: Shape) -> dict[str, Any]:
     """The training loop's own pieces, with the recipe's default settings."""
     from srl_edge.recipe import Trainer
-    from srl_edge.trainers.policy import Loss
-    from srl_edge.trainers.torch_policy import TorchPolicy
+    from srl_edge.trainers.policy.contract import Loss
+    from srl_edge.trainers.torch_backend.policy import TorchPolicy
 
     clock = Clock()
     loss_tokens = 0.0
@@ -279,7 +279,7 @@ def main() -> None:
         print("TRL is not installed; run: pip install 'srl-edge[bench]'", file=sys.stderr)
         sys.exit(2)
     # In a process of its own, since a child's peak memory starts at that of its parent.
-    resolve = "import sys, srl_edge.models as m; print(m.resolve(sys.argv[1]))"
+    resolve = "import sys, srl_edge.models.catalog as m; print(m.resolve(sys.argv[1]))"
     found = _python("the model", options.threads, "-c", resolve, options.model)
     options.model = found.splitlines()[-1]
     runs: list[dict[str, Any]] = []

@@ -3,8 +3,8 @@
 import random
 from dataclasses import dataclass
 
-from srl_edge.prompts import step_prompts
-from srl_edge.types import StepPrompt, Trajectory
+from srl_edge.method.prompts import step_prompts
+from srl_edge.method.types import StepPrompt, Trajectory
 
 GROUP_SIZE = 8
 SENTENCES = (

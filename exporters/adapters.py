@@ -6,9 +6,10 @@ from pathlib import Path
 
 from srl_edge import artifact as artifacts
 from srl_edge.errors import InputError
-from srl_edge.exporters import mlx_adapter
+from srl_edge.exporters.converters import mlx_adapter
+from srl_edge.quantization.formats import FORMATS
 
-FORMS = {Path(name).suffix: format_ for format_, name in artifacts.ADAPTERS.items()}
+FORMS = {Path(each.adapter).suffix: name for name, each in FORMATS.items() if each.adapter}
 
 
 def convert(adapter: Path, out: Path, artifact: Path | None = None) -> Path:
@@ -33,7 +34,7 @@ def convert(adapter: Path, out: Path, artifact: Path | None = None) -> Path:
         if not out.suffix:
             mlx_adapter.write(adapter, scratch)
         elif FORMS[out.suffix] == "onnx":
-            from srl_edge.exporters.onnx_adapter import write_adapter
+            from srl_edge.exporters.onnx.adapter import write_adapter
 
             write_adapter(adapter, scratch)
         else:
@@ -44,7 +45,7 @@ def convert(adapter: Path, out: Path, artifact: Path | None = None) -> Path:
 def _write_ptd(adapter: Path, out: Path, artifact: Path | None) -> None:
     from transformers import AutoConfig
 
-    from srl_edge.exporters.executorch_adapter import matrices, write
+    from srl_edge.exporters.executorch.adapter import matrices, write
 
     if artifact is None:
         raise InputError(

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from srl_edge import artifact as artifacts
-from srl_edge import json_files, models, progress
 from srl_edge.errors import InputError
 from srl_edge.exporters.adapters import rank
-from srl_edge.exporters.trained_weights import merge_trained, merged_into, trained_on
+from srl_edge.exporters.merging.trained_weights import merge_trained, merged_into, trained_on
+from srl_edge.files import file_sha256, read_json_if_there
+from srl_edge.models.catalog import resolve
+from srl_edge.models.tokenizer import load_tokenizer, stop_ids
+from srl_edge.quantization.formats import ALL, AS_SHIPPED, FORMATS, parse_name, require_builders
 from srl_edge.recipe import Recipe
-from srl_edge.trainers.fake_quantized import ARTIFACTS
+from srl_edge.terminal import progress
 
 _TOOLS = (
     "torch",
@@ -26,8 +29,7 @@ _TOOLS = (
     "torchao",
     "mlx-lm",
 )
-# 4-bit artifacts whose weights are fitted here, which may be another number of bits in some layers.
-_FITTED = ("onnx-int4", "onnx-int4-small", "onnx-int4-mixed", "executorch-8da4w")
+_GPTQ = tuple(name for name, kind in ALL.items() if kind.gptq)
 
 
 def export(recipe: Recipe, run: Path) -> Path:
@@ -36,11 +38,11 @@ def export(recipe: Recipe, run: Path) -> Path:
     Each artifact folder holds all that a device needs, and `manifest.json`. Builds in a temporary
     folder, so no half artifact is left behind.
     """
-    artifacts.require_builders(recipe.export.artifacts)
-    names = [artifacts.parse_name(name) for name in recipe.export.artifacts]
+    require_builders(recipe.export.artifacts)
+    names = [parse_name(name) for name in recipe.export.artifacts]
     if not (run / "adapter" / "adapter_config.json").is_file():
         raise InputError(f"{run}/adapter: no adapter to export; run `srl-edge train {run}` first.")
-    base = models.resolve(recipe.model.name)
+    base = resolve(recipe.model.name)
     folder = run / "artifacts"
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -85,20 +87,20 @@ def _write(
     """Write what the format itself consists of; returns the options used."""
     length = recipe.export.context_length
     separate = recipe.export.adapter == "separate"
-    alone = quantization in ("auto", *artifacts.UNTRIED)
-    if separate and (alone or format_ not in artifacts.ADAPTERS):
+    kind = ALL[out.name]
+    alone = kind.bits is None or not kind.runs
+    if separate and (alone or not FORMATS[format_].adapter):
         raise InputError(
             f"{out.name}: takes merged models alone; set export.adapter = 'merged', or leave it "
             "out of export.artifacts."
         )
-    fitted = out.name in _FITTED
-    if recipe.export.int8_layers and "4" in quantization and not fitted:
+    if recipe.export.int8_layers and kind.bits == 4 and not kind.gptq:
         raise InputError(
-            f"{out.name}: export.int8_layers is for {', '.join(_FITTED)}; leave it out of "
+            f"{out.name}: export.int8_layers is for {', '.join(_GPTQ)}; leave it out of "
             "export.artifacts."
         )
-    layers = recipe.export.int8_layers if fitted else ()
-    as_trained = not separate and out.name == ARTIFACTS.get(
+    layers = recipe.export.int8_layers if kind.gptq else ()
+    as_trained = not separate and out.name == AS_SHIPPED.get(
         trained_on(run / "adapter").get("quantization", "")
     )
     if as_trained and layers:
@@ -110,29 +112,29 @@ def _write(
     if separate:
         model, adapter = merged_into(recipe, run), run / "adapter"
     if format_ == "mlx":
-        from srl_edge.exporters import mlx
+        from srl_edge.exporters.converters import mlx
 
         return mlx.export(merged, out, quantization)
     if format_ == "gguf":
-        from srl_edge.exporters import gguf
+        from srl_edge.exporters.converters import gguf
 
         return gguf.export(merged, out, quantization)
     if format_ == "optimum":
-        from srl_edge.exporters import optimum
+        from srl_edge.exporters.converters import optimum
 
         return optimum.export(merged, out, quantization)
     rounding = {"rounding": "as trained"} if as_trained else {}
     texts: list[list[int]] = []
-    if ("4" in quantization or quantization == "auto") and not as_trained:
-        from srl_edge.calibration import calibration_texts
+    if kind.calibrated and not as_trained:
+        from srl_edge.data.calibration import calibration_texts
 
         texts = calibration_texts(
-            run / "data" / "train.jsonl", models.load_tokenizer(model), recipe.seed,
+            run / "data" / "train.jsonl", load_tokenizer(model), recipe.seed,
             recipe.prompt.form, recipe.whole,
         )  # fmt: skip
         texts = [t[:length] for t in texts]
     if format_ == "executorch":
-        from srl_edge.exporters import executorch
+        from srl_edge.exporters.executorch import build as executorch
 
         executorch.export(model, out, quantization, length, texts, adapter, layers)
         options = asdict(executorch.PRECISIONS[quantization]) | {"kept": layers}
@@ -141,13 +143,14 @@ def _write(
         fitted_to = {"calibration_tokens": sum(map(len, texts))}
         return options | (rounding if as_trained else fitted_to)
     if quantization == "auto":
-        from srl_edge.exporters.onnx_search import export_smallest
-        from srl_edge.exporters.parity_logits import references
+        from srl_edge.exporters.onnx.search import export_smallest
+        from srl_edge.exporters.parity.logits import references
 
         cases, _ = references(merged, run / "data" / "validation.jsonl", recipe)
         least = recipe.check.agreement["auto"]
         return export_smallest(merged, out, cases, least, length, texts, recipe.bench.threads)
-    from srl_edge.exporters import onnx, onnx_adapter
+    from srl_edge.exporters.onnx import adapter as onnx_adapter
+    from srl_edge.exporters.onnx import build as onnx
 
     if adapter:
         return onnx_adapter.export(model, adapter, out, quantization, length, texts, layers)
@@ -157,27 +160,27 @@ def _write(
 def _manifest(
     recipe: Recipe, run: Path, base: Path, merged: Path, options: dict[str, Any], name: str
 ) -> dict[str, Any]:
-    format_, quantization = artifacts.parse_name(name)
-    tokenizer = models.load_tokenizer(merged)
+    format_, quantization = parse_name(name)
+    tokenizer = load_tokenizer(merged)
     config = json.loads((merged / "config.json").read_text())
     licence = merged / "LICENSE.txt"
     return {
         "format": format_,
         "quantization": quantization,
-        "support": "built, never run" if quantization in artifacts.UNTRIED else "run by the gate",
+        "support": "run by the gate" if ALL[name].runs else "built, never run",
         "options": options,
         "base": {"name": recipe.model.name, "weights_sha256": _weights_sha256(base)},
         "adapter": recipe.export.adapter,
         "merge": _merge_choice(merged),
         "adapter_rank": rank(run / "adapter"),
-        "adapter_sha256": models.file_sha256(run / "adapter" / "adapter_model.safetensors"),
+        "adapter_sha256": file_sha256(run / "adapter" / "adapter_model.safetensors"),
         "merged_sha256": _weights_sha256(merged),
         "prompt": recipe.prompt.form.as_dict() | {"reply": "whole" if recipe.whole else "step"},
         "family": config["model_type"],
         "context_length": recipe.export.context_length,
         "vocabulary": config["vocab_size"],
         "bos_token_id": tokenizer.bos_token_id,
-        "stop_token_ids": models.stop_ids(merged),
+        "stop_token_ids": stop_ids(merged),
         "chat_template_sha256": hashlib.sha256(tokenizer.chat_template.encode()).hexdigest(),
         "licence": licence.read_text().strip() if licence.is_file() else None,
         "tools": artifacts.tool_versions(*_TOOLS),
@@ -186,9 +189,9 @@ def _manifest(
 
 def _merge_choice(merged: Path) -> Any:
     """What an adapter of quantized weights was merged into, and why; None for another."""
-    return json_files.read_if_there(merged / "merge.json")
+    return read_json_if_there(merged / "merge.json")
 
 
 def _weights_sha256(folder: Path) -> str:
     files = sorted(folder.glob("*.safetensors"))
-    return hashlib.sha256("".join(map(models.file_sha256, files)).encode()).hexdigest()
+    return hashlib.sha256("".join(map(file_sha256, files)).encode()).hexdigest()

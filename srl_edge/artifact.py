@@ -1,37 +1,18 @@
 """An exported model in one folder, and the manifest that says what it is."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from srl_edge import json_files
 from srl_edge.errors import InputError
-from srl_edge.models import file_sha256
+from srl_edge.files import file_sha256, read_json
+from srl_edge.quantization.formats import ALL, FORMATS
 
 MANIFEST = "manifest.json"
-FORMATS = {
-    "onnx": ("fp32", "fp16", "int8", "int4", "int4-small", "int4-mixed", "int4-rtn",
-             "int4-kquant", "auto"),
-    "executorch": ("fp32", "8da8w", "8da4w", "vulkan-fp16", "coreml-fp16"),
-    "mlx": ("fp32", "fp16", "int8", "int4"),
-    "gguf": ("fp32", "fp16", "q8_0", "q4_0", "q4_1", "q4_k_m"),
-    "optimum": ("fp32",),
-}  # fmt: skip
-# What builds a format, as modules, and the extra that installs them.
-BUILDERS = {
-    "onnx": (("onnxruntime_genai", "onnx_ir"), "onnx"),
-    "executorch": (("executorch", "torchao"), "executorch"),
-    "mlx": (("mlx_lm",), "mlx"),
-}
-# What is built for hardware that no runtime on this computer drives.
-UNTRIED = ("vulkan-fp16", "coreml-fp16")
-# An adapter that is not in the weights, by format; an ExecuTorch program always needs some.
-ADAPTERS = {"onnx": "adapter.onnx_adapter", "executorch": "adapter.ptd"}
-NO_ADAPTER = "base.ptd"
+NO_ADAPTER = "base.ptd"  # an ExecuTorch program always needs some adapter
 GGUF = "model.gguf"
 
 
@@ -51,24 +32,20 @@ class Artifact:
         return f"{self.format}-{self.quantization}"
 
     @property
+    def runs(self) -> bool:
+        """Whether a runtime on this computer drives it."""
+        return ALL[self.name].runs
+
+    @property
     def adapter(self) -> Path | None:
         """The file of its adapter, if that is not merged into its weights."""
         separate = self.manifest.get("adapter") == "separate"
-        return self.path / ADAPTERS[self.format] if separate else None
+        return self.path / str(FORMATS[self.format].adapter) if separate else None
 
     @property
     def no_adapter(self) -> Path | None:
         """What to switch to for the base model alone."""
         return self.path / NO_ADAPTER if self.format == "executorch" else None
-
-
-def parse_name(name: str) -> tuple[str, str]:
-    """Format and quantization of a name like `onnx-int4`; raises ValueError for an unknown one."""
-    format_, _, quantization = name.partition("-")
-    if quantization not in FORMATS.get(format_, ()):
-        known = ", ".join(f"{f}-{q}" for f, quantizations in FORMATS.items() for q in quantizations)
-        raise ValueError(f"{name!r} is not known; choose from {known}")
-    return format_, quantization
 
 
 def write_manifest(folder: Path, fields: dict[str, Any]) -> Path:
@@ -88,7 +65,7 @@ def load(folder: Path) -> Artifact:
     path = folder / MANIFEST
     if not path.is_file():
         raise InputError(f"{folder}: no {MANIFEST}, so this is not an artifact of srl-edge.")
-    manifest = json_files.read(path)
+    manifest = read_json(path)
     for name, expected in manifest["files"].items():
         file = folder / name
         if not file.is_file():
@@ -105,17 +82,6 @@ def is_current(manifest: Mapping[str, Any], run: Path) -> bool:
     if not adapter.is_file() or "adapter_sha256" not in manifest:
         return True
     return bool(manifest["adapter_sha256"] == file_sha256(adapter))
-
-
-def require_builders(names: Sequence[str]) -> None:
-    """Raise InputError where a package that builds one of these artifacts is not installed."""
-    for name in names:
-        modules, extra = BUILDERS.get(parse_name(name)[0], ((), ""))
-        if missing := [module for module in modules if find_spec(module) is None]:
-            raise InputError(
-                f"export.artifacts: {name} needs {missing[0].replace('_', '-')}, which is not "
-                f"installed: pip install 'srl-edge[{extra}]', or leave it out."
-            )
 
 
 def tool_versions(*packages: str) -> dict[str, str]:

@@ -81,7 +81,7 @@ def _command(arguments: list[str]) -> int:
         ]:
             print(USAGE.format(version=__version__))
         case ["doctor"]:
-            from srl_edge.doctor import doctor
+            from srl_edge.terminal.doctor import doctor
 
             print(doctor())
         case ["inspect", folder]:
@@ -126,7 +126,8 @@ def _command(arguments: list[str]) -> int:
 def _show_prompts(path: str, arguments: Sequence[str]) -> None:
     from argparse import ArgumentParser
 
-    from srl_edge import data, line, recipe
+    from srl_edge import line, recipe
+    from srl_edge.data import stage
 
     parser = ArgumentParser("srl-edge data", allow_abbrev=False)
     parser.add_argument("--show", type=int, default=3, nargs="?", const=3, help="prompts")
@@ -136,7 +137,7 @@ def _show_prompts(path: str, arguments: Sequence[str]) -> None:
     _quiet_libraries()
     settings = recipe.load(Path(path), flags)
     line.run_stage(settings, "data")
-    print(data.show(settings, settings.run, chosen.show))
+    print(stage.show(settings, settings.run, chosen.show))
 
 
 def _of_artifacts(arguments: Sequence[str]) -> bool:
@@ -172,7 +173,7 @@ def _convert_adapter(arguments: Sequence[str]) -> None:
 def _compare(arguments: Sequence[str]) -> int:
     from argparse import ArgumentParser
 
-    from srl_edge.devices.compare import SLOWER, compare
+    from srl_edge.devices.bench.compare import SLOWER, compare
 
     parser = ArgumentParser("srl-edge bench")
     parser.add_argument("--compare", nargs=2, type=Path, metavar=("OLD", "NEW"), required=True)
@@ -190,7 +191,7 @@ def _bench(arguments: Sequence[str]) -> None:
     from pydantic import ValidationError
 
     from srl_edge.recipe import Bench
-    from srl_edge.recipe_errors import first_sentence
+    from srl_edge.recipe.errors import first_sentence
 
     parser = ArgumentParser("srl-edge bench")
     parser.add_argument("artifact", nargs="+", type=Path, help="folders with a manifest.json")
@@ -211,8 +212,8 @@ def _bench(arguments: Sequence[str]) -> None:
         parser.add_argument(f"--{name.replace('_', '-')}", type=kind, default=None)
     chosen = vars(parser.parse_args(arguments))
     _quiet_libraries()
-    from srl_edge.devices.bench_artifacts import bench_artifacts, device_named
-    from srl_edge.devices.tasks import problems
+    from srl_edge.devices.bench.artifacts import bench_artifacts, device_named
+    from srl_edge.devices.bench.tasks import problems
 
     names = chosen["tasks"].split(",")
     if chosen["limit"] is not None and chosen["limit"] < 1:
@@ -235,8 +236,10 @@ def _bench(arguments: Sequence[str]) -> None:
 def _fit(path: str, arguments: Sequence[str]) -> int:
     from argparse import ArgumentParser
 
-    from srl_edge import model_shape, models, recipe
-    from srl_edge.trainers import fit
+    from srl_edge import recipe
+    from srl_edge.models.catalog import config_of
+    from srl_edge.models.shape import from_config
+    from srl_edge.trainers.memory import fit
 
     parser = ArgumentParser("srl-edge fit", "srl-edge fit PATH [options]", allow_abbrev=False)
     parser.add_argument("--memory", help="like 8GB; without it, what this machine has")
@@ -249,7 +252,7 @@ def _fit(path: str, arguments: Sequence[str]) -> int:
     memory = fit.read_memory(chosen.memory) if chosen.memory else None
     settings = recipe.load(Path(path), flags)
     name = settings.model.name
-    shape = model_shape.from_config(models.config_of(name), name)
+    shape = from_config(config_of(name), name)
     device = chosen.device or fit.device_of(settings.trainer)
     memory = fit.memory_here(device) if memory is None else memory
     size = fit.weight_bytes(settings.trainer.dtype, device)
@@ -264,7 +267,7 @@ def _fit(path: str, arguments: Sequence[str]) -> int:
 def _show_rollouts(arguments: Sequence[str]) -> None:
     from argparse import ArgumentParser
 
-    from srl_edge.rollouts import show
+    from srl_edge.terminal.rollouts import show
 
     parser = ArgumentParser("srl-edge rollouts")
     parser.add_argument("run", type=Path, help="run folder")

@@ -17,15 +17,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srl_edge import __version__, json_files, models, recipe
-from srl_edge.artifact import require_builders
+from srl_edge import __version__, recipe
 from srl_edge.errors import InputError
-from srl_edge.families import require_exportable
+from srl_edge.files import read_json_if_there
+from srl_edge.models.catalog import config_of
+from srl_edge.models.families import require_exportable
+from srl_edge.quantization.formats import require_builders
 from srl_edge.recipe import Recipe
-from srl_edge.trainers import checkpoints
+from srl_edge.trainers.loop import checkpoints
 
 if TYPE_CHECKING:
-    from srl_edge.trainers.policy import Policy
+    from srl_edge.trainers.policy.contract import Policy
 
 # Sections of the recipe that a stage depends on, besides what the stages before it made.
 STAGES = {
@@ -45,7 +47,7 @@ def run_line(settings: Recipe) -> Path:
     What training or an export held in memory is gone when the next stage starts. A stage that fails
     says why itself, and ends this process with its exit code.
     """
-    require_exportable(models.config_of(settings.model.name), settings.export.artifacts)
+    require_exportable(config_of(settings.model.name), settings.export.artifacts)
     require_builders(settings.export.artifacts)
     checkpoints.require_same_settings(settings.run / "train", settings)
     run = open_run(settings)
@@ -124,7 +126,7 @@ DESCRIPTIONS = {
 def _stage(name: str) -> Callable[[Recipe, Path], Path]:
     match name:
         case "data":
-            from srl_edge.data import prepare
+            from srl_edge.data.stage import prepare
 
             return prepare
         case "train":
@@ -134,23 +136,23 @@ def _stage(name: str) -> Callable[[Recipe, Path], Path]:
 
             return export
         case "check":
-            from srl_edge.exporters.parity import check
+            from srl_edge.exporters.check import check
 
             return check
         case "bench":
-            from srl_edge.devices.bench import bench
+            from srl_edge.devices.bench.run import bench
 
             return bench
         case _:
-            from srl_edge.devices.report import report
+            from srl_edge.report.run import report
 
             return report
 
 
 def _train(settings: Recipe, run: Path) -> Path:
-    from srl_edge.models import resolve
-    from srl_edge.trainers.policy import open_policy
-    from srl_edge.trainers.train import train
+    from srl_edge.models.catalog import resolve
+    from srl_edge.trainers.loop.train import train
+    from srl_edge.trainers.open import open_policy
 
     if not (run / "data" / "train.jsonl").is_file():
         raise InputError(f"{run}/data: no data to train on; run `srl-edge data {run}` first.")
@@ -163,7 +165,7 @@ def _train(settings: Recipe, run: Path) -> Path:
 
 def _sampler_base(settings: Recipe, model: Path, policy: "Policy", run: Path) -> Path:
     """The model as ONNX with the adapter as its input, built once a run, model and shape."""
-    from srl_edge.exporters.onnx_adapter import export_base
+    from srl_edge.exporters.onnx.adapter import export_base
 
     quantization, rank = settings.trainer.sampler_quantization, settings.trainer.lora_rank
     key = hashlib.sha256(f"{model.resolve()} {rank}".encode()).hexdigest()[:8]
@@ -174,7 +176,7 @@ def _sampler_base(settings: Recipe, model: Path, policy: "Policy", run: Path) ->
 
 
 def _finished(run: Path) -> dict[str, str]:
-    return json_files.read_if_there(run / _DONE) or {}
+    return read_json_if_there(run / _DONE) or {}
 
 
 def _note(run: Path, done: dict[str, str]) -> None:

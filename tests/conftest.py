@@ -20,9 +20,9 @@ from transformers import (
     Qwen3Config,
 )
 
-from srl_edge.prompt_form import DEFAULT
-from srl_edge.prompts import prompt_ids, step_prompts, warm_up_reply
-from srl_edge.trajectories import ParseReport, parse_rows
+from srl_edge.data.trajectories import ParseReport, parse_rows
+from srl_edge.method.prompt_form import DEFAULT
+from srl_edge.method.prompts import prompt_ids, step_prompts, warm_up_reply
 
 # Off a Mac, MLX would compile each fused kernel with g++ at its first use.
 os.environ.setdefault("MLX_DISABLE_COMPILE", "1")

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from srl_edge.trainers.policy import Loss
-from srl_edge.trainers.shared_prefix import PrefixCache
-from srl_edge.types import Rollout, Sample
+from srl_edge.method.types import Rollout, Sample
+from srl_edge.trainers.policy.contract import Loss
+from srl_edge.trainers.policy.packing import PrefixCache
 
 
 class CharacterTokenizer:

@@ -12,13 +12,17 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from srl_edge import artifact
-from srl_edge.devices.executorch_runtime import ExecuTorchRuntime
-from srl_edge.devices.onnx_runtime import OnnxRuntime
-from srl_edge.devices.torch_runtime import TorchRuntime
+from srl_edge.devices.runtimes.executorch import ExecuTorchRuntime
+from srl_edge.devices.runtimes.onnx import OnnxRuntime
+from srl_edge.devices.runtimes.torch import TorchRuntime
 from srl_edge.errors import InputError, ParityError
-from srl_edge.exporters import executorch, executorch_adapter, onnx_adapter, parity
+from srl_edge.exporters import check as parity
 from srl_edge.exporters.adapters import convert
-from srl_edge.exporters.parity_logits import teacher_forced
+from srl_edge.exporters.executorch import adapter as executorch_adapter
+from srl_edge.exporters.executorch import build as executorch
+from srl_edge.exporters.onnx import adapter as onnx_adapter
+from srl_edge.exporters.parity.logits import teacher_forced
+from srl_edge.quantization.formats import FORMATS, parse_name
 from srl_edge.recipe import Recipe
 
 from .test_onnx import token_ids
@@ -51,7 +55,7 @@ def test_onnx_adapters_of_any_rank_share_a_base(family_model: Path, tmp_path: Pa
     second = make_adapter(family_model, tmp_path / "second", 2, rank=7, use_rslora=True)
     out = tmp_path / "out"
     onnx_adapter.export(family_model, first, out, "fp32", 256)
-    own = out / artifact.ADAPTERS["onnx"]
+    own = out / str(FORMATS["onnx"].adapter)
     runtime = OnnxRuntime(out, 256, 1, own)
     other = convert(second, tmp_path / "second.onnx_adapter")
     before = None
@@ -82,7 +86,7 @@ def test_executorch_adapters_share_a_program(family_model: Path, tmp_path: Path)
     config = AutoConfig.from_pretrained(family_model)
     other = tmp_path / "second.ptd"
     executorch_adapter.write(executorch_adapter.matrices(second, config, 4), other)
-    own, nothing = out / artifact.ADAPTERS["executorch"], out / artifact.NO_ADAPTER
+    own, nothing = out / str(FORMATS["executorch"].adapter), out / artifact.NO_ADAPTER
     runtime = ExecuTorchRuntime(out, 256, 1, own)
     for peft, file in ((first, own), (second, other), (None, nothing), (first, own)):
         runtime.switch(file)
@@ -112,7 +116,7 @@ def separate_run(
 
 
 def seal_separate(folder: Path) -> None:
-    format_, quantization = artifact.parse_name(folder.name)
+    format_, quantization = parse_name(folder.name)
     artifact.write_manifest(folder, {
         "format": format_, "quantization": quantization, "context_length": CONTEXT,
         "adapter": "separate", "adapter_rank": 4,
@@ -135,7 +139,7 @@ def test_the_gate_takes_a_sound_separate_adapter_and_stops_a_wrong_one(
     assert result["adapter_bytes"] > 0 and result["switch_milliseconds"] > 0
     # The adapter of another run in its place.
     wrong = make_adapter(taught_model, tmp_path / "wrong", 9)
-    own = folder / artifact.ADAPTERS[format_]
+    own = folder / str(FORMATS[format_].adapter)
     convert(wrong, own, folder)
     seal_separate(folder)
     with pytest.raises(ParityError, match="moves the logits otherwise than in training: cosine"):

@@ -17,19 +17,20 @@ from tokenizers import Tokenizer
 pytest.importorskip("executorch")
 
 from srl_edge.artifact import load
-from srl_edge.devices import measure
-from srl_edge.devices.adb import FOLDER, Adb
-from srl_edge.devices.adb_runner import Phone, answer, parsed
-from srl_edge.devices.android import joules, peak_mib
-from srl_edge.devices.bench_artifacts import bench_artifacts, device_named
-from srl_edge.devices.chat import Chat, completions, replies
-from srl_edge.devices.runtimes import greedy, open_runtime
-from srl_edge.devices.session import RunnerLost, Session
+from srl_edge.data.trajectories import ParseReport, parse_rows
+from srl_edge.devices.bench import measure
+from srl_edge.devices.bench.artifacts import bench_artifacts, device_named
+from srl_edge.devices.hosts.adb import FOLDER, Adb
+from srl_edge.devices.hosts.adb_runner import Phone, answer, parsed
+from srl_edge.devices.hosts.android import joules, peak_mib
+from srl_edge.devices.hosts.session import RunnerLost, Session
+from srl_edge.devices.runtimes.chat import Chat, completions, replies
+from srl_edge.devices.runtimes.contract import greedy
+from srl_edge.devices.runtimes.open import open_runtime
 from srl_edge.errors import InputError
-from srl_edge.exporters import executorch
+from srl_edge.exporters.executorch import build as executorch
+from srl_edge.method.solving import solve
 from srl_edge.recipe import Bench
-from srl_edge.solving import solve
-from srl_edge.trajectories import ParseReport, parse_rows
 
 from .adb_device import Device
 from .test_onnx import token_ids

@@ -2,9 +2,9 @@
 
 import pytest
 
-from srl_edge.alarms import alarm_metrics, alarms
-from srl_edge.rewards import step_reward
-from srl_edge.types import Reward, Rollout, StepPrompt
+from srl_edge.method.alarms import alarm_metrics, alarms
+from srl_edge.method.rewards import step_reward
+from srl_edge.method.types import Reward, Rollout, StepPrompt
 
 EXPERT = "Then Ann pays 3 * 4 = 12 dollars for the bags."
 BEFORE = "First, Ann walks to the market and takes 3 bags."

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from srl_edge.devices import local
-from srl_edge.devices.machine import processor_name
-from srl_edge.devices.ssh import Ssh
-from srl_edge.exporters import onnx
+from srl_edge.devices.hosts import local
+from srl_edge.devices.hosts.machine import processor_name
+from srl_edge.devices.hosts.ssh import Ssh
+from srl_edge.exporters.onnx import build as onnx
 
 from .test_onnx import token_ids
 from .test_parity import CONTEXT, COPIED, seal
@@ -45,7 +45,7 @@ def exported(model: Path, folder: Path) -> Path:
         asked = "import importlib.util, sys; sys.exit(not importlib.util.find_spec('executorch'))"
         if subprocess.run([PYTHON, "-c", asked], check=False).returncode:
             pytest.skip(f"{PYTHON} has no executorch")
-        from srl_edge.exporters import executorch
+        from srl_edge.exporters.executorch import build as executorch
 
         executorch.export(model, folder, quantization, CONTEXT)
     for name in COPIED:

@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from srl_edge.devices import local
-from srl_edge.devices.bench import _gain
-from srl_edge.devices.bench_artifacts import bench_artifacts
-from srl_edge.devices.results import samples_file
-from srl_edge.devices.session import RunnerLost, Session
+from srl_edge.data.trajectories import ParseReport, parse_rows
+from srl_edge.devices.bench.artifacts import bench_artifacts
+from srl_edge.devices.bench.run import _gain
+from srl_edge.devices.hosts import local
+from srl_edge.devices.hosts.session import RunnerLost, Session
 from srl_edge.errors import InputError
 from srl_edge.recipe import Bench
-from srl_edge.trajectories import ParseReport, parse_rows
+from srl_edge.report.results import samples_file
 
 from .test_line import srl_edge
 from .test_parity import COPIED, make_run, trained  # noqa: F401

@@ -10,15 +10,15 @@ from urllib.request import urlopen
 
 import pytest
 
-from srl_edge.devices.bench_artifacts import bench_artifacts, device_named
-from srl_edge.devices.browser import Browser
-from srl_edge.devices.browser_runner import _BROWSERS, onnxruntime_web, serve
-from srl_edge.devices.runtimes import greedy
-from srl_edge.devices.session import RunnerLost
-from srl_edge.devices.torch_runtime import TorchRuntime
+from srl_edge.data.trajectories import ParseReport, parse_rows
+from srl_edge.devices.bench.artifacts import bench_artifacts, device_named
+from srl_edge.devices.hosts.browser import Browser
+from srl_edge.devices.hosts.browser_runner import _BROWSERS, onnxruntime_web, serve
+from srl_edge.devices.hosts.session import RunnerLost
+from srl_edge.devices.runtimes.contract import greedy
+from srl_edge.devices.runtimes.torch import TorchRuntime
 from srl_edge.errors import InputError
 from srl_edge.recipe import Bench
-from srl_edge.trajectories import ParseReport, parse_rows
 
 from .test_onnx import token_ids
 from .test_parity import seal

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from srl_edge.artifact import require_builders
 from srl_edge.errors import InputError
+from srl_edge.quantization.formats import require_builders
 
 from .test_line import srl_edge, write_recipe
 
@@ -33,7 +33,7 @@ def test_every_verb_has_help(verb: str) -> None:
 def test_a_builder_that_is_missing_is_named_before_anything_is_trained(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("srl_edge.artifact.find_spec", lambda name: None)
+    monkeypatch.setattr("srl_edge.quantization.formats.find_spec", lambda name: None)
     require_builders(["gguf-q8_0"])
     with pytest.raises(InputError, match=r"executorch-fp32 needs executorch, .*'srl-edge\[exec"):
         require_builders(["executorch-fp32"])

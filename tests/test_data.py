@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from srl_edge import trajectories
-from srl_edge.arithmetic import wrong_equations
-from srl_edge.data import SPLITS, prepare
+from srl_edge.data import trajectories
+from srl_edge.data.arithmetic import wrong_equations
+from srl_edge.data.stage import SPLITS, prepare
 from srl_edge.errors import InputError
 from srl_edge.recipe import Recipe
 

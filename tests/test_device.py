@@ -9,12 +9,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from srl_edge.errors import InputError
+from srl_edge.method.types import Sample
 from srl_edge.recipe import Trainer
-from srl_edge.trainers import policy
-from srl_edge.trainers.device import chosen_device, native_dtype, out_of_memory
-from srl_edge.trainers.policy import Loss
-from srl_edge.trainers.torch_policy import TorchPolicy
-from srl_edge.types import Sample
+from srl_edge.trainers import open as opening
+from srl_edge.trainers.policy.contract import Loss
+from srl_edge.trainers.torch_backend.device import chosen_device, native_dtype, out_of_memory
+from srl_edge.trainers.torch_backend.policy import TorchPolicy
 
 from .test_torch_policy import trajectory_samples
 
@@ -35,8 +35,8 @@ def test_the_cpu_can_be_named_where_there_are_gpus(monkeypatch: pytest.MonkeyPat
 
 
 def test_on_a_mac_a_device_means_torch(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(policy, "_has_metal", lambda: True)
-    assert isinstance(policy.open_policy(tiny_model, Trainer(device="cpu"), 0), TorchPolicy)
+    monkeypatch.setattr(opening, "_has_metal", lambda: True)
+    assert isinstance(opening.open_policy(tiny_model, Trainer(device="cpu"), 0), TorchPolicy)
 
 
 def test_mps_computes_in_float32_unless_told_and_rounds_nothing_in_fp64(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from srl_edge.devices import energy
+from srl_edge.devices.hosts import energy
 
 
 def zone(folder: Path, name: str, kind: str, microjoules: int, largest: int = 1_000_000) -> Path:

@@ -18,9 +18,10 @@ from transformers import (
 pytest.importorskip("executorch")
 
 from srl_edge.errors import InputError
-from srl_edge.exporters import executorch, executorch_delegates
-from srl_edge.exporters.executorch_model import build
-from srl_edge.exporters.quantize import Linears
+from srl_edge.exporters.decoder.quantized import Linears
+from srl_edge.exporters.executorch import build as executorch
+from srl_edge.exporters.executorch import delegates as executorch_delegates
+from srl_edge.exporters.executorch.model import build
 
 CONTEXT, WINDOW = 48, 8
 CONFIGS: dict[str, tuple[Any, dict[str, Any]]] = {

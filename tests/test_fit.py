@@ -14,17 +14,20 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, Gemma3TextConfig, LlamaConfig, Qwen2Config
 
-from srl_edge import recipe, trajectories
-from srl_edge.model_shape import ModelShape, from_config
-from srl_edge.models import KNOWN, config_of, load_tokenizer, resolve
-from srl_edge.prompts import prompt_ids, step_prompts
+from srl_edge import recipe
+from srl_edge.data import trajectories
+from srl_edge.method.prompts import prompt_ids, step_prompts
+from srl_edge.models.catalog import config_of, resolve
+from srl_edge.models.shape import ModelShape, from_config
+from srl_edge.models.tokenizer import load_tokenizer
+from srl_edge.models.wheels import KNOWN
 from srl_edge.recipe import Trainer
-from srl_edge.trainers import decode_attention, logprobs, memory, sampling
-from srl_edge.trainers.fit import fit, lengths_of, read_memory
-from srl_edge.trainers.memory import MIB, Machine, Work, predict
-from srl_edge.trainers.row_attention import RowAttention
-from srl_edge.trainers.shared_prefix import pack
-from srl_edge.trainers.torch_policy import TorchPolicy
+from srl_edge.trainers.memory import predict as memory
+from srl_edge.trainers.memory.fit import fit, lengths_of, read_memory
+from srl_edge.trainers.memory.predict import MIB, Machine, Work, predict
+from srl_edge.trainers.policy.packing import pack
+from srl_edge.trainers.torch_backend.attention.rows import RowAttention
+from srl_edge.trainers.torch_backend.policy import TorchPolicy
 
 from .test_line import srl_edge, write_recipe
 
@@ -94,12 +97,6 @@ def test_the_backward_pass_keeps_what_is_predicted(family_model: Path) -> None:
     tokens = sum(map(len, packed.rows))
     predicted = tokens * memory._kept(shape_of(family_model), RANK, 4)
     assert predicted == pytest.approx(sum(kept.values()), rel=0.05)
-
-
-def test_constants_are_those_of_the_code() -> None:
-    assert memory.VOCABULARY_CHUNK == logprobs.CHUNK
-    assert memory.DECODE_BLOCK == decode_attention.BLOCK
-    assert memory.RETIRE_BELOW == sampling.RETIRE_BELOW
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").is_file(), reason="reads /proc")

@@ -10,11 +10,12 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from srl_edge import models
-from srl_edge.devices.gguf_runtime import GgufRuntime
-from srl_edge.devices.torch_runtime import TorchRuntime
+from srl_edge.devices.runtimes.gguf import GgufRuntime
+from srl_edge.devices.runtimes.torch import TorchRuntime
 from srl_edge.errors import InputError, StageError
-from srl_edge.exporters import gguf
+from srl_edge.exporters.converters import gguf
+from srl_edge.models.catalog import resolve
+from srl_edge.models.tokenizer import load_tokenizer
 
 from .conftest import make_model
 from .test_onnx import token_ids
@@ -45,7 +46,7 @@ def small_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model.generation_config.eos_token_id = 2
     model.save_pretrained(folder)
     for name in TOKENIZER:
-        source = models.resolve("smollm2-135m-instruct") / name
+        source = resolve("smollm2-135m-instruct") / name
         if source.is_file():
             shutil.copy(source, folder)
     return folder
@@ -61,7 +62,7 @@ def test_the_file_holds_the_model_and_its_tokenizer(
     expected, file = TorchRuntime(small_llama), GgufRuntime(tmp_path, 256)
     prompt = token_ids(30)
     np.testing.assert_allclose(file.prefill(prompt), expected.prefill(prompt), atol=close)
-    tokenizer = models.load_tokenizer(models.resolve("smollm2-135m-instruct"))
+    tokenizer = load_tokenizer(resolve("smollm2-135m-instruct"))
     assert file.encode(TEXT) == tokenizer.encode(TEXT, add_special_tokens=False)
     assert 2 in file.stop_ids()
 
@@ -72,7 +73,7 @@ def test_llama_cpp_answers_as_torch_does(
     quantization: str, close: float, small_llama: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed")
-    from srl_edge.devices.llama_cpp_runtime import LlamaCppRuntime
+    from srl_edge.devices.runtimes.llama_cpp import LlamaCppRuntime
 
     gguf.export(small_llama, tmp_path, quantization)
     assert [f.name for f in tmp_path.iterdir()] == ["model.gguf"]
@@ -86,7 +87,7 @@ def test_llama_cpp_answers_as_torch_does(
     reused = file.prefill(longer)
     np.testing.assert_allclose(reused, expected.prefill(longer), atol=close)
     np.testing.assert_allclose(file.prefill(longer, reuse=False), reused, atol=1e-3)
-    tokenizer = models.load_tokenizer(models.resolve("smollm2-135m-instruct"))
+    tokenizer = load_tokenizer(resolve("smollm2-135m-instruct"))
     assert file.encode(TEXT) == tokenizer.encode(TEXT, add_special_tokens=False)
     assert 2 in file.stop_ids()
 

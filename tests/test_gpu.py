@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 
+from srl_edge.method.types import Sample
 from srl_edge.recipe import Trainer
-from srl_edge.trainers.policy import Loss
-from srl_edge.trainers.torch_policy import TorchPolicy
-from srl_edge.types import Sample
+from srl_edge.trainers.policy.contract import Loss
+from srl_edge.trainers.torch_backend.policy import TorchPolicy
 
 from .test_torch_policy import flat_gradient, trajectory_samples
 

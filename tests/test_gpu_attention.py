@@ -7,9 +7,9 @@ import pytest
 import torch
 import torch.nn.attention.flex_attention as flex_module
 
-from srl_edge.trainers import gpu_attention
-from srl_edge.trainers.gpu_attention import fastest, flex, sdpa
-from srl_edge.trainers.row_attention import RowAttention
+from srl_edge.trainers.torch_backend.attention import gpu as gpu_attention
+from srl_edge.trainers.torch_backend.attention.gpu import fastest, flex, sdpa
+from srl_edge.trainers.torch_backend.attention.rows import RowAttention
 
 ROWS, SEEN = [(1,) * n for n in (3, 9, 5, 7)], [4, 4, 11, 20]
 SCALING = 0.25

@@ -1,73 +1,85 @@
-"""What may import what, and what the wheel holds."""
+"""Which room may import which, what a file may hold, and that the wheel and the runner hold all."""
 
-import ast
 import importlib.util
 import subprocess
 import sys
+import tomllib
+import zipfile
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
-FRONT_DOOR = {"cli.py", "line.py"}
-MAY_IMPORT = {
-    "srl_edge": set[str](),
-    "trainers": set[str](),
-    "devices": set[str](),
-    # The parity gate runs artifacts as a device does; merging asks what an adapter was trained on,
-    # and artifacts are rounded as the trainer rounds.
-    "exporters": {
-        *(
-            f"srl_edge.devices.{name}"
-            for name in ("runtimes", "torch_runtime", "onnx_runtime", "chat", "local", "statistics")
-        ),
-        "srl_edge.trainers.fake_quantized",
-        "srl_edge.trainers.fitted_rounding",
-        "srl_edge.trainers.frozen_weights",
-        "srl_edge.trainers.peft_folder",
-    },
+from .helpers.sources import ROOT, arrows, circles, imported, modules, room
+
+FRONT_DOOR = {"srl_edge.cli", "srl_edge.line", "srl_edge.__main__"}
+GROUND = {
+    "srl_edge", "srl_edge.data", "srl_edge.method", "srl_edge.models", "srl_edge.quantization",
+    "srl_edge.recipe", "srl_edge.report", "srl_edge.terminal",
+}  # fmt: skip
+RUNTIMES, HOSTS = "srl_edge.devices.runtimes", "srl_edge.devices.hosts"
+POLICY = "srl_edge.trainers.policy"
+# By the beginning of a module's name, what of the other rooms it may import besides the ground and
+# its own room; the longest beginning holds.
+MAY_IMPORT: dict[str, tuple[str, ...]] = {
+    "srl_edge.": (),
+    "srl_edge.trainers.": ("srl_edge.trainers.",),
+    POLICY: (),
+    "srl_edge.trainers.loop": (POLICY,),
+    "srl_edge.trainers.torch_backend": (POLICY,),
+    "srl_edge.trainers.mlx_backend": (POLICY,),
+    "srl_edge.trainers.memory": (POLICY, "srl_edge.trainers.torch_backend."),
+    # The gate asks artifacts as a device does.
+    "srl_edge.exporters.": ("srl_edge.exporters.", RUNTIMES, f"{HOSTS}.local"),
+    "srl_edge.devices.": ("srl_edge.devices.",),
+    RUNTIMES: (),
+    HOSTS: (RUNTIMES,),
+    "srl_edge.devices.bench": (RUNTIMES, HOSTS),
 }
+# Of the ground, where torch may be imported at all; `doctor` looks for a GPU.
+WITH_TORCH = ("srl_edge.models.", "srl_edge.quantization.", "srl_edge.terminal.doctor")
+NEITHER_TORCH_NOR_MLX = (POLICY, "srl_edge.trainers.loop", "srl_edge.trainers.open")
 
 
-def imported(path: Path) -> set[str]:
-    nodes = ast.walk(ast.parse(path.read_text()))
-    names = set()
-    for node in nodes:
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-        elif isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-    return names
+def rule(module: str) -> tuple[str, ...]:
+    return MAY_IMPORT[max((start for start in MAY_IMPORT if module.startswith(start)), key=len)]
 
 
-def sources() -> list[Path]:
-    return [p for folder in MAY_IMPORT for p in sorted((ROOT / folder).glob("*.py"))]
+@pytest.mark.parametrize("module", sorted(modules().keys() - FRONT_DOOR - {"srl_edge"}))
+def test_rooms_import_only_what_they_may(module: str) -> None:
+    own = max((start for start in MAY_IMPORT if module.startswith(start)), key=len)
+    own = own if own not in ("srl_edge.", "srl_edge.devices.") else f"{room(module)}."
+    for other in arrows()[module]:
+        ground = room(other) in GROUND and other not in FRONT_DOOR
+        assert ground or other.startswith((own, *rule(module))), f"{module} imports {other}"
 
 
-@pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(ROOT)))
-def test_folders_import_only_what_they_may(path: Path) -> None:
-    folder = path.parent.name
-    if path.name in FRONT_DOOR:
-        return
-    for other in ("trainers", "exporters", "devices"):
-        if other != folder:
-            found = {n for n in imported(path) if n.startswith(f"srl_edge.{other}")}
-            allowed = {n for n in found if any(n.startswith(a) for a in MAY_IMPORT[folder])}
-            assert found == allowed, f"{path.name} imports {found - allowed}"
+def test_no_import_goes_in_a_circle() -> None:
+    assert circles(arrows()) == []
 
 
-@pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(ROOT)))
-def test_files_stay_small(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= 450
+@pytest.mark.parametrize("module", sorted(modules()))
+def test_torch_and_mlx_stay_in_their_rooms(module: str) -> None:
+    found = {name.partition(".")[0] for name in imported(modules()[module])}
+    if module.startswith(NEITHER_TORCH_NOR_MLX):
+        assert not found & {"torch", "mlx", "mlx_lm"}
+    if room(module) in GROUND and not module.startswith(WITH_TORCH):
+        assert "torch" not in found
 
 
-def test_the_core_and_the_command_line_need_neither_torch_nor_mlx() -> None:
+def test_the_ground_and_the_command_line_load_neither_torch_nor_mlx() -> None:
+    light = ("cli", "line", "recipe", "method.rewards", "data.stage", "trainers.loop.train")
     code = (
-        "import sys, srl_edge.cli, srl_edge.line, srl_edge.recipe, srl_edge.rewards, srl_edge.data;"
+        f"import sys, {', '.join(f'srl_edge.{name}' for name in light)};"
         "print(sorted({'torch', 'mlx', 'transformers'} & set(sys.modules)))"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("module", sorted(modules()))
+def test_files_stay_small(module: str) -> None:
+    assert len(modules()[module].read_text(encoding="utf-8").splitlines()) <= 450
 
 
 def test_the_folders_cannot_be_imported_under_their_own_names() -> None:
@@ -77,11 +89,70 @@ def test_the_folders_cannot_be_imported_under_their_own_names() -> None:
         assert f"import srl_edge.{folder}, not {folder}" in out.stderr
 
 
+def test_every_room_is_named_in_the_project_file() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    rooms = {name for name, file in modules().items() if file.name == "__init__.py"}
+    assert set(project["tool"]["setuptools"]["packages"]) == rooms
+    assert {room(module) for module in modules()} == rooms
+
+
+def test_the_wheel_holds_every_module_and_each_can_be_imported(tmp_path: Path) -> None:
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    offline = ["--no-deps", "--no-build-isolation"]
+    copy = tmp_path / "source"
+    # A build leaves a folder beside the sources, which stay as they are.
+    tracked = ["git", "-C", str(ROOT), "ls-files", "-z", "-co", "--exclude-standard"]
+    for name in (
+        subprocess.run(tracked, capture_output=True, check=True).stdout.decode().split("\0")
+    ):
+        file = ROOT / name
+        if name and (file.is_file() or file.is_symlink()):
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            if file.is_symlink():
+                (copy / name).symlink_to(file.readlink())
+            else:
+                (copy / name).write_bytes(file.read_bytes())
+    built = subprocess.run(
+        [*pip, "wheel", *offline, "-w", str(tmp_path), str(copy)], capture_output=True, text=True
+    )
+    assert built.returncode == 0, built.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    installed = tmp_path / "installed"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(installed)
+    names = sorted(modules().keys() - {"srl_edge.__main__"})
+    code = (
+        "import importlib, sys; sys.path.insert(0, sys.argv[1]);"
+        f"files = [importlib.import_module(n).__file__ for n in {names!r}];"
+        "assert all(f.startswith(sys.argv[1]) for f in files), files"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(installed)], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    page = installed / "srl_edge" / "devices" / "hosts" / "browser_page.html"
+    assert page.is_file() and (installed / "srl_edge" / "py.typed").is_file()
+
+
+def test_what_is_sent_over_ssh_holds_all_that_a_runner_imports() -> None:
+    from srl_edge.devices.hosts.ssh import _runner
+
+    needed, left = set[str](), ["srl_edge.devices.hosts.runner"]
+    while left:
+        module = left.pop()
+        if module not in needed:
+            needed.add(module)
+            left += arrows()[module]
+            left += [module.rpartition(".")[0]] if "." in module else []
+    with zipfile.ZipFile(BytesIO(_runner())) as archive:
+        sent = set(archive.namelist())
+    for module in needed:
+        path = module.replace(".", "/")
+        own = "/__init__.py" if modules()[module].name == "__init__.py" else ".py"
+        assert f"{path}{own}" in sent
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda p: p.name)
 def test_what_benchmarks_import_is_there(path: Path) -> None:
-    modules = {
-        node.module
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("srl_edge")
-    }
-    assert [name for name in modules if importlib.util.find_spec(str(name)) is None] == []
+    ours = {name for name in imported(path) if name.startswith("srl_edge")}
+    assert [name for name in ours if importlib.util.find_spec(name) is None] == []

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from srl_edge.verifiers import is_correct
+from srl_edge.method.verifiers import is_correct
 
 # `make setup` puts it apart from the environment, of which it needs little.
 sys.path.append(str(Path(sys.prefix) / "lm_eval"))

@@ -9,12 +9,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from srl_edge import losses
-from srl_edge.advantages import group_relative, has_spread
-from srl_edge.prompt_form import DEFAULT
-from srl_edge.prompts import numbers, step_prompts, warm_up_reply
-from srl_edge.types import Trajectory
-from srl_edge.verifiers import final_answer, is_correct, marked_answer
+from srl_edge.method import algorithm
+from srl_edge.method.algorithm import group_relative, has_spread
+from srl_edge.method.prompt_form import DEFAULT
+from srl_edge.method.prompts import numbers, step_prompts, warm_up_reply
+from srl_edge.method.types import Trajectory
+from srl_edge.method.verifiers import final_answer, is_correct, marked_answer
 
 TRAJECTORY = Trajectory("t", "Ann has 3 cats and 4 dogs.", ("3 + 4 = 7", "7 * 2 = 14", "14."), "14")
 
@@ -79,12 +79,12 @@ def test_losses_are_the_same_in_numpy_and_torch(by_sequence: bool) -> None:
     logprobs, old = rng.normal(size=(2, 3, 5)) * 0.3
     advantages = rng.normal(size=(3, 1))
     mask = np.arange(5)[None] < np.array([[5], [2], [3]])
-    reference = losses.weighted_sum(
-        losses.clipped_objective(np, logprobs, old, advantages, 0.2, 0.2), mask, by_sequence
+    reference = algorithm.weighted_sum(
+        algorithm.clipped_objective(np, logprobs, old, advantages, 0.2, 0.2), mask, by_sequence
     )
     new, before, gains, kept = (torch.tensor(x) for x in (logprobs, old, advantages, mask))
-    value = losses.weighted_sum(
-        losses.clipped_objective(torch, new, before, gains, 0.2, 0.2), kept, by_sequence
+    value = algorithm.weighted_sum(
+        algorithm.clipped_objective(torch, new, before, gains, 0.2, 0.2), kept, by_sequence
     )
     assert np.isclose(reference, float(value))
     ratio = np.exp(logprobs - old)
@@ -118,7 +118,7 @@ def test_exact_answers(solution: str, answer: str, right: bool) -> None:
 
 def test_an_answer_that_no_library_can_compute_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not is_correct("#### 6", "12")  # the process that compares has started
-    monkeypatch.setattr("srl_edge.verifiers.SECONDS", 0.5)
+    monkeypatch.setattr("srl_edge.method.verifiers.SECONDS", 0.5)
     for endless in ("9^{9^{9}}", "100000000!", "(" * 3000):
         start = time.monotonic()
         assert not is_correct(f"#### {endless}", "12")

@@ -8,12 +8,12 @@ import pytest
 
 pytest.importorskip("mlx_lm")
 
-from srl_edge.devices.mlx_runtime import MlxRuntime
-from srl_edge.devices.runtimes import greedy
-from srl_edge.devices.torch_runtime import TorchRuntime
+from srl_edge.devices.runtimes.contract import greedy
+from srl_edge.devices.runtimes.mlx import MlxRuntime
+from srl_edge.devices.runtimes.torch import TorchRuntime
 from srl_edge.errors import InputError
-from srl_edge.exporters import mlx
-from srl_edge.exporters.parity_logits import teacher_forced
+from srl_edge.exporters.converters import mlx
+from srl_edge.exporters.parity.logits import teacher_forced
 
 from .conftest import MLX_FAMILIES, make_model
 from .test_onnx import token_ids

@@ -15,10 +15,10 @@ from mlx_lm.tuner.utils import linear_to_lora_layers, load_adapters
 from mlx_lm.utils import load_model
 from safetensors.numpy import load_file, save_file
 
-from srl_edge.devices.torch_runtime import TorchRuntime
+from srl_edge.devices.runtimes.torch import TorchRuntime
 from srl_edge.errors import InputError
-from srl_edge.exporters import mlx
 from srl_edge.exporters.adapters import convert
+from srl_edge.exporters.converters import mlx
 
 from .conftest import MLX_FAMILIES, make_model
 from .test_adapters import make_adapter

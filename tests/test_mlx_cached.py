@@ -17,9 +17,9 @@ from transformers import (
 )
 
 from srl_edge.errors import InputError
-from srl_edge.mlx_settings import mlx_settings
+from srl_edge.models.mlx_settings import mlx_settings
 from srl_edge.recipe import Trainer
-from srl_edge.trainers.policy import Loss
+from srl_edge.trainers.policy.contract import Loss
 
 from .conftest import MLX_FAMILIES, make_model, make_tokenizer
 from .test_torch_policy import flat_logprobs, flat_loss, trajectory_samples
@@ -28,7 +28,7 @@ pytest.importorskip("mlx_lm", reason="mlx-lm is not installed")
 
 import mlx.core as mx
 
-from srl_edge.trainers.mlx_policy import MlxPolicy
+from srl_edge.trainers.mlx_backend.policy import MlxPolicy
 
 IRREGULAR = ["full_attention", "linear_attention", "linear_attention", "linear_attention"]
 SETTINGS = Trainer(backend="mlx", dtype="float32", lora_rank=4, lora_alpha=8)
@@ -198,7 +198,7 @@ def test_variants_that_mlx_lm_does_not_run_are_refused(
 def test_a_model_that_is_not_what_its_configuration_says_is_refused(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from srl_edge.trainers import mlx_loading
+    from srl_edge.trainers.mlx_backend import loading as mlx_loading
 
     def other(*given: Any) -> dict[str, Any]:
         settings = mlx_settings(*given)

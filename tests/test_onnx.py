@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from onnx import load as load_graph
 
-from srl_edge import trajectories
-from srl_edge.devices.onnx_runtime import OnnxRuntime
-from srl_edge.devices.runtimes import greedy
-from srl_edge.devices.torch_runtime import TorchRuntime
+from srl_edge.data import trajectories
+from srl_edge.devices.runtimes.contract import greedy
+from srl_edge.devices.runtimes.onnx import OnnxRuntime
+from srl_edge.devices.runtimes.torch import TorchRuntime
 from srl_edge.errors import InputError, StageError
-from srl_edge.exporters import onnx
-from srl_edge.exporters.onnx_search import export_smallest
-from srl_edge.exporters.parity_logits import references, teacher_forced
+from srl_edge.exporters.onnx import build as onnx
+from srl_edge.exporters.onnx.search import export_smallest
+from srl_edge.exporters.parity.logits import references, teacher_forced
 from srl_edge.recipe import Recipe
 
 from .conftest import make_model

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from srl_edge.errors import InputError
-from srl_edge.exporters.onnx_adapter import export_base
-from srl_edge.trainers.onnx_decoding import OnnxDecoding
-from srl_edge.trainers.policy import Loss
-from srl_edge.trainers.torch_policy import TorchPolicy
-from srl_edge.types import Sample
+from srl_edge.exporters.onnx.adapter import export_base
+from srl_edge.method.types import Sample
+from srl_edge.trainers.policy.contract import Loss
+from srl_edge.trainers.torch_backend.decoding.onnx_sampler import OnnxDecoding
+from srl_edge.trainers.torch_backend.policy import TorchPolicy
 
 from .conftest import make_model
 from .test_torch_policy import flat_gradient, open_policy, trajectory_samples
@@ -68,7 +68,7 @@ def test_the_adapter_stays_exact_under_quantized_weights(tmp_path: Path) -> None
 
 
 def _torch_logits(policy: TorchPolicy, prompt: tuple[int, ...], adapter: bool) -> torch.Tensor:
-    from srl_edge.trainers.torch_decoding import prefill
+    from srl_edge.trainers.torch_backend.decoding.pytorch import prefill
 
     decoder = policy.decoder if adapter else policy.base
     with torch.inference_mode():

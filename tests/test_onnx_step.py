@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from srl_edge.trainers.decode_attention import DecodeAttention
-from srl_edge.trainers.onnx_step import OnnxStep
-from srl_edge.trainers.onnx_step_graph import matrices
-from srl_edge.trainers.sampling import Drawn
-from srl_edge.trainers.torch_decoding import TorchDecoding, merged_decoding, prefill
-from srl_edge.trainers.torch_draw import Draws
-from srl_edge.trainers.torch_policy import TorchPolicy
+from srl_edge.trainers.policy.sampling import Drawn
+from srl_edge.trainers.torch_backend.attention.decode import DecodeAttention
+from srl_edge.trainers.torch_backend.decoding import onnx_step
+from srl_edge.trainers.torch_backend.decoding.draw import Draws
+from srl_edge.trainers.torch_backend.decoding.onnx_step import OnnxStep
+from srl_edge.trainers.torch_backend.decoding.onnx_step_graph import matrices
+from srl_edge.trainers.torch_backend.decoding.pytorch import TorchDecoding, merged_decoding, prefill
+from srl_edge.trainers.torch_backend.policy import TorchPolicy
 
 from .test_torch_policy import open_policy, trajectory_samples
 
@@ -57,7 +58,7 @@ def test_rollouts_are_those_of_pytorch(family_model: Path, monkeypatch: pytest.M
     for temperature in (0.0, 0.7, 1.0):
         ours = policy.sample(PROMPTS, 5, 30, temperature, seed=1)
         with monkeypatch.context() as without:
-            without.setitem(sys.modules, "srl_edge.trainers.onnx_step", None)
+            without.setitem(sys.modules, "srl_edge.trainers.torch_backend.decoding.onnx_step", None)
             expected = plain.sample(PROMPTS, 5, 30, temperature, seed=1)
         for one, two in zip(chain(*ours), chain(*expected), strict=True):
             assert one.completion_ids == two.completion_ids
@@ -111,7 +112,7 @@ def test_weights_are_there_once_and_caches_no_longer_than_they_are_needed(
 ) -> None:
     policy = open_policy(tiny_model)
     given = dict(matrices(policy.decoder))
-    monkeypatch.setattr("srl_edge.trainers.onnx_step.matrices", lambda _: given.items())
+    monkeypatch.setattr(onnx_step, "matrices", lambda _: given.items())
     step, attention = OnnxStep(policy.decoder, policy.head), attention_of(policy)
     tokens = torch.arange(len(attention.positions)) + 3
     with torch.inference_mode():
@@ -136,6 +137,6 @@ def test_torch_decodes_where_onnx_runtime_cannot(
     assert merged_decoding(narrow.decoder, narrow.head).step is None
     assert len(narrow.sample(PROMPTS, 2, 8, 1.0, seed=0)) == len(PROMPTS)
     assert merged_decoding(policy.decoder, policy.head).step is not None
-    monkeypatch.delitem(sys.modules, "srl_edge.trainers.onnx_step")
+    monkeypatch.delitem(sys.modules, "srl_edge.trainers.torch_backend.decoding.onnx_step")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     assert merged_decoding(policy.decoder, policy.head).step is None

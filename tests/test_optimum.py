@@ -9,11 +9,12 @@ import pytest
 
 from srl_edge import artifact, recipe
 from srl_edge.cli import main
-from srl_edge.devices.runtimes import greedy, open_runtime
-from srl_edge.devices.torch_runtime import TorchRuntime
+from srl_edge.devices.runtimes.contract import greedy
+from srl_edge.devices.runtimes.open import open_runtime
+from srl_edge.devices.runtimes.torch import TorchRuntime
 from srl_edge.errors import InputError, StageError
-from srl_edge.exporters import optimum
-from srl_edge.exporters.parity_logits import teacher_forced
+from srl_edge.exporters.converters import optimum
+from srl_edge.exporters.parity.logits import teacher_forced
 
 from .test_onnx import token_ids
 from .test_parity import COPIED, make_run, seal, trained  # noqa: F401

@@ -14,14 +14,16 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from srl_edge import artifact, trajectories
-from srl_edge.devices.statistics import paired
+from srl_edge import artifact
+from srl_edge.data import trajectories
 from srl_edge.errors import InputError, ParityError
-from srl_edge.exporters import onnx as onnx_export
-from srl_edge.exporters import parity
-from srl_edge.exporters.merge import merge
-from srl_edge.exporters.parity_tokens import chats
+from srl_edge.exporters import check as parity
+from srl_edge.exporters.merging.merge import merge
+from srl_edge.exporters.onnx import build as onnx_export
+from srl_edge.exporters.parity.tokens import chats
+from srl_edge.quantization.formats import parse_name
 from srl_edge.recipe import Recipe
+from srl_edge.report.statistics import paired
 
 CONTEXT = 512
 COPIED = ("generation_config.json", "config.json", "tokenizer.json", "tokenizer_config.json")
@@ -68,7 +70,7 @@ def make_run(
 
 def seal(folder: Path) -> None:
     """Write the manifest over whatever is in the folder now, so that hashes cannot tell."""
-    format_, quantization = artifact.parse_name(folder.name)
+    format_, quantization = parse_name(folder.name)
     fields = {"format": format_, "quantization": quantization, "context_length": CONTEXT}
     artifact.write_manifest(folder, fields)
 

@@ -7,13 +7,13 @@ from random import Random
 import numpy as np
 import pytest
 
-from srl_edge.prompt_form import DEFAULT
+from srl_edge.method.prompt_form import DEFAULT
+from srl_edge.method.types import Rollout, Trajectory
 from srl_edge.recipe import Stage
-from srl_edge.trainers.batches import solve_by_policy
-from srl_edge.trainers.decoder import Decoder
-from srl_edge.trainers.policy import Policy
-from srl_edge.trainers.shared_prefix import PrefixCache, gathered, pack, passes
-from srl_edge.types import Rollout, Trajectory
+from srl_edge.trainers.loop.batches import solve_by_policy
+from srl_edge.trainers.policy.contract import Policy
+from srl_edge.trainers.policy.packing import PrefixCache, gathered, pack, passes
+from srl_edge.trainers.torch_backend.decoder import Decoder
 
 from .fakes import TablePolicy
 from .test_torch_policy import open_policy
@@ -33,7 +33,7 @@ def on_torch(model: Path, _scratch: Path) -> tuple[Policy, type]:
 
 def on_mlx(model: Path, scratch: Path) -> tuple[Policy, type]:
     pytest.importorskip("mlx_lm", reason="mlx-lm is not installed")
-    from srl_edge.trainers.mlx_decoder import MlxDecoder
+    from srl_edge.trainers.mlx_backend.decoder import MlxDecoder
 
     from .test_mlx_policy import twins
 

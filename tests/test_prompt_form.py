@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
-from srl_edge import models, trajectories
-from srl_edge.devices.chat import Asked, Chat
+from srl_edge.data import trajectories
+from srl_edge.data.trajectories import ParseReport, parse_rows
+from srl_edge.devices.runtimes.chat import Asked, Chat
 from srl_edge.errors import InputError
-from srl_edge.prompt_form import DEFAULT, PRESETS, form_of
-from srl_edge.prompts import prompt_ids, step_prompts, warm_up_reply, whole_prompts
+from srl_edge.method.prompt_form import DEFAULT, PRESETS, form_of
+from srl_edge.method.prompts import prompt_ids, step_prompts, warm_up_reply, whole_prompts
+from srl_edge.method.types import Trajectory
+from srl_edge.models.tokenizer import load_tokenizer
 from srl_edge.recipe import Prompt, load
-from srl_edge.trajectories import ParseReport, parse_rows
-from srl_edge.types import Trajectory
 
 MATH = PRESETS["math"]
 SOLVED = Trajectory("t", "What is {steps} plus 1?", ("1 + 1 = 2", "so 2"), "2")
@@ -114,7 +115,7 @@ def test_a_device_asks_what_training_asked(
         (tmp_path / file).write_bytes((tiny_model / file).read_bytes())
     said = form.as_dict() | {"reply": "whole" if whole else "step"}
     (tmp_path / "manifest.json").write_text(json.dumps({"prompt": said}))
-    tokenizer, chat = models.load_tokenizer(tiny_model), Chat(tmp_path)
+    tokenizer, chat = load_tokenizer(tiny_model), Chat(tmp_path)
     assert chat.asked == Asked(form, whole)
     for prompt in groups[0]:
         asked = chat.prompt_ids(prompt.problem, prompt.previous_steps)
@@ -158,7 +159,7 @@ steps = 1
     assert len(shown) == 2
     for text in shown:
         rendered = text.partition("\n")[2].partition("--- the expert")[0].removesuffix("\n")
-        count = len(models.load_tokenizer(tiny_model).encode(rendered, add_special_tokens=False))
+        count = len(load_tokenizer(tiny_model).encode(rendered, add_special_tokens=False))
         assert text.startswith(("1:", "2:")) and f"{count} tokens" in text.splitlines()[0]
         assert "put your final answer within \\boxed{}" in rendered
         assert "The final answer is \\boxed{" in text

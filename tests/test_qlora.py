@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from srl_edge.errors import InputError
-from srl_edge.trainers.frozen_weights import Int8, Nf4, Whole
-from srl_edge.trainers.policy import Loss
-from srl_edge.trainers.torch_policy import TorchPolicy
+from srl_edge.quantization.storage import Int8, Nf4, Whole
+from srl_edge.trainers.policy.contract import Loss
+from srl_edge.trainers.torch_backend.policy import TorchPolicy
 
 from .test_torch_policy import flat_gradient, open_policy, trajectory_samples
 

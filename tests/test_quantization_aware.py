@@ -13,25 +13,21 @@ from onnx import numpy_helper
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from srl_edge import trajectories
 from srl_edge.artifact import load
-from srl_edge.devices.runtimes import open_runtime
-from srl_edge.devices.torch_runtime import TorchRuntime
+from srl_edge.data import trajectories
+from srl_edge.devices.runtimes.open import open_runtime
+from srl_edge.devices.runtimes.torch import TorchRuntime
 from srl_edge.errors import InputError
+from srl_edge.exporters.check import check
 from srl_edge.exporters.export import export
-from srl_edge.exporters.onnx_fit import _modules
-from srl_edge.exporters.parity import check
-from srl_edge.exporters.parity_logits import agreement, references, teacher_forced
+from srl_edge.exporters.onnx.weights import _modules
+from srl_edge.exporters.parity.logits import agreement, references, teacher_forced
+from srl_edge.quantization.formats import AS_SHIPPED
+from srl_edge.quantization.gptq import CODES_FILE, read_codes
+from srl_edge.quantization.grid import HEAD, _codes, rounded_input
 from srl_edge.recipe import Recipe
-from srl_edge.trainers.decoder import Causal
-from srl_edge.trainers.fake_quantized import (
-    ARTIFACTS,
-    HEAD,
-    _codes,
-    rounded_input,
-)
-from srl_edge.trainers.fitted_rounding import CODES_FILE, read_codes
-from srl_edge.trainers.torch_policy import TorchPolicy
+from srl_edge.trainers.torch_backend.decoder import Causal
+from srl_edge.trainers.torch_backend.policy import TorchPolicy
 
 from .conftest import make_model
 from .test_torch_policy import open_policy, trajectory_samples
@@ -43,7 +39,7 @@ EMBEDDING = "embed_tokens"
 
 def exported(policy: TorchPolicy, model: Path, run: Path, **settings: Any) -> Path:
     """The artifact of a policy's adapter, made by the export stage."""
-    artifact = ARTIFACTS[policy.settings.quantization]
+    artifact = AS_SHIPPED[policy.settings.quantization]
     policy.save_adapter(run / "adapter")
     recipe = Recipe.model_validate({
         "output": str(run), "model": {"name": str(model)}, "stages": [{"kind": "sft", "steps": 1}],
@@ -136,11 +132,11 @@ def test_what_executorch_lowers_has_the_weights_that_were_trained_on(
     family_model: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("executorch")
-    from srl_edge.exporters import executorch
-    from srl_edge.exporters.decoder_weights import linears_of
-    from srl_edge.exporters.executorch_model import build
-    from srl_edge.exporters.merge import merge
-    from srl_edge.exporters.quantize import lowered_input, lowered_weight
+    from srl_edge.exporters.decoder.quantized import lowered_input, lowered_weight
+    from srl_edge.exporters.decoder.weights import linears_of
+    from srl_edge.exporters.executorch import build as executorch
+    from srl_edge.exporters.executorch.model import build
+    from srl_edge.exporters.merging.merge import merge
 
     policy = open_policy(family_model, quantization="8da4w")
     policy.fit_rounding(TEXTS)

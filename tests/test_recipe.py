@@ -4,6 +4,7 @@ import pytest
 
 from srl_edge import recipe
 from srl_edge.errors import InputError
+from srl_edge.quantization.formats import default_agreement
 
 MINIMAL = """output = "runs/x"
 [model]
@@ -91,5 +92,5 @@ def test_a_missing_recipe_is_named(tmp_path: Path) -> None:
 def test_agreement_that_is_not_named_keeps_its_default() -> None:
     fields = {"output": "r", "model": {"name": "m"}, "stages": [{"kind": "sft", "steps": 1}]}
     chosen = recipe.Recipe.model_validate(fields | {"check": {"agreement": {"int4": 0.4}}})
-    assert chosen.check.agreement == recipe.AGREEMENT | {"int4": 0.4}
-    assert recipe.Recipe.model_validate(fields).check.agreement == recipe.AGREEMENT
+    assert chosen.check.agreement == default_agreement() | {"int4": 0.4}
+    assert recipe.Recipe.model_validate(fields).check.agreement == default_agreement()

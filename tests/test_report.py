@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from srl_edge.devices.report import gather, report
-from srl_edge.devices.report_html import marked
 from srl_edge.errors import InputError
-from srl_edge.prompt_form import DEFAULT
+from srl_edge.method.prompt_form import DEFAULT
+from srl_edge.method.rewards import matching_blocks, similarity
 from srl_edge.recipe import Model, Recipe, Stage
-from srl_edge.rewards import matching_blocks, similarity
+from srl_edge.report.run import gather, report
+from srl_edge.report.run_page import marked
 
 EXPERT = "So 3 boxes hold 3*12=36 eggs"
 EVIL = "<think>How many?</think>\n<script>alert('x')</script> & 36 eggs"

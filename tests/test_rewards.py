@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from srl_edge.errors import InputError, StageError
-from srl_edge.prompt_form import PRESETS
-from srl_edge.prompts import step_prompts
-from srl_edge.rewards import (
+from srl_edge.method.prompt_form import PRESETS
+from srl_edge.method.prompts import step_prompts
+from srl_edge.method.rewards import (
     check_weights,
     matching_blocks,
     number_agreement,
@@ -19,7 +19,7 @@ from srl_edge.rewards import (
     step_reward,
     token_similarity,
 )
-from srl_edge.types import Rollout, StepPrompt, Trajectory
+from srl_edge.method.types import Rollout, StepPrompt, Trajectory
 
 TEXT = st.text(alphabet="ab 12+=\n", max_size=300)
 PROMPT = StepPrompt("t7", 1, "p", ("He buys 3 bags.",), "He pays 3 * 4 = 12 dollars.", "12")

@@ -8,9 +8,9 @@ import pytest
 
 from srl_edge.cli import main
 from srl_edge.errors import InputError
-from srl_edge.rewards import matching_blocks, step_reward
-from srl_edge.rollouts import choose, marked, read_step
-from srl_edge.types import Rollout, StepPrompt
+from srl_edge.method.rewards import matching_blocks, step_reward
+from srl_edge.method.types import Rollout, StepPrompt
+from srl_edge.terminal.rollouts import choose, marked, read_step
 
 EXPERT = "Ann pays 3 * 4 = 12 dollars."
 STEPS = [f"step {i} of the expert" for i in range(1, 6)]

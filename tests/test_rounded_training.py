@@ -10,18 +10,19 @@ import torch
 from torch.nn import functional
 
 from srl_edge.errors import InputError
+from srl_edge.method.types import Sample
+from srl_edge.quantization.formats import AS_SHIPPED
+from srl_edge.quantization.grid import merged, rounded, rounded_input
 from srl_edge.recipe import Trainer
-from srl_edge.trainers.fake_quantized import ARTIFACTS, merged, rounded, rounded_input
-from srl_edge.trainers.lora import LoraLinear
-from srl_edge.trainers.policy import Loss
-from srl_edge.trainers.torch_policy import TorchPolicy
-from srl_edge.types import Sample
+from srl_edge.trainers.policy.contract import Loss
+from srl_edge.trainers.torch_backend.lora import LoraLinear
+from srl_edge.trainers.torch_backend.policy import TorchPolicy
 
 from .test_quantization_aware import divergence, trainer_logits
 from .test_torch_policy import flat_gradient, open_policy, trajectory_samples
 
 
-@pytest.fixture(params=ARTIFACTS)
+@pytest.fixture(params=AS_SHIPPED)
 def quantization(request: pytest.FixtureRequest) -> str:
     """Each kind in turn."""
     return str(request.param)
@@ -197,7 +198,7 @@ def test_what_would_not_be_shipped_is_refused(tiny_model: Path, quantization: st
 
 def test_mlx_refuses(tiny_model: Path, quantization: str) -> None:
     pytest.importorskip("mlx_lm", reason="mlx-lm is not installed")
-    from srl_edge.trainers.mlx_policy import MlxPolicy
+    from srl_edge.trainers.mlx_backend.policy import MlxPolicy
 
     settings = Trainer(backend="mlx", quantization=quantization)  # type: ignore[arg-type]
     with pytest.raises(InputError, match=f"{quantization}.* needs trainer.backend = 'torch'"):

@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
-from srl_edge.devices import local, measure
-from srl_edge.devices.runner import chooser
-from srl_edge.devices.runtimes import greedy
-from srl_edge.devices.session import RunnerLost, Session
-from srl_edge.devices.torch_runtime import TorchRuntime
-from srl_edge.exporters import onnx
+from srl_edge.data.trajectories import ParseReport, parse_rows
+from srl_edge.devices.bench import measure
+from srl_edge.devices.hosts import local
+from srl_edge.devices.hosts.runner import chooser
+from srl_edge.devices.hosts.session import RunnerLost, Session
+from srl_edge.devices.runtimes.contract import greedy
+from srl_edge.devices.runtimes.torch import TorchRuntime
+from srl_edge.exporters.onnx import build as onnx
 from srl_edge.recipe import Bench
-from srl_edge.trajectories import ParseReport, parse_rows
 
 from .test_onnx import token_ids
 from .test_parity import COPIED, seal

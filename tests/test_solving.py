@@ -1,8 +1,8 @@
 from collections.abc import Sequence
 
-from srl_edge.devices.statistics import bootstrap_interval, summary
-from srl_edge.solving import Attempt, solve
-from srl_edge.types import Trajectory
+from srl_edge.method.solving import Attempt, solve
+from srl_edge.method.types import Trajectory
+from srl_edge.report.statistics import bootstrap_interval, summary
 
 PROBLEMS = [Trajectory(str(i), f"p{i}", ("a", "b"), "7") for i in range(4)]
 

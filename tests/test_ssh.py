@@ -17,13 +17,14 @@ from typing import Any
 import psutil
 import pytest
 
-from srl_edge.devices import local, measure
-from srl_edge.devices.bench_artifacts import bench_artifacts, device_named
-from srl_edge.devices.session import RunnerLost
-from srl_edge.devices.ssh import FOLDER, Ssh
+from srl_edge.data.trajectories import ParseReport, parse_rows
+from srl_edge.devices.bench import measure
+from srl_edge.devices.bench.artifacts import bench_artifacts, device_named
+from srl_edge.devices.hosts import local
+from srl_edge.devices.hosts.session import RunnerLost
+from srl_edge.devices.hosts.ssh import FOLDER, Ssh
 from srl_edge.errors import InputError
 from srl_edge.recipe import Bench
-from srl_edge.trajectories import ParseReport, parse_rows
 
 from .test_onnx import token_ids
 from .test_session import artifact_of

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from srl_edge.errors import InputError
+from srl_edge.method.types import StepPrompt
 from srl_edge.recipe import Stage
-from srl_edge.trainers.batches import sample_solutions, sampled_batch, training_samples
-from srl_edge.trainers.stream import PromptStream
-from srl_edge.trainers.train import train
-from srl_edge.types import StepPrompt
+from srl_edge.trainers.loop.batches import sample_solutions, sampled_batch, training_samples
+from srl_edge.trainers.loop.stream import PromptStream
+from srl_edge.trainers.loop.train import train
 
 from .fakes import TablePolicy
 from .test_train import BAD, BROKEN, GOOD, make_run, rows

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from srl_edge.devices import tasks
+from srl_edge.devices.bench import tasks
 from srl_edge.errors import InputError
-from srl_edge.types import Trajectory
+from srl_edge.method.types import Trajectory
 
 GSM8K = {"question": "Tom has 3 apples and eats 1.\nHow many?",
          "answer": "He has 3-1=<<3-1=2>>2 left.\nSo 2.\n#### 2"}  # fmt: skip

@@ -12,10 +12,11 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma3TextConfig, Qwen3Config
 
 from srl_edge import artifact
-from srl_edge.devices.runtimes import open_runtime
-from srl_edge.exporters import executorch, onnx
-from srl_edge.exporters.parity_tokens import chats, compare_tokens
-from srl_edge.models import cache_folder
+from srl_edge.devices.runtimes.open import open_runtime
+from srl_edge.exporters.executorch import build as executorch
+from srl_edge.exporters.onnx import build as onnx
+from srl_edge.exporters.parity.tokens import chats, compare_tokens
+from srl_edge.files import cache_folder
 
 from .test_parity import COPIED, seal
 

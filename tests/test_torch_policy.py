@@ -9,15 +9,15 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
+from srl_edge.method.types import Sample
 from srl_edge.recipe import Trainer
-from srl_edge.trainers import row_kernels
-from srl_edge.trainers.logprobs import linear_logprobs
-from srl_edge.trainers.policy import Loss
-from srl_edge.trainers.row_attention import RowAttention
-from srl_edge.trainers.shared_prefix import Pack, pack
-from srl_edge.trainers.torch_draw import Draws
-from srl_edge.trainers.torch_policy import TorchPolicy
-from srl_edge.types import Sample
+from srl_edge.trainers.policy.contract import Loss
+from srl_edge.trainers.policy.packing import Pack, pack
+from srl_edge.trainers.torch_backend.attention import row_kernels
+from srl_edge.trainers.torch_backend.attention.rows import RowAttention
+from srl_edge.trainers.torch_backend.decoding.draw import Draws
+from srl_edge.trainers.torch_backend.logprobs import linear_logprobs
+from srl_edge.trainers.torch_backend.policy import TorchPolicy
 
 SETTINGS = Trainer(dtype="float32", lora_rank=4, lora_alpha=8)
 

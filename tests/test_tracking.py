@@ -7,7 +7,7 @@ import pytest
 
 from srl_edge.errors import InputError
 from srl_edge.recipe import Model, Recipe, Stage, Trainer
-from srl_edge.trainers.tracking import open_tracker
+from srl_edge.trainers.loop.tracking import open_tracker
 
 
 def recipe_with(tracker: str) -> Recipe:

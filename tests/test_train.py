@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from srl_edge.alarms import own_way_alarms
+from srl_edge.data.trajectories import write_jsonl
 from srl_edge.errors import StageError
+from srl_edge.method.alarms import own_way_alarms
+from srl_edge.method.types import Rollout, Sample, Trajectory
 from srl_edge.recipe import Prompt, Recipe
-from srl_edge.trainers.policy import Loss
-from srl_edge.trainers.train import train
-from srl_edge.trajectories import write_jsonl
-from srl_edge.types import Rollout, Sample, Trajectory
+from srl_edge.trainers.loop.train import train
+from srl_edge.trainers.policy.contract import Loss
 
 from .fakes import TablePolicy
 

@@ -10,13 +10,14 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from srl_edge import trajectories
-from srl_edge.exporters.parity import _merging
-from srl_edge.exporters.parity_faults import merging_faults
-from srl_edge.exporters.parity_logits import references
-from srl_edge.exporters.trained_weights import merge_trained, merged_into
+from srl_edge.data import trajectories
+from srl_edge.exporters.check import _merging
+from srl_edge.exporters.merging.trained_weights import merge_trained, merged_into
+from srl_edge.exporters.parity.faults import merging_faults
+from srl_edge.exporters.parity.logits import references
 from srl_edge.recipe import Recipe, Trainer
-from srl_edge.trainers.policy import Loss, open_policy
+from srl_edge.trainers.open import open_policy
+from srl_edge.trainers.policy.contract import Loss
 
 from .test_torch_policy import flat_logprobs, trajectory_samples
 

@@ -3,9 +3,8 @@ from typing import Any
 
 import pytest
 
-from srl_edge.arithmetic import wrong_equations
-from srl_edge.errors import InputError
-from srl_edge.trajectories import (
+from srl_edge.data.arithmetic import wrong_equations
+from srl_edge.data.trajectories import (
     ParseReport,
     cut_solution,
     load,
@@ -14,6 +13,7 @@ from srl_edge.trajectories import (
     read_jsonl,
     write_jsonl,
 )
+from srl_edge.errors import InputError
 
 NUMBERED = """To solve this, factor first.
 

@@ -10,10 +10,10 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from srl_edge.method.types import Sample
 from srl_edge.recipe import Trainer
-from srl_edge.trainers.policy import Loss
-from srl_edge.trainers.torch_policy import TorchPolicy
-from srl_edge.types import Sample
+from srl_edge.trainers.policy.contract import Loss
+from srl_edge.trainers.torch_backend.policy import TorchPolicy
 
 trl = pytest.importorskip("trl")
 datasets = pytest.importorskip("datasets")

@@ -13,10 +13,10 @@ import psutil
 import pytest
 
 from srl_edge.errors import InputError, StageError
-from srl_edge.trainers.policy import Loss
-from srl_edge.trainers.torch_policy import TorchPolicy
-from srl_edge.trainers.vllm_sampler import VllmSampler
-from srl_edge.types import Rollout, Sample
+from srl_edge.method.types import Rollout, Sample
+from srl_edge.trainers.policy.contract import Loss
+from srl_edge.trainers.torch_backend.decoding.vllm_sampler import VllmSampler
+from srl_edge.trainers.torch_backend.policy import TorchPolicy
 
 from .conftest import make_model
 from .test_torch_policy import open_policy, trajectory_samples
@@ -90,7 +90,7 @@ def test_the_server_ends_with_a_trainer_that_is_killed(tmp_path: Path) -> None:
     command = f"sh -c 'echo $$ > {told}.part; mv {told}.part {told}; exec sleep 1000'"
     start = f"""
 from pathlib import Path
-from srl_edge.trainers.vllm_sampler import VllmSampler
+from srl_edge.trainers.torch_backend.decoding.vllm_sampler import VllmSampler
 VllmSampler({command!r}, Path({str(tmp_path)!r}), "float32", 16, 0)
 """
     trainer = subprocess.Popen([sys.executable, "-c", start])

@@ -1,0 +1,64 @@
+"""A browser, on this computer or by a link: the ONNX artifact through onnxruntime-web."""
+
+import json
+import secrets
+import socket
+import sys
+from pathlib import Path
+
+from srl_edge import artifact as artifacts
+from srl_edge.devices.hosts.session import Session
+from srl_edge.errors import InputError
+from srl_edge.terminal import progress
+
+
+class Browser:
+    """Headless Chromium with onnxruntime-web's WASM or WebGPU backend; or, as `link`, any browser.
+
+    A link is served to the local network, and says where; its page is opened by hand and runs WASM.
+    """
+
+    def __init__(self, where: str = "wasm") -> None:
+        self._where = where
+        self._host = _address() if where == "link" else "127.0.0.1"
+        self._token = secrets.token_urlsafe(9)
+        self._port = 0
+        if where == "link":
+            # One address for all of a run's sessions, so that the page is opened once.
+            with socket.socket() as free:
+                free.bind((self._host, 0))
+                self._port = free.getsockname()[1]
+
+    @property
+    def url(self) -> str:
+        """What to open, for a link."""
+        return f"http://{self._host}:{self._port}/{self._token}/"
+
+    def open_session(self, name: str, kind: str, folder: Path, threads: int) -> Session:
+        """Load an ONNX artifact in a browser; raises InputError for what it cannot take."""
+        if kind != "artifact" or artifacts.load(folder).format != "onnx":
+            raise InputError(f"{folder}: the browser runs ONNX artifacts alone.")
+        if json.loads((folder / "config.json").read_text())["model_type"] == "gemma3_text":
+            raise InputError(
+                f"{folder}: the browser does not take Gemma 3, whose sliding-window layers need "
+                "caches of their own."
+            )
+        if self._where == "link":
+            progress.say(f"{name}: open {self.url} on the device, and leave it open.")
+        command = [
+            sys.executable, "-m", "srl_edge.devices.hosts.browser_runner",
+            str(folder), str(threads),
+            self._where, self._host, str(self._port), self._token,
+        ]  # fmt: skip
+        return Session(name, command)
+
+
+def _address() -> str:
+    """This computer's address on the local network; loopback where there is no network."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing: a route is chosen, no more
+        except OSError:
+            return "127.0.0.1"
+        address: str = probe.getsockname()[0]
+        return address

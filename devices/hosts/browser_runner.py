@@ -1,0 +1,178 @@
+"""An ONNX artifact in a browser, with the conversation of a runner.
+
+Called as a module with FOLDER THREADS WHERE HOST PORT TOKEN. Serves a page, onnxruntime-web and the
+artifact under `http://HOST:PORT/TOKEN/`, opens a headless Chromium on the page unless WHERE is
+`link`, and hands it each line of stdin; what the page answers is printed as a line.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from queue import Queue
+from threading import Thread
+from typing import Any
+
+from srl_edge.devices.hosts.energy import open_meter
+from srl_edge.devices.hosts.machine import describe, peak_mib_below, state
+from srl_edge.errors import InputError
+from srl_edge.files import cache_folder
+
+VERSION = "1.30.0"
+_SHA256 = "d2228df7e4616bc3348bf504ee888f3bec43789a273f0a63f3e68d203ce3bf71"
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+_FLAGS = {
+    "wasm": ["--disable-gpu"],
+    "webgpu": ["--enable-unsafe-webgpu", "--enable-features=Vulkan"],
+}
+# What a page cannot tell of the device that it is on.
+_UNTOLD = {"load": None, "celsius": None, "battery": None, "governor": None}
+_TYPES = {".html": "text/html", ".mjs": "text/javascript", ".wasm": "application/wasm"}
+# A page may use threads only where nothing of another origin can look in.
+_ISOLATED = {
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+}
+
+
+def main() -> None:
+    folder, threads, where = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    host, port, token = sys.argv[4], int(sys.argv[5]), sys.argv[6]
+    try:
+        browser = "" if where == "link" else _browser()
+        web = onnxruntime_web()
+    except InputError as error:
+        sys.exit(str(error))
+    questions: Queue[str] = Queue()
+    roots = {"": Path(__file__).parent, "ort": web, "model": folder}
+    server = serve(roots, threads, where, questions, (host, port), token)
+    with tempfile.TemporaryDirectory() as profile:
+        page = browser and subprocess.Popen(
+            [browser, "--headless=new", "--no-first-run", "--disable-sync",
+             "--disable-background-networking", "--disable-component-update",
+             "--remote-debugging-port=0", f"--user-data-dir={profile}", *_FLAGS[where],
+             *(["--no-sandbox"] if os.geteuid() == 0 else []),
+             f"http://{host}:{server.server_port}/{token}/"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            for line in sys.stdin:
+                questions.put(line)
+        finally:
+            if page:
+                page.kill()
+                page.wait()
+
+
+def onnxruntime_web() -> Path:
+    """The folder of onnxruntime-web, fetched with npm once a machine.
+
+    Raises InputError where npm is missing, cannot fetch it, or fetched something else.
+    """
+    folder = cache_folder() / f"onnxruntime-web-{VERSION}"
+    if folder.is_dir():
+        return folder
+    npm = shutil.which("npm")
+    if npm is None:
+        raise InputError("the browser needs onnxruntime-web, which npm fetches: install npm.")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        command = [npm, "pack", "--silent", f"onnxruntime-web@{VERSION}"]
+        done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False)
+        packed = next(Path(scratch).glob("*.tgz"), None)
+        if done.returncode or packed is None:
+            raise InputError(f"onnxruntime-web {VERSION} could not be fetched with npm.")
+        if hashlib.sha256(packed.read_bytes()).hexdigest() != _SHA256:
+            raise InputError(f"onnxruntime-web {VERSION} from npm is not the one known (sha256).")
+        with tarfile.open(packed) as archive:
+            archive.extractall(scratch, filter="data")
+        Path(scratch, "package", "dist").rename(folder)
+    return folder
+
+
+def _browser() -> str:
+    found = next(filter(None, map(shutil.which, _BROWSERS)), None)
+    if found is None:
+        raise InputError(f"no browser on the PATH ({', '.join(_BROWSERS)}); install Chromium.")
+    return found
+
+
+def serve(
+    roots: Mapping[str, Path], threads: int, where: str, questions: "Queue[str]",
+    address: tuple[str, int], token: str,
+) -> ThreadingHTTPServer:  # fmt: skip
+    """Serve the folders `roots` and the conversation under the path `token`, and nothing else."""
+    meter = open_meter()
+    before: list[float | None] = [None]
+    settings = {"threads": threads, "backend": "webgpu" if where == "webgpu" else "wasm"}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            first, _, path = self.path.partition("?")[0].lstrip("/").partition("/")
+            if not secrets.compare_digest(first.encode(), token.encode()):
+                self.send_error(404)
+            elif path == "question":
+                question = questions.get()
+                before[0] = meter()
+                self._send(question.encode(), "application/json")
+            elif path == "settings":
+                self._send(json.dumps(settings).encode(), "application/json")
+            else:
+                self._file(path)
+
+        def do_POST(self) -> None:
+            if self.path != f"/{token}/answer":
+                self.send_error(404)
+                return
+            said = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            self._send(b"", "text/plain")
+            if error := said.get("error"):
+                print(f"in the browser: {error}", file=sys.stderr, flush=True)
+                os._exit(1)
+            machine = said.get("machine", {})
+            if where == "link":
+                machine["processor"] = machine.get("browser")
+                said |= {"peak_memory_mib": None, "state": _UNTOLD, "energy_joules": None}
+            else:
+                machine |= describe(threads) | {"tools": machine.get("tools")}
+                start, end = before[0], meter()
+                said |= {
+                    "peak_memory_mib": peak_mib_below(os.getpid()), "state": state(),
+                    "energy_joules": None if start is None or end is None else end - start,
+                }  # fmt: skip
+            print(json.dumps(said), flush=True)
+
+        def _file(self, path: str) -> None:
+            root, _, name = path.rpartition("/")
+            file = roots.get(root, Path()) / (Path(name).name or "browser_page.html")
+            if root not in roots or not file.is_file() or file.suffix == ".py":
+                self.send_error(404)
+                return
+            self._send(file.read_bytes(), _TYPES.get(file.suffix, "application/octet-stream"))
+
+        def _send(self, body: bytes, kind: str) -> None:
+            self.send_response(200)
+            for name, value in {**_ISOLATED, "Content-Type": kind}.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(address, Handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+if __name__ == "__main__":
+    main()

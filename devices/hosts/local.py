@@ -1,0 +1,43 @@
+"""This computer: each model in a process of its own."""
+
+import os
+import sys
+from pathlib import Path
+
+from srl_edge import artifact as artifacts
+from srl_edge.devices.hosts.session import Session
+from srl_edge.errors import InputError
+from srl_edge.terminal import progress
+
+
+def open_session(name: str, kind: str, folder: Path, threads: int) -> Session:
+    """Load a model folder (`kind` torch) or an artifact; see `Session` for what goes wrong."""
+    runner = "srl_edge.devices.hosts.runner"
+    command = [sys.executable, "-m", runner, kind, str(folder), str(threads)]
+    return Session(name, command, os.environ | {"OMP_NUM_THREADS": str(threads)})
+
+
+def runnable(run: Path) -> list[artifacts.Artifact]:
+    """The artifacts of a run's adapter that can be run on this computer; tells of the others.
+
+    Raises InputError where there is none, or where one is damaged.
+    """
+    found = [
+        artifacts.load(path.parent) for path in sorted((run / "artifacts").glob("*/manifest.json"))
+    ]
+    here = []
+    for artifact in found:
+        if not artifact.runs:
+            progress.say(f"{artifact.name}: built, never run here; its files are as exported.")
+        elif not artifacts.is_current(artifact.manifest, run):
+            progress.say(
+                f"{artifact.name}: made of another adapter than the run has now, so it is left "
+                "out; export it again, or delete its folder."
+            )
+        else:
+            here.append(artifact)
+    if not here:
+        raise InputError(
+            f"{run}/artifacts: nothing that runs here; run `srl-edge export {run}` first."
+        )
+    return here

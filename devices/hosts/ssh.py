@@ -1,0 +1,75 @@
+"""Another computer that ssh reaches, such as a Raspberry Pi: with Python, numpy and a runtime."""
+
+import io
+import shlex
+import subprocess
+import tarfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import srl_edge
+from srl_edge.artifact import MANIFEST
+from srl_edge.devices.hosts.session import Session
+from srl_edge.errors import InputError
+from srl_edge.files import file_sha256
+
+FOLDER = ".cache/srl-edge/bench"  # on the device, in the user's home
+
+
+class Ssh:
+    """A host by the name that ssh knows it by; `options` are ssh's own."""
+
+    def __init__(self, host: str, python: str = "python3", options: Sequence[str] = ()) -> None:
+        self._host, self._python = host, python
+        self._ssh = ["ssh", "-o", "BatchMode=yes", *options, host]
+
+    def open_session(self, name: str, kind: str, folder: Path, threads: int) -> Session:
+        """Push an artifact, unless it is there, and the runner; then load it.
+
+        Raises InputError where the host cannot be reached or has no room.
+        """
+        target = f"{FOLDER}/{file_sha256(folder / MANIFEST)[:16]}"
+        if self._run(f"test -f {target}/.complete && echo there").strip() != b"there":
+            self._push(_tar(folder), target)
+        self._run(f"mkdir -p {FOLDER} && cat > {FOLDER}/srl_edge.zip", _runner())
+        command = (
+            f"cd {FOLDER} && OMP_NUM_THREADS={threads} PYTHONPATH=srl_edge.zip "
+            f"exec {shlex.quote(self._python)} -m srl_edge.devices.hosts.runner "
+            f"{kind} {target.rpartition('/')[2]} {threads}"
+        )
+        return Session(name, [*self._ssh, command])
+
+    def _push(self, packed: bytes, target: str) -> None:
+        self._run(
+            f"rm -rf {target} && mkdir -p {target} && tar -xf - -C {target} && "
+            f"touch {target}/.complete",
+            packed,
+        )
+
+    def _run(self, command: str, sent: bytes = b"") -> bytes:
+        done = subprocess.run([*self._ssh, command], input=sent, capture_output=True, check=False)
+        if done.returncode and (done.returncode == 255 or sent):
+            said = (done.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
+            raise InputError(f"ssh:{self._host}: {said}")
+        return done.stdout
+
+
+def _tar(folder: Path) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        archive.add(folder, ".")
+    return packed.getvalue()
+
+
+def _runner() -> bytes:
+    """The modules of this package that a runner may need, as a zip file that Python imports."""
+    packed = io.BytesIO()
+    package = Path(srl_edge.__file__).parent
+    with zipfile.ZipFile(packed, "w") as archive:
+        # In a checkout `devices` is a link, which a walk of the package passes by.
+        for file in sorted({*package.rglob("*.py"), *(package / "devices").rglob("*.py")}):
+            name = file.relative_to(package)
+            if name.parts[0] not in ("trainers", "exporters"):
+                archive.write(file, f"srl_edge/{name}")
+    return packed.getvalue()

@@ -1,0 +1,107 @@
+"""Prompts to token ids and back, as on a device: the artifact's own files, without transformers."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from tokenizers import Tokenizer
+
+from srl_edge.artifact import MANIFEST
+from srl_edge.devices.runtimes.contract import Runtime, greedy
+from srl_edge.devices.runtimes.torch import TorchRuntime
+from srl_edge.files import read_json_if_there
+from srl_edge.method.prompt_form import DEFAULT, PromptForm, form_of
+from srl_edge.method.prompts import without_thought
+from srl_edge.method.solving import Attempt, Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a model is asked, and whether a reply is the whole solution."""
+
+    form: PromptForm = DEFAULT
+    whole: bool = False
+
+    def steps(self, most: int) -> int:
+        """How many replies a solution may take."""
+        return 1 if self.whole else most
+
+
+def asked_of(folder: Path) -> Asked:
+    """What an artifact says that its model was trained on being asked; the default for others."""
+    said = (read_json_if_there(folder / MANIFEST) or {}).get("prompt") or {}
+    return Asked(form_of(said), said.get("reply") == "whole")
+
+
+class Chat:
+    """The tokenizer and chat template of a model or artifact folder.
+
+    asked: what its prompts ask; without it, what the folder's manifest says.
+    """
+
+    def __init__(self, folder: Path, asked: Asked | None = None) -> None:
+        self.asked = asked or asked_of(folder)
+        self._tokenizer: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        settings = json.loads((folder / "tokenizer_config.json").read_text())
+        self._special = {
+            key: value if isinstance(value, str) else value["content"]
+            for key, value in settings.items()
+            if key.endswith("_token") and value
+        }
+        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+        template = folder / "chat_template.jinja"
+        source = template.read_text() if template.is_file() else settings["chat_template"]
+        self._template = environment.from_string(source)
+
+    def prompt_ids(self, problem: str, steps: Sequence[str]) -> list[int]:
+        """Token ids of the chat that asks for the next step, or for the whole solution."""
+        form = self.asked.form
+        chat = form.messages(problem, steps, whole=self.asked.whole)
+        return self.encode(without_thought(self.render(chat), form))
+
+    def render(self, chat: Sequence[dict[str, str]]) -> str:
+        """The text of a chat, up to where the reply begins."""
+        text: str = self._template.render(
+            messages=chat, add_generation_prompt=True, **self._special
+        )
+        return text
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text, with no special tokens added."""
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of token ids, special tokens included."""
+        text: str = self._tokenizer.decode(list(ids), skip_special_tokens=False)
+        return text
+
+
+def text_of(chat: Chat, completion: Sequence[int], stops: Sequence[int]) -> tuple[str, bool]:
+    """A completion's text without the token that ended it, and whether one did."""
+    finished = bool(completion) and completion[-1] in stops
+    return chat.decode(completion[:-1] if finished else completion), finished
+
+
+# Prompts of token ids -> the completion of each, with the stop token that ended it, if any.
+Complete = Callable[[Sequence[Sequence[int]]], list[list[int]]]
+
+
+def replies(complete: Complete, chat: Chat, stops: Sequence[int]) -> Reply:
+    """What `solving.solve` asks for: a model's replies to attempts that go on."""
+
+    def reply(asked: Sequence[Attempt]) -> list[tuple[str, bool]]:
+        completions = complete([chat.prompt_ids(a.problem, a.steps) for a in asked])
+        return [text_of(chat, completion, stops) for completion in completions]
+
+    return reply
+
+
+def completions(runtime: Runtime, stops: Sequence[int], max_new_tokens: int) -> Complete:
+    """Greedy completions by a model in this process."""
+    if isinstance(runtime, TorchRuntime):
+        return lambda prompts: runtime.greedy_batch(prompts, max_new_tokens, stops)
+    return lambda prompts: [greedy(runtime, ids, max_new_tokens, stops) for ids in prompts]

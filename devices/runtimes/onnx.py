@@ -1,0 +1,81 @@
+"""An onnxruntime-genai folder on the CPU."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from srl_edge.devices.runtimes.contract import Logits, reusable
+from srl_edge.errors import InputError
+
+
+class OnnxRuntime:
+    """An onnxruntime-genai folder on the CPU."""
+
+    def __init__(
+        self, folder: Path, context_length: int, threads: int = 0, adapter: Path | None = None
+    ) -> None:
+        try:
+            import onnxruntime_genai as genai
+        except ImportError as error:
+            raise InputError(
+                "running ONNX artifacts needs onnxruntime-genai: pip install 'srl-edge[onnx]' "
+                f"({error})."
+            ) from None
+        config = genai.Config(str(folder))
+        if threads:
+            session = {"session_options": {"intra_op_num_threads": threads}}
+            config.overlay(json.dumps({"model": {"decoder": session}}))
+        self._model = genai.Model(config)
+        self._tokenizer = genai.Tokenizer(self._model)
+        self._folder = folder
+        parameters: Any = genai.GeneratorParams(self._model)
+        parameters.set_search_options(max_length=context_length, do_sample=False)
+        self._new: Any = lambda: genai.Generator(self._model, parameters)
+        self._adapters = genai.Adapters(self._model)
+        self._loaded: set[str] = set()
+        self.switch(adapter)
+
+    def switch(self, adapter: Path | None) -> None:
+        self._active = adapter and str(adapter)
+        if self._active and self._active not in self._loaded:
+            self._adapters.load(self._active, self._active)
+            self._loaded.add(self._active)
+        self._generator: Any = None
+        self._ids: list[int] = []
+
+    def prefill(self, ids: Sequence[int], reuse: bool = True) -> Logits:
+        known = reusable(self._ids, ids) if reuse else 0
+        if not known or not self._rewound(known):
+            known = 0
+            self._generator = self._new()
+            if self._active:
+                self._generator.set_active_adapter(self._adapters, self._active)
+        self._ids = list(ids)
+        self._generator.append_tokens(self._ids[known:])
+        return self._logits()
+
+    def decode(self, token: int) -> Logits:
+        self._ids.append(token)
+        self._generator.append_tokens([token])
+        return self._logits()
+
+    def encode(self, text: str) -> list[int] | None:
+        return list(map(int, self._tokenizer.encode(text)))
+
+    def stop_ids(self) -> list[int]:
+        found = json.loads((self._folder / "genai_config.json").read_text())["model"][
+            "eos_token_id"
+        ]
+        return [found] if isinstance(found, int) else list(found)
+
+    def _rewound(self, length: int) -> bool:
+        try:
+            self._generator.rewind_to(length)
+        except RuntimeError:  # a sliding-window cache no longer holds that position
+            return False
+        return True
+
+    def _logits(self) -> Logits:
+        logits: Logits = self._generator.get_logits()[0, -1]
+        return logits

@@ -1,0 +1,86 @@
+"""A model folder on PyTorch: what everything else is compared with."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from srl_edge.devices.runtimes.contract import Logits
+from srl_edge.models.tokenizer import stop_ids
+
+
+class TorchRuntime:
+    """A model folder on PyTorch in fp32, with a PEFT adapter beside it if one is given.
+
+    gguf: the file of the folder to read weights from, in place of its safetensors.
+    """
+
+    def __init__(
+        self, folder: Path, threads: int = 0, adapter: Path | None = None, gguf: str | None = None
+    ) -> None:
+        import torch
+        from transformers import AutoModelForCausalLM
+
+        if threads:
+            torch.set_num_threads(threads)
+        self._torch, self._folder = torch, folder
+        self.model: Any = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=torch.float32, gguf_file=gguf
+        )
+        if adapter is not None:
+            from peft import PeftModel
+
+            self.model = PeftModel.from_pretrained(self.model, adapter)
+        self.model.eval()
+        self._cache: Any = None
+
+    def prefill(self, ids: Sequence[int], reuse: bool = True) -> Logits:
+        del reuse  # transformers' caches of sliding-window layers cannot be cut back
+        from transformers import DynamicCache
+
+        self._cache = DynamicCache(config=self.model.config)
+        return self._forward(ids)
+
+    def decode(self, token: int) -> Logits:
+        return self._forward([token])
+
+    def encode(self, text: str) -> list[int] | None:
+        del text
+        return None
+
+    def stop_ids(self) -> list[int]:
+        return stop_ids(self._folder)
+
+    def score(self, prompt: Sequence[int], reply: Sequence[int]) -> Logits:
+        """Logits [len(reply), V] before each token of a given reply, in one pass."""
+        ids = self._torch.tensor([[*prompt, *reply[:-1]]])
+        with self._torch.inference_mode():
+            out = self.model(input_ids=ids, use_cache=False, logits_to_keep=len(reply))
+        logits: Logits = out.logits[0].float().numpy()
+        return logits
+
+    def greedy_batch(
+        self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stops: Sequence[int]
+    ) -> list[list[int]]:
+        """What `greedy` gives for each prompt, all of them at once."""
+        width = max(map(len, prompts))
+        ids = [[stops[0]] * (width - len(p)) + list(p) for p in prompts]
+        mask = [[0] * (width - len(p)) + [1] * len(p) for p in prompts]
+        out = self.model.generate(
+            self._torch.tensor(ids), attention_mask=self._torch.tensor(mask), do_sample=False,
+            max_new_tokens=max_new_tokens, eos_token_id=list(stops), pad_token_id=stops[0],
+        )  # fmt: skip
+        return [_until_stop(row[width:].tolist(), stops) for row in out]
+
+    def _forward(self, ids: Sequence[int]) -> Logits:
+        with self._torch.inference_mode():
+            out = self.model(
+                input_ids=self._torch.tensor([list(ids)]),
+                past_key_values=self._cache,
+                logits_to_keep=1,
+            )
+        logits: Logits = out.logits[0, -1].float().numpy()
+        return logits
+
+
+def _until_stop(ids: list[int], stops: Sequence[int]) -> list[int]:
+    return next((ids[: i + 1] for i, token in enumerate(ids) if token in stops), ids)

@@ -1,0 +1,38 @@
+"""A folder for Apple silicon, through mlx-lm's converter."""
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoConfig
+
+from srl_edge.errors import InputError
+from srl_edge.models.mlx_settings import mlx_settings
+
+QUANTIZATIONS: dict[str, dict[str, Any]] = {
+    "fp32": {"dtype": "float32"},
+    "fp16": {"dtype": "float16"},
+    "int8": {"quantize": True, "q_bits": 8, "q_group_size": 64, "dtype": "float16"},
+    "int4": {"quantize": True, "q_bits": 4, "q_group_size": 64, "dtype": "float16"},
+}
+
+
+def export(merged: Path, out: Path, quantization: str) -> dict[str, Any]:
+    """Write an MLX folder of a merged model into `out`; return the options used."""
+    try:
+        import mlx_lm
+    except ImportError:
+        raise InputError("MLX export needs mlx-lm: pip install 'srl-edge[mlx]'.") from None
+    options = QUANTIZATIONS[quantization]
+    with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
+        source, made = Path(scratch, "source"), Path(scratch, "mlx")
+        settings = mlx_settings(merged, AutoConfig.from_pretrained(merged), "exported to MLX")
+        shutil.copytree(merged, source)
+        (source / "config.json").write_text(json.dumps(settings, indent=2))
+        mlx_lm.convert(str(source), str(made), **options)  # type: ignore[operator]
+        for file in made.iterdir():
+            if file.suffix != ".md":  # the converter's advertisement
+                file.rename(out / file.name)
+    return options

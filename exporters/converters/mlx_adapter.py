@@ -1,0 +1,69 @@
+"""Adapters as mlx-lm's folders, from PEFT's and back; neither PEFT nor mlx-lm is needed."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from srl_edge.errors import InputError
+from srl_edge.models import adapter_folder
+
+FILE = "adapters.safetensors"
+_PREFIX = "model."
+_OF_QWEN3_5 = "language_model."  # before all names, as mlx-lm has it for the language alone too
+
+
+def write(adapter: Path, out: Path) -> Path:
+    """Write a PEFT folder as a folder for `mlx_lm --adapter-path`; return it.
+
+    Layers that the adapter leaves out get no matrices, and so mlx-lm's own, which do nothing. The
+    scaling is in B. Raises InputError for what A and B alone do not say.
+    """
+    found = adapter_folder.pairs(adapter)
+    tensors = {}
+    prefix = _PREFIX
+    if any(".linear_attn." in module for module in found):
+        prefix = f"{_OF_QWEN3_5}{_PREFIX}"
+    for module, (a, b) in found.items():
+        tensors[f"{prefix}{module}.lora_a"] = np.ascontiguousarray(a.T)
+        tensors[f"{prefix}{module}.lora_b"] = np.ascontiguousarray(b.T)
+    rank = len(next(iter(found.values()))[0])
+    config = {
+        "fine_tune_type": "lora",
+        "num_layers": -1,  # all
+        "lora_parameters": {
+            "rank": rank,
+            "scale": 1.0,
+            "dropout": 0.0,
+            "keys": sorted({module.split(".", 2)[2] for module in found}),
+        },
+    }
+    out.mkdir(parents=True)
+    (out / "adapter_config.json").write_text(json.dumps(config, indent=1) + "\n")
+    save_file(tensors, out / FILE)
+    return out
+
+
+def to_peft(adapter: Path, out: Path) -> Path:
+    """Write a folder of mlx-lm as a PEFT folder; return it.
+
+    Raises InputError for DoRA, whole weights, and anything but matrices on the layers' linear maps.
+    """
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    kind = config.get("fine_tune_type", "lora")
+    if kind != "lora":
+        raise InputError(f"{adapter}: fine_tune_type is {kind!r}; only 'lora' can be converted.")
+    weights: dict[str, np.ndarray] = {}  # type: ignore[type-arg]
+    for name, tensor in load_file(adapter / FILE).items():
+        module, _, side = name.removeprefix(_OF_QWEN3_5).removeprefix(_PREFIX).rpartition(".lora_")
+        if side not in ("a", "b") or not module.startswith("layers.") or tensor.ndim != 2:
+            raise InputError(f"{adapter}: {name} is no LoRA matrix of a linear map in a layer.")
+        name = f"{module}.lora_{side.upper()}.weight"
+        weights[name] = np.ascontiguousarray(tensor.T)
+    parameters = config["lora_parameters"]
+    rank, base = parameters["rank"], config.get("model")
+    layers = sorted({int(name.split(".")[1]) for name in weights})
+    return adapter_folder.write(
+        out, weights, rank, parameters["scale"] * rank, base, only_layers=layers
+    )

@@ -1,0 +1,134 @@
+"""The frozen weights that an adapter saw, where it was trained on quantized ones."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from srl_edge.devices.runtimes.torch import TorchRuntime
+from srl_edge.exporters.merging.merge import SIDE_FILES, merge
+from srl_edge.exporters.parity.logits import agreement, references
+from srl_edge.files import read_json_if_there
+from srl_edge.models.adapter_folder import FROZEN
+from srl_edge.models.catalog import resolve
+from srl_edge.models.tokenizer import load_tokenizer
+from srl_edge.quantization.formats import AS_SHIPPED
+from srl_edge.quantization.gptq import CODES_FILE, read_weights
+from srl_edge.quantization.grid import HEAD, rounded, rounded_ends
+from srl_edge.quantization.storage import dequantized
+from srl_edge.recipe import Recipe
+from srl_edge.terminal import progress
+
+# The layers that are quantized as one, since they read the same input.
+TOGETHER = (
+    ("self_attn", ("q_proj", "k_proj", "v_proj")), ("self_attn", ("o_proj",)),
+    ("mlp", ("gate_proj", "up_proj")), ("mlp", ("down_proj",)),
+)  # fmt: skip
+CHOICE = "merge.json"  # in the merged folder: what the adapter was merged into
+
+
+def merge_trained(recipe: Recipe, run: Path) -> Path:
+    """Write `run/merged` of the recipe's model and the run's adapter; return it.
+
+    An adapter of quantized weights fits those better than the original ones. It is merged into
+    both, and the one is kept whose KL to the trained model, over held-out prompts, is smaller, or
+    which `export.merge_into` names; `merged/merge.json` has both figures. One that was trained as
+    an artifact rounds goes into the original weights, from which that rounding starts.
+    """
+    base, adapter = resolve(recipe.model.name), run / "adapter"
+    frozen = trained_on(adapter)
+    if frozen.get("quantization", "none") in ("none", *AS_SHIPPED):
+        merged = merge(base, adapter, run / "merged")
+        if (adapter / CODES_FILE).is_file():
+            shutil.copy(adapter / CODES_FILE, merged)
+        return merged
+    saw = _as_trained(base, frozen, run / "base-dequantized")
+    bases = {"dequantized": saw, "original": base}
+    figures = {}
+    cases, _ = references(saw, run / "data" / "validation.jsonl", recipe, adapter)
+    for name, folder in bases.items():
+        merged = merge(folder, adapter, run / f"merged-{name}")
+        found = agreement(TorchRuntime(merged), cases, load_tokenizer(base), _silent, "")
+        figures[name] = {k: found[k] for k in ("kl_divergence", "agreement")}
+    best = min(figures, key=lambda name: figures[name]["kl_divergence"])
+    into = best if recipe.export.merge_into == "auto" else recipe.export.merge_into
+    shutil.rmtree(run / "merged", ignore_errors=True)
+    for name in bases:
+        if name == into:
+            (run / f"merged-{name}").rename(run / "merged")
+        else:
+            shutil.rmtree(run / f"merged-{name}")
+    if into == "original":
+        shutil.rmtree(saw)
+    choice = {"into": into, "trained_on": frozen, "to_the_trained_model": figures}
+    (run / "merged" / CHOICE).write_text(json.dumps(choice, indent=1) + "\n")
+    told = ", ".join(f"{n} {f['kl_divergence']:.2g}" for n, f in figures.items())
+    progress.say(f"export: merged into the {into} weights; KL to the trained model, nats: {told}.")
+    return run / "merged"
+
+
+def trained_on(adapter: Path) -> dict[str, str]:
+    """Backend, quantization and dtype of the weights that an adapter was trained on, if told."""
+    return read_json_if_there(adapter / FROZEN) or {}
+
+
+def merged_into(recipe: Recipe, run: Path) -> Path:
+    """The model folder whose weights `run/merged` was made of."""
+    chosen = read_json_if_there(run / "merged" / CHOICE) or {}
+    quantized = chosen.get("into") == "dequantized"
+    return run / "base-dequantized" if quantized else resolve(recipe.model.name)
+
+
+def _as_trained(base: Path, frozen: dict[str, Any], out: Path) -> Path:
+    """A copy of a model folder, in fp32, whose linear layers went through quantization once."""
+    dtype = getattr(torch, frozen["dtype"])
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
+    for layer in model.get_decoder().layers:
+        for owner, names in TOGETHER:
+            linears = [getattr(getattr(layer, owner), name) for name in names]
+            kept = dequantized([x.weight.detach() for x in linears], frozen["quantization"],
+                               frozen["backend"])  # fmt: skip
+            for linear, weight in zip(linears, kept, strict=True):
+                linear.weight.data = weight
+    model.float()
+    return _saved(model, base, out)
+
+
+def rounded_as_trained(merged: Path, adapter: Path, out: Path) -> Path:
+    """Write `out`, a merged model folder with all weights as training rounded them; return it.
+
+    adapter: one that was trained as an artifact rounds. Activations are not rounded in such a
+    folder, and its projection to the vocabulary is no longer the embedding.
+    """
+    artifact = trained_on(adapter)["quantization"]
+    fitted = read_weights(adapter)
+    model = AutoModelForCausalLM.from_pretrained(merged, dtype=torch.float32)
+    for name, module in model.get_decoder().layers.named_modules():
+        if isinstance(module, torch.nn.Linear):
+            key, weight = f"layers.{name}", module.weight.detach()
+            module.weight.data = fitted[key] if key in fitted else rounded(artifact, name, weight)
+    embed, head = model.get_input_embeddings(), model.get_output_embeddings()
+    table = embed.weight.detach()
+    last = table if head.weight is embed.weight else head.weight.detach()
+    scale = getattr(embed, "scalar_embed_scale", 1.0)  # Gemma's
+    rows, last = rounded_ends(artifact, table, last, scale)
+    last = fitted.get(HEAD, last)
+    embed.weight, head.weight = (torch.nn.Parameter(x) for x in (rows / scale, last.clone()))
+    model.config.tie_word_embeddings = False
+    return _saved(model, merged, out)
+
+
+def _saved(model: Any, base: Path, out: Path) -> Path:
+    shutil.rmtree(out, ignore_errors=True)
+    model.save_pretrained(out)
+    AutoTokenizer.from_pretrained(base).save_pretrained(out)
+    for name in SIDE_FILES:
+        if (base / name).is_file():
+            shutil.copy(base / name, out / name)
+    return out
+
+
+def _silent(*_: Any) -> None: ...

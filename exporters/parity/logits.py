@@ -1,0 +1,157 @@
+"""Next tokens and greedy text of an artifact beside those of the model it was made from."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+
+from srl_edge.data import trajectories
+from srl_edge.devices.runtimes.contract import Logits, Runtime, greedy
+from srl_edge.devices.runtimes.torch import TorchRuntime
+from srl_edge.method.prompts import (
+    prompt_ids,
+    shared_length,
+    step_prompts,
+    warm_up_reply,
+    whole_prompts,
+)
+from srl_edge.method.types import StepPrompt
+from srl_edge.models.tokenizer import load_tokenizer, stop_ids
+from srl_edge.recipe import Recipe
+from srl_edge.terminal import progress
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A prompt with the expert's reply, and what the reference says about both.
+
+    A long case fills the context: other chats come before its prompt, and there is no greedy text.
+    """
+
+    prompt: StepPrompt
+    prompt_ids: list[int]
+    reply_ids: list[int]
+    logits: np.ndarray[Any, np.dtype[np.float16]]  # [len(reply_ids), V]
+    greedy_ids: list[int] = field(default_factory=list)
+
+
+def references(
+    merged: Path, problems: Path, recipe: Recipe, adapter: Path | None = None
+) -> tuple[list[Case], list[Case]]:
+    """Cases over held-out prompts, and long ones: past a sliding window, and the whole context.
+
+    adapter: a PEFT folder beside the model, if it is not merged into it.
+    """
+    tokenizer, stops = load_tokenizer(merged), stop_ids(merged)
+    split, form = trajectories.load(problems), recipe.prompt.form
+    groups = whole_prompts(split, form) if recipe.whole else step_prompts(split, "all", form=form)
+    prompts = [p for g in groups for p in g]
+    prompts = Random(recipe.seed).sample(prompts, min(recipe.check.prompts, len(prompts)))
+    runtime = TorchRuntime(merged, recipe.bench.threads, adapter)
+    texts = [
+        (list(prompt_ids(tokenizer, p)),
+         list(tokenizer.encode(warm_up_reply(p), add_special_tokens=False)))
+        for p in prompts
+    ]  # fmt: skip
+    cases, long = [], []
+    with progress.bar("check: reference", len(prompts)) as advance:
+        for prompt, (ids, reply) in zip(prompts, texts, strict=True):
+            logits = runtime.score(ids, reply).astype(np.float16)
+            text = greedy(runtime, ids, recipe.check.greedy_tokens, stops)
+            cases.append(Case(prompt, ids, reply, logits, text))
+            advance()
+    filler = [token for ids, reply in texts for token in (*ids, *reply)]
+    for length in _lengths(runtime, recipe.export.context_length):
+        prompt, (ids, reply) = prompts[0], texts[0]
+        room = length - len(ids) - len(reply)
+        if room > 0:
+            before = (filler * (1 + room // len(filler)))[-room:]
+            logits = runtime.score([*before, *ids], reply).astype(np.float16)
+            long.append(Case(prompt, [*before, *ids], reply, logits))
+    return cases, long
+
+
+def _lengths(runtime: TorchRuntime, context_length: int) -> list[int]:
+    window = getattr(runtime.model.config, "sliding_window", None)
+    past = [window + window // 2] if window else [context_length // 2]
+    return [n for n in past if n < context_length] + [context_length]
+
+
+def teacher_forced(runtime: Runtime, prompt: Sequence[int], reply: Sequence[int]) -> list[Logits]:
+    """Logits before each token of a given reply."""
+    return [runtime.prefill(prompt), *(runtime.decode(token) for token in reply[:-1])]
+
+
+def agreement(
+    runtime: Runtime, cases: Sequence[Case], tokenizer: Any, advance: progress.Advance, name: str
+) -> dict[str, Any]:
+    """Share of positions with the same most likely token, KL in nats, largest logit error."""
+    positions = agreed = 0
+    divergence: list[float] = []
+    largest = 0.0
+    first: dict[str, Any] | None = None
+    for case in cases:
+        for at, theirs, ours in _pairs(runtime, case):
+            expected, got = int(theirs.argmax()), int(ours.argmax())
+            positions += 1
+            agreed += expected == got
+            divergence.append(_divergence(theirs, ours))
+            largest = max(largest, float(np.abs(theirs - ours).max()))
+            if expected != got and first is None:
+                first = {
+                    "prompt": case.prompt.trajectory_id,
+                    "step_index": case.prompt.step_index,
+                    "position": at,
+                    "expected": tokenizer.decode([expected]),
+                    "got": tokenizer.decode([got]),
+                }
+        advance(name)
+    return {
+        "positions": positions,
+        "agreement": agreed / positions,
+        "kl_divergence": float(np.mean(divergence)),
+        "max_logit_error": largest,
+        "first_difference": first,
+    }
+
+
+def greedy_texts(
+    runtime: Runtime, cases: Sequence[Case], stops: Sequence[int], tokens: int
+) -> dict[str, Any]:
+    """How many greedy texts are the reference's, and how far texts go before they part."""
+    same = matched = total = 0
+    for case in cases:
+        text = greedy(runtime, case.prompt_ids, tokens, stops)
+        same += text == case.greedy_ids
+        matched += shared_length(text, case.greedy_ids)
+        total += len(case.greedy_ids)
+    return {
+        "greedy_texts_equal": same,
+        "greedy_tokens_before_first_difference": matched / total,
+    }
+
+
+def _pairs(runtime: Runtime, case: Case) -> Iterator[tuple[int, Logits, Logits]]:
+    found: Sequence[Logits]
+    if isinstance(runtime, TorchRuntime):
+        found = list(runtime.score(case.prompt_ids, case.reply_ids))  # one pass, not one a token
+    else:
+        found = teacher_forced(runtime, case.prompt_ids, case.reply_ids)
+    for at, (theirs, ours) in enumerate(zip(case.logits, found, strict=True)):
+        yield at, theirs.astype(np.float32), ours
+
+
+def _divergence(theirs: Logits, ours: Logits) -> float:
+    """KL(reference || artifact) of one position, in nats."""
+    p, q = _log_softmax(theirs), _log_softmax(ours)
+    return float((np.exp(p) * (p - q)).sum())
+
+
+def _log_softmax(logits: Logits) -> np.ndarray[Any, np.dtype[np.float64]]:
+    wide = logits.astype(np.float64)
+    wide -= wide.max()
+    logprobs: np.ndarray[Any, np.dtype[np.float64]] = wide - np.log(np.exp(wide).sum())
+    return logprobs

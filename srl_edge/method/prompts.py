@@ -1,0 +1,114 @@
+"""What the model is asked, and how its reply is read: a thought, then one step."""
+
+import random
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+from srl_edge.method.prompt_form import CLOSE, DEFAULT, OPEN, PromptForm
+from srl_edge.method.types import StepPrompt, Trajectory
+
+Targets = Literal["paper", "all", "skip_first"]
+
+
+def step_prompts(
+    trajectories: Iterable[Trajectory],
+    targets: Targets = "paper",
+    title_hint: bool = False,
+    form: PromptForm = DEFAULT,
+) -> list[list[StepPrompt]]:
+    """Step prompts of each trajectory, in order; they share their prefix.
+
+    targets: `paper` 1..N-1 (the last step is never a target), `all` 1..N, `skip_first` 2..N.
+    title_hint: a step like `2. **Title**: body` becomes a prompt that ends with the title and asks
+    for the body. Source: arXiv 2510.25992, section 4.2 and footnote 1.
+    """
+    prompts = []
+    for t in trajectories:
+        first = 1 if targets == "skip_first" else 0
+        last = len(t.steps) - 1 if targets == "paper" else len(t.steps)
+        group = []
+        for k in range(first, last):
+            title, body = titled(t.steps[k]) if title_hint else ("", t.steps[k])
+            group.append(
+                StepPrompt(t.id, k, t.problem, t.steps[:k], body, t.answer, title, form=form)
+            )
+        prompts.append(group)
+    return prompts
+
+
+def whole_prompts(
+    trajectories: Iterable[Trajectory], form: PromptForm = DEFAULT
+) -> list[list[StepPrompt]]:
+    """One prompt a trajectory, whose target is the whole solution.
+
+    Source: the holistic reward of arXiv 2510.25992, table 3.
+    """
+    return [
+        [StepPrompt(t.id, 0, t.problem, (), "\n".join(t.steps), t.answer, whole=True, form=form)]
+        for t in trajectories
+    ]
+
+
+_TITLE = re.compile(r"(\d+[.)]\s+(?:\*\*.+?\*\*|[^\n:]{1,80}(?=:)))\s*:?\s*(?=\S)")
+
+
+def titled(step: str) -> tuple[str, str]:
+    """A step's numbered title and its body; ('', step) where it has no title."""
+    match = _TITLE.match(step)
+    return (match[1], step[match.end() :]) if match else ("", step)
+
+
+def prompt_ids(tokenizer: Any, prompt: StepPrompt) -> tuple[int, ...]:
+    """Token ids of the rendered chat, up to where the reply begins."""
+    chat = prompt.messages
+    text = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
+    return tuple(tokenizer.encode(without_thought(text, prompt.form), add_special_tokens=False))
+
+
+_THOUGHT_BEGUN = re.compile(rf"{OPEN}\s*(?:{CLOSE}\s*)?\Z")
+
+
+def without_thought(rendered: str, form: PromptForm = DEFAULT) -> str:
+    """A rendered prompt without the thought that its template begins, or gives as empty.
+
+    Templates of models that always think end with `<think>`, Qwen 3.5's with an empty thought;
+    where a reply here writes its own, both are left off.
+    """
+    return _THOUGHT_BEGUN.sub("", rendered) if form.think else rendered
+
+
+_OPENINGS = (
+    "What comes next?",
+    "Let me see what is known.",
+    "I look at what is left to do.",
+    "One step at a time.",
+)
+
+
+def warm_up_reply(prompt: StepPrompt) -> str:
+    """An expert step in the reply format, for supervised warm-up; the step alone without thoughts.
+
+    The thought names the numbers that the step starts from, never the step or its result: a thought
+    that contains the step would teach the model to copy.
+    """
+    if not prompt.form.think:
+        return prompt.expert_action
+    rng = random.Random(f"{prompt.trajectory_id}/{prompt.step_index}")
+    known = numbers(" ".join((prompt.problem, *prompt.previous_steps)))
+    used = [n for n in dict.fromkeys(numbers(prompt.expert_action)) if n in known]
+    thought = rng.choice(_OPENINGS)
+    if used and not set(prompt.expert_action) <= set("0123456789., "):
+        thought += f" The numbers I need: {', '.join(used)}."
+    return f"{OPEN}{thought}{CLOSE}\n{prompt.expert_action}"
+
+
+def numbers(text: str) -> list[str]:
+    """Numbers written in a text, without thousands separators."""
+    return re.findall(r"\d+(?:\.\d+)?", text.replace(",", ""))
+
+
+def shared_length(a: Sequence[int], b: Sequence[int]) -> int:
+    """How many tokens two sequences have in common at their start."""
+    pairs = enumerate(zip(a, b, strict=False))
+    return next((i for i, (x, y) in pairs if x != y), min(len(a), len(b)))

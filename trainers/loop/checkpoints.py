@@ -1,0 +1,156 @@
+"""Where training stands, on disk: written whole or not at all."""
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from srl_edge.errors import InputError
+from srl_edge.files import read_json
+from srl_edge.recipe import Recipe
+from srl_edge.trainers.policy.contract import Policy
+
+LOGS = ("metrics.jsonl", "rollouts.jsonl")
+# Settings that may change between a run and the one that goes on with it: of the trainer, and the
+# budget of stages that are not finished.
+FREE = ("checkpoint_every", "keep_last", "tracker", "threads", "vllm_command")
+BUDGET = ("steps", "epochs", "validate_every", "patience")
+
+
+@dataclass(slots=True)
+class Cursor:
+    """The next stage and step, prompts taken in this stage, its best validation score so far, and
+    validations since then."""
+
+    stage: int = 0
+    step: int = 0
+    prompts: int = 0
+    best: float = -1e9
+    worse: int = 0
+
+
+def save(folder: Path, policy: Policy, cursor: Cursor, recipe: Recipe) -> None:
+    """Write `folder/checkpoint-<stage>-<step>` and remove all but the newest `keep_last`.
+
+    A crash at any moment leaves the older checkpoint or the newer one, each whole.
+    """
+    final = folder / f"checkpoint-{cursor.stage}-{cursor.step:06d}"
+    scratch = folder / f".{final.name}"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
+    policy.save(scratch)
+    if (folder / "best").is_dir():
+        shutil.copytree(folder / "best", scratch / "best")
+    sizes = {name: _size(folder / name) for name in LOGS}
+    state = {
+        "cursor": asdict(cursor),
+        "log_bytes": sizes,
+        "settings": _settings(recipe) | _contents(recipe, folder),
+    }
+    (scratch / "trainer_state.json").write_text(json.dumps(state, indent=1))
+    for file in scratch.rglob("*"):
+        if file.is_file():
+            with file.open("rb") as opened:
+                os.fsync(opened.fileno())
+    shutil.rmtree(final, ignore_errors=True)
+    scratch.rename(final)
+    for older in _oldest_first(folder)[: -recipe.trainer.keep_last]:
+        shutil.rmtree(older)
+
+
+def require_same_settings(folder: Path, recipe: Recipe) -> None:
+    """Raise InputError where the newest checkpoint was written with other settings or data.
+
+    Only the stages that it has begun count; later ones may change.
+    """
+    if not (found := _oldest_first(folder)):
+        return
+    state = read_json(found[-1] / "trainer_state.json")
+    then, now = state["settings"], _settings(recipe) | _contents(recipe, folder)
+    # A setting of a later version changes nothing where it is left at its default.
+    known = then.keys() | _settings(recipe, exclude_defaults=True).keys()
+    for key in sorted(k for k in known if _counts(k, Cursor(**state["cursor"]))):
+        if then.get(key) != now.get(key):
+            raise InputError(
+                f"{found[-1]}: this checkpoint was written with another {key} ({then.get(key)}, "
+                f"now {now.get(key)}); set it back, or delete {folder} to train from the start."
+            )
+
+
+def restore(folder: Path, policy: Policy, recipe: Recipe) -> Cursor:
+    """Load the newest checkpoint, if any, and cut the logs back to where it was taken.
+
+    Raises InputError where it was written with other settings.
+    """
+    require_same_settings(folder, recipe)
+    for leftover in folder.glob(".checkpoint-*"):
+        shutil.rmtree(leftover)
+    if not (found := _oldest_first(folder)):
+        for name in LOGS:
+            (folder / name).unlink(missing_ok=True)
+        shutil.rmtree(folder / "best", ignore_errors=True)
+        return Cursor()
+    newest = found[-1]
+    state = read_json(newest / "trainer_state.json")
+    policy.load(newest)
+    for name, size in state["log_bytes"].items():
+        if (folder / name).exists():
+            os.truncate(folder / name, size)
+    shutil.rmtree(folder / "best", ignore_errors=True)
+    if (newest / "best").is_dir():
+        shutil.copytree(newest / "best", folder / "best")
+    return Cursor(**state["cursor"])
+
+
+def _oldest_first(folder: Path) -> list[Path]:
+    return sorted(
+        folder.glob("checkpoint-*"), key=lambda path: tuple(map(int, path.name.split("-")[1:]))
+    )
+
+
+def _settings(recipe: Recipe, exclude_defaults: bool = False) -> dict[str, object]:
+    """The settings that training depends on, by dotted name."""
+    parts = {"model", "data", "prompt", "trainer", "stages", "seed"}
+    chosen = recipe.model_dump(include=parts, mode="json", exclude_defaults=exclude_defaults)
+    flat: dict[str, object] = {}
+
+    def walk(value: object, name: str) -> None:
+        if isinstance(value, dict | list):
+            items = value.items() if isinstance(value, dict) else enumerate(value)
+            for key, inner in items:
+                walk(inner, f"{name}.{key}" if name else str(key))
+        else:
+            flat[name] = value
+
+    walk(chosen, "")
+    return flat
+
+
+def _contents(recipe: Recipe, folder: Path) -> dict[str, str]:
+    """A hash of each file that training depends on."""
+    data = folder.parent / "data"
+    files = {f"data.{name}": data / f"{name}.jsonl" for name in ("train", "validation")}
+    for i, stage in enumerate(recipe.stages):
+        files |= {f"stages.{i}.data": Path(stage.data)} if stage.data else {}
+        own = (name.rpartition(":")[0] for name in stage.reward if ":" in name)
+        files |= {f"stages.{i}.reward {file}": Path(file) for file in own}
+    return {
+        f"{name} (contents)": hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+        for name, path in files.items()
+        if path.is_file()
+    }
+
+
+def _counts(key: str, cursor: Cursor) -> bool:
+    section, _, rest = key.partition(".")
+    if section != "stages":
+        return rest not in FREE
+    index, _, name = rest.partition(".")
+    finished = int(index) < cursor.stage
+    return finished or (int(index) == cursor.stage and cursor.step > 0 and name not in BUDGET)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

@@ -1,0 +1,30 @@
+"""From a recipe's settings to the policy that trains: which backend it is."""
+
+import platform
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+from srl_edge.errors import InputError
+from srl_edge.recipe import Trainer
+from srl_edge.trainers.policy.contract import Policy
+
+
+def open_policy(model: Path, settings: Trainer, seed: int) -> Policy:
+    """The backend that the recipe names, with a fresh adapter on the model of a local folder."""
+    auto = settings.backend == "auto" and settings.device == "auto"
+    if settings.backend == "mlx" or (auto and _has_metal()):
+        if find_spec("mlx") is None or find_spec("mlx_lm") is None:
+            raise InputError("trainer.backend = 'mlx' needs mlx-lm: pip install 'srl-edge[mlx]'.")
+        from srl_edge.trainers.mlx_backend.policy import MlxPolicy
+
+        return MlxPolicy(model, settings, seed)
+    from srl_edge.trainers.torch_backend.policy import TorchPolicy
+
+    return TorchPolicy(model, settings, seed)
+
+
+def _has_metal() -> bool:
+    """Whether this is a Mac with Apple silicon that MLX is installed on."""
+    apple = sys.platform == "darwin" and platform.machine() == "arm64"
+    return apple and find_spec("mlx_lm") is not None

@@ -1,0 +1,275 @@
+"""The decoder of a transformers model, run by a forward pass made for packed tokens.
+
+Weights and configuration are the model's own; attention is passed in, linear layers can be swapped
+(LoRA, merged, adapter off), and every token is one row of a matrix: no batch, no padding. What the
+modules of transformers would compute is checked when a model is opened.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import torch
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from srl_edge.errors import InputError
+from srl_edge.trainers.torch_backend.attention.rows import KeysValues
+from srl_edge.trainers.torch_backend.ops import GatedUnit, RmsNorm, Rotate
+
+Linear = Callable[[torch.Tensor], torch.Tensor]
+
+
+class Attention(Protocol):
+    """Attention as the decoder calls it, once a layer."""
+
+    @property
+    def positions(self) -> torch.Tensor:
+        """Position of each token, [N]."""
+
+    def __call__(
+        self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scaling: float,
+        window: int | None,
+    ) -> torch.Tensor:  # fmt: skip
+        """q [N, H, D], k and v [N, Hkv, D] to [N, H, D]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """RMS norm with a frozen fp32 weight [d]."""
+
+    weight: torch.Tensor
+    epsilon: float
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = RmsNorm.apply(x, self.weight, self.epsilon)  # type: ignore[no-untyped-call]
+        return out
+
+    def to(self, device: torch.device) -> "Norm":
+        """The same norm on a device."""
+        return Norm(self.weight.to(device), self.epsilon)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer; `qkv` and `gate_up` are the model's projections side by side."""
+
+    qkv: Any
+    o: Any
+    gate_up: Any
+    down: Any
+    before_attention: Norm
+    after_attention: Norm | None
+    before_mlp: Norm
+    after_mlp: Norm | None
+    q_norm: Norm | None
+    k_norm: Norm | None
+    scaling: float
+    window: int | None
+    kind: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """Embedding, layers and last norm; the projection to the vocabulary is not part of it.
+
+    checkpointed: the backward pass computes a layer again instead of keeping what is inside.
+    """
+
+    embed: Any
+    rotary: Any
+    layers: tuple[Layer, ...]
+    norm: Norm
+    heads: int
+    head_dim: int
+    gelu: bool
+    checkpointed: bool = False
+
+    def __call__(self, ids: torch.Tensor, attention: Attention) -> torch.Tensor:
+        """Hidden states [N, d] of tokens [N], ready for the projection to the vocabulary."""
+        return self.norm(self._layers(ids, attention, len(self.layers)))
+
+    def keys_values(self, tokens: Sequence[int]) -> KeysValues:
+        """Keys and values [T, Hkv, D] of a text in each layer; runs no further than to the last."""
+        ids = torch.tensor(tokens, device=self.norm.weight.device)
+        attention = Causal(len(ids), ids.device)
+        last = len(self.layers) - 1
+        x = self._layers(ids, attention, last)
+        q, k, v = self._qkv(self.layers[last], x, self.rotations(attention.positions))
+        attention(last, q[:0], k, v, self.layers[last].scaling, self.layers[last].window)
+        return list(attention.kept.values())
+
+    def _layers(self, ids: torch.Tensor, attention: Attention, count: int) -> torch.Tensor:
+        x: torch.Tensor = self.embed(ids)
+        rotations = self.rotations(attention.positions)
+        for index in range(count):
+            if self.checkpointed and torch.is_grad_enabled():
+                again = (index, x, attention, rotations)
+                x = checkpoint(self._layer, *again, use_reentrant=False)
+            else:
+                x = self._layer(index, x, attention, rotations)
+        return x
+
+    def _layer(
+        self, index: int, x: torch.Tensor, attention: Attention, rotations: dict[str | None, Any]
+    ) -> torch.Tensor:
+        layer = self.layers[index]
+        q, k, v = self._qkv(layer, x, rotations)
+        mixed = attention(index, q, k, v, layer.scaling, layer.window)
+        mixed = layer.o(mixed.reshape(len(x), -1))
+        x = x + (layer.after_attention(mixed) if layer.after_attention else mixed)
+        inner = GatedUnit.apply(layer.gate_up(layer.before_mlp(x)), self.gelu)  # type: ignore[no-untyped-call]
+        out = layer.down(inner)
+        return x + (layer.after_mlp(out) if layer.after_mlp else out)
+
+    def _qkv(
+        self, layer: Layer, x: torch.Tensor, rotations: dict[str | None, Any]
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        all_heads = layer.qkv(layer.before_attention(x)).view(len(x), -1, self.head_dim)
+        heads = self.heads
+        kv_heads = (all_heads.shape[1] - heads) // 2
+        cos, sin = rotations[layer.kind]
+        if layer.q_norm and layer.k_norm:
+            q = layer.q_norm(all_heads[:, :heads])
+            k = layer.k_norm(all_heads[:, heads : heads + kv_heads])
+            q, k = Rotate.apply(q, cos, sin), Rotate.apply(k, cos, sin)  # type: ignore[no-untyped-call]
+        else:
+            both = Rotate.apply(all_heads[:, : heads + kv_heads], cos, sin)  # type: ignore[no-untyped-call]
+            q, k = both[:, :heads], both[:, heads:]
+        return q, k, all_heads[:, heads + kv_heads :]
+
+    def rotations(self, positions: torch.Tensor) -> dict[str | None, Any]:
+        """Cosine and sine [N, 1, D / 2] of each kind of layer."""
+        like = self.embed.weight[:1]
+        half = self.head_dim // 2
+        rotations = {}
+        for kind in {layer.kind for layer in self.layers}:
+            args = (positions[None],) if kind is None else (positions[None], kind)
+            rotations[kind] = tuple(x[0, :, None, :half] for x in self.rotary(like, *args))
+        return rotations
+
+    def to(self, device: torch.device) -> "Decoder":
+        """The same decoder, all but its linear layers on a device."""
+        names = ("before_attention", "after_attention", "before_mlp", "after_mlp", "q_norm",
+                 "k_norm")  # fmt: skip
+        layers = []
+        for layer in self.layers:
+            norms = {name: getattr(layer, name) for name in names}
+            layers.append(replace(layer, **{n: x and x.to(device) for n, x in norms.items()}))
+        return replace(
+            self, embed=self.embed.to(device), rotary=self.rotary.to(device),
+            layers=tuple(layers), norm=self.norm.to(device),
+        )  # fmt: skip
+
+    def with_linears(self, make: Callable[[Any], Linear]) -> "Decoder":
+        """The same decoder with each linear layer replaced by what `make` returns for it."""
+        layers = (
+            replace(x, qkv=make(x.qkv), o=make(x.o), gate_up=make(x.gate_up), down=make(x.down))
+            for x in self.layers
+        )
+        return replace(self, layers=tuple(layers))
+
+
+def from_transformers(
+    model: Any, linear: Callable[[dict[str, torch.nn.Linear]], Linear]
+) -> Decoder:
+    """Take a loaded causal language model apart; its own layers are gone afterwards.
+
+    linear: makes one layer of those that read the same input, by their names in the decoder.
+    Raises InputError if the result does not compute what the model computes.
+    """
+    source, config = model.get_decoder(), model.config
+    probe = torch.arange(24, device=model.device) * 7 % config.vocab_size
+    with torch.no_grad():
+        expected = source(probe[None], use_cache=False).last_hidden_state[0].float()
+    layers = []
+    for index in range(len(source.layers)):
+        try:
+            layers.append(_layer(source.layers[index], f"layers.{index}", config, linear))
+        except AttributeError as missing:
+            raise InputError(
+                f"{config.model_type}: layer {index} is not one the trainer knows ({missing}); it "
+                "knows those of Llama, Qwen2, Qwen3 and Gemma 3."
+            ) from None
+        source.layers[index] = torch.nn.Identity()
+    decoder = Decoder(
+        source.embed_tokens, source.rotary_emb, tuple(layers), _norm(source.norm),
+        config.num_attention_heads,
+        getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads,
+        "gelu" in str(getattr(config, "hidden_activation", None) or config.hidden_act),
+    )  # fmt: skip
+    with torch.no_grad():
+        got = decoder(probe, Causal(len(probe), model.device)).float()
+    error = float((got - expected).norm() / expected.norm())
+    if error > (1e-3 if model.dtype == torch.float32 else 0.1):
+        raise InputError(
+            f"{config.model_type}: the trainer's forward pass differs from the model's own by "
+            f"{error:.1%}; this family is not supported."
+        )
+    return decoder
+
+
+def _layer(
+    source: Any, name: str, config: Any, linear: Callable[[dict[str, torch.nn.Linear]], Linear]
+) -> Layer:
+    attention, mlp = source.self_attn, source.mlp
+    sandwich = hasattr(source, "pre_feedforward_layernorm")
+    kinds = getattr(config, "layer_types", None)
+    # Only Gemma 3 rotates its two kinds of layers by different frequencies.
+    kind = kinds[attention.layer_idx] if kinds and sandwich else None
+
+    def group(owner: Any, path: str, *names: str) -> Linear:
+        return linear({f"{name}.{path}.{n}": getattr(owner, n) for n in names})
+
+    return Layer(
+        qkv=group(attention, "self_attn", "q_proj", "k_proj", "v_proj"),
+        o=group(attention, "self_attn", "o_proj"),
+        gate_up=group(mlp, "mlp", "gate_proj", "up_proj"),
+        down=group(mlp, "mlp", "down_proj"),
+        before_attention=_norm(source.input_layernorm),
+        after_attention=_norm(source.post_attention_layernorm) if sandwich else None,
+        before_mlp=_norm(
+            source.pre_feedforward_layernorm if sandwich else source.post_attention_layernorm
+        ),
+        after_mlp=_norm(source.post_feedforward_layernorm) if sandwich else None,
+        q_norm=_norm(attention.q_norm) if hasattr(attention, "q_norm") else None,
+        k_norm=_norm(attention.k_norm) if hasattr(attention, "k_norm") else None,
+        scaling=attention.scaling,
+        window=getattr(attention, "sliding_window", None),
+        kind=kind,
+    )
+
+
+def _norm(module: Any) -> Norm:
+    weight = module.weight.detach().float()
+    # Gemma stores its norms' weights as differences from one.
+    offset = 1.0 if "Gemma" in type(module).__name__ else 0.0
+    epsilon = module.variance_epsilon if hasattr(module, "variance_epsilon") else module.eps
+    return Norm(weight + offset, epsilon)
+
+
+class Causal:
+    """Plain causal attention over one sequence; keeps each layer's keys and values in `kept`."""
+
+    def __init__(self, length: int, device: torch.device) -> None:
+        self.positions = torch.arange(length, device=device)
+        self.kept: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def __call__(
+        self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scaling: float,
+        window: int | None,
+    ) -> torch.Tensor:  # fmt: skip
+        # The first: a layer that is computed again would keep all that is inside through them.
+        self.kept.setdefault(layer, (k, v))
+        if not len(q):
+            return q
+        mask = None
+        if window is not None and len(q) > window:
+            distance = self.positions[:, None] - self.positions
+            mask = (distance >= 0) & (distance < window)
+        q, k, v = (x.transpose(0, 1)[None] for x in (q, k, v))
+        out = F.scaled_dot_product_attention(
+            q, k, v, attn_mask=mask, is_causal=mask is None, scale=scaling,
+            enable_gqa=q.shape[1] != k.shape[1],
+        )  # fmt: skip
+        return out[0].transpose(0, 1)

@@ -1,0 +1,178 @@
+"""Rollouts from vLLM: a server of its own, which takes the adapter of each update from a folder."""
+
+import contextlib
+import json
+import os
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import ProxyHandler, Request, build_opener
+
+from srl_edge.errors import InputError, StageError
+from srl_edge.method.types import Rollout
+from srl_edge.terminal import progress
+
+LOADING = 900.0  # seconds that the server may take to load the model
+ANSWER = 1800.0  # seconds that it may take to answer
+AT_ONCE = 64  # requests, each for the completions of one prompt
+RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # the LoRA ranks that vLLM can be started for
+# Its standard input ends with this process, even if that is killed, and then so does the server.
+ENDS_WITH_US = (
+    'exec 3<&0; "$@" </dev/null & server=$!; { cat <&3 >/dev/null; kill $server; } & wait $server'
+)
+_ERROR = re.compile(r"\b\w+(?:Error|Exception): .*")
+_OPENER = build_opener(ProxyHandler({}))  # no proxy stands between two programs of one computer
+
+
+class VllmSampler:
+    """Samples completions from `vllm serve` on this computer, which lives as long as this process.
+
+    command: what starts the server, in words like `vllm serve`, more of its options among them.
+    model: a local folder. dtype: of its weights there, `bfloat16` or `float32`. rank: of the
+    adapters. seed: of all its draws. Raises InputError where the command is not found, and
+    StageError with the server's first error where it ends.
+    Source: vLLM's OpenAI-compatible server, with LoRA adapters that are loaded at run time.
+    """
+
+    def __init__(self, command: str, model: Path, dtype: str, rank: int, seed: int) -> None:
+        words = require(command)
+        allowed = [size for size in RANKS if size >= rank]
+        if not allowed:
+            raise InputError(f"trainer.lora_rank = {rank}: vLLM takes at most {RANKS[-1]}.")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = str(free.getsockname()[1])
+        self._url = f"http://127.0.0.1:{port}"
+        self._scratch = tempfile.TemporaryDirectory(prefix="srl-edge-vllm-")
+        self._folder = Path(self._scratch.name)
+        self._updates = 0
+        options = [
+            str(model), "--host", "127.0.0.1", "--port", port, "--dtype", dtype,
+            "--enable-lora", "--max-lora-rank", str(allowed[0]), "--max-loras", "1",
+            "--seed", str(seed),
+            # The probabilities of what was drawn from, and nothing else's idea of sampling.
+            "--logprobs-mode", "processed_logprobs", "--generation-config", "vllm",
+        ]  # fmt: skip
+        environment = os.environ | {
+            "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1", "VLLM_NO_USAGE_STATS": "1",
+            "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1",
+        }  # fmt: skip
+        with (self._folder / "log").open("w") as log:
+            self._server = subprocess.Popen(
+                ["sh", "-c", ENDS_WITH_US, "sh", *words, *options], stdin=subprocess.PIPE,
+                stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True,
+            )  # fmt: skip
+        self._wait()
+
+    def load_adapter(self, save: Callable[[Path], None]) -> None:
+        """Sample from now on with the adapter that `save` writes into a folder, as PEFT's."""
+        old, self._updates = self._adapter, self._updates + 1
+        save(self._adapter)
+        name, path = self._adapter.name, str(self._adapter)
+        self._ask("load_lora_adapter", {"lora_name": name, "lora_path": path})
+        if old.is_dir():
+            self._ask("unload_lora_adapter", {"lora_name": old.name})
+            shutil.rmtree(old)
+
+    def sample(
+        self, prompts: Sequence[tuple[int, ...]], group_size: int, max_new: int,
+        temperature: float, stop_ids: Sequence[int], seed: int, decode: Any,
+    ) -> list[list[Rollout]]:  # fmt: skip
+        """What `sampling.sample` does, but with the server's own draws, whatever the seed."""
+        drawn = group_size if temperature else 1
+        stops = list(stop_ids)
+
+        def group(index: int) -> list[Rollout]:
+            answer = self._ask(
+                "completions",
+                {
+                    # Without a seed: one a request ends vLLM 0.32's CPU engine ("CPU Generator does
+                    # not use offset") where a prompt comes in pieces.
+                    "model": self._adapter.name, "prompt": list(prompts[index]),
+                    "n": drawn, "max_tokens": max_new, "temperature": temperature, "logprobs": 0,
+                    "stop_token_ids": stops, "ignore_eos": True, "return_token_ids": True,
+                },
+            )  # fmt: skip
+            choices = sorted(answer["choices"], key=lambda choice: int(choice["index"]))
+            rollouts = [_rollout(prompts[index], choice, stops, decode) for choice in choices]
+            return rollouts * (group_size // drawn)
+
+        with ThreadPoolExecutor(min(AT_ONCE, len(prompts))) as pool:
+            return list(pool.map(group, range(len(prompts))))
+
+    @property
+    def _adapter(self) -> Path:
+        return self._folder / f"adapter-{self._updates}"
+
+    def _wait(self) -> None:
+        progress.say("vLLM is loading the model.")
+        until = time.monotonic() + LOADING
+        while time.monotonic() < until and self._server.poll() is None:
+            try:
+                with _OPENER.open(f"{self._url}/health", timeout=5):
+                    return
+            except OSError:
+                time.sleep(0.5)
+        raise self._lost("it did not start")
+
+    def _ask(self, verb: str, body: dict[str, Any]) -> Any:
+        request = Request(
+            f"{self._url}/v1/{verb}", json.dumps(body).encode(),
+            {"Content-Type": "application/json"},
+        )  # fmt: skip
+        try:
+            with _OPENER.open(request, timeout=ANSWER) as answer:
+                text = answer.read()
+        except HTTPError as refused:
+            reason = _reason(refused.read())
+            if refused.code >= 500:  # what went wrong stands in its log alone
+                raise self._lost(f"{verb}: {reason}") from None
+            raise StageError(f"vLLM refused {verb}: {reason}") from None
+        except OSError as error:
+            raise self._lost(f"{verb}: {error}") from None
+        return json.loads(text) if text.startswith(b"{") else None
+
+    def _lost(self, what: str) -> StageError:
+        lines = (self._folder / "log").read_text(errors="replace").split("\n")
+        # The first error is the cause: its other processes then tell of theirs.
+        errors = [e[0] for x in lines if "WARN" not in x and (e := _ERROR.search(x))]
+        words = (errors or [x for x in reversed(lines) if x.strip()] or ["nothing"])[0]
+        return StageError(f"vLLM: {what}; it said: {words}")
+
+
+def require(command: str) -> list[str]:
+    """The words of a command whose program is found; raises InputError for another one."""
+    words = shlex.split(command)
+    if not words or shutil.which(words[0]) is None:
+        raise InputError(
+            f"trainer.vllm_command = {command!r}: no such program; install vLLM in an environment "
+            "of its own, and give the path of its `vllm` there, as in '/path/to/bin/vllm serve'."
+        )
+    return words
+
+
+def _reason(body: bytes) -> str:
+    text = body.decode(errors="replace")
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        text = str(json.loads(text)["error"]["message"])
+    return " ".join(text.split())[:500]
+
+
+def _rollout(
+    prompt: tuple[int, ...], choice: dict[str, Any], stops: Sequence[int], decode: Any
+) -> Rollout:
+    ids = choice.get("token_ids")
+    if ids is None:
+        raise StageError("vLLM gave no token ids; it must be version 0.10.2 or newer.")
+    logprobs = tuple(map(float, choice["logprobs"]["token_logprobs"]))
+    finished = bool(ids) and ids[-1] in stops
+    return Rollout(prompt, tuple(ids), logprobs, decode(ids[:-1] if finished else ids), finished)

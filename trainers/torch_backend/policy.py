@@ -1,0 +1,312 @@
+"""The policy on PyTorch: a frozen model, LoRA weights in fp32, and a merged copy that samples."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch.nn import functional as F
+from transformers import AutoModelForCausalLM
+
+from srl_edge.errors import InputError
+from srl_edge.method import algorithm
+from srl_edge.method.types import Rollout, Sample
+from srl_edge.models.tokenizer import load_tokenizer, stop_ids
+from srl_edge.quantization.formats import AS_SHIPPED
+from srl_edge.quantization.gptq import read_codes
+from srl_edge.recipe import Trainer
+from srl_edge.terminal import progress
+from srl_edge.trainers.policy.contract import Loss
+from srl_edge.trainers.policy.objective import add, objective, over_packs, watched
+from srl_edge.trainers.policy.packing import Pack, PrefixCache
+from srl_edge.trainers.policy.sampling import Decoding, sample
+from srl_edge.trainers.torch_backend.attention.rows import RowAttention
+from srl_edge.trainers.torch_backend.decoder import Causal, Decoder, Linear, from_transformers
+from srl_edge.trainers.torch_backend.decoding.pytorch import Plain, TorchDecoding, merged_decoding
+from srl_edge.trainers.torch_backend.decoding.vllm_sampler import VllmSampler, require
+from srl_edge.trainers.torch_backend.device import (
+    chosen_device,
+    empty_cache,
+    frozen_dtype,
+    out_of_memory,
+    return_freed_memory,
+)
+from srl_edge.trainers.torch_backend.logprobs import linear_logprobs, padded
+from srl_edge.trainers.torch_backend.lora import LoraLinear, load_adapter, save_adapter
+from srl_edge.trainers.torch_backend.optimizers import new_optimizer, restore, tensors_of
+from srl_edge.trainers.torch_backend.rounding.model import Rounding
+
+
+class TorchPolicy:
+    """Implements `Policy`; see there for the contract of each verb."""
+
+    def __init__(self, model: Path, settings: Trainer, seed: int) -> None:
+        if settings.quantization in AS_SHIPPED and settings.sampler != "torch":
+            raise InputError(
+                f"trainer.quantization = {settings.quantization!r} samples from its own rounded "
+                "weights; set trainer.sampler to torch."
+            )
+        if settings.sampler == "vllm":
+            require(settings.vllm_command)
+        if settings.threads:
+            torch.set_num_threads(settings.threads)
+        self._seed = seed
+        torch.manual_seed(seed)
+        self.settings = settings
+        self.micro_batch_tokens = settings.micro_batch_tokens
+        self.device = chosen_device(settings)
+        self.tokenizer = load_tokenizer(model)
+        self.stop_ids = stop_ids(model)
+        dtype = frozen_dtype(settings, self.device)
+        network = AutoModelForCausalLM.from_pretrained(model, dtype=dtype)
+        if getattr(network.config, "final_logit_softcapping", None):
+            raise InputError(f"{model}: soft-capped logits are not supported by the trainer.")
+        network.eval().requires_grad_(False)
+        ends = network.get_input_embeddings(), network.get_output_embeddings()
+        for weight in {end.weight for end in ends}:
+            # A view of the file would keep all of it mapped, the layers' weights too.
+            weight.data = weight.data.clone()
+        self.model_name = str(model)
+        self.head = network.get_output_embeddings().weight.detach().to(self.device)
+        self.layers: list[LoraLinear] = []
+        decoder = from_transformers(network, self._adapted).to(self.device)
+        self.decoder = replace(decoder, checkpointed=settings.gradient_checkpointing)
+        for layer in self.layers:
+            # One after the other, so that no device holds all of them whole.
+            layer.settle(self.device, settings.quantization)
+        self.rounding: Rounding | None = None
+        if settings.quantization in AS_SHIPPED:
+            self._round_ends(settings.quantization, tied=ends[0].weight is ends[1].weight)
+        self.base = self.decoder.with_linears(lambda layer: layer.base)
+        return_freed_memory()
+        self._new_optimizer()
+        self._sampler: Decoding | VllmSampler | None = None
+        self._onnx: Any = None
+        self._vllm: VllmSampler | None = None
+
+    def _adapted(self, linears: dict[str, torch.nn.Linear]) -> LoraLinear:
+        self.layers.append(LoraLinear(linears, self.settings.lora_rank, self.settings.lora_alpha))
+        return self.layers[-1]
+
+    def _round_ends(self, artifact: str, tied: bool) -> None:
+        embed = self.decoder.embed
+        table = self.head if tied else embed.weight.detach()
+        scale = getattr(embed, "scalar_embed_scale", 1.0)  # Gemma's
+        layers = [layer.rounding for layer in self.layers if layer.rounding]
+        self.rounding = Rounding(artifact, layers, table, self.head, scale)
+        self.head, rows = self.rounding.head, self.rounding.rows
+        self.decoder = replace(self.decoder, embed=torch.nn.Embedding.from_pretrained(rows))
+
+    def _before_head(self, hidden: torch.Tensor) -> torch.Tensor:
+        return self.rounding.before_head(hidden) if self.rounding else hidden
+
+    def fit_rounding(self, texts: Sequence[Sequence[int]]) -> None:
+        if self.rounding:
+            self._sampler = None
+            self.rounding.fit(self.decoder, texts)
+            self.head = self.rounding.head
+            return_freed_memory()
+
+    def _trainable(self) -> dict[str, torch.nn.Parameter]:
+        return {f"{x.names[0]}.{n}": p for x in self.layers for n, p in x.named_parameters()}
+
+    def _new_optimizer(self) -> None:
+        self.optimizer = new_optimizer(self.settings.optimizer, self._trainable().values())
+
+    def sample(
+        self, prompts: Sequence[tuple[int, ...]], group_size: int, max_new_tokens: int,
+        temperature: float, seed: int, prefix_cache: PrefixCache | None = None,
+    ) -> list[list[Rollout]]:  # fmt: skip
+        if self._sampler is None:
+            return_freed_memory()  # of activations
+            self._sampler = self._new_sampler()
+        call = (prompts, group_size, max_new_tokens, temperature, self.stop_ids, seed,
+                self.tokenizer.decode)  # fmt: skip
+        if isinstance(self._sampler, VllmSampler):
+            return self._sampler.sample(*call)
+        return sample(self._sampler, *call, prefix_cache)
+
+    @torch.no_grad()
+    def _new_sampler(self) -> Decoding | VllmSampler:
+        if self._onnx is not None:
+            self._onnx.load_adapter(self.layers)
+            return self._onnx  # type: ignore[no-any-return]
+        if self.settings.sampler == "vllm":
+            return self._updated_vllm()
+        if self.rounding or not self.settings.samples_merged:
+            return TorchDecoding(self.decoder, self._sampling_head())
+        return merged_decoding(self.decoder, self.head)
+
+    def _sampling_head(self) -> Linear:
+        # A copy in another layout: made anew, so that training has its room.
+        plain = Plain(self.head, None)
+        return lambda hidden: plain(self._before_head(hidden))
+
+    def _updated_vllm(self) -> VllmSampler:
+        if self._vllm is None:
+            settings, dtype = self.settings, str(self.head.dtype).removeprefix("torch.")
+            self._vllm = VllmSampler(
+                settings.vllm_command, Path(self.model_name), dtype, settings.lora_rank, self._seed
+            )
+        self._vllm.load_adapter(self.save_adapter)
+        return self._vllm
+
+    def sample_from(self, folder: Path) -> None:
+        from srl_edge.trainers.torch_backend.decoding.onnx_sampler import OnnxDecoding
+
+        self._onnx = OnnxDecoding(folder, self.layers, self.settings.threads)
+        self._sampler = None
+
+    def forward_backward(self, groups: Sequence[Sequence[Sample]], loss: Loss) -> dict[str, float]:
+        # Every gradient is followed by an update, which makes the merged weights stale; without
+        # them there is room for what the backward pass keeps.
+        self._sampler = None
+        return_freed_memory()
+        return over_packs(groups, loss, self._fitted)
+
+    def _fitted(
+        self, packed: Pack, group: Sequence[Sample], loss: Loss, total: int
+    ) -> dict[str, float]:
+        """`_backward`, in passes of half the tokens where memory does not suffice."""
+        before = [None if p.grad is None else p.grad.clone() for p in self._trainable().values()]
+        while True:
+            try:
+                return self._backward(packed, group, loss, total)
+            except RuntimeError as error:
+                single = all(len(rows.rows) == 1 for rows in packed.cut(self.micro_batch_tokens))
+                if single or not out_of_memory(error):
+                    raise
+            # Out of the handler: what the exception refers to would stay in memory.
+            self.micro_batch_tokens //= 2
+            progress.say(f"train: out of memory; passes of {self.micro_batch_tokens} tokens now.")
+            for parameter, grad in zip(self._trainable().values(), before, strict=True):
+                parameter.grad = None if grad is None else grad.clone()
+            empty_cache(self.device)
+
+    def _backward(
+        self, packed: Pack, group: Sequence[Sample], loss: Loss, total: int
+    ) -> dict[str, float]:
+        """Gradient of a pack: the trunk once, its rows in passes that memory has room for."""
+        trunk = self.decoder.keys_values(packed.trunk)
+        leaves = [tuple(x.detach().requires_grad_() for x in layer) for layer in trunk]
+        plain = None
+        if loss.kl:
+            with torch.no_grad():
+                plain = self.base.keys_values(packed.trunk)
+        sums: dict[str, float] = {}
+        slopes: list[torch.Tensor] = []
+        for rows in packed.cut(self.micro_batch_tokens):
+            members = [group[i] for i in rows.owners]
+            add(sums, self._backward_rows(rows, leaves, plain, members, loss, total))
+            # In fp32, so that the number of passes does not show in the sum.
+            grads = [x.grad.float() for layer in leaves for x in layer if x.grad is not None]
+            slopes = [a.add_(b) for a, b in zip(slopes, grads, strict=True)] if slopes else grads
+            for x in (x for layer in leaves for x in layer):
+                x.grad = None
+        ends = [x for layer in trunk for x in layer]
+        torch.autograd.backward(ends, [g.to(x.dtype) for g, x in zip(slopes, ends, strict=True)])
+        return sums
+
+    def _backward_rows(
+        self, packed: Pack, trunk: Any, plain: Any, members: Sequence[Sample], loss: Loss,
+        total: int,
+    ) -> dict[str, float]:  # fmt: skip
+        lengths = torch.tensor([len(s.completion_ids) for s in members])
+        mask = (torch.arange(int(lengths.max())) < lengths[:, None]).to(self.device)
+        flat, entropies = self._logprobs(self.decoder, packed, trunk, members, loss)
+        kept = mask.float()
+        before = advantages = reference = None
+        if loss.kind == "clipped":
+            old = [x for s in members for x in s.old_logprobs]
+            before = padded(torch.tensor(old, device=self.device), mask)
+            advantages = torch.tensor([[s.advantage] for s in members], device=self.device)
+        if loss.kl:
+            with torch.no_grad():
+                reference = padded(self._logprobs(self.base, packed, plain, members, loss)[0], mask)
+        logprobs = padded(flat, mask)
+        frozen = logprobs.detach()
+        wanted = objective(torch, loss, logprobs, frozen, before, advantages, reference)
+        value = -algorithm.weighted_sum(wanted, kept, loss.by_sequence) / total
+        value.backward()
+        sums = watched(torch, loss, frozen, before, advantages, reference, kept)
+        return sums | {"loss": float(value.detach()), "entropy": float(entropies.sum())}
+
+    def _logprobs(
+        self, decoder: Decoder, packed: Pack, trunk: Any, members: Sequence[Sample], loss: Loss
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log-probabilities of all completion tokens, and entropies, at the loss's temperature."""
+        rows = RowAttention(packed.rows, packed.bounds, trunk, self.device)
+        if self.device.type == "cuda":
+            for window in {layer.window for layer in decoder.layers}:
+                rows.choose(decoder.heads, window)
+        hidden = decoder(rows.ids, rows)
+        completions = [s.completion_ids for s in members]
+        targets = torch.tensor([i for ids in completions for i in ids], device=self.device)
+        chosen = hidden[torch.tensor(packed.before(completions), device=self.device)]
+        return linear_logprobs(self._before_head(chosen) / loss.temperature, self.head, targets)
+
+    def optim_step(self, learning_rate: float, max_grad_norm: float) -> float:
+        parameters = self._trainable().values()
+        norm = torch.nn.utils.clip_grad_norm_(parameters, max_grad_norm)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self._adapter_changed()
+        return float(norm)
+
+    @torch.no_grad()
+    def divergence(self, texts: Sequence[Sequence[int]]) -> float:
+        total = 0.0
+        for text in texts:
+            ids = torch.tensor(list(text), device=self.device)
+            found = []
+            for decoder in (self.base, self.decoder):
+                hidden = self._before_head(decoder(ids, Causal(len(ids), self.device)))
+                found.append(F.log_softmax(F.linear(hidden, self.head).float(), -1))
+            base, now = found
+            total += float((base.exp() * (base - now)).sum())
+        return total / sum(map(len, texts))
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        state = tensors_of(self.optimizer, self._trainable())
+        if self.rounding:
+            state |= self.rounding.state()
+        save_file(state, folder / "training.safetensors")
+        self.save_adapter(folder / "adapter")
+
+    def load(self, folder: Path) -> None:
+        state = load_file(folder / "training.safetensors")
+        restore(self.optimizer, self._trainable(), state)
+        self._adapter_changed()
+        if self.rounding:
+            self.rounding.restore(state, folder / "adapter")
+            self.head = self.rounding.head
+
+    def load_adapter(self, folder: Path) -> None:
+        load_adapter(folder, self.layers)
+        self._new_optimizer()
+        self._adapter_changed()
+        if self.rounding:
+            self.rounding.take(read_codes(folder))
+            self.head = self.rounding.head
+
+    def _adapter_changed(self) -> None:
+        self._sampler = None
+        for layer in self.layers:
+            layer.adapter_changed()
+
+    def save_adapter(self, folder: Path) -> None:
+        settings = self.settings
+        frozen = {
+            "backend": "torch", "quantization": settings.quantization,
+            "dtype": str(self.head.dtype).removeprefix("torch."),
+        }  # fmt: skip
+        save_adapter(
+            folder, self.layers, settings.lora_rank, settings.lora_alpha, self.model_name, frozen
+        )
+        if self.rounding:
+            self.rounding.save(folder)
