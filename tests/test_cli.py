@@ -12,8 +12,7 @@ import pytest
 
 from srl_edge.errors import InputError
 from srl_edge.quantization.formats import require_builders
-
-from .test_line import srl_edge, write_recipe
+from tests.helpers.command_line import srl_edge, write_recipe
 
 
 def test_help_and_doctor_say_what_there_is() -> None:

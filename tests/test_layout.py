@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .helpers.sources import ROOT, arrows, circles, imported, modules, room
+from tests.helpers.sources import ROOT, arrows, circles, imported, modules, room
 
 FRONT_DOOR = {"srl_edge.cli", "srl_edge.line", "srl_edge.__main__"}
 GROUND = {
@@ -150,6 +150,15 @@ def test_what_is_sent_over_ssh_holds_all_that_a_runner_imports() -> None:
         path = module.replace(".", "/")
         own = "/__init__.py" if modules()[module].name == "__init__.py" else ".py"
         assert f"{path}{own}" in sent
+
+
+def test_tests_mirror_the_rooms_and_import_none_of_each_other() -> None:
+    folders = {name.replace(".", "/").removeprefix("srl_edge/") for name in map(room, modules())}
+    for path in (ROOT / "tests").rglob("*.py"):
+        where = path.parent.relative_to(ROOT / "tests").as_posix()
+        assert where in folders | {".", "helpers"}, f"{where} is no room"
+        shared = {n for n in imported(path) if n.startswith(("tests.", "test_", "conftest"))}
+        assert all(name.startswith("tests.helpers.") for name in shared), path
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda p: p.name)

@@ -1,68 +1,13 @@
 """The whole line on a tiny random model: every stage for real, through the command line."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from srl_edge import recipe
-
-from .conftest import make_model
-
-RECIPE = """
-output = "{run}"
-[model]
-name = "{model}"
-[data]
-source = "{data}"
-validation_problems = 4
-test_problems = 4
-[trainer]
-dtype = "float32"
-lora_rank = 16
-[[stages]]
-kind = "sft"
-steps = 3
-prompts_per_step = 8
-learning_rate = 1e-3
-targets = "all"
-[[stages]]
-kind = "srl"
-steps = 2
-prompts_per_step = 2
-group_size = 4
-learning_rate = 1e-3
-targets = "all"
-max_rounds = 10
-[export]
-artifacts = ["onnx-fp32", "onnx-int8", "executorch-fp32"]
-context_length = 512
-[check]
-prompts = 4
-greedy_tokens = 16
-agreement = {{ fp32 = 0.99, int8 = 0.5 }}
-[bench]
-problems = 3
-max_steps = 2
-prompt_tokens = 32
-decode_tokens = 4
-repeats = 2
-"""
-
-
-def write_recipe(folder: Path, model: Path, rows: list[dict[str, str]]) -> Path:
-    data = folder / "data.jsonl"
-    data.write_text("".join(json.dumps(r) + "\n" for r in rows))
-    path = folder / "recipe.toml"
-    path.write_text(RECIPE.format(run=folder / "run", model=model, data=data))
-    return path
-
-
-def srl_edge(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "srl_edge", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+from tests.helpers.command_line import srl_edge, write_recipe
+from tests.helpers.models import make_model
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,238 @@
+"""The benchmark of artifacts: what it writes, and what is left of it when it is cut off."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from srl_edge.data.trajectories import ParseReport, parse_rows
+from srl_edge.devices.bench.artifacts import bench_artifacts
+from srl_edge.devices.bench.run import _gain
+from srl_edge.devices.hosts import local
+from srl_edge.devices.hosts.session import RunnerLost, Session
+from srl_edge.errors import InputError
+from srl_edge.recipe import Bench
+from srl_edge.report.results import samples_file
+from tests.helpers.artifacts import make_run
+from tests.helpers.command_line import srl_edge
+
+
+@pytest.fixture(scope="module")
+def artifacts(
+    trained: Path,
+    taught_model: Path, word_problems: list[dict[str, str]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> list[Path]:  # fmt: skip
+    folder = tmp_path_factory.mktemp("bench")
+    for quantization in ("fp32", "int8"):
+        run = folder / quantization
+        make_run(run, trained, taught_model, word_problems[:4], quantization)
+    return [folder / q / "artifacts" / f"onnx-{q}" for q in ("fp32", "int8")]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory, word_problems: list[dict[str, str]]) -> Path:
+    file = tmp_path_factory.mktemp("data") / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in word_problems))
+    return file
+
+
+def flags(data: Path, out: Path, *more: str, limit: int = 6) -> list[str]:
+    return ["--tasks", "animals", "--data", str(data), "--out", str(out), "--limit", str(limit),
+            "--max-steps", "3", "--max-new-tokens", "24", "--repeats", "2", "--threads", "1",
+            *more]  # fmt: skip
+
+
+def rows(out: Path, model: str) -> list[dict[str, Any]]:
+    date = json.loads((out / "settings.json").read_text())["date"]
+    lines = samples_file(out, model, "animals", date).read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_results_are_there_in_every_form(artifacts: list[Path], data: Path, tmp_path: Path) -> None:
+    done = srl_edge("bench", *artifacts, *flags(data, tmp_path))
+    assert done.returncode == 0, done.stderr
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert [row["name"] for row in results["rows"]] == ["onnx-fp32", "onnx-int8"]
+    for row in results["rows"]:
+        samples = rows(tmp_path, row["name"])
+        assert [sample["doc_id"] for sample in samples] == list(range(6))
+        facts = row["tasks"]["animals"]
+        assert facts["accuracy"] == sum(sample["exact_match"] for sample in samples) / 6
+        assert row["decode_tokens_per_second"]["mean"] > 0 and facts["lost"] == 0
+        (file,) = (tmp_path / row["name"]).glob("results_*.json")
+        theirs = json.loads(file.read_text())["results"]["animals"]
+        assert theirs["exact_match,math-verify"] == facts["accuracy"]
+    with (tmp_path / "results.csv").open() as file_:
+        table = list(csv.DictReader(file_))
+    assert [row["model"] for row in table] == ["onnx-fp32", "onnx-int8"]
+    assert float(table[0]["size_mb"]) > float(table[1]["size_mb"])
+    said = (tmp_path / "report.md").read_text()
+    assert "| onnx-int8 | " in said and " | tg64 | " in said and " | animals | 6 | " in said
+    page = (tmp_path / "report.html").read_text()
+    assert done.stdout.strip() == str(tmp_path / "report.html")
+    assert page.count("<details><summary>") >= 6 and "Answers side by side" in page
+    assert "smaller, faster and better at once than" in page and "https:" not in page
+    assert "joules a token" in page and "not measured" in page  # nothing tells of energy here
+    steps = facts["step_similarity"]
+    assert 0 <= steps["similarity"] <= 1 and steps["steps"] == 12
+    again = srl_edge("bench", *artifacts, *flags(data, tmp_path))
+    assert again.returncode == 2 and "--resume goes on with it" in again.stderr
+    other = srl_edge("bench", artifacts[0], *flags(data, tmp_path, "--resume"))
+    assert other.returncode == 2 and "was begun with other artifacts" in other.stderr
+
+
+def test_attempts_are_drawn_and_averaged(artifacts: list[Path], data: Path, tmp_path: Path) -> None:
+    more = ("--samples", "3", "--temperature", "1.5", "--soak", "0.02")
+    assert srl_edge("bench", artifacts[0], *flags(data, tmp_path, *more)).returncode == 0
+    (row,) = json.loads((tmp_path / "results.json").read_text())["rows"]
+    samples = rows(tmp_path, "onnx-fp32")
+    assert all(len(sample["resps"][0]) == len(sample["steps"]) == 3 for sample in samples)
+    assert any(len(set(sample["resps"][0])) > 1 for sample in samples)
+    shares = [sample["exact_match"] for sample in samples]
+    assert row["tasks"]["animals"]["accuracy"] == pytest.approx(sum(shares) / 6)
+    assert {round(3 * share) / 3 for share in shares} == set(shares)
+    (points,) = json.loads((tmp_path / "soak.json").read_text()).values()
+    assert len(points) > 1 and all(point["tokens_per_second"] > 0 for point in points)
+    page = (tmp_path / "report.html").read_text()
+    assert "Over time" in page and "Tokens a second while each model" in page
+    again = srl_edge("bench", artifacts[0], *flags(data, tmp_path / "again", *more[:4]))
+    assert again.returncode == 0
+    assert [s["resps"] for s in rows(tmp_path / "again", "onnx-fp32")] == [
+        s["resps"] for s in samples
+    ]
+    greedy = srl_edge("bench", artifacts[0], *flags(data, tmp_path / "no", "--samples", "3"))
+    assert greedy.returncode == 2 and "samples above 1 need a temperature" in greedy.stderr
+
+
+class Failing:
+    """This computer, but for models of one name, which it cannot load."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def open_session(self, name: str, kind: str, folder: Path, threads: int) -> Session:
+        if name == self.name:
+            return Session(name, [sys.executable, "-c", "raise SystemExit('no such operator')"])
+        return local.open_session(name, kind, folder, threads)
+
+
+def test_a_model_that_does_not_load_is_marked_and_tried_again(
+    artifacts: list[Path], tmp_path: Path, word_problems: list[dict[str, str]]
+) -> None:
+    problems = {"animals": list(parse_rows(word_problems[:4], ParseReport()))}
+    settings = Bench(max_steps=2, max_new_tokens=24, repeats=1, threads=1, step_prompts=2)
+    bench_artifacts(artifacts, problems, settings, Failing("onnx-int8"), tmp_path)
+    there, lost = json.loads((tmp_path / "results.json").read_text())["rows"]
+    assert there["decode_tokens_per_second"] and not there["unmeasured"]
+    assert lost["decode_tokens_per_second"] is None
+    assert lost["unmeasured"].endswith("ended (exit code 1): no such operator")
+    assert lost["tasks"]["animals"]["lost"] == 4
+    with (tmp_path / "results.csv").open() as file:
+        assert list(csv.DictReader(file))[1]["decode_tokens_per_second_mean"] == "not measured"
+    for name in ("report.md", "report.html"):
+        assert "no such operator" in (tmp_path / name).read_text()
+    bench_artifacts(artifacts, problems, settings, local, tmp_path, resume=True)
+    with pytest.raises(InputError, match="begun with other device"):
+        bench_artifacts(
+            artifacts, problems, settings, local, tmp_path, resume=True, device_name="ssh:board"
+        )
+    again, found = json.loads((tmp_path / "results.json").read_text())["rows"]
+    assert again == there
+    assert found["decode_tokens_per_second"] and found["tasks"]["animals"]["lost"] == 0
+    for _ in range(2):  # nothing was measured, so there is nothing to resume
+        with pytest.raises(RunnerLost, match="no such operator"):
+            alone = Failing("onnx-fp32")
+            bench_artifacts(artifacts[:1], problems, settings, alone, tmp_path / "none")
+
+
+def test_what_was_killed_goes_on(artifacts: list[Path], data: Path, tmp_path: Path) -> None:
+    """The speeds and every finished sample are kept; a line that was cut off is not."""
+    many = tmp_path / "many.jsonl"
+    many.write_text(data.read_text() * 25)
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "srl_edge", "bench", str(artifacts[0])]
+    running = subprocess.Popen([*command, *flags(many, out, limit=600)], start_new_session=True)
+    found: list[Path] = []
+    while running.poll() is None and not (found and found[0].read_text().count("\n") >= 2):
+        time.sleep(0.01)
+        found = list(out.glob("onnx-fp32/samples_*.jsonl"))
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    kept = found[0].read_text().split("\n")[:-1]
+    assert 2 <= len(kept) < 600
+    speeds = (out / "speeds.json").read_text()
+    with found[0].open("a") as file:
+        file.write('{"doc_id": 599, "doc": {"id')
+    done = srl_edge("bench", artifacts[0], *flags(many, out, "--resume", limit=600))
+    assert done.returncode == 0, done.stderr
+    assert (out / "speeds.json").read_text() == speeds
+    samples = rows(out, "onnx-fp32")
+    assert [json.dumps(row, ensure_ascii=False) for row in samples[: len(kept)]] == kept
+    assert [row["doc_id"] for row in samples] == list(range(600))
+
+
+def test_a_regression_ends_with_exit_code_1(
+    artifacts: list[Path], data: Path, tmp_path: Path
+) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    assert srl_edge("bench", artifacts[0], *flags(data, old)).returncode == 0
+    shutil.copytree(old, new)
+    same = srl_edge("bench", "--compare", old, new)
+    assert same.returncode == 0 and "0 lost, 0 won (p = 1.000)" in same.stdout
+    for folder, correct in ((old, 1.0), (new, 0.0)):
+        (file,) = folder.glob("onnx-fp32/samples_*.jsonl")
+        changed = [row | {"exact_match": correct} for row in rows(folder, "onnx-fp32")]
+        file.write_text("".join(json.dumps(row) + "\n" for row in changed))
+    worse = srl_edge("bench", "--compare", old, new)
+    assert worse.returncode == 1
+    assert "worse: onnx-fp32: animals: 6 -> 0 of 6 solved, 6 lost, 0 won" in worse.stderr
+    assert srl_edge("bench", "--compare", new, old).returncode == 0
+    results = json.loads((old / "results.json").read_text())
+    results["rows"][0]["decode_tokens_per_second"]["p50"] *= 2
+    (old / "results.json").write_text(json.dumps(results))
+    slower = srl_edge("bench", "--compare", new, old)
+    assert slower.returncode == 0
+    slower = srl_edge("bench", "--compare", old, new, "--slower", "0.4")
+    assert slower.returncode == 1 and "tokens/s decode (-50%)" in slower.stderr
+    nothing = srl_edge("bench", "--compare", old, tmp_path)
+    assert nothing.returncode == 2 and "no results.json" in nothing.stderr
+
+
+def test_mistakes_are_one_sentence(artifacts: list[Path], data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    unknown = srl_edge("bench", artifacts[0], "--tasks", "gsm9k", "--out", out)
+    assert unknown.returncode == 2 and "task 'gsm9k' is not known" in unknown.stderr
+    twice = srl_edge("bench", artifacts[0], artifacts[0], *flags(data, out))
+    assert twice.returncode == 2 and "named twice" in twice.stderr
+    assert not out.exists()
+
+
+def test_the_gain_is_over_the_base_asked_in_its_best_way() -> None:
+    def samples(*correct: float) -> list[dict[str, Any]]:
+        return [{"correct": c, "lost": "", "joules": None, "seconds": 1.0} for c in correct]
+
+    solved = {
+        "torch base": samples(0, 0, 0, 0, 0, 1),
+        "torch base, own way": samples(1, 1, 0, 0),
+        "torch tuned": samples(1, 0, 0, 0, 1, 1),
+        "torch tuned, own way": samples(0, 1, 0, 0),
+    }
+    gain = _gain(solved)
+    # On the four problems that both ways were asked, and not 1 of 6 to 3 of 6.
+    best = gain["best"]
+    assert (best["base"], best["tuned"], best["problems"]) == (0.5, 0.25, 4)
+    assert best["base_asked"] == "in its own way" and (best["lost"], best["won"]) == (1, 0)
+    assert best["difference"]["mean"] == -0.25 and best["difference"]["low"] < -0.25
+    assert (gain["own_way"]["base"], gain["own_way"]["tuned"]) == (0.5, 0.25)
+    once = _gain({name: solved[name] for name in ("torch base", "torch tuned")})
+    assert once["best"]["problems"] == 6 and "own_way" not in once
+    assert once["best"]["base_asked"] == "as the run asks"

@@ -1,0 +1,157 @@
+"""The benchmark in a real browser: headless Chromium with onnxruntime-web."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from queue import Queue
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+
+from srl_edge.data.trajectories import ParseReport, parse_rows
+from srl_edge.devices.bench.artifacts import bench_artifacts, device_named
+from srl_edge.devices.hosts.browser import Browser
+from srl_edge.devices.hosts.browser_runner import _BROWSERS, onnxruntime_web, serve
+from srl_edge.devices.hosts.session import RunnerLost
+from srl_edge.devices.runtimes.contract import greedy
+from srl_edge.devices.runtimes.torch import TorchRuntime
+from srl_edge.errors import InputError
+from srl_edge.recipe import Bench
+from tests.helpers.artifacts import artifact_of, seal, token_ids
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _there() -> None:
+    if not any(map(shutil.which, _BROWSERS)):
+        pytest.skip("no Chromium on the PATH")
+    try:
+        onnxruntime_web()
+    except InputError as error:
+        pytest.skip(str(error))
+
+
+def test_it_answers_as_torch_does(family_model: Path, tmp_path: Path) -> None:
+    folder = artifact_of(family_model, tmp_path)
+    if "gemma" in (folder / "config.json").read_text():
+        with pytest.raises(InputError, match="the browser does not take Gemma 3"):
+            Browser().open_session("page", "artifact", folder, 2)
+        return
+    prompts = [token_ids(40, 1), token_ids(20, 2)]
+    reference = TorchRuntime(family_model)
+    session = Browser().open_session("page", "artifact", folder, 2)
+    try:
+        found = session.generate(prompts, 12, [2], timeout=60)
+        assert [reply.ids for reply in found] == [greedy(reference, p, 12, [2]) for p in prompts]
+        assert all(0 < (reply.first_seconds or 0) <= reply.seconds for reply in found)
+        drawn = [
+            session.generate(prompts[:1], 12, [2], temperature=1.0, seed=seed)[0].ids
+            for seed in (3, 3, 4)
+        ]
+        assert drawn[0] == drawn[1] != drawn[2]
+        longer = [*prompts[0], *found[0].ids[:-1], 7, 8]
+        (reply,) = session.generate([longer], 12, [2])  # goes on with the cache of its start
+        assert reply.ids == greedy(reference, longer, 12, [2])
+        session.generate(prompts[1:], 12, [2])
+        (again,) = session.generate([longer], 12, [2], reuse=False)
+        assert again.ids == reply.ids
+        assert session.machine["isolated"] and "Chrome" in session.machine["browser"]
+        assert (session.peak_memory_mib or 0) > 20 and session.load_seconds > 0
+    finally:
+        session.close()
+
+
+def test_the_benchmark_runs_there(
+    taught_model: Path, tmp_path: Path, word_problems: list[dict[str, str]]
+) -> None:
+    folder = artifact_of(taught_model, tmp_path)
+    problems = list(parse_rows(word_problems[:2], ParseReport()))
+    settings = Bench(max_steps=2, max_new_tokens=16, repeats=1, threads=1, decode_tokens=8)
+    out = bench_artifacts([folder], {"animals": problems}, settings, Browser(), tmp_path / "out")
+    assert "onnxruntime-web 1.30" in (out.parent / "report.md").read_text()
+
+
+def test_what_goes_wrong_there_is_one_sentence(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InputError, match="the browser runs ONNX artifacts alone"):
+        Browser().open_session("page", "torch", tiny_model, 1)
+    folder = artifact_of(tiny_model, tmp_path)
+    (folder / "model.onnx").write_bytes(b"no model")
+    seal(folder)
+    with pytest.raises(RunnerLost, match=r"page: its process ended \(exit code 1\): in the browse"):
+        Browser().open_session("page", "artifact", folder, 1)
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(RunnerLost, match="no browser on the PATH"):
+        Browser().open_session("page", "artifact", folder, 1)
+
+
+def test_webgpu_answers_as_torch_does(taught_model: Path, tmp_path: Path) -> None:
+    folder = artifact_of(taught_model, tmp_path)
+    prompts = [token_ids(40, 1), token_ids(20, 2)]
+    reference = TorchRuntime(taught_model)
+    try:
+        session = Browser("webgpu").open_session("page", "artifact", folder, 1)
+    except RunnerLost as error:
+        pytest.skip(f"this browser has no WebGPU: {error}")
+    try:
+        found = session.generate(prompts, 12, [2], timeout=60)
+        assert [reply.ids for reply in found] == [greedy(reference, p, 12, [2]) for p in prompts]
+        assert session.machine["gpu"].strip()
+    finally:
+        session.close()
+
+
+def test_a_phone_opens_a_link_once(
+    taught_model: Path, tmp_path: Path, word_problems: list[dict[str, str]]
+) -> None:
+    """The page of one address answers for every session of a benchmark; other paths are closed."""
+    folder = artifact_of(taught_model, tmp_path)
+    device = Browser("link")
+    chromium = next(filter(None, map(shutil.which, _BROWSERS)))
+    phone = subprocess.Popen(
+        [chromium, "--headless=new", "--disable-gpu", "--no-sandbox", "--remote-debugging-port=0",
+         f"--user-data-dir={tmp_path}/profile", device.url],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        problems = list(parse_rows(word_problems[:2], ParseReport()))
+        settings = Bench(max_steps=2, max_new_tokens=16, repeats=1, threads=1, decode_tokens=8)
+        bench_artifacts([folder], {"animals": problems}, settings, device, tmp_path / "out")
+    finally:
+        phone.kill()
+        phone.wait()
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    (row,) = results["rows"]
+    assert row["tasks"]["animals"]["lost"] == 0 and row["decode_tokens_per_second"]["mean"] > 0
+    assert row["peak_memory_mib"] is None and row["state"]["after"]["celsius"] is None
+    assert "Chrome" in results["device"]["processor"] and results["device"]["threads"] == 1
+
+
+def test_only_the_page_of_the_token_is_served(tmp_path: Path) -> None:
+    (tmp_path / "secret.py").write_text("no")
+    (tmp_path / "model.onnx").write_text("yes")
+    roots = {"": tmp_path, "model": tmp_path}
+    server = serve(roots, 1, "wasm", Queue(), ("127.0.0.1", 0), "token")
+    base = f"http://127.0.0.1:{server.server_port}"
+
+    def status(path: str) -> int:
+        try:
+            with urlopen(f"{base}/{path}") as found:
+                return int(found.status)
+        except HTTPError as error:
+            return error.code
+
+    assert status("token/model/model.onnx") == 200
+    closed = ("", "model/model.onnx", "other/model/model.onnx", "token/secret.py",
+              "token/model/../secret.py", "token/etc/passwd")  # fmt: skip
+    assert [status(path) for path in closed] == [404] * len(closed)
+    server.shutdown()
+
+
+def test_the_devices_have_names() -> None:
+    for name in ("browser", "browser:webgpu", "browser:link"):
+        assert isinstance(device_named(name), Browser)
+    with pytest.raises(InputError, match="device 'browser:safari' is not known"):
+        device_named("browser:safari")

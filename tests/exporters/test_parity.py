@@ -1,0 +1,194 @@
+"""The gate lets a sound artifact through and stops broken ones, saying where."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+from safetensors.torch import load_file, save_file
+
+from srl_edge.errors import InputError, ParityError
+from srl_edge.exporters import check as parity
+from srl_edge.exporters.parity.tokens import chats
+from srl_edge.report.statistics import paired
+from tests.helpers.artifacts import CONTEXT, make_run, seal
+
+
+def zeroed_layer(model: Path) -> None:
+    weights = load_file(model / "model.safetensors")
+    weights["model.layers.1.mlp.down_proj.weight"].zero_()
+    weights["model.layers.1.self_attn.o_proj.weight"].zero_()
+    save_file(weights, model / "model.safetensors", {"format": "pt"})
+
+
+def wrong_rope_base(model: Path) -> None:
+    config = model / "config.json"
+    config.write_text(config.read_text().replace('"rope_theta": 10000.0', '"rope_theta": 10.0'))
+    assert '"rope_theta": 10.0' in config.read_text()
+
+
+def swapped_template(model: Path) -> None:
+    template = model / "chat_template.jinja"
+    template.write_text(template.read_text().replace("assistant", "model"))
+
+
+def other_tokenizer(model: Path) -> None:
+    file = model / "tokenizer.json"
+    fields = json.loads(file.read_text())
+    fields["model"]["merges"] = fields["model"]["merges"][:20]
+    file.write_text(json.dumps(fields))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (zeroed_layer, r"agrees with the merged model on .* first difference: prompt \d+ step"),
+        (wrong_rope_base, "less than 99.9%; first difference"),
+        (swapped_template, r"53 of 53 chats are tokenized differently .* position \d+: "),
+        (other_tokenizer, "of 53 chats are tokenized differently than in training; first: '"),
+    ],
+)
+def test_a_broken_artifact_is_stopped(
+    damage: Callable[[Path], None], message: str, tmp_path: Path, trained: Path,
+    taught_model: Path, word_problems: list[dict[str, str]],
+) -> None:  # fmt: skip
+    damaged = tmp_path / "damaged"
+    shutil.copytree(trained / "merged", damaged)
+    damage(damaged)
+    run = tmp_path / "run"
+    recipe = make_run(run, trained, taught_model, word_problems[:4], exported=damaged)
+    with pytest.raises(ParityError, match=message):
+        parity.check(recipe, run)
+    assert not json.loads((run / "parity" / "onnx-fp32.json").read_text())["passed"]
+
+
+def test_a_missing_stop_id_is_found(
+    tmp_path: Path, trained: Path, taught_model: Path, word_problems: list[dict[str, str]]
+) -> None:
+    recipe = make_run(tmp_path, trained, taught_model, word_problems[:4])
+    file = tmp_path / "artifacts" / "onnx-fp32" / "genai_config.json"
+    fields = json.loads(file.read_text())
+    fields["model"]["eos_token_id"] = 0
+    file.write_text(json.dumps(fields))
+    seal(file.parent)
+    with pytest.raises(ParityError, match=r"ends replies at token ids \[0\], the trained.*\[2\]"):
+        parity.check(recipe, tmp_path)
+
+
+def test_a_sound_artifact_passes(
+    tmp_path: Path, trained: Path, taught_model: Path, word_problems: list[dict[str, str]]
+) -> None:
+    recipe = make_run(tmp_path, trained, taught_model, word_problems[:4])
+    assert parity.check(recipe, tmp_path) == tmp_path / "parity"
+    result = json.loads((tmp_path / "parity" / "onnx-fp32.json").read_text())
+    assert [row["tokens"] for row in result["long"]] == [CONTEXT // 2, CONTEXT]
+    assert result["peak_memory_mib"] > 10 and result["problems"] == 2
+
+
+def test_what_cannot_run_here_is_told_and_passed_over(
+    tmp_path: Path, trained: Path, taught_model: Path, word_problems: list[dict[str, str]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    recipe = make_run(tmp_path, trained, taught_model, word_problems[:4])
+    built = tmp_path / "artifacts" / "onnx-fp32"
+    for_phones = tmp_path / "artifacts" / "executorch-vulkan-fp16"
+    shutil.copytree(built, for_phones)
+    seal(for_phones)
+    parity.check(recipe, tmp_path)
+    assert "executorch-vulkan-fp16: built, never run here" in capsys.readouterr().err
+    assert [f.stem for f in (tmp_path / "parity").iterdir()] == ["onnx-fp32"]
+    (for_phones / "tokenizer.json").write_text("{}")
+    with pytest.raises(InputError, match=r"vulkan-fp16/tokenizer.json: changed since the export"):
+        parity.check(recipe, tmp_path)
+    shutil.rmtree(built)
+    seal(for_phones)
+    with pytest.raises(InputError, match="nothing that runs here; run `srl-edge export"):
+        parity.check(recipe, tmp_path)
+
+
+def test_a_wrong_merge_is_named_as_such(
+    tmp_path: Path, trained: Path, taught_model: Path, word_problems: list[dict[str, str]]
+) -> None:
+    swapped = tmp_path / "trained"
+    shutil.copytree(trained, swapped)
+    file = swapped / "adapter" / "adapter_model.safetensors"
+    weights = load_file(file)
+    for name, a in list(weights.items()):
+        b_name = name.replace("lora_A", "lora_B")
+        if "k_proj.lora_A" in name:  # square, so that it can be put in transposed
+            b = weights[b_name]
+            weights[name], weights[b_name] = b.T.contiguous(), a.T.contiguous()
+    save_file(weights, file, {"format": "pt"})
+    recipe = make_run(tmp_path / "run", swapped, taught_model, word_problems[:4])
+    with pytest.raises(ParityError, match="merging: the merged model answers otherwise"):
+        parity.check(recipe, tmp_path / "run")
+
+
+def test_truncated_weights_are_one_sentence(
+    tmp_path: Path, trained: Path, taught_model: Path, word_problems: list[dict[str, str]]
+) -> None:
+    recipe = make_run(tmp_path, trained, taught_model, word_problems[:4])
+    parity.check(recipe, tmp_path)
+    folder = tmp_path / "artifacts" / "onnx-fp32"
+    data = folder / "model.onnx.data"
+    data.write_bytes(data.read_bytes()[:-4096])
+    with pytest.raises(InputError, match=r"model.onnx.data: changed since the export"):
+        parity.check(recipe, tmp_path)
+    seal(folder)
+    with pytest.raises(ParityError, match="onnx-fp32: its runtime cannot load it: "):
+        parity.check(recipe, tmp_path)
+    assert not (tmp_path / "parity" / "onnx-fp32.json").exists()  # no pass of earlier stays
+
+
+def test_a_wrong_zero_point_is_found(
+    tmp_path: Path, trained: Path, taught_model: Path, word_problems: list[dict[str, str]]
+) -> None:
+    recipe = make_run(tmp_path, trained, taught_model, word_problems[:4], "int4")
+    parity.check(recipe, tmp_path)
+    folder = tmp_path / "artifacts" / "onnx-int4"
+    model = onnx.load(folder / "model.onnx")
+    moved = 0
+    for tensor in model.graph.initializer:
+        if ".weight_Q4" in tensor.name:  # zero is fixed there, so the codes are moved, by four
+            codes = numpy_helper.to_array(tensor)
+            low, high = (np.minimum(half + 4, 15) for half in (codes & 15, codes >> 4))
+            values = (high << 4 | low).astype(codes.dtype)
+            tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+            moved += 1
+    assert moved
+    (folder / "model.onnx.data").unlink()
+    onnx.save(model, folder / "model.onnx", save_as_external_data=True, location="model.onnx.data")
+    seal(folder)
+    with pytest.raises(ParityError, match="onnx-int4: agrees with the merged model on"):
+        parity.check(recipe, tmp_path)
+
+
+def test_what_only_the_runtime_misreads_is_told(
+    tmp_path: Path, trained: Path, taught_model: Path, word_problems: list[dict[str, str]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    composing = tmp_path / "trained"
+    shutil.copytree(trained, composing)
+    file = composing / "merged" / "tokenizer.json"
+    # As Qwen's tokenizers do; onnxruntime-genai 0.18 does not.
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"normalizer": {"type": "NFC"}}))
+    recipe = make_run(tmp_path / "run", composing, taught_model, word_problems[:4])
+    parity.check(recipe, tmp_path / "run")
+    assert "misread by the runtime's own tokenizer; first: 'café, cafe\u0301'" in (
+        capsys.readouterr().err
+    )
+
+
+def test_fifty_chats_all_differ() -> None:
+    rendered = {json.dumps(chat) for chat in chats()}
+    assert len(rendered) == 50
+
+
+def test_the_sign_test_is_exact() -> None:
+    lost_six = paired([True] * 6 + [False] * 4, [False] * 10)
+    assert (lost_six["lost"], lost_six["won"], lost_six["sign_test"]) == (6, 0, 2 / 64)
+    assert paired([True, False], [False, True])["sign_test"] == 1

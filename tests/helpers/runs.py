@@ -1,0 +1,40 @@
+"""Run folders for the loop, and replies that it scores."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from srl_edge.data.trajectories import write_jsonl
+from srl_edge.method.types import Trajectory
+from srl_edge.recipe import Recipe
+
+GOOD = "<think>hm</think>\nadd 1 and 2 to get 3"
+
+
+BAD = "<think>hm</think>\nzzz"
+
+
+BROKEN = "add 1 and 2 to get 3"
+
+
+def make_run(run: Path, **stage: Any) -> Recipe:
+    (run / "data").mkdir(parents=True)
+    for split in ("train", "validation", "test"):
+        trajectories = [
+            Trajectory(f"{split}-{i}", f"problem {i}", ("add 1 and 2 to get 3", "so 3"), "3")
+            for i in range(12)
+        ]
+        write_jsonl(run / "data" / f"{split}.jsonl", trajectories)
+    srl = {"kind": "srl", "steps": 8, "prompts_per_step": 4, "learning_rate": 0.02} | stage
+    return Recipe.model_validate(
+        {
+            "output": str(run),
+            "model": {"name": "none"},
+            "trainer": {"checkpoint_every": 2},
+            "stages": [{"kind": "sft", "steps": 2, "learning_rate": 0.01}, srl],
+        }
+    )
+
+
+def rows(run: Path, name: str = "metrics") -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "train" / f"{name}.jsonl").open()]

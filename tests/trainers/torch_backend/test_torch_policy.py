@@ -1,0 +1,243 @@
+"""The shared-prefix paths against plain transformers, for every family."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+from srl_edge.method.types import Sample
+from srl_edge.trainers.policy.contract import Loss
+from srl_edge.trainers.policy.packing import Pack, pack
+from srl_edge.trainers.torch_backend.attention import row_kernels
+from srl_edge.trainers.torch_backend.attention.rows import RowAttention
+from srl_edge.trainers.torch_backend.decoding.draw import Draws
+from srl_edge.trainers.torch_backend.logprobs import linear_logprobs
+from srl_edge.trainers.torch_backend.policy import TorchPolicy
+from tests.helpers.policies import (
+    SETTINGS,
+    flat_gradient,
+    flat_loss,
+    open_policy,
+    trajectory_samples,
+)
+
+
+@pytest.mark.parametrize("by_sequence", [True, False])
+def test_packed_loss_and_gradients_equal_peft_on_full_sequences(
+    family_model: Path, tmp_path: Path, by_sequence: bool
+) -> None:
+    policy = open_policy(family_model)
+    samples = trajectory_samples()
+    metrics = policy.forward_backward([samples], Loss("clipped", by_sequence=by_sequence))
+    assert metrics["token_ratio"] > 2  # 1.8 without a trunk
+    policy.save_adapter(tmp_path / "adapter")
+    plain = AutoModelForCausalLM.from_pretrained(family_model, dtype=torch.float32)
+    peft = PeftModel.from_pretrained(plain, tmp_path / "adapter", is_trainable=True)
+    loss = flat_loss(peft, samples, by_sequence)
+    loss.backward()
+    assert abs(metrics["loss"] - float(loss.detach())) < 1e-5
+    mine: dict[str, torch.Tensor] = {}
+    for layer in policy.layers:
+        assert layer.lora_A.grad is not None and layer.lora_B.grad is not None
+        mine |= layer.members(layer.lora_A.grad, layer.lora_B.grad)
+    theirs = {
+        name.removeprefix("base_model.model.model.").replace(".default", ""): p.grad
+        for name, p in peft.named_parameters()
+        if p.grad is not None
+    }
+    assert mine.keys() == theirs.keys()
+    for name, gradient in theirs.items():
+        torch.testing.assert_close(mine[name], gradient, atol=1e-5, rtol=1e-4)
+
+
+def test_micro_batches_and_separate_trunks_do_not_change_the_gradient(tiny_model: Path) -> None:
+    groups = [trajectory_samples(0), trajectory_samples(1, count=1)]
+    gradients = []
+    for settings in ({}, {"micro_batch_tokens": 90}):
+        policy = open_policy(tiny_model, **settings)
+        policy.forward_backward(groups, Loss("nll"))
+        gradients.append(flat_gradient(policy))
+    policy = open_policy(tiny_model)
+    policy.forward_backward([[s] for g in groups for s in g], Loss("nll"))
+    gradients.append(flat_gradient(policy))
+    torch.testing.assert_close(gradients[0], gradients[1], atol=1e-6, rtol=1e-4)
+    torch.testing.assert_close(gradients[0], gradients[2], atol=1e-6, rtol=1e-4)
+
+
+def test_a_layer_that_is_computed_again_gives_the_same_gradient(family_model: Path) -> None:
+    gradients, kept = [], []
+    for checkpointing in (False, True):
+        policy = open_policy(family_model, gradient_checkpointing=checkpointing)
+        sizes: list[int] = []
+
+        def keep(x: torch.Tensor, sizes: list[int] = sizes) -> torch.Tensor:
+            sizes.append(x.numel())
+            return x
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+            policy.forward_backward([trajectory_samples()], Loss("clipped"))
+        gradients.append(flat_gradient(policy))
+        kept.append(sum(sizes))
+    torch.testing.assert_close(gradients[0], gradients[1], atol=1e-6, rtol=1e-4)
+    assert kept[1] < kept[0] / 3
+
+
+def test_out_of_memory_halves_the_passes_and_gives_the_same_gradient(
+    tiny_model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups = [trajectory_samples(0), trajectory_samples(1)]
+    plain, short = open_policy(tiny_model), open_policy(tiny_model)
+    expected = plain.forward_backward(groups, Loss("clipped"))
+    whole = short._backward_rows
+
+    def backward_rows(packed: Pack, *rest: Any) -> dict[str, float]:
+        done = whole(packed, *rest)  # so that part of the gradient is there already
+        if sum(map(len, packed.rows)) > 100:
+            raise torch.OutOfMemoryError
+        return done
+
+    monkeypatch.setattr(short, "_backward_rows", backward_rows)
+    got = short.forward_backward(groups, Loss("clipped"))
+    assert got == pytest.approx(expected, abs=1e-5)
+    torch.testing.assert_close(flat_gradient(short), flat_gradient(plain), atol=1e-6, rtol=1e-4)
+    assert short.micro_batch_tokens < 128
+    assert "out of memory; passes of" in capsys.readouterr().err
+
+
+def test_one_trunk_serves_nested_prompts_and_unrelated_ones_stay_apart() -> None:
+    nested = [(1, 2, 3, 9), (1, 2, 3, 4, 5, 9)]
+    (packed,) = pack(nested, [(7,), (8,)])
+    # The last prompt token predicts the completion, so each row starts with it at the latest.
+    assert packed.trunk == nested[1][:-1] and packed.bounds == (3, 5)
+    assert packed.rows == ((9, 7), (9, 8))
+    assert len(pack([(1, 2, 3), (4, 5, 6)], [(7,), (8,)])) == 2
+
+
+def test_greedy_samples_are_what_transformers_generates(family_model: Path, tmp_path: Path) -> None:
+    policy = open_policy(family_model)
+    prompts = [s.prompt_ids for s in trajectory_samples(count=1)]
+    groups = policy.sample(prompts, 2, 40, 0.0, seed=0)
+    policy.save_adapter(tmp_path / "adapter")
+    plain = AutoModelForCausalLM.from_pretrained(family_model, dtype=torch.float32)
+    peft = PeftModel.from_pretrained(plain, tmp_path / "adapter").merge_and_unload()
+    for prompt, group in zip(prompts, groups, strict=True):
+        expected = peft.generate(torch.tensor([prompt]), max_new_tokens=40, do_sample=False)
+        for rollout in group:
+            assert list(rollout.completion_ids) == expected[0, len(prompt) :].tolist()
+            assert rollout.finished == (rollout.completion_ids[-1] == 2)
+
+
+def test_sampled_logprobs_are_those_of_the_loss(family_model: Path) -> None:
+    policy = open_policy(family_model)
+    policy.stop_ids = list(range(3, 100))  # so that rows finish early and leave the batch
+    prompts = [s.prompt_ids for s in trajectory_samples(count=1)]
+    groups = policy.sample(prompts, 6, 30, 1.0, seed=3)
+    lengths = {len(r.completion_ids) for g in groups for r in g}
+    assert len(lengths) > 3 and all(r.finished for g in groups for r in g if len(r.text) < 30)
+    for group in groups:
+        for rollout in group:
+            sample = Sample(rollout.prompt_ids, rollout.completion_ids, rollout.logprobs, 1.0)
+            metrics = policy.forward_backward([[sample]], Loss("clipped"))
+            assert metrics["sampling/sampling_logp_difference/mean"] < 1e-4
+    assert policy.sample(prompts, 6, 30, 1.0, seed=3) == groups
+
+
+def test_samples_follow_the_distribution(tiny_model: Path) -> None:
+    policy = open_policy(tiny_model)
+    prompt = trajectory_samples()[0].prompt_ids
+    (group,) = policy.sample([prompt], 3000, 1, 1.0, seed=0)
+    ids = [r.completion_ids[0] for r in group]
+    likely = max(set(ids), key=ids.count)
+    logprob = next(r.logprobs[0] for r in group if r.completion_ids[0] == likely)
+    assert abs(ids.count(likely) / 3000 - torch.tensor(logprob).exp()) < 0.03
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+def test_a_draw_follows_its_temperature(temperature: float) -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(1, 300).mul_(2).expand(4000, -1)  # no multiple of a block
+    ids, logprobs = map(torch.from_numpy, Draws(logits, temperature, seed=0)(logits))
+    expected = torch.log_softmax(logits[0] / (temperature or 1), -1)
+    torch.testing.assert_close(logprobs, expected[ids])
+    if temperature == 0:
+        assert set(ids.tolist()) == {int(logits[0].argmax())}
+    else:
+        share = torch.bincount(ids, minlength=300) / len(ids)
+        assert float((share - expected.exp()).abs().max()) < 0.03
+
+
+def test_divergence_is_that_of_transformers_with_and_without_the_adapter(
+    family_model: Path, tmp_path: Path
+) -> None:
+    policy = open_policy(family_model)
+    policy.save_adapter(tmp_path)
+    base = AutoModelForCausalLM.from_pretrained(family_model, dtype=torch.float32)
+    wanted = []
+    texts = [list(range(3, 40)), list(range(60, 70))]
+    tuned = PeftModel.from_pretrained(base, tmp_path)
+    with torch.no_grad():
+        for text in texts:
+            now = tuned(input_ids=torch.tensor([text])).logits[0].log_softmax(-1)
+            with tuned.disable_adapter():
+                before = tuned(input_ids=torch.tensor([text])).logits[0].log_softmax(-1)
+            wanted.append((before.exp() * (before - now)).sum(-1))
+    assert policy.divergence(texts) == pytest.approx(float(torch.cat(wanted).mean()), rel=1e-3)
+    assert policy.divergence(texts) > 0.01
+    assert TorchPolicy(family_model, SETTINGS, 0).divergence(texts) == 0
+
+
+def test_training_state_survives_a_round_trip(tiny_model: Path, tmp_path: Path) -> None:
+    samples = trajectory_samples()
+    first = open_policy(tiny_model)
+    first.forward_backward([samples], Loss("nll"))
+    first.optim_step(1e-2, 1.0)
+    first.save(tmp_path / "state")
+    second = TorchPolicy(tiny_model, SETTINGS, seed=5)
+    second.load(tmp_path / "state")
+    losses = []
+    for policy in (first, second):
+        policy.forward_backward([samples], Loss("nll"))
+        policy.optim_step(1e-2, 1.0)
+        losses.append(policy.forward_backward([samples], Loss("nll"))["loss"])
+    assert losses[0] == losses[1]
+
+
+def test_fused_and_masked_attention_of_rows_agree() -> None:
+    torch.manual_seed(0)
+    rows, seen = [(1,) * n for n in (3, 9, 5, 7)], [4, 4, 11, 20]
+    trunk = [(torch.randn(20, 2, 16), torch.randn(20, 2, 16))]
+    tensors = [torch.randn(24, heads, 16) for heads in (6, 2, 2)]
+    gradient = torch.randn(24, 6, 16)
+    results = []
+    for masked in (False, True):
+        leaves = [x.clone().requires_grad_() for x in (*tensors, *trunk[0])]
+        attention = RowAttention(rows, seen, [(leaves[3], leaves[4])], torch.device("cpu"))
+        if masked:
+            hidden = attention._hidden(None)
+            out = row_kernels.MaskedRows.apply(  # type: ignore[no-untyped-call]
+                *leaves, attention.gather, attention.scatter, hidden, 0.25
+            )
+        else:
+            out = attention(0, leaves[0], leaves[1], leaves[2], 0.25, None)
+        out.backward(gradient)
+        results.append([out, *(x.grad for x in leaves)])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+
+
+def test_linear_logprobs_match_a_plain_log_softmax() -> None:
+    torch.manual_seed(0)
+    hidden = torch.randn(700, 16, requires_grad=True)
+    weight, targets = torch.randn(90, 16), torch.randint(0, 90, (700,))
+    logprobs, entropies = linear_logprobs(hidden, weight, targets)
+    logprobs.square().sum().backward()
+    again = hidden.detach().clone().requires_grad_()
+    full = torch.log_softmax(again @ weight.T, -1)
+    full.gather(1, targets[:, None]).square().sum().backward()
+    torch.testing.assert_close(logprobs, full.gather(1, targets[:, None])[:, 0])
+    torch.testing.assert_close(entropies, -(full.exp() * full).sum(-1), atol=1e-4, rtol=1e-3)
+    assert hidden.grad is not None
+    torch.testing.assert_close(hidden.grad, again.grad, atol=1e-4, rtol=1e-4)
