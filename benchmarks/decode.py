@@ -27,6 +27,7 @@ from srl_edge.exporters.onnx.adapter import export_base
 from srl_edge.method.prompts import prompt_ids
 from srl_edge.models.catalog import resolve
 from srl_edge.recipe import Trainer
+from srl_edge.trainers.policy.contract import OnnxBase
 from srl_edge.trainers.torch_backend.decoding.pytorch import Plain, TorchDecoding
 from srl_edge.trainers.torch_backend.policy import TorchPolicy
 
@@ -57,11 +58,12 @@ def main() -> None:
     if options.torch:
         sides["srl_edge on PyTorch"] = _sampling(_on_pytorch(model, options.threads), prompts)
     for quantization in options.onnx:
-        with_onnx = _policy(model, options.threads)
         with tempfile.TemporaryDirectory() as scratch:
-            with_onnx.save_adapter(Path(scratch))
-            base = export_base(model, Path(scratch), Path(scratch) / "base", quantization)
-            with_onnx.sample_from(base)
+
+            def onnx_base(adapter: Path, out: Path = Path(scratch), to: str = quantization) -> Path:
+                return export_base(model, adapter, out / "base", to)
+
+            with_onnx = _policy(model, options.threads, onnx_base, sampler="onnx")
         sides[f"srl_edge onnx {quantization}"] = _sampling(with_onnx, prompts)
     for quantization in options.quantized:
         for weights in ("merged", "adapter"):
@@ -99,8 +101,11 @@ def main() -> None:
     print(f"{figures['decode_ratio']} times the faster generate(), {options.threads} threads")
 
 
-def _policy(model: Path, threads: int, **settings: str) -> TorchPolicy:
-    policy = TorchPolicy(model, Trainer.model_validate({"threads": threads, **settings}), seed=0)
+def _policy(
+    model: Path, threads: int, onnx_base: OnnxBase | None = None, **settings: str
+) -> TorchPolicy:
+    chosen = Trainer.model_validate({"threads": threads, **settings})
+    policy = TorchPolicy(model, chosen, 0, onnx_base)
     policy.stop_ids = [-1]
     return policy
 

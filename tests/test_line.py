@@ -75,7 +75,7 @@ def test_what_is_of_another_adapter_or_out_of_date_is_told(finished_run: Path) -
     manifest.write_text(sound.replace(of_this, "0" * 64))
     done = srl_edge("check", finished_run, "--export.context-length", "256")
     assert done.returncode == 0, done.stderr
-    assert "check: goes on from export as run with other settings" in done.stderr
+    assert "not current (export: export.context_length was 512, and is 256)" in done.stderr
     assert "onnx-int8: made of another adapter than the run has now" in done.stderr
     assert srl_edge("report", finished_run).returncode == 0
     facts = json.loads((finished_run / "report.json").read_text())

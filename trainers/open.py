@@ -7,11 +7,16 @@ from pathlib import Path
 
 from srl_edge.errors import InputError
 from srl_edge.recipe import Trainer
-from srl_edge.trainers.policy.contract import Policy
+from srl_edge.trainers.policy.contract import OnnxBase, Policy
 
 
-def open_policy(model: Path, settings: Trainer, seed: int) -> Policy:
-    """The backend that the recipe names, with a fresh adapter on the model of a local folder."""
+def open_policy(
+    model: Path, settings: Trainer, seed: int, onnx_base: OnnxBase | None = None
+) -> Policy:
+    """The backend that the recipe names, with a fresh adapter on the model of a local folder.
+
+    onnx_base: makes what `trainer.sampler = "onnx"` samples from.
+    """
     auto = settings.backend == "auto" and settings.device == "auto"
     if settings.backend == "mlx" or (auto and _has_metal()):
         if find_spec("mlx") is None or find_spec("mlx_lm") is None:
@@ -21,7 +26,7 @@ def open_policy(model: Path, settings: Trainer, seed: int) -> Policy:
         return MlxPolicy(model, settings, seed)
     from srl_edge.trainers.torch_backend.policy import TorchPolicy
 
-    return TorchPolicy(model, settings, seed)
+    return TorchPolicy(model, settings, seed, onnx_base)
 
 
 def _has_metal() -> bool:

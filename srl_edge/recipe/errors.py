@@ -22,12 +22,6 @@ def keys(section: BaseModel, prefix: str = "") -> list[str]:
     return found
 
 
-def known(recipe: BaseModel, flag: str) -> bool:
-    """Does a flag like `--stages.0.steps` name a setting?"""
-    key = flag.removeprefix("--").partition("=")[0].replace("-", "_")
-    return any(key == name or key.startswith(f"{name}.") for name in keys(recipe))
-
-
 def first_sentence(model: type[BaseModel], error: ValidationError) -> str:
     """What is wrong with the settings of a model, and the nearest known key for an unknown one."""
     # An unknown key explains a missing one, so it is named first.

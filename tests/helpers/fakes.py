@@ -89,6 +89,3 @@ class TablePolicy:
 
     def fit_rounding(self, texts: Sequence[Sequence[int]]) -> None:
         raise AssertionError
-
-    def sample_from(self, folder: Path) -> None:
-        raise AssertionError(f"a table samples from no graph: {folder}")

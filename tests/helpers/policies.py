@@ -7,14 +7,17 @@ import torch
 
 from srl_edge.method.types import Sample
 from srl_edge.recipe import Trainer
+from srl_edge.trainers.policy.contract import OnnxBase
 from srl_edge.trainers.torch_backend.decoder import Causal
 from srl_edge.trainers.torch_backend.policy import TorchPolicy
 
 SETTINGS = Trainer(dtype="float32", lora_rank=4, lora_alpha=8)
 
 
-def open_policy(model: Path, seed: int = 0, **settings: object) -> TorchPolicy:
-    policy = TorchPolicy(model, SETTINGS.model_copy(update=settings), seed)
+def open_policy(
+    model: Path, seed: int = 0, onnx_base: OnnxBase | None = None, **settings: object
+) -> TorchPolicy:
+    policy = TorchPolicy(model, SETTINGS.model_copy(update=settings), seed, onnx_base)
     generator = torch.Generator().manual_seed(1)
     for layer in policy.layers:
         layer.lora_B.data.normal_(std=0.2, generator=generator)

@@ -35,6 +35,46 @@ def test_flags_override_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("flags", "key", "value"),
+    [
+        (["--export.artifacts", "onnx-int8", "gguf-q8_0"], "artifacts", ("onnx-int8", "gguf-q8_0")),
+        (["--export.artifacts=onnx-int8"], "artifacts", ("onnx-int8",)),
+        (["--export.artifacts"], "artifacts", ()),
+        (["--stages.0.reward", "results", "0.5", "answer", "1"], "reward",
+         {"results": 0.5, "answer": 1.0}),
+        (["--check.agreement.int8", "0.5"], "agreement", default_agreement() | {"int8": 0.5}),
+        (["--trainer.gradient-checkpointing"], "gradient_checkpointing", True),
+        (["--trainer.gradient_checkpointing", "true"], "gradient_checkpointing", True),
+        (["--trainer.no-gradient-checkpointing"], "gradient_checkpointing", False),
+        (["--stages.0.learning_rate", "1e-3"], "learning_rate", 1e-3),
+        (["--stages.0.steps", "None", "--stages.0.epochs", "2"], "steps", None),
+        (["--model.name", "None"], "name", "None"),
+        (["--data.source", "my file.jsonl"], "source", "my file.jsonl"),
+    ],
+)  # fmt: skip
+def test_every_kind_of_setting_can_be_given(
+    tmp_path: Path, flags: list[str], key: str, value: object
+) -> None:
+    loaded = recipe.load(write(tmp_path, MINIMAL), flags)
+    sections = (loaded, *loaded.stages, loaded.model, loaded.data, loaded.trainer, loaded.export,
+                loaded.check)  # fmt: skip
+    (found,) = [getattr(section, key) for section in sections if hasattr(section, key)]
+    assert found == value
+
+
+def test_help_lists_every_setting_with_its_own_value(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        recipe.load(write(tmp_path, MINIMAL), ["--help"])
+    said = capsys.readouterr().out
+    assert stopped.value.code == 0
+    assert "--stages.0.steps integer (now: 3)\n      Optimizer steps." in said
+    assert "--trainer.gradient_checkpointing yes or no (now: no)" in said
+    assert "--stages.0.kind sft|srl|rlvr (now: srl)" in said
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         (MINIMAL.replace("steps", "stesp"), "unknown key 'stages.0.stesp'; did you mean 'steps'?"),
@@ -63,12 +103,17 @@ def test_a_mistake_is_one_sentence(tmp_path: Path, text: str, message: str) -> N
     ("flags", "message"),
     [
         (["--trainer.lora-rnak", "2"], "Did you mean --trainer.lora_rank?"),
-        (["--seed", "-1"], "command line: seed: Input should be greater than or equal to 0."),
-        (["--stages.0.steps", "-3"], "line: stages.0.steps: Input should be greater than 0."),
-        (["--export.artifacts", "foo"], "line: export.artifacts: 'foo' is not known; choose"),
-        (["--bench.samples", "4"], "line: bench: samples above 1 need a temperature above 0"),
-        (["--trainer.gradient-checkpointing", "true"], "options: true; a setting of yes or no"),
-        (["--trainer.backend", "tpu"], "invalid choice 'tpu'"),
+        (["--seed", "-1"], "command line: 'seed': input should be greater than or equal to 0"),
+        (["--stages.0.steps", "-3"], "line: 'stages.0.steps': input should be greater than 0"),
+        (["--export.artifacts", "foo"], "line: 'export.artifacts': 'foo' is not known; choose"),
+        (["--bench.samples", "4"], "line: 'bench': samples above 1 need a temperature above 0"),
+        (["--trainer.gradient-checkpointing", "maybe"], "input should be a valid boolean"),
+        (["--trainer.backend", "tpu"], "input should be 'auto', 'torch' or 'mlx' (got 'tpu')"),
+        (["--seed"], "--seed takes one value, and has 0"),
+        (["--seed", "1", "2"], "--seed takes one value, and has 2"),
+        (["7", "--seed", "1"], "'7' belongs to no option"),
+        (["--stages.1.steps", "1"], "unknown option --stages.1.steps. Did you mean --stages.0.st"),
+        (["--check.agreement", "int8"], "--check.agreement takes pairs of a key and a number"),
     ],
 )
 def test_a_mistaken_flag_is_one_sentence(tmp_path: Path, flags: list[str], message: str) -> None:

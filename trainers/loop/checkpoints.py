@@ -1,6 +1,5 @@
 """Where training stands, on disk: written whole or not at all."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -10,6 +9,7 @@ from pathlib import Path
 from srl_edge.errors import InputError
 from srl_edge.files import read_json
 from srl_edge.recipe import Recipe
+from srl_edge.run_folder import CONTENTS, contents_of, settings_of
 from srl_edge.trainers.policy.contract import Policy
 
 LOGS = ("metrics.jsonl", "rollouts.jsonl")
@@ -47,7 +47,7 @@ def save(folder: Path, policy: Policy, cursor: Cursor, recipe: Recipe) -> None:
     state = {
         "cursor": asdict(cursor),
         "log_bytes": sizes,
-        "settings": _settings(recipe) | _contents(recipe, folder),
+        "settings": _inputs(recipe),
     }
     (scratch / "trainer_state.json").write_text(json.dumps(state, indent=1))
     for file in scratch.rglob("*"):
@@ -65,18 +65,42 @@ def require_same_settings(folder: Path, recipe: Recipe) -> None:
 
     Only the stages that it has begun count; later ones may change.
     """
+    if changed := _changed(folder, recipe):
+        key, then, now = changed
+        newest = _oldest_first(folder)[-1]
+        raise InputError(
+            f"{newest}: this checkpoint was written with another {key} ({then}, now {now}); set it "
+            f"back, or delete {folder} to train from the start."
+        )
+
+
+def set_aside_if_of_other_data(folder: Path, recipe: Recipe) -> str | None:
+    """Move a training on files that have changed since to `<folder>-earlier`; return why.
+
+    One that was set aside before is deleted. None where the files are as they were.
+    """
+    changed = _changed(folder, recipe)
+    if changed is None or not changed[0].endswith(CONTENTS):
+        return None
+    earlier = folder.with_name(f"{folder.name}-earlier")
+    shutil.rmtree(earlier, ignore_errors=True)
+    folder.rename(earlier)
+    what = changed[0].removesuffix(CONTENTS)
+    return f"{what} has changed since; what was trained on it before is now in {earlier}"
+
+
+def _changed(folder: Path, recipe: Recipe) -> tuple[str, object, object] | None:
+    """The first setting or file's contents, by name, that is not the newest checkpoint's."""
     if not (found := _oldest_first(folder)):
-        return
+        return None
     state = read_json(found[-1] / "trainer_state.json")
-    then, now = state["settings"], _settings(recipe) | _contents(recipe, folder)
+    then, now = state["settings"], _inputs(recipe)
     # A setting of a later version changes nothing where it is left at its default.
-    known = then.keys() | _settings(recipe, exclude_defaults=True).keys()
+    known = then.keys() | settings_of(recipe, "train", exclude_defaults=True).keys()
     for key in sorted(k for k in known if _counts(k, Cursor(**state["cursor"]))):
         if then.get(key) != now.get(key):
-            raise InputError(
-                f"{found[-1]}: this checkpoint was written with another {key} ({then.get(key)}, "
-                f"now {now.get(key)}); set it back, or delete {folder} to train from the start."
-            )
+            return key, then.get(key), now.get(key)
+    return None
 
 
 def restore(folder: Path, policy: Policy, recipe: Recipe) -> Cursor:
@@ -110,37 +134,8 @@ def _oldest_first(folder: Path) -> list[Path]:
     )
 
 
-def _settings(recipe: Recipe, exclude_defaults: bool = False) -> dict[str, object]:
-    """The settings that training depends on, by dotted name."""
-    parts = {"model", "data", "prompt", "trainer", "stages", "seed"}
-    chosen = recipe.model_dump(include=parts, mode="json", exclude_defaults=exclude_defaults)
-    flat: dict[str, object] = {}
-
-    def walk(value: object, name: str) -> None:
-        if isinstance(value, dict | list):
-            items = value.items() if isinstance(value, dict) else enumerate(value)
-            for key, inner in items:
-                walk(inner, f"{name}.{key}" if name else str(key))
-        else:
-            flat[name] = value
-
-    walk(chosen, "")
-    return flat
-
-
-def _contents(recipe: Recipe, folder: Path) -> dict[str, str]:
-    """A hash of each file that training depends on."""
-    data = folder.parent / "data"
-    files = {f"data.{name}": data / f"{name}.jsonl" for name in ("train", "validation")}
-    for i, stage in enumerate(recipe.stages):
-        files |= {f"stages.{i}.data": Path(stage.data)} if stage.data else {}
-        own = (name.rpartition(":")[0] for name in stage.reward if ":" in name)
-        files |= {f"stages.{i}.reward {file}": Path(file) for file in own}
-    return {
-        f"{name} (contents)": hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-        for name, path in files.items()
-        if path.is_file()
-    }
+def _inputs(recipe: Recipe) -> dict[str, object]:
+    return settings_of(recipe, "train") | contents_of(recipe, "train")
 
 
 def _counts(key: str, cursor: Cursor) -> bool:

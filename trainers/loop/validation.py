@@ -47,7 +47,7 @@ def held_out(recipe: Recipe, run: Path, stage: Stage) -> HeldOut:
 
     # A solution in one reply is judged by its answer alone: how like the expert's it is says less.
     solved = some(with_answer, settings.validation_problems)
-    by_answer = whole and stage.kind == "rlvr" and solved
+    by_answer = whole and solved
     asked = [] if by_answer else some(prompts, settings.validation_prompts)
     own = some(with_answer, settings.own_problems)
     in_own_way = whole and form.answers_like(recipe.prompt.own_form)
@@ -119,10 +119,10 @@ def _in_its_own_way(policy: Policy, chosen: HeldOut) -> dict[str, float]:
 
 
 def score(stage: Stage, metrics: dict[str, float]) -> float:
-    """What the best adapter of a stage is chosen by: what the stage is rewarded for.
+    """What the best adapter of a stage is chosen by: the answers of whole solutions, else rewards.
 
     Answers are few and coarse, so equal accuracies are told apart by the reward of steps.
     """
-    if stage.kind == "rlvr" and "eval_accuracy" in metrics:
+    if "eval_accuracy" in metrics and (stage.kind == "rlvr" or stage.reply == "whole"):
         return metrics["eval_accuracy"] + 1e-3 * metrics["eval_reward"]
     return metrics["eval_reward"]

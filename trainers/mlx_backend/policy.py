@@ -89,9 +89,6 @@ class MlxPolicy:
             self.stop_ids, seed, self.tokenizer.decode, prefix_cache,
         )  # fmt: skip
 
-    def sample_from(self, folder: Path) -> None:
-        raise InputError(NO_OTHER)
-
     def fit_rounding(self, texts: Sequence[Sequence[int]]) -> None:
         """Nothing is rounded as an artifact here."""
 

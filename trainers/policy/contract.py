@@ -1,6 +1,6 @@
 """What a training backend offers the loop, on token ids alone."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -26,6 +26,11 @@ class Loss:
     kl: float = 0.0
     temperature: float = 1.0
     importance_cap: float | None = None
+
+
+# From a PEFT folder of the adapter's shape to a folder of the model as ONNX, which takes such an
+# adapter as input: what `trainer.sampler = "onnx"` samples from. The exporters make it.
+OnnxBase = Callable[[Path], Path]
 
 
 class Policy(Protocol):
@@ -63,9 +68,6 @@ class Policy(Protocol):
 
     def load_adapter(self, folder: Path) -> None:
         """Take the adapter of a PEFT folder, with a fresh optimizer."""
-
-    def sample_from(self, folder: Path) -> None:
-        """Sample from now on with ONNX Runtime, from a base that takes the adapter as input."""
 
     def save_adapter(self, folder: Path) -> None:
         """Write the adapter alone, as a PEFT folder."""

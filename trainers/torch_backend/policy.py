@@ -1,5 +1,6 @@
 """The policy on PyTorch: a frozen model, LoRA weights in fp32, and a merged copy that samples."""
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from srl_edge.quantization.formats import AS_SHIPPED
 from srl_edge.quantization.gptq import read_codes
 from srl_edge.recipe import Trainer
 from srl_edge.terminal import progress
-from srl_edge.trainers.policy.contract import Loss
+from srl_edge.trainers.policy.contract import Loss, OnnxBase
 from srl_edge.trainers.policy.objective import add, objective, over_packs, watched
 from srl_edge.trainers.policy.packing import Pack, PrefixCache
 from srl_edge.trainers.policy.sampling import Decoding, sample
@@ -42,7 +43,9 @@ from srl_edge.trainers.torch_backend.rounding.model import Rounding
 class TorchPolicy:
     """Implements `Policy`; see there for the contract of each verb."""
 
-    def __init__(self, model: Path, settings: Trainer, seed: int) -> None:
+    def __init__(
+        self, model: Path, settings: Trainer, seed: int, onnx_base: OnnxBase | None = None
+    ) -> None:
         if settings.quantization in AS_SHIPPED and settings.sampler != "torch":
             raise InputError(
                 f"trainer.quantization = {settings.quantization!r} samples from its own rounded "
@@ -83,8 +86,11 @@ class TorchPolicy:
         return_freed_memory()
         self._new_optimizer()
         self._sampler: Decoding | VllmSampler | None = None
-        self._onnx: Any = None
         self._vllm: VllmSampler | None = None
+        self._onnx: Any = None
+        if settings.sampler == "onnx":
+            assert onnx_base, "the caller brings what it is exported with"
+            self._onnx = self._onnx_decoding(onnx_base)
 
     def _adapted(self, linears: dict[str, torch.nn.Linear]) -> LoraLinear:
         self.layers.append(LoraLinear(linears, self.settings.lora_rank, self.settings.lora_alpha))
@@ -153,11 +159,13 @@ class TorchPolicy:
         self._vllm.load_adapter(self.save_adapter)
         return self._vllm
 
-    def sample_from(self, folder: Path) -> None:
+    def _onnx_decoding(self, onnx_base: OnnxBase) -> Any:
         from srl_edge.trainers.torch_backend.decoding.onnx_sampler import OnnxDecoding
 
-        self._onnx = OnnxDecoding(folder, self.layers, self.settings.threads)
-        self._sampler = None
+        with tempfile.TemporaryDirectory() as scratch:
+            self.save_adapter(Path(scratch))
+            folder = onnx_base(Path(scratch))
+        return OnnxDecoding(folder, self.layers, self.settings.threads)
 
     def forward_backward(self, groups: Sequence[Sequence[Sample]], loss: Loss) -> dict[str, float]:
         # Every gradient is followed by an update, which makes the merged weights stale; without

@@ -19,10 +19,10 @@ PROMPTS = [s.prompt_ids for s in trajectory_samples(count=1)]
 
 
 def with_base(model: Path, folder: Path, quantization: str = "fp32") -> TorchPolicy:
-    policy = open_policy(model)
-    policy.save_adapter(folder / "shape")
-    policy.sample_from(export_base(model, folder / "shape", folder / "base", quantization))
-    return policy
+    def onnx_base(adapter: Path) -> Path:
+        return export_base(model, adapter, folder / "base", quantization)
+
+    return open_policy(model, onnx_base=onnx_base, sampler="onnx")
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3"])

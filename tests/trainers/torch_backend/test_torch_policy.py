@@ -56,7 +56,8 @@ def test_packed_loss_and_gradients_equal_peft_on_full_sequences(
 def test_micro_batches_and_separate_trunks_do_not_change_the_gradient(tiny_model: Path) -> None:
     groups = [trajectory_samples(0), trajectory_samples(1, count=1)]
     gradients = []
-    for settings in ({}, {"micro_batch_tokens": 90}):
+    sizes: tuple[dict[str, Any], ...] = ({}, {"micro_batch_tokens": 90})
+    for settings in sizes:
         policy = open_policy(tiny_model, **settings)
         policy.forward_backward(groups, Loss("nll"))
         gradients.append(flat_gradient(policy))

@@ -1,0 +1,117 @@
+"""What each stage of a run was made from, on disk, and whether that is still so."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from srl_edge import __version__
+from srl_edge.files import file_sha256, read_json_if_there, replace
+from srl_edge.recipe import Recipe
+
+# Sections of the recipe that a stage depends on, besides those of the stages before it.
+STAGES: dict[str, tuple[str, ...]] = {
+    "data": ("data", "prompt", "seed"),
+    "train": ("model", "trainer", "stages"),
+    "export": ("export",),
+    "check": ("check",),
+    "bench": ("bench",),
+    "report": (),
+}
+VERSION = "srl-edge"
+CONTENTS = " (contents)"  # ends the name of what a file holds
+_DONE = "stages.json"
+
+
+def settings_of(recipe: Recipe, name: str, exclude_defaults: bool = False) -> dict[str, Any]:
+    """The settings that a stage and those before it depend on, by dotted name."""
+    names = list(STAGES)
+    sections = {s for n in names[: names.index(name) + 1] for s in STAGES[n]}
+    flat: dict[str, Any] = {}
+
+    def walk(value: object, key: str) -> None:
+        if isinstance(value, dict | list):
+            items = value.items() if isinstance(value, dict) else enumerate(value)
+            for inner_key, inner in items:
+                walk(inner, f"{key}.{inner_key}" if key else str(inner_key))
+        else:
+            flat[key] = value
+
+    walk(recipe.model_dump(include=sections, mode="json", exclude_defaults=exclude_defaults), "")
+    return flat
+
+
+def contents_of(recipe: Recipe, name: str) -> dict[str, str]:
+    """A hash of each file that a stage reads, by what it is; what is not there is left out."""
+    run = recipe.run
+    data = {f"data.{split}": run / "data" / f"{split}.jsonl" for split in ("train", "validation")}
+    files: dict[str, Path] = {}
+    match name:
+        case "data":
+            files["data.source"] = Path(recipe.data.source)
+        case "train":
+            files = dict(data)
+            for i, stage in enumerate(recipe.stages):
+                files |= {f"stages.{i}.data": Path(stage.data)} if stage.data else {}
+                own = (key.rpartition(":")[0] for key in stage.reward if ":" in key)
+                files |= {f"stages.{i}.reward {file}": Path(file) for file in own}
+        case "export":
+            files = data | {"the adapter": run / "adapter" / "adapter_model.safetensors"}
+        case "check" | "bench":
+            files = data | {"data.test": run / "data" / "test.jsonl"}
+            for manifest in sorted((run / "artifacts").glob("*/manifest.json")):
+                files[f"the artifact {manifest.parent.name}"] = manifest
+    return {
+        f"{key}{CONTENTS}": file_sha256(file)[:12] for key, file in files.items() if file.is_file()
+    }
+
+
+def inputs_of(recipe: Recipe, name: str) -> dict[str, Any]:
+    """All that a stage's result depends on: settings, contents of files, and this version."""
+    return settings_of(recipe, name) | contents_of(recipe, name) | {VERSION: __version__}
+
+
+def outdated(recipe: Recipe, name: str) -> str | None:
+    """Why a stage's result is not current, in words; None where it is."""
+    then = _finished(recipe.run).get(name)
+    if not isinstance(then, dict):
+        return "it has not been run to its end"
+    return difference(then, inputs_of(recipe, name))
+
+
+def difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+    """The first thing that is not as it was, in words."""
+    if then.get(VERSION) != now.get(VERSION):
+        return f"it was made by srl-edge {then.get(VERSION)}, and this is {now.get(VERSION)}"
+    changed = [key for key in (*now, *then) if then.get(key) != now.get(key)]
+    if not changed:
+        return None
+    key = next((k for k in changed if k.endswith(CONTENTS)), changed[0])
+    if key.endswith(CONTENTS):
+        return f"{key.removesuffix(CONTENTS)} has other contents than then"
+    return f"{key} was {_said(then.get(key))}, and is {_said(now.get(key))}"
+
+
+def begin(recipe: Recipe, name: str) -> None:
+    """Note that a stage runs: its own result and those of the stages after it are out of date."""
+    done = _finished(recipe.run)
+    for later in list(STAGES)[list(STAGES).index(name) :]:
+        done.pop(later, None)
+    _write(recipe.run, done)
+
+
+def finish(recipe: Recipe, name: str, inputs: Mapping[str, Any]) -> None:
+    """Note that a stage is done, and from which inputs."""
+    _write(recipe.run, _finished(recipe.run) | {name: dict(inputs)})
+
+
+def _finished(run: Path) -> dict[str, Any]:
+    return read_json_if_there(run / _DONE) or {}
+
+
+def _write(run: Path, done: Mapping[str, Any]) -> None:
+    replace(run / _DONE, json.dumps(done, indent=1) + "\n")
+
+
+def _said(value: object) -> str:
+    return "not set" if value is None else repr(value)

@@ -1,0 +1,87 @@
+"""What of a run is current: told by settings, by contents of files, and by the version."""
+
+from pathlib import Path
+
+import pytest
+
+from srl_edge import run_folder
+from srl_edge.recipe import Data, Recipe
+from srl_edge.run_folder import STAGES, begin, finish, inputs_of, outdated
+from srl_edge.trainers.loop import checkpoints
+from srl_edge.trainers.loop.train import train
+from tests.helpers.fakes import TablePolicy
+from tests.helpers.runs import BAD, GOOD, make_run
+
+
+@pytest.fixture
+def done(tmp_path: Path) -> Recipe:
+    """A run whose stages are all noted as done."""
+    recipe = make_run(tmp_path / "run")
+    source = tmp_path / "source.jsonl"
+    source.write_text("{}\n")
+    recipe = recipe.model_copy(update={"data": Data(source=str(source))})
+    for name in STAGES:
+        begin(recipe, name)
+        finish(recipe, name, inputs_of(recipe, name))
+    assert [outdated(recipe, name) for name in STAGES] == [None] * 6
+    return recipe
+
+
+def test_a_line_that_changed_behind_the_source_is_noticed(done: Recipe) -> None:
+    Path(done.data.source).write_text('{"problem": "another"}\n')
+    assert outdated(done, "data") == "data.source has other contents than then"
+    begin(done, "data")
+    assert outdated(done, "report") == "it has not been run to its end"
+
+
+@pytest.mark.parametrize(
+    ("file", "stage", "words"),
+    [
+        ("data/train.jsonl", "train", "data.train has"),
+        ("adapter/adapter_model.safetensors", "export", "the adapter has"),
+        ("artifacts/onnx-int8/manifest.json", "check", "the artifact onnx-int8 has"),
+        ("artifacts/onnx-int8/manifest.json", "bench", "the artifact onnx-int8 has"),
+        ("data/test.jsonl", "bench", "data.test has"),
+    ],
+)
+def test_each_stage_notices_the_files_it_reads(
+    done: Recipe, file: str, stage: str, words: str
+) -> None:
+    path = done.run / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("new")
+    assert outdated(done, stage) == f"{words} other contents than then"
+    assert outdated(done, "data") is None
+
+
+def test_settings_and_an_upgrade_are_told_apart(
+    done: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = done.bench.model_copy(update={"repeats": 3})
+    changed = done.model_copy(update={"bench": bench})
+    assert outdated(changed, "bench") == "bench.repeats was 5, and is 3"
+    assert outdated(changed, "check") is None and outdated(changed, "report") is not None
+    monkeypatch.setattr(run_folder, "__version__", "99.0")
+    said = outdated(done, "data")
+    assert said and said.startswith("it was made by srl-edge ") and said.endswith("this is 99.0")
+
+
+def test_training_on_data_that_changed_is_set_aside_and_not_lost(tmp_path: Path) -> None:
+    recipe = make_run(tmp_path)
+    train(recipe, tmp_path, TablePolicy([BAD, GOOD]))
+    folder = tmp_path / "train"
+    assert checkpoints.set_aside_if_of_other_data(folder, recipe) is None
+    data = tmp_path / "data" / "train.jsonl"
+    data.write_text(data.read_text().replace("problem 3", "problem 33"))
+    said = checkpoints.set_aside_if_of_other_data(folder, recipe)
+    assert said and said.startswith("data.train has changed since")
+    assert (tmp_path / "train-earlier" / "metrics.jsonl").is_file() and not folder.exists()
+    train(recipe, tmp_path, TablePolicy([BAD, GOOD]))
+
+
+def test_training_with_other_settings_is_not_set_aside(tmp_path: Path) -> None:
+    recipe = make_run(tmp_path)
+    train(recipe, tmp_path, TablePolicy([BAD, GOOD]))
+    other = recipe.model_copy(update={"seed": 7})
+    assert checkpoints.set_aside_if_of_other_data(tmp_path / "train", other) is None
+    assert (tmp_path / "train").is_dir()

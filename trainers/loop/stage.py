@@ -1,0 +1,178 @@
+"""One stage of training: a batch, its gradient, an update, now and then a validation."""
+
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+
+from srl_edge.data.calibration import calibration_texts
+from srl_edge.errors import NothingToCompare
+from srl_edge.method.alarms import alarms, own_way_alarms
+from srl_edge.method.types import Sample, StepPrompt
+from srl_edge.quantization.formats import AS_SHIPPED
+from srl_edge.recipe import Recipe
+from srl_edge.terminal import progress
+from srl_edge.trainers.loop import checkpoints
+from srl_edge.trainers.loop.batches import expert_batch, sampled_batch, step_seed, training_samples
+from srl_edge.trainers.loop.logs import (
+    log_metrics,
+    log_rollouts,
+    note,
+    rows_so_far,
+    sampling_metrics,
+    steps_so_far,
+)
+from srl_edge.trainers.loop.stream import PromptStream
+from srl_edge.trainers.loop.tracking import Tracker
+from srl_edge.trainers.loop.validation import held_out, score, validate
+from srl_edge.trainers.policy.contract import Loss, Policy
+
+
+class StageRun:
+    """One stage of a recipe on a policy, from where its cursor stands.
+
+    prompts: what it is trained on, by trajectory.
+    """
+
+    def __init__(
+        self, recipe: Recipe, index: int, run: Path, policy: Policy, cursor: checkpoints.Cursor,
+        track: Tracker, prompts: Sequence[list[StepPrompt]],
+    ) -> None:  # fmt: skip
+        self.recipe, self.index, self.stage = recipe, index, recipe.stages[index]
+        self.data, self.folder = run / "data", run / "train"
+        self.policy, self.cursor, self.track = policy, cursor, track
+        self.stream = PromptStream(prompts, f"{recipe.seed}/{index}")
+        stage = self.stage
+        self.passes = (stage.epochs or math.inf) * self.stream.size
+        self.steps = stage.steps or math.ceil(self.passes / stage.prompts_per_step)
+        self.held_out = held_out(recipe, run, stage)
+        self.recent = steps_so_far(self.folder, index)
+        self.warned: set[str] = set()
+        other_sampler = recipe.trainer.sampler != "torch"
+        self.loss = Loss(
+            "nll" if stage.kind == "sft" else "clipped",
+            stage.clip_low,
+            stage.clip_high,
+            stage.aggregation == "sequence",
+            stage.kl,
+            1.0 if stage.kind == "sft" else stage.temperature,
+            recipe.trainer.importance_cap if other_sampler else None,
+        )
+
+    @property
+    def over(self) -> bool:
+        """Whether all steps are done, or all passes over the prompts.
+
+        Refilled batches take more prompts, so passes may end before the steps do.
+        """
+        return self.cursor.step >= self.steps or self.cursor.prompts >= self.passes
+
+    @property
+    def out_of_patience(self) -> bool:
+        """Whether too many validations brought nothing better."""
+        return bool(self.stage.patience) and self.cursor.worse >= self.stage.patience
+
+    def run_to_its_end(self) -> None:
+        """Train until the stage is over, out of patience, or has nothing left to compare."""
+        if self.cursor.step == 0:
+            self._fit_rounding()
+            self._validate()
+        title = f"train {self.index + 1}/{len(self.recipe.stages)} {self.stage.kind}"
+        with progress.bar(title, self.steps, self.cursor.step) as advance:
+            while not (self.over or self.out_of_patience):
+                try:
+                    metrics = self._step()
+                except NothingToCompare as why:
+                    log_rollouts(
+                        self.folder, self.index, self.stage, self.cursor.step + 1, why.groups
+                    )
+                    if self.cursor.step == 0:
+                        raise
+                    # After some progress that is an end, not a mistake: all may be learned.
+                    end = f"The stage ends after {self.cursor.step} of {self.steps} steps."
+                    progress.say(f"{why} {end}")
+                    self._validate()
+                    return
+                self._note(metrics)
+                every = self.stage.validate_every
+                if self.over or (every and self.cursor.step % every == 0):
+                    self._validate()
+                if self.cursor.step % self.recipe.trainer.checkpoint_every == 0:
+                    checkpoints.save(self.folder, self.policy, self.cursor, self.recipe)
+                advance(note(metrics))
+        if not self.over:
+            progress.say(
+                f"train: {self.cursor.worse} validations without a better one; the "
+                f"{self.stage.kind} stage ends after {self.cursor.step} of {self.steps} steps."
+            )
+
+    def _fit_rounding(self) -> None:
+        recipe = self.recipe
+        if recipe.trainer.quantization in AS_SHIPPED:
+            texts = calibration_texts(
+                self.data / "train.jsonl", self.policy.tokenizer, recipe.seed, recipe.prompt.form,
+                recipe.whole,
+            )  # fmt: skip
+            self.policy.fit_rounding(texts)
+
+    def _step(self) -> dict[str, float]:
+        """Take a batch and learn from it; its metrics. Raises NothingToCompare."""
+        start = time.monotonic()
+        groups, sampling = self._expert() if self.stage.kind == "sft" else self._sampled()
+        self.cursor.step += 1
+        metrics = self._update(groups) | sampling
+        return metrics | {"step_time": time.monotonic() - start}
+
+    def _expert(self) -> tuple[list[list[Sample]], dict[str, float]]:
+        prompts = self.stream.take(self.cursor.prompts, self.stage.prompts_per_step)
+        self.cursor.prompts += len(prompts)
+        return expert_batch(self.policy, prompts), {}
+
+    def _sampled(self) -> tuple[list[list[Sample]], dict[str, float]]:
+        seed = step_seed(self.recipe.seed, self.index, self.cursor.step)
+        kept, seen, taken, elapsed = sampled_batch(
+            self.policy, self.stream, self.cursor.prompts, self.stage, seed
+        )
+        self.cursor.prompts += taken
+        log_rollouts(self.folder, self.index, self.stage, self.cursor.step + 1, seen)
+        return training_samples(kept), sampling_metrics(self.stage, seen, len(kept), elapsed)
+
+    def _update(self, groups: Sequence[list[Sample]]) -> dict[str, float]:
+        """An update for each minibatch, in each pass over the batch; metrics are means."""
+        stage = self.stage
+        rate = stage.learning_rate * min(1.0, self.cursor.step / max(1, stage.warmup_steps))
+        parts = [groups[i :: stage.minibatches] for i in range(stage.minibatches)]
+        seen = []
+        for part in [part for part in parts if part] * stage.updates_per_batch:
+            metrics = self.policy.forward_backward(part, self.loss)
+            norm = self.policy.optim_step(rate, stage.max_grad_norm)
+            seen.append(metrics | {"grad_norm": norm})
+        means = {name: fmean(row[name] for row in seen) for name in seen[0]}
+        return means | {"learning_rate": rate}
+
+    def _note(self, metrics: dict[str, float]) -> None:
+        self._log(metrics)
+        self.recent.append(metrics)
+        for alarm in alarms(self.recent):
+            if alarm not in self.warned:
+                progress.say(f"train, step {self.cursor.step}: {alarm}")
+                self.warned.add(alarm)
+
+    def _validate(self) -> None:
+        """Note how the adapter does on held-out problems, and keep it if it is the best so far."""
+        metrics = validate(self.policy, self.stage, self.held_out)
+        cursor, now = self.cursor, score(self.stage, metrics)
+        kept, better = now >= cursor.best, now > cursor.best
+        if kept:
+            self.policy.save_adapter(self.folder / "best")
+            cursor.best = now
+        cursor.worse = 0 if better else cursor.worse + 1
+        earlier = (row for row in rows_so_far(self.folder) if "eval_own_accuracy" in row)
+        base, own = next(earlier, None), self.held_out.own
+        for alarm in own_way_alarms(base, metrics, len(own)) if base and own else ():
+            progress.say(f"train, validation: {alarm}")
+        self._log(metrics | {"eval_best": float(kept)})
+
+    def _log(self, metrics: dict[str, float]) -> None:
+        self.track(log_metrics(self.folder, self.stage, self.index, self.cursor.step, metrics))
