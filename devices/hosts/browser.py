@@ -9,6 +9,7 @@ from pathlib import Path
 from srl_edge import artifact as artifacts
 from srl_edge.devices.hosts.session import Session
 from srl_edge.errors import InputError
+from srl_edge.models.families import family_of
 from srl_edge.terminal import progress
 
 
@@ -38,11 +39,8 @@ class Browser:
         """Load an ONNX artifact in a browser; raises InputError for what it cannot take."""
         if kind != "artifact" or artifacts.load(folder).format != "onnx":
             raise InputError(f"{folder}: the browser runs ONNX artifacts alone.")
-        if json.loads((folder / "config.json").read_text())["model_type"] == "gemma3_text":
-            raise InputError(
-                f"{folder}: the browser does not take Gemma 3, whose sliding-window layers need "
-                "caches of their own."
-            )
+        model_type = json.loads((folder / "config.json").read_text())["model_type"]
+        family_of(model_type, "browser", folder, "run in a browser")
         if self._where == "link":
             progress.say(f"{name}: open {self.url} on the device, and leave it open.")
         command = [

@@ -24,7 +24,7 @@ def export(merged: Path, out: Path, quantization: str) -> dict[str, Any]:
     InputError where that fails, StageError where optimum does.
     """
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
-        source = flattened(merged, Path(scratch, "source"), "exported by optimum")
+        source = flattened(merged, Path(scratch, "source"), "optimum", "exported by optimum")
         made = Path(scratch, "made")
         command = [
             sys.executable, "-m", "optimum.exporters.onnx", "--model", str(source),

@@ -15,6 +15,7 @@ from transformers.models.gemma3.modeling_gemma3 import Gemma3RotaryEmbedding
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from srl_edge.exporters.decoder.quantized import Linears, frozen
+from srl_edge.models.families import FAMILIES
 
 _TANH_GELU = (1.5957691216057308, 0.07135481282634689)  # 2 sqrt(2 / pi), and that times 0.044715
 
@@ -36,26 +37,26 @@ class Attention:
 
     @classmethod
     def of(cls, config: Any, context_length: int) -> "Attention":
-        gemma = config.model_type == "gemma3_text"
         kinds = getattr(config, "layer_types", None)
         kinds = tuple(kinds or ["full_attention"] * config.num_hidden_layers)
         window = config.sliding_window if "sliding_attention" in kinds else None
         ropes = {kind: _rope(config, kind, context_length) for kind in sorted(set(kinds))}
         head_dim = next(iter(ropes.values()))[0].shape[1]
+        fixed = FAMILIES[config.model_type].fixed_scale
         return cls(
             kinds=kinds,
             window=window if window is not None and window < context_length else None,
             ropes=ropes,
             heads=config.num_attention_heads,
             kv_heads=config.num_key_value_heads,
-            scale=(config.query_pre_attn_scalar if gemma else head_dim) ** -0.5,
+            scale=(config.query_pre_attn_scalar if fixed else head_dim) ** -0.5,
         )
 
 
 def _rope(config: Any, kind: str, context_length: int) -> tuple[Tensor, Tensor]:
     # The rotary modules of llama, qwen2 and qwen3 are the same.
     x, positions = torch.zeros(1), torch.arange(context_length).unsqueeze(0)
-    if config.model_type == "gemma3_text":
+    if FAMILIES[config.model_type].two_ropes:
         cos, sin = Gemma3RotaryEmbedding(config)(x, positions, kind)
     else:
         cos, sin = LlamaRotaryEmbedding(config)(x, positions)

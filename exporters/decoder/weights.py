@@ -22,6 +22,7 @@ from srl_edge.exporters.decoder.slices import (
     Tail,
     TanhGELU,
 )
+from srl_edge.models.families import FAMILIES
 from srl_edge.quantization.gptq import read_codes
 from srl_edge.quantization.grid import HEAD
 
@@ -182,7 +183,7 @@ class Checkpoint:
 
     def __init__(self, folder: Path, config: Any, precision: Precision) -> None:
         self._folder, self._config, self._precision = folder, config, precision
-        self._gemma = config.model_type == "gemma3_text"
+        self._family = FAMILIES[config.model_type]
         self._files: dict[str, Any] = {}
         self._trained = read_codes(folder)
         for path in sorted(folder.glob("*.safetensors")):
@@ -191,7 +192,7 @@ class Checkpoint:
 
     def embedding(self) -> Embedding:
         table = self._read("model.embed_tokens.weight")
-        scale = self._config.hidden_size**0.5 if self._gemma else 1.0
+        scale = self._family.embedding_scale(self._config.hidden_size)
         return Embedding(table * scale, self._precision.embedding)
 
     def stages(self) -> Iterator[nn.Module]:
@@ -215,7 +216,7 @@ class Checkpoint:
 
     def _norm(self, name: str) -> nn.Module:
         weight = self._read(f"{name}.weight")
-        return RMSNorm(weight + 1 if self._gemma else weight, self._config.rms_norm_eps)
+        return RMSNorm(weight + self._family.norm_offset, self._config.rms_norm_eps)
 
     def _linears(self, prefix: str, *names: str, bits: int) -> Linears:
         names = tuple(prefix + name for name in names)
@@ -235,7 +236,7 @@ class Checkpoint:
 
     def _first(self, i: int) -> First:
         layer, attention = f"model.layers.{i}.", f"model.layers.{i}.self_attn."
-        normed = f"{attention}q_norm.weight" in self._files
+        normed = self._family.query_key_norms
         return First(
             self._norm(f"{layer}input_layernorm"),
             self._linears(attention, "q_proj", "k_proj", bits=self._precision.query_key),
@@ -247,10 +248,11 @@ class Checkpoint:
 
     def _tail(self, i: int) -> Tail:
         layer, config, precision = f"model.layers.{i}.", self._config, self._precision
-        # Gemma norms what comes out of attention and MLP too, and so names them differently.
-        before = "pre_feedforward_layernorm" if self._gemma else "post_attention_layernorm"
+        # With norms after attention and MLP too, the names are others.
+        sandwich = self._family.sandwich
+        before = "pre_feedforward_layernorm" if sandwich else "post_attention_layernorm"
         after = ("post_attention_layernorm", "post_feedforward_layernorm")
-        norms = [self._norm(layer + n) if self._gemma else nn.Identity() for n in after]
+        norms = [self._norm(layer + n) if sandwich else nn.Identity() for n in after]
         return Tail(
             self._linears(f"{layer}self_attn.", "o_proj", bits=precision.value_output),
             norms[0],

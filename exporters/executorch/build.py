@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from srl_edge.artifact import NO_ADAPTER
 from srl_edge.errors import InputError
 from srl_edge.exporters.quiet import quiet
-from srl_edge.models.families import EVERYWHERE
+from srl_edge.models.families import family_of
 from srl_edge.quantization.formats import FORMATS
 
 with quiet():  # torchao, which all of these import, reports every GPU kernel that it has not got
@@ -122,10 +122,7 @@ def export(
 
 
 def _check(model: Path, config: Any, precision: Precision, context_length: int) -> None:
-    if config.model_type not in EVERYWHERE:
-        raise InputError(
-            f"{model} is a {config.model_type} model; ExecuTorch takes {', '.join(EVERYWHERE)}."
-        )
+    family_of(config.model_type, "executorch", model, "exported to ExecuTorch")
     ropes = config.rope_parameters
     for rope in [ropes] if "rope_type" in ropes else ropes.values():
         if rope["rope_type"] not in _STATIC_ROPES:

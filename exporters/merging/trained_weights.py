@@ -14,6 +14,7 @@ from srl_edge.exporters.parity.logits import agreement, references
 from srl_edge.files import read_json_if_there
 from srl_edge.models.adapter_folder import FROZEN
 from srl_edge.models.catalog import resolve
+from srl_edge.models.families import FAMILIES
 from srl_edge.models.tokenizer import load_tokenizer
 from srl_edge.quantization.formats import AS_SHIPPED
 from srl_edge.quantization.gptq import CODES_FILE, read_weights
@@ -113,7 +114,8 @@ def rounded_as_trained(merged: Path, adapter: Path, out: Path) -> Path:
     embed, head = model.get_input_embeddings(), model.get_output_embeddings()
     table = embed.weight.detach()
     last = table if head.weight is embed.weight else head.weight.detach()
-    scale = getattr(embed, "scalar_embed_scale", 1.0)  # Gemma's
+    family = FAMILIES[model.config.model_type]
+    scale = family.embedding_scale(model.config.hidden_size)
     rows, last = rounded_ends(artifact, table, last, scale)
     last = fitted.get(HEAD, last)
     embed.weight, head.weight = (torch.nn.Parameter(x) for x in (rows / scale, last.clone()))

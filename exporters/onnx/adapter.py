@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from srl_edge.errors import InputError
 from srl_edge.exporters.onnx import build as onnx_export
 from srl_edge.models import adapter_folder
+from srl_edge.models.families import family_of
 from srl_edge.quantization.formats import FORMATS
 
 _PROJECTIONS = {"attn": ("q_proj", "k_proj", "v_proj", "o_proj"),
@@ -42,11 +42,9 @@ def export_base(model: Path, adapter: Path, out: Path, quantization: str) -> Pat
     """
     if (out / "model.onnx").is_file():
         return out
-    if json.loads((model / "config.json").read_text())["model_type"] == "gemma3_text":
-        raise InputError(
-            f"{model}: sampling with ONNX Runtime does not take Gemma 3, whose sliding-window "
-            "layers need caches of their own; set trainer.sampler to torch."
-        )
+    model_type = json.loads((model / "config.json").read_text())["model_type"]
+    doing = "sampled from with ONNX Runtime (set trainer.sampler to torch)"
+    family_of(model_type, "onnx sampler", model, doing)
     # int4 means weights that are fitted to training prompts, which only the export stage has.
     name = "int4-kquant" if quantization == "int4" else quantization
     chosen = onnx_export.QUANTIZATIONS[name]

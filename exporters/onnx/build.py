@@ -12,7 +12,7 @@ from typing import Any
 
 from srl_edge.errors import InputError, StageError
 from srl_edge.exporters.quiet import quiet
-from srl_edge.models.families import EVERYWHERE
+from srl_edge.models.families import family_of
 
 _HEAD = "last_matmul:int8"  # the projection to the vocabulary, and the tied embedding with it
 _MIXED = f"{_HEAD},mixed_layers:int8"  # and parts of the first and last eighth, and of every third
@@ -85,10 +85,8 @@ def build(model: Path, out: Path, precision: str, options: Mapping[str, str]) ->
         raise InputError(
             "ONNX export needs onnxruntime-genai: pip install 'srl-edge[onnx]'."
         ) from None
-    family = json.loads((model / "config.json").read_text())["model_type"]
-    if family not in EVERYWHERE:
-        raise InputError(f"{model}: family {family!r} cannot be exported to ONNX; only "
-                         f"{', '.join(EVERYWHERE)}.")  # fmt: skip
+    model_type = json.loads((model / "config.json").read_text())["model_type"]
+    family_of(model_type, "onnx", model, "exported to ONNX")
     # For a CPU in fp16 the builder (0.18) writes attention that fails at the second token; what it
     # writes for DirectML runs on the CPU as well, in every family.
     target = "dml" if precision == "fp16" else "cpu"

@@ -1,26 +1,95 @@
-"""Model families, by transformers' model_type, and what takes which."""
+"""The families of models: one record each, which every forward pass and every format asks."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from srl_edge.errors import InputError
 from srl_edge.quantization.formats import parse_name
 
-EVERYWHERE = ("llama", "qwen2", "qwen3", "gemma3_text")  # every backend, every format
-ON_MLX = (*EVERYWHERE, "qwen3_5_text", "gemma4_text")
+# Where a model can go: backends that train it, formats that it is exported to, and what samples
+# from it or runs it under conditions of its own. GGUF's converter decides itself.
+Place = Literal["torch", "mlx", "onnx", "executorch", "optimum", "onnx sampler", "browser"]
+EVERYWHERE: tuple[Place, ...] = (
+    "torch", "mlx", "onnx", "executorch", "optimum", "onnx sampler", "browser",
+)  # fmt: skip
+# Where layers with a sliding window and those without share one kind of cache.
+ONE_CACHE: tuple[Place, ...] = ("onnx sampler", "browser")
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """What sets a family's decoder apart, and where it can go.
+
+    model_type: transformers'. name: as people say it. takes: places. own_forward: it trains on
+    MLX by mlx-lm's forward pass instead of ours. scaled_embedding: embeddings are multiplied by
+    the root of their width. norm_offset: what the file's norm weights lack. sandwich: attention
+    and MLP are normed on their way out too. query_key_norms: queries and keys are normed.
+    qkv_biases: always has biases there. two_ropes: layers that slide rotate by frequencies of
+    their own. fixed_scale: attention is scaled by the configuration's query_pre_attn_scalar.
+    """
+
+    model_type: str
+    name: str
+    takes: tuple[Place, ...] = EVERYWHERE
+    own_forward: bool = False
+    scaled_embedding: bool = False
+    norm_offset: float = 0.0
+    sandwich: bool = False
+    query_key_norms: bool = False
+    qkv_biases: bool = False
+    two_ropes: bool = False
+    fixed_scale: bool = False
+
+    def embedding_scale(self, width: int) -> float:
+        """What embeddings of a width are multiplied by."""
+        return width**0.5 if self.scaled_embedding else 1.0
+
+
+FAMILIES = {
+    family.model_type: family
+    for family in (
+        Family("llama", "Llama"),
+        Family("qwen2", "Qwen2/2.5", qkv_biases=True),
+        Family("qwen3", "Qwen3", query_key_norms=True),
+        Family(
+            "gemma3_text",
+            "Gemma 3",
+            takes=tuple(place for place in EVERYWHERE if place not in ONE_CACHE),
+            scaled_embedding=True,
+            norm_offset=1.0,
+            sandwich=True,
+            query_key_norms=True,
+            two_ropes=True,
+            fixed_scale=True,
+        ),
+        Family("qwen3_5_text", "Qwen3.5", takes=("mlx",), own_forward=True),
+        Family("gemma4_text", "Gemma 4", takes=("mlx",), own_forward=True),
+    )
+}
+
+
+def taken(place: Place) -> list[Family]:
+    """The families that go to a place."""
+    return [family for family in FAMILIES.values() if place in family.takes]
+
+
+def family_of(model_type: str, place: Place, where: object, doing: str) -> Family:
+    """The record of a model type; raises InputError where it does not go to a place.
+
+    where: what has that type, and doing: what cannot be done with it, for the message.
+    """
+    family = FAMILIES.get(model_type)
+    if family is None or place not in family.takes:
+        known = ", ".join(f"{each.name} ({each.model_type})" for each in taken(place))
+        raise InputError(f"{where}: family {model_type!r} cannot be {doing}; only {known}.")
+    return family
 
 
 def require_exportable(config: Mapping[str, Any], artifacts: Sequence[str]) -> None:
-    """Raise InputError where a format of these artifacts does not take a parsed config.json.
-
-    GGUF's converter decides itself.
-    """
-    family = (config.get("text_config") or config).get("model_type")
+    """Raise InputError where a format of these artifacts does not take a parsed config.json."""
+    model_type = str((config.get("text_config") or config).get("model_type"))
     for name in artifacts:
-        format_, _ = parse_name(name)
-        takes = ON_MLX if format_ == "mlx" else EVERYWHERE
-        if format_ != "gguf" and family not in takes:
-            raise InputError(
-                f"export.artifacts: {name} cannot be made of the family {family!r}, only of "
-                f"{', '.join(takes)}; leave it out, or use another model."
-            )
+        place: Any = parse_name(name)[0]
+        if place != "gguf":
+            family_of(model_type, place, f"export.artifacts: {name}", "made into it")

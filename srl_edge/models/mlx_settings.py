@@ -4,10 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from srl_edge.errors import InputError
-from srl_edge.models.families import EVERYWHERE, ON_MLX
+from srl_edge.models.families import family_of
 from srl_edge.models.flat_rope import flat
-
-CACHED = set(ON_MLX) - set(EVERYWHERE)  # families that run by mlx-lm's own forward pass
 
 
 def mlx_settings(model: Path, config: Any, to: str) -> dict[str, Any]:
@@ -19,14 +17,13 @@ def mlx_settings(model: Path, config: Any, to: str) -> dict[str, Any]:
     text = config.get_text_config()
     settings: dict[str, Any] = text.to_dict()
     family = text.model_type
-    if family not in ON_MLX:
-        raise InputError(f"{model}: family {family!r} cannot be {to}; only {', '.join(ON_MLX)}.")
+    family_of(family, "mlx", model, to)
     if family == "qwen3_5_text":
         every = _interval(model, text.layer_types, to)
         return settings | {"model_type": "qwen3_5", "full_attention_interval": every}
     if family == "gemma4_text":
         return _gemma4(model, config, settings, to)
-    return flat(settings, model, to)
+    return flat(settings, model, "mlx", to)
 
 
 def _interval(model: Path, kinds: list[str], to: str) -> int:

@@ -5,13 +5,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from srl_edge.errors import InputError
-from srl_edge.models.families import EVERYWHERE
+from srl_edge.models.families import FAMILIES, family_of
 
 # What Gemma 3's class takes for granted where a multimodal file leaves it out.
-_GEMMA = {
-    "vocab_size": 262208, "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256,
-    "sliding_window": 4096, "tie_word_embeddings": True,
-}  # fmt: skip
+_LEFT_OUT: dict[str, dict[str, Any]] = {
+    "gemma3_text": {
+        "vocab_size": 262208,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 4,
+        "head_dim": 256,
+        "sliding_window": 4096,
+        "tie_word_embeddings": True,
+    }
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +45,12 @@ class ModelShape:
     @property
     def head_norms(self) -> bool:
         """Whether queries and keys are normalized."""
-        return self.family in ("qwen3", "gemma3_text")
+        return FAMILIES[self.family].query_key_norms
 
     @property
     def sandwich(self) -> bool:
         """Whether attention and MLP are normalized on their way out too."""
-        return self.family == "gemma3_text"
+        return FAMILIES[self.family].sandwich
 
     @property
     def projections(self) -> tuple[tuple[int, int, int], ...]:
@@ -94,15 +100,10 @@ def from_config(config: Mapping[str, Any], where: str) -> ModelShape:
     text = config.get("text_config") if config.get("model_type") == "gemma3" else config
     text = config if text is None else text
     family = str(text.get("model_type"))
-    if family not in EVERYWHERE:
-        raise InputError(
-            f"{where}: model_type {family!r} is not supported; srl-edge knows the families "
-            "Llama, Qwen2/2.5, Qwen3 and Gemma 3."
-        )
-    if family == "gemma3_text":
-        text = _GEMMA | dict(text)
+    record = family_of(family, "torch", where, "sized")
+    text = _LEFT_OUT.get(family, {}) | dict(text)
     biases = bool(text.get("attention_bias"))
-    slides = family == "gemma3_text" or bool(text.get("use_sliding_window"))
+    slides = record.two_ropes or bool(text.get("use_sliding_window"))
     try:
         heads = text["num_attention_heads"]
         return ModelShape(
@@ -116,7 +117,7 @@ def from_config(config: Mapping[str, Any], where: str) -> ModelShape:
             head_dim=text.get("head_dim") or text["hidden_size"] // heads,
             tied=bool(text.get("tie_word_embeddings")),
             window=text.get("sliding_window") if slides else None,
-            qkv_biases=biases or family == "qwen2",
+            qkv_biases=biases or record.qkv_biases,
             o_bias=biases,
             mlp_biases=bool(text.get("mlp_bias")),
         )

@@ -18,7 +18,8 @@ from safetensors import safe_open
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from srl_edge.errors import InputError
-from srl_edge.models.mlx_settings import CACHED, mlx_settings
+from srl_edge.models.families import family_of
+from srl_edge.models.mlx_settings import mlx_settings
 from srl_edge.quantization.formats import Trainable, require_trainable
 from srl_edge.trainers.mlx_backend.attention import Causal
 from srl_edge.trainers.mlx_backend.cached_decoder import MlxCachedDecoder
@@ -43,7 +44,8 @@ def load(
     require_trainable(quantization, "mlx")
     config = AutoConfig.from_pretrained(model)
     text = config.get_text_config()
-    cached = text.model_type in CACHED
+    family = family_of(text.model_type, "mlx", model, "trained on MLX")
+    cached = family.own_forward
     if cached and checkpointed:
         raise InputError(
             f"{model}: trainer.gradient_checkpointing is not to be had for {text.model_type} on "
@@ -64,7 +66,7 @@ def load(
         window = getattr(text, "sliding_window", None)
         decoder = MlxDecoder(
             loaded,
-            text.hidden_size**0.5 if text.model_type.startswith("gemma") else 1.0,
+            family.embedding_scale(text.hidden_size),
             tuple(window if kind == "sliding_attention" else None for kind in kinds),
             checkpointed,
         )

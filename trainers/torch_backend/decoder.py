@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from srl_edge.errors import InputError
+from srl_edge.models.families import FAMILIES, Family, family_of
 from srl_edge.trainers.torch_backend.attention.rows import KeysValues
 from srl_edge.trainers.torch_backend.ops import GatedUnit, RmsNorm, Rotate
 
@@ -179,21 +180,22 @@ def from_transformers(
     Raises InputError if the result does not compute what the model computes.
     """
     source, config = model.get_decoder(), model.config
+    family = _family(config)
     probe = torch.arange(24, device=model.device) * 7 % config.vocab_size
     with torch.no_grad():
         expected = source(probe[None], use_cache=False).last_hidden_state[0].float()
     layers = []
     for index in range(len(source.layers)):
         try:
-            layers.append(_layer(source.layers[index], f"layers.{index}", config, linear))
+            layers.append(_layer(source.layers[index], f"layers.{index}", config, family, linear))
         except AttributeError as missing:
             raise InputError(
-                f"{config.model_type}: layer {index} is not one the trainer knows ({missing}); it "
-                "knows those of Llama, Qwen2, Qwen3 and Gemma 3."
+                f"{config.model_type}: layer {index} is not one of {family.name} ({missing}), so "
+                "the trainer does not know it."
             ) from None
         source.layers[index] = torch.nn.Identity()
     decoder = Decoder(
-        source.embed_tokens, source.rotary_emb, tuple(layers), _norm(source.norm),
+        source.embed_tokens, source.rotary_emb, tuple(layers), _norm(source.norm, family),
         config.num_attention_heads,
         getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads,
         "gelu" in str(getattr(config, "hidden_activation", None) or config.hidden_act),
@@ -209,14 +211,21 @@ def from_transformers(
     return decoder
 
 
+def _family(config: Any) -> Family:
+    if config.model_type not in FAMILIES:  # as plain as Llama's, if what it computes says so
+        return Family(config.model_type, config.model_type, takes=("torch",))
+    return family_of(config.model_type, "torch", config.name_or_path, "trained on PyTorch")
+
+
 def _layer(
-    source: Any, name: str, config: Any, linear: Callable[[dict[str, torch.nn.Linear]], Linear]
-) -> Layer:
+    source: Any, name: str, config: Any, family: Family,
+    linear: Callable[[dict[str, torch.nn.Linear]], Linear],
+) -> Layer:  # fmt: skip
     attention, mlp = source.self_attn, source.mlp
-    sandwich = hasattr(source, "pre_feedforward_layernorm")
-    kinds = getattr(config, "layer_types", None)
-    # Only Gemma 3 rotates its two kinds of layers by different frequencies.
-    kind = kinds[attention.layer_idx] if kinds and sandwich else None
+    kind = config.layer_types[attention.layer_idx] if family.two_ropes else None
+
+    def norm(module: Any) -> Norm:
+        return _norm(module, family)
 
     def group(owner: Any, path: str, *names: str) -> Linear:
         return linear({f"{name}.{path}.{n}": getattr(owner, n) for n in names})
@@ -226,26 +235,24 @@ def _layer(
         o=group(attention, "self_attn", "o_proj"),
         gate_up=group(mlp, "mlp", "gate_proj", "up_proj"),
         down=group(mlp, "mlp", "down_proj"),
-        before_attention=_norm(source.input_layernorm),
-        after_attention=_norm(source.post_attention_layernorm) if sandwich else None,
-        before_mlp=_norm(
-            source.pre_feedforward_layernorm if sandwich else source.post_attention_layernorm
+        before_attention=norm(source.input_layernorm),
+        after_attention=norm(source.post_attention_layernorm) if family.sandwich else None,
+        before_mlp=norm(
+            source.pre_feedforward_layernorm if family.sandwich else source.post_attention_layernorm
         ),
-        after_mlp=_norm(source.post_feedforward_layernorm) if sandwich else None,
-        q_norm=_norm(attention.q_norm) if hasattr(attention, "q_norm") else None,
-        k_norm=_norm(attention.k_norm) if hasattr(attention, "k_norm") else None,
+        after_mlp=norm(source.post_feedforward_layernorm) if family.sandwich else None,
+        q_norm=norm(attention.q_norm) if family.query_key_norms else None,
+        k_norm=norm(attention.k_norm) if family.query_key_norms else None,
         scaling=attention.scaling,
         window=getattr(attention, "sliding_window", None),
         kind=kind,
     )
 
 
-def _norm(module: Any) -> Norm:
+def _norm(module: Any, family: Family) -> Norm:
     weight = module.weight.detach().float()
-    # Gemma stores its norms' weights as differences from one.
-    offset = 1.0 if "Gemma" in type(module).__name__ else 0.0
     epsilon = module.variance_epsilon if hasattr(module, "variance_epsilon") else module.eps
-    return Norm(weight + offset, epsilon)
+    return Norm(weight + family.norm_offset, epsilon)
 
 
 class Causal:

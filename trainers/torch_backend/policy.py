@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM
 from srl_edge.errors import InputError
 from srl_edge.method import algorithm
 from srl_edge.method.types import Rollout, Sample
+from srl_edge.models.families import FAMILIES
 from srl_edge.models.tokenizer import load_tokenizer, stop_ids
 from srl_edge.quantization.formats import AS_SHIPPED
 from srl_edge.quantization.gptq import read_codes
@@ -81,7 +82,9 @@ class TorchPolicy:
             layer.settle(self.device, settings.quantization)
         self.rounding: Rounding | None = None
         if settings.quantization in AS_SHIPPED:
-            self._round_ends(settings.quantization, tied=ends[0].weight is ends[1].weight)
+            family, width = FAMILIES[network.config.model_type], network.config.hidden_size
+            tied = ends[0].weight is ends[1].weight
+            self._round_ends(settings.quantization, tied, family.embedding_scale(width))
         self.base = self.decoder.with_linears(lambda layer: layer.base)
         return_freed_memory()
         self._new_optimizer()
@@ -96,10 +99,9 @@ class TorchPolicy:
         self.layers.append(LoraLinear(linears, self.settings.lora_rank, self.settings.lora_alpha))
         return self.layers[-1]
 
-    def _round_ends(self, artifact: str, tied: bool) -> None:
+    def _round_ends(self, artifact: str, tied: bool, scale: float) -> None:
         embed = self.decoder.embed
         table = self.head if tied else embed.weight.detach()
-        scale = getattr(embed, "scalar_embed_scale", 1.0)  # Gemma's
         layers = [layer.rounding for layer in self.layers if layer.rounding]
         self.rounding = Rounding(artifact, layers, table, self.head, scale)
         self.head, rows = self.rounding.head, self.rounding.rows
