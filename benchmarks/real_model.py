@@ -165,7 +165,7 @@ def table() -> str:
         ids = list(result["answers"])
         before = [float(bases[seed][i][0]) for i in ids]
         change = difference(before, [float(result["answers"][i][0]) for i in ids])
-        said = "{mean:+.1%} [{low:+.1%}, {high:+.1%}]".format(**change)
+        said = f"{change.mean:+.1%} [{change.low:+.1%}, {change.high:+.1%}]"
         hours = result["cpu_seconds"] / 3600
         lines.append(f"| {pilot} | {seed} | {_share(result['answers'])} | {said} | {hours:.1f} |")
     return "\n".join(lines)

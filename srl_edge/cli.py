@@ -23,10 +23,12 @@ srl-edge {version}: from expert trajectories to a measured artifact on a device
   srl-edge bench PATH     accuracy, speed, memory and size of each
   srl-edge report PATH    report.html, report.md, report.json
 
-  srl-edge bench ARTIFACT... --tasks gsm8k,svamp --out DIR [--data FILE] [--limit N] [--resume]
+  srl-edge bench-tasks ARTIFACT... --tasks gsm8k,svamp --out DIR
+                          [--data FILE] [--limit N] [--resume] [--device ssh:HOST]
                           the same of artifacts at public test sets, or a file of your own
-  srl-edge bench --compare OLD NEW [--slower 0.1]
-                          what got worse between two such folders; exit code 1 where something did
+  srl-edge compare OLD NEW [--slower 0.1]
+                          what got worse between two folders of results; exit code 1 where
+                          something did
   srl-edge fit PATH [--memory 8GB] [--device cpu|cuda] [--prompt-tokens N]
                           peak memory of training by term, before anything is loaded, and what to
                           change where it is too much; exit code 1 where it is
@@ -103,10 +105,14 @@ def _command(arguments: list[str]) -> int:
             print(line.run_line(recipe.load(Path(path), flags)))
         case ["export", path, "--via", "optimum", *flags]:
             return _command(["export", path, "--export.artifacts", "optimum-fp32", *flags])
-        case ["bench", *flags] if "--compare" in flags:
+        case ["compare", *flags]:
             return _compare(flags)
-        case ["bench", *flags] if _of_artifacts(flags):
-            _bench(flags)
+        case ["bench-tasks", *flags]:
+            _bench_tasks(flags)
+        case ["bench", *flags] if "--compare" in flags or "--tasks" in flags:
+            verb = "compare" if "--compare" in flags else "bench-tasks"
+            print(f"srl-edge: this is `srl-edge {verb}` now.", file=sys.stderr)
+            return _command([verb, *(flag for flag in flags if flag != "--compare")])
         case ["data", path, *flags] if "--show" in flags:
             _show_prompts(path, flags)
         case [stage, path, *flags] if stage in STAGES:
@@ -140,13 +146,6 @@ def _show_prompts(path: str, arguments: Sequence[str]) -> None:
     print(stage.show(settings, settings.run, chosen.show))
 
 
-def _of_artifacts(arguments: Sequence[str]) -> bool:
-    """Whether a benchmark is of artifacts at tasks, and not a stage of a run."""
-    first = Path(arguments[0]) if arguments else Path()
-    asked = any(a.partition("=")[0] in ("--tasks", "-h", "--help") for a in arguments)
-    return (first / "manifest.json").is_file() or (asked and not (first / "recipe.toml").is_file())
-
-
 def _print_manifest(manifest: dict[str, object]) -> None:
     import json
 
@@ -175,17 +174,17 @@ def _compare(arguments: Sequence[str]) -> int:
 
     from srl_edge.devices.bench.compare import SLOWER, compare
 
-    parser = ArgumentParser("srl-edge bench")
-    parser.add_argument("--compare", nargs=2, type=Path, metavar=("OLD", "NEW"), required=True)
+    parser = ArgumentParser("srl-edge compare")
+    parser.add_argument("old", type=Path, help="folder with a results.json")
+    parser.add_argument("new", type=Path, help="the folder to compare with it")
     parser.add_argument("--slower", type=float, default=SLOWER, help="share that may be lost")
     chosen = parser.parse_args(arguments)
-    old, new = chosen.compare
-    said, worse = compare(old, new, chosen.slower)
+    said, worse = compare(chosen.old, chosen.new, chosen.slower)
     print("\n".join(said))
     return _fail("worse: " + "; ".join(worse), 1) if worse else 0
 
 
-def _bench(arguments: Sequence[str]) -> None:
+def _bench_tasks(arguments: Sequence[str]) -> None:
     from argparse import ArgumentParser
 
     from pydantic import ValidationError
@@ -193,7 +192,7 @@ def _bench(arguments: Sequence[str]) -> None:
     from srl_edge.recipe import Bench
     from srl_edge.recipe.errors import first_sentence
 
-    parser = ArgumentParser("srl-edge bench")
+    parser = ArgumentParser("srl-edge bench-tasks")
     parser.add_argument("artifact", nargs="+", type=Path, help="folders with a manifest.json")
     parser.add_argument("--tasks", required=True, help="names, with commas between them")
     parser.add_argument("--out", required=True, type=Path, help="folder of the results")

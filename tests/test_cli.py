@@ -122,7 +122,7 @@ def test_a_broken_note_of_what_is_done_is_one_sentence(
     ("name", "command"),
     [
         ("manifest.json", ["inspect", "{folder}"]),
-        ("results.json", ["bench", "--compare", "{folder}", "{folder}"]),
+        ("results.json", ["compare", "{folder}", "{folder}"]),
     ],
 )
 def test_a_broken_json_file_is_one_sentence(name: str, command: list[str], tmp_path: Path) -> None:

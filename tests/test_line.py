@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from srl_edge import recipe
+from srl_edge.report import rows
+from srl_edge.report.results import read_samples
 from tests.helpers.command_line import srl_edge, write_recipe
 from tests.helpers.models import make_model
 
@@ -35,17 +37,24 @@ def test_the_run_folder_holds_what_the_contract_says(finished_run: Path) -> None
         "artifacts/executorch-fp32/model.pte",
         "parity/onnx-fp32.json",
         "bench/results.json",
-        "bench/samples_torch-base.jsonl",
+        "bench/results.csv",
         "report.html",
         "report.md",
         "report.json",
     ]
     assert [p for p in expected if not (finished_run / p).is_file()] == []
     assert not [p for p in finished_run.rglob(".*") if not p.name.startswith(".git")]
-    results = json.loads((finished_run / "bench" / "results.json").read_text())
-    assert len(results["rows"]) == 5
-    for row in results["rows"]:
-        assert row["decode_tokens_per_second"]["mean"] > 0 and row["peak_memory_mib"] > 0
+    results = rows.read(finished_run / "bench")
+    assert len(results.rows) == 5
+    for row in results.rows:
+        assert row.decode_tokens_per_second and row.decode_tokens_per_second.mean > 0
+        assert row.peak_memory_mib and row.peak_memory_mib > 0
+        asked = [rows.HELD_OUT, rows.OWN_WAY] if row.backend == "torch" else [rows.HELD_OUT]
+        assert list(row.tasks) == asked
+        for task in asked:
+            found = read_samples(finished_run / "bench", row.name, task, results.date)
+            assert len(found) == row.tasks[task].problems == 3
+    assert set(results.gain) == {"best", "own_way"}
     for name in ("onnx-fp32", "executorch-fp32"):
         parity = json.loads((finished_run / "parity" / f"{name}.json").read_text())
         assert parity["agreement"] >= 0.99 and parity["greedy_texts_equal"] == 4

@@ -1,15 +1,13 @@
-"""Two benchmarks of the same artifacts: what got worse, and by more than chance."""
+"""Two benchmarks of the same models: what got worse, and by more than chance."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 from srl_edge.errors import InputError
-from srl_edge.files import read_json
-from srl_edge.report.results import samples_file
+from srl_edge.report import rows
+from srl_edge.report.results import read_samples
+from srl_edge.report.rows import BenchResults, ModelRow
 from srl_edge.report.statistics import paired
 
-Facts = dict[str, Any]
 SLOWER = 0.1  # share of speed that may be lost, or of memory and size gained
 
 
@@ -20,16 +18,15 @@ def compare(old: Path, new: Path, slower: float = SLOWER) -> tuple[list[str], li
     and size as they are. Raises InputError where the folders have no model in common, or where
     their problems differ.
     """
-    before, after = _read(old), _read(new)
-    common = [name for name in before["rows"] if name in after["rows"]]
+    before, after = rows.read(old), rows.read(new)
+    common = [(row, there) for row in before.rows if (there := after.row(row.name))]
     if not common:
         raise InputError(f"{old} and {new}: no model is in both.")
     said, worse = [], []
-    for name in common:
-        a, b = before["rows"][name], after["rows"][name]
+    for a, b in common:
         for line, regressed in (
-            *_figures(name, a, b, slower),
-            *_answers(name, (old, before, a), (new, after, b)),
+            *_figures(a, b, slower),
+            *_answers(a.name, (old, before), (new, after)),
         ):
             said.append(line)
             if regressed:
@@ -37,26 +34,19 @@ def compare(old: Path, new: Path, slower: float = SLOWER) -> tuple[list[str], li
     return said, worse
 
 
-def _read(folder: Path) -> Facts:
-    file = folder / "results.json"
-    if not file.is_file():
-        raise InputError(f"{folder}: no results.json; name a folder that `srl-edge bench` wrote.")
-    found: Facts = read_json(file)
-    return found | {"rows": {row["name"]: row for row in found["rows"]}}
-
-
-def _figures(name: str, a: Facts, b: Facts, slower: float) -> list[tuple[str, bool]]:
-    lines = []
+def _figures(a: ModelRow, b: ModelRow, slower: float) -> list[tuple[str, bool]]:
+    name, lines = a.name, []
     for key, unit in (("prefill_tokens_per_second", "tokens/s prefill"),
                       ("decode_tokens_per_second", "tokens/s decode")):  # fmt: skip
-        if None in (a[key], b[key]):
+        first, second = getattr(a, key), getattr(b, key)
+        if None in (first, second):
             lines.append((f"{name}: {unit} not measured in both", False))
             continue
-        before, after = a[key]["p50"], b[key]["p50"]
+        before, after = first.p50, second.p50
         line = f"{name}: {before:.1f} -> {after:.1f} {unit} ({after / before - 1:+.0%})"
         lines.append((line, after < before * (1 - slower)))
     for key, unit in (("peak_memory_mib", "MiB peak memory"), ("size_mb", "MB size")):
-        before, after = a[key], b[key]
+        before, after = getattr(a, key), getattr(b, key)
         if None in (before, after):  # not measured
             continue
         line = f"{name}: {before:.0f} -> {after:.0f} {unit} ({after / before - 1:+.0%})"
@@ -65,13 +55,11 @@ def _figures(name: str, a: Facts, b: Facts, slower: float) -> list[tuple[str, bo
 
 
 def _answers(
-    name: str, old: tuple[Path, Facts, Facts], new: tuple[Path, Facts, Facts]
+    name: str, old: tuple[Path, BenchResults], new: tuple[Path, BenchResults]
 ) -> list[tuple[str, bool]]:
     lines = []
-    for task in old[2]["tasks"]:
-        if task not in new[2]["tasks"]:
-            continue
-        a, b = (_samples(folder, facts["date"], name, task) for folder, facts, _ in (old, new))
+    for task in (task for task in old[1].tasks if task in new[1].tasks):
+        a, b = (_scores(folder, name, task, found.date) for folder, found in (old, new))
         if list(a) != list(b):
             raise InputError(f"{old[0]} and {new[0]}: other problems of {task}.")
         result = paired(list(a.values()), list(b.values()))
@@ -86,8 +74,7 @@ def _answers(
     return lines
 
 
-def _samples(folder: Path, date: str, name: str, task: str) -> dict[str, float]:
+def _scores(folder: Path, name: str, task: str, date: str) -> dict[str, float]:
     """The share of attempts at each problem that were right, by its id."""
-    rows = samples_file(folder, name, task, date).read_text(encoding="utf-8").splitlines()
-    ordered = sorted(map(json.loads, rows), key=lambda row: row["doc_id"])
-    return {f"{row['doc']['id']}": row["exact_match"] for row in ordered}
+    samples = read_samples(folder, name, task, date)
+    return {f"{sample['doc']['id']}": sample["exact_match"] for sample in samples}

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from statistics import fmean
@@ -15,6 +15,7 @@ from srl_edge.method.solving import Attempt, solve
 from srl_edge.method.types import Trajectory
 from srl_edge.models.tokenizer import stop_ids
 from srl_edge.recipe import Bench
+from srl_edge.report.rows import Answers, ModelRow, Sample, Score, StepSimilarity
 from srl_edge.report.statistics import bootstrap_interval, summary
 from srl_edge.terminal import progress
 
@@ -24,7 +25,7 @@ Show = Callable[..., None]  # a model's name, and its newest figures as texts
 
 
 class Model(NamedTuple):
-    """What is measured: its name, `torch` or `artifact`, its folder, and what it is asked.
+    """What is measured: its name, `torch` or `artifact`, its folder, what runs it, how it is asked.
 
     asked: None is what the folder's manifest says.
     """
@@ -32,6 +33,7 @@ class Model(NamedTuple):
     name: str
     kind: str
     path: Path
+    backend: str = "torch"
     asked: Asked | None = None
 
 
@@ -57,7 +59,7 @@ class _Timed:
 def speeds(
     asked: Sequence[Model], problems: Sequence[Trajectory], settings: Bench, device: Device,
     advance: Callable[..., None], show: Show = lambda name, **figures: None,
-) -> list[Facts]:  # fmt: skip
+) -> list[ModelRow]:  # fmt: skip
     """Loading, time to the first token, prefill and decode tokens/s, memory and size of models.
 
     All are loaded and take turns, so that what else the machine does falls on each of them; the
@@ -103,29 +105,30 @@ def _take_turn(timed: _Timed, settings: Bench, counts: bool) -> None:
         timed.joules.append(timed.session.energy_joules)
 
 
-def _row(timed: _Timed, settings: Bench) -> Facts:
+def _row(timed: _Timed, settings: Bench) -> ModelRow:
     session, folder = timed.session, timed.model.path
     used = [joules for joules in timed.joules if joules is not None]
-    return {
-        "name": timed.model.name,
-        "unmeasured": timed.lost,
-        "size_mb": sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) / 1e6,
-        "load_seconds": session and session.load_seconds,
-        "time_to_first_token": summary(timed.first),
-        "prefill_tokens_per_second": summary([len(timed.prompt) / s for s in timed.first]),
-        "decode_tokens_per_second": summary(timed.rates),
-        "joules_per_token": fmean(used) / settings.decode_tokens if used else None,
-        "prompt_tokens": len(timed.prompt),
-        "peak_memory_mib": session and session.peak_memory_mib,
-        "load_average": session and session.state["load"],
-        "machine": session and session.machine,
-        "state": {"before": timed.before, "after": session and session.state},
-    }
+    return ModelRow(
+        name=timed.model.name,
+        backend=timed.model.backend,
+        size_mb=sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) / 1e6,
+        load_seconds=session.load_seconds if session else None,
+        time_to_first_token=summary(timed.first),
+        prefill_tokens_per_second=summary([len(timed.prompt) / s for s in timed.first]),
+        decode_tokens_per_second=summary(timed.rates),
+        joules_per_token=fmean(used) / settings.decode_tokens if used else None,
+        prompt_tokens=len(timed.prompt),
+        peak_memory_mib=session.peak_memory_mib if session else None,
+        load_average=session.state["load"] if session else None,
+        machine=session.machine if session else None,
+        state={"before": timed.before, "after": session and session.state},
+        unmeasured=timed.lost,
+    )
 
 
 def solved(
     model: Model, problems: Sequence[Trajectory], settings: Bench, device: Device
-) -> Iterator[Facts]:
+) -> Iterator[Sample]:
     """A sample for every problem, in order, as it ends: its attempts, and what each of them took.
 
     Where a runner crashes, or takes more than `settings.timeout` seconds to reply, the problem is
@@ -146,12 +149,8 @@ def solved(
             losses += 1
             progress.say(f"bench: {error}")
             gone = left if losses == LOSSES else left[:batch]
-            for problem in gone:
-                yield {
-                    "id": problem.id, "problem": problem.problem, "answer": problem.answer or "",
-                    "attempts": [], "correct": 0.0, "marked": 0.0, "seconds": None, "joules": None,
-                    "lost": str(error),
-                }  # fmt: skip
+            for _ in gone:
+                yield Sample((), 0.0, 0.0, None, None, str(error))
             left = left[len(gone) :]
         finally:
             if session:
@@ -161,7 +160,7 @@ def solved(
 def samples(
     session: Session, chat: Chat, stops: Sequence[int], problems: Sequence[Trajectory],
     settings: Bench,
-) -> list[Facts]:  # fmt: skip
+) -> list[Sample]:  # fmt: skip
     """Samples of problems that are solved together; seconds and joules are those of an attempt."""
     found: list[list[Attempt]] = []
     joules: list[float | None] = []
@@ -185,57 +184,46 @@ def samples(
     seconds = round((time.perf_counter() - start) / count, 3)
     used = [each for each in joules if each is not None]
     return [
-        {
-            "id": first.id, "problem": first.problem, "answer": first.answer,
-            "attempts": [
-                {k: v for k, v in asdict(a).items() if k not in ("id", "problem", "answer")}
-                for a in (first, *others)
-            ],
-            "correct": fmean(a.correct for a in (first, *others)),
-            "marked": fmean(a.marked for a in (first, *others)),
-            "seconds": seconds, "joules": sum(used) / count if used else None, "lost": "",
-        }
-        for first, *others in zip(*found, strict=True)
-    ]  # fmt: skip
+        Sample(
+            attempts,
+            fmean(a.correct for a in attempts),
+            fmean(a.marked for a in attempts),
+            seconds,
+            sum(used) / count if used else None,
+        )
+        for attempts in zip(*found, strict=True)
+    ]
 
 
-def accuracy(samples: Sequence[Facts]) -> Facts:
+def answers(scores: Sequence[Score], steps: StepSimilarity | None = None) -> Answers:
     """Share of correct attempts with its 95% interval over problems, lost ones counted as wrong."""
-    correct = [float(sample["correct"]) for sample in samples]
-    kept = [sample for sample in samples if not sample["lost"]]
-    joules = [sample["joules"] for sample in kept]
-    known = bool(joules) and None not in joules and sum(correct) > 0
-    return {
-        "problems": len(samples),
-        "lost": len(samples) - len(kept),
-        "accuracy": fmean(correct),
-        "accuracy_interval": bootstrap_interval(correct),
-        "seconds_per_problem": fmean(sample["seconds"] for sample in kept) if kept else None,
-        "joules_per_correct": sum(joules) / sum(correct) if known else None,
-    }
+    correct = [score.correct for score in scores]
+    kept = [score for score in scores if not score.lost]
+    seconds = [score.seconds for score in kept if score.seconds is not None]
+    joules = [score.joules for score in kept if score.joules is not None]
+    known = bool(joules) and len(joules) == len(kept) and sum(correct) > 0
+    replies = sum(score.replies for score in kept)
+    return Answers(
+        problems=len(scores),
+        lost=len(scores) - len(kept),
+        accuracy=fmean(correct),
+        accuracy_interval=bootstrap_interval(correct),
+        marked=fmean(score.marked for score in scores),
+        seconds_per_problem=fmean(seconds) if seconds else None,
+        joules_per_correct=sum(joules) / sum(correct) if known else None,
+        reply_characters=sum(s.characters for s in kept) / replies if replies else None,
+        step_similarity=steps,
+    )
 
 
-def own_way(samples: Sequence[Facts]) -> Facts:
-    """Accuracy of single replies in the model's own way, lenient and strict, and their length.
-
-    Strict: the answer is marked as one; lenient: else the last number counts.
-    """
-    texts = [reply for s in samples for attempt in s["attempts"] for reply in attempt["replies"]]
-    return accuracy(samples) | {
-        "strict": fmean(float(sample["marked"]) for sample in samples),
-        "reply_characters": fmean(map(len, texts)) if texts else None,
-    }
-
-
-def so_far(samples: Sequence[Facts]) -> str:
+def so_far(scores: Sequence[Score]) -> str:
     """How many problems are solved of those that were tried."""
-    return f"{sum(sample['correct'] for sample in samples):g} of {len(samples)}"
+    return f"{sum(score.correct for score in scores):g} of {len(scores)}"
 
 
-def machine_of(rows: Sequence[Facts]) -> Facts:
+def machine_of(rows: Sequence[ModelRow]) -> Facts:
     """The machine that models were measured on, as the first that ran describes it."""
-    machine: Facts = next(row["machine"] for row in rows if row["machine"])
-    return machine
+    return next(row.machine for row in rows if row.machine)
 
 
 def prompt_of(chat: Chat, problems: Sequence[Trajectory], length: int) -> list[int]:

@@ -14,6 +14,7 @@ from srl_edge.method.rewards import step_reward
 from srl_edge.method.types import Rollout, StepPrompt, Trajectory
 from srl_edge.models.tokenizer import stop_ids
 from srl_edge.recipe import Bench
+from srl_edge.report.rows import StepSimilarity
 from srl_edge.report.statistics import bootstrap_interval
 from srl_edge.terminal import progress
 
@@ -66,16 +67,16 @@ def step_rows(
             session.close()
 
 
-def summarized(rows: Sequence[Facts]) -> Facts | None:
+def summarized(rows: Sequence[Facts]) -> StepSimilarity | None:
     """Mean similarity with its 95% interval, and the share of replies that keep the format."""
     kept = [row for row in rows if not row["lost"]]
     if not kept:
         return None
     values = [float(row["similarity"]) for row in kept]
-    return {
-        "steps": len(kept),
-        "lost": len(rows) - len(kept),
-        "similarity": fmean(values),
-        "interval": bootstrap_interval(values),
-        "format": fmean(not row["fault"] for row in kept),
-    }
+    return StepSimilarity(
+        steps=len(kept),
+        lost=len(rows) - len(kept),
+        similarity=fmean(values),
+        interval=bootstrap_interval(values),
+        format=fmean(not row["fault"] for row in kept),
+    )

@@ -1,11 +1,15 @@
 """Plots as inline SVG in the page's own colours; `width` is the pixels of the place they get."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
 from math import ceil, exp, floor, log10, sqrt
 from typing import Any
+
+from markupsafe import Markup
+
+from srl_edge.report.rows import BenchResults
 
 CSS = """
 figure { margin: 20px 0 26px; }
@@ -57,15 +61,6 @@ class Model:
     accuracy: float
     interval: tuple[float, float]
 
-    @classmethod
-    def of(cls, row: Mapping[str, Any]) -> "Model":
-        """The model of a row of the benchmark, in its runtime's colour."""
-        colours = {"torch": 0, "onnx": 1, "executorch": 2}
-        return cls(
-            row["name"], colours.get(row["name"].replace("-", " ").split()[0], 3), row["size_mb"],
-            row["decode_tokens_per_second"]["mean"], row["accuracy"], row["accuracy_interval"],
-        )  # fmt: skip
-
 
 @dataclass(frozen=True, slots=True)
 class Scale:
@@ -93,10 +88,28 @@ def smooth(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     return smoothed
 
 
-def figure(said: str, draw: Callable[..., str], *what: Any, wide: int = 470, **options: Any) -> str:
+def models(results: BenchResults, task: str, timed: bool = True) -> list[Model]:
+    """The models that answered a task, in their runtimes' colours; timed: those with a speed."""
+    colours = {"torch": 0, "onnx": 1, "executorch": 2}
+    found = []
+    for row in results.rows:
+        speed, answers = row.decode_tokens_per_second, row.tasks.get(task)
+        if answers and (speed or not timed):
+            found.append(
+                Model(
+                    row.name, colours.get(row.backend, 3), row.size_mb,
+                    speed.mean if speed else 0.0, answers.accuracy, answers.accuracy_interval,
+                )
+            )  # fmt: skip
+    return found
+
+
+def figure(
+    said: str, draw: Callable[..., str], *what: Any, wide: int = 470, **options: Any
+) -> Markup:
     """A plot with its caption, drawn again for phones, where a shrunken one is not legible."""
     drawn = [draw(*what, width=width, **options) for width in (wide, 350)]
-    return (
+    return Markup(
         f'<figure><div class="wide">{drawn[0]}</div><div class="narrow">{drawn[1]}</div>'
         f"<figcaption>{escape(said)}</figcaption></figure>"
     )

@@ -1,11 +1,10 @@
-"""Results on disk: one JSON of ours, one table as CSV and Markdown, and lm-eval's files a model."""
+"""Results for other tools: a table as CSV, lm-eval's files of each model, and Markdown."""
 
 import csv
 import hashlib
 import io
 import json
 import re
-from collections.abc import Mapping, Sequence
 from math import sqrt
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,13 @@ from typing import Any
 from srl_edge import __version__
 from srl_edge.files import replace
 from srl_edge.method.types import Trajectory
+from srl_edge.report import rows as report_rows
+from srl_edge.report import tables
+from srl_edge.report.markdown import as_markdown
+from srl_edge.report.rows import BenchResults, ModelRow, Sample, Score
+from srl_edge.report.text import ABSENT
 
-Facts = dict[str, Any]
 FILTER = "math-verify"  # how an answer is found in a solution and compared
-ABSENT = "not measured"
 
 
 def samples_file(out: Path, model: str, task: str, date: str, kind: str = "samples") -> Path:
@@ -24,151 +26,128 @@ def samples_file(out: Path, model: str, task: str, date: str, kind: str = "sampl
     return out / _safe(model) / f"{kind}_{_safe(task)}_{date}.jsonl"
 
 
-def as_sample(number: int, problem: Trajectory, sample: Facts) -> Facts:
+def as_sample(number: int, problem: Trajectory, sample: Sample) -> dict[str, Any]:
     """A measured sample as a row of lm-eval's samples file, with what else is known of it.
 
     `resps`, `filtered_resps` and `steps` have an entry for each attempt.
     """
-    attempts = sample["attempts"]
     doc = {"id": problem.id, "problem": problem.problem, "answer": problem.answer}
     return {
         "doc_id": number,
         "doc": doc,
         "target": problem.answer,
-        "resps": [["\n".join(attempt["replies"]) for attempt in attempts]],
-        "filtered_resps": [attempt["given"] or "[invalid]" for attempt in attempts],
+        "resps": [["\n".join(attempt.replies) for attempt in sample.attempts]],
+        "filtered_resps": [attempt.given or "[invalid]" for attempt in sample.attempts],
         "filter": FILTER,
         "metrics": ["exact_match"],
-        "exact_match": float(sample["correct"]),
+        "exact_match": float(sample.correct),
         "doc_hash": _hash(json.dumps(doc, sort_keys=True)),
         "target_hash": _hash(str(problem.answer)),
-        "steps": [attempt["steps"] for attempt in attempts],
-        "seconds": sample["seconds"],
-        "joules": sample["joules"],
-        "lost": sample["lost"],
+        "steps": [attempt.steps for attempt in sample.attempts],
+        "faults": [attempt.fault for attempt in sample.attempts],
+        "replies": [len(attempt.replies) for attempt in sample.attempts],
+        "marked": float(sample.marked),
+        "seconds": sample.seconds,
+        "joules": sample.joules,
+        "lost": sample.lost,
     }
 
 
-def write(out: Path, date: str, device: Facts, rows: Sequence[Facts], settings: Facts) -> Path:
-    """Write `results.json`, `results.csv`, `report.md` and a `results_<date>.json` a model.
+def score_of(row: dict[str, Any]) -> Score:
+    """What the figures are made from, of a row that `as_sample` made."""
+    return Score(
+        correct=row["exact_match"],
+        marked=row["marked"],
+        seconds=row["seconds"],
+        joules=row["joules"],
+        lost=row["lost"],
+        replies=sum(row["replies"]),
+        characters=sum(map(len, row["resps"][0])),
+    )
 
-    rows: speed, size and memory of each model, with `tasks`, its accuracy at each.
-    """
-    ours = {"date": date, "device": device, "settings": settings, "rows": rows}
-    path = out / "results.json"
-    replace(path, json.dumps(ours, indent=1, ensure_ascii=False) + "\n")
-    flat = table(rows)
+
+def read_samples(out: Path, model: str, task: str, date: str) -> list[dict[str, Any]]:
+    """The rows of a samples file in the order of the problems; none where there is no such file."""
+    file = samples_file(out, model, task, date)
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    return sorted(map(json.loads, lines), key=lambda row: int(row["doc_id"]))
+
+
+def write(out: Path, results: BenchResults) -> Path:
+    """Write `results.json`, `results.csv`, `report.md` and a `results_<date>.json` a model."""
+    flat = _flat(results)
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(flat[0]), lineterminator="\n")
+    heads = list(dict.fromkeys(key for row in flat for key in row))
+    writer = csv.DictWriter(text, heads, restval=ABSENT, lineterminator="\n")
     writer.writeheader()
     writer.writerows(flat)
     replace(out / "results.csv", text.getvalue())
-    replace(out / "report.md", markdown(device, rows, settings))
-    for row in rows:
-        lm_eval = json.dumps(_lm_eval(row, date, device, settings), indent=1, ensure_ascii=False)
-        replace(out / _safe(row["name"]) / f"results_{date}.json", lm_eval + "\n")
-    return path
+    replace(out / "report.md", _markdown(results))
+    for row in results.rows:
+        lm_eval = json.dumps(_lm_eval(row, results), indent=1, ensure_ascii=False)
+        replace(out / _safe(row.name) / f"results_{results.date}.json", lm_eval + "\n")
+    return report_rows.write(out, results)
 
 
-def table(rows: Sequence[Facts]) -> list[dict[str, Any]]:
+def _flat(results: BenchResults) -> list[dict[str, Any]]:
     """A row for each model, its figures as numbers with their units in the names."""
     found = []
-    for row in rows:
-        flat: dict[str, Any] = {"model": row["name"], "size_mb": round(row["size_mb"], 1)}
-        flat["load_seconds"] = _rounded(row["load_seconds"], 3)
+    for row in results.rows:
+        flat: dict[str, Any] = {"model": row.name, "size_mb": round(row.size_mb, 1)}
+        flat["load_seconds"] = _rounded(row.load_seconds, 3)
         for name in ("time_to_first_token", "prefill_tokens_per_second",
                      "decode_tokens_per_second"):  # fmt: skip
+            figure = getattr(row, name)
             for key in ("mean", "std", "p50", "p95"):
-                flat[f"{name}_{key}"] = _rounded(row[name] and row[name][key], 4)
-        flat["joules_per_token"] = _rounded(row["joules_per_token"], 4)
-        flat["peak_memory_mib"] = _rounded(row["peak_memory_mib"], 1)
-        for task, facts in row["tasks"].items():
-            low, high = facts["accuracy_interval"]
-            steps = facts["step_similarity"] or {"similarity": None, "steps": 0}
+                flat[f"{name}_{key}"] = _rounded(figure and getattr(figure, key), 4)
+        flat["joules_per_token"] = _rounded(row.joules_per_token, 4)
+        flat["peak_memory_mib"] = _rounded(row.peak_memory_mib, 1)
+        for task, answers in row.tasks.items():
+            low, high = answers.accuracy_interval
+            steps = answers.step_similarity
             flat |= {
-                f"{task}_problems": facts["problems"], f"{task}_lost": facts["lost"],
-                f"{task}_accuracy": round(facts["accuracy"], 4),
+                f"{task}_problems": answers.problems, f"{task}_lost": answers.lost,
+                f"{task}_accuracy": round(answers.accuracy, 4),
                 f"{task}_low": round(low, 4), f"{task}_high": round(high, 4),
-                f"{task}_seconds_per_problem": _rounded(facts["seconds_per_problem"], 3),
-                f"{task}_joules_per_correct": _rounded(facts["joules_per_correct"], 1),
-                f"{task}_step_similarity": _rounded(steps["similarity"], 4),
-                f"{task}_steps": steps["steps"],
+                f"{task}_marked": round(answers.marked, 4),
+                f"{task}_seconds_per_problem": _rounded(answers.seconds_per_problem, 3),
+                f"{task}_joules_per_correct": _rounded(answers.joules_per_correct, 1),
+                f"{task}_step_similarity": _rounded(steps.similarity if steps else None, 4),
+                f"{task}_steps": steps.steps if steps else 0,
             }  # fmt: skip
         found.append(flat)
     return found
 
 
-def markdown(device: Facts, rows: Sequence[Facts], settings: Facts) -> str:
-    """Speeds in llama-bench's columns, then accuracies."""
-    speeds = [
-        "| model | size | backend | threads | test | t/s |",
-        "| --- | ---: | --- | ---: | --- | ---: |",
-    ]
-    for row in rows:
-        for test, kind in ((f"pp{row['prompt_tokens']}", "prefill"),
-                           (f"tg{settings['decode_tokens']}", "decode")):  # fmt: skip
-            speeds.append(
-                f"| {row['name']} | {row['size_mb']:.0f} MB | {row['backend']} | "
-                f"{device['threads']} | {test} | "
-                f"{spread(row[f'{kind}_tokens_per_second'], '.2f')} |"
-            )
-    answers = [
-        "| model | task | problems | solved [95% interval] | seconds a problem | "
-        "joules a correct answer | step similarity | lost |",
-        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    for row in rows:
-        for task, facts in row["tasks"].items():
-            answers.append(f"| {row['name']} | {task} | {' | '.join(answer_cells(facts))} |")
+def _markdown(results: BenchResults) -> str:
+    device = results.device
     tools = ", ".join(f"{name} {version}" for name, version in device["tools"].items())
     where = f"{device['processor']}, {device['cores']} cores; {device['system']}; {tools}."
-    losses = [f"{row['name']}: {row['unmeasured']}" for row in rows if row["unmeasured"]]
-    return "\n".join(["# Benchmark", "", where, "", *speeds, "", *answers, "", *losses]) + "\n"
-
-
-def answer_cells(facts: Facts) -> list[str]:
-    """Problems, accuracy, seconds, joules, step similarity and lost problems, as they are shown."""
-    low, high = facts["accuracy_interval"]
-    steps = facts["step_similarity"]
-    return [
-        f"{facts['problems']}",
-        f"{facts['accuracy']:.1%} [{100 * low:.1f}, {100 * high:.1f}]",
-        shown(facts["seconds_per_problem"], ".2f"),
-        shown(facts["joules_per_correct"], ".1f"),
-        f"{steps['similarity']:.3f} of {steps['steps']}" if steps else ABSENT,
-        f"{facts['lost']}",
-    ]
-
-
-def shown(value: float | None, form: str) -> str:
-    """A figure as text; what is not known is said so, and is no zero."""
-    return ABSENT if value is None else f"{value:{form}}"
-
-
-def spread(figure: Facts | None, form: str) -> str:
-    """Mean and standard deviation as text, if they were measured."""
-    return f"{figure['mean']:{form}} ± {figure['std']:{form}}" if figure else ABSENT
+    parts = ["# Benchmark", where, as_markdown(tables.llama_bench(results))]
+    for task in results.tasks:
+        parts += [f"## {task}", as_markdown(tables.answers(results, task))]
+    parts += [f"{row.name}: {row.unmeasured}" for row in results.rows if row.unmeasured]
+    return "\n\n".join(parts) + "\n"
 
 
 def _rounded(value: float | None, digits: int) -> float | str:
     return ABSENT if value is None else round(value, digits)
 
 
-def _lm_eval(row: Facts, date: str, device: Facts, settings: Facts) -> Facts:
-    tasks: Mapping[str, Facts] = row["tasks"]
+def _lm_eval(row: ModelRow, results: BenchResults) -> dict[str, Any]:
+    settings, tasks = results.settings, row.tasks
 
-    def stderr(facts: Facts) -> float:
-        p, n = facts["accuracy"], facts["problems"]
-        return sqrt(p * (1 - p) / (n - 1)) if n > 1 else 0.0
+    def stderr(accuracy: float, n: int) -> float:
+        return sqrt(accuracy * (1 - accuracy) / (n - 1)) if n > 1 else 0.0
 
     return {
         "results": {
             task: {
                 "alias": task,
-                f"exact_match,{FILTER}": facts["accuracy"],
-                f"exact_match_stderr,{FILTER}": stderr(facts),
+                f"exact_match,{FILTER}": answers.accuracy,
+                f"exact_match_stderr,{FILTER}": stderr(answers.accuracy, answers.problems),
             }
-            for task, facts in tasks.items()
+            for task, answers in tasks.items()
         },
         "group_subtasks": {task: [] for task in tasks},
         "configs": {
@@ -190,12 +169,12 @@ def _lm_eval(row: Facts, date: str, device: Facts, settings: Facts) -> Facts:
         "n-shot": dict.fromkeys(tasks, 0),
         "higher_is_better": {task: {"exact_match": True} for task in tasks},
         "n-samples": {
-            task: {"original": facts["problems"], "effective": facts["problems"] - facts["lost"]}
-            for task, facts in tasks.items()
+            task: {"original": answers.problems, "effective": answers.problems - answers.lost}
+            for task, answers in tasks.items()
         },
-        "config": {"model": row["backend"], "model_args": row["name"], "batch_size": 1,
-                   "device": device["processor"], "limit": settings["limit"]},
-        "date": date,
+        "config": {"model": row.backend, "model_args": row.name, "batch_size": 1,
+                   "device": results.device["processor"], "limit": settings["limit"]},
+        "date": results.date,
         "srl_edge_version": __version__,
     }  # fmt: skip
 

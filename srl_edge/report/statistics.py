@@ -5,6 +5,8 @@ from math import comb
 from random import Random
 from statistics import fmean, stdev
 
+from srl_edge.report.rows import Difference, Spread
+
 Z = 1.96  # standard normal quantile of a 95% interval
 
 
@@ -25,26 +27,26 @@ def bootstrap_interval(
 
 def difference(
     reference: Sequence[float], other: Sequence[float], resamples: int = 2000, seed: int = 0
-) -> dict[str, float]:
+) -> Difference:
     """Mean of `other` - `reference` at the same problems, and its 95% bootstrap interval."""
     each = [b - a for a, b in zip(reference, other, strict=True)]
     rng = Random(seed)
     means = sorted(fmean(rng.choices(each, k=len(each))) for _ in range(resamples))
     low, high = means[int(0.025 * resamples)], means[int(0.975 * resamples) - 1]
-    return {"mean": fmean(each), "low": low, "high": high}
+    return Difference(fmean(each), low, high)
 
 
-def summary(values: Sequence[float]) -> dict[str, float] | None:
+def summary(values: Sequence[float]) -> Spread | None:
     """mean, std, p50 and p95 of repeats, None of none; the percentiles are nearest-rank."""
     if not values:
         return None
     ordered = sorted(values)
-    return {
-        "mean": fmean(values),
-        "std": stdev(values) if len(values) > 1 else 0.0,
-        "p50": ordered[(len(ordered) - 1) // 2],
-        "p95": ordered[-(-len(ordered) * 95 // 100) - 1],
-    }
+    return Spread(
+        mean=fmean(values),
+        std=stdev(values) if len(values) > 1 else 0.0,
+        p50=ordered[(len(ordered) - 1) // 2],
+        p95=ordered[-(-len(ordered) * 95 // 100) - 1],
+    )
 
 
 def paired(reference: Sequence[float], other: Sequence[float]) -> dict[str, float]:

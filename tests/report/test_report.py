@@ -12,9 +12,27 @@ import pytest
 from srl_edge.errors import InputError
 from srl_edge.method.prompt_form import DEFAULT
 from srl_edge.method.rewards import matching_blocks, similarity
+from srl_edge.method.solving import Attempt
+from srl_edge.method.types import Trajectory
 from srl_edge.recipe import Model, Recipe, Stage
-from srl_edge.report.run import gather, report
-from srl_edge.report.run_page import marked
+from srl_edge.report import rows
+from srl_edge.report.facts import gather
+from srl_edge.report.layout import marked
+from srl_edge.report.results import as_sample, samples_file
+from srl_edge.report.rows import (
+    HELD_OUT,
+    OWN_WAY,
+    Answers,
+    BenchResults,
+    Difference,
+    Gain,
+    ModelRow,
+    Sample,
+    Spread,
+    StepSimilarity,
+)
+from srl_edge.report.run import as_json, report
+from srl_edge.report.sentences import headline, training_words, verdicts
 
 EXPERT = "So 3 boxes hold 3*12=36 eggs"
 EVIL = "<think>How many?</think>\n<script>alert('x')</script> & 36 eggs"
@@ -116,38 +134,49 @@ def write_parity(run: Path) -> None:
         })  # fmt: skip
 
 
-def write_bench(run: Path, base: float = 0.0, tuned: float = 0.208, n: int = 24) -> None:
+def answers_of(share: float, n: int, lost: int = 0) -> Answers:
+    half = 2 * (share * (1 - share) / n) ** 0.5
+    interval = (max(0.0, share - half), min(1.0, share + half))
+    steps = StepSimilarity(24, 0, 0.512, (0.4, 0.6), 0.9)
+    return Answers(n, lost, share, interval, share / 2, 6.0, None, 300.0, steps)
+
+
+def write_bench(
+    run: Path, base: float = 0.0, tuned: float = 0.208, n: int = 24, lost: int = 0
+) -> None:
     speeds = {"torch base": 21.5, "torch tuned": 21.9, "executorch-8da4w": 34.1,
               "onnx-int4": 52.3, "onnx-int8": 47.6}  # fmt: skip
     solved = {"torch base": base, "torch tuned": tuned, "executorch-8da4w": 0.125}
-    rows = []
+    own = {"torch base": 0.25, "torch tuned": 0.125}
+
+    def several(speed: float) -> Spread:
+        return Spread(speed, 0.8, speed, speed + 1)
+
+    measured = []
     for name, speed in speeds.items():
-        share = solved.get(name, 0.167)
-        half = 2 * (share * (1 - share) / n) ** 0.5
-        several = {"mean": speed, "std": 0.8, "p50": speed, "p95": speed + 1}
-        rows.append({
-            "name": name, "size_mb": SIZES[name], "accuracy": share,
-            "accuracy_interval": [max(0, share - half), min(1, share + half)],
-            "load_seconds": 2.0, "prompt_tokens": 256, "peak_memory_mib": 900.0 + SIZES[name],
-            "time_to_first_token": {k: 256 / v / 8 for k, v in several.items()},
-            "prefill_tokens_per_second": {k: 8 * v for k, v in several.items()},
-            "decode_tokens_per_second": several, "seconds_per_problem": 6.0,
-            "load_average": 1.9, "problems": n, "lost": 0, "unmeasured": "",
-            "joules_per_token": None, "step_similarity": {"similarity": 0.512, "steps": 24},
-        })  # fmt: skip
+        lost_here = lost if name == "onnx-int8" else 0
+        tasks = {HELD_OUT: answers_of(solved.get(name, 0.167), n, lost_here)}
+        tasks |= {OWN_WAY: answers_of(own[name], 16)} if name in own else {}
+        measured.append(
+            ModelRow(
+                name=name, backend=name.partition(" ")[0].partition("-")[0], size_mb=SIZES[name],
+                load_seconds=2.0, time_to_first_token=several(256 / speed / 8),
+                prefill_tokens_per_second=several(8 * speed),
+                decode_tokens_per_second=several(speed), joules_per_token=None, prompt_tokens=256,
+                peak_memory_mib=900.0 + SIZES[name], load_average=1.9, machine=None, state={},
+                tasks=tasks,
+            )
+        )  # fmt: skip
     device = {"processor": "Example CPU @ 2.50GHz", "cores": 2, "threads": 2,
               "system": "Linux x86_64", "python": "3.11.9",
               "tools": {"torch": "2.9.0", "onnxruntime": "1.28.0"}}  # fmt: skip
-    change = {"mean": tuned - base, "low": tuned - base - 2 / n, "high": tuned - base + 2 / n}
-    best = {"base": base, "tuned": tuned, "problems": n, "difference": change,
-            "base_asked": "as the run asks"}  # fmt: skip
-    own: dict[str, Any] = {"base": 0.25, "tuned": 0.125, "problems": 16,
-           "difference": {"mean": -0.125, "low": -0.25, "high": 0.0}}  # fmt: skip
-    rows[0]["own_way"], rows[1]["own_way"] = (
-        {"accuracy": own[key], "strict": own[key] / 2} for key in ("base", "tuned")
-    )
-    gain = {"best": best, "own_way": own}
-    write(run / "bench" / "results.json", {"device": device, "rows": rows, "gain": gain})
+    change = Difference(tuned - base, tuned - base - 2 / n, tuned - base + 2 / n)
+    gain = {
+        "best": Gain(base, tuned, n, 0, 5, 0.06, change, "as the run asks"),
+        "own_way": Gain(0.25, 0.125, 16, 2, 0, 0.5, Difference(-0.125, -0.25, 0.0)),
+    }
+    settings = recipe_of(run).bench.model_dump() | {"limit": n}
+    rows.write(run / "bench", BenchResults("2026-01-01", device, settings, measured, gain))
 
 
 @pytest.fixture
@@ -164,13 +193,13 @@ def test_a_full_run_has_every_part(run: Path) -> None:
     html, markdown = page.read_text(), (run / "report.md").read_text()
     for part in ("training", "bench", "parity", "examples", "data", "method"):
         assert f'id="{part}"' in html
-    # Five figures, each once for wide pages and once for phones.
-    assert html.count("<svg") == 10
+    # Six figures, each once for wide pages and once for phones.
+    assert html.count("<svg") == 12
     for name in SIZES:
         assert f'<th scope="row">{name}</th>' in html
         assert f"| smollm2-135m-instruct | {SIZES[name]:.0f} MB | {name} | 2 | pp256 |" in markdown
     assert "2 of 3" in html and "119 MB" in html
-    assert gather(recipe_of(run), run)["missing"] == {}
+    assert gather(recipe_of(run), run).missing == {}
     assert html.count("<article") == 3
 
 
@@ -223,7 +252,8 @@ def test_only_a_warm_up_is_reported(tmp_path: Path) -> None:
     metrics.write_text("\n".join([*lines, '{"stage": 1, "ki']))
     (tmp_path / "train" / "rollouts.jsonl").unlink()
     facts = gather(recipe_of(tmp_path), tmp_path)
-    assert facts["training"]["reward"] is None and len(facts["training"]["sft"]) == 20
+    assert facts.training and facts.training["reward"] is None
+    assert len(facts.training["sft"]) == 20
     assert report(recipe_of(tmp_path), tmp_path).read_text().count("<svg") == 2
 
 
@@ -235,9 +265,10 @@ def test_training_that_did_not_help_is_said(run: Path) -> None:
             row["eval_reward"], row["eval_best"] = 0.1, 0.0
     write(metrics, rows)
     facts = gather(recipe_of(run), run)
-    assert (facts["training"]["kept"]["kind"], facts["training"]["kept"]["at"]) == ("srl", 0)
-    assert "the kept adapter is the warm-up's" in facts["headline"][0][1]
-    assert facts["training"]["words"][-1].startswith("No SRL step improved on that")
+    assert facts.training
+    assert (facts.training["kept"]["kind"], facts.training["kept"]["at"]) == ("srl", 0)
+    assert "the kept adapter is the warm-up's" in headline(facts)[0][1]
+    assert training_words(facts.training)[-1].startswith("No SRL step improved on that")
 
 
 def test_steps_count_through_stages_of_a_kind(tmp_path: Path) -> None:
@@ -248,7 +279,7 @@ def test_steps_count_through_stages_of_a_kind(tmp_path: Path) -> None:
     ]  # fmt: skip
     write(tmp_path / "train" / "metrics.jsonl", rows)
     facts = gather(recipe_of(tmp_path), tmp_path)
-    assert [row["at"] for row in facts["training"]["srl"]] == [1, 2, 3, 4]
+    assert facts.training and [row["at"] for row in facts.training["srl"]] == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(
@@ -261,7 +292,7 @@ def test_steps_count_through_stages_of_a_kind(tmp_path: Path) -> None:
 )
 def test_verdicts_follow_the_intervals(run: Path, base: float, tuned: float, said: str) -> None:
     write_bench(run, base, tuned)
-    gained, in_own_way, compared, *_ = gather(recipe_of(run), run)["verdicts"]
+    gained, in_own_way, compared, *_ = verdicts(gather(recipe_of(run), run).bench)
     assert said in compared
     assert f"the tuned model solves {tuned:.0%} of 24 problems" in gained
     assert ("may be chance" in gained) == (abs(tuned - base) < 0.1)
@@ -272,16 +303,31 @@ def test_verdicts_follow_the_intervals(run: Path, base: float, tuned: float, sai
 
 
 def test_lost_problems_are_told(run: Path) -> None:
-    file = run / "bench" / "results.json"
-    results = json.loads(file.read_text())
-    results["rows"][-1]["lost"] = 2
-    file.write_text(json.dumps(results))
-    verdicts = gather(recipe_of(run), run)["verdicts"]
-    assert f"{results['rows'][-1]['name']}: 2 problems were lost with its process" in verdicts[-1]
+    write_bench(run, lost=2)
+    said = verdicts(gather(recipe_of(run), run).bench)
+    assert "onnx-int8: 2 problems were lost with its process" in said[-1]
+
+
+def test_answers_stand_side_by_side_those_first_where_models_differ(run: Path) -> None:
+    problems = [Trajectory(f"t-{i}", f"How many <b>{i}</b> eggs?", (), "36") for i in range(3)]
+    for name, right in (("torch base", {0}), ("torch tuned", {0, 2})):
+        file = samples_file(run / "bench", name, HELD_OUT, "2026-01-01")
+        attempts = [
+            Attempt(p.id, p.problem, "36", replies=[EVIL], given="36", correct=i in right)
+            for i, p in enumerate(problems)
+        ]
+        samples = [Sample([a], float(a.correct), 0.0, 1.0, None) for a in attempts]
+        rows_ = zip(problems, samples, strict=True)
+        write(file, [as_sample(i, p, s) for i, (p, s) in enumerate(rows_)])
+    html = report(recipe_of(run), run).read_text()
+    assert "1 of 3 problems are solved by some models and not by others" in " ".join(html.split())
+    summaries = re.findall("<details><summary>How many &lt;b&gt;(.)", html)
+    assert summaries == ["2", "0", "1"]
+    assert "<script" not in html
 
 
 def test_examples_come_from_late_steps_and_mark_the_matching_blocks(run: Path) -> None:
-    close, middle, broken = gather(recipe_of(run), run)["examples"]
+    close, middle, broken = gather(recipe_of(run), run).examples
     assert all(e["step"] > 26 for e in (close, middle, broken))
     assert middle["reward"] <= close["reward"] < 1 and broken["fault"]
     assert [tuple(b) for b in close["blocks"]] == matching_blocks(close["action"], EXPERT)
@@ -300,4 +346,5 @@ def test_marked_text_is_the_text() -> None:
 
 def test_the_facts_survive_their_file(run: Path) -> None:
     report(recipe_of(run), run)
-    assert json.loads((run / "report.json").read_text()) == gather(recipe_of(run), run)
+    facts = as_json(gather(recipe_of(run), run))
+    assert json.loads((run / "report.json").read_text()) == facts

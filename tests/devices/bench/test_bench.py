@@ -15,12 +15,14 @@ import pytest
 
 from srl_edge.data.trajectories import ParseReport, parse_rows
 from srl_edge.devices.bench.artifacts import bench_artifacts
-from srl_edge.devices.bench.run import _gain
+from srl_edge.devices.bench.benchmark import begin_or_go_on
+from srl_edge.devices.bench.run import BASE, TUNED, gain
 from srl_edge.devices.hosts import local
 from srl_edge.devices.hosts.session import RunnerLost, Session
 from srl_edge.errors import InputError
 from srl_edge.recipe import Bench
 from srl_edge.report.results import samples_file
+from srl_edge.report.rows import HELD_OUT, OWN_WAY
 from tests.helpers.artifacts import make_run
 from tests.helpers.command_line import srl_edge
 
@@ -58,7 +60,7 @@ def rows(out: Path, model: str) -> list[dict[str, Any]]:
 
 
 def test_results_are_there_in_every_form(artifacts: list[Path], data: Path, tmp_path: Path) -> None:
-    done = srl_edge("bench", *artifacts, *flags(data, tmp_path))
+    done = srl_edge("bench-tasks", *artifacts, *flags(data, tmp_path))
     assert done.returncode == 0, done.stderr
     results = json.loads((tmp_path / "results.json").read_text())
     assert [row["name"] for row in results["rows"]] == ["onnx-fp32", "onnx-int8"]
@@ -76,7 +78,8 @@ def test_results_are_there_in_every_form(artifacts: list[Path], data: Path, tmp_
     assert [row["model"] for row in table] == ["onnx-fp32", "onnx-int8"]
     assert float(table[0]["size_mb"]) > float(table[1]["size_mb"])
     said = (tmp_path / "report.md").read_text()
-    assert "| onnx-int8 | " in said and " | tg64 | " in said and " | animals | 6 | " in said
+    assert "| onnx-int8 | " in said and " | tg64 | " in said
+    assert "## animals" in said and "| onnx-int8 | 6 | " in said
     page = (tmp_path / "report.html").read_text()
     assert done.stdout.strip() == str(tmp_path / "report.html")
     assert page.count("<details><summary>") >= 6 and "Answers side by side" in page
@@ -84,15 +87,15 @@ def test_results_are_there_in_every_form(artifacts: list[Path], data: Path, tmp_
     assert "joules a token" in page and "not measured" in page  # nothing tells of energy here
     steps = facts["step_similarity"]
     assert 0 <= steps["similarity"] <= 1 and steps["steps"] == 12
-    again = srl_edge("bench", *artifacts, *flags(data, tmp_path))
+    again = srl_edge("bench-tasks", *artifacts, *flags(data, tmp_path))
     assert again.returncode == 2 and "--resume goes on with it" in again.stderr
-    other = srl_edge("bench", artifacts[0], *flags(data, tmp_path, "--resume"))
+    other = srl_edge("bench-tasks", artifacts[0], *flags(data, tmp_path, "--resume"))
     assert other.returncode == 2 and "was begun with other artifacts" in other.stderr
 
 
 def test_attempts_are_drawn_and_averaged(artifacts: list[Path], data: Path, tmp_path: Path) -> None:
     more = ("--samples", "3", "--temperature", "1.5", "--soak", "0.02")
-    assert srl_edge("bench", artifacts[0], *flags(data, tmp_path, *more)).returncode == 0
+    assert srl_edge("bench-tasks", artifacts[0], *flags(data, tmp_path, *more)).returncode == 0
     (row,) = json.loads((tmp_path / "results.json").read_text())["rows"]
     samples = rows(tmp_path, "onnx-fp32")
     assert all(len(sample["resps"][0]) == len(sample["steps"]) == 3 for sample in samples)
@@ -104,12 +107,12 @@ def test_attempts_are_drawn_and_averaged(artifacts: list[Path], data: Path, tmp_
     assert len(points) > 1 and all(point["tokens_per_second"] > 0 for point in points)
     page = (tmp_path / "report.html").read_text()
     assert "Over time" in page and "Tokens a second while each model" in page
-    again = srl_edge("bench", artifacts[0], *flags(data, tmp_path / "again", *more[:4]))
+    again = srl_edge("bench-tasks", artifacts[0], *flags(data, tmp_path / "again", *more[:4]))
     assert again.returncode == 0
     assert [s["resps"] for s in rows(tmp_path / "again", "onnx-fp32")] == [
         s["resps"] for s in samples
     ]
-    greedy = srl_edge("bench", artifacts[0], *flags(data, tmp_path / "no", "--samples", "3"))
+    greedy = srl_edge("bench-tasks", artifacts[0], *flags(data, tmp_path / "no", "--samples", "3"))
     assert greedy.returncode == 2 and "samples above 1 need a temperature" in greedy.stderr
 
 
@@ -159,7 +162,7 @@ def test_what_was_killed_goes_on(artifacts: list[Path], data: Path, tmp_path: Pa
     many = tmp_path / "many.jsonl"
     many.write_text(data.read_text() * 25)
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "srl_edge", "bench", str(artifacts[0])]
+    command = [sys.executable, "-m", "srl_edge", "bench-tasks", str(artifacts[0])]
     running = subprocess.Popen([*command, *flags(many, out, limit=600)], start_new_session=True)
     found: list[Path] = []
     while running.poll() is None and not (found and found[0].read_text().count("\n") >= 2):
@@ -172,7 +175,7 @@ def test_what_was_killed_goes_on(artifacts: list[Path], data: Path, tmp_path: Pa
     speeds = (out / "speeds.json").read_text()
     with found[0].open("a") as file:
         file.write('{"doc_id": 599, "doc": {"id')
-    done = srl_edge("bench", artifacts[0], *flags(many, out, "--resume", limit=600))
+    done = srl_edge("bench-tasks", artifacts[0], *flags(many, out, "--resume", limit=600))
     assert done.returncode == 0, done.stderr
     assert (out / "speeds.json").read_text() == speeds
     samples = rows(out, "onnx-fp32")
@@ -184,55 +187,80 @@ def test_a_regression_ends_with_exit_code_1(
     artifacts: list[Path], data: Path, tmp_path: Path
 ) -> None:
     old, new = tmp_path / "old", tmp_path / "new"
-    assert srl_edge("bench", artifacts[0], *flags(data, old)).returncode == 0
+    assert srl_edge("bench-tasks", artifacts[0], *flags(data, old)).returncode == 0
     shutil.copytree(old, new)
-    same = srl_edge("bench", "--compare", old, new)
+    same = srl_edge("compare", old, new)
     assert same.returncode == 0 and "0 lost, 0 won (p = 1.000)" in same.stdout
     for folder, correct in ((old, 1.0), (new, 0.0)):
         (file,) = folder.glob("onnx-fp32/samples_*.jsonl")
         changed = [row | {"exact_match": correct} for row in rows(folder, "onnx-fp32")]
         file.write_text("".join(json.dumps(row) + "\n" for row in changed))
-    worse = srl_edge("bench", "--compare", old, new)
+    worse = srl_edge("compare", old, new)
     assert worse.returncode == 1
     assert "worse: onnx-fp32: animals: 6 -> 0 of 6 solved, 6 lost, 0 won" in worse.stderr
-    assert srl_edge("bench", "--compare", new, old).returncode == 0
+    assert srl_edge("compare", new, old).returncode == 0
     results = json.loads((old / "results.json").read_text())
     results["rows"][0]["decode_tokens_per_second"]["p50"] *= 2
     (old / "results.json").write_text(json.dumps(results))
-    slower = srl_edge("bench", "--compare", new, old)
+    slower = srl_edge("compare", new, old)
     assert slower.returncode == 0
-    slower = srl_edge("bench", "--compare", old, new, "--slower", "0.4")
+    slower = srl_edge("compare", old, new, "--slower", "0.4")
     assert slower.returncode == 1 and "tokens/s decode (-50%)" in slower.stderr
-    nothing = srl_edge("bench", "--compare", old, tmp_path)
+    nothing = srl_edge("compare", old, tmp_path)
     assert nothing.returncode == 2 and "no results.json" in nothing.stderr
 
 
 def test_mistakes_are_one_sentence(artifacts: list[Path], data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    unknown = srl_edge("bench", artifacts[0], "--tasks", "gsm9k", "--out", out)
+    unknown = srl_edge("bench-tasks", artifacts[0], "--tasks", "gsm9k", "--out", out)
     assert unknown.returncode == 2 and "task 'gsm9k' is not known" in unknown.stderr
-    twice = srl_edge("bench", artifacts[0], artifacts[0], *flags(data, out))
+    twice = srl_edge("bench-tasks", artifacts[0], artifacts[0], *flags(data, out))
     assert twice.returncode == 2 and "named twice" in twice.stderr
     assert not out.exists()
 
 
 def test_the_gain_is_over_the_base_asked_in_its_best_way() -> None:
-    def samples(*correct: float) -> list[dict[str, Any]]:
-        return [{"correct": c, "lost": "", "joules": None, "seconds": 1.0} for c in correct]
-
-    solved = {
-        "torch base": samples(0, 0, 0, 0, 0, 1),
-        "torch base, own way": samples(1, 1, 0, 0),
-        "torch tuned": samples(1, 0, 0, 0, 1, 1),
-        "torch tuned, own way": samples(0, 1, 0, 0),
+    scores: dict[tuple[str, str], list[float]] = {
+        (BASE, HELD_OUT): [0, 0, 0, 0, 0, 1],
+        (BASE, OWN_WAY): [1, 1, 0, 0],
+        (TUNED, HELD_OUT): [1, 0, 0, 0, 1, 1],
+        (TUNED, OWN_WAY): [0, 1, 0, 0],
     }
-    gain = _gain(solved)
+    found = gain(scores)
     # On the four problems that both ways were asked, and not 1 of 6 to 3 of 6.
-    best = gain["best"]
-    assert (best["base"], best["tuned"], best["problems"]) == (0.5, 0.25, 4)
-    assert best["base_asked"] == "in its own way" and (best["lost"], best["won"]) == (1, 0)
-    assert best["difference"]["mean"] == -0.25 and best["difference"]["low"] < -0.25
-    assert (gain["own_way"]["base"], gain["own_way"]["tuned"]) == (0.5, 0.25)
-    once = _gain({name: solved[name] for name in ("torch base", "torch tuned")})
-    assert once["best"]["problems"] == 6 and "own_way" not in once
-    assert once["best"]["base_asked"] == "as the run asks"
+    best = found["best"]
+    assert (best.base, best.tuned, best.problems) == (0.5, 0.25, 4)
+    assert best.base_asked == "in its own way" and (best.lost, best.won) == (1, 0)
+    assert best.difference.mean == -0.25 and best.difference.low < -0.25
+    assert (found["own_way"].base, found["own_way"].tuned) == (0.5, 0.25)
+    once = gain({key: scores[key] for key in ((BASE, HELD_OUT), (TUNED, HELD_OUT))})
+    assert once["best"].problems == 6 and "own_way" not in once
+    assert once["best"].base_asked == "as the run asks"
+
+
+def test_a_run_goes_on_with_a_benchmark_that_was_cut_off_and_else_starts_over(
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "bench"
+    date = begin_or_go_on(out, {"settings": 1})
+    (out / "speeds.json").write_text("{}")
+    assert begin_or_go_on(out, {"settings": 1}) == date and (out / "speeds.json").is_file()
+    begin_or_go_on(out, {"settings": 2})
+    assert not (out / "speeds.json").exists()
+    (out / "results.json").write_text("{}")  # it ended, so it is measured anew
+    begin_or_go_on(out, {"settings": 2})
+    assert not (out / "results.json").exists()
+
+
+def test_the_old_spellings_say_the_new_ones_and_work(tmp_path: Path) -> None:
+    done = srl_edge("bench", "--compare", tmp_path, tmp_path)
+    assert "this is `srl-edge compare` now" in done.stderr and "no results.json" in done.stderr
+    done = srl_edge("bench", tmp_path, "--tasks", "gsm9k", "--out", tmp_path / "out")
+    assert "this is `srl-edge bench-tasks` now" in done.stderr and "'gsm9k'" in done.stderr
+
+
+def test_results_of_another_version_are_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "results.json").write_text('{"rows": [{"name": "onnx-int8"}]}')
+    done = srl_edge("compare", tmp_path, tmp_path)
+    assert done.returncode == 2 and "run the benchmark again" in done.stderr
+    assert len(done.stderr.splitlines()) == 1

@@ -16,6 +16,7 @@ from srl_edge.devices.hosts.session import RunnerLost, Session
 from srl_edge.devices.runtimes.contract import greedy
 from srl_edge.devices.runtimes.torch import TorchRuntime
 from srl_edge.recipe import Bench
+from srl_edge.report.results import as_sample, score_of
 from tests.helpers.artifacts import artifact_of, token_ids
 
 PROMPTS = [token_ids(30, 1), token_ids(20, 2)]
@@ -105,9 +106,11 @@ def test_a_crash_takes_its_problem_and_not_the_run(
     settings = Bench(max_steps=3, max_new_tokens=24, threads=1)
     model = measure.Model("onnx", "artifact", folder)
     found = list(measure.solved(model, asked, settings, local))
-    assert [sample["id"] for sample in found] == [problem.id for problem in asked]
-    assert [at for at, sample in enumerate(found) if sample["lost"]] == lost
-    assert all("onnx: its process ended (exit code -9)" in found[at]["lost"] for at in lost)
-    assert found[0]["attempts"][0]["steps"]
-    facts = measure.accuracy(found)
-    assert facts["problems"] == 5 and facts["lost"] == len(lost)
+    assert [at for at, sample in enumerate(found) if sample.lost] == lost
+    assert all("onnx: its process ended (exit code -9)" in found[at].lost for at in lost)
+    kept = [(p, sample) for p, sample in zip(asked, found, strict=True) if not sample.lost]
+    assert all(sample.attempts[0].id == problem.id for problem, sample in kept)
+    assert found[0].attempts[0].steps
+    rows = [as_sample(at, p, s) for at, (p, s) in enumerate(zip(asked, found, strict=True))]
+    answers = measure.answers([score_of(row) for row in rows])
+    assert answers.problems == 5 and answers.lost == len(lost)

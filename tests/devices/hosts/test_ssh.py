@@ -52,12 +52,12 @@ def test_the_benchmark_runs_there(
     problems = list(parse_rows(word_problems[:4], ParseReport()))
     settings = Bench(max_steps=3, max_new_tokens=24, repeats=1, threads=1)
     out = bench_artifacts([folder], {"animals": problems}, settings, board, tmp_path / "out")
-    assert "| animals | 4 | " in (out.parent / "report.md").read_text()
+    assert "| onnx-fp32 | 4 | " in (out.parent / "report.md").read_text()
     model = measure.Model("onnx", "artifact", folder)
     here = list(measure.solved(model, problems, settings, local))
     lines = next(out.parent.glob("onnx-fp32/samples_*.jsonl")).read_text().splitlines()
     there = [json.loads(line)["steps"] for line in lines]
-    assert there == [[a["steps"] for a in sample["attempts"]] for sample in here]
+    assert there == [[a.steps for a in sample.attempts] for sample in here]
 
 
 def test_a_lost_connection_costs_what_is_left_and_resume_completes_it(

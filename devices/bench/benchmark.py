@@ -1,0 +1,208 @@
+"""The benchmark of models at tasks, on any device: what can be cut off and taken up again."""
+
+import json
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from math import ceil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from srl_edge.devices.bench import measure
+from srl_edge.devices.bench.live import Board
+from srl_edge.devices.bench.measure import Device, Model
+from srl_edge.devices.bench.soak import soak
+from srl_edge.devices.bench.step_similarity import step_rows, summarized
+from srl_edge.devices.hosts.session import RunnerLost
+from srl_edge.devices.runtimes.chat import Asked
+from srl_edge.errors import InputError
+from srl_edge.files import read_json, read_json_if_there
+from srl_edge.files import replace as write_at_once
+from srl_edge.method.types import StepPrompt, Trajectory
+from srl_edge.recipe import Bench
+from srl_edge.report import results, rows
+from srl_edge.report.rows import Answers, BenchResults, ModelRow, StepSimilarity
+from srl_edge.report.text import shown
+from srl_edge.terminal import progress
+
+Facts = dict[str, Any]
+_SETTINGS, _SPEEDS, _SOAK = "settings.json", "speeds.json", "soak.json"
+
+
+class Task(NamedTuple):
+    """Problems, and how models are asked about them.
+
+    asked: None is as each model's manifest says. max_new_tokens: None is the settings'. kinds: of
+    models that are asked. prompts: steps whose likeness to the expert's is measured.
+    """
+
+    name: str
+    problems: Sequence[Trajectory]
+    asked: Asked | None = None
+    max_new_tokens: int | None = None
+    kinds: tuple[str, ...] = ("torch", "artifact")
+    prompts: Sequence[StepPrompt] = ()
+
+
+def begin(out: Path, asked: Mapping[str, Any], resume: bool) -> str:
+    """The date of this benchmark: today's, or that of the one that is resumed.
+
+    asked: all that its results depend on. Raises InputError where `out` holds something else.
+    """
+    file = out / _SETTINGS
+    if file.is_file() and any(other != file for other in out.iterdir()):
+        earlier = read_json(file)
+        date: str = earlier.pop("date")
+        if not resume:
+            raise InputError(
+                f"{out}: holds a benchmark of {date}; --resume goes on with it, or name another "
+                "--out."
+            )
+        if earlier != asked:
+            changed = ", ".join(key for key in asked if asked[key] != earlier.get(key))
+            raise InputError(f"{out}: was begun with other {changed}; name another --out.")
+        return date
+    out.mkdir(parents=True, exist_ok=True)
+    date = time.strftime("%Y-%m-%dT%H-%M-%S")
+    write_at_once(file, json.dumps({**asked, "date": date}, indent=1) + "\n")
+    return date
+
+
+def begin_or_go_on(out: Path, asked: Mapping[str, Any]) -> str:
+    """As `begin`: goes on with a benchmark of the same that was cut off, else starts over."""
+    earlier = read_json_if_there(out / _SETTINGS) or {}
+    same = {key: value for key, value in earlier.items() if key != "date"} == asked
+    if (out / rows.FILE).is_file() or not same:
+        shutil.rmtree(out, ignore_errors=True)
+    return begin(out, asked, resume=True)
+
+
+def benchmark(
+    models: Sequence[Model], tasks: Sequence[Task], settings: Bench, device: Device, out: Path,
+    date: str, soak_minutes: float = 0.0,
+) -> BenchResults:  # fmt: skip
+    """Measure models at tasks; what `out` has of it already is kept, what was lost is tried again.
+
+    Each sample is on disk as soon as it ends. soak_minutes: how long each model then decodes
+    without a pause.
+    """
+    each = sum(
+        len(task.problems) + len(task.prompts)
+        for task in tasks
+        for model in models
+        if model.kind in task.kinds
+    )
+    total = each + len(models) * (settings.repeats + 1 + ceil(soak_minutes))
+    board = Board([model.name for model in models])
+    with progress.bar("bench", total, above=board.table) as advance:
+        bench = _Bench(settings, device, out, date, board, advance)
+        timed = bench.speeds(models, tasks[0].problems)
+        measured = []
+        for model in models:
+            asked = [task for task in tasks if model.kind in task.kinds]
+            found = {task.name: bench.answers(model, task) for task in asked}
+            measured.append(replace(timed[model.name], tasks=found))
+        if soak_minutes:
+            bench.soak(models, tasks[0].problems, soak_minutes)
+    recorded = settings.model_dump() | {"limit": max(len(task.problems) for task in tasks)}
+    return BenchResults(date, measure.machine_of(measured), recorded, measured)
+
+
+class _Bench(NamedTuple):
+    """Where a benchmark runs, where it writes, and where it is seen."""
+
+    settings: Bench
+    device: Device
+    out: Path
+    date: str
+    board: Board
+    advance: progress.Advance
+
+    def speeds(
+        self, models: Sequence[Model], problems: Sequence[Trajectory]
+    ) -> dict[str, ModelRow]:
+        """Speeds by model: those on disk, and the rest measured in turns."""
+        file, settings = self.out / _SPEEDS, self.settings
+        kept = {name: row for name, row in rows.read_rows(file).items() if not row.unmeasured}
+        left = [model for model in models if model.name not in kept]
+        self.advance("speed", by=len(kept) * (settings.repeats + 1))
+        if left:
+            measured = measure.speeds(
+                left, problems, settings, self.device, self.advance, self.board.show
+            )
+            kept |= {row.name: row for row in measured}
+            rows.write_rows(file, kept)
+        for name, row in kept.items():
+            rate = row.decode_tokens_per_second
+            self.board.show(name, **{"tokens/s": shown(rate.p50 if rate else None, ".1f"),
+                                     "MiB": shown(row.peak_memory_mib, ".0f")})  # fmt: skip
+        return kept
+
+    def answers(self, model: Model, task: Task) -> Answers:
+        """How a model does at a task: its samples on disk, and the rest as they are measured."""
+        settings = self.settings
+        if task.max_new_tokens is not None:
+            settings = settings.model_copy(update={"max_new_tokens": task.max_new_tokens})
+        model = model._replace(asked=task.asked or model.asked)
+        file = results.samples_file(self.out, model.name, task.name, self.date)
+        kept = _kept(file)
+        known = {row["doc_id"] for row in kept}
+        left = [number for number in range(len(task.problems)) if number not in known]
+        self.advance(model.name, by=len(kept))
+        scores = {row["doc_id"]: results.score_of(row) for row in kept}
+        samples = measure.solved(model, [task.problems[n] for n in left], settings, self.device)
+        with file.open("a", encoding="utf-8") as written:
+            for number, sample in zip(left, samples, strict=True):
+                row = results.as_sample(number, task.problems[number], sample)
+                written.write(json.dumps(row, ensure_ascii=False) + "\n")
+                written.flush()
+                scores[number] = results.score_of(row)
+                so_far = measure.so_far(list(scores.values()))
+                self.board.show(model.name, **{task.name: so_far})
+                self.advance(model.name)
+        ordered = [scores[number] for number in sorted(scores)]
+        return measure.answers(ordered, self._steps(model, task, settings))
+
+    def _steps(self, model: Model, task: Task, settings: Bench) -> StepSimilarity | None:
+        """Similarity of a model's steps to the expert's: those on disk, and the rest."""
+        if not task.prompts:
+            return None
+        file = results.samples_file(self.out, model.name, task.name, self.date, "steps")
+        kept = _kept(file)
+        known = {(row["id"], row["step"]) for row in kept}
+        left = [p for p in task.prompts if (p.trajectory_id, p.step_index) not in known]
+        self.advance(model.name, by=len(kept))
+        with file.open("a", encoding="utf-8") as written:
+            for row in step_rows(model, left, settings, self.device):
+                written.write(json.dumps(row, ensure_ascii=False) + "\n")
+                written.flush()
+                kept.append(row)
+                self.advance(model.name)
+        return summarized(kept)
+
+    def soak(self, models: Sequence[Model], problems: Sequence[Trajectory], minutes: float) -> None:
+        """Let each model that has not done so decode for minutes."""
+        file = self.out / _SOAK
+        kept: dict[str, list[Facts]] = read_json_if_there(file) or {}
+        for model in models:
+            if model.name not in kept:
+                try:
+                    kept[model.name] = soak(
+                        model, problems, self.settings, self.device, minutes, self.advance,
+                        self.board.show,
+                    )  # fmt: skip
+                except RunnerLost as error:
+                    progress.say(f"bench: {error}")
+                    continue
+                write_at_once(file, json.dumps(kept) + "\n")
+
+
+def _kept(file: Path) -> list[Facts]:
+    """The rows of an earlier call that were not lost; the file then holds them alone."""
+    found: list[Facts] = []
+    if file.is_file():
+        lines = file.read_text(encoding="utf-8").split("\n")[:-1]  # less one that was cut off
+        found = [row for row in map(json.loads, lines) if not row["lost"]]
+    write_at_once(file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found))
+    return found

@@ -1,0 +1,143 @@
+"""The facts of a run, gathered from its folder."""
+
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, pstdev
+from typing import Any
+
+from srl_edge.artifact import is_current
+from srl_edge.errors import InputError
+from srl_edge.files import read_json, read_json_if_there
+from srl_edge.method.prompt_form import PromptForm
+from srl_edge.method.rewards import matching_blocks
+from srl_edge.recipe import Recipe
+from srl_edge.report import rows
+from srl_edge.report.rows import BenchResults
+
+Facts = dict[str, Any]
+STAGES = {"sft": "supervised training", "srl": "SRL", "rlvr": "RLVR"}
+_NOTES = {
+    "data": ("No data yet", "data"),
+    "training": ("Not trained yet", "train"),
+    "examples": ("No rollouts yet", "train"),
+    "artifacts": ("Nothing exported yet", "export"),
+    "parity": ("The artifacts have not been compared with the trained model yet", "check"),
+    "bench": ("Accuracy, speed and memory have not been measured yet", "bench"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What there is of a run; `missing` says of each part that is not there how to get it.
+
+    data, parity: what their stages wrote. training: rows by kind, and figures of them. examples:
+    rollouts beside the expert's step. artifacts: manifests with their sizes.
+    """
+
+    recipe: Recipe
+    data: Facts | None
+    training: Facts | None
+    examples: list[Facts]
+    artifacts: list[Facts]
+    parity: list[Facts]
+    bench: BenchResults | None
+    bench_folder: Path
+    missing: dict[str, str]
+
+
+def gather(recipe: Recipe, run: Path) -> RunFacts:
+    """All facts of a run; raises InputError where there are none at all."""
+    files = sorted((run / "artifacts").glob("*/manifest.json"))
+    manifests = {file.parent.name: read_json(file) for file in files}
+    current = [name for name, manifest in manifests.items() if is_current(manifest, run)]
+    found = map(read_json, sorted((run / "parity").glob("*.json")))
+    bench = run / "bench"
+    parts: Facts = {
+        "data": read_json_if_there(run / "data" / "report.json"),
+        "training": _training(_rows(run / "train" / "metrics.jsonl")),
+        "examples": _examples(_rows(run / "train" / "rollouts.jsonl"), recipe.prompt.form),
+        "artifacts": [_artifact(name, manifests[name]) for name in current],
+        "parity": [row for row in found if row["artifact"] in current],
+        "bench": rows.read(bench) if (bench / rows.FILE).is_file() else None,
+    }
+    folder = shlex.quote(recipe.output)
+    missing = {
+        part: f"{said}; run `srl-edge {stage} {folder}`."
+        for part, (said, stage) in _NOTES.items()
+        if not parts[part]
+    }
+    if len(missing) == len(_NOTES):
+        raise InputError(f"{run}: nothing to report yet; run `srl-edge data {folder}` first.")
+    return RunFacts(recipe, **parts, bench_folder=bench, missing=missing)
+
+
+def _training(rows: Sequence[Facts]) -> Facts | None:
+    """Rows by kind; `at` counts steps through all stages of a kind."""
+    if not rows:
+        return None
+    last = {row["stage"]: (row["kind"], row["step"]) for row in rows}
+    placed = []
+    for row in rows:
+        earlier = [n for s, (k, n) in last.items() if s < row["stage"] and k == row["kind"]]
+        placed.append(row | {"at": row["step"] + sum(earlier)})
+    held_out = [row for row in placed if "eval_reward" in row]
+    steps = {k: [r for r in placed if r["kind"] == k and "loss" in r] for k in STAGES}
+    rewards = [row["reward"] for row in steps["srl"]]
+    quarter = max(1, len(rewards) // 4)
+    kept = next((row for row in reversed(held_out) if row["eval_best"]), None)
+    return {
+        **steps,
+        "held_out": held_out,
+        "reward": {
+            name: {"mean": fmean(part), "std": pstdev(part), "steps": len(part)}
+            for name, part in (("start", rewards[:quarter]), ("end", rewards[-quarter:]))
+        } if rewards else None,
+        "kept": kept,
+        "srl_kept": not kept or (kept["kind"] != "sft" and kept["at"] > 0),
+    }  # fmt: skip
+
+
+def _examples(rollouts: Sequence[Facts], form: PromptForm) -> list[Facts]:
+    """Rollouts of the last third of the SRL steps: the closest, a middle one, a broken one."""
+    order = sorted({(r["stage"], r["step"]) for r in rollouts})
+    late = set(order[len(order) * 2 // 3 :])
+    recent = [r for r in rollouts if (r["stage"], r["step"]) in late]
+    scored = [r for r in recent if not r["fault"]]
+    chosen: list[tuple[str, Facts]] = []
+    if scored:
+        # An exact copy would not show how the reward grades.
+        best = max([r for r in scored if r["reward"] < 1] or scored, key=lambda r: r["reward"])
+        chosen.append(("Close to the expert's step", best))
+        others = [r for r in scored if r["trajectory_id"] != best["trajectory_id"]]
+        if others := sorted(others, key=lambda r: r["reward"]):
+            chosen.append(("A step of middling reward", others[(len(others) - 1) // 2]))
+    if broken := [r for r in recent if r["fault"]]:
+        chosen.append(("A broken format", broken[-1]))
+    return [_example(title, rollout, form) for title, rollout in chosen]
+
+
+def _example(title: str, rollout: Facts, form: PromptForm) -> Facts:
+    expert = rollout["expert_action"].strip()
+    reply = form.read(rollout["completion"], rollout["finished"])
+    compared = {"title": title, "expert_action": expert}
+    if reply.fault:
+        # Shown as it was written: that is where the fault can be seen.
+        return rollout | compared | {"thought": "", "action": rollout["completion"], "blocks": []}
+    blocks = [list(block) for block in matching_blocks(reply.action, expert)]
+    return rollout | compared | {"thought": reply.thought, "action": reply.action, "blocks": blocks}
+
+
+def _artifact(name: str, manifest: Facts) -> Facts:
+    size = sum(entry["bytes"] for entry in manifest["files"].values())
+    left_out = ("files", "base", "licence", "chat_template_sha256")
+    told = {k: v for k, v in manifest.items() if k not in left_out}
+    return {"name": name, "size_mb": size / 1e6} | told
+
+
+def _rows(path: Path) -> list[Facts]:
+    """Rows of a log, less a last line that is being written."""
+    lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.is_file() else []
+    return [json.loads(line) for line in lines]

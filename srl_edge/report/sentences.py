@@ -1,0 +1,125 @@
+"""What the facts of a run allow one to say, in sentences."""
+
+from typing import Any
+
+from srl_edge.report.facts import STAGES, RunFacts
+from srl_edge.report.rows import HELD_OUT, Answers, BenchResults, Gain
+from srl_edge.report.text import accuracy, overlap, points, signed
+
+
+def training_words(training: dict[str, Any]) -> list[str]:
+    """What the training figures say, in sentences."""
+    said = []
+    if reward := training["reward"]:
+        start, end = (f"{signed(p['mean'])} ± {p['std']:.2f}" for p in reward.values())
+        said.append(
+            "The reward of a step is \N{MINUS SIGN}1 where the reply breaks the format, otherwise "
+            "how similar the step is to the expert's, from 0 to 1. Its mean (± standard deviation "
+            f"over steps) is {start} in the first quarter of the SRL steps, {end} in the last."
+        )
+    if kept := training["kept"]:
+        said.append(
+            "On held-out prompts, answered greedily, the format was right in "
+            f"{training['held_out'][0]['eval_format']:.0%} of replies before training. The adapter "
+            f"that is kept has a reward of {signed(kept['eval_reward'])} there, with the "
+            f"format right in {kept['eval_format']:.0%}: {STAGES[kept['kind']]} step {kept['at']}."
+        )
+        if training["srl"] and not training["srl_kept"]:
+            said.append("No SRL step improved on that, so the kept adapter is the warm-up's.")
+    return said
+
+
+def summary(facts: RunFacts) -> str:
+    """What the run is, in one sentence."""
+    steps = {k: len((facts.training or {}).get(k, ())) for k in STAGES}
+    did = [f"{n} steps of {STAGES[k]}" for k, n in steps.items() if n]
+    said = f"Trained in {' and '.join(did)}" if did else "To be trained"
+    said += f" on expert solutions from {facts.recipe.data.source}"
+    if facts.artifacts:
+        said += f"; exported as {', '.join(a['name'] for a in facts.artifacts)}"
+    if facts.bench:
+        device = facts.bench.device
+        said += f" and measured on {device['processor']}, {device['threads']} threads"
+    return f"{said}."
+
+
+def headline(facts: RunFacts) -> list[list[str]]:
+    """The few numbers that matter, each with what it is."""
+    numbers = []
+    if facts.training and (reward := facts.training["reward"]):
+        label = f"mean reward, first to last quarter of {len(facts.training['srl'])} SRL steps"
+        label += "" if facts.training["srl_kept"] else "; the kept adapter is the warm-up's"
+        numbers.append([" → ".join(signed(part["mean"]) for part in reward.values()), label])
+    if facts.bench and (gain := facts.bench.gain.get("best")):
+        label = (
+            f"of {gain.problems} problems solved, base asked {gain.base_asked} to tuned: "
+            f"{points(gain.difference)}"
+        )
+        label += "; not distinguishable" if gain.difference.may_be_chance else ""
+        numbers.append([f"{gain.base:.0%} → {gain.tuned:.0%}", label])
+    if facts.artifacts:
+        smallest = min(facts.artifacts, key=lambda artifact: float(artifact["size_mb"]))
+        label = f"{smallest['name']}, the smallest artifact"
+        row = facts.bench.row(smallest["name"]) if facts.bench else None
+        if row and row.decode_tokens_per_second:
+            label += f"; {row.decode_tokens_per_second.mean:.1f} tokens/s"
+        numbers.append([f"{smallest['size_mb']:.0f} MB", label])
+    if facts.parity:
+        label = "artifacts answer as the trained model does, within their thresholds"
+        passed = sum(row["passed"] for row in facts.parity)
+        numbers.append([f"{passed} of {len(facts.parity)}", label])
+    return numbers
+
+
+def verdicts(bench: BenchResults | None) -> list[str]:
+    """What the accuracy figures allow one to say."""
+    rows = {row.name: row.tasks[HELD_OUT] for row in bench.rows} if bench else {}
+    base, tuned = rows.pop("torch base", None), rows.pop("torch tuned", None)
+    if not (bench and base and tuned):
+        return []
+    said = [_gained(name, gain) for name, gain in bench.gain.items()]
+    said.append(_compared("The tuned model", tuned, "the base model", base))
+    apart = {name: row for name, row in rows.items() if not overlap(row, tuned)}
+    said += [_compared(name, row, "the tuned model", tuned) for name, row in apart.items()]
+    if len(apart) < len(rows):
+        said.append(
+            f"The {'other ' * bool(apart)}artifacts are not distinguishable from the tuned model "
+            f"at n={tuned.problems}; this does not rule out a small loss of accuracy."
+        )
+    said += [
+        f"{name}: {row.lost} problems were lost with its process, which crashed or did not "
+        "answer; they count as unsolved."
+        for name, row in rows.items()
+        if row.lost
+    ]
+    return said
+
+
+def _gained(way: str, gain: Gain) -> str:
+    """What training brought or cost, paired by problem."""
+    if way == "best":
+        said = (
+            f"Asked as it was trained, the tuned model solves {gain.tuned:.0%} of "
+            f"{gain.problems} problems; the base, asked {gain.base_asked}, which is its best "
+            f"way, solves {gain.base:.0%}"
+        )
+    else:
+        said = (
+            f"Asked in the model's own way, with no format, the base solves {gain.base:.0%} of "
+            f"{gain.problems} problems and the tuned model {gain.tuned:.0%}"
+        )
+    change = points(gain.difference)
+    if gain.difference.may_be_chance:
+        return f"{said}: {change}, which may be chance."
+    cost = gain.difference.mean < 0
+    return f"{said}: {change}. {'Training cost it that.' if cost else ''}".rstrip()
+
+
+def _compared(a_name: str, a: Answers, b_name: str, b: Answers) -> str:
+    more = "more" if a.accuracy > b.accuracy else "fewer"
+    alike = overlap(a, b)
+    relation = "is not distinguishable from" if alike else f"solves {more} problems than"
+    return (
+        f"{a_name} ({accuracy(a)}) {relation} {b_name} ({accuracy(b)}) at "
+        f"n={a.problems}: their 95% intervals {'' if alike else 'do not '}overlap."
+    )

@@ -1,0 +1,120 @@
+"""The tables of the reports, for the page and for Markdown alike: cells are plain text."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from srl_edge.report.rows import BenchResults, ModelRow
+from srl_edge.report.text import ABSENT, accuracy, shown, spread
+
+Table = list[dict[str, str]]  # rows, each with the same headers and its own cells
+
+
+def speeds(results: BenchResults) -> Table:
+    """Size, speed, energy and memory of each model."""
+    return [
+        {
+            "model": row.name,
+            **_speed_cells(row),
+            "load, s": shown(row.load_seconds, ".2f"),
+            "joules a token": shown(row.joules_per_token, ".3f"),
+        }
+        for row in results.rows
+    ]
+
+
+def answers(results: BenchResults, task: str) -> Table:
+    """How each model that was asked did at a task."""
+    table = []
+    for row in results.rows:
+        if found := row.tasks.get(task):
+            steps = found.step_similarity
+            table.append(
+                {
+                    "model": row.name,
+                    "problems": f"{found.problems}",
+                    "solved [95% interval]": accuracy(found),
+                    "answer marked": f"{found.marked:.1%}",
+                    "seconds a problem": shown(found.seconds_per_problem, ".2f"),
+                    "joules a correct answer": shown(found.joules_per_correct, ".1f"),
+                    "step similarity, of steps": (
+                        f"{steps.similarity:.3f} of {steps.steps}" if steps else ABSENT
+                    ),
+                    "lost": f"{found.lost}",
+                }
+            )
+    return table
+
+
+def llama_bench(results: BenchResults, model: str = "") -> Table:
+    """Speeds in llama-bench's columns; model: what all of them are, where that is one."""
+    table = []
+    for row in results.rows:
+        speeds = {
+            f"pp{row.prompt_tokens}": row.prefill_tokens_per_second,
+            f"tg{results.settings['decode_tokens']}": row.decode_tokens_per_second,
+        }
+        for test, speed in speeds.items():
+            table.append(
+                {
+                    "model": model or row.name,
+                    "size": f"{row.size_mb:.0f} MB",
+                    "backend": row.name if model else row.backend,
+                    "threads": f"{results.device['threads']}",
+                    "test": test,
+                    "t/s": spread(speed, ".2f"),
+                }
+            )
+    return table
+
+
+def parity(rows: Sequence[dict[str, Any]]) -> Table:
+    """What the gate found of each artifact."""
+    place = "prompt {prompt} step {step_index} position {position}: {got!r}, not {expected!r}"
+    read_alike = "{chats_equal}, runtime {runtime_chats_equal} of {chats}"
+    table = []
+    for row in rows:
+        where = row["first_difference"]
+        least = row["agreement_threshold"]
+        table.append(
+            {
+                "artifact": row["artifact"],
+                "result": "pass" if row["passed"] else "FAIL",
+                "chats read alike": read_alike.format(**row),
+                "same next token (at least)": f"{row['agreement']:.1%} ({least:.1%})",
+                "adapter": row.get("separate_adapter", "merged"),
+                "KL, nats; logit error": (
+                    f"{row['kl_divergence']:.4f}; {row['max_logit_error']:.2f}"
+                ),
+                "same greedy text": f"{row['greedy_texts_equal']} of {row['prompts']}",
+                "in long texts": ", ".join(
+                    f"{x['agreement']:.0%} of {x['tokens']}" for x in row["long"]
+                ),
+                "answers lost / won": "{lost} / {won} of {problems}".format(**row),
+                "peak memory, MiB": f"{row['peak_memory_mib']:.0f}",
+                "first difference": place.format(**where) if where else "none",
+            }
+        )
+    return table
+
+
+def data(report: dict[str, Any]) -> list[Table]:
+    """The splits, and what of the source was kept or dropped, and why."""
+    counts = {name: report[name] for name in ("read", "kept")}
+    counts |= {f"dropped: {why}": n for why, n in report["dropped"].items()}
+    splits = [
+        {"split": name, "problems": f"{split['problems']}", "steps": f"{split['steps']}"}
+        for name, split in report["splits"].items()
+    ]
+    return [splits, [{"expert solutions": name, "number": f"{n}"} for name, n in counts.items()]]
+
+
+def _speed_cells(row: ModelRow) -> dict[str, str]:
+    first, decode = row.time_to_first_token, row.decode_tokens_per_second
+    return {
+        "size, MB": f"{row.size_mb:.0f}",
+        "first token, ms (p50)": shown(1000 * first.p50 if first else None, ".0f"),
+        "prefill, tokens/s": spread(row.prefill_tokens_per_second, ".0f"),
+        "decode, tokens/s": spread(decode, ".1f"),
+        "decode p50 / p95": f"{decode.p50:.1f} / {decode.p95:.1f}" if decode else ABSENT,
+        "peak memory, MiB": shown(row.peak_memory_mib, ".0f"),
+    }
