@@ -1,15 +1,15 @@
 """Flags of the command line that override a recipe: `--section.key value`."""
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, TypeVar, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from srl_edge.errors import InputError
 from srl_edge.recipe.errors import first_sentence, keys
+from srl_edge.recipe.listing import listing, plain
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
@@ -43,32 +43,6 @@ def override(recipe: Settings, flags: Sequence[str], file: Path) -> Settings:
         return type(recipe).model_validate(settings)
     except ValidationError as error:
         raise InputError(f"command line: {first_sentence(type(recipe), error)}") from None
-
-
-def listing(recipe: BaseModel, program: str) -> str:
-    """Every flag, with the value that the recipe gives it and what it is."""
-    lines = [f"usage: {program} [--section.key value ...]", ""]
-    for name in keys(recipe):
-        value: Any = recipe
-        for part in name.split("."):
-            owner, value = value, value[int(part)] if part.isdigit() else getattr(value, part)
-        field = type(owner).model_fields[name.rpartition(".")[2]]
-        lines.append(f"  --{name} {kind_of(field.annotation)} (now: {_shown(value)})")
-        lines += [f"      {' '.join(field.description.split())}"] if field.description else []
-    return "\n".join(lines)
-
-
-def kind_of(annotation: Any) -> str:
-    """What a setting takes, in words: `integer`, `yes or no`, or its choices."""
-    annotation = _plain(annotation)
-    if get_origin(annotation) is Literal:
-        return "|".join(map(str, get_args(annotation)))
-    if get_origin(annotation) is tuple:
-        return "text ..."
-    if get_origin(annotation) is dict:
-        return "key number ..."
-    words = {bool: "yes or no", int: "integer", float: "number", str: "text"}
-    return words.get(annotation, "text")
 
 
 def _grouped(flags: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
@@ -105,18 +79,7 @@ def _kind(recipe: BaseModel, name: str) -> Any:
     owner: Any = recipe
     for part in parents:
         owner = owner[int(part)] if part.isdigit() else getattr(owner, part)
-    return _plain(type(owner).model_fields[last].annotation)
-
-
-def _plain(annotation: Any) -> Any:
-    """An annotation without its constraints and without None."""
-    while True:
-        if get_origin(annotation) is Annotated:
-            annotation = get_args(annotation)[0]
-        elif get_origin(annotation) in (Union, UnionType):
-            annotation = next(a for a in get_args(annotation) if a is not type(None))
-        else:
-            return annotation
+    return plain(type(owner).model_fields[last].annotation)
 
 
 def _at(settings: dict[str, Any], name: str) -> tuple[dict[str, Any], str]:
@@ -126,13 +89,3 @@ def _at(settings: dict[str, Any], name: str) -> tuple[dict[str, Any], str]:
     for part in parents:
         table = table[int(part)] if part.isdigit() else table[part]
     return table, last
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, Mapping):
-        return " ".join(f"{k} {v}" for k, v in value.items()) or "none"
-    if isinstance(value, tuple):
-        return " ".join(map(str, value)) or "none"
-    if value is None:
-        return "none"
-    return ("no", "yes")[value] if isinstance(value, bool) else str(value)

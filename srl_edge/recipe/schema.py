@@ -126,7 +126,9 @@ class Trainer(Section):
     gradient_checkpointing: bool = False
     """Compute a layer again in the backward pass instead of keeping what is inside: less memory."""
     lora_rank: PositiveInt = 16
+    """Rank of the adapter's matrices, on every linear layer."""
     lora_alpha: PositiveInt = 32
+    """Scale of the adapter: its product is multiplied by lora_alpha / lora_rank."""
     micro_batch_tokens: PositiveInt = 1024
     """Most completion tokens in one forward and backward pass."""
     checkpoint_every: PositiveInt = 5
@@ -177,10 +179,13 @@ class Stage(Section):
     data: str | None = None
     """JSONL file of this stage's own trajectories; without it, the training split."""
     prompts_per_step: PositiveInt = 8
+    """Prompts that a batch learns from; srl, rlvr: groups of rollouts that are kept."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    """Of AdamW, after the warm-up."""
     warmup_steps: NonNegativeInt = 0
     """Steps over which the learning rate rises to its value, linearly."""
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    """Longer gradients are scaled down to it."""
     reply: Literal["step", "whole"] = "step"
     """What one reply is: the next step, or the whole solution."""
     targets: Targets = "paper"
@@ -206,8 +211,11 @@ class Stage(Section):
     max_steps: PositiveInt = 8
     """rlvr and validation: most replies to solve a problem."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
+    """srl, rlvr: rollouts are sampled at it, and their log-probabilities are taken at it."""
     clip_low: Annotated[float, Field(gt=0)] = 0.2
+    """srl, rlvr: how far below 1 a token's probability ratio counts."""
     clip_high: Annotated[float, Field(gt=0)] = 0.2
+    """srl, rlvr: how far above 1 it counts. A ratio differs from 1 after a batch's first update."""
     kl: Annotated[float, Field(ge=0)] = 0.0
     """Weight of the divergence from the model without adapter; the paper's is 0."""
     minibatches: PositiveInt = 1
@@ -317,6 +325,7 @@ class Recipe(Section):
     output: Annotated[str, Field(min_length=1)]
     """Run folder."""
     seed: NonNegativeInt = 0
+    """Of the splits, the adapter, the order of prompts and the draws of rollouts."""
     model: Model
     data: Data = Data()
     prompt: Prompt = Prompt()

@@ -5,6 +5,8 @@ import pytest
 from srl_edge import recipe
 from srl_edge.errors import InputError
 from srl_edge.quantization.formats import default_agreement
+from srl_edge.recipe.__main__ import SECTIONS
+from srl_edge.recipe.listing import page
 
 MINIMAL = """output = "runs/x"
 [model]
@@ -139,3 +141,9 @@ def test_agreement_that_is_not_named_keeps_its_default() -> None:
     chosen = recipe.Recipe.model_validate(fields | {"check": {"agreement": {"int4": 0.4}}})
     assert chosen.check.agreement == default_agreement() | {"int4": 0.4}
     assert recipe.Recipe.model_validate(fields).check.agreement == default_agreement()
+
+
+def test_the_page_of_settings_is_what_the_schema_says() -> None:
+    written = Path("docs/settings.md").read_text(encoding="utf-8")
+    assert written == page(SECTIONS), "run `python -m srl_edge.recipe > docs/settings.md`"
+    assert "|  |" not in written, "a setting without a description"

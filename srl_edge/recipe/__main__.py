@@ -1,0 +1,33 @@
+"""Prints docs/settings.md."""
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel
+
+from srl_edge.recipe import (
+    Bench,
+    Check,
+    Data,
+    Export,
+    Model,
+    Prompt,
+    Recipe,
+    Stage,
+    Trainer,
+)
+from srl_edge.recipe.listing import page
+
+SECTIONS: Mapping[str, type[BaseModel]] = {
+    "The recipe itself": Recipe,
+    "[model]": Model,
+    "[data]": Data,
+    "[prompt]": Prompt,
+    "[trainer]": Trainer,
+    "[[stages]]": Stage,
+    "[export]": Export,
+    "[check]": Check,
+    "[bench]": Bench,
+}
+
+if __name__ == "__main__":
+    print(page(SECTIONS), end="")
