@@ -82,8 +82,8 @@ def main() -> None:
     # Of medians: generate()'s prefill takes nearly as long as its decoding, and one that was
     # disturbed would make a rate of its own look good.
     rates = {}
-    for name, taken in seconds.items():
-        one, all_tokens = map(median, zip(*taken, strict=True))
+    for name, repeats in seconds.items():
+        one, all_tokens = map(median, zip(*repeats, strict=True))
         rates[name] = decoded / (all_tokens - one)
     best = max(rate for name, rate in rates.items() if name.startswith("generate"))
     each = {k: [decoded / (all_tokens - one) for one, all_tokens in v] for k, v in seconds.items()}

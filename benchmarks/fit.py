@@ -20,6 +20,7 @@ from rich.table import Table
 
 from srl_edge.devices.hosts.machine import peak_mib
 from srl_edge.models.shape import ModelShape, from_config
+from srl_edge.quantization.formats import Trainable
 from srl_edge.trainers.memory.predict import MIB, Machine, Work, predict
 
 MODELS = ("smollm2-135m-instruct", "gemma-3-270m")
@@ -62,7 +63,7 @@ MEMORIES = (8, 12, 16, 24)
 STEP = Work(8, 8, 256, 8, 96, 1024)  # a recipe's defaults
 
 
-def child(model: str, work: Work, quantization: str = "none") -> dict[str, float]:
+def child(model: str, work: Work, quantization: Trainable = "none") -> dict[str, float]:
     """Peak MiB of sampling and of training, in this process, with full-length replies."""
     from srl_edge.method.types import Sample
     from srl_edge.models.catalog import resolve

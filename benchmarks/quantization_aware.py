@@ -29,6 +29,7 @@ from srl_edge.devices.bench.step_similarity import chosen_prompts, step_rows
 from srl_edge.devices.hosts import local
 from srl_edge.errors import InputError, StageError
 from srl_edge.method.rewards import step_reward
+from srl_edge.method.types import Trajectory
 from srl_edge.recipe import Recipe
 from srl_edge.report.statistics import bootstrap_interval
 from srl_edge.terminal import progress
@@ -180,7 +181,7 @@ def export(settings: Recipe, run: Path) -> None:
         stage.export(settings, run)
 
 
-def sampled(settings: Recipe, run: Path, problems: Sequence[trajectories.Trajectory]) -> Result:
+def sampled(settings: Recipe, run: Path, problems: Sequence[Trajectory]) -> Result:
     """What `measured` returns, of the adapter beside the model, many problems at a time."""
     from srl_edge.method.prompt_form import DEFAULT
     from srl_edge.method.prompts import prompt_ids
@@ -191,7 +192,8 @@ def sampled(settings: Recipe, run: Path, problems: Sequence[trajectories.Traject
     policy = open_policy(resolve(settings.model.name), settings.trainer, settings.seed)
     policy.load_adapter(run / "adapter")
     (stage,) = settings.stages
-    correct, similar = {}, {}
+    correct: dict[str, bool] = {}
+    similar: dict[str, list[float]] = {}
     prompts = chosen_prompts(problems, settings.bench)
     with progress.bar("fp32", len(problems) + len(prompts)) as advance:
         for at in range(0, len(problems), CHUNK):
@@ -211,11 +213,10 @@ def sampled(settings: Recipe, run: Path, problems: Sequence[trajectories.Traject
     return {"correct": correct, "similarity": {i: fmean(x) for i, x in similar.items()}}
 
 
-def measured(
-    model: Model, problems: Sequence[trajectories.Trajectory], settings: recipe.Bench
-) -> Result:
+def measured(model: Model, problems: Sequence[Trajectory], settings: recipe.Bench) -> Result:
     """Greedy answers by problem, and each problem's mean similarity of greedy steps."""
-    correct, similar = {}, {}
+    correct: dict[str, bool] = {}
+    similar: dict[str, list[float]] = {}
     prompts = chosen_prompts(problems, settings)
     with progress.bar(model.name, len(problems) + len(prompts)) as advance:
         for sample in measure.solved(model, problems, settings, local):

@@ -66,7 +66,7 @@ def measured(model: Path) -> dict[str, dict[str, Any]]:
     reference = torch_model(model)
     replies = [greedy(reference, prompt, stops) for prompt in prompts]
     expected = [after(reference, p, r) for p, r in zip(prompts, replies, strict=True)]
-    sides = {
+    sides: dict[str, Callable[[], Next]] = {
         "torchao 8da4w, groups of 32": lambda: torchao_model(model, 4),
         "torchao 8da8w": lambda: torchao_model(model, 8),
         "srl_edge 8da4w, fitted": lambda: fitted_model(model),
@@ -104,7 +104,7 @@ def torchao_model(model: Path, bits: int) -> Next:
     network: Any = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
     head = network.get_output_embeddings()
     head.weight = nn.Parameter(head.weight.clone())  # the embedding is not to be quantized with it
-    kind = torch.int4 if bits == 4 else torch.int8
+    kind = torch.int4 if bits == 4 else torch.int8  # type: ignore[attr-defined]
     groups = PerGroup(32) if bits == 4 else PerAxis(0)
     with torch.inference_mode(False):
         quantize_(network, Int8DynamicActivationIntxWeightConfig(kind, groups))

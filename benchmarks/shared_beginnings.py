@@ -66,7 +66,7 @@ def fitted(merged: Path, out: Path, texts: list[list[int]], power: float) -> Non
     def quantize_with(linears: Any, x: Any = None, times: Any = None) -> None:
         plain(linears, x, None if times is None else times**power)
 
-    quantize.Linears.quantize = quantize_with  # type: ignore[method-assign]
+    quantize.Linears.quantize = quantize_with  # type: ignore[assignment, method-assign]
     try:
         onnx.export(merged, out, "int4", LENGTH, texts)
     finally:

@@ -85,7 +85,8 @@ def run_mlx_lm_lora(options: argparse.Namespace, batch: int) -> dict[str, Any]:
     from srl_edge.models.tokenizer import load_tokenizer
 
     shape = shape_of(options)
-    settings = flat(AutoConfig.from_pretrained(options.model).to_dict(), Path(options.model), "")
+    folder = Path(options.model)
+    settings = flat(AutoConfig.from_pretrained(folder).to_dict(), folder, "mlx", "")
     model, tokenizer = load(options.model, model_config=settings)
     model.set_dtype(mx.float32)
     model.freeze()

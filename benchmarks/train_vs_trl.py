@@ -251,8 +251,10 @@ def read_options() -> argparse.Namespace:
     add("--json", action="store_true", help="one JSON object on stdout instead of a table")
     add("--quick", action="store_true", help="one repeat of one step, no warm-up")
     add("--repeats", type=int, default=3)
-    shapes = {"type": lambda s: s.split(","), "default": ["short", "long"]}
-    add("--shapes", help=f"of {','.join(SHAPES)}", **shapes)
+    add(
+        "--shapes", type=lambda s: s.split(","), default=["short", "long"],
+        help=f"of {','.join(SHAPES)}",
+    )  # fmt: skip
     add("--threads", type=int, default=2)
     add("--model", default="smollm2-135m-instruct")
     add("--trl-dtype", choices=("float32", "bfloat16"), help="default: TRL's own")
