@@ -35,6 +35,7 @@ svg .whisker { stroke: var(--c); stroke-width: 3; stroke-linecap: round; opacity
 svg text.label { fill: var(--c); font-weight: 600; }
 svg .halo text { paint-order: stroke; stroke: var(--page); stroke-width: 4px; }
 """
+CURVES_HEIGHT, SIZES_HEIGHT = 250, 330  # px
 LETTER = 7.9  # px, the mean letter of a wide bold 12 px sans-serif, so that labels keep apart
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
@@ -116,8 +117,8 @@ def figure(
 
 
 def curves(
-    series: Sequence[Series], x_label: str, y_label: str, width: int, height: int = 250,
-    y_range: tuple[float, float] | None = None, percent: bool = False,
+    series: Sequence[Series], x_label: str, y_label: str, width: int,
+    y_range: tuple[float, float] | None = None,
 ) -> str:  # fmt: skip
     """Series over steps, each labelled where it ends; y is fitted to the points by default."""
     values = [y for s in series for _, y in s.points]
@@ -125,10 +126,10 @@ def curves(
     margin = max(len(s.label) for s in series) * LETTER + 14
     low, high = y_range or _fitted(min(values), max(values))
     x = Scale(min(steps), max(max(steps), min(steps) + 1), 42, width - margin)
-    y = Scale(low, high, height - 42, 30)
-    parts = _y_axis(y, y_label, x.start, x.end, percent) + _x_axis(
+    y = Scale(low, high, CURVES_HEIGHT - 42, 30)
+    parts = _y_axis(y, y_label, x.start, x.end) + _x_axis(
         x, [t for t in _ticks(x.low, x.high, 8 if width > 500 else 5) if t == int(t)],
-        x_label, height,
+        x_label, CURVES_HEIGHT,
     )  # fmt: skip
     ends = []
     for s in series:
@@ -136,7 +137,7 @@ def curves(
         path = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in line)
         marks = [
             _circle(x(a), y(b), 4 if s.held_out else 2.6, "held" if s.held_out else "point",
-                    f"{s.label}, {x_label} {a:g}: {_number(b, percent)}")
+                    f"{s.label}, {x_label} {a:g}: {_number(b)}")
             for a, b in s.points
         ]  # fmt: skip
         drawn = f'<polyline class="{"thin" if s.held_out else "line"}" points="{path}"/>'
@@ -145,7 +146,7 @@ def curves(
         ends.append(y(line[-1][1]))
     for s, at in zip(series, _kept_apart(ends, 16), strict=True):
         parts.append(_text(x.end + 9, at + 4, s.label, f"label c{s.colour}"))
-    return _svg(width, height, f"{y_label} by {x_label}", parts)
+    return _svg(width, CURVES_HEIGHT, f"{y_label} by {x_label}", parts)
 
 
 def intervals(models: Sequence[Model], width: int) -> str:
@@ -177,17 +178,17 @@ def intervals(models: Sequence[Model], width: int) -> str:
     return _svg(width, height, "Problems solved with 95% intervals", parts)
 
 
-def size_and_speed(models: Sequence[Model], width: int, height: int = 330) -> str:
+def size_and_speed(models: Sequence[Model], width: int) -> str:
     """Size on disk (log) against decoding speed; a mark's area is the accuracy, also in words."""
     sizes = [m.size for m in models]
     x = Scale(min(sizes) * 0.7, max(sizes) * 1.45, 46, width - 16, log=True)
     speeds = [m.speed for m in models]
     top = max(speeds) * 1.3
-    y = Scale(0, max(top, _ticks(0, top, 6)[-1]), height - 42, 26)
+    y = Scale(0, max(top, _ticks(0, top, 6)[-1]), SIZES_HEIGHT - 42, 26)
     powers = range(floor(log10(x.low)), ceil(log10(x.high)) + 1)
     ticks = [m * 10.0**p for p in powers for m in (1, 2, 5) if x.low <= m * 10.0**p <= x.high]
     parts = _y_axis(y, "decode, tokens a second", x.start, x.end) + _x_axis(
-        x, ticks, "size on disk, MB (log scale)", height
+        x, ticks, "size on disk, MB (log scale)", SIZES_HEIGHT
     )
     best = max(m.accuracy for m in models) or 1.0
     circles = [(x(m.size), y(m.speed), max(4.0, 17 * sqrt(m.accuracy / best))) for m in models]
@@ -203,7 +204,7 @@ def size_and_speed(models: Sequence[Model], width: int, height: int = 330) -> st
         taken.append(box)
         named = _text(at, box[1] + 12, lines[0], "name", anchor)
         parts.append(f'<g class="halo">{named}{_text(at, box[1] + 26, lines[1], "", anchor)}</g>')
-    return _svg(width, height, "Size on disk against decoding speed", parts)
+    return _svg(width, SIZES_HEIGHT, "Size on disk against decoding speed", parts)
 
 
 def _free_place(
@@ -266,13 +267,13 @@ def _step(low: float, high: float, most: int) -> float:
     return next(power * m for m in (1, 2, 5, 10) if power * m >= least * (1 - 1e-9))
 
 
-def _y_axis(y: Scale, label: str, left: float, right: float, percent: bool = False) -> list[str]:
+def _y_axis(y: Scale, label: str, left: float, right: float) -> list[str]:
     parts = [_text(0, 14, label)]
     for tick in _ticks(y.low, y.high, 5):
         at = y(tick)
         ends = f'x1="{left}" x2="{right:.1f}" y1="{at:.1f}" y2="{at:.1f}"'
         parts.append(f'<line class="grid" {ends}/>')
-        parts.append(_text(left - 8, at + 4, _number(tick, percent), anchor="end"))
+        parts.append(_text(left - 8, at + 4, _number(tick), anchor="end"))
     return parts
 
 

@@ -8,11 +8,10 @@ from statistics import fmean, stdev
 from srl_edge.report.rows import Difference, Spread
 
 Z = 1.96  # standard normal quantile of a 95% interval
+RESAMPLES, SEED = 2000, 0  # of the bootstrap; a seed, so that a report says the same again
 
 
-def bootstrap_interval(
-    values: Sequence[float], resamples: int = 2000, seed: int = 0
-) -> tuple[float, float]:
+def bootstrap_interval(values: Sequence[float]) -> tuple[float, float]:
     """95% interval of the mean of values in [0, 1], by resampling them with replacement.
 
     Where all are 0 or all are 1 resampling knows no spread; Wilson's score interval stands in.
@@ -20,20 +19,13 @@ def bootstrap_interval(
     if len(set(values)) == 1 and values[0] in (0, 1):
         unseen = Z * Z / (len(values) + Z * Z)
         return (0.0, unseen) if values[0] == 0 else (1 - unseen, 1.0)
-    rng = Random(seed)
-    means = sorted(fmean(rng.choices(values, k=len(values))) for _ in range(resamples))
-    return means[int(0.025 * resamples)], means[int(0.975 * resamples) - 1]
+    return _interval_of_mean(values)
 
 
-def difference(
-    reference: Sequence[float], other: Sequence[float], resamples: int = 2000, seed: int = 0
-) -> Difference:
+def difference(reference: Sequence[float], other: Sequence[float]) -> Difference:
     """Mean of `other` - `reference` at the same problems, and its 95% bootstrap interval."""
     each = [b - a for a, b in zip(reference, other, strict=True)]
-    rng = Random(seed)
-    means = sorted(fmean(rng.choices(each, k=len(each))) for _ in range(resamples))
-    low, high = means[int(0.025 * resamples)], means[int(0.975 * resamples) - 1]
-    return Difference(fmean(each), low, high)
+    return Difference(fmean(each), *_interval_of_mean(each))
 
 
 def summary(values: Sequence[float]) -> Spread | None:
@@ -55,3 +47,9 @@ def paired(reference: Sequence[float], other: Sequence[float]) -> dict[str, floa
     won = sum(b > a for a, b in zip(reference, other, strict=True))
     tail = sum(comb(lost + won, k) for k in range(min(lost, won) + 1)) / 2 ** (lost + won)
     return {"problems": len(other), "lost": lost, "won": won, "sign_test": min(1.0, 2 * tail)}
+
+
+def _interval_of_mean(values: Sequence[float]) -> tuple[float, float]:
+    rng = Random(SEED)
+    means = sorted(fmean(rng.choices(values, k=len(values))) for _ in range(RESAMPLES))
+    return means[int(0.025 * RESAMPLES)], means[int(0.975 * RESAMPLES) - 1]
