@@ -1,6 +1,7 @@
 """What the stages train on, and how each is rewarded, with a table for a policy."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -206,12 +207,27 @@ def test_a_checkpoint_from_before_a_setting_existed_goes_on_at_its_default(tmp_p
         train(recipe.model_copy(update={"trainer": other}), tmp_path, TablePolicy([BAD, GOOD]))
 
 
-def test_the_newest_checkpoints_are_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [2, 3])
+def test_the_newest_checkpoints_are_kept(tmp_path: Path, count: int) -> None:
     recipe = make_run(tmp_path, learning_rate=1e-4)
-    trainer = recipe.trainer.model_copy(update={"keep_last": 3, "checkpoint_every": 2})
+    trainer = recipe.trainer.model_copy(update={"keep_last": count, "checkpoint_every": 2})
     train(recipe.model_copy(update={"trainer": trainer}), tmp_path, TablePolicy([BAD, GOOD]))
     found = sorted(p.name for p in (tmp_path / "train").glob("checkpoint-*"))
-    assert found == ["checkpoint-1-000006", "checkpoint-1-000008", "checkpoint-2-000000"]
+    newest = ["checkpoint-1-000006", "checkpoint-1-000008", "checkpoint-2-000000"]
+    assert found == newest[-count:]
+
+
+def test_an_older_checkpoint_that_was_kept_leads_to_the_same_end(tmp_path: Path) -> None:
+    recipe = make_run(tmp_path)
+    trainer = recipe.trainer.model_copy(update={"keep_last": 3})
+    recipe = recipe.model_copy(update={"trainer": trainer})
+    train(recipe, tmp_path, TablePolicy([BAD, GOOD]))
+    rollouts, adapter = rows(tmp_path, "rollouts"), tmp_path / "adapter" / "weights.json"
+    weights = adapter.read_text()
+    for newer in ("checkpoint-2-000000", "checkpoint-1-000008"):
+        shutil.rmtree(tmp_path / "train" / newer)
+    train(recipe, tmp_path, TablePolicy([BAD, GOOD]))
+    assert rows(tmp_path, "rollouts") == rollouts and adapter.read_text() == weights
 
 
 def test_the_eleventh_stage_is_newer_than_the_tenth(tmp_path: Path) -> None:
