@@ -1,12 +1,14 @@
 """Which room may import which, what a file may hold, and that the wheel and the runner hold all."""
 
 import importlib.util
+import os
 import subprocess
 import sys
 import tomllib
 import zipfile
 from io import BytesIO
 from pathlib import Path
+from sysconfig import get_path
 
 import pytest
 
@@ -96,30 +98,46 @@ def test_every_room_is_named_in_the_project_file() -> None:
     assert {room(module) for module in modules()} == rooms
 
 
-def test_the_wheel_holds_every_module_and_each_can_be_imported(tmp_path: Path) -> None:
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    offline = ["--no-deps", "--no-build-isolation"]
-    copy = tmp_path / "source"
-    # A build leaves a folder beside the sources, which stay as they are.
+def copied(to: Path, links: bool) -> Path:
+    """The sources in a folder of their own, since a build leaves files beside them.
+
+    links: whether git makes symbolic links; without, a link is a file that holds its target.
+    """
     tracked = ["git", "-C", str(ROOT), "ls-files", "-z", "-co", "--exclude-standard"]
-    for name in (
-        subprocess.run(tracked, capture_output=True, check=True).stdout.decode().split("\0")
-    ):
-        file = ROOT / name
+    listed = subprocess.run(tracked, capture_output=True, check=True).stdout.decode()
+    for name in listed.split("\0"):
+        file, copy = ROOT / name, to / name
         if name and (file.is_file() or file.is_symlink()):
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            if file.is_symlink():
-                (copy / name).symlink_to(file.readlink())
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            if not file.is_symlink():
+                copy.write_bytes(file.read_bytes())
+            elif links:
+                copy.symlink_to(file.readlink())
             else:
-                (copy / name).write_bytes(file.read_bytes())
-    built = subprocess.run(
-        [*pip, "wheel", *offline, "-w", str(tmp_path), str(copy)], capture_output=True, text=True
+                copy.write_text(file.readlink().as_posix())
+    return to
+
+
+def pip(*arguments: object) -> None:
+    command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    offline = ["--no-deps", "--no-build-isolation"]
+    done = subprocess.run(
+        [*command, *map(str, arguments), *offline], capture_output=True, text=True
     )
-    assert built.returncode == 0, built.stderr
-    (wheel,) = tmp_path.glob("*.whl")
-    installed = tmp_path / "installed"
+    assert done.returncode == 0, done.stderr
+
+
+def wheel_of(source: Path, out: Path) -> Path:
+    """The folder that a wheel of the sources is unpacked into."""
+    pip("wheel", "-w", out, source)
+    (wheel,) = out.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(installed)
+        archive.extractall(out / "installed")
+    return out / "installed"
+
+
+def test_the_wheel_holds_every_module_and_each_can_be_imported(tmp_path: Path) -> None:
+    installed = wheel_of(copied(tmp_path / "source", links=True), tmp_path)
     names = sorted(modules().keys() - {"srl_edge.__main__"})
     code = (
         "import importlib, sys; sys.path.insert(0, sys.argv[1]);"
@@ -132,6 +150,51 @@ def test_the_wheel_holds_every_module_and_each_can_be_imported(tmp_path: Path) -
     assert done.returncode == 0, done.stderr
     page = installed / "srl_edge" / "devices" / "hosts" / "browser_page.html"
     assert page.is_file() and (installed / "srl_edge" / "py.typed").is_file()
+
+
+# Run without `site`, so that the checkout that the tests are installed from is not found instead.
+IMPORTS = """
+import io, site, sys, zipfile
+site.addsitedir(sys.argv[1])
+sys.path.append(sys.argv[3])
+import srl_edge.exporters.export, srl_edge.trainers.loop.train
+from srl_edge.devices.hosts import runner, ssh
+parts = (srl_edge, srl_edge.exporters.export, srl_edge.trainers.loop.train, runner)
+assert all(part.__file__.startswith(sys.argv[2]) for part in parts), parts
+sent = zipfile.ZipFile(io.BytesIO(ssh._runner())).namelist()
+assert "srl_edge/devices/hosts/runner.py" in sent and "srl_edge/method/types.py" in sent, sent
+"""
+
+
+@pytest.mark.parametrize(
+    ("links", "how"),
+    [
+        (False, "editable"),
+        (False, "wheel"),
+        pytest.param(
+            True, "editable",
+            marks=pytest.mark.skipif(
+                not (ROOT / "srl_edge" / "trainers").is_symlink(), reason="git made no links here"
+            ),
+        ),
+    ],
+)  # fmt: skip
+def test_all_rooms_are_there_however_git_writes_the_links(
+    links: bool, how: str, tmp_path: Path
+) -> None:
+    source = copied(tmp_path / "source", links)
+    assert (source / "srl_edge" / "trainers").is_file() != links
+    if how == "wheel":
+        installed = wheel_of(source, tmp_path)
+    else:
+        installed = tmp_path / "installed"
+        pip("install", "--target", installed, "--editable", source)
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", IMPORTS, str(installed), str(tmp_path), get_path("purelib")],
+        cwd=tmp_path, env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
 
 
 def test_what_is_sent_over_ssh_holds_all_that_a_runner_imports() -> None:

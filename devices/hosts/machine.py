@@ -3,7 +3,6 @@
 import contextlib
 import os
 import platform
-import resource
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,12 @@ def peak_mib() -> float:
         # Not ru_maxrss: on Linux it starts at what the parent process had when it forked.
         line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
         return int(line.split()[1]) / 2**10
+    if sys.platform == "win32":
+        import psutil
+
+        return float(psutil.Process().memory_info().peak_wset) / 2**20
+    import resource  # not on Windows
+
     unit = 2**20 if sys.platform == "darwin" else 2**10  # macOS counts bytes, others KiB
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
@@ -48,7 +53,7 @@ def state() -> dict[str, float | str | None]:
     batteries = _readings("/sys/class/power_supply", "*/capacity")
     governors = _texts("/sys/devices/system/cpu", "cpu0/cpufreq/scaling_governor")
     return {
-        "load": os.getloadavg()[0],
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "celsius": max(zones) / 1000 if zones else None,
         "battery": batteries[0] if batteries else None,
         "governor": governors[0] if governors else None,

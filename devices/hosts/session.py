@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -84,6 +85,10 @@ class Session:
         self._words.close()
 
     def _kill(self) -> int:
+        if sys.platform == "win32":  # where processes have no groups
+            tree = ["taskkill", "/f", "/t", "/pid", str(self._runner.pid)]
+            subprocess.run(tree, capture_output=True, check=False)
+            return self._runner.wait()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._runner.pid, signal.SIGKILL)
         return self._runner.wait()

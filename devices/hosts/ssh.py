@@ -65,11 +65,15 @@ def _tar(folder: Path) -> bytes:
 def _runner() -> bytes:
     """The modules of this package that a runner may need, as a zip file that Python imports."""
     packed = io.BytesIO()
-    package = Path(srl_edge.__file__).parent
+    package, devices = Path(srl_edge.__file__).parent, Path(__file__).parents[1]
+    # In a checkout `devices` is a link, or a text file where git makes no links, and lies beside
+    # the package: a walk of the package does not reach it.
+    sent = {
+        f"srl_edge/{name}": file
+        for file in package.rglob("*.py")
+        if (name := file.relative_to(package)).parts[0] not in ("trainers", "exporters")
+    } | {f"srl_edge/devices/{file.relative_to(devices)}": file for file in devices.rglob("*.py")}
     with zipfile.ZipFile(packed, "w") as archive:
-        # In a checkout `devices` is a link, which a walk of the package passes by.
-        for file in sorted({*package.rglob("*.py"), *(package / "devices").rglob("*.py")}):
-            name = file.relative_to(package)
-            if name.parts[0] not in ("trainers", "exporters"):
-                archive.write(file, f"srl_edge/{name}")
+        for place, file in sorted(sent.items()):
+            archive.write(file, place)
     return packed.getvalue()

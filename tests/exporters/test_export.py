@@ -1,6 +1,5 @@
 """What an export leaves behind when it cannot be finished, and what it refuses."""
 
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ import pytest
 
 from tests.helpers.artifacts import make_adapter
 
+resource = pytest.importorskip("resource", reason="Windows bounds no file's size")
 RECIPE = """output = "{run}"
 [model]
 name = "{model}"

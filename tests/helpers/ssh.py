@@ -1,6 +1,6 @@
 """An OpenSSH server on this machine's loopback."""
 
-import resource
+import os
 import shutil
 import socket
 import subprocess
@@ -13,7 +13,9 @@ import psutil
 
 from srl_edge.devices.hosts.ssh import FOLDER
 
-SSHD = shutil.which("sshd") or shutil.which("/usr/sbin/sshd")
+# Where it can be confined in /run/sshd, as on Linux: the folder is there, or can be made.
+CONFINED = Path("/run/sshd").is_dir() or os.access("/run", os.W_OK)
+SSHD = (shutil.which("sshd") or shutil.which("/usr/sbin/sshd")) if CONFINED else None
 
 
 @contextmanager
@@ -29,6 +31,8 @@ def tidied() -> Iterator[None]:
 @contextmanager
 def served(folder: Path, port: int, largest: int = -1) -> Iterator[None]:
     """A server whose users can write no file of more than `largest` bytes."""
+    import resource  # not on Windows
+
     server = subprocess.Popen(
         [str(SSHD), "-D", "-e", "-p", str(port), "-f", str(folder / "sshd_config")],
         start_new_session=True,
