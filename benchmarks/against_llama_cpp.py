@@ -10,6 +10,7 @@ the expert's replies to held-out prompts; answers are to the run's test problems
 
 import argparse
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from srl_edge.devices.runtimes.open import open_runtime
 from srl_edge.exporters.parity.logits import agreement, references
 from srl_edge.models.tokenizer import load_tokenizer
 from srl_edge.recipe import Bench
+from srl_edge.report.results import as_sample, score_of
+from srl_edge.report.rows import Score
 from srl_edge.report.statistics import paired
 from srl_edge.terminal import progress
 
@@ -51,7 +54,7 @@ def main() -> None:
         settings = Bench(threads=threads, repeats=options.repeats)
         with progress.bar(f"{threads} threads", len(asked) * (options.repeats + 1)) as advance:
             for row in measure.speeds(asked, problems, settings, local, advance):
-                found[row["name"]][f"speed_{threads}"] = row
+                found[row.name][f"speed_{threads}"] = asdict(row)
     if options.prompts:
         next_tokens(options, asked, found)
     if options.problems:
@@ -77,13 +80,14 @@ def next_tokens(options: argparse.Namespace, asked: list[Model], found: dict[str
 
 def answers(problems: list[Any], asked: list[Model], found: dict[str, Facts]) -> None:
     for model in asked:
-        samples = []
+        scores: list[Score] = []
         with progress.bar(f"{model.name}: answers", len(problems)) as advance:
-            for sample in measure.solved(model, problems, Bench(threads=1), local):
-                samples.append(sample)
-                advance(measure.so_far(samples))
-        found[model.name]["answers"] = measure.accuracy(samples)
-        found[model.name]["correct"] = [sample["correct"] for sample in samples]
+            samples = measure.solved(model, problems, Bench(threads=1), local)
+            for problem, sample in zip(problems, samples, strict=True):
+                scores.append(score_of(as_sample(len(scores), problem, sample)))
+                advance(measure.so_far(scores))
+        found[model.name]["answers"] = asdict(measure.answers(scores))
+        found[model.name]["correct"] = [score.correct for score in scores]
 
 
 def show(options: argparse.Namespace, found: dict[str, Facts]) -> None:

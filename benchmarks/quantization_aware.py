@@ -215,23 +215,25 @@ def sampled(settings: Recipe, run: Path, problems: Sequence[Trajectory]) -> Resu
 
 def measured(model: Model, problems: Sequence[Trajectory], settings: recipe.Bench) -> Result:
     """Greedy answers by problem, and each problem's mean similarity of greedy steps."""
-    correct: dict[str, bool] = {}
+    correct: dict[str, float] = {}
     similar: dict[str, list[float]] = {}
     prompts = chosen_prompts(problems, settings)
     with progress.bar(model.name, len(problems) + len(prompts)) as advance:
-        for sample in measure.solved(model, problems, settings, local):
-            correct[sample["id"]] = found(model, sample)["correct"]
+        samples = measure.solved(model, problems, settings, local)
+        for problem, sample in zip(problems, samples, strict=True):
+            not_lost(model, sample.lost)
+            correct[problem.id] = sample.correct
             advance("problems")
         for row in step_rows(model, prompts, settings, local):
-            similar.setdefault(row["id"], []).append(found(model, row)["similarity"])
+            not_lost(model, row["lost"])
+            similar.setdefault(row["id"], []).append(row["similarity"])
             advance("steps")
     return {"correct": correct, "similarity": {i: fmean(x) for i, x in similar.items()}}
 
 
-def found(model: Model, row: Result) -> Result:
-    if row["lost"]:
-        raise StageError(f"{model.path}: {row['lost']}")
-    return row
+def not_lost(model: Model, lost: str) -> None:
+    if lost:
+        raise StageError(f"{model.path}: {lost}")
 
 
 def written(path: Path, result: Result) -> None:
