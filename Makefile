@@ -1,12 +1,21 @@
 # make setup: .venv with pinned packages. make demo: the whole line. make test: lint, types, tests.
+# make test-fast: the tests of a few minutes.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # Two files of tests at a time: some take gigabytes.
 PYTEST_FLAGS ?= --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# Left out by path and not by a marker, so that a new test counts as fast until it is named here:
+# what exports, runs the whole command line in processes, or loads another framework.
+SLOW := tests/exporters tests/test_cli.py tests/test_line.py tests/test_notebooks.py \
+	tests/devices/bench/test_bench.py tests/devices/bench/test_lm_eval.py \
+	$(patsubst %,tests/devices/hosts/test_%.py,adb arm browser ssh) \
+	tests/recipe/test_recipes.py tests/trainers/loop/test_resume.py tests/trainers/memory \
+	tests/trainers/mlx_backend \
+	$(patsubst %,tests/trainers/torch_backend/test_%.py,onnx_sampler qlora rounded_training trl_loss vllm)
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test
+.PHONY: setup demo test test-fast
 
 setup: $(READY)
 
@@ -30,3 +39,6 @@ test: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/pytest $(PYTEST_FLAGS)
+
+test-fast: setup
+	OMP_NUM_THREADS=1 $(BIN)/pytest $(PYTEST_FLAGS) -m "not slow" --durations=15 $(addprefix --ignore=,$(SLOW))
