@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -12,6 +13,7 @@ from sysconfig import get_path
 
 import pytest
 
+from srl_edge import __version__
 from tests.helpers.sources import ROOT, arrows, circles, imported, modules, room
 
 FRONT_DOOR = {"srl_edge.cli", "srl_edge.line", "srl_edge.__main__"}
@@ -228,3 +230,10 @@ def test_tests_mirror_the_rooms_and_import_none_of_each_other() -> None:
 def test_what_benchmarks_import_is_there(path: Path) -> None:
     ours = {name for name in imported(path) if name.startswith("srl_edge")}
     assert [name for name in ours if importlib.util.find_spec(name) is None] == []
+
+
+def test_the_changelog_begins_with_what_is_unreleased_and_then_this_version() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    first, *released = re.findall(r"^## \[?([^\]\s]+)", text, re.MULTILINE)
+    # Before the first tag there is no version to list.
+    assert first == "Unreleased" and released[:1] in ([], [__version__])
