@@ -1,12 +1,10 @@
 """Prompts to token ids and back, as on a device: the artifact's own files, without transformers."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer
 
 from srl_edge.artifact import MANIFEST
@@ -16,6 +14,7 @@ from srl_edge.files import read_json_if_there
 from srl_edge.method.prompt_form import DEFAULT, PromptForm, form_of
 from srl_edge.method.prompts import without_thought
 from srl_edge.method.solving import Attempt, Reply
+from srl_edge.models.chat_template import of_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +44,7 @@ class Chat:
     def __init__(self, folder: Path, asked: Asked | None = None) -> None:
         self.asked = asked or asked_of(folder)
         self._tokenizer: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        settings = json.loads((folder / "tokenizer_config.json").read_text())
-        self._special = {
-            key: value if isinstance(value, str) else value["content"]
-            for key, value in settings.items()
-            if key.endswith("_token") and value
-        }
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-        template = folder / "chat_template.jinja"
-        source = template.read_text() if template.is_file() else settings["chat_template"]
-        self._template = environment.from_string(source)
+        self._template = of_folder(folder)
 
     def prompt_ids(self, problem: str, steps: Sequence[str]) -> list[int]:
         """Token ids of the chat that asks for the next step, or for the whole solution."""
@@ -64,10 +54,7 @@ class Chat:
 
     def render(self, chat: Sequence[dict[str, str]]) -> str:
         """The text of a chat, up to where the reply begins."""
-        text: str = self._template.render(
-            messages=chat, add_generation_prompt=True, **self._special
-        )
-        return text
+        return self._template.render(chat)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a text, with no special tokens added."""

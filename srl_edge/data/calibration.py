@@ -10,6 +10,7 @@ from typing import Any
 from srl_edge.data import trajectories
 from srl_edge.method.prompt_form import DEFAULT, PromptForm
 from srl_edge.method.prompts import prompt_ids, step_prompts, warm_up_reply, whole_prompts
+from srl_edge.models.chat_template import of_tokenizer
 
 TRAINING_PROMPTS = 24
 GENERAL = (
@@ -62,12 +63,10 @@ def calibration_texts(
 
 def general_chats(tokenizer: Any) -> list[list[int]]:
     """Token ids of a few chats about other things, rendered by the model's template."""
-    return [
-        list(
-            tokenizer.apply_chat_template(
-                [{"role": "user", "content": question}, {"role": "assistant", "content": answer}],
-                return_dict=False,
-            )
-        )
+    template = of_tokenizer(tokenizer)
+    chats = [
+        [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
         for question, answer in GENERAL
     ]
+    texts = [template.render(chat, add_generation_prompt=False) for chat in chats]
+    return [list(tokenizer.encode(text, add_special_tokens=False)) for text in texts]

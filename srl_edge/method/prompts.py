@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from srl_edge.method.prompt_form import CLOSE, DEFAULT, OPEN, PromptForm
 from srl_edge.method.types import StepPrompt, Trajectory
+from srl_edge.models.chat_template import of_tokenizer
 
 Targets = Literal["paper", "all", "skip_first"]
 
@@ -61,8 +62,7 @@ def titled(step: str) -> tuple[str, str]:
 
 def prompt_ids(tokenizer: Any, prompt: StepPrompt) -> tuple[int, ...]:
     """Token ids of the rendered chat, up to where the reply begins."""
-    chat = prompt.messages
-    text = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
+    text = of_tokenizer(tokenizer).render(prompt.messages)
     return tuple(tokenizer.encode(without_thought(text, prompt.form), add_special_tokens=False))
 
 

@@ -4,7 +4,7 @@ import json
 import random
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 from srl_edge.method.types import Rollout, Sample
 from srl_edge.trainers.policy.contract import Loss
@@ -14,14 +14,11 @@ from srl_edge.trainers.policy.packing import PrefixCache
 class CharacterTokenizer:
     """Token ids are code points."""
 
+    chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}"
+    special_tokens_map: ClassVar[dict[str, str]] = {}
+
     def encode(self, text: str, add_special_tokens: bool = False) -> list[int]:
         return [ord(c) for c in text]
-
-    def apply_chat_template(
-        self, messages: list[dict[str, str]], tokenize: bool = True, **_: Any
-    ) -> str | list[int]:
-        text = "".join(m["content"] for m in messages)
-        return self.encode(text) if tokenize else text
 
 
 class TablePolicy:
