@@ -1,7 +1,7 @@
 """Predicted and measured peak memory over a grid of shapes; and what fits common machines.
 
 `measure` runs every shape in a process of its own on the CPU, `table` only computes. What both
-found: docs/fit.md.
+found: docs/lab/memory.md.
 """
 
 import argparse

@@ -5,7 +5,7 @@
 
 `run` trains with the stages of recipes/<method>.toml and each seed, on the problems of
 `stories.py`, and measures the adapter. Each result is a file in benchmarks/results/learning; what
-is there is skipped, what was cut off goes on. `report` writes docs/learning-results.md and its
+is there is skipped, what was cut off goes on. `report` writes docs/lab/learning-results.md and its
 picture from them.
 """
 
@@ -72,7 +72,7 @@ def main() -> None:
     if options.command == "report":
         from learning_report import write
 
-        print(write(RESULTS, ROOT / "docs"))
+        print(write(RESULTS, ROOT / "docs" / "lab"))
         return
     RESULTS.mkdir(parents=True, exist_ok=True)
     for seed in options.seeds:

@@ -44,7 +44,7 @@ MEASURED = {
 
 
 def write(folder: Path, docs: Path) -> Path:
-    """Write `docs/learning-results.md` and `docs/learning.png`; returns the first."""
+    """Write `learning-results.md` and `learning.png` into `docs`; returns the first."""
     results = read(folder)
     lines = [
         "<!-- written by `python benchmarks/learning.py report` -->",

@@ -8,7 +8,8 @@ that adapter `run` trains the recipe's last SRL stage twice for each seed, in fp
 `trainer.quantization`. On the same held-out problems it measures fp32 by the trainer's sampler, its
 artifact with 4-bit weights fitted to texts, the same merely rounded, and the artifact of rounded
 training, each of them by its runtime. Results are files in benchmarks/results/quantization_aware;
-what is there is skipped, what was cut off goes on. `report` writes docs/quantization.md's tables.
+what is there is skipped, what was cut off goes on. `report` writes the tables of
+docs/lab/quantization.md.
 """
 
 import argparse
@@ -36,7 +37,7 @@ from srl_edge.terminal import progress
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "quantization_aware"
-PAGE = ROOT / "docs" / "quantization.md"
+PAGE = ROOT / "docs" / "lab" / "quantization.md"
 BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
 ARTIFACTS = {"8da4w": "executorch-8da4w", "int4-onnx": "onnx-int4"}
 CHUNK = 50  # problems or steps at a time

@@ -2,9 +2,9 @@
 
 The 8- and 4-bit grids are those that XNNPACK has kernels for: symmetric (no zero point), with
 positive scales. 4-bit scales are stored as bfloat16, so they are rounded first and the codes chosen
-for the rounded scale. Rounding is the trainer's (srl_edge.quantization.grid and
-fitted_rounding), which trains adapters on what it gives. The operators `quantized_decomposed.*` are
-registered by srl_edge.exporters.executorch.build.
+for the rounded scale. Rounding is the trainer's (srl_edge.quantization.grid and gptq), which trains
+adapters on what it gives. The operators `quantized_decomposed.*` are registered by
+srl_edge.exporters.executorch.build.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,8 @@
-"""Peak memory of training, predicted by term from a model's shape; what each term is: docs/fit.md.
+"""Peak memory of training, predicted by term from a model's shape.
 
-Nothing is loaded for it, torch neither. The terms follow the code of the trainer: what
-`TorchPolicy` keeps, what `TorchDecoding` allocates, and what the backward pass of `Decoder` needs.
+What each term is: docs/memory.md. Nothing is loaded for it, torch neither. The terms follow the
+code of the trainer: what `TorchPolicy` keeps, what `TorchDecoding` allocates, and what the backward
+pass of `Decoder` needs.
 """
 
 from collections.abc import Mapping

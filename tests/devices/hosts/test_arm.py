@@ -1,6 +1,6 @@
 """The runner on Arm over ssh: its answers, against this computer's.
 
-SRL_EDGE_ARM_PYTHON names an aarch64 Python, emulated or not: see Arm in docs/bench.md.
+SRL_EDGE_ARM_PYTHON names an aarch64 Python, emulated or not: see docs/lab/devices.md.
 """
 
 import os
