@@ -180,7 +180,7 @@ def from_transformers(
     Raises InputError if the result does not compute what the model computes.
     """
     source, config = model.get_decoder(), model.config
-    family = _family(config)
+    family = family_for(config)
     probe = torch.arange(24, device=model.device) * 7 % config.vocab_size
     with torch.no_grad():
         expected = source(probe[None], use_cache=False).last_hidden_state[0].float()
@@ -211,8 +211,18 @@ def from_transformers(
     return decoder
 
 
-def _family(config: Any) -> Family:
-    if config.model_type not in FAMILIES:  # as plain as Llama's, if what it computes says so
+def family_for(config: Any) -> Family:
+    """The family of a transformers configuration; one without a record counts as plain as Llama's.
+
+    `from_transformers` compares what such a model computes with its own forward pass. Raises
+    InputError for a family that PyTorch does not train, and for a window without a record.
+    """
+    if config.model_type not in FAMILIES:
+        if getattr(config, "sliding_window", None):  # longer than the text that is compared
+            raise InputError(
+                f"{config.name_or_path}: {config.model_type} has a sliding window, and srl-edge "
+                "knows no record of its layers; use a listed family (docs/extending.md)."
+            )
         return Family(config.model_type, config.model_type, takes=("torch",))
     return family_of(config.model_type, "torch", config.name_or_path, "trained on PyTorch")
 

@@ -14,7 +14,6 @@ from transformers import AutoModelForCausalLM
 from srl_edge.errors import InputError
 from srl_edge.method import algorithm
 from srl_edge.method.types import Rollout, Sample
-from srl_edge.models.families import FAMILIES
 from srl_edge.models.tokenizer import load_tokenizer, stop_ids
 from srl_edge.quantization.formats import AS_SHIPPED
 from srl_edge.quantization.gptq import read_codes
@@ -25,7 +24,13 @@ from srl_edge.trainers.policy.objective import add, objective, over_packs, watch
 from srl_edge.trainers.policy.packing import Pack, PrefixCache
 from srl_edge.trainers.policy.sampling import Decoding, sample
 from srl_edge.trainers.torch_backend.attention.rows import RowAttention
-from srl_edge.trainers.torch_backend.decoder import Causal, Decoder, Linear, from_transformers
+from srl_edge.trainers.torch_backend.decoder import (
+    Causal,
+    Decoder,
+    Linear,
+    family_for,
+    from_transformers,
+)
 from srl_edge.trainers.torch_backend.decoding.pytorch import Plain, TorchDecoding, merged_decoding
 from srl_edge.trainers.torch_backend.decoding.vllm_sampler import VllmSampler, require
 from srl_edge.trainers.torch_backend.device import (
@@ -82,7 +87,7 @@ class TorchPolicy:
             layer.settle(self.device, settings.quantization)
         self.rounding: Rounding | None = None
         if settings.quantization in AS_SHIPPED:
-            family, width = FAMILIES[network.config.model_type], network.config.hidden_size
+            family, width = family_for(network.config), network.config.hidden_size
             tied = ends[0].weight is ends[1].weight
             self._round_ends(settings.quantization, tied, family.embedding_scale(width))
         self.base = self.decoder.with_linears(lambda layer: layer.base)

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer, MistralConfig
 
+from srl_edge.errors import InputError
 from srl_edge.method.types import Sample
 from srl_edge.trainers.policy.contract import Loss
 from srl_edge.trainers.policy.packing import Pack, pack
@@ -242,3 +243,22 @@ def test_linear_logprobs_match_a_plain_log_softmax() -> None:
     torch.testing.assert_close(entropies, -(full.exp() * full).sum(-1), atol=1e-4, rtol=1e-3)
     assert hidden.grad is not None
     torch.testing.assert_close(hidden.grad, again.grad, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("window", "trains"), [(None, True), (4096, False)])
+def test_a_family_without_a_record_trains_if_it_is_as_plain_as_llamas(
+    window: int | None, trains: bool, tiny_model: Path, tmp_path: Path
+) -> None:
+    shape = {
+        "vocab_size": 512, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16,
+    }  # fmt: skip
+    config = MistralConfig(**shape, sliding_window=window)
+    AutoModelForCausalLM.from_config(config, dtype=torch.float32).save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(tiny_model).save_pretrained(tmp_path)
+    if trains:
+        assert open_policy(tmp_path).sample([(5, 6, 7)], 1, 3, 0.0, seed=0)
+        assert open_policy(tmp_path, quantization="8da4w").rounding is not None
+    else:
+        with pytest.raises(InputError, match="mistral has a sliding window"):
+            open_policy(tmp_path)
