@@ -200,7 +200,7 @@ class DecodeAttention:
         return self._masks[window]
 
     def keep(self, prompts: Any, rows: Any) -> None:
-        """Keep prompts [P'] and, of each, rows [P', G']; slots may repeat as padding."""
+        """Go on with prompts [P'] and, of each, rows [P', G'], as `Decoding.keep` says."""
         self.lengths, self.group = self.lengths[prompts], rows.shape[1]
         width, which = int(self.lengths.max()), mx.array(prompts)
         self.prompts = [(k[which, :, :width], v[which, :, :width]) for k, v in self.prompts]

@@ -1,6 +1,7 @@
 """Decoding by mlx-lm's own forward pass: a prompt's cache is forked into its group's rows."""
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 import mlx.core as mx
@@ -52,8 +53,9 @@ class MlxCachedDecoding:
 
 
 def forked(caches: Caches, rows: Any) -> Caches:
-    """The caches of these rows, each of which goes on alone."""
+    """Copies of the caches with these rows, each of which goes on alone."""
     which = mx.array(np.asarray(rows))
-    for cache in caches:
+    copies = [copy(cache) for cache in caches]
+    for cache in copies:
         cache.state = tree_map(lambda x: x[which] if isinstance(x, mx.array) else x, cache.state)
-    return caches
+    return copies

@@ -8,9 +8,11 @@ import numpy as np
 from srl_edge.method.types import Rollout
 from srl_edge.trainers.policy.packing import PrefixCache
 
-RETIRE_BELOW = 0.75  # compact the batch when that leaves at most this share of its slots
+RETIRE_BELOW = 0.75  # compact the batch when that leaves at most this share of its cost
+LINE = 600  # tokens of a prompt whose keys a line reads in the time that a row's weights take
 Ids = np.ndarray[Any, np.dtype[np.int64]]
 Floats = np.ndarray[Any, np.dtype[np.float32]]
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 class Drawn(NamedTuple):
@@ -39,7 +41,10 @@ class Decoding(Protocol):
         """Read one more token a row [P * G], the `step`-th of its completion; draw the next."""
 
     def keep(self, prompts: Ids, rows: Ids) -> None:
-        """Keep prompts [P'] and, of each, rows [P', G']; slots may repeat as padding."""
+        """Go on with prompts [P'] and, of each, rows [P', G']; both may be there several times.
+
+        A prompt whose group goes on over several lines, and slots that are padding.
+        """
 
     def finish(self) -> None:
         """Let the caches go."""
@@ -56,11 +61,14 @@ def sample(
     others' slots busy.
     """
     total = len(prompts) * group_size
-    tokens = np.zeros((total, max_new), np.int64)
-    logprobs = np.zeros((total, max_new), np.float32)
-    ends = np.full(total, max_new)
-    finished = np.zeros(total, bool)
+    # The last one is of the slots that are padding: finished before it began.
+    tokens = np.zeros((total + 1, max_new), np.int64)
+    logprobs = np.zeros((total + 1, max_new), np.float32)
+    ends = np.full(total + 1, max_new)
+    finished = np.zeros(total + 1, bool)
+    finished[total] = True
     rows = np.arange(total).reshape(len(prompts), group_size)
+    longest = max(map(len, prompts))
     drawn = decoding.start(prompts, group_size, max_new, temperature, seed, prefix_cache)
     for step in range(max_new):
         ids, flat = drawn.ids, rows.ravel()
@@ -73,16 +81,11 @@ def sample(
         left = ~finished[rows]
         if step + 1 == max_new or not left.any():
             break
-        prompts_left = np.flatnonzero(left.any(1))
-        kept = left[prompts_left]
-        widest = int(kept.sum(1).max())
-        if len(kept) * widest < RETIRE_BELOW * left.size:
-            # Padding slots repeat a finished row: `alive` above ignores what they draw.
-            order = np.argsort(~kept, axis=1, kind="stable")[:, :widest]
-            slot = prompts_left[:, None] * rows.shape[1] + order
-            decoding.keep(prompts_left, order)
-            rows = rows[prompts_left[:, None], order]
-            ids = ids[slot.ravel()]
+        if width := _width(left, longest, step + 1):
+            lines, order, padding = _narrowed(left, width)
+            decoding.keep(lines, order)
+            ids = ids.reshape(rows.shape)[lines[:, None], order].ravel()
+            rows = np.where(padding, total, rows[lines[:, None], order])
         drawn = decoding.advance(ids, step)
     decoding.finish()
     groups = []
@@ -97,3 +100,38 @@ def sample(
             )  # fmt: skip
         groups.append(group)
     return groups
+
+
+def _width(left: Mask, prompt_tokens: int, own_tokens: int) -> int | None:
+    """Rows a line from now on, if going on with `left` [P, G] alone is worth moving the caches.
+
+    Rows of a group read their prompt together. Where groups finish unevenly, most slots of a line
+    as wide as the fullest are padding; narrower ones read the prompt more often, and keep it so.
+    """
+    counts = left.sum(1)
+
+    def cost(lines: int, width: int) -> float:
+        return lines * (width + prompt_tokens / LINE)
+
+    def kept(lines: int, width: int) -> int:
+        return lines * (prompt_tokens + width * own_tokens)
+
+    now = left.shape
+    found = [(int((-(-counts // w)).sum()), w) for w in range(1, now[1] + 1)]
+    fitting = [grid for grid in found if kept(*grid) <= kept(*now)]
+    lines, width = min(fitting, key=lambda grid: cost(*grid), default=now)
+    return width if cost(lines, width) < RETIRE_BELOW * cost(*now) else None
+
+
+def _narrowed(left: Mask, width: int) -> tuple[Ids, Ids, Mask]:
+    """Lines [P'], of each its rows [P', width] that are left, and which of them are padding."""
+    lines, order, padding = [], [], []
+    for line, alive in enumerate(left):
+        rows = np.flatnonzero(alive)
+        for start in range(0, len(rows), width):
+            part = rows[start : start + width]
+            missing = width - len(part)
+            lines.append(line)
+            order.append(np.pad(part, (0, missing), mode="edge"))
+            padding.append(np.arange(width) >= len(part))
+    return np.array(lines), np.array(order), np.array(padding)

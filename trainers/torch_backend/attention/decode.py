@@ -93,7 +93,7 @@ class DecodeAttention:
         return self._masks[window]
 
     def keep(self, prompts: torch.Tensor, rows: torch.Tensor) -> None:
-        """Keep prompts [P'] and, of each, rows [P', G']; slots may repeat as padding."""
+        """Go on with prompts [P'] and, of each, rows [P', G'], as `Decoding.keep` says."""
         self.lengths = self.lengths[prompts]
         width = int(self.lengths.max())
         heads = torch.arange(self.own[0][0].shape[1], device=rows.device)
