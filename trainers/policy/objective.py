@@ -4,13 +4,13 @@ Arrays are [B, T], padded; `xp` is torch or mlx.core. `frozen` are the log-proba
 gradient, `before` those of the sampler, `reference` those of the model without adapter.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from srl_edge.method import algorithm
 from srl_edge.method.types import Sample
 from srl_edge.trainers.policy.contract import Loss
-from srl_edge.trainers.policy.packing import pack
+from srl_edge.trainers.policy.packing import LEARNED_AT_ONCE, Pack, gathered, pack
 
 Array = Any
 
@@ -68,12 +68,11 @@ def over_packs(
     tokens = sum(len(s.completion_ids) for group in groups for s in group)
     sums: dict[str, float] = {}
     flat = computed = 0
-    for group in groups:
-        for packed in pack([s.prompt_ids for s in group], [s.completion_ids for s in group]):
-            members = [group[i] for i in packed.owners]
-            flat += sum(len(s.prompt_ids) + len(s.completion_ids) for s in members)
-            computed += packed.tokens
-            add(sums, backward(packed, group, loss, count if loss.by_sequence else tokens))
+    for packed, samples in _packs(groups):
+        members = [samples[i] for i in packed.owners]
+        flat += sum(len(s.prompt_ids) + len(s.completion_ids) for s in members)
+        computed += packed.tokens
+        add(sums, backward(packed, samples, loss, count if loss.by_sequence else tokens))
     return {
         "loss": sums["loss"],
         "entropy": sums["entropy"] / tokens,
@@ -82,6 +81,21 @@ def over_packs(
         "token_ratio": flat / computed,
         "num_tokens": float(computed),
     } | ({"kl": sums["kl"] / tokens} if "kl" in sums else {})
+
+
+def _packs(groups: Sequence[Sequence[Sample]]) -> Iterator[tuple[Pack, Sequence[Sample]]]:
+    """Packs with the samples that their owners count in: each group's, and those that are alone."""
+    alone: list[Sample] = []
+    for group in groups:
+        if len(group) == 1:
+            alone += group
+            continue
+        for packed in pack([s.prompt_ids for s in group], [s.completion_ids for s in group]):
+            yield packed, group
+    prompts, tails = [s.prompt_ids for s in alone], [s.completion_ids for s in alone]
+    packs = gathered(pack(prompts, tails), prompts, tails, most_tokens=LEARNED_AT_ONCE)
+    for packed in packs if alone else ():
+        yield packed, alone
 
 
 def add(sums: dict[str, float], more: dict[str, float]) -> None:

@@ -116,7 +116,7 @@ def test_prompts_that_share_little_are_read_several_at_a_time(tiny_model: Path) 
     prompts = [(1, 2, *texts(1, n, seed=n)[0]) for n in lengths]
     packs = pack(prompts, [()] * 5, 1.0)
     assert len(packs) == 5
-    together = gathered(packs, prompts, (), most_tokens=100)
+    together = gathered(packs, prompts, most_tokens=100)
     # The shortest first, around the beginning that all share.
     assert [sorted(p.owners) for p in together] == [[1, 3, 4], [0, 2]]
     assert {p.trunk for p in together} == {(1, 2)}
@@ -125,7 +125,7 @@ def test_prompts_that_share_little_are_read_several_at_a_time(tiny_model: Path) 
             assert packed.trunk + row == prompts[owner]
     # Prompts with nothing in common stay alone.
     apart = texts(3, 10, seed=4)
-    assert len(gathered(pack(apart, [()] * 3, 1.0), apart, ())) == 3
+    assert len(gathered(pack(apart, [()] * 3, 1.0), apart)) == 3
     # And what is read is the same.
     policy, _ = on_torch(tiny_model, tiny_model)
     for prompt, (rollout,) in zip(prompts, policy.sample(prompts, 1, 4, 0.0, 0), strict=True):

@@ -42,8 +42,8 @@ class FusedRows(torch.autograd.Function):
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[Any, ...]:
         q, k, v, trunk_k, trunk_v, gather, scatter, out, total = ctx.saved_tensors
         kv_heads, heads = k.shape[1], q.shape[1]
-        grad, total = grads[0], total.to(q.dtype)
-        along = torch.linalg.vecdot(grad.float(), out.float()).to(q.dtype)
+        grad = grads[0]
+        along = torch.linalg.vecdot(grad.float(), out.float())
         own_q, own_k, own_v = (_by_row(x, gather, heads) for x in (q, k, v))
         own = _slopes(
             own_q, own_k, own_v, _zero_padded(grad, gather, scatter).transpose(1, 2),
@@ -78,12 +78,15 @@ def _slopes(
     """Gradients of attention [B, H, Q, D] to part of its keys [B, H, K, D], by plain products.
 
     norm: log of the normalizer over all keys; along: product of output and its gradient, both
-    [B, H, Q, 1]. torch's fused backward pass takes several times as long.
+    [B, H, Q, 1] in fp32. torch's fused backward pass takes several times as long.
     """
-    weights = ((q * scaling) @ k.transpose(2, 3)).sub_(norm).exp_()
+    # Scores in fp32: in Qwen2.5's first layers they are hundreds, where bfloat16 knows whole
+    # numbers alone. Weights that are off by e do not sum to one, and nothing cancels below.
+    weights = (q.float() @ k.float().transpose(2, 3)).mul_(scaling).sub_(norm).exp_()
     if causal:
         weights = weights.tril_()
-    scores = (grad @ v.transpose(2, 3)).sub_(along).mul_(weights).mul_(scaling)
+    scores = (grad.float() @ v.float().transpose(2, 3)).sub_(along).mul_(weights).mul_(scaling)
+    scores, weights = scores.to(q.dtype), weights.to(q.dtype)
     return scores @ k, scores.transpose(2, 3) @ q, weights.transpose(2, 3) @ grad
 
 

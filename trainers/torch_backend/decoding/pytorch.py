@@ -108,7 +108,7 @@ def prefill(
     read = {} if prefix_cache is None else prefix_cache
     caches: KeysValues = []
     last = [torch.empty(0)] * len(prompts)
-    packs = gathered(pack(prompts, [()] * len(prompts), 1.0, read), prompts, read)
+    packs = gathered(pack(prompts, [()] * len(prompts), 1.0, read), prompts, read=read)
     for together in passes(packs, read):
         trunks = [read.get(p.trunk) or decoder.keys_values(p.trunk) for p in together]
         parts = zip(together, trunks, strict=True)
