@@ -94,7 +94,7 @@ def _packs(groups: Sequence[Sequence[Sample]]) -> Iterator[tuple[Pack, Sequence[
             yield packed, group
     prompts, tails = [s.prompt_ids for s in alone], [s.completion_ids for s in alone]
     packs = gathered(pack(prompts, tails), prompts, tails, most_tokens=LEARNED_AT_ONCE)
-    for packed in packs if alone else ():
+    for packed in packs:
         yield packed, alone
 
 

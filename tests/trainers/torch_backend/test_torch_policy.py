@@ -262,3 +262,39 @@ def test_a_family_without_a_record_trains_if_it_is_as_plain_as_llamas(
     else:
         with pytest.raises(InputError, match="mistral has a sliding window"):
             open_policy(tmp_path)
+
+
+def test_bfloat16_gradients_hold_where_scores_are_hundreds() -> None:
+    """As in the first layers of Qwen2.5, where biases give all keys much in common."""
+    generator = torch.Generator().manual_seed(0)
+    rows, seen, heads, dim = ((5,) * 9, (6,) * 4), (12, 7), 4, 16
+
+    def drawn(tokens: int, heads: int, common: float) -> torch.Tensor:
+        x = torch.randn(tokens, heads, dim, generator=generator)
+        x[..., 0] = common
+        return x.bfloat16().requires_grad_()
+
+    q, k, v = drawn(13, heads, 32.0), drawn(13, 2, 64.0), drawn(13, 2, 0.0)
+    trunk_k, trunk_v = drawn(12, 2, 64.0), drawn(12, 2, 0.0)
+    inputs = (q, k, v, trunk_k, trunk_v)
+    wanted = torch.randn(13, heads, dim, generator=generator)
+    attention = RowAttention(rows, seen, [(trunk_k, trunk_v)], torch.device("cpu"))
+    out = attention(0, q, k, v, dim**-0.5, None)
+    got = torch.autograd.grad((out * wanted).sum(), inputs)
+
+    exact = [x.detach().double().requires_grad_() for x in inputs]
+    expected, start = torch.zeros((), dtype=torch.float64), 0
+    for row, bound in zip(rows, seen, strict=True):
+        here = slice(start, start := start + len(row))
+        keys, values = (
+            torch.cat([trunk[:bound], own[here]]).repeat_interleave(2, 1)
+            for own, trunk in ((exact[1], exact[3]), (exact[2], exact[4]))
+        )
+        scores = torch.einsum("qhd,khd->hqk", exact[0][here], keys) * dim**-0.5
+        assert float(scores.max()) > 400
+        later = torch.ones(len(row), len(row)).triu(1).bool()
+        scores[:, :, bound:] = scores[:, :, bound:].masked_fill(later, float("-inf"))
+        mixed = torch.einsum("hqk,khd->qhd", scores.softmax(-1), values)
+        expected = expected + (mixed * wanted[here]).sum()
+    for mine, theirs in zip(got, torch.autograd.grad(expected, exact), strict=True):
+        assert float((mine - theirs).norm() / theirs.norm()) < 0.1
