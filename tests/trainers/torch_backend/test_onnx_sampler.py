@@ -116,6 +116,6 @@ def _logprobs(policy: TorchPolicy, sample: Sample) -> tuple[float, ...]:
 
 def test_gemma_3_is_refused_in_one_sentence(tmp_path: Path) -> None:
     model = make_model("gemma3", tmp_path / "model")
-    with pytest.raises(InputError, match="family 'gemma3_text' cannot be sampled from with ONNX Runtime"):
+    with pytest.raises(InputError, match="'gemma3_text' cannot be sampled from with ONNX"):
         export_base(model, tmp_path, tmp_path / "base", "fp32")
     assert not (tmp_path / "base").exists()
