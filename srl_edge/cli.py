@@ -78,7 +78,17 @@ def _command(arguments: list[str]) -> int:
         case ["--version"]:
             print(__version__)
         case [
-            ("run" | "data" | "train" | "export" | "check" | "report" | "inspect" | "doctor"),
+            (
+                "run"
+                | "data"
+                | "train"
+                | "export"
+                | "check"
+                | "bench"
+                | "report"
+                | "inspect"
+                | "doctor"
+            ),
             "-h" | "--help",
         ]:
             print(USAGE.format(version=__version__))

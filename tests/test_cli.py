@@ -23,7 +23,9 @@ def test_help_and_doctor_say_what_there_is() -> None:
     assert srl_edge("trian", "x.toml").returncode == 2
 
 
-@pytest.mark.parametrize("verb", ["run", "train", "bench", "fit", "inspect", "rollouts"])
+@pytest.mark.parametrize(
+    "verb", ["run", "train", "bench", "bench-tasks", "compare", "fit", "inspect", "rollouts"]
+)
 def test_every_verb_has_help(verb: str) -> None:
     shown = srl_edge(verb, "--help")
     assert shown.returncode == 0 and f"srl-edge {verb}" in shown.stdout
@@ -49,7 +51,7 @@ def test_too_few_rows_name_the_settings_that_hold_them_out(
 
 def test_a_recipes_own_values_are_in_its_help() -> None:
     shown = srl_edge("run", "recipes/demo.toml", "--help")
-    assert shown.returncode == 0 and "--trainer.lora-rank" in shown.stdout
+    assert shown.returncode == 0 and "--trainer.lora_rank integer" in shown.stdout
     assert "smollm2-135m-instruct" in shown.stdout
 
 
