@@ -1,12 +1,12 @@
 """One adapter in the forms that its runtimes read."""
 
-import json
-import tempfile
 from pathlib import Path
 
 from srl_edge import artifact as artifacts
 from srl_edge.errors import InputError
 from srl_edge.exporters.converters import mlx_adapter
+from srl_edge.files import read_json, scratch_folder
+from srl_edge.models import loading
 from srl_edge.quantization.formats import FORMATS
 
 FORMS = {Path(each.adapter).suffix: name for name, each in FORMATS.items() if each.adapter}
@@ -22,13 +22,12 @@ def convert(adapter: Path, out: Path, artifact: Path | None = None) -> Path:
     """
     if out.suffix and out.suffix not in FORMS:
         raise InputError(f"{out}: the name must end with {' or '.join(FORMS)}, or be a folder's.")
-    if out.is_dir():
-        raise InputError(f"{out}: there is a folder already; name another.")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as temporary:
-        scratch = Path(temporary, out.name)
+    if out.exists():
+        raise InputError(f"{out}: is there already, and stays as it is; name another.")
+    with scratch_folder(out.parent, "peft") as peft:
+        scratch = peft.with_name(out.name if out.name != "peft" else "made")
         if (adapter / mlx_adapter.FILE).is_file():
-            adapter = mlx_adapter.to_peft(adapter, Path(temporary, "peft"))
+            adapter = mlx_adapter.to_peft(adapter, peft)
             if not out.suffix:
                 return adapter.rename(out)
         if not out.suffix:
@@ -43,8 +42,6 @@ def convert(adapter: Path, out: Path, artifact: Path | None = None) -> Path:
 
 
 def _write_ptd(adapter: Path, out: Path, artifact: Path | None) -> None:
-    from transformers import AutoConfig
-
     from srl_edge.exporters.executorch.adapter import matrices, write
 
     if artifact is None:
@@ -57,10 +54,10 @@ def _write_ptd(adapter: Path, out: Path, artifact: Path | None) -> None:
             f"{artifact}: takes no .ptd adapters; export it for ExecuTorch with "
             "--export.adapter separate."
         )
-    config = AutoConfig.from_pretrained(artifact)
+    config = loading.settings(artifact)
     write(matrices(adapter, config, base.manifest["adapter_rank"]), out)
 
 
 def rank(adapter: Path) -> int:
     """Rank of a PEFT adapter."""
-    return int(json.loads((adapter / "adapter_config.json").read_text())["r"])
+    return int(read_json(adapter / "adapter_config.json", "Adapter")["r"])

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from srl_edge import artifact as artifacts
+from srl_edge import owned
 from srl_edge.data import trajectories
 from srl_edge.devices.hosts.local import open_session, runnable
 from srl_edge.devices.runtimes.chat import Asked, Chat, completions, replies
@@ -40,9 +41,8 @@ def check(recipe: Recipe, run: Path) -> Path:
     merging changed the model, or where an artifact reads chats or stops otherwise, agrees on fewer
     next tokens than `check.agreement` asks for, or answers significantly worse.
     """
-    found = runnable(run)
-    folder = run / "parity"
-    folder.mkdir(parents=True, exist_ok=True)
+    found = runnable(run, recipe.export.artifacts)
+    folder = owned.claim(run / "parity")
     plain = trained = _reference(run / "merged", run, recipe)
     merging = _merging(recipe, run, plain[0])
     failures = merging_faults(merging)
@@ -53,7 +53,7 @@ def check(recipe: Recipe, run: Path) -> Path:
     cases, long, _ = plain
     with progress.bar("check", len(found) * (len(cases) + len(long))) as advance:
         for artifact in found:
-            (folder / f"{artifact.name}.json").unlink(missing_ok=True)  # of an earlier check
+            owned.remove_file(folder / f"{artifact.name}.json")  # of an earlier check
             cases, long, expected = trained if _as_trained(artifact) else plain
             try:
                 runtime = open_runtime(artifact, recipe.bench.threads)
@@ -74,7 +74,7 @@ def check(recipe: Recipe, run: Path) -> Path:
             result["failures"] = [f"{artifact.name}: {text}" for text in faults(result)]
             result["passed"] = not result["failures"]
             failures += result["failures"]
-            (folder / f"{artifact.name}.json").write_text(json.dumps(result, indent=1) + "\n")
+            owned.write(folder / f"{artifact.name}.json", json.dumps(result, indent=1) + "\n")
     if failures:
         raise ParityError("\n".join(failures))
     return folder

@@ -1,18 +1,17 @@
 """The export stage: merge the adapter, then build each artifact of the recipe."""
 
 import hashlib
-import json
 import shutil
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from srl_edge import artifact as artifacts
+from srl_edge import owned
 from srl_edge.errors import InputError
 from srl_edge.exporters.adapters import rank
 from srl_edge.exporters.merging.trained_weights import merge_trained, merged_into, trained_on
-from srl_edge.files import file_sha256, read_json_if_there
+from srl_edge.files import file_sha256, read_json, read_json_if_there, read_text, scratch_folder
 from srl_edge.models.catalog import resolve
 from srl_edge.models.tokenizer import load_tokenizer, stop_ids
 from srl_edge.quantization.formats import ALL, AS_SHIPPED, FORMATS, parse_name, require_builders
@@ -43,8 +42,9 @@ def export(recipe: Recipe, run: Path) -> Path:
     if not (run / "adapter" / "adapter_config.json").is_file():
         raise InputError(f"{run}/adapter: no adapter to export; run `srl-edge train {run}` first.")
     base = resolve(recipe.model.name)
-    folder = run / "artifacts"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = owned.claim(run / "artifacts")
+    for out in (run / "merged", *(folder / name for name in recipe.export.artifacts)):
+        owned.require_own(out)  # before the work, not after it
     try:
         with progress.bar("export", len(names) + 1) as advance:
             merged = merge_trained(recipe, run)  # what artifacts are checked by
@@ -67,9 +67,7 @@ def _build(
     quantization: str,
 ) -> None:  # fmt: skip
     out = folder / f"{format_}-{quantization}"
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=folder) as temporary:
-        scratch = Path(temporary, out.name)
-        scratch.mkdir()
+    with scratch_folder(folder, out.name) as scratch:
         options = _write(recipe, run, base, merged, scratch, format_, quantization)
         for file in merged.iterdir():
             known = file.name in ("config.json", "generation_config.json", "LICENSE.txt", "LICENSE")
@@ -77,8 +75,7 @@ def _build(
             if (known or of_tokenizer) and not (scratch / file.name).exists():
                 shutil.copy(file, scratch / file.name)
         artifacts.write_manifest(scratch, _manifest(recipe, run, base, merged, options, out.name))
-        shutil.rmtree(out, ignore_errors=True)
-        scratch.rename(out)
+        owned.publish(scratch, out)
 
 
 def _write(
@@ -162,7 +159,7 @@ def _manifest(
 ) -> dict[str, Any]:
     format_, quantization = parse_name(name)
     tokenizer = load_tokenizer(merged)
-    config = json.loads((merged / "config.json").read_text())
+    config = read_json(merged / "config.json", "ModelConfig")
     licence = merged / "LICENSE.txt"
     return {
         "format": format_,
@@ -182,14 +179,14 @@ def _manifest(
         "bos_token_id": tokenizer.bos_token_id,
         "stop_token_ids": stop_ids(merged),
         "chat_template_sha256": hashlib.sha256(tokenizer.chat_template.encode()).hexdigest(),
-        "licence": licence.read_text().strip() if licence.is_file() else None,
+        "licence": read_text(licence).strip() if licence.is_file() else None,
         "tools": artifacts.tool_versions(*_TOOLS),
     }
 
 
 def _merge_choice(merged: Path) -> Any:
     """What an adapter of quantized weights was merged into, and why; None for another."""
-    return read_json_if_there(merged / "merge.json")
+    return read_json_if_there(merged / "merge.json", "Choice")
 
 
 def _weights_sha256(folder: Path) -> str:

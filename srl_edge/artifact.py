@@ -1,19 +1,21 @@
 """An exported model in one folder, and the manifest that says what it is."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from srl_edge import owned
 from srl_edge.errors import InputError
-from srl_edge.files import file_sha256, read_json
+from srl_edge.files import file_sha256, inside, read_json
 from srl_edge.quantization.formats import ALL, FORMATS
 
 MANIFEST = "manifest.json"
 NO_ADAPTER = "base.ptd"  # an ExecuTorch program always needs some adapter
 GGUF = "model.gguf"
+_HARMLESS = ("README.md", "Thumbs.db", "desktop.ini")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ def write_manifest(folder: Path, fields: dict[str, Any]) -> Path:
     files = {
         str(file.relative_to(folder)): {"bytes": file.stat().st_size, "sha256": file_sha256(file)}
         for file in sorted(folder.rglob("*"))
-        if file.is_file() and file.name != MANIFEST
+        if file.is_file() and file.name not in (MANIFEST, owned.MARKER)
     }
     path = folder / MANIFEST
     path.write_text(json.dumps(fields | {"files": files}, indent=1, ensure_ascii=False) + "\n")
@@ -65,15 +67,32 @@ def load(folder: Path) -> Artifact:
     path = folder / MANIFEST
     if not path.is_file():
         raise InputError(f"{folder}: no {MANIFEST}, so this is not an artifact of srl-edge.")
-    manifest = read_json(path)
+    manifest = read_json(path, "Manifest")
+    name = f"{manifest['format']}-{manifest['quantization']}"
+    if name not in ALL:
+        raise InputError(f"{path}: {name!r} is no artifact that this version knows.")
+    for name in _strangers(folder, manifest["files"]):
+        raise InputError(f"{folder / name}: not of the export; move it elsewhere.")
     for name, expected in manifest["files"].items():
         file = folder / name
+        if PurePosixPath(name).is_absolute() or ".." in Path(name).parts or "\\" in name:
+            raise InputError(f"{path}: names a file outside of the artifact ({name}).")
+        if file.exists() and not inside(file, folder):
+            raise InputError(f"{file}: a link to a file outside of the artifact.")
         if not file.is_file():
             raise InputError(f"{file}: missing; export the artifact again.")
         if file.stat().st_size != expected["bytes"] or file_sha256(file) != expected["sha256"]:
             raise InputError(f"{file}: changed since the export (sha256); export it again.")
     size = sum(entry["bytes"] for entry in manifest["files"].values())
     return Artifact(folder, manifest["format"], manifest["quantization"], size, manifest)
+
+
+def _strangers(folder: Path, known: Iterable[str]) -> list[str]:
+    """Files of an artifact that are not its own; what hubs and file managers add does no harm."""
+    files = (p.relative_to(folder) for p in folder.rglob("*") if p.is_symlink() or not p.is_dir())
+    may_be = {MANIFEST, *_HARMLESS, *known}
+    names = (p.as_posix() for p in files if not p.parts[0].startswith("."))
+    return sorted(name for name in names if name not in may_be)
 
 
 def is_current(manifest: Mapping[str, Any], run: Path) -> bool:

@@ -1,16 +1,22 @@
 """The command line: `srl-edge run RECIPE.toml`, or one stage at a time."""
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from srl_edge import __version__
+from srl_edge import __version__, processes
+
+if TYPE_CHECKING:
+    from srl_edge.recipe import Recipe
 
 USAGE = """\
 srl-edge {version}: from expert trajectories to a measured artifact on a device
 
   srl-edge run RECIPE.toml [--section.key value ...]   the whole line; skips what is done
+                          [--no-code] refuses a recipe that brings code of its own
 
   One stage of it; PATH is a recipe or a run folder:
   srl-edge data PATH      expert trajectories -> step prompts, split
@@ -50,6 +56,7 @@ STAGES = ("data", "train", "export", "check", "bench", "report")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; ends the process with its exit code."""
+    processes.listen()
     sys.exit(_run(list(sys.argv[1:] if arguments is None else arguments)))
 
 
@@ -68,7 +75,9 @@ def _run(arguments: list[str]) -> int:
         where = f"{error.filename}: " if error.filename else ""
         return _fail(f"{where}{error.strerror or error}.", 2)
     except KeyboardInterrupt:
-        return _fail("interrupted; the same command goes on from where it was.", 130)
+        processes.end(signal.SIGINT)
+    except processes.Ended as end:
+        processes.end(end.number)
 
 
 def _command(arguments: list[str]) -> int:
@@ -109,10 +118,10 @@ def _command(arguments: list[str]) -> int:
         case ["fit", path, *flags]:
             return _fit(path, flags)
         case ["run", path, *flags]:
-            from srl_edge import line, recipe
+            from srl_edge import line
 
             _quiet_libraries()
-            print(line.run_line(recipe.load(Path(path), flags)))
+            print(line.run_line(_recipe(path, flags)))
         case ["export", path, "--via", "optimum", *flags]:
             return _command(["export", path, "--export.artifacts", "optimum-fp32", *flags])
         case ["compare", *flags]:
@@ -126,10 +135,10 @@ def _command(arguments: list[str]) -> int:
         case ["data", path, *flags] if "--show" in flags:
             _show_prompts(path, flags)
         case [stage, path, *flags] if stage in STAGES:
-            from srl_edge import line, recipe
+            from srl_edge import line
 
             _quiet_libraries()
-            settings = recipe.load(Path(path), [f for f in flags if f != "--resume"])
+            settings = _recipe(path, [f for f in flags if f != "--resume"])
             if "--resume" in flags:
                 line.require_checkpoint(settings.run, stage)
             print(line.run_stage(settings, stage))
@@ -137,6 +146,17 @@ def _command(arguments: list[str]) -> int:
             print(USAGE.format(version=__version__), file=sys.stderr)
             return 2
     return 0
+
+
+def _recipe(path: str, flags: Sequence[str]) -> "Recipe":
+    """The recipe of a path; with --no-code, one that has code of its own is refused."""
+    from srl_edge import recipe
+    from srl_edge.errors import InputError
+
+    settings = recipe.load(Path(path), [f for f in flags if f != "--no-code"])
+    if settings.code and "--no-code" in flags:
+        raise InputError(f"{path}: training runs {' and '.join(settings.code)}; --no-code refuses.")
+    return settings
 
 
 def _show_prompts(path: str, arguments: Sequence[str]) -> None:

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,21 +12,78 @@ from typing import Any
 
 from srl_edge.errors import InputError
 
+_MIB = 1 << 20
+_SCRATCH = ".srl-edge-scratch-"  # and the id of the process that builds there
 
-def read_json(path: Path) -> Any:
-    """A file's JSON value; raises InputError where it is none."""
+
+def read_text(path: Path) -> str:
+    """A file's text; raises InputError where it is not UTF-8."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not UTF-8; save the file in that encoding.") from None
+
+
+def read_json(path: Path, shape: str) -> Any:
+    """A file's JSON value, as the class `shape` of `shapes` has it.
+
+    Raises InputError, in one sentence, where it is something else.
+    """
+    try:
+        return parsed(path.read_bytes(), shape)
     except ValueError as error:
         raise InputError(
-            f"{path}: not JSON ({error}), so it was cut off or edited; set it back, or delete it "
-            "and run the command that wrote it again."
+            f"{path}: {error}, so it was cut off, edited, or written by another version; set it "
+            "back, or delete it and run the command that wrote it again."
         ) from None
 
 
-def read_json_if_there(path: Path) -> Any:
-    """As `read`; None where there is no such file."""
-    return read_json(path) if path.is_file() else None
+def read_json_if_there(path: Path, shape: str) -> Any:
+    """As `read_json`; None where there is no such file."""
+    return read_json(path, shape) if path.is_file() else None
+
+
+def read_rows(path: Path, shape: str) -> list[Any]:
+    """The values of a JSONL file, a line each, less a last one that is being written.
+
+    None where there is no such file. Raises InputError as `read_json` does.
+    """
+    found = []
+    lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []
+    for number, line in enumerate(lines, 1):
+        try:
+            found.append(parsed(line, shape))
+        except ValueError as error:
+            raise InputError(
+                f"{path}, line {number}: {error}, so it was edited, or written by another version; "
+                "set it back, or delete the file and run the command that wrote it again."
+            ) from None
+    return found
+
+
+def parsed(text: bytes | str, shape: str) -> Any:
+    """A JSON value of that shape; raises ValueError, in a few words, for anything else."""
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    except UnicodeDecodeError:
+        raise ValueError("not UTF-8") from None
+    except ValueError as error:
+        raise ValueError(f"not JSON ({error})") from None
+    try:
+        from pydantic import ValidationError
+
+        from srl_edge.shapes import adapter
+    except ImportError:  # on a device, which is sent what was checked before
+        return value
+    try:
+        adapter(shape).validate_python(value, strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        raise ValueError(f"{where}: {first['msg'][0].lower()}{first['msg'][1:]}") from None
+    return value
 
 
 def replace(path: Path, text: str) -> None:
@@ -35,10 +94,57 @@ def replace(path: Path, text: str) -> None:
     scratch.replace(path)
 
 
+def inside(file: Path, folder: Path) -> bool:
+    """Whether a file of a folder lies in it, links followed; or in its hub cache, as those do."""
+    target, home = file.resolve(), folder.resolve()
+    blobs = home.parents[1] / "blobs" if home.parent.name == "snapshots" else home
+    return target.is_relative_to(home) or target.is_relative_to(blobs)
+
+
+@contextmanager
+def scratch_folder(beside: Path, name: str) -> Iterator[Path]:
+    """A folder of that name to build in, for a while inside `beside`; removed unless it is moved.
+
+    Removes those of processes that ended before they could.
+    """
+    import psutil
+
+    beside.mkdir(parents=True, exist_ok=True)
+    for left in beside.glob(f"{_SCRATCH}*"):
+        owner = left.name.removeprefix(_SCRATCH).partition("-")[0]
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f"{_SCRATCH}{os.getpid()}-", dir=beside) as made:
+        folder = Path(made, name)
+        folder.mkdir()
+        yield folder
+
+
 def file_sha256(path: Path) -> str:
     """Hex sha256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fingerprint(path: Path) -> str:
+    """Twelve hex digits that change with a file's contents.
+
+    Of files above 64 MiB, such as weights, only the size and 16 parts of 1 MiB are read.
+    """
+    size, digest = path.stat().st_size, hashlib.sha256()
+    if size <= 64 * _MIB:
+        return file_sha256(path)[:12]
+    digest.update(str(size).encode())
+    with path.open("rb") as file:
+        for part in range(16):
+            file.seek(part * (size - _MIB) // 15)
+            digest.update(file.read(_MIB))
+    return digest.hexdigest()[:12]
+
+
+def text_sha256(text: str) -> str:
+    """Hex sha256 of a file that holds a text."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def cache_folder() -> Path:

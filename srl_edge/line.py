@@ -7,20 +7,31 @@ the same settings, from files of the same contents (`run_folder`).
 
 import hashlib
 import shlex
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from srl_edge import recipe
+from srl_edge import owned, processes, recipe
 from srl_edge.errors import InputError
-from srl_edge.files import replace
+from srl_edge.method.rewards import load_parts
 from srl_edge.models.catalog import config_of
 from srl_edge.models.families import require_exportable
 from srl_edge.quantization.formats import require_builders
 from srl_edge.recipe import Recipe
-from srl_edge.run_folder import STAGES, begin, finish, inputs_of, outdated
+from srl_edge.run_folder import (
+    RECIPE,
+    STAGES,
+    begin,
+    difference,
+    finish,
+    flat,
+    inputs_of,
+    outdated,
+    sources_of,
+)
+from srl_edge.run_lock import LINE, alone, held
 from srl_edge.trainers.loop import checkpoints
 
 
@@ -34,6 +45,12 @@ def run_line(settings: Recipe) -> Path:
     require_builders(settings.export.artifacts)
     checkpoints.require_same_settings(settings.run / "train", settings)
     run = open_run(settings)
+    with held(run, LINE):
+        _run_stages(settings, run)
+    return run / "report.html"
+
+
+def _run_stages(settings: Recipe, run: Path) -> None:
     for name in STAGES:
         why = outdated(settings, name)
         if why is None:
@@ -43,11 +60,8 @@ def run_line(settings: Recipe) -> Path:
             other_data = checkpoints.set_aside_if_of_other_data(run / "train", settings)
             why = other_data or why
         print(f"{name}: runs, since {why}", file=sys.stderr)
-        stage = [sys.executable, "-m", "srl_edge", name, str(run)]
-        code = subprocess.run(stage, stdout=subprocess.DEVNULL, check=False).returncode
-        if code:
+        if code := processes.run_child(processes.python("srl_edge", name, str(run))):
             raise SystemExit(code)
-    return run / "report.html"
 
 
 def run_stage(settings: Recipe, name: str) -> Path:
@@ -57,6 +71,11 @@ def run_stage(settings: Recipe, name: str) -> Path:
     if name != "data" and not settings.run.is_dir():
         raise InputError(f"{settings.run}: no run is there; `srl-edge data RECIPE` begins one.")
     run = open_run(settings)
+    with alone(run):
+        return _run_stage(settings, run, name)
+
+
+def _run_stage(settings: Recipe, run: Path, name: str) -> Path:
     print(f"{name}: {DESCRIPTIONS[name]}", file=sys.stderr)
     before = list(STAGES)[: list(STAGES).index(name)]
     stale = [(stage, why) for stage in before if (why := outdated(settings, stage))]
@@ -85,11 +104,31 @@ def require_checkpoint(run: Path, name: str) -> None:
 
 
 def open_run(settings: Recipe) -> Path:
-    """The run folder, with the resolved recipe in it."""
-    run = settings.run
-    run.mkdir(parents=True, exist_ok=True)
-    replace(run / "recipe.toml", recipe.dumps(settings))
+    """The run folder, with the resolved recipe in it.
+
+    Raises InputError where the folder holds other things, where a source lies in it, or where its
+    recipe was changed by hand and says something else.
+    """
+    run, file = settings.run, settings.run / RECIPE
+    for key, source in sources_of(settings).items():
+        if source.exists() and source.resolve().is_relative_to(run.resolve()):
+            raise InputError(
+                f"{key}: {source} lies in the run folder {run}, which srl-edge writes to; move it "
+                "elsewhere, or give the run another folder (--output)."
+            )
+    owned.claim(run, beside=RECIPE)
+    if not file.is_file() or owned.written(file):
+        owned.write(file, recipe.dumps(settings))
+    elif said := difference(_flat(recipe.load(run)), _flat(settings)):
+        raise InputError(
+            f"{file}: was not written by srl-edge, so it stays as it is, and it says otherwise "
+            f"({said}); change it there, or give the run another folder (--output)."
+        )
     return run
+
+
+def _flat(settings: Recipe) -> dict[str, Any]:
+    return flat(settings.model_dump(mode="json", exclude={"output"}))
 
 
 DESCRIPTIONS = {
@@ -133,6 +172,10 @@ def _train(settings: Recipe, run: Path) -> Path:
     from srl_edge.trainers.loop.train import train
     from srl_edge.trainers.open import open_policy
 
+    if settings.code:
+        print(f"train: this recipe runs {' and '.join(settings.code)}", file=sys.stderr)
+    for stage in settings.stages:
+        load_parts(stage.reward)
     if not (run / "data" / "train.jsonl").is_file():
         raise InputError(f"{run}/data: no data to train on; run `srl-edge data {run}` first.")
     model = resolve(settings.model.name)

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from srl_edge import __version__
-from srl_edge.files import file_sha256, read_json_if_there, replace
+from srl_edge.artifact import MANIFEST
+from srl_edge.files import fingerprint, read_json_if_there, replace
+from srl_edge.quantization.formats import ALL
 from srl_edge.recipe import Recipe
 
 # Sections of the recipe that a stage depends on, besides those of the stages before it.
@@ -20,25 +22,70 @@ STAGES: dict[str, tuple[str, ...]] = {
 }
 VERSION = "srl-edge"
 CONTENTS = " (contents)"  # ends the name of what a file holds
-_DONE = "stages.json"
+_DONE, RECIPE = "stages.json", "recipe.toml"
 
 
 def settings_of(recipe: Recipe, name: str, exclude_defaults: bool = False) -> dict[str, Any]:
     """The settings that a stage and those before it depend on, by dotted name."""
     names = list(STAGES)
     sections = {s for n in names[: names.index(name) + 1] for s in STAGES[n]}
-    flat: dict[str, Any] = {}
+    found = flat(
+        recipe.model_dump(include=sections, mode="json", exclude_defaults=exclude_defaults)
+    )
+    # Files count by their names and their contents (`contents_of`), wherever they lie.
+    return {_by_name(key): _by_name(value) for key, value in found.items()}
+
+
+def _by_name(text: Any) -> Any:
+    before, slash, _ = str(text).partition("/")
+    path = str(text)[len(before) :]
+    if slash and (not before or before.endswith(".reward.")) and not Path(path).is_dir():
+        return before + Path(path).name
+    return text
+
+
+def flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested settings by dotted name."""
+    found: dict[str, Any] = {}
 
     def walk(value: object, key: str) -> None:
-        if isinstance(value, dict | list):
-            items = value.items() if isinstance(value, dict) else enumerate(value)
+        if isinstance(value, Mapping | list | tuple):
+            items = value.items() if isinstance(value, Mapping) else enumerate(value)
             for inner_key, inner in items:
                 walk(inner, f"{key}.{inner_key}" if key else str(inner_key))
         else:
-            flat[key] = value
+            found[key] = value
 
-    walk(recipe.model_dump(include=sections, mode="json", exclude_defaults=exclude_defaults), "")
-    return flat
+    walk(settings, "")
+    return found
+
+
+def sources_of(recipe: Recipe) -> dict[str, Path]:
+    """The files and folders that a recipe names, by setting; not all need be there."""
+    found = {"data.source": Path(recipe.data.source), "model.name": Path(recipe.model.name)}
+    for i, stage in enumerate(recipe.stages):
+        found |= {f"stages.{i}.data": Path(stage.data)} if stage.data else {}
+        own = (key.rpartition(":")[0] for key in stage.reward if ":" in key)
+        found |= {f"stages.{i}.reward {file}": Path(file) for file in own}
+    return found
+
+
+def outputs_of(recipe: Recipe, name: str) -> list[str]:
+    """What a stage leaves in the run folder, by its path there."""
+    names = recipe.export.artifacts
+    match name:
+        case "data":
+            return [f"data/{split}.jsonl" for split in ("train", "validation", "test")]
+        case "train":
+            return ["adapter/adapter_model.safetensors"]
+        case "export":
+            return ["merged/config.json", *(f"artifacts/{name}/manifest.json" for name in names)]
+        case "check":
+            return [f"parity/{name}.json" for name in names if ALL[name].runs]
+        case "bench":
+            return ["bench/results.json"]
+        case _:
+            return ["report.html", "report.md", "report.json"]
 
 
 def contents_of(recipe: Recipe, name: str) -> dict[str, str]:
@@ -50,20 +97,18 @@ def contents_of(recipe: Recipe, name: str) -> dict[str, str]:
         case "data":
             files["data.source"] = Path(recipe.data.source)
         case "train":
-            files = dict(data)
-            for i, stage in enumerate(recipe.stages):
-                files |= {f"stages.{i}.data": Path(stage.data)} if stage.data else {}
-                own = (key.rpartition(":")[0] for key in stage.reward if ":" in key)
-                files |= {f"stages.{i}.reward {file}": Path(file) for file in own}
+            named = sources_of(recipe)
+            files = data | {key: file for key, file in named.items() if key.startswith("stages.")}
+            model = named["model.name"].expanduser()
+            parts = (*sorted(model.glob("*.safetensors")), model / "config.json")
+            files |= {f"the model's {file.name}": file for file in parts}
         case "export":
             files = data | {"the adapter": run / "adapter" / "adapter_model.safetensors"}
         case "check" | "bench":
             files = data | {"data.test": run / "data" / "test.jsonl"}
-            for manifest in sorted((run / "artifacts").glob("*/manifest.json")):
-                files[f"the artifact {manifest.parent.name}"] = manifest
-    return {
-        f"{key}{CONTENTS}": file_sha256(file)[:12] for key, file in files.items() if file.is_file()
-    }
+            for artifact in recipe.export.artifacts:
+                files[f"the artifact {artifact}"] = run / "artifacts" / artifact / MANIFEST
+    return {f"{key}{CONTENTS}": fingerprint(file) for key, file in files.items() if file.is_file()}
 
 
 def inputs_of(recipe: Recipe, name: str) -> dict[str, Any]:
@@ -76,6 +121,9 @@ def outdated(recipe: Recipe, name: str) -> str | None:
     then = _finished(recipe.run).get(name)
     if not isinstance(then, dict):
         return "it has not been run to its end"
+    gone = (output for output in outputs_of(recipe, name) if not (recipe.run / output).is_file())
+    if missing := next(gone, None):
+        return f"{missing} is not there"
     return difference(then, inputs_of(recipe, name))
 
 
@@ -106,7 +154,7 @@ def finish(recipe: Recipe, name: str, inputs: Mapping[str, Any]) -> None:
 
 
 def _finished(run: Path) -> dict[str, Any]:
-    return read_json_if_there(run / _DONE) or {}
+    return read_json_if_there(run / _DONE, "Stages") or {}
 
 
 def _write(run: Path, done: Mapping[str, Any]) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from srl_edge import recipe
+from srl_edge import owned, recipe
 from srl_edge.report import rows
 from srl_edge.report.results import read_samples
 from tests.helpers.command_line import srl_edge, write_recipe
@@ -43,7 +43,9 @@ def test_the_run_folder_holds_what_the_contract_says(finished_run: Path) -> None
         "report.json",
     ]
     assert [p for p in expected if not (finished_run / p).is_file()] == []
-    assert not [p for p in finished_run.rglob(".*") if not p.name.startswith(".git")]
+    noted = {".line.lock", ".line.json", ".stage.lock", ".stage.json", owned.MARKER}
+    hidden = {p.name for p in finished_run.rglob(".*") if not p.name.startswith(".git")}
+    assert hidden == noted
     results = rows.read(finished_run / "bench")
     assert len(results.rows) == 5
     for row in results.rows:

@@ -1,16 +1,18 @@
 """What of a run is current: told by settings, by contents of files, and by the version."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from srl_edge import run_folder
-from srl_edge.recipe import Data, Recipe
-from srl_edge.run_folder import STAGES, begin, finish, inputs_of, outdated
+from srl_edge.errors import InputError
+from srl_edge.recipe import Data, Model, Recipe
+from srl_edge.run_folder import STAGES, begin, finish, inputs_of, outdated, outputs_of
 from srl_edge.trainers.loop import checkpoints
 from srl_edge.trainers.loop.train import train
 from tests.helpers.fakes import TablePolicy
-from tests.helpers.runs import BAD, GOOD, make_run
+from tests.helpers.runs import BAD, GOOD, make_run, rows
 
 
 @pytest.fixture
@@ -20,6 +22,10 @@ def done(tmp_path: Path) -> Recipe:
     source = tmp_path / "source.jsonl"
     source.write_text("{}\n")
     recipe = recipe.model_copy(update={"data": Data(source=str(source))})
+    for name in STAGES:
+        for output in outputs_of(recipe, name):
+            (recipe.run / output).parent.mkdir(parents=True, exist_ok=True)
+            (recipe.run / output).touch()
     for name in STAGES:
         begin(recipe, name)
         finish(recipe, name, inputs_of(recipe, name))
@@ -85,3 +91,61 @@ def test_training_with_other_settings_is_not_set_aside(tmp_path: Path) -> None:
     other = recipe.model_copy(update={"seed": 7})
     assert checkpoints.set_aside_if_of_other_data(tmp_path / "train", other) is None
     assert (tmp_path / "train").is_dir()
+
+
+def test_a_finished_run_takes_more_steps(tmp_path: Path) -> None:
+    recipe = make_run(tmp_path)
+    train(recipe, tmp_path, TablePolicy([BAD, GOOD]))
+
+    def given(first: int, last: int) -> Recipe:
+        stages = tuple(
+            stage.model_copy(update={"steps": steps})
+            for stage, steps in zip(recipe.stages, (first, last), strict=True)
+        )
+        return recipe.model_copy(update={"stages": stages})
+
+    train(given(2, 11), tmp_path, TablePolicy([BAD, GOOD]))
+    steps = [row["step"] for row in rows(tmp_path) if row["stage"] == 1 and "loss" in row]
+    assert steps == list(range(1, 12))
+    for first, last in ((3, 11), (2, 9)):  # an earlier stage, or less than was done
+        with pytest.raises(InputError, match=r"was written with another stages\.\d\.steps"):
+            train(given(first, last), tmp_path, TablePolicy([BAD, GOOD]))
+
+
+@pytest.mark.parametrize(
+    ("gone", "stage"),
+    [
+        ("data/train.jsonl", "data"),
+        ("adapter/adapter_model.safetensors", "train"),
+        ("merged/config.json", "export"),
+        ("artifacts/onnx-int8/manifest.json", "export"),
+        ("parity/onnx-int4.json", "check"),
+        ("bench/results.json", "bench"),
+        ("report.html", "report"),
+    ],
+)
+def test_a_result_that_was_deleted_is_made_again(done: Recipe, gone: str, stage: str) -> None:
+    (done.run / gone).unlink()
+    assert outdated(done, stage) == f"{gone} is not there"
+
+
+def test_files_count_by_their_contents_wherever_they_lie(done: Recipe, tmp_path: Path) -> None:
+    moved = tmp_path / "elsewhere" / "source.jsonl"
+    moved.parent.mkdir()
+    Path(done.data.source).rename(moved)
+    same = done.model_copy(update={"data": Data(source=str(moved))})
+    assert outdated(same, "data") is None
+    moved.write_text('{"problem": "another"}\n')
+    assert outdated(same, "data") == "data.source has other contents than then"
+
+
+def test_a_local_models_weights_count(tmp_path: Path, tiny_model: Path) -> None:
+    recipe = make_run(tmp_path / "run")
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    recipe = recipe.model_copy(update={"model": Model(name=str(model))})
+    before = inputs_of(recipe, "train")
+    weights = bytearray((model / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (model / "model.safetensors").write_bytes(weights)
+    said = run_folder.difference(before, inputs_of(recipe, "train"))
+    assert said == "the model's model.safetensors has other contents than then"

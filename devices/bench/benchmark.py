@@ -1,7 +1,6 @@
 """The benchmark of models at tasks, on any device: what can be cut off and taken up again."""
 
 import json
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,6 +8,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from srl_edge import owned
 from srl_edge.devices.bench import measure
 from srl_edge.devices.bench.live import Board
 from srl_edge.devices.bench.measure import Device, Model
@@ -17,7 +17,7 @@ from srl_edge.devices.bench.step_similarity import step_rows, summarized
 from srl_edge.devices.hosts.session import RunnerLost
 from srl_edge.devices.runtimes.chat import Asked
 from srl_edge.errors import InputError
-from srl_edge.files import read_json, read_json_if_there
+from srl_edge.files import read_json, read_json_if_there, read_rows
 from srl_edge.files import replace as write_at_once
 from srl_edge.method.types import StepPrompt, Trajectory
 from srl_edge.recipe import Bench
@@ -27,6 +27,7 @@ from srl_edge.report.text import shown
 from srl_edge.terminal import progress
 
 Facts = dict[str, Any]
+_ALONE = ("settings.json", owned.MARKER)  # what a benchmark that measured nothing has left
 _SETTINGS, _SPEEDS, _SOAK = "settings.json", "speeds.json", "soak.json"
 
 
@@ -51,8 +52,8 @@ def begin(out: Path, asked: Mapping[str, Any], resume: bool) -> str:
     asked: all that its results depend on. Raises InputError where `out` holds something else.
     """
     file = out / _SETTINGS
-    if file.is_file() and any(other != file for other in out.iterdir()):
-        earlier = read_json(file)
+    if file.is_file() and any(other.name not in _ALONE for other in out.iterdir()):
+        earlier = read_json(file, "BenchSettings")
         date: str = earlier.pop("date")
         if not resume:
             raise InputError(
@@ -63,7 +64,7 @@ def begin(out: Path, asked: Mapping[str, Any], resume: bool) -> str:
             changed = ", ".join(key for key in asked if asked[key] != earlier.get(key))
             raise InputError(f"{out}: was begun with other {changed}; name another --out.")
         return date
-    out.mkdir(parents=True, exist_ok=True)
+    owned.claim(out)
     date = time.strftime("%Y-%m-%dT%H-%M-%S")
     write_at_once(file, json.dumps({**asked, "date": date}, indent=1) + "\n")
     return date
@@ -71,10 +72,10 @@ def begin(out: Path, asked: Mapping[str, Any], resume: bool) -> str:
 
 def begin_or_go_on(out: Path, asked: Mapping[str, Any]) -> str:
     """As `begin`: goes on with a benchmark of the same that was cut off, else starts over."""
-    earlier = read_json_if_there(out / _SETTINGS) or {}
+    earlier = read_json_if_there(out / _SETTINGS, "BenchSettings") or {}
     same = {key: value for key, value in earlier.items() if key != "date"} == asked
-    if (out / rows.FILE).is_file() or not same:
-        shutil.rmtree(out, ignore_errors=True)
+    if owned.is_claimed(out) and ((out / rows.FILE).is_file() or (earlier and not same)):
+        progress.say(f"bench: the earlier one is now in {owned.set_aside(out)}.")
     return begin(out, asked, resume=True)
 
 
@@ -146,7 +147,7 @@ class _Bench(NamedTuple):
             settings = settings.model_copy(update={"max_new_tokens": task.max_new_tokens})
         model = model._replace(asked=task.asked or model.asked)
         file = results.samples_file(self.out, model.name, task.name, self.date)
-        kept = _kept(file)
+        kept = _kept(file, "BenchSample")
         known = {row["doc_id"] for row in kept}
         left = [number for number in range(len(task.problems)) if number not in known]
         self.advance(model.name, by=len(kept))
@@ -169,7 +170,7 @@ class _Bench(NamedTuple):
         if not task.prompts:
             return None
         file = results.samples_file(self.out, model.name, task.name, self.date, "steps")
-        kept = _kept(file)
+        kept = _kept(file, "StepSample")
         known = {(row["id"], row["step"]) for row in kept}
         left = [p for p in task.prompts if (p.trajectory_id, p.step_index) not in known]
         self.advance(model.name, by=len(kept))
@@ -184,7 +185,7 @@ class _Bench(NamedTuple):
     def soak(self, models: Sequence[Model], problems: Sequence[Trajectory], minutes: float) -> None:
         """Let each model that has not done so decode for minutes."""
         file = self.out / _SOAK
-        kept: dict[str, list[Facts]] = read_json_if_there(file) or {}
+        kept: dict[str, list[Facts]] = read_json_if_there(file, "Soak") or {}
         for model in models:
             if model.name not in kept:
                 try:
@@ -198,11 +199,8 @@ class _Bench(NamedTuple):
                 write_at_once(file, json.dumps(kept) + "\n")
 
 
-def _kept(file: Path) -> list[Facts]:
+def _kept(file: Path, shape: str) -> list[Facts]:
     """The rows of an earlier call that were not lost; the file then holds them alone."""
-    found: list[Facts] = []
-    if file.is_file():
-        lines = file.read_text(encoding="utf-8").split("\n")[:-1]  # less one that was cut off
-        found = [row for row in map(json.loads, lines) if not row["lost"]]
+    found = [row for row in read_rows(file, shape) if not row["lost"]]
     write_at_once(file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found))
     return found

@@ -28,7 +28,7 @@ def bench(recipe: Recipe, run: Path) -> Path:
     Base and tuned also answer in the model's own way, so that what training cost can be seen. One
     that was cut off goes on; see `results` for what is beside.
     """
-    found, folder = local.runnable(run), run / "bench"
+    found, folder = local.runnable(run, recipe.export.artifacts), run / "bench"
     threads = recipe.bench.threads or os.cpu_count() or 1
     settings = recipe.bench.model_copy(update={"threads": threads})
     problems = trajectories.load(run / "data" / "test.jsonl")[: settings.problems]

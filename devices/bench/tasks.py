@@ -1,6 +1,5 @@
 """The problems that models are measured on: public test sets by name, or a file of one's own."""
 
-import json
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 from srl_edge.data.trajectories import ANSWER_MARK, cut_solution, read_jsonl
 from srl_edge.errors import InputError
+from srl_edge.files import parsed
 from srl_edge.method.types import Trajectory
 
 # Hub dataset, its configuration, and the split that is measured on.
@@ -52,11 +52,11 @@ def problems(task: str, file: Path | None = None, limit: int | None = None) -> l
 
 
 def _from_file(file: Path) -> Iterable[Mapping[str, Any]]:
-    if file.is_file() and file.read_text(encoding="utf-8").lstrip().startswith("["):
+    if file.is_file() and file.read_bytes().lstrip().startswith(b"["):
         try:
-            rows: Iterable[Mapping[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error:
-            raise InputError(f"{file}, line {error.lineno}: not JSON ({error.msg}).") from None
+            rows: Iterable[Mapping[str, Any]] = parsed(file.read_bytes(), "Json")
+        except ValueError as error:
+            raise InputError(f"{file}: {error}.") from None
         if not all(isinstance(row, dict) for row in rows):
             raise InputError(f"{file}: an array of objects is needed, with `problem` and `answer`.")
         return rows
@@ -82,19 +82,24 @@ def _from_hub(task: str) -> Iterable[Mapping[str, Any]]:
     return rows
 
 
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
 def _problem(row: Mapping[str, Any], name: str) -> Trajectory | None:
     text = next((row[key] for key in _PROBLEMS if row.get(key)), None)
-    if text is None and row.get("Body") and row.get("Question"):
+    if text is None and _is_text(row.get("Body")) and _is_text(row.get("Question")):
         body = row["Body"].strip()
         text = f"{body}{'' if body.endswith('.') else '.'} {row['Question'].strip()}"
     answer = next((row[key] for key in _ANSWERS if row.get(key) is not None), None)
     solution = row.get("solution") or (answer if ANSWER_MARK in str(answer) else "")
-    cut, marked = cut_solution(solution) if solution else ([], None)
+    cut, marked = cut_solution(str(solution)) if _is_text(solution) else ([], None)
     answer = answer if marked is None else marked
     if text is None or answer is None:
         return None
     if isinstance(answer, float) and answer.is_integer():
         answer = int(answer)  # SVAMP's 145.0
-    steps = row.get("steps") or cut
+    given = row.get("steps")
+    steps = given if isinstance(given, list) and all(map(_is_text, given)) else cut
     number = next((str(row[key]) for key in _IDS if row.get(key) is not None), name)
     return Trajectory(number, str(text).strip(), tuple(steps), str(answer).strip())

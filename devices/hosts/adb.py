@@ -1,10 +1,10 @@
 """An Android device that adb reaches: ExecuTorch artifacts through ExecuTorch's own llama_main."""
 
 import shlex
-import sys
 from pathlib import Path
 
 from srl_edge import artifact as artifacts
+from srl_edge import processes
 from srl_edge.artifact import MANIFEST
 from srl_edge.devices.hosts.android import adb, said, shell
 from srl_edge.devices.hosts.session import LOADING, RunnerLost, Session
@@ -42,11 +42,10 @@ class Adb:
         for file in files:
             if file not in there:
                 self._push(folder / file, f"{target}/{file}")
-        command = [
-            sys.executable, "-m", "srl_edge.devices.hosts.adb_runner",
-            self._serial, self._llama_main, target, str(folder), str(threads),
-            *([adapter.name] if adapter else []),
-        ]  # fmt: skip
+        command = processes.python(
+            "srl_edge.devices.hosts.adb_runner", self._serial, self._llama_main, target,
+            str(folder), str(threads), *([adapter.name] if adapter else []),
+        )  # fmt: skip
         return Session(name, command)
 
     def _reach(self) -> None:

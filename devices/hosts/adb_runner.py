@@ -15,6 +15,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from srl_edge import processes
 from srl_edge.devices.hosts.android import WATCH, describe, joules, peak_mib, said, shell, state
 
 STATS = b"\nPyTorchObserver "
@@ -43,7 +44,7 @@ def main() -> None:
         "batch": 1, "machine": machine, "state": before,
     }  # fmt: skip
     print(json.dumps(loaded), flush=True)
-    for line in sys.stdin:
+    for line in processes.lines(sys.stdin):
         print(json.dumps(answer(phone, json.loads(line))), flush=True)
 
 

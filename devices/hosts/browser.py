@@ -1,14 +1,14 @@
 """A browser, on this computer or by a link: the ONNX artifact through onnxruntime-web."""
 
-import json
 import secrets
 import socket
-import sys
 from pathlib import Path
 
 from srl_edge import artifact as artifacts
+from srl_edge import processes
 from srl_edge.devices.hosts.session import Session
 from srl_edge.errors import InputError
+from srl_edge.files import read_json
 from srl_edge.models.families import family_of
 from srl_edge.terminal import progress
 
@@ -39,15 +39,14 @@ class Browser:
         """Load an ONNX artifact in a browser; raises InputError for what it cannot take."""
         if kind != "artifact" or artifacts.load(folder).format != "onnx":
             raise InputError(f"{folder}: the browser runs ONNX artifacts alone.")
-        model_type = json.loads((folder / "config.json").read_text())["model_type"]
+        model_type = read_json(folder / "config.json", "ModelConfig")["model_type"]
         family_of(model_type, "browser", folder, "run in a browser")
         if self._where == "link":
             progress.say(f"{name}: open {self.url} on the device, and leave it open.")
-        command = [
-            sys.executable, "-m", "srl_edge.devices.hosts.browser_runner",
-            str(folder), str(threads),
-            self._where, self._host, str(self._port), self._token,
-        ]  # fmt: skip
+        command = processes.python(
+            "srl_edge.devices.hosts.browser_runner", str(folder), str(threads), self._where,
+            self._host, str(self._port), self._token,
+        )  # fmt: skip
         return Session(name, command)
 
 

@@ -21,6 +21,7 @@ from queue import Queue
 from threading import Thread
 from typing import Any
 
+from srl_edge import processes
 from srl_edge.devices.hosts.energy import open_meter
 from srl_edge.devices.hosts.machine import describe, peak_mib_below, state
 from srl_edge.errors import InputError
@@ -51,6 +52,7 @@ def main() -> None:
         web = onnxruntime_web()
     except InputError as error:
         sys.exit(str(error))
+    processes.listen()
     questions: Queue[str] = Queue()
     roots = {"": Path(__file__).parent, "ort": web, "model": folder}
     server = serve(roots, threads, where, questions, (host, port), token)
@@ -64,7 +66,7 @@ def main() -> None:
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         try:
-            for line in sys.stdin:
+            for line in processes.lines(sys.stdin):
                 questions.put(line)
         finally:
             if page:

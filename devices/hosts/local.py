@@ -1,10 +1,11 @@
 """This computer: each model in a process of its own."""
 
 import os
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from srl_edge import artifact as artifacts
+from srl_edge import processes
 from srl_edge.devices.hosts.session import Session
 from srl_edge.errors import InputError
 from srl_edge.terminal import progress
@@ -13,20 +14,24 @@ from srl_edge.terminal import progress
 def open_session(name: str, kind: str, folder: Path, threads: int) -> Session:
     """Load a model folder (`kind` torch) or an artifact; see `Session` for what goes wrong."""
     runner = "srl_edge.devices.hosts.runner"
-    command = [sys.executable, "-m", runner, kind, str(folder), str(threads)]
+    command = processes.python(runner, kind, str(folder), str(threads))
     return Session(name, command, os.environ | {"OMP_NUM_THREADS": str(threads)})
 
 
-def runnable(run: Path) -> list[artifacts.Artifact]:
-    """The artifacts of a run's adapter that can be run on this computer; tells of the others.
+def runnable(run: Path, names: Sequence[str]) -> list[artifacts.Artifact]:
+    """Those artifacts of a run's adapter that can be run on this computer; tells of the others.
 
     Raises InputError where there is none, or where one is damaged.
     """
-    found = [
-        artifacts.load(path.parent) for path in sorted((run / "artifacts").glob("*/manifest.json"))
-    ]
     here = []
-    for artifact in found:
+    for path in sorted((run / "artifacts").glob("*/manifest.json")):
+        if path.parent.name not in names:
+            progress.say(
+                f"{path.parent.name}: the recipe does not name it (export.artifacts), so it is "
+                "left out."
+            )
+            continue
+        artifact = artifacts.load(path.parent)
         if not artifact.runs:
             progress.say(f"{artifact.name}: built, never run here; its files are as exported.")
         elif not artifacts.is_current(artifact.manifest, run):

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from srl_edge import artifact as artifacts
+from srl_edge import processes
 from srl_edge.devices.hosts.energy import open_meter
 from srl_edge.devices.hosts.machine import describe, peak_mib, state
 from srl_edge.devices.runtimes.contract import Logits, Runtime
@@ -46,7 +47,7 @@ def main() -> None:
     }
     print(json.dumps(loaded), file=answers, flush=True)
     meter = open_meter()
-    for line in sys.stdin:
+    for line in processes.lines(sys.stdin):
         before = meter()
         answered = answer(runtime, json.loads(line))
         after = meter()

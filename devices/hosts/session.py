@@ -14,7 +14,9 @@ from threading import Thread
 from typing import Any
 
 from srl_edge.errors import StageError
+from srl_edge.files import parsed
 
+LONGEST = 1 << 26  # characters of an answer
 LOADING = 600.0  # seconds that a model may take to load
 
 
@@ -48,11 +50,11 @@ class Session:
         self._words = tempfile.TemporaryFile("w+")  # noqa: SIM115  # closed by `close`
         self._runner = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._words, text=True,
-            env=environment, start_new_session=True,
+            encoding="utf-8", errors="replace", env=environment, start_new_session=True,
         )  # fmt: skip
         self._lines: Queue[str] = Queue()
         Thread(target=self._listen, daemon=True).start()
-        first = self._hear(LOADING)
+        first = self._hear(LOADING, "Loaded")
         self.load_seconds, self.batch = float(first["load_seconds"]), int(first["batch"])
         self.machine: dict[str, Any] = first["machine"]
         self.state: dict[str, Any] = first["state"]
@@ -74,7 +76,9 @@ class Session:
             self._runner.stdin.flush()
         except OSError:
             raise self._lost("ended") from None
-        answer = self._hear(timeout)
+        answer = self._hear(timeout, "Answered")
+        if len(answer["replies"]) != len(prompts):
+            raise self._lost(f"gave {len(answer['replies'])} replies to {len(prompts)} prompts")
         self.peak_memory_mib, self.state = answer["peak_memory_mib"], answer["state"]
         self.energy_joules = answer["energy_joules"]
         return [Generated(**reply) for reply in answer["replies"]]
@@ -95,20 +99,22 @@ class Session:
 
     def _listen(self) -> None:
         assert self._runner.stdout is not None
-        for line in self._runner.stdout:
+        while line := self._runner.stdout.readline(LONGEST):
             self._lines.put(line)
         self._lines.put("")
 
-    def _hear(self, timeout: float | None) -> dict[str, Any]:
+    def _hear(self, timeout: float | None, shape: str) -> dict[str, Any]:
         try:
             line = self._lines.get(timeout=timeout)
         except Empty:
             self._kill()
             raise self._lost(f"did not answer in {timeout:.0f} s") from None
         try:
-            answer: dict[str, Any] = json.loads(line)
-        except ValueError:
-            raise self._lost("ended" if not line else "was cut off") from None
+            answer: dict[str, Any] = parsed(line, shape)
+        except ValueError as error:
+            self._kill()
+            said = f"said what is no answer ({error}): {line[:100].strip()!r}"
+            raise self._lost(said if line.endswith("\n") else "ended") from None
         return answer
 
     def _lost(self, what: str) -> RunnerLost:

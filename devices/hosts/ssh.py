@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import srl_edge
-from srl_edge.artifact import MANIFEST
+from srl_edge.artifact import MANIFEST, load
 from srl_edge.devices.hosts.session import Session
 from srl_edge.errors import InputError
 from srl_edge.files import file_sha256
@@ -57,8 +57,9 @@ class Ssh:
 
 def _tar(folder: Path) -> bytes:
     packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as archive:
-        archive.add(folder, ".")
+    with tarfile.open(fileobj=packed, mode="w", dereference=True) as archive:
+        for name in (MANIFEST, *load(folder).manifest["files"]):
+            archive.add(folder / name, name)
     return packed.getvalue()
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from srl_edge.artifact import GGUF
 from srl_edge.devices.runtimes.torch import TorchRuntime
+from srl_edge.models import loading
 
 # Tokens that llama.cpp ends a reply at by their text, whether the file names them or not.
 _ENDS = {"<|im_end|>", "<|endoftext|>", "<end_of_turn>", "<|eot_id|>", "<|end_of_text|>", "</s>"}
@@ -19,9 +20,8 @@ class GgufRuntime(TorchRuntime):
         del context_length, adapter
         super().__init__(folder, threads, gguf=GGUF)
         from gguf import GGUFReader
-        from transformers import AutoTokenizer
 
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, gguf_file=GGUF)
+        self._tokenizer: Any = loading.tokenizer(folder, gguf_file=GGUF)
         fields = GGUFReader(folder / GGUF).fields
         self._end = int(fields["tokenizer.ggml.eos_token_id"].contents())
 

@@ -28,7 +28,11 @@ class MlxRuntime:
                 "running MLX artifacts needs mlx-lm: pip install 'srl-edge[mlx]'."
             ) from None
         self._mx, self._folder, self._context_length = mx, folder, context_length
-        self._model: Any = load_model(folder)[0]
+        try:
+            self._model: Any = load_model(folder, trust_remote_code=False)[0]
+        except ValueError as error:
+            said = str(error).splitlines()[0]
+            raise InputError(f"{folder}: mlx-lm does not load it: {said}") from None
         self._new: Any = make_prompt_cache
         self._trim, self._can_trim = trim, can_trim_prompt_cache
         self.switch(None)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from srl_edge.devices.runtimes.contract import Logits, reusable
+from srl_edge.devices.runtimes.genai_config import read_config
 from srl_edge.errors import InputError
 
 
@@ -22,13 +23,13 @@ class OnnxRuntime:
                 "running ONNX artifacts needs onnxruntime-genai: pip install 'srl-edge[onnx]' "
                 f"({error})."
             ) from None
+        self._config = read_config(folder)
         config = genai.Config(str(folder))
         if threads:
             session = {"session_options": {"intra_op_num_threads": threads}}
             config.overlay(json.dumps({"model": {"decoder": session}}))
         self._model = genai.Model(config)
         self._tokenizer = genai.Tokenizer(self._model)
-        self._folder = folder
         parameters: Any = genai.GeneratorParams(self._model)
         parameters.set_search_options(max_length=context_length, do_sample=False)
         self._new: Any = lambda: genai.Generator(self._model, parameters)
@@ -64,9 +65,7 @@ class OnnxRuntime:
         return list(map(int, self._tokenizer.encode(text)))
 
     def stop_ids(self) -> list[int]:
-        found = json.loads((self._folder / "genai_config.json").read_text())["model"][
-            "eos_token_id"
-        ]
+        found = self._config["model"]["eos_token_id"]
         return [found] if isinstance(found, int) else list(found)
 
     def _rewound(self, length: int) -> bool:

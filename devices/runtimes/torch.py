@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from srl_edge.devices.runtimes.contract import Logits
+from srl_edge.models import loading
 from srl_edge.models.tokenizer import stop_ids
 
 
@@ -18,14 +19,14 @@ class TorchRuntime:
         self, folder: Path, threads: int = 0, adapter: Path | None = None, gguf: str | None = None
     ) -> None:
         import torch
-        from transformers import AutoModelForCausalLM
 
         if threads:
             torch.set_num_threads(threads)
         self._torch, self._folder = torch, folder
-        self.model: Any = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, gguf_file=gguf
-        )
+        if gguf is None:
+            self.model: Any = loading.network(folder, dtype=torch.float32)
+        else:
+            self.model = loading.of_gguf(folder, gguf)
         if adapter is not None:
             from peft import PeftModel
 

@@ -6,10 +6,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoConfig
-
 from srl_edge.errors import InputError
+from srl_edge.models import loading
 from srl_edge.models.mlx_settings import mlx_settings
+from srl_edge.owned import MARKER
 
 QUANTIZATIONS: dict[str, dict[str, Any]] = {
     "fp32": {"dtype": "float32"},
@@ -28,8 +28,8 @@ def export(merged: Path, out: Path, quantization: str) -> dict[str, Any]:
     options = QUANTIZATIONS[quantization]
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
         source, made = Path(scratch, "source"), Path(scratch, "mlx")
-        settings = mlx_settings(merged, AutoConfig.from_pretrained(merged), "exported to MLX")
-        shutil.copytree(merged, source)
+        settings = mlx_settings(merged, loading.settings(merged), "exported to MLX")
+        shutil.copytree(merged, source, ignore=shutil.ignore_patterns(MARKER))
         (source / "config.json").write_text(json.dumps(settings, indent=2))
         mlx_lm.convert(str(source), str(made), **options)  # type: ignore[operator]
         for file in made.iterdir():

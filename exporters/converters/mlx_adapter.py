@@ -7,6 +7,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from srl_edge.errors import InputError
+from srl_edge.files import read_json
 from srl_edge.models import adapter_folder
 
 FILE = "adapters.safetensors"
@@ -50,7 +51,7 @@ def to_peft(adapter: Path, out: Path) -> Path:
 
     Raises InputError for DoRA, whole weights, and anything but matrices on the layers' linear maps.
     """
-    config = json.loads((adapter / "adapter_config.json").read_text())
+    config = read_json(adapter / "adapter_config.json", "MlxAdapter")
     kind = config.get("fine_tune_type", "lora")
     if kind != "lora":
         raise InputError(f"{adapter}: fine_tune_type is {kind!r}; only 'lora' can be converted.")

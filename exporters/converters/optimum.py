@@ -2,11 +2,11 @@
 
 import os
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from srl_edge import processes
 from srl_edge.errors import InputError, StageError
 from srl_edge.files import cache_folder, cache_lock
 from srl_edge.models.flat_rope import flattened
@@ -26,11 +26,11 @@ def export(merged: Path, out: Path, quantization: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
         source = flattened(merged, Path(scratch, "source"), "optimum", "exported by optimum")
         made = Path(scratch, "made")
-        command = [
-            sys.executable, "-m", "optimum.exporters.onnx", "--model", str(source),
-            "--task", "text-generation-with-past", "--dtype", quantization, "--device", "cpu",
+        command = processes.python(
+            "optimum.exporters.onnx", "--model", str(source), "--task",
+            "text-generation-with-past", "--dtype", quantization, "--device", "cpu",
             "--no-post-process", str(made),
-        ]  # fmt: skip
+        )  # fmt: skip
         environment = os.environ | {"PYTHONPATH": str(_environment()), "HF_HUB_OFFLINE": "1"}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode or not (made / "model.onnx").is_file():
@@ -56,7 +56,7 @@ def _install(folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         site = Path(scratch, "site")
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target"]
+        command = processes.python("pip", "install", "--quiet", "--no-deps", "--target")
         done = subprocess.run(
             [*command, str(site), *_PACKAGES], capture_output=True, text=True, check=False
         )

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from srl_edge.artifact import NO_ADAPTER
 from srl_edge.errors import InputError
 from srl_edge.exporters.quiet import quiet
+from srl_edge.files import read_json_if_there
+from srl_edge.models import loading
 from srl_edge.models.families import family_of
 from srl_edge.quantization.formats import FORMATS
 
@@ -32,7 +34,6 @@ with quiet():  # torchao, which all of these import, reports every GPU kernel th
     from executorch.exir.backend.backend_api import to_backend
     from executorch.exir.lowered_backend_module import LoweredBackendModule
     from executorch.exir.passes import MemoryPlanningPass
-    from transformers import AutoConfig, GenerationConfig
 
     from srl_edge.exporters.decoder.slices import First, Last, Middle
     from srl_edge.exporters.decoder.weights import (
@@ -91,7 +92,7 @@ def export(
     if quantization not in PRECISIONS:
         known = ", ".join(PRECISIONS)
         raise InputError(f"quantization {quantization!r} is unknown to ExecuTorch; use {known}.")
-    config = AutoConfig.from_pretrained(model)
+    config = loading.settings(model)
     kept = matching(int8_layers, linear_names(config))
     precision = replace(PRECISIONS[quantization], kept=kept)
     _check(model, config, precision, context_length)
@@ -149,9 +150,9 @@ def _check(model: Path, config: Any, precision: Precision, context_length: int) 
 
 
 def _metadata(model: Path, config: Any, context_length: int) -> dict[str, Any]:
-    has_generation = (model / "generation_config.json").exists()
-    generation = GenerationConfig.from_pretrained(model) if has_generation else config
-    eos = generation.eos_token_id if generation.eos_token_id is not None else config.eos_token_id
+    generation = read_json_if_there(model / "generation_config.json", "Generation") or {}
+    eos = generation.get("eos_token_id")
+    eos = config.eos_token_id if eos is None else eos
     bos = {} if config.bos_token_id is None else {"get_bos_id": config.bos_token_id}
     return bos | {
         "get_max_seq_len": context_length,

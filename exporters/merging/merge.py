@@ -1,9 +1,7 @@
 """The adapter added into the model's weights, once, in fp64, and rounded to fp32."""
 
 import errno
-import json
 import shutil
-import tempfile
 import warnings
 from pathlib import Path
 
@@ -11,13 +9,23 @@ import torch
 from peft import PeftModel
 from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from srl_edge import owned
 from srl_edge.errors import InputError
+from srl_edge.files import inside, read_json, scratch_folder
+from srl_edge.models import loading
 from srl_edge.models.adapter_folder import require_safetensors
+from srl_edge.quantization.gptq import CODES_FILE
 
 # What a device needs beside the weights, where the model has it.
 SIDE_FILES = ("LICENSE.txt", "LICENSE", "chat_template.jinja", "generation_config.json")
+
+
+def copy_side_files(model: Path, out: Path) -> None:
+    """Copy what a device needs beside the weights; links out of the model's folder are left."""
+    for name in SIDE_FILES:
+        if (model / name).is_file() and inside(model / name, model):
+            shutil.copy(model / name, out / name)
 
 
 def merge(base: Path, adapter: Path, out: Path) -> Path:
@@ -26,11 +34,11 @@ def merge(base: Path, adapter: Path, out: Path) -> Path:
     Raises InputError where the adapter is pickled or belongs to another model.
     """
     require_safetensors(adapter)
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    model = loading.network(base, dtype=torch.float32)
     try:
         tuned = PeftModel.from_pretrained(model, adapter)
     except (RuntimeError, ValueError, KeyError, SafetensorError) as error:
-        config = json.loads((adapter / "adapter_config.json").read_text())
+        config = read_json(adapter / "adapter_config.json", "Adapter")
         raise InputError(
             f"{adapter}: does not fit {base} ({str(error).splitlines()[0]}); it was trained for "
             f"{config.get('base_model_name_or_path')}."
@@ -44,16 +52,13 @@ def merge(base: Path, adapter: Path, out: Path) -> Path:
         warnings.filterwarnings("ignore", "All adapters are already merged")
         merged = tuned.merge_and_unload()
     merged.config._name_or_path = ""
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as temporary:
-        scratch = Path(temporary, out.name)
+    with scratch_folder(out.parent, out.name) as scratch:
         try:
             merged.save_pretrained(scratch)
         except SafetensorError as error:  # it has no number of its own
             raise OSError(errno.EIO, str(error)) from None
-        AutoTokenizer.from_pretrained(base).save_pretrained(scratch)
-        for name in SIDE_FILES:
-            if (base / name).is_file():
-                shutil.copy(base / name, scratch / name)
-        shutil.rmtree(out, ignore_errors=True)
-        scratch.rename(out)
-    return out
+        loading.tokenizer(base).save_pretrained(scratch)
+        if (adapter / CODES_FILE).is_file():  # codes that the weights are rounded to
+            shutil.copy(adapter / CODES_FILE, scratch)
+        copy_side_files(base, scratch)
+        return owned.publish(scratch, out)

@@ -1,23 +1,23 @@
 """The frozen weights that an adapter saw, where it was trained on quantized ones."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from srl_edge import owned
 from srl_edge.devices.runtimes.torch import TorchRuntime
-from srl_edge.exporters.merging.merge import SIDE_FILES, merge
+from srl_edge.exporters.merging.merge import copy_side_files, merge
 from srl_edge.exporters.parity.logits import agreement, references
-from srl_edge.files import read_json_if_there
+from srl_edge.files import read_json_if_there, scratch_folder
+from srl_edge.models import loading
 from srl_edge.models.adapter_folder import FROZEN
 from srl_edge.models.catalog import resolve
 from srl_edge.models.families import FAMILIES
 from srl_edge.models.tokenizer import load_tokenizer
 from srl_edge.quantization.formats import AS_SHIPPED
-from srl_edge.quantization.gptq import CODES_FILE, read_weights
+from srl_edge.quantization.gptq import read_weights
 from srl_edge.quantization.grid import HEAD, rounded, rounded_ends
 from srl_edge.quantization.storage import dequantized
 from srl_edge.recipe import Recipe
@@ -42,10 +42,7 @@ def merge_trained(recipe: Recipe, run: Path) -> Path:
     base, adapter = resolve(recipe.model.name), run / "adapter"
     frozen = trained_on(adapter)
     if frozen.get("quantization", "none") in ("none", *AS_SHIPPED):
-        merged = merge(base, adapter, run / "merged")
-        if (adapter / CODES_FILE).is_file():
-            shutil.copy(adapter / CODES_FILE, merged)
-        return merged
+        return merge(base, adapter, run / "merged")
     saw = _as_trained(base, frozen, run / "base-dequantized")
     bases = {"dequantized": saw, "original": base}
     figures = {}
@@ -56,16 +53,13 @@ def merge_trained(recipe: Recipe, run: Path) -> Path:
         figures[name] = {k: found[k] for k in ("kl_divergence", "agreement")}
     best = min(figures, key=lambda name: figures[name]["kl_divergence"])
     into = best if recipe.export.merge_into == "auto" else recipe.export.merge_into
-    shutil.rmtree(run / "merged", ignore_errors=True)
-    for name in bases:
-        if name == into:
-            (run / f"merged-{name}").rename(run / "merged")
-        else:
-            shutil.rmtree(run / f"merged-{name}")
-    if into == "original":
-        shutil.rmtree(saw)
     choice = {"into": into, "trained_on": frozen, "to_the_trained_model": figures}
-    (run / "merged" / CHOICE).write_text(json.dumps(choice, indent=1) + "\n")
+    (run / f"merged-{into}" / CHOICE).write_text(json.dumps(choice, indent=1) + "\n")
+    owned.publish(run / f"merged-{into}", run / "merged")
+    for name in bases:
+        owned.remove(run / f"merged-{name}")
+    if into == "original":
+        owned.remove(saw)
     told = ", ".join(f"{n} {f['kl_divergence']:.2g}" for n, f in figures.items())
     progress.say(f"export: merged into the {into} weights; KL to the trained model, nats: {told}.")
     return run / "merged"
@@ -73,12 +67,12 @@ def merge_trained(recipe: Recipe, run: Path) -> Path:
 
 def trained_on(adapter: Path) -> dict[str, str]:
     """Backend, quantization and dtype of the weights that an adapter was trained on, if told."""
-    return read_json_if_there(adapter / FROZEN) or {}
+    return read_json_if_there(adapter / FROZEN, "Texts") or {}
 
 
 def merged_into(recipe: Recipe, run: Path) -> Path:
     """The model folder whose weights `run/merged` was made of."""
-    chosen = read_json_if_there(run / "merged" / CHOICE) or {}
+    chosen = read_json_if_there(run / "merged" / CHOICE, "Choice") or {}
     quantized = chosen.get("into") == "dequantized"
     return run / "base-dequantized" if quantized else resolve(recipe.model.name)
 
@@ -86,7 +80,7 @@ def merged_into(recipe: Recipe, run: Path) -> Path:
 def _as_trained(base: Path, frozen: dict[str, Any], out: Path) -> Path:
     """A copy of a model folder, in fp32, whose linear layers went through quantization once."""
     dtype = getattr(torch, frozen["dtype"])
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
+    model = loading.network(base, dtype=dtype)
     for layer in model.get_decoder().layers:
         for owner, names in TOGETHER:
             linears = [getattr(getattr(layer, owner), name) for name in names]
@@ -106,7 +100,7 @@ def rounded_as_trained(merged: Path, adapter: Path, out: Path) -> Path:
     """
     artifact = trained_on(adapter)["quantization"]
     fitted = read_weights(adapter)
-    model = AutoModelForCausalLM.from_pretrained(merged, dtype=torch.float32)
+    model = loading.network(merged, dtype=torch.float32)
     for name, module in model.get_decoder().layers.named_modules():
         if isinstance(module, torch.nn.Linear):
             key, weight = f"layers.{name}", module.weight.detach()
@@ -124,13 +118,11 @@ def rounded_as_trained(merged: Path, adapter: Path, out: Path) -> Path:
 
 
 def _saved(model: Any, base: Path, out: Path) -> Path:
-    shutil.rmtree(out, ignore_errors=True)
-    model.save_pretrained(out)
-    AutoTokenizer.from_pretrained(base).save_pretrained(out)
-    for name in SIDE_FILES:
-        if (base / name).is_file():
-            shutil.copy(base / name, out / name)
-    return out
+    with scratch_folder(out.parent, out.name) as scratch:
+        model.save_pretrained(scratch)
+        loading.tokenizer(base).save_pretrained(scratch)
+        copy_side_files(base, scratch)
+        return owned.publish(scratch, out)
 
 
 def _silent(*_: Any) -> None: ...

@@ -1,6 +1,5 @@
 """A model as ONNX whose LoRA weights are inputs of the graph: one base, any adapter."""
 
-import json
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from srl_edge.exporters.onnx import build as onnx_export
+from srl_edge.files import read_json
 from srl_edge.models import adapter_folder
 from srl_edge.models.families import family_of
 from srl_edge.quantization.formats import FORMATS
@@ -42,7 +42,7 @@ def export_base(model: Path, adapter: Path, out: Path, quantization: str) -> Pat
     """
     if (out / "model.onnx").is_file():
         return out
-    model_type = json.loads((model / "config.json").read_text())["model_type"]
+    model_type = read_json(model / "config.json", "ModelConfig")["model_type"]
     doing = "sampled from with ONNX Runtime (set trainer.sampler to torch)"
     family_of(model_type, "onnx sampler", model, doing)
     # int4 means weights that are fitted to training prompts, which only the export stage has.
@@ -79,7 +79,7 @@ def write_adapter(adapter: Path, file: Path) -> Path:
 
 def _with_lora(model: Path, adapter: Path) -> dict[str, str]:
     """Options of the builder: LoRA products as nodes of their own, in fp32 always."""
-    layers = json.loads((model / "config.json").read_text())["num_hidden_layers"]
+    layers = read_json(model / "config.json", "ModelConfig")["num_hidden_layers"]
     lora = [
         f"/model/layers.{layer}/{part}/{name}/lora_{side}/MatMul"
         for layer in range(layers)

@@ -12,6 +12,7 @@ from typing import Any
 
 from srl_edge.errors import InputError, StageError
 from srl_edge.exporters.quiet import quiet
+from srl_edge.files import read_json
 from srl_edge.models.families import family_of
 
 _HEAD = "last_matmul:int8"  # the projection to the vocabulary, and the tied embedding with it
@@ -85,7 +86,7 @@ def build(model: Path, out: Path, precision: str, options: Mapping[str, str]) ->
         raise InputError(
             "ONNX export needs onnxruntime-genai: pip install 'srl-edge[onnx]'."
         ) from None
-    model_type = json.loads((model / "config.json").read_text())["model_type"]
+    model_type = read_json(model / "config.json", "ModelConfig")["model_type"]
     family_of(model_type, "onnx", model, "exported to ONNX")
     # For a CPU in fp16 the builder (0.18) writes attention that fails at the second token; what it
     # writes for DirectML runs on the CPU as well, in every family.

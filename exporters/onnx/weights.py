@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoConfig
 
 from srl_edge.exporters.decoder.slices import Attention
 from srl_edge.exporters.decoder.weights import (
@@ -16,6 +15,7 @@ from srl_edge.exporters.decoder.weights import (
     matching,
     quantized_stages,
 )
+from srl_edge.models import loading
 from srl_edge.quantization.grid import head_block, quantize_blocks
 
 Array = np.ndarray[Any, Any]
@@ -35,7 +35,7 @@ def fit(
     `int8_layers` match; those that are one product share its bits. Source of the fit: GPTQ,
     arXiv 2210.17323.
     """
-    config = AutoConfig.from_pretrained(model)
+    config = loading.settings(model)
     products = [node for node in graph.node if node.op_type == "MatMulNBits"]
     head = next(node for node in products if node.name.startswith("/lm_head/"))
     wide = _attribute(head, "bits").i == 8

@@ -1,15 +1,16 @@
 """The data stage: expert trajectories in, three splits and a report of what was dropped out."""
 
 import json
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from random import Random
 from typing import Any
 
+from srl_edge import owned
 from srl_edge.data import gsm_symbolic, trajectories
 from srl_edge.data.trajectories import ParseReport
 from srl_edge.errors import InputError
+from srl_edge.files import scratch_folder
 from srl_edge.method.prompt_form import DEFAULT, PromptForm
 from srl_edge.method.prompts import numbers, prompt_ids, step_prompts, warm_up_reply, whole_prompts
 from srl_edge.method.types import Trajectory
@@ -23,7 +24,8 @@ def prepare(recipe: Recipe, run: Path) -> Path:
 
     Splits share no problem; gsm_symbolic's share no template.
     """
-    report = ParseReport()
+    folder, report = run / "data", ParseReport()
+    owned.require_own(folder)
     if recipe.data.source == "gsm_symbolic":
         splits, details = _from_gsm_symbolic(recipe, report)
     else:
@@ -39,20 +41,16 @@ def prepare(recipe: Recipe, run: Path) -> Path:
                 else f"{recipe.data.source}: none of {report.read} rows can be used; dropped: "
                 f"{dict(report.dropped)}."
             )
-    folder, scratch = run / "data", run / ".data"
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
-    for name in SPLITS:
-        trajectories.write_jsonl(scratch / f"{name}.jsonl", splits[name])
     summary = report.as_dict() | details | {"source": recipe.data.source}
     summary["splits"] = {
         name: {"problems": len(splits[name]), "steps": sum(len(t.steps) for t in splits[name])}
         for name in SPLITS
     }
-    (scratch / "report.json").write_text(json.dumps(summary, indent=1) + "\n")
-    shutil.rmtree(folder, ignore_errors=True)
-    scratch.rename(folder)
-    return folder
+    with scratch_folder(run, "data") as scratch:
+        for name in SPLITS:
+            trajectories.write_jsonl(scratch / f"{name}.jsonl", splits[name])
+        (scratch / "report.json").write_text(json.dumps(summary, indent=1) + "\n")
+        return owned.publish(scratch, folder)
 
 
 def show(recipe: Recipe, run: Path, count: int) -> str:

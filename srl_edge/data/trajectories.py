@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from srl_edge.errors import InputError
+from srl_edge.files import parsed
 from srl_edge.method.prompt_form import DEFAULT, PromptForm
 from srl_edge.method.types import Trajectory
 
@@ -145,15 +146,10 @@ def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
             if not line.strip():
                 continue
             try:
-                row = json.loads(line.decode("utf-8"))
-            except UnicodeDecodeError:
+                row = parsed(line, "Json")
+            except ValueError as error:
                 raise InputError(
-                    f"{path}, line {number}: not UTF-8; save the file in that encoding."
-                ) from None
-            except json.JSONDecodeError as error:
-                raise InputError(
-                    f"{path}, line {number}: not JSON ({error.msg} at column {error.colno}); "
-                    "each line must be one JSON object."
+                    f"{path}, line {number}: {error}; each line must be one JSON object in UTF-8."
                 ) from None
             if not isinstance(row, dict):
                 raise InputError(f"{path}, line {number}: a JSON object is needed, with `problem`.")

@@ -133,15 +133,23 @@ def matching_blocks(prediction: str, expert: str) -> list[tuple[int, int, int]]:
 
 
 def check_weights(weights: Mapping[str, float]) -> None:
-    """Raise InputError, in one sentence, for a part that does not exist or cannot be loaded."""
+    """Raise InputError, in one sentence, for a part that does not exist.
+
+    Files are named, not looked for: reading a recipe runs none of its code.
+    """
     for name in weights:
-        if ":" in name:
-            _load(name)
-        elif name not in PARTS:
+        if ":" not in name and name not in PARTS:
             near = difflib.get_close_matches(name, PARTS, n=1)
             known = f'known: {", ".join(PARTS)}, or your own as "file.py:function".'
             hint = f"did you mean {near[0]!r}?" if near else known
             raise InputError(f"reward: unknown part {name!r}; {hint}")
+
+
+def load_parts(weights: Mapping[str, float]) -> None:
+    """Run the files of one's own parts; raises InputError where a part cannot be loaded."""
+    for name in weights:
+        if ":" in name:
+            _load(name)
 
 
 def _guard_fault(action: str, prompt: StepPrompt) -> str:

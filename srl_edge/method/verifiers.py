@@ -9,6 +9,8 @@ from queue import Empty, Queue
 from subprocess import DEVNULL, PIPE, Popen
 from threading import Lock, Thread
 
+from srl_edge.processes import lines, python
+
 SECONDS = 5.0  # for one comparison
 MEMORY = 4 << 30  # bytes, of the process that compares
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
@@ -90,7 +92,7 @@ class _Comparer:
 
     def __init__(self) -> None:
         self.process = Popen(
-            [sys.executable, "-m", "srl_edge.method.verifiers"], text=True, encoding="utf-8",
+            python("srl_edge.method.verifiers"), text=True, encoding="utf-8",
             stdin=PIPE, stdout=PIPE, stderr=DEVNULL,
         )  # fmt: skip
         self.lines: Queue[str] = Queue()
@@ -134,7 +136,7 @@ def _serve() -> None:
 
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     print("ready", flush=True)
-    for line in sys.stdin:
+    for line in lines(sys.stdin):
         try:
             # Its own timeouts are signals, which do not interrupt what is computed in C.
             guess, gold = (parse(f"${text}$", parsing_timeout=None) for text in json.loads(line))

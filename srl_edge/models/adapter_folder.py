@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from srl_edge.errors import InputError
+from srl_edge.files import read_json
 
 Matrix = np.ndarray[Any, np.dtype[np.float32]]
 FROZEN = "frozen_weights.json"
@@ -69,7 +70,7 @@ def pairs(adapter: Path) -> dict[str, tuple[Matrix, Matrix]]:
     Raises InputError for what A and B alone do not say: DoRA, biases, modules saved whole.
     """
     matrices = read(adapter)
-    config = json.loads((adapter / "adapter_config.json").read_text())
+    config = read_json(adapter / "adapter_config.json", "Adapter")
     for name, plain in _PLAIN.items():
         if config.get(name, plain) not in (plain, None):
             raise InputError(

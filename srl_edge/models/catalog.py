@@ -38,9 +38,7 @@ def config_of(name: str) -> Mapping[str, Any]:
     file = folder / "config.json" if folder.is_dir() else _hub_config(_hub_id(name))
     if not file.is_file():
         raise InputError(f"{folder}: no config.json, so this is not a model folder.")
-    config = read_json(file)
-    if not isinstance(config, dict):
-        raise InputError(f"{file}: not a JSON object; take the file from the model's page again.")
+    config: Mapping[str, Any] = read_json(file, "ModelConfig")
     return config
 
 

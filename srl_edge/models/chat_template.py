@@ -17,9 +17,36 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from srl_edge.errors import InputError
-from srl_edge.files import read_json
+from srl_edge.files import read_json, read_text
+from srl_edge.models.limits import SECONDS, TooLong, limited
 
 Chat = Sequence[Mapping[str, str]]
+
+
+# What a template can raise besides Jinja's own: it is a program.
+_FAULTS = (MemoryError, RecursionError, TooLong, ArithmeticError, AttributeError, LookupError,
+           TypeError, ValueError, AssertionError, SyntaxError)  # fmt: skip
+
+
+def _said(error: BaseException) -> str:
+    match error:
+        case TooLong():
+            return f"it takes more than {SECONDS:.0f} s"
+        case MemoryError():
+            return "it takes too much memory"
+        case RecursionError():
+            return "it is nested too deeply"
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """Jinja's, without powers: one of them can take for ever, where no limit of time holds."""
+
+    intercepted_binops = frozenset(["**"])
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        del context, left, right
+        raise TemplateError(f"{operator} is not allowed")
 
 
 class _Generation(Extension):
@@ -36,12 +63,16 @@ class ChatTemplate:
     """A template with the special tokens that it may name."""
 
     def __init__(self, source: str, special: Mapping[str, str]) -> None:
-        environment = ImmutableSandboxedEnvironment(
+        environment = _Sandbox(
             trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
         )
         environment.filters["tojson"] = _to_json
         environment.globals |= {"raise_exception": _refuse, "strftime_now": _now}
-        self._template = environment.from_string(source)
+        try:
+            with limited():
+                self._template = environment.from_string(source)
+        except (TemplateError, *_FAULTS) as error:
+            raise InputError(f"the model's chat template is none: {_said(error)}.") from None
         self._special = dict(special)
 
     def render(self, chat: Chat, add_generation_prompt: bool = True) -> str:
@@ -50,13 +81,18 @@ class ChatTemplate:
         Raises InputError with the template's own words where it does not take such a chat.
         """
         try:
-            return self._template.render(
-                messages=chat, add_generation_prompt=add_generation_prompt, **self._special
-            )
+            with limited():
+                return self._template.render(
+                    messages=chat, add_generation_prompt=add_generation_prompt, **self._special
+                )
         except TemplateError as error:
             raise InputError(
                 f"the model's chat template does not take this chat: {error}; where it takes no "
                 "system message, set prompt.system and prompt.whole_system to ''."
+            ) from None
+        except _FAULTS as error:
+            raise InputError(
+                f"the model's chat template does not end well: {_said(error)}."
             ) from None
 
 
@@ -69,15 +105,19 @@ def of_tokenizer(tokenizer: Any) -> ChatTemplate:
 
 def of_folder(folder: Path) -> ChatTemplate:
     """The template of a model or artifact folder."""
-    settings = read_json(folder / "tokenizer_config.json")
+    settings = read_json(folder / "tokenizer_config.json", "Tokenizer")
     special = tuple(
-        (key, value if isinstance(value, str) else value["content"])
+        (key, value if isinstance(value, str) else str(value["content"]))
         for key, value in settings.items()
-        if key.endswith("_token") and value and not isinstance(value, bool)
+        if key.endswith("_token")
+        and (isinstance(value, str) or (isinstance(value, dict) and "content" in value))
     )
     template = folder / "chat_template.jinja"
-    beside = template.read_text(encoding="utf-8") if template.is_file() else None
-    return _built(beside or settings["chat_template"], special)
+    beside = read_text(template) if template.is_file() else None
+    source = beside or settings.get("chat_template")
+    if not isinstance(source, str):
+        raise InputError(f"{folder}: no chat template, so prompts cannot be rendered.")
+    return _built(source, special)
 
 
 @lru_cache(maxsize=8)

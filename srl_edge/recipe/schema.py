@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from srl_edge.errors import InputError
+from srl_edge.files import read_text
 from srl_edge.method.prompt_form import PRESETS, PromptForm
 from srl_edge.method.prompts import Targets
 from srl_edge.method.rewards import check_weights
@@ -341,6 +342,13 @@ class Recipe(Section):
         return self.stages[-1].reply == "whole"
 
     @property
+    def code(self) -> tuple[str, ...]:
+        """What of a recipe is code that training runs: its reward files, its vLLM command."""
+        parts = (name for stage in self.stages for name in stage.reward if ":" in name)
+        files = tuple(dict.fromkeys(name.rpartition(":")[0] for name in parts))
+        return (*files, *([self.trainer.vllm_command] if self.trainer.sampler == "vllm" else []))
+
+    @property
     def run(self) -> Path:
         """The run folder as a path."""
         return Path(self.output)
@@ -355,16 +363,41 @@ def load(path: Path, flags: Sequence[str] = ()) -> Recipe:
     if not file.is_file():
         raise InputError(f"{path}: no such recipe; give a .toml file or a run folder.")
     try:
-        recipe = Recipe.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
-    except UnicodeDecodeError:
-        raise InputError(f"{file}: not UTF-8; save the file in that encoding.") from None
+        recipe = Recipe.model_validate(tomllib.loads(read_text(file)))
+    except RecursionError:
+        raise InputError(f"{file}: nested too deeply.") from None
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{file}: not TOML: {error}.") from None
     except ValidationError as error:
         raise InputError(f"{file}: {first_sentence(Recipe, error)}") from None
     if path.is_dir():
         recipe = recipe.model_copy(update={"output": str(path)})
-    return override(recipe, flags, file) if flags else recipe
+    recipe = _rooted(recipe, file.parent)
+    return _rooted(override(recipe, flags, file), Path()) if flags else recipe
+
+
+def _rooted(recipe: Recipe, folder: Path) -> Recipe:
+    """A recipe whose paths of files that lie in a folder are absolute; the others stay."""
+
+    def root(name: str) -> str:
+        found = folder / Path(name).expanduser()
+        return str(found.resolve()) if found.is_file() else name
+
+    def root_part(key: str) -> str:
+        file, colon, function = key.rpartition(":")
+        return root(file) + colon + function if colon else key
+
+    stages = tuple(
+        stage.model_copy(
+            update={
+                "data": stage.data and root(stage.data),
+                "reward": {root_part(key): value for key, value in stage.reward.items()},
+            }
+        )
+        for stage in recipe.stages
+    )
+    data = recipe.data.model_copy(update={"source": root(recipe.data.source)})
+    return recipe.model_copy(update={"data": data, "stages": stages})
 
 
 def dumps(recipe: Recipe) -> str:

@@ -17,7 +17,7 @@ from srl_edge.report.text import ABSENT
 def write_page(out: Path) -> Path:
     """Write `out/report.html` from the results, samples and soak of a benchmark; return it."""
     results = rows.read(out)
-    soak = read_json_if_there(out / "soak.json") or {}
+    soak = read_json_if_there(out / "soak.json", "Soak") or {}
     main = results.tasks[0]
     parts = [Part("speed", "Size, speed and memory", bench_part.speed(results, main))]
     parts += [

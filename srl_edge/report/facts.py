@@ -1,6 +1,5 @@
 """The facts of a run, gathered from its folder."""
 
-import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import Any
 
 from srl_edge.artifact import is_current
 from srl_edge.errors import InputError
-from srl_edge.files import read_json, read_json_if_there
+from srl_edge.files import read_json, read_json_if_there, read_rows
 from srl_edge.method.prompt_form import PromptForm
 from srl_edge.method.rewards import matching_blocks
 from srl_edge.recipe import Recipe
@@ -51,14 +50,15 @@ class RunFacts:
 def gather(recipe: Recipe, run: Path) -> RunFacts:
     """All facts of a run; raises InputError where there are none at all."""
     files = sorted((run / "artifacts").glob("*/manifest.json"))
-    manifests = {file.parent.name: read_json(file) for file in files}
+    manifests = {file.parent.name: read_json(file, "Manifest") for file in files}
     current = [name for name, manifest in manifests.items() if is_current(manifest, run)]
-    found = map(read_json, sorted((run / "parity").glob("*.json")))
+    found = [read_json(file, "Parity") for file in sorted((run / "parity").glob("*.json"))]
     bench = run / "bench"
+    rollouts = read_rows(run / "train" / "rollouts.jsonl", "RolloutRow")
     parts: Facts = {
-        "data": read_json_if_there(run / "data" / "report.json"),
-        "training": _training(_rows(run / "train" / "metrics.jsonl")),
-        "examples": _examples(_rows(run / "train" / "rollouts.jsonl"), recipe.prompt.form),
+        "data": read_json_if_there(run / "data" / "report.json", "DataReport"),
+        "training": _training(read_rows(run / "train" / "metrics.jsonl", "Metrics")),
+        "examples": _examples(rollouts, recipe.prompt.form),
         "artifacts": [_artifact(name, manifests[name]) for name in current],
         "parity": [row for row in found if row["artifact"] in current],
         "bench": rows.read(bench) if (bench / rows.FILE).is_file() else None,
@@ -135,9 +135,3 @@ def _artifact(name: str, manifest: Facts) -> Facts:
     left_out = ("files", "base", "licence", "chat_template_sha256")
     told = {k: v for k, v in manifest.items() if k not in left_out}
     return {"name": name, "size_mb": size / 1e6} | told
-
-
-def _rows(path: Path) -> list[Facts]:
-    """Rows of a log, less a last line that is being written."""
-    lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.is_file() else []
-    return [json.loads(line) for line in lines]

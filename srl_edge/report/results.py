@@ -1,7 +1,6 @@
 """Results for other tools: a table as CSV, lm-eval's files of each model, and Markdown."""
 
 import csv
-import hashlib
 import io
 import json
 import re
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from srl_edge import __version__
-from srl_edge.files import replace
+from srl_edge.files import read_rows, replace, text_sha256
 from srl_edge.method.types import Trajectory
 from srl_edge.report import rows as report_rows
 from srl_edge.report import tables
@@ -41,8 +40,8 @@ def as_sample(number: int, problem: Trajectory, sample: Sample) -> dict[str, Any
         "filter": FILTER,
         "metrics": ["exact_match"],
         "exact_match": float(sample.correct),
-        "doc_hash": _hash(json.dumps(doc, sort_keys=True)),
-        "target_hash": _hash(str(problem.answer)),
+        "doc_hash": text_sha256(json.dumps(doc, sort_keys=True)),
+        "target_hash": text_sha256(str(problem.answer)),
         "steps": [attempt.steps for attempt in sample.attempts],
         "faults": [attempt.fault for attempt in sample.attempts],
         "replies": [len(attempt.replies) for attempt in sample.attempts],
@@ -69,8 +68,7 @@ def score_of(row: dict[str, Any]) -> Score:
 def read_samples(out: Path, model: str, task: str, date: str) -> list[dict[str, Any]]:
     """The rows of a samples file in the order of the problems; none where there is no such file."""
     file = samples_file(out, model, task, date)
-    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
-    return sorted(map(json.loads, lines), key=lambda row: int(row["doc_id"]))
+    return sorted(read_rows(file, "BenchSample"), key=lambda row: int(row["doc_id"]))
 
 
 def write(out: Path, results: BenchResults) -> Path:
@@ -181,7 +179,3 @@ def _lm_eval(row: ModelRow, results: BenchResults) -> dict[str, Any]:
 
 def _safe(name: str) -> str:
     return re.sub(r"[^\w.-]+", "-", name)
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -175,7 +175,7 @@ def read(folder: Path) -> BenchResults:
     if not file.is_file():
         raise InputError(f"{folder}: no {FILE}; name a folder that a benchmark wrote.")
     try:
-        return _RESULTS.validate_python(read_json(file))
+        return _RESULTS.validate_python(read_json(file, "Json"))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))

@@ -5,8 +5,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from srl_edge import __version__
-from srl_edge.files import replace
+from srl_edge import __version__, owned
 from srl_edge.recipe import Recipe, dumps
 from srl_edge.report import definitions, rows, tables
 from srl_edge.report.facts import RunFacts, gather
@@ -25,7 +24,7 @@ def report(recipe: Recipe, run: Path) -> Path:
     dumped = json.dumps(as_json(facts), indent=1, ensure_ascii=False) + "\n"
     texts = {"json": dumped, "md": markdown(facts), "html": page(facts, commands(recipe))}
     for kind, text in texts.items():
-        replace(run / f"report.{kind}", text)
+        owned.write(run / f"report.{kind}", text)
     return run / "report.html"
 
 

@@ -1,6 +1,5 @@
 """What the model wrote at a training step, beside what the expert wrote."""
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from textwrap import shorten
@@ -12,6 +11,7 @@ from rich.text import Text
 
 from srl_edge import recipe
 from srl_edge.errors import InputError
+from srl_edge.files import read_rows
 from srl_edge.method.prompt_form import DEFAULT, PromptForm
 from srl_edge.method.rewards import matching_blocks
 
@@ -19,10 +19,6 @@ SIDE_BY_SIDE = 100  # columns from which two texts have room beside each other
 STEPS_SHOWN = 3
 Row = dict[str, Any]
 Pick = Literal["best", "worst"]
-_FIELDS = {
-    "stage", "kind", "step", "trajectory_id", "step_index", "rollout", "problem", "previous_steps",
-    "expert_action", "completion", "finished", "reward", "parts", "fault",
-}  # fmt: skip
 
 
 def show(run: Path, step: int | None = None, pick: Pick | None = None, limit: int = 5) -> None:
@@ -103,19 +99,7 @@ def _rows(path: Path) -> Iterator[Row]:
             f"{path}: no such file; run `srl-edge train` on a recipe with an srl or rlvr stage, "
             "and give its run folder here."
         )
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.endswith("\n"):  # training is just writing it
-                return
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError:
-                raise InputError(f"{path}, line {number}: not JSON.") from None
-            if not isinstance(row, dict) or not row.keys() >= _FIELDS:
-                raise InputError(
-                    f"{path}, line {number}: not a rollout as this version writes it; train again."
-                )
-            yield row
+    yield from read_rows(path, "RolloutRow")
 
 
 def _reward(row: Row) -> float:

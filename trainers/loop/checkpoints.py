@@ -6,6 +6,7 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from srl_edge import owned
 from srl_edge.errors import InputError
 from srl_edge.files import read_json
 from srl_edge.recipe import Recipe
@@ -56,7 +57,10 @@ def save(folder: Path, policy: Policy, cursor: Cursor, recipe: Recipe) -> None:
                 os.fsync(opened.fileno())
     shutil.rmtree(final, ignore_errors=True)
     scratch.rename(final)
-    for older in _oldest_first(folder)[: -recipe.trainer.keep_last]:
+    newest = _oldest_first(folder)
+    # The end of a stage stays until the next one has begun: it can be given more steps.
+    kept = recipe.trainer.keep_last + (cursor.stage > 0 and cursor.step == 0)
+    for older in newest[:-kept]:
         shutil.rmtree(older)
 
 
@@ -67,7 +71,7 @@ def require_same_settings(folder: Path, recipe: Recipe) -> None:
     """
     if changed := _changed(folder, recipe):
         key, then, now = changed
-        newest = _oldest_first(folder)[-1]
+        newest = _to_go_on_from(folder, recipe)
         raise InputError(
             f"{newest}: this checkpoint was written with another {key} ({then}, now {now}); set it "
             f"back, or delete {folder} to train from the start."
@@ -77,23 +81,21 @@ def require_same_settings(folder: Path, recipe: Recipe) -> None:
 def set_aside_if_of_other_data(folder: Path, recipe: Recipe) -> str | None:
     """Move a training on files that have changed since to `<folder>-earlier`; return why.
 
-    One that was set aside before is deleted. None where the files are as they were.
+    None where the files are as they were.
     """
     changed = _changed(folder, recipe)
     if changed is None or not changed[0].endswith(CONTENTS):
         return None
-    earlier = folder.with_name(f"{folder.name}-earlier")
-    shutil.rmtree(earlier, ignore_errors=True)
-    folder.rename(earlier)
+    earlier = owned.set_aside(folder)
     what = changed[0].removesuffix(CONTENTS)
     return f"{what} has changed since; what was trained on it before is now in {earlier}"
 
 
 def _changed(folder: Path, recipe: Recipe) -> tuple[str, object, object] | None:
     """The first setting or file's contents, by name, that is not the newest checkpoint's."""
-    if not (found := _oldest_first(folder)):
+    if not (newest := _to_go_on_from(folder, recipe)):
         return None
-    state = read_json(found[-1] / "trainer_state.json")
+    state = read_json(newest / "trainer_state.json", "TrainerState")
     then, now = state["settings"], _inputs(recipe)
     # A setting of a later version changes nothing where it is left at its default.
     known = then.keys() | settings_of(recipe, "train", exclude_defaults=True).keys()
@@ -111,13 +113,12 @@ def restore(folder: Path, policy: Policy, recipe: Recipe) -> Cursor:
     require_same_settings(folder, recipe)
     for leftover in folder.glob(".checkpoint-*"):
         shutil.rmtree(leftover)
-    if not (found := _oldest_first(folder)):
+    if not (newest := _to_go_on_from(folder, recipe)):
         for name in LOGS:
             (folder / name).unlink(missing_ok=True)
         shutil.rmtree(folder / "best", ignore_errors=True)
         return Cursor()
-    newest = found[-1]
-    state = read_json(newest / "trainer_state.json")
+    state = read_json(newest / "trainer_state.json", "TrainerState")
     policy.load(newest)
     for name, size in state["log_bytes"].items():
         if (folder / name).exists():
@@ -132,6 +133,24 @@ def _oldest_first(folder: Path) -> list[Path]:
     return sorted(
         folder.glob("checkpoint-*"), key=lambda path: tuple(map(int, path.name.split("-")[1:]))
     )
+
+
+def _to_go_on_from(folder: Path, recipe: Recipe) -> Path | None:
+    """The newest checkpoint; the end of the stage before, where that has been given more since."""
+    if not (found := _oldest_first(folder)):
+        return None
+    *_, newest = found
+    stage, step = map(int, newest.name.split("-")[1:])
+    ended = [path for path in found if path.name.startswith(f"checkpoint-{stage - 1}-")]
+    if step or not ended or stage > len(recipe.stages):
+        return newest
+    then = read_json(ended[-1] / "trainer_state.json", "TrainerState")["settings"]
+    given = recipe.stages[stage - 1]
+    for name in ("steps", "epochs"):
+        before, now = then.get(f"stages.{stage - 1}.{name}"), getattr(given, name)
+        if before is not None and now is not None and now > before:
+            return ended[-1]
+    return newest
 
 
 def _inputs(recipe: Recipe) -> dict[str, object]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any
 
+from srl_edge.files import read_rows
 from srl_edge.method.alarms import alarm_metrics
 from srl_edge.method.algorithm import max_variance
 from srl_edge.method.prompt_form import CUT_OFF
@@ -119,11 +120,7 @@ def log_rollouts(
 
 def rows_so_far(folder: Path) -> list[dict[str, Any]]:
     """All metrics that were logged before."""
-    path = folder / "metrics.jsonl"
-    return [
-        json.loads(line)
-        for line in (path.read_text(encoding="utf-8").splitlines() if path.exists() else [])
-    ]
+    return read_rows(folder / "metrics.jsonl", "Metrics")
 
 
 def steps_so_far(folder: Path, index: int) -> list[dict[str, Any]]:

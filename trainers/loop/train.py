@@ -6,8 +6,10 @@ Left out on purpose: a value model and a reward model.
 import shutil
 from pathlib import Path
 
+from srl_edge import owned
 from srl_edge.data import trajectories
 from srl_edge.errors import InputError
+from srl_edge.files import scratch_folder
 from srl_edge.method.prompts import step_prompts, whole_prompts
 from srl_edge.method.types import StepPrompt, Trajectory
 from srl_edge.recipe import Recipe, Stage
@@ -25,8 +27,8 @@ def train(recipe: Recipe, run: Path, policy: Policy) -> Path:
     validation, and leaves it in `run/train/stage-<index>-<kind>`.
     Source of the method: arXiv 2510.25992, section 4.2.
     """
-    folder = run / "train"
-    folder.mkdir(parents=True, exist_ok=True)
+    owned.require_own(run / "adapter")
+    folder = owned.claim(run / "train")
     cursor = checkpoints.restore(folder, policy, recipe)
     with open_tracker(recipe, folder) as track:
         for index, stage in enumerate(recipe.stages):
@@ -34,13 +36,14 @@ def train(recipe: Recipe, run: Path, policy: Policy) -> Path:
                 continue
             prompts = training_prompts(recipe, stage, run)
             StageRun(recipe, index, run, policy, cursor, track, prompts).run_to_its_end()
+            checkpoints.save(folder, policy, cursor, recipe)
             policy.load_adapter(folder / "best")
             policy.save_adapter(folder / f"stage-{index}-{stage.kind}")
             cursor = checkpoints.Cursor(index + 1)
             checkpoints.save(folder, policy, cursor, recipe)
-    shutil.rmtree(run / "adapter", ignore_errors=True)
-    shutil.copytree(folder / "best", run / "adapter")
-    return run / "adapter"
+    with scratch_folder(run, "adapter") as scratch:
+        shutil.copytree(folder / "best", scratch, dirs_exist_ok=True)
+        return owned.publish(scratch, run / "adapter")
 
 
 def training_prompts(recipe: Recipe, stage: Stage, run: Path) -> list[list[StepPrompt]]:

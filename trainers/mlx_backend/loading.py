@@ -15,9 +15,9 @@ import transformers
 from mlx.utils import tree_map_with_path
 from mlx_lm.utils import load_model
 from safetensors import safe_open
-from transformers import AutoConfig, AutoModelForCausalLM
 
 from srl_edge.errors import InputError
+from srl_edge.models import loading
 from srl_edge.models.families import family_of
 from srl_edge.models.mlx_settings import mlx_settings
 from srl_edge.quantization.formats import Trainable, require_trainable
@@ -42,7 +42,7 @@ def load(
     model does not compute what transformers does by the same configuration.
     """
     require_trainable(quantization, "mlx")
-    config = AutoConfig.from_pretrained(model)
+    config = loading.settings(model)
     text = config.get_text_config()
     family = family_of(text.model_type, "mlx", model, "trained on MLX")
     cached = family.own_forward
@@ -146,7 +146,7 @@ def _first_layers(model: Path, config: Any, kinds: list[str], dtype: torch.dtype
         own = settings["per_layer_config"]
         settings["per_layer_config"] = {i: x for i, x in own.items() if int(i) < len(kinds)}
         settings["num_kv_shared_layers"] = 0
-    found = AutoModelForCausalLM.from_pretrained(
+    found = loading.network(
         model, config=type(config).from_dict(settings), dtype=dtype, ignore_mismatched_sizes=True
     )
     for name in _BY_LAYER:  # made anew, as they are too long: take the part of the first layers

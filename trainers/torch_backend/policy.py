@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
-from transformers import AutoModelForCausalLM
 
 from srl_edge.errors import InputError
 from srl_edge.method import algorithm
 from srl_edge.method.types import Rollout, Sample
+from srl_edge.models import loading
 from srl_edge.models.tokenizer import load_tokenizer, stop_ids
 from srl_edge.quantization.formats import AS_SHIPPED
 from srl_edge.quantization.gptq import read_codes
@@ -69,7 +69,7 @@ class TorchPolicy:
         self.tokenizer = load_tokenizer(model)
         self.stop_ids = stop_ids(model)
         dtype = frozen_dtype(settings, self.device)
-        network = AutoModelForCausalLM.from_pretrained(model, dtype=dtype)
+        network = loading.network(model, dtype=dtype)
         if getattr(network.config, "final_logit_softcapping", None):
             raise InputError(f"{model}: soft-capped logits are not supported by the trainer.")
         network.eval().requires_grad_(False)

@@ -68,14 +68,29 @@ READY = (
 )
 
 
+STAYS = "import time; time.sleep(60)"
+NO_REPLIES = (
+    'print("""{"replies": [], "peak_memory_mib": 1, "state": {}, "energy_joules": null}""", '
+    "flush=True); "
+)
+
+
 @pytest.mark.parametrize(
     ("program", "said"),
     [
         ("import sys; sys.exit('no such model')", r"ended \(exit code 1\): no such model"),
         (READY + "import sys; sys.exit('out of memory')", r"ended \(exit code 1\): out of memory"),
         (READY + "import os; os.abort()", r"ended \(exit code -6\)"),
-        (READY + "print('{\"replies\": [', flush=True)", "was cut off"),
-        (READY + "print('nonsense', flush=True); import time; time.sleep(60)", "was cut off"),
+        (READY + "print('{\"replies\": [', flush=True)", r"said what is no answer \(not JSON"),
+        (READY + "print('{\"replies\": [', end='', flush=True)", r"ended \(exit code 0\)"),
+        (READY + "print('nonsense', flush=True); " + STAYS, r"said .*: 'nonsense' \("),
+        (READY + "print('[]', flush=True); " + STAYS, "said what is no answer .the whole: "),
+        (READY + "print('{\"replies\": 5}', flush=True); " + STAYS, ".*no answer .replies: "),
+        (READY + "print('[' * 10 ** 5, flush=True); " + STAYS, ".*no answer .nested too deeply"),
+        (READY + NO_REPLIES + STAYS, "gave 0 replies to 1 prompts"),
+        ("print('{}', flush=True); " + STAYS, r"said what is no answer \(load_seconds: "),
+        # What a login shell prints before, in Latin-1.
+        ("open(1, 'wb').write(b'Gr\\xfc\\xdfe!\\n'); " + STAYS, "said what is no answer .not JSON"),
         (READY + "import time; time.sleep(60)", r"did not answer in 1 s \(exit code -9\)"),
     ],
 )

@@ -1,0 +1,63 @@
+"""Limits of time and memory for what a model brings along and has to be run: its chat template."""
+
+import ctypes
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+SECONDS = 5.0
+BYTES = 1 << 30
+
+
+class TooLong(Exception):
+    """It took more than SECONDS."""
+
+
+@contextmanager
+def limited() -> Iterator[None]:
+    """End what runs inside with TooLong after SECONDS, or MemoryError beyond BYTES more.
+
+    Memory is bounded where the system can (Linux).
+    """
+    lock, over = threading.Lock(), threading.Event()
+    caller = ctypes.c_ulong(threading.get_ident())
+
+    def end() -> None:
+        with lock:
+            if not over.is_set():
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(caller, ctypes.py_object(TooLong))
+
+    timer = threading.Timer(SECONDS, end)
+    timer.daemon = True
+    timer.start()
+    before = _limit_memory()
+    try:
+        yield
+    finally:
+        with lock:
+            over.set()
+        timer.cancel()
+        _set_limit(before)
+
+
+def _limit_memory() -> tuple[int, int] | None:
+    try:
+        import resource
+
+        size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+        wanted = size + BYTES
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            return None
+        resource.setrlimit(resource.RLIMIT_AS, (wanted, hard))
+    except (ImportError, OSError, ValueError):
+        return None
+    return soft, hard
+
+
+def _set_limit(limits: tuple[int, int] | None) -> None:
+    if limits:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, limits)

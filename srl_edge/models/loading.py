@@ -1,0 +1,45 @@
+"""Models, settings and tokenizers from a folder, by transformers: safetensors, and never code."""
+
+from pathlib import Path
+from typing import Any
+
+from srl_edge.errors import InputError
+
+
+def network(folder: Path, **options: Any) -> Any:
+    """A causal language model; raises InputError where it cannot be built without its own code."""
+    from transformers import AutoModelForCausalLM
+
+    return _loaded(AutoModelForCausalLM, folder, use_safetensors=True, **options)
+
+
+def of_gguf(folder: Path, file: str) -> Any:
+    """A causal language model in fp32 from a GGUF file of a folder."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    return _loaded(AutoModelForCausalLM, folder, gguf_file=file, dtype=torch.float32)
+
+
+def settings(folder: Path) -> Any:
+    """transformers' own class of a model's config.json; raises InputError as `network` does."""
+    from transformers import AutoConfig
+
+    return _loaded(AutoConfig, folder)
+
+
+def tokenizer(folder: Path, **options: Any) -> Any:
+    """transformers' tokenizer of a model; raises InputError as `network` does."""
+    from transformers import AutoTokenizer
+
+    return _loaded(AutoTokenizer, folder, **options)
+
+
+def _loaded(kind: Any, folder: Path, **options: Any) -> Any:
+    try:
+        return kind.from_pretrained(folder, trust_remote_code=False, **options)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if "trust_remote_code" in str(error) or "execute the" in str(error):
+            said = "it needs Python code of its own to be loaded, which srl-edge never runs"
+        raise InputError(f"{folder}: cannot be loaded: {said}.") from None

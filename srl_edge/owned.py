@@ -1,0 +1,138 @@
+"""What srl-edge wrote itself, told from what is a user's: only its own is replaced or removed.
+
+A folder that it wrote holds a marker with the sha256 of every file. A folder that it works in
+(the run's own, `train`, `parity`, `bench`) holds one as well, with the files that it writes there
+one by one.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+from srl_edge.errors import InputError
+from srl_edge.files import file_sha256, read_json, replace, text_sha256
+
+MARKER = ".srl-edge"
+_OF_THE_SYSTEM = (".DS_Store", "Thumbs.db", "desktop.ini")  # put everywhere by file managers
+_KEPT = 2  # hashes of a file: what is being written, and what was there if the writing is cut off
+
+
+def publish(scratch: Path, final: Path) -> Path:
+    """Move a finished folder to `final`, in place of what srl-edge wrote there; return it.
+
+    Raises InputError where something else is there.
+    """
+    _note(scratch, {name: [file_sha256(scratch / name)] for name in _files(scratch)})
+    remove(final)
+    return scratch.rename(final)
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder that srl-edge wrote, if it is there; raises InputError for any other."""
+    require_own(folder)
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def require_own(folder: Path) -> None:
+    """Raise InputError where a folder is there and holds anything but what srl-edge wrote."""
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise InputError(f"{folder}: a folder of results belongs here; move this elsewhere.")
+    if not folder.is_dir():
+        return
+    noted = _noted(folder)
+    for name in _files(folder):
+        if noted is None or name not in noted:
+            raise _not_ours(folder, f"{name} was not written by srl-edge")
+        if file_sha256(folder / name) not in noted[name]:
+            raise _not_ours(folder, f"{name} has changed since srl-edge wrote it")
+
+
+def is_own(folder: Path) -> bool:
+    """Whether srl-edge wrote a folder, and all that it holds."""
+    try:
+        require_own(folder)
+    except InputError:
+        return False
+    return folder.is_dir()
+
+
+def claim(folder: Path, beside: str = "") -> Path:
+    """Make a folder to work in; raises InputError where one with other things is there.
+
+    Names that begin with a dot do not count, nor does `beside`, a file that is left as it is.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / MARKER).is_file():
+        names = (p.name for p in folder.iterdir() if not p.name.startswith("."))
+        if other := sorted(name for name in names if name != beside):
+            raise _not_ours(folder, f"{other[0]} was not written by srl-edge")
+        _note(folder, {})
+    return folder
+
+
+def is_claimed(folder: Path) -> bool:
+    """Whether srl-edge works in a folder."""
+    return (folder / MARKER).is_file()
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file of a claimed folder at once, in place of what srl-edge wrote there.
+
+    Raises InputError where the file is not there as srl-edge wrote it.
+    """
+    noted = _noted(path.parent) or {}
+    known = noted.get(path.name, [])
+    if path.exists() and (not path.is_file() or file_sha256(path) not in known):
+        raise InputError(
+            f"{path}: srl-edge did not write this file, or it has changed since; move it "
+            "elsewhere, so that it is not lost."
+        )
+    _note(path.parent, noted | {path.name: [text_sha256(text), *known][:_KEPT]})
+    replace(path, text)
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file of a claimed folder, if it is there; raises InputError where it is not ours."""
+    if path.exists():
+        write(path, "")
+        path.unlink()
+
+
+def written(path: Path) -> bool:
+    """Whether a file of a claimed folder is there as srl-edge wrote it."""
+    return path.is_file() and file_sha256(path) in (_noted(path.parent) or {}).get(path.name, ())
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a file or folder to `<name>-earlier`, or the first free `-earlier-N`; return that."""
+    number, aside = 1, path.with_name(f"{path.name}-earlier")
+    while aside.exists():
+        number += 1
+        aside = path.with_name(f"{path.name}-earlier-{number}")
+    return path.rename(aside)
+
+
+def _not_ours(folder: Path, why: str) -> InputError:
+    return InputError(
+        f"{folder}: {why}, and it would be lost here; move it elsewhere, or give the run another "
+        "folder (--output)."
+    )
+
+
+def _files(folder: Path) -> list[str]:
+    """Every file and link of a folder but the marker, by its path in it."""
+    found = (p for p in folder.rglob("*") if p.is_symlink() or not p.is_dir())
+    names = (p.relative_to(folder).as_posix() for p in found if p.name not in _OF_THE_SYSTEM)
+    return sorted(name for name in names if name != MARKER)
+
+
+def _noted(folder: Path) -> dict[str, list[str]] | None:
+    """Hashes by file, as the marker has them; None where there is no marker."""
+    marker = folder / MARKER
+    return read_json(marker, "Marker")["files"] if marker.is_file() else None
+
+
+def _note(folder: Path, files: dict[str, list[str]]) -> None:
+    said = {"what": "files that srl-edge wrote, with their sha256; it removes no others"}
+    replace(folder / MARKER, json.dumps({**said, "files": files}, indent=1) + "\n")

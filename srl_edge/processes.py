@@ -1,0 +1,132 @@
+"""Processes of ours: how one is started, and how it ends.
+
+It ends when it is told to, or when the one that started it is gone: soon, and in a word. A signal
+is an exception at the next line of Python. Where the process is inside a library's long
+computation, it ends after a moment all the same; what it leaves half-written are scratch folders.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from queue import SimpleQueue
+from typing import NoReturn, TextIO
+
+GRACE = 1.0  # seconds to end by itself
+STARTED_BY = "SRL_EDGESTARTED_BY"  # who holds the other end of a child's standard input
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
+_said, _has_child = threading.Event(), threading.Event()
+
+
+class Ended(BaseException):
+    """A signal, other than Ctrl-C's, that ends this process."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def python(module: str, *arguments: str) -> list[str]:
+    """The command that runs a module, with none of the current folder's in its way."""
+    return [sys.executable, "-P", "-m", module, *arguments]
+
+
+def say(number: int) -> int:
+    """Say, once, by which signal this process ends; return its exit code."""
+    if not _said.is_set():
+        _said.set()
+        by = "interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}"
+        words = f"srl-edge: {by}; the same command goes on from where it was."
+        print(words, file=sys.stderr, flush=True)
+    return 128 + number
+
+
+def end(number: int) -> NoReturn:
+    """End this process at once, and say by which signal: libraries take seconds to take leave."""
+    code = say(number)
+    sys.stdout.flush()
+    os._exit(code)
+
+
+def listen() -> None:
+    """Let SIGTERM and SIGHUP end this process as Ctrl-C does; call it once, in the main thread.
+
+    One that is ignored, as under nohup, stays so. A process that `run_child` started ends with the
+    one that started it, too.
+    """
+    for name in _NAMES[1:]:
+        number = getattr(signal, name, None)
+        if number and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _raise)
+    heard, told = socket.socketpair()
+    told.setblocking(False)
+    signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
+    threading.Thread(target=_end_late, args=(heard, told), daemon=True).start()
+    if os.environ.get(STARTED_BY) == str(os.getppid()):
+        threading.Thread(target=list, args=(lines(sys.stdin),), daemon=True).start()
+
+
+def lines(stream: TextIO) -> Iterator[str]:
+    """The lines of a pipe, as they come; this process ends once the other end is closed.
+
+    However long what it does with a line takes.
+    """
+    read: SimpleQueue[str] = SimpleQueue()
+
+    def wait() -> None:
+        for line in stream:
+            read.put(line)
+        if sys.platform != "win32" and os.getpgrp() == os.getpid():
+            os.killpg(0, signal.SIGTERM)  # with what it has started
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
+    while True:
+        yield read.get()
+
+
+def run_child(command: Sequence[str]) -> int:
+    """Run a process of ours that ends with this one, its output dropped; return its exit code.
+
+    A signal that ends this process ends the child first, which says so itself.
+    """
+    environment = os.environ | {STARTED_BY: str(os.getpid())}
+    child = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment
+    )
+    _has_child.set()
+    try:
+        return child.wait()
+    except (KeyboardInterrupt, Ended) as end:
+        if isinstance(end, Ended):  # a terminal's Ctrl-C reaches both
+            child.terminate()
+        for tell in (child.terminate, child.kill):
+            try:
+                child.wait(timeout=GRACE * 0.75)
+                break
+            except subprocess.TimeoutExpired:
+                tell()
+        if child.wait() > 128:
+            _said.set()
+        raise
+    finally:
+        _has_child.clear()
+
+
+def _raise(number: int, _: object) -> NoReturn:
+    raise Ended(number)
+
+
+def _end_late(heard: socket.socket, told: socket.socket) -> None:
+    """Where a signal has not ended this process a moment later, end it."""
+    del told  # open for as long as this thread lives
+    ending = {getattr(signal, name, None) for name in _NAMES}
+    while True:
+        number = heard.recv(1)[0]
+        if number in ending:
+            time.sleep(GRACE * 1.8 if _has_child.is_set() else GRACE)
+            end(number)

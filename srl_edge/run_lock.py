@@ -1,0 +1,50 @@
+"""One process at a time works on a run."""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from srl_edge.errors import InputError
+from srl_edge.files import read_json_if_there, replace
+from srl_edge.processes import STARTED_BY
+
+LINE, STAGE = "line", "stage"  # `srl-edge run` holds the first, and each of its stages the second
+ENDING = 5.0  # seconds that a stage waits for one whose `srl-edge run` was killed
+
+
+@contextmanager
+def held(run: Path, part: str, wait: float = 0.0) -> Iterator[None]:
+    """Hold a part of a run; raises InputError, with the other's id, where a process does already.
+
+    The lock of a process that has ended does not hold.
+    """
+    try:
+        with FileLock(run / f".{part}.lock", timeout=wait):
+            note = {"process": os.getpid(), "since": time.strftime("%H:%M:%S")}
+            replace(_note(run, part), json.dumps(note) + "\n")
+            yield
+    except Timeout:
+        other = read_json_if_there(_note(run, part), "Holder") or {}
+        raise InputError(
+            f"{run}: process {other.get('process')} works on this run since {other.get('since')}; "
+            "wait for it, or end it first."
+        ) from None
+
+
+@contextmanager
+def alone(run: Path) -> Iterator[None]:
+    """Held by one stage: no other goes on meanwhile, nor a line that did not start it."""
+    with ExitStack() as locks:
+        if os.environ.get(STARTED_BY) != str(os.getppid()):
+            locks.enter_context(held(run, LINE))
+        locks.enter_context(held(run, STAGE, ENDING))
+        yield
+
+
+def _note(run: Path, part: str) -> Path:
+    return run / f".{part}.json"

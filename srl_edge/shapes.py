@@ -1,0 +1,274 @@
+"""What the JSON files that srl-edge reads look like: one class a file, for pydantic to check.
+
+Further keys are let through. Devices that are sent an artifact have neither pydantic nor a need of
+it: what they read was checked before it was sent.
+"""
+
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import BeforeValidator, Field, TypeAdapter
+from typing_extensions import TypedDict
+
+Count = Annotated[int, Field(ge=0)]
+Size = Annotated[int, Field(ge=1)]
+Ids = int | list[int] | None
+
+
+class File(TypedDict):
+    bytes: Count
+    sha256: str
+
+
+class Manifest(TypedDict):
+    """`manifest.json` of an artifact."""
+
+    format: str
+    quantization: str
+    files: dict[str, File]
+    context_length: Size
+    adapter: NotRequired[Literal["merged", "separate"]]
+    adapter_rank: NotRequired[Size]
+    prompt: NotRequired[dict[str, Any] | None]
+    options: NotRequired[dict[str, Any]]
+
+
+class Adapter(TypedDict):
+    """`adapter_config.json` of a PEFT folder."""
+
+    r: Size
+    lora_alpha: float
+    use_rslora: NotRequired[bool]
+    base_model_name_or_path: NotRequired[str | None]
+
+
+class LoraParameters(TypedDict):
+    rank: Size
+    scale: float
+
+
+class MlxAdapter(TypedDict):
+    """`adapter_config.json` of mlx-lm."""
+
+    fine_tune_type: NotRequired[str]
+    lora_parameters: LoraParameters
+
+
+class ModelConfig(TypedDict):
+    """`config.json` of a model."""
+
+    model_type: str
+    eos_token_id: NotRequired[Ids]
+
+
+class Generation(TypedDict):
+    """`generation_config.json` of a model."""
+
+    eos_token_id: NotRequired[Ids]
+
+
+class NamedTemplate(TypedDict):
+    name: str
+    template: str
+
+
+class Tokenizer(TypedDict):
+    """`tokenizer_config.json` of a model."""
+
+    chat_template: NotRequired[str | list[NamedTemplate] | None]
+
+
+class Cursor(TypedDict):
+    stage: Count
+    step: Count
+    prompts: Count
+    best: float
+    worse: Count
+
+
+class TrainerState(TypedDict):
+    """`trainer_state.json` of a checkpoint."""
+
+    cursor: Cursor
+    log_bytes: dict[str, Count]
+    settings: dict[str, Any]
+
+
+Json = Any  # checked by its reader
+Stages = dict[str, dict[str, Any]]  # `stages.json` of a run
+Texts = dict[str, str]  # `frozen_weights.json` of an adapter
+
+
+class Choice(TypedDict):
+    """`merge.json` of a merged model."""
+
+    into: Literal["original", "dequantized"]
+
+
+class Marker(TypedDict):
+    """What srl-edge notes in its folders of the files that it wrote."""
+
+    files: dict[str, list[str]]
+
+
+class Holder(TypedDict):
+    """Who works on a run."""
+
+    process: int
+    since: str
+
+
+class BenchSettings(TypedDict):
+    """`settings.json` of a benchmark."""
+
+    date: str
+
+
+class Point(TypedDict):
+    minutes: float
+    tokens_per_second: float
+    celsius: float | None
+    battery: float | None
+
+
+Soak = dict[str, list[Point]]  # `soak.json` of a benchmark
+
+
+class BenchSample(TypedDict):
+    """A row of a benchmark's samples."""
+
+    doc_id: Count
+    exact_match: float
+    marked: float
+    seconds: float | None
+    joules: float | None
+    lost: str
+    replies: list[int]
+    resps: list[list[str]]
+
+
+class StepSample(TypedDict):
+    """A row of a benchmark's steps."""
+
+    id: str
+    step: Count
+    lost: str
+    similarity: NotRequired[float]
+    fault: NotRequired[str]
+
+
+class Place(TypedDict):
+    """Where in training a row was written."""
+
+    stage: Count
+    kind: Literal["sft", "srl", "rlvr"]
+    step: Count
+
+
+def _has_place(row: dict[str, Any]) -> dict[str, Any]:
+    adapter("Place").validate_python(row, strict=True)
+    return row
+
+
+# A row of `train/metrics.jsonl`: its place, and figures.
+Metrics = Annotated[dict[str, float | str], BeforeValidator(_has_place)]
+
+
+class RolloutRow(Place):
+    """A row of `train/rollouts.jsonl`."""
+
+    trajectory_id: str
+    step_index: Count
+    rollout: Count
+    problem: str
+    previous_steps: list[str]
+    expert_action: str
+    completion: str
+    finished: bool
+    reward: float
+    parts: dict[str, float]
+    fault: str
+
+
+class Long(TypedDict):
+    tokens: Size
+    agreement: float
+
+
+class FirstDifference(TypedDict):
+    prompt: Count
+    step_index: Count
+    position: Count
+    got: str
+    expected: str
+
+
+class Parity(TypedDict):
+    """What the gate found of one artifact."""
+
+    artifact: str
+    passed: bool
+    failures: list[str]
+    prompts: Count
+    agreement: float
+    agreement_threshold: float
+    kl_divergence: float
+    max_logit_error: float
+    greedy_texts_equal: Count
+    first_difference: FirstDifference | None
+    chats: Count
+    chats_equal: Count
+    runtime_chats_equal: Count | None
+    lost: float
+    won: float
+    problems: float
+    long: list[Long]
+    peak_memory_mib: float
+
+
+class Split(TypedDict):
+    problems: Count
+    steps: Count
+
+
+class DataReport(TypedDict):
+    """`report.json` of the data stage."""
+
+    read: Count
+    kept: Count
+    dropped: dict[str, Count]
+    splits: dict[str, Split]
+    source: str
+
+
+class Loaded(TypedDict):
+    """A runner's first line."""
+
+    load_seconds: float
+    batch: Size
+    machine: dict[str, Any]
+    state: dict[str, Any]
+
+
+class Reply(TypedDict):
+    ids: list[int]
+    first_seconds: float | None
+    seconds: float
+
+
+class Answered(TypedDict):
+    """A runner's answer to a question."""
+
+    replies: list[Reply]
+    peak_memory_mib: float | None
+    state: dict[str, Any]
+    energy_joules: float | None
+
+
+_ADAPTERS: dict[str, TypeAdapter[Any]] = {}
+
+
+def adapter(name: str) -> TypeAdapter[Any]:
+    """pydantic's reader of the class of that name here."""
+    if name not in _ADAPTERS:
+        _ADAPTERS[name] = TypeAdapter(globals()[name], config=None)
+    return _ADAPTERS[name]

@@ -1,0 +1,126 @@
+"""Models that bring code along, or pickled weights, or templates that never end."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from srl_edge.errors import InputError
+from srl_edge.exporters.merging.merge import copy_side_files
+from srl_edge.models import limits, loading
+from srl_edge.models.chat_template import ChatTemplate
+from tests.helpers.sources import modules
+
+CODE = "open('was run', 'w')\n"
+
+
+def with_code(model: Path, folder: Path, model_type: str) -> Path:
+    """A model folder whose settings ask for code of its own."""
+    shutil.copytree(model, folder)
+    for name in ("config.json", "tokenizer_config.json"):
+        found = json.loads((folder / name).read_text())
+        if name == "config.json":
+            found["model_type"] = model_type
+            own = {"AutoConfig": "mine.Config", "AutoModelForCausalLM": "mine.Model"}
+        else:
+            found["tokenizer_class"] = "Mine"
+            own = {"AutoTokenizer": ["mine.Mine", None]}  # type: ignore[dict-item]
+        (folder / name).write_text(json.dumps(found | {"auto_map": own}))
+    (folder / "mine.py").write_text(CODE)
+    return folder
+
+
+@pytest.mark.parametrize("what", ["network", "settings", "tokenizer"])
+def test_code_of_a_model_is_neither_run_nor_offered(
+    what: str, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = with_code(tiny_model, tmp_path / "model", "unheard_of")
+    if what == "tokenizer":
+        (folder / "tokenizer.json").unlink()
+    with pytest.raises(InputError, match=r"cannot be loaded: .*code"):
+        getattr(loading, what)(folder)
+    assert not (tmp_path / "was run").exists()
+
+
+def test_the_command_line_asks_nothing(tiny_model: Path, tmp_path: Path) -> None:
+    folder = with_code(tiny_model, tmp_path / "model", "unheard_of")
+    load = f"loading.network(Path({str(folder)!r}))"
+    code = f"from pathlib import Path; from srl_edge.models import loading; {load}"
+    done = subprocess.run(
+        [sys.executable, "-c", code], input="y\n", capture_output=True, text=True, cwd=tmp_path
+    )
+    assert "[y/N]" not in done.stdout + done.stderr and "srl-edge never runs" in done.stderr
+    assert not (tmp_path / "was run").exists()
+
+
+def test_a_known_family_needs_no_code_of_its_own(tiny_model: Path, tmp_path: Path) -> None:
+    folder = with_code(tiny_model, tmp_path / "model", "llama")
+    assert loading.network(folder).config.model_type == "llama"
+
+
+def test_pickled_weights_beside_a_decoy_are_not_read(tiny_model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    torch.save(model.state_dict(), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").rename(folder / "decoy.safetensors")
+    with pytest.raises(InputError, match=r"cannot be loaded: .*safetensors"):
+        loading.network(folder)
+
+
+def test_nothing_else_loads_a_model() -> None:
+    """What transformers loads goes through `loading`; adapters go through PEFT."""
+    for name, file in modules().items():
+        text = file.read_text(encoding="utf-8").replace("PeftModel.from_pretrained(", "")
+        text = text.replace("torch.nn.Embedding.from_pretrained(", "")
+        assert name == "srl_edge.models.loading" or ".from_pretrained(" not in text, name
+
+
+BOMBS = {
+    "loops": "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+    "doubled": "{% set n = namespace(x='a' * 1000) %}{% for i in range(60) %}"
+    "{% set n.x = n.x ~ n.x %}{% endfor %}",
+    "times": "{{ 'a' * 99999999999 }}",
+    "wide": "{{ '%99999999999d' % 1 }}",
+    "replaced": "{% set a = 'a' * 9999 %}{% set b = a.replace('a', a) %}{{ b.replace('a', a) }}",
+    "power": "{{ 9 ** 9 ** 9 }}",
+    "recursive": "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+    "no such": "{{ nothing.of.the.kind }}",
+    "divided": "{{ 1 / 0 }}",
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_template_has_limits(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "SECONDS", 1.0)
+    start = time.monotonic()
+    with pytest.raises(InputError, match="the model's chat template"):
+        ChatTemplate(BOMBS[name], {}).render([])
+    assert time.monotonic() - start < 15
+    assert ChatTemplate("fine", {}).render([]) == "fine"
+
+
+def test_a_limit_that_is_not_reached_leaves_nothing_behind() -> None:
+    for _ in range(200):
+        with limits.limited():
+            pass
+    assert len(bytearray(limits.BYTES + (1 << 20))) > limits.BYTES
+
+
+def test_a_licence_that_is_a_link_elsewhere_is_not_copied(tmp_path: Path) -> None:
+    secret, model, out = tmp_path / "secret", tmp_path / "model", tmp_path / "out"
+    secret.write_text("a key")
+    for folder in (model, out):
+        folder.mkdir()
+    (model / "LICENSE.txt").symlink_to(secret)
+    (model / "real").write_text("MIT")
+    (model / "LICENSE").symlink_to(model / "real")
+    copy_side_files(model, out)
+    assert [file.name for file in out.iterdir()] == ["LICENSE"]

@@ -1,0 +1,221 @@
+"""Every reader of a file, on thousands of damaged ones: a sentence or a value, no traceback."""
+
+import json
+import os
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from srl_edge import artifact, recipe
+from srl_edge.data import trajectories
+from srl_edge.devices.bench import tasks
+from srl_edge.devices.runtimes import genai_config
+from srl_edge.errors import InputError
+from srl_edge.files import fingerprint, read_json, read_json_if_there, read_rows
+from srl_edge.models import adapter_folder, chat_template
+from srl_edge.models.catalog import config_of
+from srl_edge.models.tokenizer import stop_ids
+from srl_edge.report import rows
+
+TIMES = int(os.environ.get("SRL_EDGE_MUTATIONS", "1500"))  # 20,000 once, by hand
+SPEED = {"mean": 1.0, "std": 0.0, "p50": 1.0, "p95": 1.0}
+ANSWERS = {
+    "problems": 1, "lost": 0, "accuracy": 1.0, "accuracy_interval": [0.0, 1.0], "marked": 1.0,
+    "seconds_per_problem": 1.0, "joules_per_correct": None, "reply_characters": 9.0,
+}  # fmt: skip
+MODEL_ROW = {
+    "name": "a", "backend": "onnx", "size_mb": 1.0, "load_seconds": 1.0,
+    "time_to_first_token": SPEED,
+    "prefill_tokens_per_second": SPEED, "decode_tokens_per_second": SPEED, "joules_per_token": None,
+    "prompt_tokens": 3, "peak_memory_mib": 5.0, "load_average": None, "machine": {}, "state": {},
+    "tasks": {"held-out": ANSWERS},
+}  # fmt: skip
+PLACE = {"stage": 0, "kind": "srl", "step": 1}
+PARITY = {
+    "artifact": "onnx-int8", "passed": True, "failures": [], "prompts": 1, "agreement": 1.0,
+    "agreement_threshold": 0.9, "kl_divergence": 0.0, "max_logit_error": 0.1,
+    "greedy_texts_equal": 1,
+    "first_difference": None, "chats": 1, "chats_equal": 1, "runtime_chats_equal": 1, "lost": 0,
+    "won": 0, "problems": 1, "long": [{"tokens": 9, "agreement": 1.0}], "peak_memory_mib": 1.0,
+}  # fmt: skip
+# What a file holds, as srl-edge or a hub writes it, by the shape that its reader asks for.
+VALUES: dict[str, Any] = {
+    "Manifest": {"format": "onnx", "quantization": "int8", "context_length": 8, "adapter": "merged",
+                 "files": {"config.json": {"bytes": 2, "sha256": "0" * 64}}, "options": {}},
+    "Adapter": {"r": 4, "lora_alpha": 8, "use_rslora": False, "base_model_name_or_path": "x"},
+    "MlxAdapter": {"fine_tune_type": "lora", "lora_parameters": {"rank": 4, "scale": 2.0}},
+    "ModelConfig": {"model_type": "llama", "eos_token_id": [1, 2], "hidden_size": 64},
+    "Generation": {"eos_token_id": 2},
+    "Tokenizer": {"chat_template": "{{ messages }}", "bos_token": {"content": "<s>"}},
+    "TrainerState": {"cursor": {"stage": 0, "step": 1, "prompts": 8, "best": -1e9, "worse": 0},
+                     "log_bytes": {"metrics.jsonl": 7}, "settings": {"seed": 0}},
+    "Stages": {"data": {"seed": 0}},
+    "Texts": {"quantization": "nf4"},
+    "Choice": {"into": "original"},
+    "Marker": {"files": {"a": ["0" * 64]}},
+    "Holder": {"process": 1, "since": "12:00:00"},
+    "BenchSettings": {"date": "2026-01-01T00-00-00"},
+    "Soak": {"a": [{"minutes": 0.1, "tokens_per_second": 3.0, "celsius": None, "battery": 80.0}]},
+    "BenchSample": {"doc_id": 0, "exact_match": 1.0, "marked": 1.0, "seconds": 0.5, "joules": None,
+                    "lost": "", "replies": [1], "resps": [["x"]]},
+    "StepSample": {"id": "a", "step": 0, "lost": "", "similarity": 0.5, "fault": ""},
+    "Metrics": PLACE | {"loss": 0.5, "eval_best": 1.0},
+    "RolloutRow": PLACE | {"trajectory_id": "a", "step_index": 0, "rollout": 0, "problem": "p",
+                           "previous_steps": [], "expert_action": "e", "completion": "c",
+                           "finished": True, "reward": 0.5, "parts": {"format": 1.0}, "fault": ""},
+    "Parity": PARITY,
+    "DataReport": {"read": 2, "kept": 1, "dropped": {"x": 1}, "source": "f",
+                   "splits": {"train": {"problems": 1, "steps": 2}}},
+    "Loaded": {"load_seconds": 0.1, "batch": 1, "machine": {}, "state": {}},
+    "Answered": {"replies": [{"ids": [1], "first_seconds": 0.1, "seconds": 0.2}], "state": {},
+                 "peak_memory_mib": 3.0, "energy_joules": None},
+}  # fmt: skip
+RESULTS = {"date": "d", "device": {"threads": 1}, "settings": {}, "rows": [MODEL_ROW], "gain": {}}
+GENAI = {
+    "model": {"type": "llama", "eos_token_id": [2], "decoder": {
+        "filename": "model.onnx", "session_options": {"provider_options": []}}},
+    "search": {"top_k": 50},
+}  # fmt: skip
+TRAJECTORY = {"problem": "p", "solution": "a = 1\nb = 2\n#### 2", "id": 1}
+TASK = {"question": "q", "answer": "a = 2\n#### 2", "steps": ["a", "b"], "id": "x"}
+RECIPE = """output = "run"
+[model]
+name = "m"
+[[stages]]
+kind = "srl"
+steps = 2
+reward = { characters = 1.0, "rewards.py:mine" = 2 }
+"""
+
+
+def reader(shape: str) -> Callable[[Path], Any]:
+    rowed = ("BenchSample", "StepSample", "Metrics", "RolloutRow")
+    return lambda file: (read_rows if shape in rowed else read_json)(file, shape)
+
+
+# By name: the file's name, its sound contents, and what reads it.
+READERS: dict[str, tuple[str, str, Callable[[Path], Any]]] = {
+    shape: ("file.json", json.dumps(value) + "\n", reader(shape)) for shape, value in VALUES.items()
+} | {
+    "results": ("results.json", json.dumps(RESULTS), lambda file: rows.read(file.parent)),
+    "genai": ("genai_config.json", json.dumps(GENAI),
+              lambda file: genai_config.read_config(file.parent)),
+    "artifact": ("manifest.json", json.dumps(VALUES["Manifest"]),
+                 lambda file: artifact.load(file.parent)),
+    "trajectories": ("rows.jsonl", (json.dumps(TRAJECTORY) + "\n") * 2,
+                     lambda file: list(trajectories.parse_rows(
+                         trajectories.read_jsonl(file), trajectories.ParseReport()))),
+    "tasks": ("rows.jsonl", (json.dumps(TASK) + "\n") * 2,
+              lambda file: tasks.problems("mine", file, None)),
+    "task array": ("rows.json", json.dumps([TASK]),
+                   lambda file: tasks.problems("mine", file, None)),
+    "recipe": ("recipe.toml", RECIPE, recipe.load),
+    "model": ("config.json", json.dumps(VALUES["ModelConfig"]),
+              lambda file: (config_of(str(file.parent)), stop_ids(file.parent))),
+    "adapter": ("adapter_config.json", json.dumps(VALUES["Adapter"]),
+                lambda file: adapter_folder.pairs(file.parent)),
+    "template": ("tokenizer_config.json", json.dumps(VALUES["Tokenizer"]),
+                 lambda file: chat_template.of_folder(file.parent).render([])),
+    "jinja": ("chat_template.jinja", "{% for m in messages %}{{ m.content }}{% endfor %}{{ 3 }}",
+              lambda file: chat_template.of_folder(file.parent).render([])),
+}  # fmt: skip
+NONSENSE = ["1", "null", "[]", "{}", '""', "true", "-1", "1e999", "NaN", "[[[]]]", '"\\ud800"',
+            "9" * 5000, "[" * 100_000, '{"a":' * 50_000, "\x00", "\u2028", "\ufeff"]  # fmt: skip
+
+
+def mutated(sound: str, number: int) -> bytes:
+    """A damaged file: the first ones are whole values of another kind, the rest are drawn."""
+    if number < len(NONSENSE):
+        return NONSENSE[number].encode("utf-8", "surrogatepass")
+    draw = random.Random(number)
+    data = bytearray(sound.encode())
+    for _ in range(draw.randint(1, 4)):
+        at = draw.randrange(len(data) + 1)
+        match draw.randrange(6):
+            case 0:
+                del data[at : at + draw.randint(1, 12)]
+            case 1:
+                data[at:at] = bytes(draw.randrange(256) for _ in range(draw.randint(1, 3)))
+            case 2:
+                data[at:at] = draw.choice(NONSENSE[:11]).encode("utf-8", "surrogatepass")
+            case 3:
+                del data[at:]
+            case 4:
+                end = at + draw.randint(1, 8)
+                data[at:end] = draw.choice((b'"', b"{", b"}", b"[", b"]", b",", b":", b"5", b"\n"))
+            case _:
+                start = draw.randrange(len(data) + 1)
+                data[at:at] = data[start : start + draw.randint(1, 20)]
+    return bytes(data)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_damaged_file_is_one_sentence_or_a_value(name: str, tmp_path: Path) -> None:
+    file_name, sound, read = READERS[name]
+    file, refused = tmp_path / file_name, 0
+    if name == "jinja":
+        (tmp_path / "tokenizer_config.json").write_text("{}")
+    if name == "artifact":
+        (tmp_path / "config.json").write_text("{}")
+    for number in range(TIMES):
+        file.write_bytes(mutated(sound, number))
+        start = time.monotonic()
+        try:
+            read(file)
+        except InputError as error:
+            refused += 1
+            assert "\n" not in str(error).strip() or name in ("recipe", "template", "jinja"), error
+        assert time.monotonic() - start < 20
+    assert refused > TIMES / 20
+
+
+@pytest.mark.parametrize("shape", VALUES)
+def test_a_sound_file_is_read(shape: str, tmp_path: Path) -> None:
+    name, sound, read = READERS[shape]
+    (tmp_path / name).write_text(sound)
+    found = read(tmp_path / name)
+    assert found == VALUES[shape] or found == [VALUES[shape]]
+
+
+def test_the_sentence_names_the_file_the_place_and_the_remedy(tmp_path: Path) -> None:
+    file = tmp_path / "manifest.json"
+    for text, words in (
+        ('{"format": "on', "not JSON (Unterminated string"),
+        ("{}", "format: field required"),
+        ('{"format": 5}', "format: input should be a valid string"),
+        ("[" * 100_000, "nested too deeply"),
+        ("\udcff", "not UTF-8"),
+    ):
+        file.write_bytes(text.encode("utf-8", "surrogateescape"))
+        with pytest.raises(InputError) as raised:
+            read_json(file, "Manifest")
+        assert str(raised.value).startswith(f"{file}: {words}")
+        assert "set it back, or delete it" in str(raised.value)
+    assert read_json_if_there(tmp_path / "absent.json", "Manifest") is None
+
+
+def test_a_row_that_is_being_written_is_left_out_and_a_damaged_one_is_named(tmp_path: Path) -> None:
+    row = json.dumps(VALUES["Metrics"])
+    (tmp_path / "rows").write_text(f"{row}\n{row}\n" + row[:9])
+    assert len(read_rows(tmp_path / "rows", "Metrics")) == 2
+    (tmp_path / "rows").write_text(f"{row}\n{{}}\n{row}\n")
+    with pytest.raises(InputError, match="rows, line 2: "):
+        read_rows(tmp_path / "rows", "Metrics")
+    assert read_rows(tmp_path / "absent", "Metrics") == []
+
+
+def test_a_fingerprint_sees_new_weights(tmp_path: Path) -> None:
+    file = tmp_path / "weights"
+    with file.open("wb") as out:
+        out.truncate(65 << 20)
+    first = fingerprint(file)
+    assert fingerprint(file) == first and len(first) == 12
+    with file.open("r+b") as out:
+        for at in range(0, 65 << 20, 1 << 20):
+            out.seek(at)
+            out.write(b"new")
+    assert fingerprint(file) != first

@@ -1,0 +1,180 @@
+"""What is the user's is neither removed nor overwritten, wherever it lies."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from srl_edge import owned
+from srl_edge.errors import InputError
+from srl_edge.exporters.adapters import convert
+from srl_edge.exporters.export import export
+from srl_edge.files import scratch_folder
+from srl_edge.trainers.loop.train import train
+from tests.helpers.command_line import srl_edge, write_recipe
+from tests.helpers.fakes import TablePolicy
+from tests.helpers.runs import BAD, GOOD, make_run
+
+Rows = list[dict[str, str]]
+
+
+def published(tmp_path: Path) -> Path:
+    with scratch_folder(tmp_path, "results") as scratch:
+        (scratch / "inner").mkdir()
+        (scratch / "inner" / "a.txt").write_text("ours")
+        return owned.publish(scratch, tmp_path / "results")
+
+
+def test_its_own_folder_is_replaced_and_removed(tmp_path: Path) -> None:
+    for _ in range(2):
+        assert (published(tmp_path) / "inner" / "a.txt").read_text() == "ours"
+    copied = shutil.copytree(tmp_path / "results", tmp_path / "copied")
+    (copied / "inner" / "a.txt").unlink()  # what a user deleted is not missed
+    for folder in (tmp_path / "results", copied):
+        owned.remove(folder)
+        assert not folder.exists()
+
+
+@pytest.mark.parametrize("deed", ["added", "changed", "linked", "unmarked", "file", "link"])
+def test_what_is_not_all_its_own_stays(deed: str, tmp_path: Path) -> None:
+    folder, theirs = published(tmp_path), tmp_path / "theirs.txt"
+    theirs.write_text("theirs")
+    match deed:
+        case "added":
+            (folder / "notes.txt").write_text("theirs")
+        case "changed":
+            (folder / "inner" / "a.txt").write_text("theirs")
+        case "linked":
+            (folder / "inner" / "b.txt").symlink_to(theirs)
+        case "unmarked":
+            (folder / owned.MARKER).unlink()
+        case "file":
+            shutil.rmtree(folder)
+            shutil.copy(theirs, folder)
+        case "link":
+            folder.rename(tmp_path / "elsewhere")
+            folder.symlink_to(tmp_path / "elsewhere")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(InputError, match=r"move (it|this) elsewhere"):
+        published(tmp_path)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_file_is_written_again_only_as_it_was_written(tmp_path: Path) -> None:
+    file = owned.claim(tmp_path / "run") / "report.md"
+    for text in ("one", "two", "two"):
+        owned.write(file, text)
+        assert file.read_text() == text and owned.written(file)
+    file.write_text("two, with notes of mine")
+    with pytest.raises(InputError, match=r"report\.md: srl-edge did not write this file, or"):
+        owned.write(file, "three")
+    with pytest.raises(InputError, match="move it elsewhere"):
+        owned.remove_file(file)
+    assert file.read_text() == "two, with notes of mine"
+
+
+def test_a_folder_of_others_is_not_claimed(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    owned.claim(tmp_path)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.tex").touch()
+    with pytest.raises(InputError, match=r"thesis\.tex was not written by srl-edge"):
+        owned.claim(other)
+    assert owned.set_aside(tmp_path / "other").name == "other-earlier"
+    other.mkdir()
+    assert owned.set_aside(other).name == "other-earlier-2"
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    return {str(p): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("where", ["here", "their data", "source inside", "adapter of theirs"])
+def test_the_data_stage_touches_nothing_of_theirs(
+    where: str, tmp_path: Path, tiny_model: Path, word_problems: Rows
+) -> None:
+    recipe = write_recipe(tmp_path, tiny_model, word_problems)
+    run, flags = tmp_path / "run", []
+    match where:
+        case "here":
+            flags = ["--output", str(tmp_path)]
+        case "their data":
+            (run / "data").mkdir(parents=True)
+            (run / "data" / "notes.txt").write_text("mine")
+        case "source inside":
+            assert srl_edge("data", recipe).returncode == 0
+            (run / "rows").mkdir()
+            shutil.copy(tmp_path / "data.jsonl", run / "rows")
+            flags = ["--data.source", str(run / "rows" / "data.jsonl")]
+        case "adapter of theirs":
+            (run / "adapter").mkdir(parents=True)
+            (run / "adapter" / "adapter_model.safetensors").write_text("mine")
+    before = snapshot(tmp_path)
+    failed = srl_edge("data", recipe, *flags)
+    assert failed.returncode == 2 and "Traceback" not in failed.stderr
+    assert "elsewhere" in failed.stderr.splitlines()[-1]
+    assert snapshot(tmp_path) == before
+
+
+def test_a_run_in_the_folder_of_its_own_recipe_leaves_that_as_it_is(
+    tmp_path: Path, tiny_model: Path, word_problems: Rows
+) -> None:
+    written = write_recipe(tmp_path, tiny_model, word_problems)
+    (tmp_path / "exp").mkdir()
+    recipe = tmp_path / "exp" / "recipe.toml"
+    recipe.write_text(f"# my notes\n{written.read_text()}")
+    before = recipe.read_text()
+    for _ in range(2):
+        done = srl_edge("data", tmp_path / "exp")
+        assert done.returncode == 0, done.stderr
+    assert recipe.read_text() == before
+    failed = srl_edge("data", tmp_path / "exp", "--seed", "5")
+    assert failed.returncode == 2 and "says otherwise (seed was 0, and is 5)" in failed.stderr
+    assert recipe.read_text() == before
+
+
+def test_a_run_does_not_train_over_an_adapter_of_others(tmp_path: Path) -> None:
+    recipe = make_run(tmp_path)
+    (tmp_path / "adapter").mkdir()
+    theirs = tmp_path / "adapter" / "adapter_model.safetensors"
+    theirs.write_text("weeks of work")
+    with pytest.raises(InputError, match=r"adapter: adapter_model\.safetensors was not written by"):
+        train(recipe, tmp_path, TablePolicy([BAD, GOOD]))
+    assert theirs.read_text() == "weeks of work" and not (tmp_path / "train").exists()
+
+
+@pytest.mark.parametrize("name", ["merged", "artifacts", "artifacts/onnx-int8"])
+def test_the_export_stage_touches_nothing_of_theirs(
+    name: str, tmp_path: Path, tiny_model: Path
+) -> None:
+    recipe = make_run(tmp_path)
+    recipe = recipe.model_copy(
+        update={"model": recipe.model.model_copy(update={"name": str(tiny_model)})}
+    )
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / "adapter_config.json").touch()
+    if "/" in name:
+        owned.claim(tmp_path / "artifacts")
+    (tmp_path / name).mkdir(parents=True)
+    (tmp_path / name / "model.onnx").write_text("mine")
+    with pytest.raises(InputError, match="was not written by srl-edge"):
+        export(recipe, tmp_path)
+    assert (tmp_path / name / "model.onnx").read_text() == "mine"
+
+
+def test_an_out_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
+    out = tmp_path / "mine.onnx_adapter"
+    out.write_text("mine")
+    with pytest.raises(InputError, match="is there already, and stays as it is"):
+        convert(tmp_path, out)
+    assert out.read_text() == "mine"
+
+
+def test_scratch_of_a_process_that_is_gone_is_removed(tmp_path: Path) -> None:
+    gone = tmp_path / ".srl-edge-scratch-999999999-x"
+    gone.mkdir()
+    (gone / "half").touch()
+    with scratch_folder(tmp_path, "a") as ours, scratch_folder(tmp_path, "b"):
+        assert not gone.exists() and ours.is_dir()
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,118 @@
+"""Signals, dead parents and runners that talk nonsense: everything ends soon, and in a sentence."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.helpers.command_line import srl_edge, write_recipe
+
+WITHIN = 4.0  # 2 seconds, on a machine that is busy with other tests
+# A stage that is busy: in Python, or in C where no signal is looked at.
+BUSY = {
+    "python": "while True: sum(range(99))",
+    "c": "__import__('hashlib').pbkdf2_hmac('sha256', b'', b'', 10**9)",
+}
+STAGE = """
+import sys
+from srl_edge import processes
+processes.listen()
+try:
+    print("busy", file=sys.stderr, flush=True)
+    {busy}
+except processes.Ended as end:
+    sys.exit(processes.say(end.number))
+"""
+LINE = """
+import sys
+from srl_edge import processes
+processes.listen()
+try:
+    sys.exit(processes.run_child([sys.executable, "-c", sys.argv[1]]))
+except processes.Ended as end:
+    sys.exit(processes.say(end.number))
+"""
+
+
+def started(*command: str) -> subprocess.Popen[str]:
+    process = subprocess.Popen([sys.executable, *command], stderr=subprocess.PIPE, text=True)
+    assert process.stderr and process.stderr.readline() == "busy\n"
+    return process
+
+
+def gone(processes: list[psutil.Process], start: float) -> bool:
+    _, alive = psutil.wait_procs(processes, timeout=WITHIN - (time.monotonic() - start))
+    return not alive
+
+
+@pytest.mark.parametrize("busy", BUSY)
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_signal_ends_a_stage_with_a_sentence(busy: str, name: str) -> None:
+    process, start = started("-c", STAGE.format(busy=BUSY[busy])), time.monotonic()
+    process.send_signal(getattr(signal, name))
+    _, errors = process.communicate(timeout=30)
+    assert time.monotonic() - start < WITHIN
+    assert process.returncode == 128 + getattr(signal, name)
+    assert errors == f"srl-edge: ended by {name}; the same command goes on from where it was.\n"
+
+
+@pytest.mark.parametrize("busy", BUSY)
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGKILL"])
+def test_a_line_that_ends_takes_its_stage_along(busy: str, name: str) -> None:
+    process = started("-c", LINE, STAGE.format(busy=BUSY[busy]))
+    (child,) = psutil.Process(process.pid).children()
+    start = time.monotonic()
+    process.send_signal(getattr(signal, name))
+    process.wait(timeout=30)
+    assert gone([child], start)
+    errors = process.communicate()[1]
+    assert errors.count("srl-edge: ended by") == 1
+
+
+def test_what_nohup_ignores_stays_ignored() -> None:
+    code = STAGE.format(busy="import time; time.sleep(1.5); sys.exit(7)")
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    )  # fmt: skip
+    assert process.stderr and process.stderr.readline() == "busy\n"
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(timeout=30) == 7
+
+
+def test_training_that_is_told_to_end_goes_on_later(
+    tmp_path: Path, taught_model: Path, word_problems: list[dict[str, str]]
+) -> None:
+    recipe = write_recipe(tmp_path, taught_model, word_problems)
+    flags = ["--stages.0.steps", "4000", "--trainer.checkpoint-every", "1"]
+    command = [sys.executable, "-m", "srl_edge", "run", str(recipe), *flags]
+    line = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not list((tmp_path / "run" / "train").glob("checkpoint-*")):
+        assert line.poll() is None
+        time.sleep(0.2)
+    below = psutil.Process(line.pid).children(recursive=True)
+    start = time.monotonic()
+    line.terminate()
+    _, errors = line.communicate(timeout=30)
+    assert line.returncode == 143 and gone(below, start)
+    assert errors.count("ended by SIGTERM; the same command goes on") == 1
+    (checkpoint,) = (tmp_path / "run" / "train").glob("checkpoint-*")
+    flags[1] = str(int(checkpoint.name.rpartition("-")[2]) + 1)
+    resumed = srl_edge("train", recipe, *flags)
+    assert resumed.returncode == 0, resumed.stderr
+
+
+@pytest.mark.parametrize("module", ["random", "tokenize", "tomllib"])
+def test_modules_of_the_current_folder_are_not_imported(module: str, tmp_path: Path) -> None:
+    (tmp_path / f"{module}.py").write_text("open('was run', 'w')\nraise SystemExit(9)\n")
+    for verb in (["doctor"], ["run", "absent.toml"]):
+        command = [sys.executable, "-m", "srl_edge", *verb]
+        environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, env=environment)
+        assert done.returncode != 9
+    assert not (tmp_path / "was run").exists()
