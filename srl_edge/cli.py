@@ -74,6 +74,11 @@ def _run(arguments: list[str]) -> int:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _fail(f"{where}{error.strerror or error}.", 2)
+    except Exception as error:
+        # What safetensors says of a disk that is full; its class is not imported for that.
+        if type(error).__name__ != "SafetensorError":
+            raise
+        return _fail(f"{error}; is the disk full?", 2)
     except KeyboardInterrupt:
         processes.end(signal.SIGINT)
     except processes.Ended as end:

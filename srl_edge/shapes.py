@@ -195,7 +195,7 @@ class Long(TypedDict):
 
 
 class FirstDifference(TypedDict):
-    prompt: Count
+    prompt: str
     step_index: Count
     position: Count
     got: str
@@ -207,7 +207,6 @@ class Parity(TypedDict):
 
     artifact: str
     passed: bool
-    failures: list[str]
     prompts: Count
     agreement: float
     agreement_threshold: float

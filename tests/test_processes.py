@@ -116,3 +116,54 @@ def test_modules_of_the_current_folder_are_not_imported(module: str, tmp_path: P
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, env=environment)
         assert done.returncode != 9
     assert not (tmp_path / "was run").exists()
+
+
+SESSION = """
+import os, sys
+from srl_edge.devices.hosts.session import Session
+session = Session("phone", [sys.executable, "-c", sys.argv[1]], os.environ)
+print(session._runner.pid, flush=True)
+session.generate([[1]], 1)
+"""
+RUNNER = """
+import sys
+from srl_edge import processes
+print('{"load_seconds": 1, "batch": 1, "machine": {}, "state": {}}', flush=True)
+for line in processes.lines(sys.stdin):
+    __import__('hashlib').pbkdf2_hmac('sha256', b'', b'', 10**9)
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL"])
+def test_a_runner_ends_with_the_benchmark_that_was_killed(name: str) -> None:
+    command = [sys.executable, "-c", SESSION, RUNNER]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    runner = psutil.Process(int(process.stdout.readline()))
+    time.sleep(0.5)  # it is busy now
+    start = time.monotonic()
+    process.send_signal(getattr(signal, name))
+    process.wait(timeout=30)
+    assert gone([runner], start)
+
+
+def test_a_recipes_code_runs_in_training_alone_and_is_said_once(
+    tmp_path: Path, taught_model: Path, word_problems: list[dict[str, str]]
+) -> None:
+    recipe = write_recipe(tmp_path, taught_model, word_problems)
+    mine = tmp_path / "rewards.py"
+    mine.write_text("open(__file__ + '.ran', 'a').close()\ndef short(action, prompt): return 1.0\n")
+    text = recipe.read_text().replace(
+        'kind = "srl"', 'kind = "srl"\nreward = { characters = 1.0, "rewards.py:short" = 0.1 }'
+    )
+    recipe.write_text(text)
+    ran = Path(f"{mine}.ran")
+    for verb in (["run", recipe, "--help"], ["fit", recipe], ["data", recipe], ["report", recipe]):
+        srl_edge(*verb)
+        assert not ran.exists(), verb
+    refused = srl_edge("run", recipe, "--no-code")
+    assert refused.returncode == 2 and not ran.exists()
+    assert f"training runs {mine}; --no-code refuses" in refused.stderr
+    trained = srl_edge("train", tmp_path / "run", "--stages.0.steps", "30")
+    assert trained.returncode == 0, trained.stderr
+    assert trained.stderr.count(f"train: this recipe runs {mine}\n") == 1 and ran.exists()

@@ -10,6 +10,7 @@ from tokenizers import Tokenizer
 from srl_edge.artifact import MANIFEST
 from srl_edge.devices.runtimes.contract import Runtime, greedy
 from srl_edge.devices.runtimes.torch import TorchRuntime
+from srl_edge.errors import InputError
 from srl_edge.files import read_json_if_there
 from srl_edge.method.prompt_form import DEFAULT, PromptForm, form_of
 from srl_edge.method.prompts import without_thought
@@ -43,7 +44,10 @@ class Chat:
 
     def __init__(self, folder: Path, asked: Asked | None = None) -> None:
         self.asked = asked or asked_of(folder)
-        self._tokenizer: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        try:
+            self._tokenizer: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        except Exception as error:  # the library has no class of its own for a damaged file
+            raise InputError(f"{folder / 'tokenizer.json'}: cannot be read: {error}.") from None
         self._template = of_folder(folder)
 
     def prompt_ids(self, problem: str, steps: Sequence[str]) -> list[int]:

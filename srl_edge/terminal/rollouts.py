@@ -1,5 +1,6 @@
 """What the model wrote at a training step, beside what the expert wrote."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from textwrap import shorten
@@ -17,6 +18,7 @@ from srl_edge.method.rewards import matching_blocks
 
 SIDE_BY_SIDE = 100  # columns from which two texts have room beside each other
 STEPS_SHOWN = 3
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 Row = dict[str, Any]
 Pick = Literal["best", "worst"]
 
@@ -99,7 +101,15 @@ def _rows(path: Path) -> Iterator[Row]:
             f"{path}: no such file; run `srl-edge train` on a recipe with an srl or rlvr stage, "
             "and give its run folder here."
         )
-    yield from read_rows(path, "RolloutRow")
+    for row in read_rows(path, "RolloutRow"):
+        yield {key: _shown(value) for key, value in row.items()}
+
+
+def _shown(value: Any) -> Any:
+    """A text without what a terminal would take for a command."""
+    if isinstance(value, list):
+        return [_shown(inner) for inner in value]
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", value) if isinstance(value, str) else value
 
 
 def _reward(row: Row) -> float:

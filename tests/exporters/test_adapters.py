@@ -86,6 +86,9 @@ def separate_run(
     recipe = make_run(run, trained_run, base, rows)
     shutil.rmtree(run / "artifacts")
     folder = run / "artifacts" / f"{format_}-{quantization}"
+    recipe = recipe.model_copy(
+        update={"export": recipe.export.model_copy(update={"artifacts": (folder.name,)})}
+    )
     if format_ == "onnx":
         onnx_adapter.export(base, run / "adapter", folder, quantization, CONTEXT)
     else:
@@ -121,7 +124,7 @@ def test_the_gate_takes_a_sound_separate_adapter_and_stops_a_wrong_one(
     # The adapter of another run in its place.
     wrong = make_adapter(taught_model, tmp_path / "wrong", 9)
     own = folder / str(FORMATS[format_].adapter)
-    convert(wrong, own, folder)
+    convert(wrong, tmp_path / own.name, folder).replace(own)
     seal_separate(folder)
     with pytest.raises(ParityError, match="moves the logits otherwise than in training: cosine"):
         parity.check(recipe, tmp_path)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from srl_edge import owned
 from tests.helpers.artifacts import make_adapter
 
 resource = pytest.importorskip("resource", reason="Windows bounds no file's size")
@@ -20,10 +21,11 @@ steps = 1
 
 @pytest.fixture
 def run(tiny_model: Path, tmp_path: Path) -> Path:
+    owned.claim(tmp_path)
     make_adapter(tiny_model, tmp_path / "adapter", 1)
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "train.jsonl").touch()
-    (tmp_path / "recipe.toml").write_text(RECIPE.format(run=tmp_path, model=tiny_model))
+    owned.write(tmp_path / "recipe.toml", RECIPE.format(run=tmp_path, model=tiny_model))
     return tmp_path
 
 
@@ -47,8 +49,8 @@ def test_no_room_is_one_sentence_and_leaves_nothing_half_written(
     said = done.stderr.strip().splitlines()[-1]
     assert done.returncode == 2
     assert "the export cannot be written: " in said and "MB are free there." in said
-    assert not list((run / "artifacts").iterdir())
-    assert not [p.name for p in run.iterdir() if p.name.startswith(".")]
+    assert not list((run / "artifacts").glob("[!.]*"))
+    assert not list(run.rglob(".srl-edge-*"))
 
 
 @pytest.mark.parametrize("artifact", ["mlx-int4", "onnx-auto"])
@@ -56,11 +58,11 @@ def test_what_takes_no_separate_adapter_says_so(artifact: str, run: Path) -> Non
     done = export(run, "--export.artifacts", artifact, "--export.adapter", "separate")
     assert done.returncode == 2
     assert f"{artifact}: takes merged models alone; set export.adapter" in done.stderr
-    assert not list((run / "artifacts").iterdir())
+    assert not list((run / "artifacts").glob("[!.]*"))
 
 
 def test_8_bit_layers_are_for_weights_that_are_fitted_here(run: Path) -> None:
     done = export(run, "--export.artifacts", "mlx-int4", "--export.int8-layers", "*.down_proj")
     assert done.returncode == 2
     assert "mlx-int4: export.int8_layers is for onnx-int4, " in done.stderr
-    assert not list((run / "artifacts").iterdir())
+    assert not list((run / "artifacts").glob("[!.]*"))

@@ -98,9 +98,13 @@ def test_what_cannot_run_here_is_told_and_passed_over(
     for_phones = tmp_path / "artifacts" / "executorch-vulkan-fp16"
     shutil.copytree(built, for_phones)
     seal(for_phones)
+    names = (built.name, for_phones.name)
+    recipe = recipe.model_copy(
+        update={"export": recipe.export.model_copy(update={"artifacts": names})}
+    )
     parity.check(recipe, tmp_path)
     assert "executorch-vulkan-fp16: built, never run here" in capsys.readouterr().err
-    assert [f.stem for f in (tmp_path / "parity").iterdir()] == ["onnx-fp32"]
+    assert [f.name for f in (tmp_path / "parity").glob("[!.]*")] == ["onnx-fp32.json"]
     (for_phones / "tokenizer.json").write_text("{}")
     with pytest.raises(InputError, match=r"vulkan-fp16/tokenizer.json: changed since the export"):
         parity.check(recipe, tmp_path)

@@ -44,7 +44,8 @@ def make_run(
     return Recipe.model_validate({
         "output": str(run), "model": {"name": str(base)},
         "check": {"prompts": 3, "problems": 2, "agreement": {"fp32": 0.999, "int4": 0.4}},
-        "export": {"context_length": CONTEXT}, "stages": [{"kind": "sft", "steps": 1}],
+        "export": {"context_length": CONTEXT, "artifacts": [folder.name]},
+        "stages": [{"kind": "sft", "steps": 1}],
     })  # fmt: skip
 
 

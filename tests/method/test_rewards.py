@@ -12,6 +12,7 @@ from srl_edge.method.prompt_form import PRESETS
 from srl_edge.method.prompts import step_prompts
 from srl_edge.method.rewards import (
     check_weights,
+    load_parts,
     matching_blocks,
     number_agreement,
     results_reached,
@@ -177,6 +178,8 @@ def test_a_function_of_ones_own(tmp_path: Path) -> None:
     name = f"{tmp_path / 'own.py'}:short"
     weights = {"characters": 1.0, name: 0.5}
     check_weights(weights)
+    assert not (tmp_path / "loads").exists()  # reading a recipe runs none of its code
+    load_parts(weights)
     for action, value in (("12", 1), (PROMPT.expert_action, 0)):
         reward = step_reward(reply(action), PROMPT, weights)
         assert reward.parts[name] == value
@@ -214,7 +217,9 @@ def test_weights_that_cannot_be_used(name: str, message: str, tmp_path: Path) ->
     (tmp_path / "broken.py").write_text("x")
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(InputError) as error:
-        check_weights({"characters": 1.0, name.format(tmp_path): 1.0})
+        weights = {"characters": 1.0, name.format(tmp_path): 1.0}
+        check_weights(weights)
+        load_parts(weights)
     assert message in str(error.value)
 
 

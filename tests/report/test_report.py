@@ -100,6 +100,7 @@ def rollout(step: int, group: int, text: str, finished: bool) -> dict[str, Any]:
     ratio = similarity(reply.action, EXPERT)
     return {
         "stage": 1, "kind": "srl", "step": step, "trajectory_id": f"t-{group}", "step_index": 1,
+        "rollout": 0,
         "problem": "A box holds 12 eggs. Mara packs 3 boxes and sells 10 eggs. How many are left?",
         "previous_steps": ["A box holds 12 eggs"], "expert_action": EXPERT, "completion": text,
         "finished": finished, "reward": -1.0 if reply.fault else ratio,

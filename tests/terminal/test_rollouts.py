@@ -159,8 +159,8 @@ def test_mistakes_are_one_sentence(run: Path, capsys: pytest.CaptureFixture[str]
     [
         ("", "it is empty"),
         ("nope\n", "line 1: not JSON"),
-        ('{"step": 1}\n', "line 1: not a rollout"),
-        ("[]\n", "line 1: not a rollout"),
+        ('{"step": 1}\n', "line 1: stage: field required"),
+        ("[]\n", "line 1: the whole: input should"),
     ],
 )
 def test_files_that_cannot_be_read(text: str, message: str, tmp_path: Path) -> None:

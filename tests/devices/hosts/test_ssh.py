@@ -4,7 +4,9 @@ import json
 import re
 import socket
 import sys
+import tarfile
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import pytest
 from srl_edge.data.trajectories import ParseReport, parse_rows
 from srl_edge.devices.bench import measure
 from srl_edge.devices.bench.artifacts import bench_artifacts, device_named
-from srl_edge.devices.hosts import local
+from srl_edge.devices.hosts import local, ssh
 from srl_edge.devices.hosts.session import RunnerLost
 from srl_edge.devices.hosts.ssh import FOLDER, Ssh
 from srl_edge.errors import InputError
@@ -116,3 +118,18 @@ def test_what_goes_wrong_there_is_one_sentence(
         InputError, match="device 'usb' is not known; choose local, ssh:HOST, adb:SERIAL,"
     ):
         device_named("usb")
+
+
+def test_an_artifact_of_links_is_sent_as_files(tiny_model: Path, tmp_path: Path) -> None:
+    """As a hub's cache lays it out."""
+    made = artifact_of(tiny_model, tmp_path)
+    blobs, snapshot = tmp_path / "repo" / "blobs", tmp_path / "repo" / "snapshots" / "a1"
+    blobs.mkdir(parents=True)
+    snapshot.mkdir(parents=True)
+    for file in made.iterdir():
+        file.rename(blobs / file.name)
+        (snapshot / file.name).symlink_to(blobs / file.name)
+    with tarfile.open(fileobj=BytesIO(ssh._tar(snapshot))) as archive:
+        members = archive.getmembers()
+    assert {m.name for m in members} == {file.name for file in snapshot.iterdir()}
+    assert all(m.isfile() for m in members)

@@ -151,7 +151,10 @@ class VllmSampler:
 
 def require(command: str) -> list[str]:
     """The words of a command whose program is found; raises InputError for another one."""
-    words = shlex.split(command)
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise InputError(f"trainer.vllm_command = {command!r}: {error}.") from None
     if not words or shutil.which(words[0]) is None:
         raise InputError(
             f"trainer.vllm_command = {command!r}: no such program; install vLLM in an environment "
