@@ -42,7 +42,7 @@ def check(recipe: Recipe, run: Path) -> Path:
     next tokens than `check.agreement` asks for, or answers significantly worse.
     """
     found = runnable(run, recipe.export.artifacts)
-    folder = owned.claim(run / "parity")
+    folder = owned.claim(run / "parity", "parity")
     plain = trained = _reference(run / "merged", run, recipe)
     merging = _merging(recipe, run, plain[0])
     failures = merging_faults(merging)

@@ -42,7 +42,7 @@ def export(recipe: Recipe, run: Path) -> Path:
     if not (run / "adapter" / "adapter_config.json").is_file():
         raise InputError(f"{run}/adapter: no adapter to export; run `srl-edge train {run}` first.")
     base = resolve(recipe.model.name)
-    folder = owned.claim(run / "artifacts")
+    folder = owned.claim(run / "artifacts", "artifacts")
     for out in (run / "merged", *(folder / name for name in recipe.export.artifacts)):
         owned.require_own(out)  # before the work, not after it
     try:

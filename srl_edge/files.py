@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,7 +65,7 @@ def read_rows(path: Path, shape: str) -> list[Any]:
 def parsed(text: bytes | str, shape: str) -> Any:
     """A JSON value of that shape; raises ValueError, in a few words, for anything else."""
     try:
-        value = json.loads(text)
+        value = json.loads(text.decode("utf-8") if isinstance(text, bytes) else text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     except UnicodeDecodeError:
@@ -89,9 +90,14 @@ def parsed(text: bytes | str, shape: str) -> Any:
 def replace(path: Path, text: str) -> None:
     """Write a file at once or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}")
-    scratch.write_text(text, encoding="utf-8")
-    scratch.replace(path)
+    scratch = path.with_name(f"{_SCRATCH}{os.getpid()}-{threading.get_ident()}-{path.name}")
+    scratch.unlink(missing_ok=True)  # of a process that had this id before
+    try:
+        with scratch.open("x", encoding="utf-8") as out:  # never through a link
+            out.write(text)
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 def inside(file: Path, folder: Path) -> bool:
@@ -113,7 +119,10 @@ def scratch_folder(beside: Path, name: str) -> Iterator[Path]:
     for left in beside.glob(f"{_SCRATCH}*"):
         owner = left.name.removeprefix(_SCRATCH).partition("-")[0]
         if owner.isdigit() and not psutil.pid_exists(int(owner)):
-            shutil.rmtree(left, ignore_errors=True)
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix=f"{_SCRATCH}{os.getpid()}-", dir=beside) as made:
         folder = Path(made, name)
         folder.mkdir()

@@ -44,8 +44,9 @@ def run_line(settings: Recipe) -> Path:
     require_exportable(config_of(settings.model.name), settings.export.artifacts)
     require_builders(settings.export.artifacts)
     checkpoints.require_same_settings(settings.run / "train", settings)
-    run = open_run(settings)
+    run = claim_run(settings)
     with held(run, LINE):
+        note_recipe(settings)
         _run_stages(settings, run)
     return run / "report.html"
 
@@ -70,8 +71,9 @@ def run_stage(settings: Recipe, name: str) -> Path:
         checkpoints.require_same_settings(settings.run / "train", settings)
     if name != "data" and not settings.run.is_dir():
         raise InputError(f"{settings.run}: no run is there; `srl-edge data RECIPE` begins one.")
-    run = open_run(settings)
+    run = claim_run(settings)
     with alone(run):
+        note_recipe(settings)
         return _run_stage(settings, run, name)
 
 
@@ -103,20 +105,24 @@ def require_checkpoint(run: Path, name: str) -> None:
         )
 
 
-def open_run(settings: Recipe) -> Path:
-    """The run folder, with the resolved recipe in it.
-
-    Raises InputError where the folder holds other things, where a source lies in it, or where its
-    recipe was changed by hand and says something else.
-    """
-    run, file = settings.run, settings.run / RECIPE
+def claim_run(settings: Recipe) -> Path:
+    """The run folder; raises InputError where it holds other things, or a source lies in it."""
+    run = settings.run
     for key, source in sources_of(settings).items():
         if source.exists() and source.resolve().is_relative_to(run.resolve()):
             raise InputError(
                 f"{key}: {source} lies in the run folder {run}, which srl-edge writes to; move it "
                 "elsewhere, or give the run another folder (--output)."
             )
-    owned.claim(run, beside=RECIPE)
+    return owned.claim(run, "run", beside=RECIPE)
+
+
+def note_recipe(settings: Recipe) -> None:
+    """Write the resolved recipe into the run folder.
+
+    Raises InputError where the one that is there was written by hand and says something else.
+    """
+    run, file = settings.run, settings.run / RECIPE
     if not file.is_file() or owned.written(file):
         owned.write(file, recipe.dumps(settings))
     elif said := difference(_flat(recipe.load(run)), _flat(settings)):
@@ -124,7 +130,6 @@ def open_run(settings: Recipe) -> Path:
             f"{file}: was not written by srl-edge, so it stays as it is, and it says otherwise "
             f"({said}); change it there, or give the run another folder (--output)."
         )
-    return run
 
 
 def _flat(settings: Recipe) -> dict[str, Any]:

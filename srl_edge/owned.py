@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 
 from srl_edge.errors import InputError
-from srl_edge.files import file_sha256, read_json, replace, text_sha256
+from srl_edge.files import file_sha256, read_json, read_json_if_there, replace, text_sha256
 
 MARKER = ".srl-edge"
 _OF_THE_SYSTEM = (".DS_Store", "Thumbs.db", "desktop.ini")  # put everywhere by file managers
@@ -22,6 +22,7 @@ def publish(scratch: Path, final: Path) -> Path:
 
     Raises InputError where something else is there.
     """
+    (scratch / MARKER).unlink(missing_ok=True)  # of what it is a copy of
     _note(scratch, {name: [file_sha256(scratch / name)] for name in _files(scratch)})
     remove(final)
     return scratch.rename(final)
@@ -57,18 +58,38 @@ def is_own(folder: Path) -> bool:
     return folder.is_dir()
 
 
-def claim(folder: Path, beside: str = "") -> Path:
-    """Make a folder to work in; raises InputError where one with other things is there.
+def claim(folder: Path, purpose: str, beside: str = "") -> Path:
+    """Make a folder to work in, for one purpose; raises InputError where another thing is there.
 
-    Names that begin with a dot do not count, nor does `beside`, a file that is left as it is.
+    Names that begin with a dot do not count, nor does `beside`, a file that is left as it is. Links
+    in it are refused: what is written there would go elsewhere.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    if link := next((p for p in folder.iterdir() if p.is_symlink() and p.name != beside), None):
+        raise InputError(f"{link}: is a link, and srl-edge writes through none; move it elsewhere.")
     if not (folder / MARKER).is_file():
         names = (p.name for p in folder.iterdir() if not p.name.startswith("."))
         if other := sorted(name for name in names if name != beside):
             raise _not_ours(folder, f"{other[0]} was not written by srl-edge")
-        _note(folder, {})
+        _note(folder, {}, purpose)
+    if (found := read_json(folder / MARKER, "Marker").get("purpose")) != purpose:
+        raise InputError(f"{folder}: holds srl-edge's {found}, not its {purpose}; name another.")
     return folder
+
+
+def changed(folder: Path) -> str | None:
+    """The first file of a folder that srl-edge wrote which is gone or other than it was.
+
+    Files of the same size and time of change are taken to be the same. None where there is none.
+    """
+    marker = read_json_if_there(folder / MARKER, "Marker") or {"files": {}}
+    for name, hashes in marker["files"].items():
+        file = folder / name
+        if not file.is_file():
+            return str(name)
+        if marker.get("seen", {}).get(name) != _seen(file) and file_sha256(file) not in hashes:
+            return str(name)
+    return None
 
 
 def is_claimed(folder: Path) -> bool:
@@ -133,6 +154,17 @@ def _noted(folder: Path) -> dict[str, list[str]] | None:
     return read_json(marker, "Marker")["files"] if marker.is_file() else None
 
 
-def _note(folder: Path, files: dict[str, list[str]]) -> None:
-    said = {"what": "files that srl-edge wrote, with their sha256; it removes no others"}
-    replace(folder / MARKER, json.dumps({**said, "files": files}, indent=1) + "\n")
+def _note(folder: Path, files: dict[str, list[str]], purpose: str | None = None) -> None:
+    before = read_json_if_there(folder / MARKER, "Marker") or {}
+    noted = {
+        "what": "files that srl-edge wrote, with their sha256; it removes no others",
+        "purpose": purpose or before.get("purpose", "results"),
+        "files": files,
+        "seen": {name: _seen(folder / name) for name in files if (folder / name).is_file()},
+    }
+    replace(folder / MARKER, json.dumps(noted, indent=1) + "\n")
+
+
+def _seen(file: Path) -> list[int]:
+    found = file.stat()
+    return [found.st_size, found.st_mtime_ns]

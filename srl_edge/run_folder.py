@@ -8,6 +8,7 @@ from typing import Any
 from srl_edge import __version__
 from srl_edge.artifact import MANIFEST
 from srl_edge.files import fingerprint, read_json_if_there, replace
+from srl_edge.owned import changed, written
 from srl_edge.quantization.formats import ALL
 from srl_edge.recipe import Recipe
 
@@ -33,15 +34,18 @@ def settings_of(recipe: Recipe, name: str, exclude_defaults: bool = False) -> di
         recipe.model_dump(include=sections, mode="json", exclude_defaults=exclude_defaults)
     )
     # Files count by their names and their contents (`contents_of`), wherever they lie.
-    return {_by_name(key): _by_name(value) for key, value in found.items()}
+    return {_key(key): _named(key, value) for key, value in found.items()}
 
 
-def _by_name(text: Any) -> Any:
-    before, slash, _ = str(text).partition("/")
-    path = str(text)[len(before) :]
-    if slash and (not before or before.endswith(".reward.")) and not Path(path).is_dir():
-        return before + Path(path).name
-    return text
+def _key(key: str) -> str:
+    """A setting's name, with the file of a reward by its name alone."""
+    before, reward, part = key.partition(".reward.")
+    return f"{before}{reward}{Path(part).name}" if ":" in part else key
+
+
+def _named(key: str, value: Any) -> Any:
+    of_file = key == "data.source" or (key.startswith("stages.") and key.endswith(".data"))
+    return Path(value).name if of_file and value and Path(value).is_absolute() else value
 
 
 def flat(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,7 +104,7 @@ def contents_of(recipe: Recipe, name: str) -> dict[str, str]:
             named = sources_of(recipe)
             files = data | {key: file for key, file in named.items() if key.startswith("stages.")}
             model = named["model.name"].expanduser()
-            parts = (*sorted(model.glob("*.safetensors")), model / "config.json")
+            parts = sorted(model.glob("[!.]*")) if model.is_dir() else []
             files |= {f"the model's {file.name}": file for file in parts}
         case "export":
             files = data | {"the adapter": run / "adapter" / "adapter_model.safetensors"}
@@ -124,7 +128,19 @@ def outdated(recipe: Recipe, name: str) -> str | None:
     gone = (output for output in outputs_of(recipe, name) if not (recipe.run / output).is_file())
     if missing := next(gone, None):
         return f"{missing} is not there"
+    if other := _changed_output(recipe, name):
+        return f"{other} is gone, or other than it was written"
     return difference(then, inputs_of(recipe, name))
+
+
+def _changed_output(recipe: Recipe, name: str) -> str | None:
+    """The first of a stage's files that is not as that stage wrote it, by its path in the run."""
+    folders = {output.rpartition("/")[0]: None for output in outputs_of(recipe, name)}
+    for folder in folders:
+        if folder not in ("", "parity", "bench") and (found := changed(recipe.run / folder)):
+            return f"{folder}/{found}"
+    files = outputs_of(recipe, name) if name in ("check", "bench", "report") else []
+    return next((file for file in files if not written(recipe.run / file)), None)
 
 
 def difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:

@@ -19,6 +19,24 @@ class File(TypedDict):
     sha256: str
 
 
+class Prompt(TypedDict):
+    """How a model was trained to be asked (`method.prompt_form`)."""
+
+    system: str
+    step: str
+    whole_system: str
+    whole: str
+    think: bool
+    answer: str
+    reply: NotRequired[Literal["step", "whole"]]
+
+
+class Asked(TypedDict):
+    """What of a manifest says how to ask."""
+
+    prompt: NotRequired[Prompt | None]
+
+
 class Manifest(TypedDict):
     """`manifest.json` of an artifact."""
 
@@ -28,7 +46,7 @@ class Manifest(TypedDict):
     context_length: Size
     adapter: NotRequired[Literal["merged", "separate"]]
     adapter_rank: NotRequired[Size]
-    prompt: NotRequired[dict[str, Any] | None]
+    prompt: NotRequired[Prompt | None]
     options: NotRequired[dict[str, Any]]
 
 
@@ -50,7 +68,7 @@ class MlxAdapter(TypedDict):
     """`adapter_config.json` of mlx-lm."""
 
     fine_tune_type: NotRequired[str]
-    lora_parameters: LoraParameters
+    lora_parameters: NotRequired[LoraParameters]
 
 
 class ModelConfig(TypedDict):
@@ -66,6 +84,12 @@ class Generation(TypedDict):
     eos_token_id: NotRequired[Ids]
 
 
+class Index(TypedDict):
+    """`*.safetensors.index.json`: which file has which weights."""
+
+    weight_map: dict[str, str]
+
+
 class NamedTemplate(TypedDict):
     name: str
     template: str
@@ -75,6 +99,7 @@ class Tokenizer(TypedDict):
     """`tokenizer_config.json` of a model."""
 
     chat_template: NotRequired[str | list[NamedTemplate] | None]
+    fast_tokenizer_files: NotRequired[list[str] | None]
 
 
 class Cursor(TypedDict):
@@ -108,6 +133,8 @@ class Marker(TypedDict):
     """What srl-edge notes in its folders of the files that it wrote."""
 
     files: dict[str, list[str]]
+    purpose: NotRequired[str]
+    seen: NotRequired[dict[str, list[int]]]
 
 
 class Holder(TypedDict):

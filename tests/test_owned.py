@@ -1,6 +1,8 @@
 """What is the user's is neither removed nor overwritten, wherever it lies."""
 
+import os
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from srl_edge import owned
 from srl_edge.errors import InputError
 from srl_edge.exporters.adapters import convert
 from srl_edge.exporters.export import export
-from srl_edge.files import scratch_folder
+from srl_edge.files import replace, scratch_folder
 from srl_edge.trainers.loop.train import train
 from tests.helpers.command_line import srl_edge, write_recipe
 from tests.helpers.fakes import TablePolicy
@@ -61,7 +63,7 @@ def test_what_is_not_all_its_own_stays(deed: str, tmp_path: Path) -> None:
 
 
 def test_a_file_is_written_again_only_as_it_was_written(tmp_path: Path) -> None:
-    file = owned.claim(tmp_path / "run") / "report.md"
+    file = owned.claim(tmp_path / "run", "run") / "report.md"
     for text in ("one", "two", "two"):
         owned.write(file, text)
         assert file.read_text() == text and owned.written(file)
@@ -75,12 +77,17 @@ def test_a_file_is_written_again_only_as_it_was_written(tmp_path: Path) -> None:
 
 def test_a_folder_of_others_is_not_claimed(tmp_path: Path) -> None:
     (tmp_path / ".git").mkdir()
-    owned.claim(tmp_path)
+    owned.claim(tmp_path, "run")
     other = tmp_path / "other"
     other.mkdir()
     (other / "thesis.tex").touch()
     with pytest.raises(InputError, match=r"thesis\.tex was not written by srl-edge"):
-        owned.claim(other)
+        owned.claim(other, "run")
+    with pytest.raises(InputError, match="holds srl-edge's run, not its benchmark; name another"):
+        owned.claim(tmp_path, "benchmark")
+    (tmp_path / "train").symlink_to(other)
+    with pytest.raises(InputError, match="train: is a link, and srl-edge writes through none"):
+        owned.claim(tmp_path, "run")
     assert owned.set_aside(tmp_path / "other").name == "other-earlier"
     other.mkdir()
     assert owned.set_aside(other).name == "other-earlier-2"
@@ -155,7 +162,7 @@ def test_the_export_stage_touches_nothing_of_theirs(
     (tmp_path / "adapter").mkdir()
     (tmp_path / "adapter" / "adapter_config.json").touch()
     if "/" in name:
-        owned.claim(tmp_path / "artifacts")
+        owned.claim(tmp_path / "artifacts", "artifacts")
     (tmp_path / name).mkdir(parents=True)
     (tmp_path / name / "model.onnx").write_text("mine")
     with pytest.raises(InputError, match="was not written by srl-edge"):
@@ -169,6 +176,31 @@ def test_an_out_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is there already, and stays as it is"):
         convert(tmp_path, out)
     assert out.read_text() == "mine"
+
+
+def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
+    target = tmp_path / "theirs"
+    target.write_text("theirs")
+    for name in (
+        ".report.md",
+        f".srl-edge-scratch-{os.getpid()}-{threading.get_ident()}-report.md",
+    ):
+        (tmp_path / name).symlink_to(target)
+    (tmp_path / "report.md").symlink_to(target)
+    replace(tmp_path / "report.md", "ours")
+    assert target.read_text() == "theirs" and (tmp_path / "report.md").read_text() == "ours"
+
+
+def test_what_changed_since_is_seen_without_reading_it(tmp_path: Path) -> None:
+    folder = published(tmp_path)
+    assert owned.changed(folder) is None
+    (folder / "notes").touch()  # not ours to miss
+    os.utime(folder / "inner" / "a.txt", (1, 1))
+    assert owned.changed(folder) is None
+    (folder / "inner" / "a.txt").write_text("else")
+    assert owned.changed(folder) == "inner/a.txt"
+    (folder / "inner" / "a.txt").unlink()
+    assert owned.changed(folder) == "inner/a.txt"
 
 
 def test_scratch_of_a_process_that_is_gone_is_removed(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from srl_edge import run_folder
+from srl_edge import owned, run_folder
 from srl_edge.errors import InputError
 from srl_edge.recipe import Data, Model, Recipe
 from srl_edge.run_folder import STAGES, begin, finish, inputs_of, outdated, outputs_of
@@ -24,8 +24,11 @@ def done(tmp_path: Path) -> Recipe:
     recipe = recipe.model_copy(update={"data": Data(source=str(source))})
     for name in STAGES:
         for output in outputs_of(recipe, name):
-            (recipe.run / output).parent.mkdir(parents=True, exist_ok=True)
-            (recipe.run / output).touch()
+            file = recipe.run / output
+            file.parent.mkdir(parents=True, exist_ok=True)
+            text = file.read_text() if file.is_file() else ""
+            file.unlink(missing_ok=True)
+            owned.write(file, text)
     for name in STAGES:
         begin(recipe, name)
         finish(recipe, name, inputs_of(recipe, name))
@@ -57,7 +60,7 @@ def test_each_stage_notices_the_files_it_reads(
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("new")
     assert outdated(done, stage) == f"{words} other contents than then"
-    assert outdated(done, "data") is None
+    assert (outdated(done, "data") is None) == (not file.startswith("data/"))
 
 
 def test_settings_and_an_upgrade_are_told_apart(
@@ -127,6 +130,31 @@ def test_a_finished_run_takes_more_steps(tmp_path: Path) -> None:
 def test_a_result_that_was_deleted_is_made_again(done: Recipe, gone: str, stage: str) -> None:
     (done.run / gone).unlink()
     assert outdated(done, stage) == f"{gone} is not there"
+
+
+@pytest.mark.parametrize(
+    ("other", "stage", "words"),
+    [
+        ("merged/config.json", "export", "merged/config.json is gone, or other than it was"),
+        ("parity/onnx-int4.json", "check", "parity/onnx-int4.json is gone, or other than it was"),
+        ("report.html", "report", "report.html is gone, or other than it was"),
+    ],
+)
+def test_a_result_that_was_edited_is_made_again(
+    done: Recipe, other: str, stage: str, words: str
+) -> None:
+    (done.run / other).write_text("edited")
+    assert (outdated(done, stage) or "").startswith(words)
+
+
+def test_texts_with_slashes_count_whole(done: Recipe) -> None:
+    inputs = []
+    for system in ("/think a/b", "/no_think a/b"):
+        prompt = done.prompt.model_copy(update={"system": system})
+        inputs.append(inputs_of(done.model_copy(update={"prompt": prompt}), "data"))
+    assert (
+        run_folder.difference(*inputs) == "prompt.system was '/think a/b', and is '/no_think a/b'"
+    )
 
 
 def test_files_count_by_their_contents_wherever_they_lie(done: Recipe, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from srl_edge import artifact as artifacts
+from srl_edge import owned
 from srl_edge.devices.bench.benchmark import Task, begin, benchmark
 from srl_edge.devices.bench.measure import Device, Model
 from srl_edge.devices.bench.step_similarity import chosen_prompts
@@ -14,6 +15,7 @@ from srl_edge.method.types import Trajectory
 from srl_edge.recipe import Bench
 from srl_edge.report import results
 from srl_edge.report.bench_page import write_page
+from srl_edge.run_lock import STAGE, held
 
 
 def device_named(name: str, python: str = "python3", llama_main: str = "") -> Device:
@@ -67,29 +69,30 @@ def bench_artifacts(
         "settings": settings.model_dump(),
         "device": device_name,
     }
-    date = begin(out, asked, resume)
     models = [Model(name, "artifact", each.path, each.format) for name, each in loaded.items()]
     listed = [
         Task(name, chosen, prompts=chosen_prompts(chosen, settings))
         for name, chosen in tasks.items()
     ]
-    found = benchmark(models, listed, settings, device, out, date, soak_minutes)
-    results.write(out, found)
-    return write_page(out)
+    with held(owned.claim(out, "benchmark"), STAGE):
+        date = begin(out, asked, resume)
+        found = benchmark(models, listed, settings, device, out, date, soak_minutes)
+        results.write(out, found)
+        return write_page(out)
 
 
 def _named(folders: Sequence[Path]) -> dict[str, artifacts.Artifact]:
     """Artifacts by name; those of several runs by their run's as well."""
     loaded = [artifacts.load(folder) for folder in folders]
     names = [artifact.name for artifact in loaded]
-    found = {}
+    found: dict[str, artifacts.Artifact] = {}
     for artifact in loaded:
         if not artifact.runs:
             raise InputError(f"{artifact.path}: built for a phone; nothing here can run it.")
         alone = names.count(artifact.name) == 1
         run = artifact.path.resolve().parents[1].name
         name = artifact.name if alone else f"{run}/{artifact.name}"
-        if name in found:
-            raise InputError(f"{artifact.path}: named twice.")
+        if results.safe(name) in map(results.safe, found):
+            raise InputError(f"{artifact.path}: named twice, or as another run's is ({name}).")
         found[name] = artifact
     return found

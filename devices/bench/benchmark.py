@@ -27,7 +27,6 @@ from srl_edge.report.text import shown
 from srl_edge.terminal import progress
 
 Facts = dict[str, Any]
-_ALONE = ("settings.json", owned.MARKER)  # what a benchmark that measured nothing has left
 _SETTINGS, _SPEEDS, _SOAK = "settings.json", "speeds.json", "soak.json"
 
 
@@ -52,7 +51,7 @@ def begin(out: Path, asked: Mapping[str, Any], resume: bool) -> str:
     asked: all that its results depend on. Raises InputError where `out` holds something else.
     """
     file = out / _SETTINGS
-    if file.is_file() and any(other.name not in _ALONE for other in out.iterdir()):
+    if file.is_file() and any(other != file for other in out.glob("[!.]*")):
         earlier = read_json(file, "BenchSettings")
         date: str = earlier.pop("date")
         if not resume:
@@ -64,7 +63,7 @@ def begin(out: Path, asked: Mapping[str, Any], resume: bool) -> str:
             changed = ", ".join(key for key in asked if asked[key] != earlier.get(key))
             raise InputError(f"{out}: was begun with other {changed}; name another --out.")
         return date
-    owned.claim(out)
+    owned.claim(out, "benchmark")
     date = time.strftime("%Y-%m-%dT%H-%M-%S")
     write_at_once(file, json.dumps({**asked, "date": date}, indent=1) + "\n")
     return date

@@ -95,7 +95,7 @@ def _problem(row: Mapping[str, Any], name: str) -> Trajectory | None:
     solution = row.get("solution") or (answer if ANSWER_MARK in str(answer) else "")
     cut, marked = cut_solution(str(solution)) if _is_text(solution) else ([], None)
     answer = answer if marked is None else marked
-    if text is None or answer is None:
+    if not _is_text(text) or answer is None:
         return None
     if isinstance(answer, float) and answer.is_integer():
         answer = int(answer)  # SVAMP's 145.0

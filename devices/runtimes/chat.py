@@ -32,7 +32,7 @@ class Asked:
 
 def asked_of(folder: Path) -> Asked:
     """What an artifact says that its model was trained on being asked; the default for others."""
-    said = (read_json_if_there(folder / MANIFEST, "Manifest") or {}).get("prompt") or {}
+    said = (read_json_if_there(folder / MANIFEST, "Asked") or {}).get("prompt") or {}
     return Asked(form_of(said), said.get("reply") == "whole")
 
 

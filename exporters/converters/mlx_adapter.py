@@ -62,7 +62,8 @@ def to_peft(adapter: Path, out: Path) -> Path:
             raise InputError(f"{adapter}: {name} is no LoRA matrix of a linear map in a layer.")
         name = f"{module}.lora_{side.upper()}.weight"
         weights[name] = np.ascontiguousarray(tensor.T)
-    parameters = config["lora_parameters"]
+    if (parameters := config.get("lora_parameters")) is None:
+        raise InputError(f"{adapter}/adapter_config.json: has no lora_parameters.")
     rank, base = parameters["rank"], config.get("model")
     layers = sorted({int(name.split(".")[1]) for name in weights})
     return adapter_folder.write(

@@ -3,8 +3,10 @@
 import errno
 import shutil
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
+import regex
 import torch
 from peft import PeftModel
 from peft.tuners.tuners_utils import BaseTunerLayer
@@ -21,6 +23,16 @@ from srl_edge.quantization.gptq import CODES_FILE
 SIDE_FILES = ("LICENSE.txt", "LICENSE", "chat_template.jinja", "generation_config.json")
 
 
+def _require_quick(adapter: Path, modules: Sequence[str]) -> None:
+    """Raise InputError where the pattern that names an adapter's layers takes for ever to match."""
+    pattern = read_json(adapter / "adapter_config.json", "Adapter").get("target_modules")
+    try:
+        for name in modules if isinstance(pattern, str) else ():
+            regex.fullmatch(pattern, name, timeout=1.0)
+    except (TimeoutError, regex.error):
+        raise InputError(f"{adapter}: target_modules is no usable pattern ({pattern}).") from None
+
+
 def copy_side_files(model: Path, out: Path) -> None:
     """Copy what a device needs beside the weights; links out of the model's folder are left."""
     for name in SIDE_FILES:
@@ -35,6 +47,7 @@ def merge(base: Path, adapter: Path, out: Path) -> Path:
     """
     require_safetensors(adapter)
     model = loading.network(base, dtype=torch.float32)
+    _require_quick(adapter, [name for name, _ in model.named_modules()])
     try:
         tuned = PeftModel.from_pretrained(model, adapter)
     except (RuntimeError, ValueError, KeyError, SafetensorError) as error:

@@ -18,6 +18,7 @@ ANSWER_MARK = "####"
 _HEADER = re.compile(r"^(\d+)[.)]\s+", re.MULTILINE)
 _ANNOTATION = re.compile(r"<<[^<>]*>>")
 _FINAL_ANSWER = re.compile(r"^\s*####\s*(.+?)\s*$", re.MULTILINE)
+_LONE = re.compile("[\ud800-\udfff]")
 # GSM8K says `question`; s1K keeps DeepSeek-R1's numbered solution in `deepseek_attempt`.
 _PROBLEM_KEYS = ("problem", "question")
 _SOLUTION_KEYS = ("solution", "deepseek_attempt")
@@ -115,6 +116,8 @@ def _parse_row(
     problem = next((row[k] for k in _PROBLEM_KEYS if row.get(k)), None)
     if not isinstance(problem, str) or not problem.strip():
         return "no problem text"
+    if _LONE.search(json.dumps(row, ensure_ascii=False)):
+        return "half of a character (a lone surrogate)"
     answer = row.get("answer")
     solution = next((row[k] for k in _SOLUTION_KEYS if row.get(k)), None)
     if isinstance(answer, str) and ANSWER_MARK in answer and solution is None:

@@ -3,12 +3,17 @@
 import contextlib
 import json
 import re
+import signal
 import sys
 from collections.abc import Iterator
 from queue import Empty, Queue
 from subprocess import DEVNULL, PIPE, Popen
 from threading import Lock, Thread
+from typing import Any
 
+import regex
+
+from srl_edge.errors import InputError
 from srl_edge.processes import lines, python
 
 SECONDS = 5.0  # for one comparison
@@ -35,7 +40,7 @@ def marked_answer(solution: str, pattern: str = "") -> str | None:
 
     A `####` that opens a Markdown heading marks nothing.
     """
-    if pattern and (own := re.findall(pattern, solution)):
+    if pattern and (own := _matches(pattern, solution)):
         return str(own[-1]).strip()
     hashes = [(m.start(), m[1].strip(" *")) for m in _AFTER_HASHES.finditer(solution)]
     marked = [*_boxes(solution), *((at, text) for at, text in hashes if _is_value(text))]
@@ -44,6 +49,15 @@ def marked_answer(solution: str, pattern: str = "") -> str | None:
     # Words alone: a heading is longer, or announces something.
     words = [text for _, text in hashes if re.fullmatch(r"[^\d\s:]+(?: [^\d\s:]+){0,2}", text)]
     return words[-1] if words else None
+
+
+def _matches(pattern: str, text: str) -> list[Any]:
+    """What a pattern of a recipe or an artifact finds; raises InputError where it takes long."""
+    try:
+        return list(regex.findall(pattern, text, timeout=SECONDS))
+    except (TimeoutError, regex.error) as error:
+        why = "takes too long" if isinstance(error, TimeoutError) else f"is none ({error})"
+        raise InputError(f"prompt.answer: the pattern {pattern!r} {why}.") from None
 
 
 def _is_value(line: str) -> bool:
@@ -137,12 +151,16 @@ def _serve() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     print("ready", flush=True)
     for line in lines(sys.stdin):
+        if hasattr(signal, "alarm"):  # the system ends it where C code lets no thread of ours run
+            signal.alarm(int(SECONDS) + 1)
         try:
             # Its own timeouts are signals, which do not interrupt what is computed in C.
             guess, gold = (parse(f"${text}$", parsing_timeout=None) for text in json.loads(line))
             equal = bool(verify(gold, guess, timeout_seconds=None))
         except (MemoryError, RecursionError):
             equal = False
+        if hasattr(signal, "alarm"):
+            signal.alarm(0)
         print(json.dumps(equal), flush=True)
 
 

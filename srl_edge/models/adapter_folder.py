@@ -59,7 +59,7 @@ def read(folder: Path) -> dict[str, Matrix]:
     require_safetensors(folder)
     try:
         state = load_file(folder / "adapter_model.safetensors")
-    except SafetensorError as error:
+    except (SafetensorError, TypeError, KeyError) as error:  # also a type that numpy has not
         raise InputError(f"{folder}/adapter_model.safetensors: {error}.") from None
     return {name.removeprefix(PREFIX): value for name, value in state.items()}
 
@@ -77,16 +77,21 @@ def pairs(adapter: Path) -> dict[str, tuple[Matrix, Matrix]]:
                 f"{adapter}: has {name} = {config[name]!r}, which only the merged model can carry; "
                 "export it with export.adapter = 'merged'."
             )
-    rank = config["r"]
-    scaling = config["lora_alpha"] / (rank**0.5 if config.get("use_rslora") else rank)
     modules = {name.rsplit(".lora_", 1)[0] for name in matrices}
-    return {
-        module: (
-            matrices[f"{module}.lora_A.weight"].astype(np.float32),
-            matrices[f"{module}.lora_B.weight"].astype(np.float32) * np.float32(scaling),
-        )
-        for module in sorted(modules)
-    }
+    try:
+        rank = config["r"]
+        scaling = config["lora_alpha"] / (rank**0.5 if config.get("use_rslora") else rank)
+        return {
+            module: (
+                matrices[f"{module}.lora_A.weight"].astype(np.float32),
+                matrices[f"{module}.lora_B.weight"].astype(np.float32) * np.float32(scaling),
+            )
+            for module in sorted(modules)
+        }
+    except KeyError as error:
+        raise InputError(f"{adapter}: has no matrix {error}, so A and B are no pairs.") from None
+    except OverflowError:
+        raise InputError(f"{adapter}: has r = {config['r']}, which no matrix is of.") from None
 
 
 def require_safetensors(adapter: Path) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from srl_edge.errors import InputError
+from srl_edge.files import read_json, read_json_if_there
 
 
 def network(folder: Path, **options: Any) -> Any:
@@ -35,7 +36,20 @@ def tokenizer(folder: Path, **options: Any) -> Any:
     return _loaded(AutoTokenizer, folder, **options)
 
 
+def require_inside(folder: Path) -> None:
+    """Raise InputError where a model's files name files outside of its folder."""
+    named: list[Any] = []
+    for index in folder.glob("*.index.json"):
+        named += (read_json(index, "Index")).get("weight_map", {}).values()
+    settings = read_json_if_there(folder / "tokenizer_config.json", "Tokenizer") or {}
+    named += settings.get("fast_tokenizer_files") or []
+    for name in named:
+        if Path(str(name)).name != str(name) or "\\" in str(name):
+            raise InputError(f"{folder}: names a file outside of the model's folder ({name}).")
+
+
 def _loaded(kind: Any, folder: Path, **options: Any) -> Any:
+    require_inside(folder)
     try:
         return kind.from_pretrained(folder, trust_remote_code=False, **options)
     except Exception as error:  # whatever a damaged file makes of a library

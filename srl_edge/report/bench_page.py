@@ -6,8 +6,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from srl_edge import __version__
-from srl_edge.files import read_json_if_there, replace
+from srl_edge import __version__, owned
+from srl_edge.files import read_json_if_there
 from srl_edge.report import bench_part, definitions, plots, rows
 from srl_edge.report.layout import Part, document, render
 from srl_edge.report.rows import BenchResults
@@ -34,7 +34,7 @@ def write_page(out: Path) -> Path:
     )
     kind = f"srl-edge {__version__}: benchmark of artifacts"
     page = document(kind, ", ".join(results.tasks), summary, _numbers(results, main), parts)
-    replace(out / "report.html", page)
+    owned.write(out / "report.html", page)
     return out / "report.html"
 
 

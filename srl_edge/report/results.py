@@ -8,8 +8,8 @@ from math import sqrt
 from pathlib import Path
 from typing import Any
 
-from srl_edge import __version__
-from srl_edge.files import read_rows, replace, text_sha256
+from srl_edge import __version__, owned
+from srl_edge.files import read_rows, text_sha256
 from srl_edge.method.types import Trajectory
 from srl_edge.report import rows as report_rows
 from srl_edge.report import tables
@@ -22,7 +22,7 @@ FILTER = "math-verify"  # how an answer is found in a solution and compared
 
 def samples_file(out: Path, model: str, task: str, date: str, kind: str = "samples") -> Path:
     """Where the samples of a model at a task are, in lm-eval's layout; `kind` steps is ours."""
-    return out / _safe(model) / f"{kind}_{_safe(task)}_{date}.jsonl"
+    return out / safe(model) / f"{kind}_{safe(task)}_{safe(date)}.jsonl"
 
 
 def as_sample(number: int, problem: Trajectory, sample: Sample) -> dict[str, Any]:
@@ -79,11 +79,11 @@ def write(out: Path, results: BenchResults) -> Path:
     writer = csv.DictWriter(text, heads, restval=ABSENT, lineterminator="\n")
     writer.writeheader()
     writer.writerows(flat)
-    replace(out / "results.csv", text.getvalue())
-    replace(out / "report.md", _markdown(results))
+    owned.write(out / "results.csv", text.getvalue())
+    owned.write(out / "report.md", _markdown(results))
     for row in results.rows:
         lm_eval = json.dumps(_lm_eval(row, results), indent=1, ensure_ascii=False)
-        replace(out / _safe(row.name) / f"results_{results.date}.json", lm_eval + "\n")
+        owned.write(out / safe(row.name) / f"results_{safe(results.date)}.json", lm_eval + "\n")
     return report_rows.write(out, results)
 
 
@@ -177,5 +177,6 @@ def _lm_eval(row: ModelRow, results: BenchResults) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _safe(name: str) -> str:
+def safe(name: str) -> str:
+    """A name that a file can have."""
     return re.sub(r"[^\w.-]+", "-", name)

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from srl_edge import owned
 from srl_edge.errors import InputError
 from srl_edge.files import read_json, replace
 from srl_edge.method.solving import Attempt
@@ -165,7 +166,7 @@ def as_json(results: BenchResults) -> dict[str, Any]:
 
 def write(folder: Path, results: BenchResults) -> Path:
     """Write `results.json` of a folder; return it."""
-    replace(folder / FILE, _RESULTS.dump_json(results, indent=1).decode() + "\n")
+    owned.write(folder / FILE, _RESULTS.dump_json(results, indent=1).decode() + "\n")
     return folder / FILE
 
 

@@ -21,7 +21,7 @@ steps = 1
 
 @pytest.fixture
 def run(tiny_model: Path, tmp_path: Path) -> Path:
-    owned.claim(tmp_path)
+    owned.claim(tmp_path, "run")
     make_adapter(tiny_model, tmp_path / "adapter", 1)
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "train.jsonl").touch()

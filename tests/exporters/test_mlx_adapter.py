@@ -135,5 +135,5 @@ def test_what_is_no_plain_lora_is_refused_by_name(
     with pytest.raises(InputError, match=message):
         convert(made, tmp_path / "out")
     assert not (tmp_path / "out").exists()
-    with pytest.raises(InputError, match="there is a folder already"):
+    with pytest.raises(InputError, match="is there already"):
         convert(made, tmp_path / "peft")

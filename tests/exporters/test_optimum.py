@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from srl_edge import artifact, recipe
+from srl_edge import artifact, owned, recipe
 from srl_edge.cli import main
 from srl_edge.devices.runtimes.contract import greedy
 from srl_edge.devices.runtimes.open import open_runtime
@@ -59,7 +59,8 @@ def test_the_command_exports_and_the_gate_passes(
     taught_model: Path, tmp_path: Path, word_problems: list[dict[str, str]],
 ) -> None:  # fmt: skip
     settings = make_run(tmp_path, trained, taught_model, word_problems[:6])
-    (tmp_path / "recipe.toml").write_text(recipe.dumps(settings))
+    (tmp_path / owned.MARKER).write_text('{"files": {}}')
+    owned.write(tmp_path / "recipe.toml", recipe.dumps(settings))
     for command in (["export", str(tmp_path), "--via", "optimum"], ["check", str(tmp_path)]):
         with pytest.raises(SystemExit) as end:
             main(command)

@@ -15,6 +15,7 @@ from srl_edge.errors import InputError
 from srl_edge.method.prompt_form import DEFAULT, PRESETS, form_of
 from srl_edge.method.prompts import prompt_ids, step_prompts, warm_up_reply, whole_prompts
 from srl_edge.method.types import Trajectory
+from srl_edge.method.verifiers import final_answer
 from srl_edge.models.tokenizer import load_tokenizer
 from srl_edge.recipe import Prompt, load
 
@@ -120,6 +121,13 @@ def test_a_device_asks_what_training_asked(
     for prompt in groups[0]:
         asked = chat.prompt_ids(prompt.problem, prompt.previous_steps)
         assert tuple(asked) == prompt_ids(tokenizer, prompt)
+
+
+def test_a_pattern_that_takes_for_ever_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("srl_edge.method.verifiers.SECONDS", 0.5)
+    for pattern, words in ((r"(x|xx)+[yz]", "takes too long"), ("(", "is none")):
+        with pytest.raises(InputError, match=words):
+            final_answer("x" * 60, pattern)
 
 
 def test_an_artifact_that_says_nothing_is_asked_as_those_were(tmp_path: Path) -> None:

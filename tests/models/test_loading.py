@@ -75,6 +75,26 @@ def test_pickled_weights_beside_a_decoy_are_not_read(tiny_model: Path, tmp_path:
         loading.network(folder)
 
 
+@pytest.mark.parametrize("name", ["../../elsewhere.safetensors", "/etc/elsewhere.safetensors"])
+def test_weights_lie_in_the_folder(name: str, tiny_model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    index = {"metadata": {}, "weight_map": {"model.norm.weight": name}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(InputError, match="names a file outside of the model's folder"):
+        loading.network(folder)
+
+
+def test_tokenizer_files_lie_in_the_folder(tiny_model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    settings["fast_tokenizer_files"] = ["../tokenizer.4.0.0.json"]
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    with pytest.raises(InputError, match="names a file outside of the model's folder"):
+        loading.tokenizer(folder)
+
+
 def test_nothing_else_loads_a_model() -> None:
     """What transformers loads goes through `loading`; adapters go through PEFT."""
     for name, file in modules().items():
@@ -91,6 +111,10 @@ BOMBS = {
     "wide": "{{ '%99999999999d' % 1 }}",
     "replaced": "{% set a = 'a' * 9999 %}{% set b = a.replace('a', a) %}{{ b.replace('a', a) }}",
     "power": "{{ 9 ** 9 ** 9 }}",
+    "rounded": "{{ 1 | round(1000000000, 'floor') }}",
+    "squared": "{% set n = namespace(x=3) %}{% for i in range(60) %}{% set n.x = n.x * n.x %}"
+    "{% endfor %}",
+    "precise": "{{ '%.999999999f' % 0.1 }}",
     "recursive": "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
     "no such": "{{ nothing.of.the.kind }}",
     "divided": "{{ 1 / 0 }}",

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -38,6 +39,8 @@ def save(folder: Path, policy: Policy, cursor: Cursor, recipe: Recipe) -> None:
     A crash at any moment leaves the older checkpoint or the newer one, each whole.
     """
     final = folder / f"checkpoint-{cursor.stage}-{cursor.step:06d}"
+    if final.is_dir():  # of the same step: training is the same however often it is repeated
+        return
     scratch = folder / f".{final.name}"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
@@ -55,7 +58,6 @@ def save(folder: Path, policy: Policy, cursor: Cursor, recipe: Recipe) -> None:
         if file.is_file():
             with file.open("rb") as opened:
                 os.fsync(opened.fileno())
-    shutil.rmtree(final, ignore_errors=True)
     scratch.rename(final)
     newest = _oldest_first(folder)
     # The end of a stage stays until the next one has begun: it can be given more steps.
@@ -119,6 +121,9 @@ def restore(folder: Path, policy: Policy, recipe: Recipe) -> Cursor:
         shutil.rmtree(folder / "best", ignore_errors=True)
         return Cursor()
     state = read_json(newest / "trainer_state.json", "TrainerState")
+    later = _oldest_first(folder)
+    for path in later[later.index(newest) + 1 :]:  # of a stage that is given more steps
+        shutil.rmtree(path)
     policy.load(newest)
     for name, size in state["log_bytes"].items():
         if (folder / name).exists():
@@ -130,9 +135,8 @@ def restore(folder: Path, policy: Policy, recipe: Recipe) -> Cursor:
 
 
 def _oldest_first(folder: Path) -> list[Path]:
-    return sorted(
-        folder.glob("checkpoint-*"), key=lambda path: tuple(map(int, path.name.split("-")[1:]))
-    )
+    found = (p for p in folder.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+-\d+", p.name))
+    return sorted(found, key=lambda path: tuple(map(int, path.name.split("-")[1:])))
 
 
 def _to_go_on_from(folder: Path, recipe: Recipe) -> Path | None:

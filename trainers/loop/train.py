@@ -13,6 +13,7 @@ from srl_edge.files import scratch_folder
 from srl_edge.method.prompts import step_prompts, whole_prompts
 from srl_edge.method.types import StepPrompt, Trajectory
 from srl_edge.recipe import Recipe, Stage
+from srl_edge.terminal import progress
 from srl_edge.trainers.loop import checkpoints
 from srl_edge.trainers.loop.stage import StageRun
 from srl_edge.trainers.loop.tracking import open_tracker
@@ -28,7 +29,11 @@ def train(recipe: Recipe, run: Path, policy: Policy) -> Path:
     Source of the method: arXiv 2510.25992, section 4.2.
     """
     owned.require_own(run / "adapter")
-    folder = owned.claim(run / "train")
+    folder = owned.claim(run / "train", "training")
+    if (run / "adapter").is_dir() and not list(folder.glob("checkpoint-*")):
+        # Its checkpoints were deleted: what is left of it is not deleted too.
+        progress.say(f"train: an earlier training is now in {owned.set_aside(folder)}.")
+        owned.claim(folder, "training")
     cursor = checkpoints.restore(folder, policy, recipe)
     with open_tracker(recipe, folder) as track:
         for index, stage in enumerate(recipe.stages):
