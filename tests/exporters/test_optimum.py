@@ -59,7 +59,8 @@ def test_the_command_exports_and_the_gate_passes(
     taught_model: Path, tmp_path: Path, word_problems: list[dict[str, str]],
 ) -> None:  # fmt: skip
     settings = make_run(tmp_path, trained, taught_model, word_problems[:6])
-    (tmp_path / owned.MARKER).write_text('{"files": {}}')
+    shutil.rmtree(tmp_path / "artifacts")
+    (tmp_path / owned.MARKER).write_text('{"purpose": "run", "files": {}}')
     owned.write(tmp_path / "recipe.toml", recipe.dumps(settings))
     for command in (["export", str(tmp_path), "--via", "optimum"], ["check", str(tmp_path)]):
         with pytest.raises(SystemExit) as end:
