@@ -128,9 +128,10 @@ def outdated(recipe: Recipe, name: str) -> str | None:
     gone = (output for output in outputs_of(recipe, name) if not (recipe.run / output).is_file())
     if missing := next(gone, None):
         return f"{missing} is not there"
-    if other := _changed_output(recipe, name):
-        return f"{other} is gone, or other than it was written"
-    return difference(then, inputs_of(recipe, name))
+    if why := difference(then, inputs_of(recipe, name)):
+        return why
+    other = _changed_output(recipe, name)
+    return other and f"{other} is gone, or other than it was written"
 
 
 def _changed_output(recipe: Recipe, name: str) -> str | None:

@@ -39,8 +39,16 @@ except processes.Ended as end:
 """
 
 
+def as_in_a_terminal() -> None:
+    """Undo what nohup, or a shell that starts a job in the background, ignores."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def started(*command: str) -> subprocess.Popen[str]:
-    process = subprocess.Popen([sys.executable, *command], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, *command], stderr=subprocess.PIPE, text=True, preexec_fn=as_in_a_terminal
+    )
     assert process.stderr and process.stderr.readline() == "busy\n"
     return process
 
