@@ -61,7 +61,7 @@ def save(folder: Path, policy: Policy, cursor: Cursor, recipe: Recipe) -> None:
     scratch.rename(final)
     newest = _oldest_first(folder)
     # The end of a stage stays until the next one has begun: it can be given more steps.
-    kept = recipe.trainer.keep_last + (cursor.stage > 0 and cursor.step == 0)
+    kept = max(recipe.trainer.keep_last, 2 if cursor.stage and not cursor.step else 1)
     for older in newest[:-kept]:
         shutil.rmtree(older)
 

@@ -197,7 +197,7 @@ def test_what_was_removed_or_edited_since_a_checkpoint_is_refused(tmp_path: Path
 def test_a_checkpoint_from_before_a_setting_existed_goes_on_at_its_default(tmp_path: Path) -> None:
     recipe = make_run(tmp_path)
     train(recipe, tmp_path, TablePolicy([BAD, GOOD]))
-    (newest,) = (tmp_path / "train").glob("checkpoint-*")
+    *_, newest = sorted((tmp_path / "train").glob("checkpoint-*"))
     state = json.loads((newest / "trainer_state.json").read_text())
     del state["settings"]["trainer.importance_cap"]
     (newest / "trainer_state.json").write_text(json.dumps(state))
@@ -234,4 +234,5 @@ def test_the_eleventh_stage_is_newer_than_the_tenth(tmp_path: Path) -> None:
     recipe = make_run(tmp_path)
     many = (recipe.stages[0].model_copy(update={"steps": 1}),) * 11
     train(recipe.model_copy(update={"stages": many}), tmp_path, TablePolicy([BAD, GOOD]))
-    assert [p.name for p in (tmp_path / "train").glob("c*")] == ["checkpoint-11-000000"]
+    found = {p.name for p in (tmp_path / "train").glob("c*")}
+    assert found == {"checkpoint-10-000001", "checkpoint-11-000000"}  # the last stage's end stays
