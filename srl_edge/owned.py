@@ -49,15 +49,6 @@ def require_own(folder: Path) -> None:
             raise _not_ours(folder, f"{name} has changed since srl-edge wrote it")
 
 
-def is_own(folder: Path) -> bool:
-    """Whether srl-edge wrote a folder, and all that it holds."""
-    try:
-        require_own(folder)
-    except InputError:
-        return False
-    return folder.is_dir()
-
-
 def claim(folder: Path, purpose: str, beside: str = "") -> Path:
     """Make a folder to work in, for one purpose; raises InputError where another thing is there.
 

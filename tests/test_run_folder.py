@@ -177,3 +177,17 @@ def test_a_local_models_weights_count(tmp_path: Path, tiny_model: Path) -> None:
     (model / "model.safetensors").write_bytes(weights)
     said = run_folder.difference(before, inputs_of(recipe, "train"))
     assert said == "the model's model.safetensors has other contents than then"
+
+
+@pytest.mark.parametrize("deleted", ["checkpoints", "all"])
+def test_training_whose_checkpoints_were_deleted_is_set_aside(deleted: str, tmp_path: Path) -> None:
+    recipe = make_run(tmp_path)
+    train(recipe, tmp_path, TablePolicy([BAD, GOOD]))
+    folder = tmp_path / "train"
+    before = (folder / "metrics.jsonl").read_bytes()
+    for path in folder.glob("checkpoint-*") if deleted == "checkpoints" else [folder]:
+        shutil.rmtree(path)
+    train(recipe, tmp_path, TablePolicy([BAD, GOOD]))
+    assert (tmp_path / "train-earlier").exists() == (deleted == "checkpoints")
+    if deleted == "checkpoints":
+        assert (tmp_path / "train-earlier" / "metrics.jsonl").read_bytes() == before

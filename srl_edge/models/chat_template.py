@@ -105,9 +105,7 @@ class ChatTemplate:
                 "system message, set prompt.system and prompt.whole_system to ''."
             ) from None
         except _FAULTS as error:
-            raise InputError(
-                f"the model's chat template does not end well: {_said(error)}."
-            ) from None
+            raise InputError(f"the model's chat template fails: {_said(error)}.") from None
 
 
 def of_tokenizer(tokenizer: Any) -> ChatTemplate:

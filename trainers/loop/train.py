@@ -30,7 +30,8 @@ def train(recipe: Recipe, run: Path, policy: Policy) -> Path:
     """
     owned.require_own(run / "adapter")
     folder = owned.claim(run / "train", "training")
-    if (run / "adapter").is_dir() and not list(folder.glob("checkpoint-*")):
+    logged = (folder / "metrics.jsonl").is_file()
+    if logged and (run / "adapter").is_dir() and not list(folder.glob("checkpoint-*")):
         # Its checkpoints were deleted: what is left of it is not deleted too.
         progress.say(f"train: an earlier training is now in {owned.set_aside(folder)}.")
         owned.claim(folder, "training")
