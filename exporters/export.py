@@ -13,6 +13,7 @@ from srl_edge.exporters.adapters import rank
 from srl_edge.exporters.merging.trained_weights import merge_trained, merged_into, trained_on
 from srl_edge.files import file_sha256, read_json, read_json_if_there, read_text, scratch_folder
 from srl_edge.models.catalog import resolve
+from srl_edge.models.chat_template import source_of
 from srl_edge.models.tokenizer import load_tokenizer, stop_ids
 from srl_edge.quantization.formats import ALL, AS_SHIPPED, FORMATS, parse_name, require_builders
 from srl_edge.recipe import Recipe
@@ -178,7 +179,7 @@ def _manifest(
         "vocabulary": config["vocab_size"],
         "bos_token_id": tokenizer.bos_token_id,
         "stop_token_ids": stop_ids(merged),
-        "chat_template_sha256": hashlib.sha256(tokenizer.chat_template.encode()).hexdigest(),
+        "chat_template_sha256": hashlib.sha256(source_of(tokenizer).encode()).hexdigest(),
         "licence": read_text(licence).strip() if licence.is_file() else None,
         "tools": artifacts.tool_versions(*_TOOLS),
     }

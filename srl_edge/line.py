@@ -15,6 +15,7 @@ from typing import Any
 
 from srl_edge import owned, processes, recipe
 from srl_edge.errors import InputError
+from srl_edge.method.own_code import loaded
 from srl_edge.method.rewards import load_parts
 from srl_edge.models.catalog import config_of
 from srl_edge.models.families import require_exportable
@@ -181,6 +182,8 @@ def _train(settings: Recipe, run: Path) -> Path:
         print(f"train: this recipe runs {' and '.join(settings.code)}", file=sys.stderr)
     for stage in settings.stages:
         load_parts(stage.reward)
+    if ":" in settings.prompt.verifier:
+        loaded(settings.prompt.verifier, "verifier")
     if not (run / "data" / "train.jsonl").is_file():
         raise InputError(f"{run}/data: no data to train on; run `srl-edge data {run}` first.")
     model = resolve(settings.model.name)

@@ -44,6 +44,8 @@ def _key(key: str) -> str:
 
 
 def _named(key: str, value: Any) -> Any:
+    if key == "prompt.verifier" and ":" in value:
+        return Path(value).name
     of_file = key == "data.source" or (key.startswith("stages.") and key.endswith(".data"))
     return Path(value).name if of_file and value and Path(value).is_absolute() else value
 
@@ -71,7 +73,8 @@ def sources_of(recipe: Recipe) -> dict[str, Path]:
         found |= {f"stages.{i}.data": Path(stage.data)} if stage.data else {}
         own = (key.rpartition(":")[0] for key in stage.reward if ":" in key)
         found |= {f"stages.{i}.reward {file}": Path(file) for file in own}
-    return found
+    file, colon, _ = recipe.prompt.verifier.rpartition(":")
+    return found | ({"prompt.verifier": Path(file)} if colon else {})
 
 
 def outputs_of(recipe: Recipe, name: str) -> list[str]:
@@ -102,7 +105,8 @@ def contents_of(recipe: Recipe, name: str) -> dict[str, str]:
             files["data.source"] = Path(recipe.data.source)
         case "train":
             named = sources_of(recipe)
-            files = data | {key: file for key, file in named.items() if key.startswith("stages.")}
+            own = ("stages.", "prompt.")
+            files = data | {key: file for key, file in named.items() if key.startswith(own)}
             model = named["model.name"].expanduser()
             parts = sorted(model.glob("[!.]*")) if model.is_dir() else []
             files |= {f"the model's {file.name}": file for file in parts}

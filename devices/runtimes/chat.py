@@ -58,7 +58,7 @@ class Chat:
 
     def render(self, chat: Sequence[dict[str, str]]) -> str:
         """The text of a chat, up to where the reply begins."""
-        return self._template.render(chat)
+        return self._template.render(chat, date=self.asked.form.date)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a text, with no special tokens added."""

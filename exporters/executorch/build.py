@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from srl_edge.artifact import NO_ADAPTER
 from srl_edge.errors import InputError
 from srl_edge.exporters.quiet import quiet
-from srl_edge.files import read_json_if_there
 from srl_edge.models import loading
 from srl_edge.models.families import family_of
+from srl_edge.models.tokenizer import stop_ids
 from srl_edge.quantization.formats import FORMATS
 
 with quiet():  # torchao, which all of these import, reports every GPU kernel that it has not got
@@ -150,15 +150,12 @@ def _check(model: Path, config: Any, precision: Precision, context_length: int) 
 
 
 def _metadata(model: Path, config: Any, context_length: int) -> dict[str, Any]:
-    generation = read_json_if_there(model / "generation_config.json", "Generation") or {}
-    eos = generation.get("eos_token_id")
-    eos = config.eos_token_id if eos is None else eos
     bos = {} if config.bos_token_id is None else {"get_bos_id": config.bos_token_id}
     return bos | {
         "get_max_seq_len": context_length,
         "get_max_context_len": context_length,
         "get_vocab_size": config.vocab_size,
-        "get_eos_ids": [eos] if isinstance(eos, int) else list(eos or []),
+        "get_eos_ids": stop_ids(model),
         "use_kv_cache": True,
         "use_sdpa_with_kv_cache": True,
         "enable_dynamic_shape": True,

@@ -1,6 +1,7 @@
 """The adapter added into the model's weights, once, in fp64, and rounded to fp32."""
 
 import errno
+import json
 import shutil
 import warnings
 from collections.abc import Sequence
@@ -14,9 +15,10 @@ from safetensors import SafetensorError
 
 from srl_edge import owned
 from srl_edge.errors import InputError
-from srl_edge.files import inside, read_json, scratch_folder
+from srl_edge.files import inside, read_json, read_json_if_there, scratch_folder
 from srl_edge.models import loading
 from srl_edge.models.adapter_folder import require_safetensors
+from srl_edge.models.tokenizer import stop_ids
 from srl_edge.quantization.gptq import CODES_FILE
 
 # What a device needs beside the weights, where the model has it.
@@ -38,6 +40,16 @@ def copy_side_files(model: Path, out: Path) -> None:
     for name in SIDE_FILES:
         if (model / name).is_file() and inside(model / name, model):
             shutil.copy(model / name, out / name)
+    if (out / "tokenizer.json").is_file():
+        _say_where_replies_end(out)
+
+
+def _say_where_replies_end(folder: Path) -> None:
+    """Let generation_config.json name every token that ends a reply, as runtimes look there."""
+    file = folder / "generation_config.json"
+    said = read_json_if_there(file, "Generation") or {}
+    if said.get("eos_token_id") != (stops := stop_ids(folder)):
+        file.write_text(json.dumps(said | {"eos_token_id": stops}, indent=2) + "\n")
 
 
 def merge(base: Path, adapter: Path, out: Path) -> Path:

@@ -14,6 +14,7 @@ from srl_edge.errors import InputError, StageError
 from srl_edge.exporters.quiet import quiet
 from srl_edge.files import read_json
 from srl_edge.models.families import family_of
+from srl_edge.models.tokenizer import stop_ids
 
 _HEAD = "last_matmul:int8"  # the projection to the vocabulary, and the tied embedding with it
 _MIXED = f"{_HEAD},mixed_layers:int8"  # and parts of the first and last eighth, and of every third
@@ -59,7 +60,7 @@ def export(
     build(model, out, chosen.precision, {**chosen.options, **extra})
     config_file = out / "genai_config.json"
     config = json.loads(config_file.read_text())
-    config["model"]["context_length"] = context_length
+    config["model"] |= {"context_length": context_length, "eos_token_id": stop_ids(model)}
     config["search"]["max_length"] = context_length
     config["model"]["decoder"]["session_options"]["provider_options"] = []
     config_file.write_text(json.dumps(config, indent=4) + "\n")

@@ -7,6 +7,7 @@ from typing import Any
 from srl_edge.artifact import Artifact
 from srl_edge.devices.runtimes.chat import Chat
 from srl_edge.devices.runtimes.contract import Runtime
+from srl_edge.models.chat_template import of_tokenizer
 from srl_edge.models.tokenizer import load_tokenizer, stop_ids
 
 # What tokenizers differ on: bytes outside the vocabulary, joined emoji, spaces, digits.
@@ -50,15 +51,15 @@ def compare_tokens(
     encodes the rendered text: `runtime_chats_equal` of it, and `first_runtime_chat`.
     """
     trained, own, chat = load_tokenizer(merged), load_tokenizer(artifact.path), Chat(artifact.path)
+    date = chat.asked.form.date
     every = [*asked, *chats()]
     from_files, from_runtime = [], []
     for at, turns in enumerate(every):
-        flags = {"add_generation_prompt": True, "return_dict": False}
-        rendered = trained.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-        expected = list(trained.apply_chat_template(turns, **flags))
+        rendered = of_tokenizer(trained).render(turns, date=date)
+        expected = list(trained.encode(rendered, add_special_tokens=False))
         told = {"chat": turns[-1]["content"], "asked": at < len(asked)}
         readings = (
-            list(own.apply_chat_template(turns, **flags)),
+            list(own.encode(of_tokenizer(own).render(turns, date=date), add_special_tokens=False)),
             chat.encode(chat.render(turns)),
         )
         wrong = next((ids for ids in readings if ids != expected), None)

@@ -6,8 +6,10 @@ it, so that training, gate and device ask and read alike.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
+
+from srl_edge.models.chat_template import DATE
 
 OPEN, CLOSE = "<think>", "</think>"
 HASHES, BOXED = "####", "boxed"  # how an answer is marked, beside a regular expression
@@ -29,7 +31,9 @@ class PromptForm:
     system, whole_system: the system message of either; '' leaves the chat template's own.
     step, whole: the user's message of either, with `{problem}`, and in `step` with `{steps}`.
     think: whether a reply begins with one <think> span. answer: `####`, `boxed` for \boxed{…}, or
-    a regular expression whose first group is the answer.
+    a regular expression whose first group is the answer. verifier: how answers are compared:
+    `auto`, by the right answer's kind; number, math, exact, choice, call; or "file.py:function".
+    date: what a chat template that asks for today's date is told.
     """
 
     system: str
@@ -38,6 +42,8 @@ class PromptForm:
     whole: str
     think: bool
     answer: str
+    verifier: str = "auto"
+    date: str = DATE
 
     def messages(
         self, problem: str, previous_steps: Sequence[str], title: str = "", whole: bool = False
@@ -101,8 +107,8 @@ class PromptForm:
         return "" if self.answer in (HASHES, BOXED) else self.answer
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values, which `form_of` reads back."""
-        return asdict(self)
+        """Plain JSON values, which `form_of` reads back, without what is code of the recipe's."""
+        return asdict(self) | ({"verifier": "auto"} if ":" in self.verifier else {})
 
 
 CUT_OFF = "cut off at the length limit"
@@ -146,4 +152,8 @@ DEFAULT = PRESETS["word-problems"]
 def form_of(values: Mapping[str, Any] | None) -> PromptForm:
     """The form that `as_dict` gave; without one, what artifacts were asked before they said so."""
     known = {field.name for field in fields(PromptForm)}
-    return PromptForm(**{k: v for k, v in values.items() if k in known}) if values else DEFAULT
+    if not values:
+        return DEFAULT
+    form = PromptForm(**{k: v for k, v in values.items() if k in known})
+    # What is downloaded runs no code, whatever it names.
+    return replace(form, verifier="auto") if ":" in form.verifier else form

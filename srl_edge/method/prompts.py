@@ -62,7 +62,7 @@ def titled(step: str) -> tuple[str, str]:
 
 def prompt_ids(tokenizer: Any, prompt: StepPrompt) -> tuple[int, ...]:
     """Token ids of the rendered chat, up to where the reply begins."""
-    text = of_tokenizer(tokenizer).render(prompt.messages)
+    text = of_tokenizer(tokenizer).render(prompt.messages, date=prompt.form.date)
     return tuple(tokenizer.encode(without_thought(text, prompt.form), add_special_tokens=False))
 
 

@@ -1,15 +1,10 @@
 """The SRL reward: how close the step is to the expert's, or the penalty for a broken format."""
 
 import difflib
-import functools
-import importlib.util
 import math
 import re
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
-from types import ModuleType
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 try:
@@ -19,6 +14,7 @@ except ImportError:
     from difflib import SequenceMatcher  # type: ignore[assignment]
 
 from srl_edge.errors import InputError, StageError
+from srl_edge.method.own_code import loaded
 from srl_edge.method.prompts import numbers, titled
 from srl_edge.method.types import Reward, Rollout, StepPrompt
 from srl_edge.method.verifiers import is_correct
@@ -58,7 +54,9 @@ def step_reward(
             case "results":
                 value = parts[name] = results_reached(reply.action, expert)
             case "answer":
-                value = parts[name] = float(is_correct(reply.action, prompt.answer or ""))
+                value = parts[name] = float(
+                    is_correct(reply.action, prompt.answer or "", prompt.form)
+                )
             case _:
                 value = parts[name] = _custom(name, reply.action, prompt)
         total += weight * value
@@ -149,7 +147,7 @@ def load_parts(weights: Mapping[str, float]) -> None:
     """Run the files of one's own parts; raises InputError where a part cannot be loaded."""
     for name in weights:
         if ":" in name:
-            _load(name)
+            loaded(name, "reward")
 
 
 def _guard_fault(action: str, prompt: StepPrompt) -> str:
@@ -183,7 +181,7 @@ def _headers(step: str) -> int:
 
 def _custom(name: str, action: str, prompt: StepPrompt) -> float:
     try:
-        value = float(_load(name)(action, prompt))
+        value = float(loaded(name, "reward")(action, prompt))
     except Exception as error:
         raise StageError(
             f"reward {name}: it failed on {prompt.trajectory_id}, step {prompt.step_index + 1}: "
@@ -195,31 +193,3 @@ def _custom(name: str, action: str, prompt: StepPrompt) -> float:
             f"{prompt.step_index + 1}; a finite number is needed."
         )
     return value
-
-
-def _load(name: str) -> Callable[[str, StepPrompt], float]:
-    file, _, function = name.rpartition(":")
-    found = getattr(_module(file), function, None)
-    if not callable(found):
-        raise InputError(f"reward {name}: {file} has no function {function!r}.")
-    return found  # type: ignore[no-any-return]
-
-
-@functools.cache
-def _module(file: str) -> ModuleType:
-    path = Path(file)
-    if not path.is_file():
-        raise InputError(f"reward {file}: no such file.")
-    spec = importlib.util.spec_from_file_location(f"reward {path}", path)
-    if spec is None or spec.loader is None:
-        raise InputError(f"reward {file}: not a Python file.")
-    module = importlib.util.module_from_spec(spec)
-    # Dataclasses look their module up here; under this name it shadows no other.
-    sys.modules[spec.name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise InputError(
-            f"reward {file}: it does not run: {type(error).__name__}: {error}."
-        ) from error
-    return module

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from srl_edge.method.prompt_form import DEFAULT, PromptForm
 from srl_edge.method.types import Trajectory
-from srl_edge.method.verifiers import final_answer, is_correct, is_marked_correct
+from srl_edge.method.verifiers import given_answer, is_correct, is_marked_correct
 
 
 @dataclass(slots=True)
@@ -60,9 +60,7 @@ def solve(
         going = unfinished
     for attempt in attempts:
         solution = "\n".join(attempt.steps)
-        attempt.given = final_answer(solution, form.pattern)
-        attempt.correct = is_correct(solution, attempt.answer, form.pattern)
-        attempt.marked = attempt.correct and is_marked_correct(
-            solution, attempt.answer, form.pattern
-        )
+        attempt.given = given_answer(solution, attempt.answer, form)
+        attempt.correct = is_correct(solution, attempt.answer, form)
+        attempt.marked = attempt.correct and is_marked_correct(solution, attempt.answer, form)
     return attempts

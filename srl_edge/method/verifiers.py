@@ -1,176 +1,131 @@
-"""Exact answers: is the final answer of a solution the right one?"""
+"""Exact answers: is the final answer of a solution the right one? By the answer's own kind."""
 
-import contextlib
-import json
 import re
-import signal
-import sys
-from collections.abc import Iterator
-from queue import Empty, Queue
-from subprocess import DEVNULL, PIPE, Popen
-from threading import Lock, Thread
-from typing import Any
+from typing import get_args
 
-import regex
+from srl_edge.method import calls, mathematics, own_code
+from srl_edge.method.answers import Kind, choice, final_answer, is_formula, marked_answer
+from srl_edge.method.prompt_form import DEFAULT, PromptForm
+from srl_edge.method.quantities import in_text, plain, quantity, same
 
-from srl_edge.errors import InputError
-from srl_edge.processes import lines, python
-
-SECONDS = 5.0  # for one comparison
-MEMORY = 4 << 30  # bytes, of the process that compares
-_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
-_NUMBERED = re.compile(r"^(?:(?:step|part|case)\s*\d+\b|\d+[.:)](?=\s+\S))", re.IGNORECASE)
-_AFTER_HASHES = re.compile(r"####[ \t]*([^#\s][^\n]*)")
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
-def final_answer(solution: str, pattern: str = "") -> str | None:
-    """What a solution gives as its answer: what it marks as one, else its last number.
-
-    pattern: a regular expression of the prompt's own, whose first group is the answer.
-    """
-    marked = marked_answer(solution, pattern)
-    if marked is not None:
-        return marked
-    found = _NUMBER.findall(solution)
-    return found[-1] if found else None
-
-
-def marked_answer(solution: str, pattern: str = "") -> str | None:
-    r"""The last answer that is marked as one: by the pattern, after `####`, or in \boxed{}.
-
-    A `####` that opens a Markdown heading marks nothing.
-    """
-    if pattern and (own := _matches(pattern, solution)):
-        return str(own[-1]).strip()
-    hashes = [(m.start(), m[1].strip(" *")) for m in _AFTER_HASHES.finditer(solution)]
-    marked = [*_boxes(solution), *((at, text) for at, text in hashes if _is_value(text))]
-    if marked:
-        return max(marked)[1]
-    # Words alone: a heading is longer, or announces something.
-    words = [text for _, text in hashes if re.fullmatch(r"[^\d\s:]+(?: [^\d\s:]+){0,2}", text)]
-    return words[-1] if words else None
+def kind_of(answer: str) -> Kind:
+    """How an answer is compared: as a number, a formula, a choice, a call, or letter by letter."""
+    if quantity(answer):
+        return "number"
+    if choice(answer):
+        return "choice"
+    if calls.parsed(answer) is not None:
+        return "call"
+    return "math" if is_formula(answer) else "exact"
 
 
-def _matches(pattern: str, text: str) -> list[Any]:
-    """What a pattern of a recipe or an artifact finds; raises InputError where it takes long."""
-    try:
-        return list(regex.findall(pattern, text, timeout=SECONDS))
-    except (TimeoutError, regex.error) as error:
-        why = "takes too long" if isinstance(error, TimeoutError) else f"is none ({error})"
-        raise InputError(f"prompt.answer: the pattern {pattern!r} {why}.") from None
+def is_correct(solution: str, answer: str, form: PromptForm = DEFAULT) -> bool:
+    """Whether the final answer of `solution`, marked or not, is `answer`."""
+    given = given_answer(solution, answer, form)
+    return given is not None and same_value(given, answer, form.verifier)
 
 
-def _is_value(line: str) -> bool:
-    """Whether a line has a figure beside those that number a heading, as in `Step 2: Add`."""
-    return any(map(str.isdigit, _NUMBERED.sub("", line)))
+def given_answer(solution: str, answer: str, form: PromptForm = DEFAULT) -> str | None:
+    """What a solution gives in place of `answer`, marked or not."""
+    kinds = [kind for kind in KINDS if kind == form.verifier] or [kind_of(answer)]
+    return final_answer(solution, form.pattern, kinds[0])
 
 
-def _boxes(text: str) -> Iterator[tuple[int, str]]:
-    r"""Where each \boxed{…} begins, and what it holds, braces matched."""
-    for match in re.finditer(r"\\(?:boxed|fbox)\s*\{", text):
-        depth = 1
-        for at in range(match.end(), len(text)):
-            depth += {"{": 1, "}": -1}.get(text[at], 0)
-            if not depth:
-                yield match.start(), text[match.end() : at].strip()
-                break
-
-
-def is_correct(solution: str, answer: str, pattern: str = "") -> bool:
-    """Whether the final answer of `solution` equals `answer`, by math-verify."""
-    given = final_answer(solution, pattern)
-    return given is not None and same_value(given, answer)
-
-
-def is_marked_correct(solution: str, answer: str, pattern: str = "") -> bool:
+def is_marked_correct(solution: str, answer: str, form: PromptForm = DEFAULT) -> bool:
     """The same, strictly: the answer must be marked as one."""
-    given = marked_answer(solution, pattern)
-    return given is not None and same_value(given, answer)
+    given = marked_answer(solution, form.pattern)
+    return given is not None and same_value(given, answer, form.verifier)
 
 
-def same_value(given: str, answer: str) -> bool:
-    """Whether two answers are mathematically equal, by math-verify; False if that takes too long.
+def same_value(given: str, answer: str, verifier: str = "auto") -> bool:
+    """Whether a given answer is the right one.
 
-    A model may well sample `9^{9^{9}}`, on which no library comes to an end: SECONDS are enough for
-    any answer that a person would write.
+    verifier: a kind; `auto`, the right answer's own; or "file.py:function", which gets both texts.
     """
-    pair = [_plain(given), _plain(answer)]
-    if pair[0] == pair[1]:
+    if ":" in verifier:
+        return bool(own_code.called(verifier, "verifier", given, answer))
+    match kind_of(answer) if verifier == "auto" else verifier:
+        case "number":
+            return _same_number(given, answer)
+        case "math":
+            return _same_formula(given, answer)
+        case "choice":
+            right = choice(answer)
+            return choice(given) == right if right else _same_text(given, answer)
+        case "call":
+            return calls.same(given, answer)
+    return _same_text(given, answer)
+
+
+def _same_number(given: str, answer: str) -> bool:
+    right = quantity(answer)
+    if right is None:
+        return _same_formula(given, answer)
+    found = quantity(given)
+    worked, _, result = given.rpartition("=")
+    if found is None and not re.search(r"\b[A-Za-z]\b|\d[A-Za-z]", worked):
+        found = quantity(result)  # 3 + 4 = 7, and no equation
+    if found is None and not is_formula(given):
+        # In a sentence, the only number of it.
+        numbers = list(in_text(given))
+        words = re.findall(r"[^\W\d_]{2,}", given)
+        found = quantity(numbers[0]) if len(numbers) == 1 and len(words) >= 2 else None
+    elif found is None and right.places and re.fullmatch(r"-?\d+,\d+", given):
+        found = quantity(given.replace(",", "."))
+    if found is not None:
+        return same(found, right)
+    equation = re.search(r"(?<![\\A-Za-z])[A-Za-z]", worked)
+    return not equation and is_formula(given) and mathematics.equal(given, answer)
+
+
+def _same_formula(given: str, answer: str) -> bool:
+    if _same_text(given, answer):
         return True
-    with _one_at_a_time:
-        return _comparer().equal(pair)
+    found, right = quantity(given), quantity(answer)
+    if found and right:
+        return same(found, right)
+    based = [_IN_BASE.fullmatch(plain(text)) for text in (given, answer)]
+    if based[0] and based[1]:
+        return based[0].groups() == based[1].groups()
+    parts, right_parts = _in_order(given), _in_order(answer)
+    if parts and right_parts and (parts[0] or right_parts[0]):
+        ends, right_ends = (parts[0] + parts[-1], right_parts[0] + right_parts[-1])
+        alike = ends == right_ends or not ends or not right_ends
+        inner = zip(parts[1:-1], right_parts[1:-1], strict=False)
+        return (
+            alike and len(parts) == len(right_parts) and all(same_value(*p, "math") for p in inner)
+        )
+    return (found is not None or is_formula(given)) and mathematics.equal(given, answer)
 
 
-class _Comparer:
-    """A process that compares answers, since a computation in C can be ended in no other way."""
-
-    def __init__(self) -> None:
-        self.process = Popen(
-            python("srl_edge.method.verifiers"), text=True, encoding="utf-8",
-            stdin=PIPE, stdout=PIPE, stderr=DEVNULL,
-        )  # fmt: skip
-        self.lines: Queue[str] = Queue()
-        Thread(target=self._read, daemon=True).start()
-        self.lines.get()  # it has imported what it needs
-
-    def equal(self, pair: list[str]) -> bool:
-        assert self.process.stdin
-        try:
-            self.process.stdin.write(json.dumps(pair) + "\n")
-            self.process.stdin.flush()
-            return self.lines.get(timeout=SECONDS) == "true\n"
-        except (Empty, BrokenPipeError):
-            self.process.kill()
-            self.process.wait()
-            return False
-
-    def _read(self) -> None:
-        assert self.process.stdout
-        for line in self.process.stdout:
-            self.lines.put(line)
-        self.lines.put("")  # it has ended: killed, or out of memory
+def _in_order(text: str) -> list[str] | None:
+    """The parts of a point or an interval between its brackets, which may be ''; None of others."""
+    text = plain(text)
+    match = re.fullmatch(r"([(\[])(.*)([)\]])", text)
+    opened, inner, closed = match.groups() if match else ("", text, "")
+    parts, depth = [""], 0
+    for character in inner:
+        depth += (character in "([{") - (character in ")]}")
+        if depth < 0:
+            return None
+        if character == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += character
+    plainly = len(parts) > 1 and not re.search(r"=|\\[{}]|\\in(?![a-z])", text)
+    return [opened, *parts, closed] if plainly else None
 
 
-_one_at_a_time = Lock()
-_running: list[_Comparer] = []
+_IN_BASE = re.compile(r"([0-9A-Z]+)_\{?(\d+)\}?")
+_QUOTES = "'\"\u2018\u2019\u201c\u201d"
 
 
-def _comparer() -> _Comparer:
-    if not _running or _running[0].process.poll() is not None:
-        _running[:] = [_Comparer()]
-    return _running[0]
-
-
-def _serve() -> None:
-    """Compare pairs of answers, a line each, until there are no more."""
-    from math_verify import parse, verify
-
-    with contextlib.suppress(ImportError, ValueError, OSError):  # where memory can be bounded
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    print("ready", flush=True)
-    for line in lines(sys.stdin):
-        if hasattr(signal, "alarm"):  # the system ends it where C code lets no thread of ours run
-            signal.alarm(int(SECONDS) + 1)
-        try:
-            # Its own timeouts are signals, which do not interrupt what is computed in C.
-            guess, gold = (parse(f"${text}$", parsing_timeout=None) for text in json.loads(line))
-            equal = bool(verify(gold, guess, timeout_seconds=None))
-        except (MemoryError, RecursionError):
-            equal = False
-        if hasattr(signal, "alarm"):
-            signal.alarm(0)
-        print(json.dumps(equal), flush=True)
-
-
-def _plain(answer: str) -> str:
-    """Without currency, percent signs, thousands separators and the name of what is counted."""
-    answer = re.sub(r"\\(?:text|mbox|mathrm)\s*\{([^{}]*)\}", r" \1", answer)
-    answer = re.sub(r"\\[,;! ]|\\(?=[%$])", "", answer)
-    bare = re.sub(r"(?<=\d),(?=\d{3})", "", answer).strip(" $€£%.*")
-    return re.sub(r"(?<=\d)\s+(?!pi\b)[A-Za-z]{2,}[A-Za-z .]*$", "", bare)
-
-
-if __name__ == "__main__":
-    _serve()
+def _same_text(given: str, answer: str) -> bool:
+    """Letter by letter, apart from spaces, quotes and a full stop; case counts in code alone."""
+    pair = [plain(text).strip(_QUOTES).strip() for text in (given, answer)]
+    if all(re.fullmatch(r"[^\W\d_]+(?:[ -][^\W\d_]+)*", text) for text in pair):
+        pair = [text.casefold() for text in pair]
+    return pair[0] == pair[1]

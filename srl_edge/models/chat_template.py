@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ from srl_edge.files import read_json, read_text
 from srl_edge.models.limits import SECONDS, TooLong, limited
 
 Chat = Sequence[Mapping[str, str]]
-
+DATE = "2024-07-26"  # what Llama 3's own template takes where nobody tells it the date
+_MARK = "srl-edge marks this"
 
 # What a template can raise besides Jinja's own: it is a program.
 _FAULTS = (MemoryError, RecursionError, TooLong, ArithmeticError, AttributeError, LookupError,
@@ -81,7 +82,7 @@ class ChatTemplate:
     def __init__(self, source: str, special: Mapping[str, str]) -> None:
         environment = _Sandbox()
         environment.filters["tojson"] = _to_json
-        environment.globals |= {"raise_exception": _refuse, "strftime_now": _now}
+        environment.globals |= {"raise_exception": _refuse}
         try:
             with limited():
                 self._template = environment.from_string(source)
@@ -89,30 +90,70 @@ class ChatTemplate:
             raise InputError(f"the model's chat template is none: {_said(error)}.") from None
         self._special = dict(special)
 
-    def render(self, chat: Chat, add_generation_prompt: bool = True) -> str:
+    def render(self, chat: Chat, add_generation_prompt: bool = True, date: str = DATE) -> str:
         """The text of a chat, up to where the reply begins.
 
-        Raises InputError with the template's own words where it does not take such a chat.
+        date: what a template that asks for today's is told, so that a model reads in a year what it
+        was trained on. Raises InputError with the template's own words where it does not take such
+        a chat.
         """
         try:
-            with limited():
-                return self._template.render(
-                    messages=chat, add_generation_prompt=add_generation_prompt, **self._special
-                )
+            return self._rendered(self.accepted(chat), add_generation_prompt, date)
         except TemplateError as error:
             raise InputError(
-                f"the model's chat template does not take this chat: {error}; where it takes no "
-                "system message, set prompt.system and prompt.whole_system to ''."
+                f"the model's chat template does not take this chat: {error}."
             ) from None
         except _FAULTS as error:
             raise InputError(f"the model's chat template fails: {_said(error)}.") from None
+
+    def accepted(self, chat: Chat) -> list[dict[str, str]]:
+        """A chat as the template takes it: with the system's text in the user's turn, if need be.
+
+        Templates without a system role refuse it, or leave it out without a word.
+        """
+        turns = [dict(turn) for turn in chat]
+        if len(turns) > 1 and turns[0]["role"] == "system" and not self._takes_system:
+            system, turns = turns[0]["content"], turns[1:]
+            turns[0]["content"] = f"{system}\n\n{turns[0]['content']}"
+        return turns
+
+    @cached_property
+    def _takes_system(self) -> bool:
+        chat = [{"role": "system", "content": _MARK}, {"role": "user", "content": "Yes?"}]
+        try:
+            return _MARK in self._rendered(chat, True, DATE)
+        except (TemplateError, *_FAULTS):
+            return False
+
+    def after_reply(self) -> str:
+        """What the template writes after a reply of the model's; '' where it fails."""
+        chat = [{"role": "user", "content": "Yes?"}, {"role": "assistant", "content": _MARK}]
+        try:
+            return self._rendered(chat, False, DATE).rpartition(_MARK)[2]
+        except (TemplateError, *_FAULTS):
+            return ""
+
+    def _rendered(self, chat: Chat, add_generation_prompt: bool, date: str) -> str:
+        def now(form: str) -> str:
+            return datetime.strptime(date, "%Y-%m-%d").strftime(form)
+
+        with limited():
+            return self._template.render(
+                messages=chat, add_generation_prompt=add_generation_prompt, strftime_now=now,
+                **self._special,
+            )  # fmt: skip
 
 
 def of_tokenizer(tokenizer: Any) -> ChatTemplate:
     """The template of a tokenizer that is loaded."""
     named = tokenizer.special_tokens_map.items()
     special = tuple((name, str(token)) for name, token in named if not isinstance(token, list))
-    return _built(tokenizer.chat_template, special)
+    return _built(source_of(tokenizer), special)
+
+
+def source_of(tokenizer: Any) -> str:
+    """The template of a tokenizer that is loaded: of several, the one that is named default."""
+    return _chosen(tokenizer.chat_template, "the tokenizer")
 
 
 def of_folder(folder: Path) -> ChatTemplate:
@@ -125,11 +166,23 @@ def of_folder(folder: Path) -> ChatTemplate:
         and (isinstance(value, str) or (isinstance(value, dict) and "content" in value))
     )
     template = folder / "chat_template.jinja"
-    beside = read_text(template) if template.is_file() else None
-    source = beside or settings.get("chat_template")
-    if not isinstance(source, str):
-        raise InputError(f"{folder}: no chat template, so prompts cannot be rendered.")
-    return _built(source, special)
+    if template.is_file():
+        return _built(read_text(template), special)
+    named = {
+        file.stem: read_text(file) for file in folder.glob("additional_chat_templates/*.jinja")
+    }
+    return _built(_chosen(settings.get("chat_template") or named, folder), special)
+
+
+def _chosen(source: Any, where: object) -> str:
+    """The template to use: a tokenizer may have several, as a list or by name."""
+    if isinstance(source, list):
+        source = {each["name"]: each["template"] for each in source}
+    if isinstance(source, dict):
+        source = source.get("default") or (next(iter(source.values())) if len(source) == 1 else "")
+    if not isinstance(source, str) or not source:
+        raise InputError(f"{where}: no chat template, so prompts cannot be rendered.")
+    return source
 
 
 @lru_cache(maxsize=8)
@@ -144,7 +197,3 @@ def _to_json(value: Any, **options: Any) -> str:
 
 def _refuse(message: str) -> str:
     raise TemplateError(message)
-
-
-def _now(form: str) -> str:
-    return datetime.now().strftime(form)

@@ -1,11 +1,14 @@
 """The tokenizer of a model folder, and the tokens that end a reply."""
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from tokenizers import Tokenizer
+
 from srl_edge.errors import InputError
 from srl_edge.files import read_json_if_there
-from srl_edge.models import loading
+from srl_edge.models import chat_template, loading
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -20,11 +23,46 @@ def load_tokenizer(folder: Path) -> Any:
 
 
 def stop_ids(folder: Path) -> list[int]:
-    """Every token id that ends a reply, from generation_config.json and config.json."""
-    ids: list[int] = []
+    """Every token id that ends a reply; the first is the one that the chat template writes there.
+
+    Others are those of generation_config.json, of config.json, and the tokenizer's own.
+    """
+    turn, own = _of_tokenizer(folder, *map(_stamp, map(folder.joinpath, _FILES)))
+    ids = [] if turn is None else [turn]
     for file, shape in (("generation_config.json", "Generation"), ("config.json", "ModelConfig")):
         found = (read_json_if_there(folder / file, shape) or {}).get("eos_token_id")
         ids += [found] if isinstance(found, int) else found or []
+    ids += [] if own is None else [own]
     if not ids:
-        raise InputError(f"{folder}: no eos_token_id in generation_config.json or config.json.")
+        raise InputError(f"{folder}: nothing says which token ends a reply; give eos_token_id in "
+                         "generation_config.json.")  # fmt: skip
     return list(dict.fromkeys(ids))
+
+
+_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    return (file.stat().st_mtime_ns, file.stat().st_size) if file.is_file() else (0, 0)
+
+
+@lru_cache(maxsize=8)
+def _of_tokenizer(folder: Path, *_: tuple[int, int]) -> tuple[int | None, int | None]:
+    """The token that the template writes after a reply, and the tokenizer's own end; or None."""
+    if not (folder / "tokenizer.json").is_file():
+        return None, None
+    try:
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    except Exception:  # the library has no class of its own for a damaged file
+        return None, None
+    settings = read_json_if_there(folder / "tokenizer_config.json", "Tokenizer") or {}
+    end = settings.get("eos_token")
+    end = end.get("content") if isinstance(end, dict) else end
+    own = tokenizer.token_to_id(end) if isinstance(end, str) else None
+    try:
+        after = chat_template.of_folder(folder).after_reply()
+    except InputError:
+        return None, own
+    added = tokenizer.get_added_tokens_decoder()
+    ids = tokenizer.encode(after, add_special_tokens=False).ids
+    return next((id_ for id_ in ids if id_ in added), None), own

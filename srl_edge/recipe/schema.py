@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import tomli_w
 from pydantic import (
@@ -23,9 +23,11 @@ from pydantic import (
 
 from srl_edge.errors import InputError
 from srl_edge.files import read_text
+from srl_edge.method.answers import Kind
 from srl_edge.method.prompt_form import PRESETS, PromptForm
 from srl_edge.method.prompts import Targets
 from srl_edge.method.rewards import check_weights
+from srl_edge.models.chat_template import DATE
 from srl_edge.quantization.formats import Trainable, default_agreement, parse_name
 from srl_edge.recipe.errors import first_sentence
 from srl_edge.recipe.flags import override
@@ -80,6 +82,10 @@ class Prompt(Section):
     """Whether a reply begins with one <think> span."""
     answer: Annotated[str, Field(min_length=1)] | None = None
     """How the final answer is marked: `####`, `boxed`, or a regular expression with one group."""
+    verifier: str = "auto"
+    """How answers compare: auto (by their kind), number, math, exact, choice, call, "file.py:f"."""
+    date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] = DATE
+    """The date that a chat template is told where it asks for today's, so that prompts stay."""
     own_way: str = PRESETS["math"].whole
     """The model's natural prompt, with {problem}: base and tuned answer it beside the run's own."""
 
@@ -92,7 +98,7 @@ class Prompt(Section):
     @property
     def own_form(self) -> PromptForm:
         """How a model answers that was taught no format: one reply, marked as it likes."""
-        return replace(PRESETS["math"], whole=self.own_way)
+        return replace(PRESETS["math"], whole=self.own_way, verifier=self.verifier, date=self.date)
 
     @model_validator(mode="after")
     def _asks_for_something(self) -> "Prompt":
@@ -108,6 +114,11 @@ class Prompt(Section):
             raise ValueError(f"answer: not a regular expression ({error})") from None
         if self.form.pattern and groups != 1:
             raise ValueError("answer: `####`, `boxed`, or a regular expression with one group")
+        known = ("auto", *get_args(Kind))
+        if ":" not in self.verifier and self.verifier not in known:
+            raise ValueError(
+                f'verifier: choose from {", ".join(known)}, or your own as "file.py:function"'
+            )
         return self
 
 
@@ -343,8 +354,9 @@ class Recipe(Section):
 
     @property
     def code(self) -> tuple[str, ...]:
-        """What of a recipe is code that training runs: its reward files, its vLLM command."""
-        parts = (name for stage in self.stages for name in stage.reward if ":" in name)
+        """What of a recipe is code that training runs: rewards, the verifier, vLLM's command."""
+        names = (*(name for stage in self.stages for name in stage.reward), self.prompt.verifier)
+        parts = (name for name in names if ":" in name)
         files = tuple(dict.fromkeys(name.rpartition(":")[0] for name in parts))
         return (*files, *([self.trainer.vllm_command] if self.trainer.sampler == "vllm" else []))
 
@@ -397,7 +409,8 @@ def _rooted(recipe: Recipe, folder: Path) -> Recipe:
         for stage in recipe.stages
     )
     data = recipe.data.model_copy(update={"source": root(recipe.data.source)})
-    return recipe.model_copy(update={"data": data, "stages": stages})
+    prompt = recipe.prompt.model_copy(update={"verifier": root_part(recipe.prompt.verifier)})
+    return recipe.model_copy(update={"data": data, "prompt": prompt, "stages": stages})
 
 
 def dumps(recipe: Recipe) -> str:

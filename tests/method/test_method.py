@@ -1,6 +1,5 @@
 """Prompts, advantages, losses and answers: the method without a model."""
 
-import time
 from statistics import fmean
 
 import numpy as np
@@ -14,7 +13,6 @@ from srl_edge.method.algorithm import group_relative, has_spread
 from srl_edge.method.prompt_form import DEFAULT
 from srl_edge.method.prompts import numbers, step_prompts, warm_up_reply
 from srl_edge.method.types import Trajectory
-from srl_edge.method.verifiers import final_answer, is_correct, marked_answer
 
 TRAJECTORY = Trajectory("t", "Ann has 3 cats and 4 dogs.", ("3 + 4 = 7", "7 * 2 = 14", "14."), "14")
 
@@ -96,72 +94,3 @@ def test_losses_are_the_same_in_numpy_and_torch(by_sequence: bool) -> None:
             for i, n in enumerate((5, 2, 3))
         ),
     )
-
-
-@pytest.mark.parametrize(
-    ("solution", "answer", "right"),
-    [
-        ("He pays.\n#### 1,200", "1200", True),
-        ("so \\boxed{\\frac{1}{2}}", "0.5", True),
-        ("it costs $28.50.", "28.5", True),
-        ("#### 36.0", "36", True),
-        ("#### 36 wooden eggs.", "36", True),
-        ("#### 36 or 40 eggs", "36", False),
-        ("#### 2 pi", "2", False),
-        ("12 cats, then 13", "12", False),
-        ("no number", "12", False),
-    ],
-)
-def test_exact_answers(solution: str, answer: str, right: bool) -> None:
-    assert is_correct(solution, answer) is right
-
-
-def test_an_answer_that_no_library_can_compute_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not is_correct("#### 6", "12")  # the process that compares has started
-    monkeypatch.setattr("srl_edge.method.verifiers.SECONDS", 0.5)
-    for endless in ("9^{9^{9}}", "100000000!", "(" * 3000):
-        start = time.monotonic()
-        assert not is_correct(f"#### {endless}", "12")
-        assert time.monotonic() - start < 30
-    monkeypatch.undo()
-    assert is_correct("#### 24/2", "12") and not is_correct("#### 25/2", "12")
-
-
-def test_the_marked_answer_wins_over_a_later_number() -> None:
-    assert final_answer("#### 5\nchecked 2 times") == "5"
-
-
-@pytest.mark.parametrize(
-    ("solution", "marked", "given"),
-    [
-        # As instruction-tuned models write: a heading that begins with the mark marks nothing.
-        ("#### Step 1: Add\n3 + 4 = 7\n#### Answer\nIt is \\boxed{7}.", "7", "7"),
-        ("#### Final answer:\nShe has 18 eggs", None, "18"),
-        ("#### Step 2:\n1 + 1\n#### 2", "2", "2"),
-        ("#### **18**", "18", "18"),
-        ("first \\boxed{1}, then \\boxed{\\frac{1}{\\sqrt{2}}}", "\\frac{1}{\\sqrt{2}}", None),
-        ("\\boxed{\\text{blue}} and \\fbox{3}", "3", None),
-        ("#### Step 2: Compute\nShe has 18 eggs", None, "18"),
-        ("#### 3. Add\nShe has 18 eggs", None, "18"),
-        ("so \\boxed{\\text{blue}}", "\\text{blue}", None),
-        ("\\boxed{7", None, "7"),  # cut off
-        ("#### blue", "blue", "blue"),
-        ("there are 12 cats", None, "12"),
-    ],
-)
-def test_a_strict_reading_wants_a_mark(
-    solution: str, marked: str | None, given: str | None
-) -> None:
-    assert marked_answer(solution) == marked
-    assert final_answer(solution) == (given or marked)
-
-
-def test_a_prompts_own_mark_is_read_first() -> None:
-    said = "Answer: 5\nanother try\nAnswer: 6.\n#### 7"
-    assert final_answer(said, r"Answer: (\d+)") == "6"
-    assert final_answer("#### 7", r"Answer: (\d+)") == "7"
-
-
-@pytest.mark.parametrize("given", ["\\$18.00", "18\\text{ dollars}", "18 \\%", "**18**", "18.0"])
-def test_what_surrounds_a_number_in_a_box_is_no_part_of_it(given: str) -> None:
-    assert is_correct(f"so \\boxed{{{given}}}", "18")

@@ -12,10 +12,10 @@ from srl_edge.data import trajectories
 from srl_edge.data.trajectories import ParseReport, parse_rows
 from srl_edge.devices.runtimes.chat import Asked, Chat
 from srl_edge.errors import InputError
+from srl_edge.method.answers import final_answer
 from srl_edge.method.prompt_form import DEFAULT, PRESETS, form_of
 from srl_edge.method.prompts import prompt_ids, step_prompts, warm_up_reply, whole_prompts
 from srl_edge.method.types import Trajectory
-from srl_edge.method.verifiers import final_answer
 from srl_edge.models.tokenizer import load_tokenizer
 from srl_edge.recipe import Prompt, load
 
@@ -124,7 +124,7 @@ def test_a_device_asks_what_training_asked(
 
 
 def test_a_pattern_that_takes_for_ever_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("srl_edge.method.verifiers.SECONDS", 0.5)
+    monkeypatch.setattr("srl_edge.method.answers.SECONDS", 0.5)
     for pattern, words in ((r"(x|xx)+[yz]", "takes too long"), ("(", "is none")):
         with pytest.raises(InputError, match=words):
             final_answer("x" * 60, pattern)

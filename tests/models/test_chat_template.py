@@ -1,5 +1,6 @@
 """Our renderer against transformers' own, on what templates of known families use."""
 
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -37,16 +38,19 @@ def test_it_renders_what_transformers_renders(name: str, begun: bool, tmp_path: 
     tokenizer = make_tokenizer(tmp_path)
     tokenizer.chat_template = TEMPLATES[name]
     tokenizer.save_pretrained(tmp_path)
-    expected = tokenizer.apply_chat_template(CHAT, tokenize=False, add_generation_prompt=begun)
-    assert chat_template.of_tokenizer(tokenizer).render(CHAT, begun) == expected
-    assert chat_template.of_folder(tmp_path).render(CHAT, begun) == expected
+    template = chat_template.of_tokenizer(tokenizer)
+    asked = template.accepted(CHAT)
+    expected = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=begun)
+    today = datetime.now().strftime("%Y-%m-%d")
+    assert template.render(CHAT, begun, today) == expected
+    assert chat_template.of_folder(tmp_path).render(CHAT, begun, today) == expected
     loaded = AutoTokenizer.from_pretrained(tmp_path)
-    assert chat_template.of_tokenizer(loaded).render(CHAT, begun) == expected
+    assert chat_template.of_tokenizer(loaded).render(CHAT, begun, today) == expected
 
 
 def test_what_a_template_refuses_is_one_sentence_in_its_own_words() -> None:
     refusing = "{{ raise_exception('System role not supported') }}"
-    with pytest.raises(InputError, match="System role not supported; where it takes no system"):
+    with pytest.raises(InputError, match="does not take this chat: System role not supported"):
         chat_template.ChatTemplate(refusing, {}).render(CHAT)
 
 
@@ -54,3 +58,50 @@ def test_a_template_reaches_nothing_of_python() -> None:
     escape = "{{ messages.__class__.__mro__ }}{{ ''.__class__.__base__.__subclasses__() }}"
     with pytest.raises(InputError, match="does not take this chat"):
         chat_template.ChatTemplate(escape, {}).render(CHAT)
+
+
+USER_ONLY = (
+    "{% for m in messages %}{% if m.role not in ('user', 'assistant') %}"
+    "{{ raise_exception('only user and assistant') }}{% endif %}[{{ m.role }}] {{ m.content }}\n"
+    "{% endfor %}"
+)
+LEAVES_IT_OUT = USER_ONLY.replace(
+    "{{ raise_exception('only user and assistant') }}", "{% continue %}"
+)
+AS_GEMMA_2 = (
+    "{{ bos_token }}{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+    "{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('roles must alternate') }}{% endif %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+)
+
+
+@pytest.mark.parametrize("source", [USER_ONLY, LEAVES_IT_OUT, AS_GEMMA_2])
+def test_a_system_text_that_a_template_does_not_take_goes_to_the_user(source: str) -> None:
+    template = chat_template.ChatTemplate(source, {})
+    assert template.accepted(CHAT)[0] == {
+        "role": "user", "content": "Be brief.\n\n12 < 30 & 'so' \u00e9?"
+    }  # fmt: skip
+    assert "Be brief.\n\n12 < 30" in template.render(CHAT)
+    assert CHAT[0]["role"] == "system"  # what it was given stays
+
+
+def test_the_date_is_the_runs_and_not_todays() -> None:
+    asks = "{{ strftime_now('%d %b %Y') }}"
+    assert chat_template.ChatTemplate(asks, {}).render(CHAT) == "26 Jul 2024"
+    assert chat_template.ChatTemplate(asks, {}).render(CHAT, date="2026-01-02") == "02 Jan 2026"
+    guarded = "{% if strftime_now is defined %}" + asks + "{% else %}never{% endif %}"
+    assert chat_template.ChatTemplate(guarded, {}).render(CHAT) == "26 Jul 2024"
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_of_several_templates_the_default_is_taken(alone: bool, tmp_path: Path) -> None:
+    tokenizer = make_tokenizer(tmp_path)
+    named = {"tool_use": "tools{{ messages[0].content }}", "default": TEMPLATES["plain"]}
+    named = {"rag": TEMPLATES["plain"]} if alone else named
+    tokenizer.chat_template = named
+    tokenizer.save_pretrained(tmp_path, save_jinja_files=False)
+    loaded = AutoTokenizer.from_pretrained(tmp_path)
+    assert isinstance(loaded.chat_template, dict)
+    expected = chat_template.ChatTemplate(TEMPLATES["plain"], {}).render(CHAT)
+    assert chat_template.of_tokenizer(loaded).render(CHAT) == expected
+    assert chat_template.of_folder(tmp_path).render(CHAT) == expected

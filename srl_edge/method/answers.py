@@ -1,0 +1,172 @@
+# ruff: noqa: RUF001 - signs of mathematics are what is read here
+r"""What a solution gives as its answer: one reader for data, rewards, validation and benchmarks.
+
+An answer is marked by the prompt's own pattern, in \boxed{}, or after `####`, which also opens
+Markdown headings. Where nothing is marked, "the answer is" and then the last value are read.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import regex
+
+from srl_edge.errors import InputError
+from srl_edge.method import calls
+from srl_edge.method.quantities import closing, in_text, plain, quantity
+
+Kind = Literal["number", "math", "exact", "choice", "call"]
+SECONDS = 5.0  # for one search with a recipe's own pattern
+_HASHES = re.compile(r"####[ \t]*([^#\s][^\n]*|(?=\n))")
+_NUMBERED = re.compile(r"^(?:(?:step|part|case)\s*\d+\b|\d+[.:)](?=\s+\S))", re.IGNORECASE)
+_ANNOUNCES = re.compile(
+    r"(?:(?:the|my|our|your)\s+)?(?:final\s+|correct\s+)?(?:answer|result|solution)s?\s*:?",
+    re.IGNORECASE,
+)
+_ANSWER_IS = re.compile(
+    r"\banswer(?:\*\*|\s+to [^.\n]{1,80}?|\s+here)?(?:\s*(?:is|was|are|will be|would be|equals)\b"
+    r"(?:\s*:|\s+(?:therefore|thus|then|simply))?|\s*[:=])\**[ \t]*([^\n]+)",
+    re.IGNORECASE,
+)
+_SENTENCE = re.compile(r"[.!?](?=\s+\S|\s*$)")
+_BOX = re.compile(r"\\(?:boxed|fbox)\s*(?:\{|([^\s\\{}$]+))")
+_WORDS = re.compile(r"[^\d\s:]+(?: [^\d\s:]+){0,2}")
+# What makes a text mathematics, beside a number.
+_MATH = re.compile(
+    r"\\[A-Za-z]+|[\^√π∞∪∩≤≥≠±∈]|[([{][^()\[\]]*,[^()\[\]]*[)\]}]"
+    r"|(?<![A-Za-z])(?:sqrt|pi|sin|cos|tan|log|ln)(?![A-Za-z])"
+)
+_FORMULA = re.compile(r"[A-Za-z\d\s.,()\[\]{}+*/^_=<>!|-]+")
+
+
+def final_answer(solution: str, pattern: str = "", kind: Kind = "number") -> str | None:
+    """What a solution gives as its answer, marked or not; None where it gives none.
+
+    pattern: a regular expression of the prompt's own, whose first group is the answer. kind: what
+    is looked for where nothing is marked; of a number, the last.
+    """
+    marked = marked_answer(solution, pattern)
+    if marked is not None:
+        return marked
+    for match in reversed(list(_ANSWER_IS.finditer(solution))):
+        said = match[1]
+        end = next((m.start() for m in _SENTENCE.finditer(said)), len(said))
+        if (found := _in_clause(said[:end], kind)) is not None:
+            return found
+    return _last(solution, kind)
+
+
+def marked_answer(solution: str, pattern: str = "") -> str | None:
+    r"""The last answer that is marked as one: by the pattern, after `####`, or in \boxed{}.
+
+    A `####` that opens a Markdown heading marks nothing, unless the heading announces the answer
+    and the line after it is one.
+    """
+    if pattern and (own := _matches(pattern, solution)):
+        return str(own[-1]).strip()
+    hashes = list(_after_hashes(solution))
+    values = [(at, text) for at, text in hashes if is_value(text)]
+    if marked := [*_boxes(solution), *values]:
+        return max(marked)[1]
+    figures = [text for _, text in hashes if any(map(str.isdigit, text))]
+    # Words alone: a heading is longer, or announces something.
+    words = [text for _, text in hashes if _WORDS.fullmatch(text)]
+    found = figures or words
+    return found[-1] if found else None
+
+
+def is_value(text: str) -> bool:
+    """Whether the whole of a text is a number, a formula, a choice or a call, and not prose."""
+    return bool(
+        quantity(text) or choice(text) or calls.parsed(text) is not None or is_formula(text)
+    )
+
+
+def is_formula(text: str) -> bool:
+    """Whether a text is mathematics: no word of it but names of functions and LaTeX's commands."""
+    text = plain(text)
+    if not text or _NO_FORMULA.fullmatch(text):
+        return False
+    bare = _NAMES.sub("", text)
+    if re.search(r"[^\W\d_]{2}", re.sub(r"\b[A-Z]{2,3}\b(?=\s*[=)])", "", bare)):
+        return False
+    if _MATH.search(text):
+        return True
+    signs = re.search(r"[-+*/=<>!,_]", text) or re.search(r"\d\s?[A-Za-z]\b", text)
+    return bool(signs and _FORMULA.fullmatch(text) and re.search(r"[A-Za-z\d]", text))
+
+
+_NAMES = re.compile(
+    r"\\(?:begin|end)\{[a-z]+\}|\\[A-Za-z]+"
+    r"|(?<![A-Za-z])(?:sqrt|pi|sin|cos|tan|log|ln|or|and|in|mod|max|min)(?![A-Za-z])"
+)
+# Dates, versions, times of day and ranges, which are no sums.
+_NO_FORMULA = re.compile(
+    r"\d{1,4}([-/.:])\d{1,4}\1\d{1,4}(?:\1\d+)*|\d{1,2}:\d{2}(?:\s?[ap]\.?m\.?)?|\d+ ?- ?\d+",
+    re.IGNORECASE,
+)
+
+
+def choice(text: str) -> str | None:
+    """The letter of a choice, as in `B`, `(B)`, `B. because` or `option B`; None for others."""
+    match = _CHOICE.fullmatch(plain(text))
+    return (match[1] or match[2]).upper() if match else None
+
+
+_CHOICE = re.compile(
+    r"(?:(?:option|choice|answer)\s+)?(?:\(([A-Ja-j])\)|([A-J])(?=[.:)]|$))(?:[.:)]?\s+.*|[.:)])?",
+    re.DOTALL,
+)
+
+
+def _in_clause(said: str, kind: Kind) -> str | None:
+    """The value of what follows "the answer is"."""
+    said = said.strip(" *:")
+    if is_value(said):
+        return plain(said)
+    return plain(said) if kind == "exact" and said else _last(said, kind)
+
+
+def _last(text: str, kind: Kind) -> str | None:
+    """The last value of a kind in running text."""
+    match kind:
+        case "choice":
+            found = re.findall(r"\(([A-J])\)|(?:option|choice)\s+([A-J])\b", text)
+            return (found[-1][0] or found[-1][1]) if found else None
+        case "call":
+            return calls.last(text)
+        case "exact":
+            lines = [line for line in text.splitlines() if line.strip()]
+            return plain(lines[-1]) if lines else None
+    numbers = list(in_text(text))
+    return numbers[-1] if numbers else None
+
+
+def _after_hashes(text: str) -> Iterator[tuple[int, str]]:
+    """What stands after each `####`: an answer, or a heading without its number."""
+    for match in _HASHES.finditer(text):
+        line = match[1].strip(" *_")
+        if not line or _ANNOUNCES.fullmatch(line):
+            rest = text[match.end() :].lstrip("\n \t").split("\n", 1)[0].strip(" *_")
+            if is_value(rest):
+                yield match.start(), rest
+        elif not _NUMBERED.match(line):
+            yield match.start(), line
+
+
+def _boxes(text: str) -> Iterator[tuple[int, str]]:
+    r"""Where each \boxed{…} begins, and what it holds, braces matched; empty ones left out."""
+    for match in _BOX.finditer(text):
+        end = None if match[1] else closing(text, match.end())
+        held = match[1] or ("" if end is None else text[match.end() : end].strip())
+        if held and not _BOX.match(held):
+            yield match.start(), held
+
+
+def _matches(pattern: str, text: str) -> list[Any]:
+    """What a pattern of a recipe or an artifact finds; raises InputError where it takes long."""
+    try:
+        return list(regex.findall(pattern, text, timeout=SECONDS))
+    except (TimeoutError, regex.error) as error:
+        why = "takes too long" if isinstance(error, TimeoutError) else f"is none ({error})"
+        raise InputError(f"prompt.answer: the pattern {pattern!r} {why}.") from None

@@ -1,0 +1,320 @@
+# ruff: noqa: RUF001 - characters of other scripts are what is read here
+"""Numbers as people and models write them, with their units: `US$1,200`, `1 1/2 cups`, `5 km/h`.
+
+Units are few and exact here. A library of units reads `cats` as centi-atmospheres.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+_GROUPED = (
+    r"\d{1,3}(?:,\d{3})+(?![\d,])(?:\.\d+)?"  # 1,234.5
+    r"|\d{1,2}(?:,\d{2})+,\d{3}(?!\d)(?:\.\d+)?"  # 1,00,000
+    r"|\d{1,3}(?:['_]\d{3})+(?!\d)(?:\.\d+)?"
+    r"|\d{1,3}(?:\.\d{3}){2,}(?!\d)(?:,\d+)?"  # 1.234.567,8
+)
+_SPACED = r"\d{1,3}(?: \d{3})+(?!\d)(?:[.,]\d+)?"
+_SIMPLE = r"\d+(?:\.\d+)?|\.\d+"
+_POWER = (
+    r"(?:[eE][-+]?\d{1,3}(?![\d.])"
+    r"| ?(?:\*|×|·|⋅|x) ?10(?:\^|\*\*) ?(?:\{ ?([-+]?\d{1,3}) ?\}|([-+]?\d{1,3})))"
+)
+_FRACTION = r"\\frac ?(?:\{ ?-?\d+ ?\}|\d) ?(?:\{ ?\d+ ?\}|\d)|(?<![/\d])\d+ ?/ ?\d+"
+_TEX = re.compile(r"\\frac ?(?:\{ ?(-?\d+) ?\}|(\d)) ?(?:\{ ?(\d+) ?\}|(\d))")
+_MONEY = (
+    r"(?:(?:US|A|C|NZ|HK|R)?\$|[€£¥₹₩₽₺₫₪₿%]"
+    r"|(?:USD|EUR|GBP|JPY|INR|CNY|CHF|AUD|CAD|Rs\.?)(?![A-Za-z]))"
+)
+
+
+def _number(grouped: str) -> str:
+    return (
+        rf"(?:(?:(?:\d+[ +]?)?(?:{_FRACTION})(?![\d/]))"
+        rf"|(?:{grouped}|{_SIMPLE})(?:{_POWER})?)"
+    )
+
+
+_WHOLE = re.compile(
+    rf"(?P<sign>[-+]?) ?(?P<before>{_MONEY})? ?(?P<inner>[-+]?)"
+    rf"(?P<number>{_number(f'{_GROUPED}|{_SPACED}')})(?P<after>.*)",
+    re.DOTALL,
+)
+# In running text a space separates numbers, unless it is one that does not break a line.
+_IN_TEXT = re.compile(
+    rf"(?<![A-Za-z_\d.])(?<!\d[,/])(?P<sign>(?<![\w)\]}}])-)?(?P<before>{_MONEY})?"
+    rf"(?P<inner>-)?(?P<number>{_number(_GROUPED)})(?P<percent> ?\\?%)?"
+)
+_SPACES = re.compile("[\u00a0\u2000-\u200a\u202f\u205f\u3000]")
+_MINUS = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212\ufe63\uff0d", "-"))
+_TIMES_TEN = {
+    "hundred": 100,
+    "thousand": 10**3,
+    "million": 10**6,
+    "billion": 10**9,
+    "trillion": 10**12,
+    "dozen": 12,
+}
+# Words after a number that make it another value, or another question.
+_NO_UNIT = frozenset(
+    {
+        *("or", "and", "to", "not", "minus", "plus", "times", "divided", "over", "squared"),
+        *("pi", "sqrt", "sin", "cos", "tan", "log", "ln", "exp", "mod", "choose", "infinity"),
+        *("half", "halves", "third", "thirds", "quarter", "quarters", "cubed"),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """A number and what it counts. places: decimals as written; None of a fraction."""
+
+    value: Fraction
+    unit: str = ""
+    places: int | None = 0
+
+
+def _in_ascii(text: str) -> str:
+    """A text whose digits, fractions, minus signs and spaces are ASCII's, of whatever script."""
+    if text.isascii():
+        return text
+    digits = (
+        str(unicodedata.decimal(c)) if not c.isascii() and unicodedata.decimal(c, None) is not None
+        else {"٫": ".", "٬": ",", "，": ",", "％": "%", "٪": "%", "＄": "$"}.get(c, c)
+        for c in text
+    )  # fmt: skip
+    text = "".join(map(_spelled, digits))
+    text = _RAISED.sub(lambda m: f"^{{{unicodedata.normalize('NFKC', m[0])}}}", text)
+    text = unicodedata.normalize("NFKC", _SPACES.sub(" ", text)).replace("\u2044", "/")
+    return text.translate(_MINUS)
+
+
+def plain(text: str) -> str:
+    """An answer without Markdown, LaTeX's delimiters and spaces, and other scripts' digits."""
+    text = _in_ascii(text)
+    text = re.sub(r"\\(?:left|right|big|Big|displaystyle)(?![A-Za-z])|\\!", "", text)
+    text = re.sub(r"\\[dtc]frac(?![A-Za-z])", r"\\frac", text)
+    text = _unwrapped(text)
+    text = re.sub(r"(?<!\\)\\[,;: ]|(?<!\\)~|\\q?quad(?![A-Za-z])", " ", text)
+    text = re.sub(r"\^\{?\\circ\}?|\\degree(?![A-Za-z])", "°", text)
+    text = re.sub(r"\\(?:times|cdot)(?![A-Za-z])", "*", text)
+    text = re.sub(r"\\(?=[%$#&_])", "", text.replace("{,}", ","))
+    text = re.sub(r"\\[()\[\]]|\*\*(?=\D|$)|(?<!\w)__|__(?!\w)|`", "", text)
+    if text.count("$") % 2 == 0:
+        text = re.sub(r"\$([^$]*)\$", r"\1", text)
+    text = re.sub(r"\s+", " ", text.replace(" ^", "^")).strip()
+    while text[-1:] in tuple(".,;:!?*") and not text.endswith(".."):
+        text = text[:-1].rstrip()
+    return text.strip(" *") if text.count("*") != 1 else text.strip()
+
+
+_RAISED = re.compile("[\u2070\u00b9\u00b2\u00b3\u2074-\u207b]+")
+
+
+def _spelled(character: str) -> str:
+    if unicodedata.decomposition(character).startswith("<fraction>"):
+        return f" {unicodedata.normalize('NFKC', character)}"  # 1½ is not 11/2
+    return character
+
+
+_TEXTUAL = re.compile(
+    r"\\(?:text|mbox|mathrm|textbf|mathbf|textit|operatorname|boxed|fbox|bf|rm)\s*\{"
+)
+
+
+def _unwrapped(text: str) -> str:
+    r"""A text without \text{…} and its kind, around what they hold."""
+    while match := _TEXTUAL.search(text):
+        end = closing(text, match.end())
+        if end is None:
+            return text[: match.start()] + " " + text[match.end() :]
+        text = f"{text[: match.start()]} {text[match.end() : end]} {text[end + 1 :]}"
+    return text
+
+
+def closing(text: str, start: int) -> int | None:
+    """Where the brace that was opened just before `start` is closed; None if nowhere."""
+    depth = 1
+    for match in re.compile(r"\\.|[{}]", re.DOTALL).finditer(text, start):
+        depth += {"{": 1, "}": -1}.get(match[0], 0)
+        if not depth:
+            return match.start()
+    return None
+
+
+def quantity(text: str) -> Quantity | None:
+    """What a text says as a number with its unit; None where it says anything else besides."""
+    text = re.sub(r"^(?:[A-Za-z]\w? ?)?[=≈] ?", "", plain(text)).strip()
+    text = re.sub(r"^([-+]?)10(?=\^|\*\*)", r"\g<1>1*10", text)
+    if text.startswith("(") and text.endswith(")") and "," not in text:
+        text = text[1:-1].strip()
+    match = _WHOLE.fullmatch(text)
+    if not match or (match["sign"] and match["inner"]):
+        return None
+    read = _read(match["number"])
+    if read is None:
+        return None
+    value, places = read
+    after = match["after"]
+    letters = re.match(r"[A-Za-z]*", after)
+    assert letters
+    if len(letters[0]) == 1 and letters[0] not in _GLUED:
+        return None  # 2x is a product
+    after = re.sub(r" ?\([^()\d]*\)$", "", after.strip())
+    if _NO_WORDS.search(re.sub(r"(?<=\w)\^\{?-?\d\}?", "", after)):
+        return None
+    words = re.findall(r"[^\W\d_]+", after.lower())
+    if _NO_UNIT & set(words) or (re.fullmatch("[a-z]", after.lower()) and after not in _GLUED):
+        return None
+    if words and words[0] in _TIMES_TEN:
+        value *= _TIMES_TEN[words[0]]
+        after = after[len(words[0]) :].strip()
+    sign = -1 if "-" in (match["sign"], match["inner"]) else 1
+    return Quantity(sign * value, " ".join(filter(None, (match["before"] or "", after))), places)
+
+
+_GLUED = frozenset("mgshlLdCFKVWAJNB")  # units of one letter
+_NO_WORDS = re.compile(r"[\d=+*<>\\{}|,;:!?]|^[-(/^]")
+
+
+def in_text(text: str) -> Iterator[str]:
+    """Each number of a running text as it is written, without its currency."""
+    for match in _IN_TEXT.finditer(_in_ascii(text)):
+        sign = match["sign"] or match["inner"] or ""
+        yield sign + match["number"] + (match["percent"] or "")
+
+
+def _read(written: str) -> tuple[Fraction, int | None] | None:
+    """A number as written, and how many decimals it has."""
+    try:
+        if match := _TEX.search(written):
+            top, bottom = match[1] or match[2], match[3] or match[4]
+            whole = written[: match.start()].strip(" +")
+            return int(whole or 0) + Fraction(int(top), int(bottom)), None
+        if match := re.fullmatch(r"(?:(\d+)[ +])?(\d+) ?/ ?(\d+)", written):
+            return int(match[1] or 0) + Fraction(int(match[2]), int(match[3])), None
+        power = re.search(_POWER, written)
+        digits, exponent = written, 0
+        if power:
+            digits = written[: power.start()]
+            exponent = int(power[1] or power[2] or power[0][1:])
+        if re.fullmatch(r"\d{1,3}(?:\.\d{3}){2,}(?:,\d+)?", digits):
+            digits = digits.replace(".", "").replace(",", ".")
+        elif re.fullmatch(r"\d{1,3}(?: \d{3})+,\d+", digits):
+            digits = digits.replace(",", ".")
+        digits = re.sub(r"[, '_]", "", digits)
+        places = len(digits.partition(".")[2])
+        return Fraction(digits) * Fraction(10) ** exponent, max(places - exponent, 0)
+    except (ValueError, ZeroDivisionError):  # thousands of digits, or a third of nothing
+        return None
+
+
+def same(a: Quantity, b: Quantity) -> bool:
+    """Whether two quantities are equal; one without a unit may have that of the other.
+
+    A fraction without an end equals its decimals, rounded, from four of them on.
+    """
+    if not a.unit or not b.unit:
+        if _equal(a, b, Fraction(1)):
+            return True
+        percent = [_PERCENT.fullmatch(q.unit) is not None for q in (a, b)]
+        return any(percent) and a.value * _PARTS[percent[0]] == b.value * _PARTS[percent[1]]
+    mine, theirs = _unit(a.unit), _unit(b.unit)
+    if isinstance(mine, frozenset) or isinstance(theirs, frozenset):
+        if not (isinstance(mine, frozenset) and isinstance(theirs, frozenset)):
+            return False
+        return bool(mine & theirs) and _equal(a, b, Fraction(1))
+    return mine[0] == theirs[0] and _equal(a, b, theirs[1] / mine[1])
+
+
+_PERCENT = re.compile(r"%|per ?cent|pct", re.IGNORECASE)
+_PARTS = {True: Fraction(1, 100), False: Fraction(1)}
+
+
+def _equal(a: Quantity, b: Quantity, factor: Fraction) -> bool:
+    """Whether a = b * factor."""
+    if a.value == b.value * factor:
+        return True
+    exact, rounded = (a, b) if a.places is None else (b, a)
+    if factor != 1 or exact.places is not None or not rounded.places or rounded.places < 4:
+        return False
+    return round(exact.value, rounded.places) == rounded.value
+
+
+# What a unit measures, and how many of the first of its kind it is.
+_KINDS: dict[str, dict[str, Fraction | int]] = {
+    "length": {
+        "m meter metre": 1,
+        "km kilometer kilometre": 1000,
+        "cm centimeter centimetre": Fraction(1, 100),
+        "mm millimeter millimetre": Fraction(1, 1000),
+        "in inch inche": Fraction(254, 10000),
+        "ft foot feet": Fraction(3048, 10000),
+        "yd yard": Fraction(9144, 10000),
+        "mi mile": Fraction(1609344, 1000),
+    },
+    "mass": {
+        "g gram": 1,
+        "kg kilogram kilo": 1000,
+        "mg milligram": Fraction(1, 1000),
+        "lb pound": Fraction(45359237, 100000),
+        "oz ounce": Fraction(45359237, 1600000),
+        "ton tonne": 10**6,
+    },
+    "time": {
+        "s sec second": 1,
+        "min minute": 60,
+        "h hr hour": 3600,
+        "d day": 86400,
+        "week wk": 604800,
+    },
+    "months": {"month": 1, "year yr": 12},
+    "volume": {"l liter litre": 1, "ml milliliter millilitre": Fraction(1, 1000)},
+    "dollars": {"$ us$ usd dollar buck": 1, "¢ cent": Fraction(1, 100)},
+    "euros": {"€ eur euro": 1},
+    "sterling": {"£ gbp quid": 1},
+    "yen": {"¥ jpy yen": 1},
+    "rupees": {"₹ inr r rs rupee": 1},
+    "percent": {"% percent pct": 1},
+    "angle": {"° degree deg": 1},
+    "celsius": {"°c celsius": 1},
+    "fahrenheit": {"°f fahrenheit": 1},
+}
+_UNITS = {
+    alias: (kind, Fraction(factor))
+    for kind, units in _KINDS.items()
+    for aliases, factor in units.items()
+    for alias in aliases.split()
+}
+
+
+def _unit(text: str) -> tuple[tuple[tuple[str, int], ...], Fraction] | frozenset[str]:
+    """A unit's dimensions and size; or its words, where none of them is known.
+
+    What known units are counted by, as in $5 per pen, does not matter.
+    """
+    text = re.sub(r"^of (?:an? |the )?|^in (?=[a-z])", "", text.lower())
+    text = re.sub(r"\bper cent\b", "percent", text)
+    text = re.sub(r"\bmph\b", "mi/h", re.sub(r"\bkm/?h\b|\bkph\b", "km/h", text))
+    text = re.sub(r"\b(?:square|sq\.?) ", "2@", re.sub(r"\bcubic ", "3@", text))
+    dimensions: dict[str, int] = {}
+    size = Fraction(1)
+    for place, part in enumerate(re.split(r" ?/ ?| per | an? ", text)):
+        for match in _UNIT.finditer(part):
+            known = _UNITS.get(match[2]) or _UNITS.get(match[2].removesuffix("s"))
+            if known:
+                power = int(match[1] or match[3] or 1) * (-1 if place else 1)
+                dimensions[known[0]] = dimensions.get(known[0], 0) + power
+                size *= known[1] ** power
+                break
+        else:
+            if not place:
+                words = re.findall(r"[^\W\d_]+", text)
+                return frozenset(w.removesuffix("s") for w in words if w not in _EMPTY)
+    return tuple(sorted((k, v) for k, v in dimensions.items() if v)), size
+
+
+_UNIT = re.compile(r"(?:([23])@)?([a-z]+|°[cf]?|[%¢€£¥₹]|(?:us)?\$)(?:\^\{?([23])\}?)?")
+_EMPTY = frozenset(["a", "an", "the", "of", "in", "more", "total"])
