@@ -69,9 +69,10 @@ LEAVES_IT_OUT = USER_ONLY.replace(
     "{{ raise_exception('only user and assistant') }}", "{% continue %}"
 )
 AS_GEMMA_2 = (
-    "{{ bos_token }}{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
-    "{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}"
-    "{{ raise_exception('roles must alternate') }}{% endif %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+    "{{ bos_token }}{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}"
+    "{% endif %}{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('roles must alternate') }}{% endif %}<{{ m.role }}>{{ m.content }}"
+    "{% endfor %}"
 )
 
 
@@ -93,13 +94,17 @@ def test_the_date_is_the_runs_and_not_todays() -> None:
     assert chat_template.ChatTemplate(guarded, {}).render(CHAT) == "26 Jul 2024"
 
 
+@pytest.mark.parametrize("files", [True, False])
 @pytest.mark.parametrize("alone", [True, False])
-def test_of_several_templates_the_default_is_taken(alone: bool, tmp_path: Path) -> None:
+def test_of_several_templates_the_default_is_taken(
+    alone: bool, files: bool, tmp_path: Path
+) -> None:
     tokenizer = make_tokenizer(tmp_path)
     named = {"tool_use": "tools{{ messages[0].content }}", "default": TEMPLATES["plain"]}
     named = {"rag": TEMPLATES["plain"]} if alone else named
     tokenizer.chat_template = named
-    tokenizer.save_pretrained(tmp_path, save_jinja_files=False)
+    (tmp_path / "chat_template.jinja").unlink()
+    tokenizer.save_pretrained(tmp_path, save_jinja_files=files)
     loaded = AutoTokenizer.from_pretrained(tmp_path)
     assert isinstance(loaded.chat_template, dict)
     expected = chat_template.ChatTemplate(TEMPLATES["plain"], {}).render(CHAT)
