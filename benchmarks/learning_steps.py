@@ -16,7 +16,7 @@ from rich.table import Table
 
 from srl_edge import recipe
 from srl_edge.data import trajectories
-from srl_edge.data.trajectories import ANSWER_MARK
+from srl_edge.data.cutting import MARK as ANSWER_MARK
 from srl_edge.method.prompts import prompt_ids, step_prompts
 from srl_edge.method.types import StepPrompt
 from srl_edge.models.catalog import resolve

@@ -20,7 +20,7 @@ _SCRATCH = ".srl-edge-scratch-"  # and the id of the process that builds there
 def read_text(path: Path) -> str:
     """A file's text; raises InputError where it is not UTF-8."""
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # editors may have marked its byte order
     except UnicodeDecodeError:
         raise InputError(f"{path}: not UTF-8; save the file in that encoding.") from None
 
@@ -65,7 +65,7 @@ def read_rows(path: Path, shape: str) -> list[Any]:
 def parsed(text: bytes | str, shape: str) -> Any:
     """A JSON value of that shape; raises ValueError, in a few words, for anything else."""
     try:
-        value = json.loads(text.decode("utf-8") if isinstance(text, bytes) else text)
+        value = json.loads(text.decode("utf-8-sig") if isinstance(text, bytes) else text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     except UnicodeDecodeError:

@@ -175,6 +175,8 @@ def _stage(name: str) -> Callable[[Recipe, Path], Path]:
 
 def _train(settings: Recipe, run: Path) -> Path:
     from srl_edge.models.catalog import resolve
+    from srl_edge.models.tokenizer import load_tokenizer
+    from srl_edge.trainers.loop.foresight import foreseen
     from srl_edge.trainers.loop.train import train
     from srl_edge.trainers.open import open_policy
 
@@ -187,6 +189,9 @@ def _train(settings: Recipe, run: Path) -> Path:
     if not (run / "data" / "train.jsonl").is_file():
         raise InputError(f"{run}/data: no data to train on; run `srl-edge data {run}` first.")
     model = resolve(settings.model.name)
+    tokenizer, config = load_tokenizer(model), config_of(settings.model.name)
+    for sentence in foreseen(settings, run, tokenizer, config):
+        print(sentence, file=sys.stderr)
 
     def onnx_base(adapter: Path) -> Path:
         """Built once a run, model and shape."""

@@ -1,14 +1,17 @@
 """The problems that models are measured on: public test sets by name, or a file of one's own."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from srl_edge.data.trajectories import ANSWER_MARK, cut_solution, read_jsonl
+from srl_edge.data.row import Unusable
+from srl_edge.data.row import read as row_of
+from srl_edge.data.trajectories import distinct, read_jsonl
 from srl_edge.errors import InputError
 from srl_edge.files import parsed
 from srl_edge.method.types import Trajectory
+from srl_edge.terminal import progress
 
 # Hub dataset, its configuration, and the split that is measured on.
 TASKS: dict[str, tuple[str, str | None, str]] = {
@@ -20,9 +23,6 @@ TASKS: dict[str, tuple[str, str | None, str]] = {
     "aime24": ("HuggingFaceH4/aime_2024", None, "train"),
     "aime25": ("math-ai/aime25", None, "test"),
 }
-_IDS = ("id", "ID", "unique_id")
-_PROBLEMS = ("problem", "question", "question_concat")
-_ANSWERS = ("answer", "Answer", "target")
 
 
 def problems(task: str, file: Path | None = None, limit: int | None = None) -> list[Trajectory]:
@@ -36,18 +36,29 @@ def problems(task: str, file: Path | None = None, limit: int | None = None) -> l
             f"task {task!r} is not known; choose from {', '.join(TASKS)}, or give --data FILE."
         )
     rows = _from_file(file) if file else _from_hub(task)
-    found = []
-    for number, row in enumerate(islice(rows, limit)):
-        problem = _problem(row, f"{task}-{number}")
-        if problem is None:
-            where = file or TASKS[task][0]
-            raise InputError(
-                f"{where}, row {number + 1}: no problem and answer in {sorted(row)}; name them "
-                "`problem` and `answer`."
-            )
-        found.append(problem)
+    found: list[Trajectory] = []
+    dropped: Counter[str] = Counter()
+    ids: Counter[str] = Counter()
+    for number, row in enumerate(rows):
+        if len(found) == limit:
+            break
+        try:
+            read = row_of(row, f"{task}-{number}")
+            if read.answer is None:
+                raise Unusable("no answer")
+        except Unusable as why:
+            dropped[str(why)] += 1
+            if not found and dropped.total() == 1:
+                first = f"row {number + 1}: {why} in {sorted(row)}"
+            continue
+        found.append(Trajectory(distinct(read.id, ids), read.problem, read.steps, read.answer))
+    where = file or TASKS[task][0]
+    said = ", ".join(f"{count} for {why}" for why, count in dropped.most_common())
     if not found:
-        raise InputError(f"{file or task}: no problems.")
+        why = f"{first}; name them `problem` and `answer`" if dropped else "no problems"
+        raise InputError(f"{where}{',' if dropped else ':'} {why}.")
+    if dropped:
+        progress.say(f"{task}: {dropped.total()} rows of {where} are left out: {said}.")
     return found
 
 
@@ -80,26 +91,3 @@ def _from_hub(task: str) -> Iterable[Mapping[str, Any]]:
             f"task {task}: {name} cannot be read from the hub ({reason}); give --data FILE."
         ) from None
     return rows
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and bool(value.strip())
-
-
-def _problem(row: Mapping[str, Any], name: str) -> Trajectory | None:
-    text = next((row[key] for key in _PROBLEMS if row.get(key)), None)
-    if text is None and _is_text(row.get("Body")) and _is_text(row.get("Question")):
-        body = row["Body"].strip()
-        text = f"{body}{'' if body.endswith('.') else '.'} {row['Question'].strip()}"
-    answer = next((row[key] for key in _ANSWERS if row.get(key) is not None), None)
-    solution = row.get("solution") or (answer if ANSWER_MARK in str(answer) else "")
-    cut, marked = cut_solution(str(solution)) if _is_text(solution) else ([], None)
-    answer = answer if marked is None else marked
-    if not _is_text(text) or answer is None:
-        return None
-    if isinstance(answer, float) and answer.is_integer():
-        answer = int(answer)  # SVAMP's 145.0
-    given = row.get("steps")
-    steps = given if isinstance(given, list) and all(map(_is_text, given)) else cut
-    number = next((str(row[key]) for key in _IDS if row.get(key) is not None), name)
-    return Trajectory(number, str(text).strip(), tuple(steps), str(answer).strip())

@@ -1,7 +1,8 @@
 """The data stage: expert trajectories in, three splits and a report of what was dropped out."""
 
 import json
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,7 +15,10 @@ from srl_edge.files import scratch_folder
 from srl_edge.method.prompt_form import DEFAULT, PromptForm
 from srl_edge.method.prompts import numbers, prompt_ids, step_prompts, warm_up_reply, whole_prompts
 from srl_edge.method.types import Trajectory
+from srl_edge.method.verifiers import kind_of
+from srl_edge.models.tokenizer import tokenizer_if_there
 from srl_edge.recipe import Data, Recipe
+from srl_edge.terminal import progress
 
 SPLITS = ("train", "validation", "test")
 
@@ -41,7 +45,10 @@ def prepare(recipe: Recipe, run: Path) -> Path:
                 else f"{recipe.data.source}: none of {report.read} rows can be used; dropped: "
                 f"{dict(report.dropped)}."
             )
+    kept = [t for split in splits.values() for t in split]
+    kinds = Counter("none" if t.answer is None else kind_of(t.answer) for t in kept)
     summary = report.as_dict() | details | {"source": recipe.data.source}
+    summary["answers"] = dict(kinds.most_common())
     summary["splits"] = {
         name: {"problems": len(splits[name]), "steps": sum(len(t.steps) for t in splits[name])}
         for name in SPLITS
@@ -50,7 +57,24 @@ def prepare(recipe: Recipe, run: Path) -> Path:
         for name in SPLITS:
             trajectories.write_jsonl(scratch / f"{name}.jsonl", splits[name])
         (scratch / "report.json").write_text(json.dumps(summary, indent=1) + "\n")
+        progress.say(f"data: {_in_words(report, kinds, kept, recipe.model.name)}")
         return owned.publish(scratch, folder)
+
+
+def _in_words(
+    report: ParseReport, kinds: Counter[str], kept: Sequence[Trajectory], model: str
+) -> str:
+    """What was read, kept and dropped, how answers are compared, and the longest step."""
+    dropped = ", ".join(f"{count} for {why}" for why, count in report.dropped.most_common())
+    answers = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+    longest = max((step for t in kept for step in t.steps), key=len)
+    tokenizer = tokenizer_if_there(model)
+    tokens = len(tokenizer.encode(longest, add_special_tokens=False)) if tokenizer else None
+    size = f"{len(longest)} characters" if tokens is None else f"{tokens} tokens"
+    return (
+        f"{report.read} rows read, {report.kept} kept, {report.dropped.total()} dropped"
+        f"{f' ({dropped})' if dropped else ''}; answers: {answers}; the longest step has {size}"
+    )
 
 
 def show(recipe: Recipe, run: Path, count: int) -> str:
@@ -94,7 +118,7 @@ def _from_jsonl(
     recipe: Recipe, report: ParseReport
 ) -> tuple[dict[str, list[Trajectory]], dict[str, Any]]:
     data, seed = recipe.data, recipe.seed
-    read = trajectories.read_jsonl(Path(data.source))
+    read = trajectories.read_jsonl(Path(data.source), report)
     rows = keep_fitting(read, data, report, recipe.prompt.form)
     unique = list({t.problem: t for t in rows}.values())
     if len(unique) < len(rows):

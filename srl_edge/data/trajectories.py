@@ -1,27 +1,23 @@
 """Expert solutions, cut into steps: what is kept, what is dropped, and why."""
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from srl_edge.data.row import Unusable, read
 from srl_edge.errors import InputError
 from srl_edge.files import parsed
 from srl_edge.method.prompt_form import DEFAULT, PromptForm
 from srl_edge.method.types import Trajectory
 
-ANSWER_MARK = "####"
-_HEADER = re.compile(r"^(\d+)[.)]\s+", re.MULTILINE)
-_ANNOTATION = re.compile(r"<<[^<>]*>>")
-_FINAL_ANSWER = re.compile(r"^\s*####\s*(.+?)\s*$", re.MULTILINE)
-_LONE = re.compile("[\ud800-\udfff]")
-# GSM8K says `question`; s1K keeps DeepSeek-R1's numbered solution in `deepseek_attempt`.
-_PROBLEM_KEYS = ("problem", "question")
-_SOLUTION_KEYS = ("solution", "deepseek_attempt")
+# What a JSON reader says of values that it gives up on, and what is counted then.
+_TOO_MUCH = {
+    "nested too deeply": "nested too deeply",
+    "integer string conversion": "a number of thousands of digits",
+}
 
 
 @dataclass(slots=True)
@@ -35,40 +31,6 @@ class ParseReport:
     def as_dict(self) -> dict[str, Any]:
         """The report as plain JSON values."""
         return {"read": self.read, "kept": self.kept, "dropped": dict(self.dropped.most_common())}
-
-
-def numbered_steps(solution: str) -> list[str]:
-    """Cut at `1.`, `2.` … at column 0, numbered consecutively from 1; a preamble joins step 1.
-
-    Returns [] where fewer than two such headers are found. Source: arXiv 2510.25992, section 5.1.
-    """
-    starts: list[int] = []
-    for match in _HEADER.finditer(solution):
-        if int(match[1]) == len(starts) + 1:
-            starts.append(match.start())
-    if len(starts) < 2:
-        return []
-    cuts = [0, *starts[1:], len(solution)]
-    return [solution[a:b].strip() for a, b in pairwise(cuts)]
-
-
-def line_steps(solution: str) -> list[str]:
-    """Cut at line ends; blank lines separate nothing. Source: GSM8K."""
-    return [line.strip() for line in solution.splitlines() if line.strip()]
-
-
-def cut_solution(solution: str, style: str = "auto") -> tuple[list[str], str | None]:
-    """Steps of a solution and the answer after its `####` mark, if any.
-
-    style: numbered | lines | auto (numbered where the solution is). `<<48/2=24>>` is removed.
-    """
-    solution = _ANNOTATION.sub("", solution)
-    marks = _FINAL_ANSWER.findall(solution)
-    body = _FINAL_ANSWER.sub("", solution).strip()
-    steps = numbered_steps(body) if style in ("auto", "numbered") else []
-    if not steps and style in ("auto", "lines"):
-        steps = line_steps(body)
-    return steps, marks[-1] if marks else None
 
 
 def with_answer(
@@ -92,56 +54,40 @@ def parse_rows(
     max_step_characters: int | None = None,
     form: PromptForm | None = DEFAULT,
 ) -> Iterator[Trajectory]:
-    """Turn rows (`problem`, `solution` or `steps`, `answer`) into trajectories.
+    """Turn rows (`problem`, `solution` or `steps`, `answer`) into trajectories, each with its id.
 
     form: how the last step states the answer; None leaves the steps as they are. What is dropped is
-    counted with its reason. GSM8K's own names are read too: `question`, and a
-    solution in `answer` that ends in `#### n`.
+    counted with its reason.
     """
+    ids: Counter[str] = Counter()
     for row in rows:
         report.read += 1
-        row_id = str(row.get("id", report.read))
-        parsed = _parse_row(row, row_id, style, max_step_characters, form)
-        if isinstance(parsed, str):
-            report.dropped[parsed] += 1
-        else:
-            report.kept += 1
-            yield parsed
+        try:
+            found = read(row, str(report.read), style)
+            if len(found.steps) < 2:
+                nothing = not found.steps and not row.get("steps")
+                raise Unusable("no solution and no steps" if nothing else "fewer than two steps")
+            if max_step_characters and max(map(len, found.steps)) > max_step_characters:
+                raise Unusable(f"a step longer than {max_step_characters} characters")
+        except Unusable as why:
+            report.dropped[str(why)] += 1
+            continue
+        report.kept += 1
+        steps = found.steps if form is None else with_answer(found.steps, found.answer, form)
+        yield Trajectory(distinct(found.id, ids), found.problem, steps, found.answer)
 
 
-def _parse_row(
-    row: Mapping[str, Any], row_id: str, style: str, max_step_characters: int | None,
-    form: PromptForm | None,
-) -> Trajectory | str:  # fmt: skip
-    problem = next((row[k] for k in _PROBLEM_KEYS if row.get(k)), None)
-    if not isinstance(problem, str) or not problem.strip():
-        return "no problem text"
-    if _LONE.search(json.dumps(row, ensure_ascii=False)):
-        return "half of a character (a lone surrogate)"
-    answer = row.get("answer")
-    solution = next((row[k] for k in _SOLUTION_KEYS if row.get(k)), None)
-    if isinstance(answer, str) and ANSWER_MARK in answer and solution is None:
-        solution, answer = answer, None
-    if row.get("steps"):
-        if not isinstance(row["steps"], list) or not all(isinstance(s, str) for s in row["steps"]):
-            return "steps are no list of texts"
-        steps = [s.strip() for s in row["steps"] if s.strip()]
-    elif isinstance(solution, str):
-        steps, marked = cut_solution(solution, style)
-        answer = marked if answer is None else answer
-    else:
-        return "no solution and no steps"
-    if len(steps) < 2:
-        return "fewer than two steps"
-    if max_step_characters and max(map(len, steps)) > max_step_characters:
-        return f"a step longer than {max_step_characters} characters"
-    answer = None if answer is None else str(answer)
-    stated = tuple(steps) if form is None else with_answer(steps, answer, form)
-    return Trajectory(row_id, problem.strip(), stated, answer)
+def distinct(name: str, seen: Counter[str]) -> str:
+    """An id that no row before has; what is recorded of a row is found again by it."""
+    seen[name] += 1
+    return name if seen[name] == 1 else distinct(f"{name}-{seen[name]}", seen)
 
 
-def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
-    """Rows of a JSONL file; raises InputError with the line number where one is not JSON."""
+def read_jsonl(path: Path, report: ParseReport | None = None) -> Iterator[dict[str, Any]]:
+    """Rows of a JSONL file; raises InputError with the line number where one is not JSON.
+
+    report: counts rows that are JSON, and more of it than can be read.
+    """
     if not path.is_file():
         raise InputError(f"{path}: no such file; give the path of a JSONL file of trajectories.")
     with path.open("rb") as lines:
@@ -151,6 +97,11 @@ def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
             try:
                 row = parsed(line, "Json")
             except ValueError as error:
+                why = next((words for said, words in _TOO_MUCH.items() if said in str(error)), "")
+                if report and why:
+                    report.read += 1
+                    report.dropped[why] += 1
+                    continue
                 raise InputError(
                     f"{path}, line {number}: {error}; each line must be one JSON object in UTF-8."
                 ) from None

@@ -39,11 +39,13 @@ _MATH = re.compile(
 _FORMULA = re.compile(r"[A-Za-z\d\s.,()\[\]{}+*/^_=<>!|-]+")
 
 
-def final_answer(solution: str, pattern: str = "", kind: Kind = "number") -> str | None:
+def final_answer(
+    solution: str, pattern: str = "", kind: Kind | Literal["stated"] = "number"
+) -> str | None:
     """What a solution gives as its answer, marked or not; None where it gives none.
 
     pattern: a regular expression of the prompt's own, whose first group is the answer. kind: what
-    is looked for where nothing is marked; of a number, the last.
+    is looked for where nothing is marked; of a number, the last; `stated`, nothing more.
     """
     marked = marked_answer(solution, pattern)
     if marked is not None:
@@ -119,7 +121,7 @@ _CHOICE = re.compile(
 )
 
 
-def _in_clause(said: str, kind: Kind) -> str | None:
+def _in_clause(said: str, kind: str) -> str | None:
     """The value of what follows "the answer is"."""
     said = said.strip(" *:")
     if is_value(said):
@@ -127,7 +129,7 @@ def _in_clause(said: str, kind: Kind) -> str | None:
     return plain(said) if kind == "exact" and said else _last(said, kind)
 
 
-def _last(text: str, kind: Kind) -> str | None:
+def _last(text: str, kind: str) -> str | None:
     """The last value of a kind in running text."""
     match kind:
         case "choice":
@@ -135,6 +137,8 @@ def _last(text: str, kind: Kind) -> str | None:
             return (found[-1][0] or found[-1][1]) if found else None
         case "call":
             return calls.last(text)
+        case "stated":
+            return None
         case "exact":
             lines = [line for line in text.splitlines() if line.strip()]
             return plain(lines[-1]) if lines else None

