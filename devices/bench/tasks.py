@@ -55,8 +55,8 @@ def problems(task: str, file: Path | None = None, limit: int | None = None) -> l
     where = file or TASKS[task][0]
     said = ", ".join(f"{count} for {why}" for why, count in dropped.most_common())
     if not found:
-        why = f"{first}; name them `problem` and `answer`" if dropped else "no problems"
-        raise InputError(f"{where}{',' if dropped else ':'} {why}.")
+        said = f", {first}; name them `problem` and `answer`" if dropped else ": no problems"
+        raise InputError(f"{where}{said}.")
     if dropped:
         progress.say(f"{task}: {dropped.total()} rows of {where} are left out: {said}.")
     return found

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from srl_edge.errors import InputError
 from srl_edge.files import read_json
@@ -21,7 +21,7 @@ def write(adapter: Path, out: Path) -> Path:
     Layers that the adapter leaves out get no matrices, and so mlx-lm's own, which do nothing. The
     scaling is in B. Raises InputError for what A and B alone do not say.
     """
-    found = adapter_folder.pairs(adapter)
+    found = adapter_folder.of_one_rank(adapter_folder.pairs(adapter))
     tensors = {}
     prefix = _PREFIX
     if any(".linear_attn." in module for module in found):
@@ -56,7 +56,7 @@ def to_peft(adapter: Path, out: Path) -> Path:
     if kind != "lora":
         raise InputError(f"{adapter}: fine_tune_type is {kind!r}; only 'lora' can be converted.")
     weights: dict[str, np.ndarray] = {}  # type: ignore[type-arg]
-    for name, tensor in load_file(adapter / FILE).items():
+    for name, tensor in adapter_folder.tensors(adapter / FILE).items():
         module, _, side = name.removeprefix(_OF_QWEN3_5).removeprefix(_PREFIX).rpartition(".lora_")
         if side not in ("a", "b") or not module.startswith("layers.") or tensor.ndim != 2:
             raise InputError(f"{adapter}: {name} is no LoRA matrix of a linear map in a layer.")
@@ -66,6 +66,9 @@ def to_peft(adapter: Path, out: Path) -> Path:
         raise InputError(f"{adapter}/adapter_config.json: has no lora_parameters.")
     rank, base = parameters["rank"], config.get("model")
     layers = sorted({int(name.split(".")[1]) for name in weights})
+    ranks = {len(matrix) for name, matrix in weights.items() if name.endswith("lora_A.weight")}
+    if ranks != {rank}:
+        raise InputError(f"{adapter}: says rank {rank}, and its matrices have {sorted(ranks)}.")
     return adapter_folder.write(
         out, weights, rank, parameters["scale"] * rank, base, only_layers=layers
     )

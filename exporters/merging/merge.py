@@ -2,10 +2,12 @@
 
 import errno
 import json
+import re
 import shutil
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import regex
 import torch
@@ -17,7 +19,7 @@ from srl_edge import owned
 from srl_edge.errors import InputError
 from srl_edge.files import inside, read_json, read_json_if_there, scratch_folder
 from srl_edge.models import loading
-from srl_edge.models.adapter_folder import require_safetensors
+from srl_edge.models.adapter_folder import require_safetensors, tensors
 from srl_edge.models.tokenizer import stop_ids
 from srl_edge.quantization.gptq import CODES_FILE
 
@@ -33,6 +35,36 @@ def _require_quick(adapter: Path, modules: Sequence[str]) -> None:
             regex.fullmatch(pattern, name, timeout=1.0)
     except (TimeoutError, regex.error):
         raise InputError(f"{adapter}: target_modules is no usable pattern ({pattern}).") from None
+
+
+def _fit_vocabulary(model: Any, base: Path, adapter: Path) -> Path:
+    """Give a model embeddings of its own beside its head, or more of them, as its adapter needs.
+
+    Returns the folder whose tokenizer the merged model takes: the adapter's, where tokens came with
+    it. What goes into one of two weights that the base shares would change the other as well.
+    """
+    shapes = {name: value.shape for name, value in tensors(adapter / FILE).items()}
+    ends = {name: shape for name, shape in shapes.items() if _END.search(name)}
+    whole = [
+        shape[0]
+        for name, shape in ends.items()
+        if name.endswith((".embed_tokens.weight", ".lm_head.weight"))
+    ]
+    rows = model.get_input_embeddings().weight.shape[0]
+    if whole and max(whole) != rows:
+        model.resize_token_embeddings(max(whole), mean_resizing=False)
+    settings = read_json(adapter / "adapter_config.json", "Adapter")
+    partly = any(".lora_" in name for name in ends) or settings.get("modules_to_save")
+    if model.config.tie_word_embeddings and partly and not settings.get("ensure_weight_tying"):
+        head = model.get_output_embeddings()
+        head.weight = torch.nn.Parameter(head.weight.detach().clone())
+        model.config.tie_word_embeddings = False
+    more = whole and max(whole) != rows and (adapter / "tokenizer.json").is_file()
+    return adapter if more else base
+
+
+_END = re.compile(r"(?:^|\.)(?:embed_tokens|lm_head)\.")
+FILE = "adapter_model.safetensors"
 
 
 def copy_side_files(model: Path, out: Path) -> None:
@@ -60,6 +92,7 @@ def merge(base: Path, adapter: Path, out: Path) -> Path:
     require_safetensors(adapter)
     model = loading.network(base, dtype=torch.float32)
     _require_quick(adapter, [name for name, _ in model.named_modules()])
+    said = _fit_vocabulary(model, base, adapter)
     try:
         tuned = PeftModel.from_pretrained(model, adapter)
     except (RuntimeError, ValueError, KeyError, SafetensorError) as error:
@@ -82,7 +115,7 @@ def merge(base: Path, adapter: Path, out: Path) -> Path:
             merged.save_pretrained(scratch)
         except SafetensorError as error:  # it has no number of its own
             raise OSError(errno.EIO, str(error)) from None
-        loading.tokenizer(base).save_pretrained(scratch)
+        loading.tokenizer(said).save_pretrained(scratch)
         if (adapter / CODES_FILE).is_file():  # codes that the weights are rounded to
             shutil.copy(adapter / CODES_FILE, scratch)
         copy_side_files(base, scratch)

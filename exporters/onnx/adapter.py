@@ -64,7 +64,7 @@ def write_adapter(adapter: Path, file: Path) -> Path:
     import onnxruntime
 
     weights = {}
-    for module, (a, b) in adapter_folder.pairs(adapter).items():
+    for module, (a, b) in adapter_folder.of_one_rank(adapter_folder.pairs(adapter)).items():
         for side, matrix in (("A", a), ("B", b)):
             name = f"model.{module.replace('self_attn', 'attn')}.lora_{side}.MatMul.weight"
             weights[name] = np.ascontiguousarray(matrix.T)

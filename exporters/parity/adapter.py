@@ -9,13 +9,14 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from srl_edge.artifact import Artifact
 from srl_edge.devices.runtimes.contract import ArtifactRuntime
 from srl_edge.devices.runtimes.torch import TorchRuntime
 from srl_edge.exporters.adapters import convert
 from srl_edge.exporters.parity.logits import Case, teacher_forced
+from srl_edge.models.adapter_folder import tensors
 
 _CASES = 4
 _TIMES = 5
@@ -79,7 +80,7 @@ def compare_adapter(
 def _opposite(adapter: Path, out: Path) -> Path:
     out.mkdir()
     shutil.copy(adapter / "adapter_config.json", out)
-    weights = load_file(adapter / "adapter_model.safetensors")
+    weights = tensors(adapter / "adapter_model.safetensors")
     turned = {name: -w if ".lora_B." in name else w for name, w in weights.items()}
     save_file(turned, out / "adapter_model.safetensors")
     return out

@@ -15,7 +15,8 @@ def merging_faults(result: dict[str, Any]) -> list[str]:
     return [
         f"merging: the merged model answers otherwise than the model with its adapter beside it: "
         f"divergence {result['kl_divergence']:.4f} nats a token, largest logit error "
-        f"{result['max_logit_error']:.2f}; merge again (srl-edge export)."
+        f"{result['max_logit_error']:.2f}; this adapter cannot be merged exactly: ship it "
+        "beside its base (export.adapter = 'separate')."
     ]
 
 

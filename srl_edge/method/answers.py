@@ -67,14 +67,19 @@ def marked_answer(solution: str, pattern: str = "") -> str | None:
     if pattern and (own := _matches(pattern, solution)):
         return str(own[-1]).strip()
     hashes = list(_after_hashes(solution))
-    values = [(at, text) for at, text in hashes if is_value(text)]
+    values = [(at, text) for at, text, _ in hashes if is_value(text)]
     if marked := [*_boxes(solution), *values]:
         return max(marked)[1]
-    figures = [text for _, text in hashes if any(map(str.isdigit, text))]
+    figures = [text for _, text, _ in hashes if any(map(str.isdigit, text))]
     # Words alone: a heading is longer, or announces something.
-    words = [text for _, text in hashes if _WORDS.fullmatch(text)]
+    words = [text for _, text, last in hashes if last and _WORDS.fullmatch(text)]
     found = figures or words
     return found[-1] if found else None
+
+
+def states_answer(text: str) -> bool:
+    """Whether a text has an answer after `####`, and not a heading alone."""
+    return any(is_value(found) or last for _, found, last in _after_hashes(text))
 
 
 def is_value(text: str) -> bool:
@@ -146,16 +151,16 @@ def _last(text: str, kind: str) -> str | None:
     return numbers[-1] if numbers else None
 
 
-def _after_hashes(text: str) -> Iterator[tuple[int, str]]:
-    """What stands after each `####`: an answer, or a heading without its number."""
+def _after_hashes(text: str) -> Iterator[tuple[int, str, bool]]:
+    """What stands after each `####`, an answer or a heading; and whether nothing follows."""
     for match in _HASHES.finditer(text):
         line = match[1].strip(" *_")
         if not line or _ANNOUNCES.fullmatch(line):
             rest = text[match.end() :].lstrip("\n \t").split("\n", 1)[0].strip(" *_")
             if is_value(rest):
-                yield match.start(), rest
+                yield match.start(), rest, False
         elif not _NUMBERED.match(line):
-            yield match.start(), line
+            yield match.start(), line, not text[match.end() :].strip()
 
 
 def _boxes(text: str) -> Iterator[tuple[int, str]]:

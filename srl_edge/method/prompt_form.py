@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from srl_edge.method.answers import states_answer
 from srl_edge.models.chat_template import DATE
 
 OPEN, CLOSE = "<think>", "</think>"
@@ -93,8 +94,9 @@ class PromptForm:
         """Whether a text marks its final answer in this form."""
         if self.answer == BOXED:
             return r"\boxed{" in text
-        pattern = re.escape(HASHES) if self.answer == HASHES else self.answer
-        return re.search(pattern, text) is not None
+        if self.answer == HASHES:
+            return states_answer(text)
+        return re.search(self.answer, text) is not None
 
     def stated(self, answer: str) -> str:
         """A line that states a final answer; '' where a regular expression says how to read one."""

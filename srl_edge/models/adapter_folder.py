@@ -1,13 +1,15 @@
 """Adapters on disk: PEFT's folder, which PEFT reads, whatever trained them."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+import regex
+from safetensors import SafetensorError, deserialize
+from safetensors.numpy import save_file
 
 from srl_edge.errors import InputError
 from srl_edge.files import read_json
@@ -17,9 +19,14 @@ FROZEN = "frozen_weights.json"
 PREFIX = "base_model.model.model."
 # Settings under which an adapter is more than A and B, with the value at which it is not.
 _PLAIN = {
-    "use_dora": False, "bias": "none", "modules_to_save": None, "alpha_pattern": {},
-    "rank_pattern": {}, "lora_bias": False, "trainable_token_indices": None,
+    "use_dora": False, "bias": "none", "modules_to_save": None, "lora_bias": False,
+    "trainable_token_indices": None, "layer_replication": None, "alora_invocation_tokens": None,
+    "use_qalora": False, "target_parameters": None, "kasa_config": None,
 }  # fmt: skip
+# How A and B may begin without changing the base's own weights, as PiSSA and OLoRA do.
+_BEGINNINGS = (True, False, None, "gaussian", "eva", "orthogonal")
+_MATRIX = re.compile(r"(?:^|\.)(layers\.\d+\..+)\.lora_([AB])(?:\.default)?\.weight")
+_KINDS = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
 
 
 def write(
@@ -57,41 +64,101 @@ def write(
 def read(folder: Path) -> dict[str, Matrix]:
     """The matrices of a folder, by the names that `write` takes; raises InputError for another."""
     require_safetensors(folder)
-    try:
-        state = load_file(folder / "adapter_model.safetensors")
-    except (SafetensorError, TypeError, KeyError) as error:  # also a type that numpy has not
-        raise InputError(f"{folder}/adapter_model.safetensors: {error}.") from None
+    state = tensors(folder / "adapter_model.safetensors")
     return {name.removeprefix(PREFIX): value for name, value in state.items()}
+
+
+def tensors(file: Path) -> dict[str, Matrix]:
+    """All tensors of a safetensors file in fp32; numpy alone has no bfloat16."""
+    found: dict[str, Matrix] = {}
+    try:
+        for name, kept in deserialize(file.read_bytes()):
+            shape, data = kept["shape"], kept["data"]
+            if kept["dtype"] == "BF16":
+                wide = np.frombuffer(data, "<u2").astype("<u4") << 16
+                found[name] = wide.view("<f4").reshape(shape)
+            else:
+                values = np.frombuffer(data, _KINDS[kept["dtype"]])
+                found[name] = values.astype(np.float32).reshape(shape)
+    except (SafetensorError, ValueError) as error:
+        raise InputError(f"{file}: {error}.") from None
+    except KeyError as kind:
+        raise InputError(f"{file}: has weights of type {kind}, which no adapter is of.") from None
+    return found
 
 
 def pairs(adapter: Path) -> dict[str, tuple[Matrix, Matrix]]:
     """A [r, in] and B [out, r], with the scaling in B, by module: `layers.0.self_attn.q_proj`.
 
-    Raises InputError for what A and B alone do not say: DoRA, biases, modules saved whole.
+    Ranks may differ. Raises InputError for what A and B alone do not say: DoRA, biases, modules
+    saved whole, embeddings, and beginnings that change the base's own weights.
     """
-    matrices = read(adapter)
     config = read_json(adapter / "adapter_config.json", "Adapter")
+    _require_plain(adapter, config)
+    sides: dict[str, dict[str, Matrix]] = {}
+    for name, matrix in read(adapter).items():
+        found = _MATRIX.search(name)
+        if not found or matrix.ndim != 2 or "vision" in name:
+            raise InputError(
+                f"{adapter}: has {name}, which is no matrix of a layer's linear map; only the "
+                "merged model can carry it (export.adapter = 'merged')."
+            )
+        sides.setdefault(found[1], {})[found[2]] = matrix
+    if not sides:
+        raise InputError(f"{adapter}: has no matrices of any layer.")
+    made = {}
+    for module, both in sorted(sides.items()):
+        if both.keys() != {"A", "B"} or len(both["A"]) != both["B"].shape[1]:
+            raise InputError(f"{adapter}: A and B of {module} are no pair.")
+        rank = int(_by_pattern(config.get("rank_pattern"), module, config.get("r", 8)))
+        if rank != len(both["A"]):
+            raise InputError(
+                f"{adapter}: says r = {rank} of {module}, whose matrices have {len(both['A'])}."
+            )
+        alpha = _by_pattern(config.get("alpha_pattern"), module, config.get("lora_alpha", 8))
+        scaling = alpha / (rank**0.5 if config.get("use_rslora") else rank)
+        made[module] = both["A"], both["B"] * np.float32(scaling)
+    return made
+
+
+def of_one_rank(found: Mapping[str, tuple[Matrix, Matrix]]) -> dict[str, tuple[Matrix, Matrix]]:
+    """Pairs padded with zeros to the largest rank, which changes no product."""
+    most = max(len(a) for a, _ in found.values())
+    return {
+        module: (np.pad(a, ((0, most - len(a)), (0, 0))), np.pad(b, ((0, 0), (0, most - len(a)))))
+        for module, (a, b) in found.items()
+    }
+
+
+def _require_plain(adapter: Path, config: Mapping[str, Any]) -> None:
+    """Raise InputError where settings say that an adapter is more than its A and B."""
+    kind = str(config.get("peft_type", "LORA"))
+    if kind.upper() != "LORA":
+        raise InputError(f"{adapter}: is of the kind {kind}; only LORA can be converted.")
     for name, plain in _PLAIN.items():
-        if config.get(name, plain) not in (plain, None):
+        if config.get(name, plain) not in (plain, None, [], {}):
             raise InputError(
                 f"{adapter}: has {name} = {config[name]!r}, which only the merged model can carry; "
                 "export it with export.adapter = 'merged'."
             )
-    modules = {name.rsplit(".lora_", 1)[0] for name in matrices}
-    try:
-        rank = config["r"]
-        scaling = config["lora_alpha"] / (rank**0.5 if config.get("use_rslora") else rank)
-        return {
-            module: (
-                matrices[f"{module}.lora_A.weight"].astype(np.float32),
-                matrices[f"{module}.lora_B.weight"].astype(np.float32) * np.float32(scaling),
-            )
-            for module in sorted(modules)
-        }
-    except KeyError as error:
-        raise InputError(f"{adapter}: has no matrix {error}, so A and B are no pairs.") from None
-    except OverflowError:
-        raise InputError(f"{adapter}: has r = {config['r']}, which no matrix is of.") from None
+    begun = config.get("init_lora_weights", True)
+    if begun not in _BEGINNINGS:
+        raise InputError(
+            f"{adapter}: was begun as {begun!r}, which changes the base's own weights, so A and B "
+            "alone do not carry it; export it with export.adapter = 'merged', or convert it with "
+            "PEFT (path_initial_model_for_weight_conversion)."
+        )
+
+
+def _by_pattern(patterns: Mapping[str, Any] | None, module: str, otherwise: Any) -> Any:
+    """The value for a module, as PEFT finds it: by the end of its name, else the common one."""
+    for pattern, value in (patterns or {}).items():
+        try:
+            if regex.fullmatch(rf"(.*\.)?({pattern})", f"model.{module}", timeout=1.0):
+                return value
+        except (TimeoutError, regex.error):
+            raise InputError(f"adapter: {pattern!r} is no usable pattern of modules.") from None
+    return otherwise
 
 
 def require_safetensors(adapter: Path) -> None:

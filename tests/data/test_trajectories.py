@@ -119,7 +119,8 @@ def parsed_row(**row: Any) -> Any:
     [
         (["5"], "5"), ([7], "7"), ({"value": "5"}, "5"), (float("nan"), None), (float("inf"), None),
         (2e-05, "0.00002"), (145.0, "145"), (1e22, "10000000000000000000000"), (0.1, "0.1"),
-        (True, "true"), (False, "false"), (0, "0"), ("", None), ([], None), ({}, None), (" 5 ", "5"),
+        (True, "true"), (False, "false"), (0, "0"), ("", None), ([], None), ({}, None),
+        (" 5 ", "5"),
         (["1", "2"], "an answer that is a list or an object"),
         ({"a": 1, "b": 2}, "an answer that is a list or an object"),
         ([{"value": [3]}], "3"), (10**30, "1" + "0" * 30),

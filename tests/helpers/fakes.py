@@ -1,6 +1,7 @@
 """A policy that is a table, so that the loop runs in milliseconds."""
 
 import json
+import math
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -67,6 +68,12 @@ class TablePolicy:
         ]
         self.gradient = [0.0] * len(self.replies)
         return norm
+
+    def drop_gradient(self) -> None:
+        self.gradient = [0.0] * len(self.replies)
+
+    def finite(self) -> bool:
+        return all(map(math.isfinite, self.weights))
 
     def divergence(self, texts: Sequence[Sequence[int]]) -> float:
         return max(self.weights) - 1.0

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any
@@ -89,7 +90,7 @@ def log_metrics(
 ) -> dict[str, Any]:
     """Add a line to `metrics.jsonl` and return it; names are TRL's where it has one."""
     row: dict[str, Any] = {"stage": index, "kind": stage.kind, "step": step}
-    row |= {k: round(v, 8) for k, v in metrics.items()}
+    row |= {k: round(v, 8) for k, v in metrics.items() if isfinite(v)}
     _append(folder / "metrics.jsonl", [row])
     return row
 
@@ -131,7 +132,7 @@ def steps_so_far(folder: Path, index: int) -> list[dict[str, Any]]:
 def note(metrics: dict[str, float]) -> str:
     """A step in a few words, for the progress line."""
     if "reward" not in metrics:
-        return f"loss {metrics['loss']:.3f}"
+        return f"loss {metrics['loss']:.3f}" if "loss" in metrics else "nothing learned"
     return (
         f"reward {metrics['reward']:+.3f}  kept {metrics['keep_rate']:.0%}  "
         f"{metrics['sampling/tokens_per_second']:.0f} tok/s"

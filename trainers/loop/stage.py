@@ -1,13 +1,16 @@
 """One stage of training: a batch, its gradient, an update, now and then a validation."""
 
+import json
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
 
 from srl_edge.data.calibration import calibration_texts
-from srl_edge.errors import NothingToCompare
+from srl_edge.errors import NothingToCompare, StageError
+from srl_edge.files import replace
 from srl_edge.method.alarms import alarms, own_way_alarms
 from srl_edge.method.types import Sample, StepPrompt
 from srl_edge.quantization.formats import AS_SHIPPED
@@ -27,6 +30,8 @@ from srl_edge.trainers.loop.stream import PromptStream
 from srl_edge.trainers.loop.tracking import Tracker
 from srl_edge.trainers.loop.validation import held_out, score, validate
 from srl_edge.trainers.policy.contract import Loss, Policy
+
+LOST_AT_MOST = 3  # updates in a row whose loss or gradient is not finite
 
 
 class StageRun:
@@ -49,6 +54,7 @@ class StageRun:
         self.held_out = held_out(recipe, run, stage)
         self.recent = steps_so_far(self.folder, index)
         self.warned: set[str] = set()
+        self.lost_in_a_row = 0
         other_sampler = recipe.trainer.sampler != "torch"
         self.loss = Loss(
             "nll" if stage.kind == "sft" else "clipped",
@@ -143,16 +149,47 @@ class StageRun:
         stage = self.stage
         rate = stage.learning_rate * min(1.0, self.cursor.step / max(1, stage.warmup_steps))
         parts = [groups[i :: stage.minibatches] for i in range(stage.minibatches)]
-        seen = []
+        seen, lost = [], 0
         for part in [part for part in parts if part] * stage.updates_per_batch:
             metrics = self.policy.forward_backward(part, self.loss)
-            norm = self.policy.optim_step(rate, stage.max_grad_norm)
-            seen.append(metrics | {"grad_norm": norm})
-        means = {name: fmean(row[name] for row in seen) for name in seen[0]}
-        return means | {"learning_rate": rate}
+            if all(map(math.isfinite, metrics.values())):
+                metrics["grad_norm"] = self.policy.optim_step(rate, stage.max_grad_norm)
+            if not all(map(math.isfinite, metrics.values())):
+                self.policy.drop_gradient()
+                self._not_finite(part, metrics)
+                lost += 1
+                continue
+            self.lost_in_a_row = 0
+            if not self.policy.finite():
+                raise StageError(
+                    f"train, step {self.cursor.step}: weights of the adapter are no numbers any "
+                    f"more after an update; lower learning_rate ({rate:g})."
+                )
+            seen.append(metrics)
+        means = {name: fmean(row[name] for row in seen) for name in seen[0]} if seen else {}
+        return means | {"learning_rate": rate} | ({"lost_updates": lost} if lost else {})
+
+    def _not_finite(self, part: Sequence[list[Sample]], metrics: dict[str, float]) -> None:
+        """Say that a batch taught nothing; the third in a row ends the run, and is kept."""
+        self.lost_in_a_row += 1
+        names = " and ".join(name for name, value in metrics.items() if not math.isfinite(value))
+        said = f"train, step {self.cursor.step}: {names} not finite, so nothing was learned"
+        if self.lost_in_a_row < LOST_AT_MOST:
+            progress.say(said)
+            return
+        file = self.folder / "not_finite.json"
+        samples = [asdict(sample) for group in part for sample in group]
+        replace(file, json.dumps({"metrics": {k: str(v) for k, v in metrics.items()},
+                                  "samples": samples}) + "\n")  # fmt: skip
+        raise StageError(
+            f"{said}, {LOST_AT_MOST} times in a row; the batch is in {file}. Lower learning_rate "
+            f"({self.stage.learning_rate:g}); the best adapter so far is in {self.folder / 'best'}."
+        )
 
     def _note(self, metrics: dict[str, float]) -> None:
         self._log(metrics)
+        if "loss" not in metrics:
+            return
         self.recent.append(metrics)
         for alarm in alarms(self.recent):
             if alarm not in self.warned:
@@ -163,7 +200,8 @@ class StageRun:
         """Note how the adapter does on held-out problems, and keep it if it is the best so far."""
         metrics = validate(self.policy, self.stage, self.held_out)
         cursor, now = self.cursor, score(self.stage, metrics)
-        kept, better = now >= cursor.best, now > cursor.best
+        sound = self.policy.finite()
+        kept, better = sound and now >= cursor.best, sound and now > cursor.best
         if kept:
             self.policy.save_adapter(self.folder / "best")
             cursor.best = now

@@ -196,11 +196,20 @@ class MlxPolicy:
 
     def optim_step(self, learning_rate: float, max_grad_norm: float) -> float:
         gradients, norm = clip_grad_norm(self._gradients, max_grad_norm)
+        if not mx.isfinite(norm):
+            self.drop_gradient()
+            return float(norm.item())
         self.optimizer.learning_rate = learning_rate
         self._set(self.optimizer.apply_gradients(gradients, self._trainable()))
         self._gradients = {}
         mx.eval(self._trainable(), self.optimizer.state)
         return float(norm.item())
+
+    def drop_gradient(self) -> None:
+        self._gradients = {}
+
+    def finite(self) -> bool:
+        return all(bool(mx.isfinite(weight).all()) for weight in self._trainable().values())
 
     def divergence(self, texts: Sequence[Sequence[int]]) -> float:
         total = 0.0

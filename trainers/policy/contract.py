@@ -55,7 +55,16 @@ class Policy(Protocol):
         """Add the gradient of the batch's mean loss; samples of one group may share a prefix."""
 
     def optim_step(self, learning_rate: float, max_grad_norm: float) -> float:
-        """Update the adapter; return the gradient norm before clipping."""
+        """Update the adapter; return the gradient norm before clipping.
+
+        Where that is not finite, nothing is changed but that the gradient is dropped.
+        """
+
+    def drop_gradient(self) -> None:
+        """Forget the gradient that `forward_backward` added up."""
+
+    def finite(self) -> bool:
+        """Whether every weight of the adapter is a finite number."""
 
     def divergence(self, texts: Sequence[Sequence[int]]) -> float:
         """Mean KL(without adapter || with it) in nats over the next tokens of texts."""

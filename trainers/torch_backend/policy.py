@@ -265,12 +265,21 @@ class TorchPolicy:
     def optim_step(self, learning_rate: float, max_grad_norm: float) -> float:
         parameters = self._trainable().values()
         norm = torch.nn.utils.clip_grad_norm_(parameters, max_grad_norm)
+        if not torch.isfinite(norm):
+            self.drop_gradient()
+            return float(norm)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self._adapter_changed()
         return float(norm)
+
+    def drop_gradient(self) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def finite(self) -> bool:
+        return all(bool(torch.isfinite(weight).all()) for weight in self._trainable().values())
 
     @torch.no_grad()
     def divergence(self, texts: Sequence[Sequence[int]]) -> float:

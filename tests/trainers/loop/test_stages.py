@@ -1,18 +1,21 @@
 """What the stages train on, and how each is rewarded, with a table for a policy."""
 
 import json
+import math
 import shutil
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from srl_edge.errors import InputError
-from srl_edge.method.types import StepPrompt
+from srl_edge.errors import InputError, StageError
+from srl_edge.method.types import Sample, StepPrompt
 from srl_edge.recipe import Stage
 from srl_edge.trainers.loop.batches import sample_solutions, sampled_batch, training_samples
 from srl_edge.trainers.loop.stream import PromptStream
 from srl_edge.trainers.loop.train import train
+from srl_edge.trainers.policy.contract import Loss
 from tests.helpers.fakes import TablePolicy
 from tests.helpers.runs import BAD, BROKEN, GOOD, make_run, rows
 
@@ -236,3 +239,61 @@ def test_the_eleventh_stage_is_newer_than_the_tenth(tmp_path: Path) -> None:
     train(recipe.model_copy(update={"stages": many}), tmp_path, TablePolicy([BAD, GOOD]))
     found = {p.name for p in (tmp_path / "train").glob("c*")}
     assert found == {"checkpoint-10-000001", "checkpoint-11-000000"}  # the last stage's end stays
+
+
+class Breaks(TablePolicy):
+    """Its loss, its gradient or its weights are no numbers at some of its updates."""
+
+    def __init__(self, what: str, broken: Collection[int]) -> None:
+        super().__init__([BAD, GOOD])
+        self.what, self.broken, self.updates, self.norms = what, broken, 0, 0
+
+    def forward_backward(self, groups: Sequence[Sequence[Sample]], loss: Loss) -> dict[str, float]:
+        self.updates += 1
+        metrics = super().forward_backward(groups, loss)
+        broken = self.what == "loss" and self.updates in self.broken
+        return metrics | {"loss": float("nan")} if broken else metrics
+
+    def optim_step(self, learning_rate: float, max_grad_norm: float) -> float:
+        if self.updates not in self.broken or self.what == "loss":
+            return super().optim_step(learning_rate, max_grad_norm)
+        if self.what == "weights":
+            self.weights = [float("nan")] * 2
+            return 1.0
+        self.drop_gradient()
+        return float("inf")
+
+
+@pytest.mark.parametrize("what", ["loss", "gradient"])
+def test_what_is_not_finite_teaches_nothing_and_is_counted(
+    what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = make_run(tmp_path, steps=5)
+    recipe = recipe.model_copy(update={"stages": recipe.stages[1:]})
+    train(recipe, tmp_path, Breaks(what, {2, 4}))
+    steps = [r for r in rows(tmp_path) if "learning_rate" in r]
+    assert [r.get("lost_updates", 0) for r in steps] == [0, 1, 0, 1, 0]
+    assert [("loss" in r) for r in steps] == [True, False, True, False, True]
+    assert "step 2: " in (said := capsys.readouterr().err) and "nothing was learned" in said
+    assert "NaN" not in (tmp_path / "train" / "metrics.jsonl").read_text()
+    assert not (tmp_path / "train" / "not_finite.json").exists()
+
+
+def test_three_in_a_row_end_the_run_and_keep_the_batch(tmp_path: Path) -> None:
+    recipe = make_run(tmp_path, steps=9)
+    recipe = recipe.model_copy(update={"stages": recipe.stages[1:]})
+    with pytest.raises(StageError, match=r"step 4: loss not finite.*3 times.*Lower learning_rate"):
+        train(recipe, tmp_path, Breaks("loss", {2, 3, 4}))
+    kept = json.loads((tmp_path / "train" / "not_finite.json").read_text())
+    assert kept["samples"][0]["completion_ids"] and kept["metrics"]["loss"] == "nan"
+    best = json.loads((tmp_path / "train" / "best" / "weights.json").read_text())
+    assert all(map(math.isfinite, best))
+
+
+def test_weights_that_are_no_numbers_end_the_run_and_are_never_the_best(tmp_path: Path) -> None:
+    recipe = make_run(tmp_path, steps=5, validate_every=1)
+    recipe = recipe.model_copy(update={"stages": recipe.stages[1:]})
+    with pytest.raises(StageError, match="no numbers any more after an update; lower learning"):
+        train(recipe, tmp_path, Breaks("weights", {2}))
+    best = json.loads((tmp_path / "train" / "best" / "weights.json").read_text())
+    assert all(map(math.isfinite, best))

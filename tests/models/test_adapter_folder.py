@@ -1,0 +1,215 @@
+"""Adapters in the shapes that tools write: A and B as PEFT has them, merged exactly, or refused."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.lora import LoraLayer
+from safetensors.numpy import load_file as load_numpy
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
+
+from srl_edge.errors import InputError
+from srl_edge.exporters.adapters import convert
+from srl_edge.exporters.merging.merge import merge
+from srl_edge.models.adapter_folder import of_one_rank, pairs
+from tests.helpers.artifacts import make_adapter, token_ids
+
+IDS = torch.tensor([token_ids(40)])
+FILE = "adapter_model.safetensors"
+
+
+def products_by_peft(model: Path, adapter: Path) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+    tuned = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(model), adapter)
+    return {
+        name.removeprefix("base_model.model.model."): layer.get_delta_weight("default").numpy(
+            force=True
+        )
+        for name, layer in tuned.named_modules()
+        if isinstance(layer, LoraLayer)
+    }
+
+
+def renamed(adapter: Path, change: Any) -> None:
+    save_file({change(k): v for k, v in load_file(adapter / FILE).items()}, adapter / FILE)
+
+
+SHAPES: dict[str, dict[str, Any]] = {
+    "bfloat16": {},
+    "half": {},
+    "rslora": {"use_rslora": True},
+    "ranks by pattern": {"rank_pattern": {"q_proj": 2, r"layers\.1\.mlp\..*": 6},
+                         "alpha_pattern": {"v_proj": 32, r"layers\.0\.self_attn\.q_proj": 5}},
+    "some layers": {"layers_to_transform": [1], "modules": ["q_proj", "down_proj"]},
+    "begun by eva's rule": {"init_lora_weights": "gaussian"},
+    "of a multimodal model": {},
+    "named by its adapter": {},
+    "without what PEFT has by default": {},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_products_are_pefts_and_no_layer_is_left_out(
+    shape: str, tiny_model: Path, tmp_path: Path
+) -> None:
+    adapter = make_adapter(tiny_model, tmp_path / "peft", 1, **SHAPES[shape])
+    expected = products_by_peft(tiny_model, adapter)
+    tolerance = 1e-6
+    match shape:
+        case "bfloat16" | "half":
+            dtype = torch.bfloat16 if shape == "bfloat16" else torch.float16
+            state = {k: v.to(dtype) for k, v in load_file(adapter / FILE).items()}
+            save_file(state, adapter / FILE)
+            expected = products_by_peft(tiny_model, adapter)
+            tolerance = 1e-2
+        case "of a multimodal model":
+            renamed(
+                adapter,
+                lambda k: k.replace("model.model.layers", "model.model.language_model.layers"),
+            )
+        case "named by its adapter":
+            renamed(adapter, lambda k: k.replace(".weight", ".default.weight"))
+        case "without what PEFT has by default":
+            settings = json.loads((adapter / "adapter_config.json").read_text())
+            few = {k: settings[k] for k in ("peft_type", "target_modules", "lora_alpha", "r")}
+            (adapter / "adapter_config.json").write_text(json.dumps(few))
+    found = pairs(adapter)
+    assert found.keys() == expected.keys() and len(found) > 1
+    for module, (a, b) in found.items():
+        np.testing.assert_allclose(b @ a, expected[module], atol=tolerance)
+    for module, (a, b) in of_one_rank(found).items():
+        np.testing.assert_allclose(b @ a, found[module][1] @ found[module][0], atol=1e-6)
+    convert(adapter, tmp_path / "mlx")
+    written = load_numpy(tmp_path / "mlx" / "adapters.safetensors")
+    assert len(written) == 2 * len(expected)
+    for module, product in expected.items():
+        made = written[f"model.{module}.lora_a"] @ written[f"model.{module}.lora_b"]
+        np.testing.assert_allclose(made.T, product, atol=tolerance)
+
+
+def test_an_mlx_adapter_in_bfloat16_is_read(tiny_model: Path, tmp_path: Path) -> None:
+    adapter = make_adapter(tiny_model, tmp_path / "peft", 1)
+    mlx = convert(adapter, tmp_path / "mlx")
+    state = {k: v.bfloat16() for k, v in load_file(mlx / "adapters.safetensors").items()}
+    save_file(state, mlx / "adapters.safetensors")
+    back = pairs(convert(mlx, tmp_path / "back"))
+    for module, (a, b) in pairs(adapter).items():
+        np.testing.assert_allclose(back[module][1] @ back[module][0], b @ a, atol=2e-2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"init_lora_weights": "pissa"}, "was begun as 'pissa', which changes the base's own"),
+        ({"init_lora_weights": "olora"}, "was begun as 'olora'"),
+        ({"use_dora": True}, "has use_dora = True"),
+        ({"lora_bias": True}, "has lora_bias = True"),
+        ({"modules_to_save": ["norm"]}, "has modules_to_save = .'norm'."),
+        ({"modules": ["q_proj", "lm_head"]}, "has .*lm_head.*, which is no matrix of a layer's"),
+        ({"modules": ["q_proj", "embed_tokens"]}, "has .*embed_tokens.*, which is no matrix"),
+    ],
+)
+def test_what_a_and_b_do_not_carry_is_refused_by_name(
+    settings: dict[str, Any], words: str, tiny_model: Path, tmp_path: Path
+) -> None:
+    adapter = make_adapter(tiny_model, tmp_path / "peft", 1, **settings)
+    for out in ("a.onnx_adapter", "mlx"):
+        with pytest.raises(InputError, match=words):
+            convert(adapter, tmp_path / out)
+        assert not (tmp_path / out).exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"peft_type": "LOHA"}, "is of the kind LOHA; only LORA"),
+        ({"r": 8}, "says r = 8 of .*, whose matrices have 4"),
+        ({"layer_replication": [[0, 2]]}, "has layer_replication"),
+        ({"rank_pattern": {"(": 3}}, "is no usable pattern"),
+    ],
+)
+def test_odd_settings_are_one_sentence(
+    change: dict[str, Any], words: str, tiny_model: Path, tmp_path: Path
+) -> None:
+    adapter = make_adapter(tiny_model, tmp_path / "peft", 1)
+    settings = json.loads((adapter / "adapter_config.json").read_text())
+    (adapter / "adapter_config.json").write_text(json.dumps(settings | change))
+    with pytest.raises(InputError, match=words):
+        pairs(adapter)
+
+
+def test_a_matrix_without_the_other_is_no_pair(tiny_model: Path, tmp_path: Path) -> None:
+    adapter = make_adapter(tiny_model, tmp_path / "peft", 1)
+    state = load_file(adapter / FILE)
+    state.pop(next(name for name in state if "lora_B" in name))
+    save_file(state, adapter / FILE)
+    with pytest.raises(InputError, match="are no pair"):
+        pairs(adapter)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"modules": ["q_proj", "lm_head"]},
+        {"modules": ["q_proj", "embed_tokens"]},
+        {"modules_to_save": ["lm_head"]},
+        {"modules_to_save": ["embed_tokens"]},
+        {"modules_to_save": ["norm"]},
+        {"init_lora_weights": "pissa"},
+        {"init_lora_weights": "olora"},
+        {"use_dora": True},
+        {"bias": "lora_only"},
+        {"rank_pattern": {"q_proj": 2}, "alpha_pattern": {"v_proj": 32}},
+    ],
+    ids=str,
+)
+def test_the_merged_model_answers_as_the_model_with_its_adapter(
+    settings: dict[str, Any], tiny_model: Path, tmp_path: Path
+) -> None:
+    assert AutoModelForCausalLM.from_pretrained(tiny_model).config.tie_word_embeddings
+    adapter = make_adapter(tiny_model, tmp_path / "peft", 1, **settings)
+    if settings.get("modules_to_save"):
+        state = load_file(adapter / FILE)
+        for name in state:
+            if ".lora_" not in name:
+                state[name] += 0.05 * torch.randn(state[name].shape)
+        save_file(state, adapter / FILE)
+    with torch.no_grad():
+        base = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32)
+        before = base(IDS).logits
+        expected = PeftModel.from_pretrained(base, adapter).eval()(IDS).logits
+        merged = AutoModelForCausalLM.from_pretrained(merge(tiny_model, adapter, tmp_path / "out"))
+        got = merged(IDS).logits
+    assert (expected - before).abs().max() > 0.05
+    np.testing.assert_allclose(got, expected, atol=2e-4)
+
+
+@pytest.mark.parametrize("tokens", [True, False])
+def test_more_tokens_come_along(tokens: bool, tiny_model: Path, tmp_path: Path) -> None:
+    base = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32)
+    base.resize_token_embeddings(520, mean_resizing=False)
+    tuned = get_peft_model(base, LoraConfig(r=4, target_modules=["q_proj"]))
+    with torch.no_grad():
+        for name, parameter in tuned.named_parameters():
+            if "lora_B" in name or "embed_tokens" in name:
+                parameter.add_(0.1 * torch.randn(parameter.shape))
+        expected = tuned(IDS).logits
+    tuned.save_pretrained(tmp_path / "peft")
+    assert (
+        len(load_file(tmp_path / "peft" / FILE)["base_model.model.model.embed_tokens.weight"])
+        == 520
+    )
+    if tokens:
+        for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+            shutil.copy(tiny_model / name, tmp_path / "peft" / name)
+    merged = AutoModelForCausalLM.from_pretrained(
+        merge(tiny_model, tmp_path / "peft", tmp_path / "out")
+    )
+    with torch.no_grad():
+        np.testing.assert_allclose(merged(IDS).logits, expected, atol=2e-4)
+    assert merged.config.vocab_size == 520
