@@ -19,7 +19,7 @@ from srl_edge.devices.runtimes.chat import Asked, Chat, completions, replies
 from srl_edge.devices.runtimes.contract import Runtime
 from srl_edge.devices.runtimes.open import open_runtime
 from srl_edge.devices.runtimes.torch import TorchRuntime
-from srl_edge.errors import ParityError
+from srl_edge.errors import InputError, ParityError, UnmeasuredError
 from srl_edge.exporters.merging.trained_weights import merged_into, rounded_as_trained
 from srl_edge.exporters.parity.adapter import compare_adapter
 from srl_edge.exporters.parity.faults import faults, merging_faults, warnings
@@ -27,9 +27,12 @@ from srl_edge.exporters.parity.logits import Case, agreement, greedy_texts, refe
 from srl_edge.exporters.parity.tokens import compare_tokens
 from srl_edge.method.solving import solve
 from srl_edge.models.tokenizer import load_tokenizer, stop_ids
+from srl_edge.quantization.formats import ALL
 from srl_edge.recipe import Recipe
 from srl_edge.report.statistics import paired
 from srl_edge.terminal import progress
+
+Reference = tuple[list[Case], list[Case], list[bool]]  # cases, long ones, problems that it solves
 
 
 def check(recipe: Recipe, run: Path) -> Path:
@@ -39,7 +42,8 @@ def check(recipe: Recipe, run: Path) -> Path:
     rounded: those of `run/merged` were never run while it was trained.
     Returns `run/parity`, a file for each. Raises ParityError, naming what differs first, where
     merging changed the model, or where an artifact reads chats or stops otherwise, agrees on fewer
-    next tokens than `check.agreement` asks for, or answers significantly worse.
+    next tokens than `check.agreement` asks for, or answers significantly worse; else
+    UnmeasuredError where an artifact could not be compared at all.
     """
     found = runnable(run, recipe.export.artifacts)
     folder = owned.claim(run / "parity", "parity")
@@ -51,33 +55,54 @@ def check(recipe: Recipe, run: Path) -> Path:
             rounded = rounded_as_trained(run / "merged", run / "adapter", Path(scratch, "merged"))
             trained = _reference(rounded, run, recipe)
     cases, long, _ = plain
+    unmeasured = []
     with progress.bar("check", len(found) * (len(cases) + len(long))) as advance:
         for artifact in found:
             owned.remove_file(folder / f"{artifact.name}.json")  # of an earlier check
-            cases, long, expected = trained if _as_trained(artifact) else plain
+            reference = trained if _as_trained(artifact) else plain
             try:
                 runtime = open_runtime(artifact, recipe.bench.threads)
             except RuntimeError as error:
                 said = str(error).splitlines()[0]
                 failures.append(f"{artifact.name}: its runtime cannot load it: {said}")
                 continue
-            result = compare(artifact, runtime, cases, long, recipe, run / "merged", advance)
-            if artifact.adapter:
-                base = merged_into(recipe, run)
-                result |= compare_adapter(artifact, runtime, cases, base, run / "adapter")
-                progress.say(f"check: {artifact.name}: adapter of {result['separate_adapter']}")
-            result |= paired(expected, _answers(runtime, run, recipe))
-            result |= {"peak_memory_mib": _memory(artifact, run, recipe), "merging": merging}
+            except InputError as error:
+                unmeasured.append(f"{artifact.name}: could not be measured: {error}")
+                continue
+            try:
+                result = _measured(artifact, runtime, reference, recipe, run, advance)
+            except InputError as error:
+                unmeasured.append(f"{artifact.name}: could not be measured: {error}")
+                continue
+            result |= {"merging": merging}
             for said in warnings(result):
                 progress.say(f"check: {artifact.name}: {said}")
-            result["reference"] = "rounded as trained" if _as_trained(artifact) else "merged"
             result["failures"] = [f"{artifact.name}: {text}" for text in faults(result)]
             result["passed"] = not result["failures"]
             failures += result["failures"]
             owned.write(folder / f"{artifact.name}.json", json.dumps(result, indent=1) + "\n")
     if failures:
-        raise ParityError("\n".join(failures))
+        raise ParityError("\n".join([*failures, *unmeasured]))
+    if unmeasured:
+        raise UnmeasuredError("\n".join(unmeasured))
     return folder
+
+
+def _measured(
+    artifact: artifacts.Artifact, runtime: Any, reference: Reference, recipe: Recipe, run: Path,
+    advance: progress.Advance,
+) -> dict[str, Any]:  # fmt: skip
+    """All that the gate asks of one artifact; raises InputError where it cannot be asked."""
+    cases, long, expected = reference
+    result = compare(artifact, runtime, cases, long, recipe, run / "merged", advance)
+    if artifact.adapter:
+        base = merged_into(recipe, run)
+        result |= compare_adapter(artifact, runtime, cases, base, run / "adapter")
+        progress.say(f"check: {artifact.name}: adapter of {result['separate_adapter']}")
+    result |= paired(expected, _answers(runtime, run, recipe))
+    result["peak_memory_mib"] = _memory(artifact, run, recipe)
+    result["reference"] = "rounded as trained" if _as_trained(artifact) else "merged"
+    return result
 
 
 def compare(
@@ -86,17 +111,18 @@ def compare(
 ) -> dict[str, Any]:  # fmt: skip
     """Measure one artifact against the merged model."""
     tokenizer, stops = load_tokenizer(merged), stop_ids(merged)
+    bits = ALL[artifact.name].bits
     asked = [case.prompt.messages for case in cases]
     return {
         "artifact": artifact.name,
         "prompts": len(cases),
         **compare_tokens(artifact, runtime, merged, asked),
-        **agreement(runtime, cases, tokenizer, advance, artifact.name),
+        **agreement(runtime, cases, tokenizer, advance, artifact.name, bits),
         "agreement_threshold": recipe.check.agreement[artifact.quantization],
         **greedy_texts(runtime, cases, stops, recipe.check.greedy_tokens),
         "long": [
             {"tokens": len(case.prompt_ids) + len(case.reply_ids)}
-            | agreement(runtime, [case], tokenizer, advance, artifact.name)
+            | agreement(runtime, [case], tokenizer, advance, artifact.name, bits)
             for case in long
         ],
     }
@@ -106,7 +132,7 @@ def _as_trained(artifact: artifacts.Artifact) -> bool:
     return "rounding" in artifact.manifest.get("options", {})
 
 
-def _reference(model: Path, run: Path, recipe: Recipe) -> tuple[list[Case], list[Case], list[bool]]:
+def _reference(model: Path, run: Path, recipe: Recipe) -> Reference:
     """What a model folder says of held-out prompts and long texts, and which problems it solves."""
     cases, long = references(model, run / "data" / "test.jsonl", recipe)
     return cases, long, _answers(TorchRuntime(model, recipe.bench.threads), run, recipe)

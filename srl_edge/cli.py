@@ -49,7 +49,8 @@ srl-edge {version}: from expert trajectories to a measured artifact on a device
 
   srl-edge run RECIPE.toml --help   every setting, with this recipe's values
 
-Exit codes: 0 success, 1 failure, 2 usage or input, 3 parity failed, 130 interrupted."""
+Exit codes: 0 success, 1 failure, 2 usage or input, 3 parity failed, 4 parity not measured,
+130 interrupted."""
 
 STAGES = ("data", "train", "export", "check", "bench", "report")
 
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(arguments: list[str]) -> int:
-    from srl_edge.errors import InputError, ParityError, StageError
+    from srl_edge.errors import InputError, ParityError, StageError, UnmeasuredError
 
     try:
         return _command(arguments)
@@ -69,6 +70,8 @@ def _run(arguments: list[str]) -> int:
         return _fail(error, 2)
     except ParityError as error:
         return _fail(error, 3)
+    except UnmeasuredError as error:
+        return _fail(error, 4)
     except StageError as error:
         return _fail(error, 1)
     except OSError as error:
@@ -271,6 +274,7 @@ def _fit(path: str, arguments: Sequence[str]) -> int:
     from argparse import ArgumentParser
 
     from srl_edge import recipe
+    from srl_edge.line import require_routes
     from srl_edge.models.catalog import config_of
     from srl_edge.models.shape import from_config
     from srl_edge.trainers.memory import fit
@@ -286,6 +290,7 @@ def _fit(path: str, arguments: Sequence[str]) -> int:
     memory = fit.read_memory(chosen.memory) if chosen.memory else None
     settings = recipe.load(Path(path), flags)
     name = settings.model.name
+    require_routes(settings)
     shape = from_config(config_of(name), name)
     device = chosen.device or fit.device_of(settings.trainer)
     memory = fit.memory_here(device) if memory is None else memory

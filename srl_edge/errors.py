@@ -12,6 +12,10 @@ class ParityError(Exception):
     """An artifact does not answer as the trained model does (exit 3)."""
 
 
+class UnmeasuredError(Exception):
+    """The gate could not measure an artifact, so it says neither that it is sound (exit 4)."""
+
+
 class StageError(Exception):
     """A stage cannot go on, though its input was sound; the message says why (exit 1)."""
 

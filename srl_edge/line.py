@@ -18,7 +18,12 @@ from srl_edge.errors import InputError
 from srl_edge.method.own_code import loaded
 from srl_edge.method.rewards import load_parts
 from srl_edge.models.catalog import config_of
-from srl_edge.models.families import require_exportable
+from srl_edge.models.routes import (
+    require,
+    require_exportable,
+    require_unquantized,
+    require_vocabulary,
+)
 from srl_edge.quantization.formats import require_builders
 from srl_edge.recipe import Recipe
 from srl_edge.run_folder import (
@@ -42,7 +47,7 @@ def run_line(settings: Recipe) -> Path:
     What training or an export held in memory is gone when the next stage starts. A stage that fails
     says why itself, and ends this process with its exit code.
     """
-    require_exportable(config_of(settings.model.name), settings.export.artifacts)
+    require_routes(settings)
     require_builders(settings.export.artifacts)
     checkpoints.require_same_settings(settings.run / "train", settings)
     run = claim_run(settings)
@@ -66,10 +71,23 @@ def _run_stages(settings: Recipe, run: Path) -> None:
             raise SystemExit(code)
 
 
+def require_routes(settings: Recipe) -> None:
+    """Raise InputError where a recipe's model cannot be trained, or not go where it should."""
+    config, name = config_of(settings.model.name), settings.model.name
+    require_unquantized(config, name)
+    export = settings.export
+    require_exportable(config, export.artifacts, export.context_length, name)
+    if settings.trainer.sampler == "onnx":
+        doing = "sampled from with ONNX Runtime (set trainer.sampler to torch)"
+        require(config, "onnx sampler", name, doing)
+
+
 def run_stage(settings: Recipe, name: str) -> Path:
     """Run one stage and note that it is done; return the path that it wrote."""
     if name == "train":  # before it overwrites the recipe that the checkpoint was trained with
         checkpoints.require_same_settings(settings.run / "train", settings)
+    if name in ("train", "export"):
+        require_routes(settings)
     if name != "data" and not settings.run.is_dir():
         raise InputError(f"{settings.run}: no run is there; `srl-edge data RECIPE` begins one.")
     run = claim_run(settings)
@@ -190,6 +208,7 @@ def _train(settings: Recipe, run: Path) -> Path:
         raise InputError(f"{run}/data: no data to train on; run `srl-edge data {run}` first.")
     model = resolve(settings.model.name)
     tokenizer, config = load_tokenizer(model), config_of(settings.model.name)
+    require_vocabulary(config, len(tokenizer), settings.model.name)
     for sentence in foreseen(settings, run, tokenizer, config):
         print(sentence, file=sys.stderr)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from srl_edge.devices.runtimes.contract import Logits, reusable
+from srl_edge.devices.runtimes.contract import Logits, require_room, reusable
 from srl_edge.devices.runtimes.genai_config import read_config
 from srl_edge.errors import InputError
 
@@ -28,7 +28,7 @@ class OnnxRuntime:
         if threads:
             session = {"session_options": {"intra_op_num_threads": threads}}
             config.overlay(json.dumps({"model": {"decoder": session}}))
-        self._model = genai.Model(config)
+        self._model, self._context_length = genai.Model(config), context_length
         self._tokenizer = genai.Tokenizer(self._model)
         parameters: Any = genai.GeneratorParams(self._model)
         parameters.set_search_options(max_length=context_length, do_sample=False)
@@ -46,6 +46,7 @@ class OnnxRuntime:
         self._ids: list[int] = []
 
     def prefill(self, ids: Sequence[int], reuse: bool = True) -> Logits:
+        require_room(len(ids), self._context_length)
         known = reusable(self._ids, ids) if reuse else 0
         if not known or not self._rewound(known):
             known = 0
@@ -57,6 +58,7 @@ class OnnxRuntime:
         return self._logits()
 
     def decode(self, token: int) -> Logits:
+        require_room(len(self._ids) + 1, self._context_length)
         self._ids.append(token)
         self._generator.append_tokens([token])
         return self._logits()

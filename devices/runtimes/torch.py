@@ -28,9 +28,9 @@ class TorchRuntime:
         else:
             self.model = loading.of_gguf(folder, gguf)
         if adapter is not None:
-            from peft import PeftModel
+            from srl_edge.models.adapted import adapted
 
-            self.model = PeftModel.from_pretrained(self.model, adapter)
+            self.model = adapted(self.model, folder, adapter)
         self.model.eval()
         self._cache: Any = None
 

@@ -9,6 +9,7 @@ from typing import Any
 from srl_edge.errors import InputError
 from srl_edge.models import loading
 from srl_edge.models.mlx_settings import mlx_settings
+from srl_edge.models.routes import require
 from srl_edge.owned import MARKER
 
 QUANTIZATIONS: dict[str, dict[str, Any]] = {
@@ -26,6 +27,7 @@ def export(merged: Path, out: Path, quantization: str) -> dict[str, Any]:
     except ImportError:
         raise InputError("MLX export needs mlx-lm: pip install 'srl-edge[mlx]'.") from None
     options = QUANTIZATIONS[quantization]
+    require(loading.settings(merged).to_dict(), "mlx", merged, "exported to MLX")
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
         source, made = Path(scratch, "source"), Path(scratch, "mlx")
         settings = mlx_settings(merged, loading.settings(merged), "exported to MLX")

@@ -40,7 +40,7 @@ class Attention:
         kinds = getattr(config, "layer_types", None)
         kinds = tuple(kinds or ["full_attention"] * config.num_hidden_layers)
         window = config.sliding_window if "sliding_attention" in kinds else None
-        ropes = {kind: _rope(config, kind, context_length) for kind in sorted(set(kinds))}
+        ropes = {kind: rotary_tables(config, kind, context_length) for kind in sorted(set(kinds))}
         head_dim = next(iter(ropes.values()))[0].shape[1]
         fixed = FAMILIES[config.model_type].fixed_scale
         return cls(
@@ -53,7 +53,8 @@ class Attention:
         )
 
 
-def _rope(config: Any, kind: str, context_length: int) -> tuple[Tensor, Tensor]:
+def rotary_tables(config: Any, kind: str, context_length: int) -> tuple[Tensor, Tensor]:
+    """Cosines and sines [context, dim] of a kind of layers, as transformers computes them."""
     # The rotary modules of llama, qwen2 and qwen3 are the same.
     x, positions = torch.zeros(1), torch.arange(context_length).unsqueeze(0)
     if FAMILIES[config.model_type].two_ropes:

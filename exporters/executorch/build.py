@@ -17,7 +17,7 @@ from srl_edge.artifact import NO_ADAPTER
 from srl_edge.errors import InputError
 from srl_edge.exporters.quiet import quiet
 from srl_edge.models import loading
-from srl_edge.models.families import family_of
+from srl_edge.models.routes import require_exportable
 from srl_edge.models.tokenizer import stop_ids
 from srl_edge.quantization.formats import FORMATS
 
@@ -47,7 +47,6 @@ with quiet():  # torchao, which all of these import, reports every GPU kernel th
     from srl_edge.exporters.executorch.adapter import matrices, write
     from srl_edge.exporters.executorch.delegates import delegate
     from srl_edge.exporters.executorch.model import build, lora_names
-    from srl_edge.quantization.grid import GROUP
 
 # Vulkan and Core ML round to 16 bits themselves.
 _FLOAT = Precision(embedding=32, query_key=32, value_output=32, mlp=32, head=32)
@@ -59,7 +58,6 @@ PRECISIONS = {
     # Values and outputs are few weights, and their errors go straight into the hidden states.
     "8da4w": Precision(embedding=4, query_key=4, value_output=8, mlp=4, head=4),
 }
-_STATIC_ROPES = ("default", "linear", "llama3")  # the others depend on the length at hand
 _NOT_IMPLEMENTED = (
     "final_logit_softcapping",
     "attn_logit_softcapping",
@@ -95,7 +93,7 @@ def export(
     config = loading.settings(model)
     kept = matching(int8_layers, linear_names(config))
     precision = replace(PRECISIONS[quantization], kept=kept)
-    _check(model, config, precision, context_length)
+    _check(model, config, quantization, context_length)
     with quiet(), torch.no_grad():
         lora = matrices(adapter, config) if adapter else {}
         lower = _Lowering(config, context_length, lora, *delegate(quantization))
@@ -122,15 +120,9 @@ def export(
     return path
 
 
-def _check(model: Path, config: Any, precision: Precision, context_length: int) -> None:
-    family_of(config.model_type, "executorch", model, "exported to ExecuTorch")
-    ropes = config.rope_parameters
-    for rope in [ropes] if "rope_type" in ropes else ropes.values():
-        if rope["rope_type"] not in _STATIC_ROPES:
-            raise InputError(
-                f"{model} has {rope['rope_type']} rotary embeddings; "
-                f"ExecuTorch takes {', '.join(_STATIC_ROPES)}."
-            )
+def _check(model: Path, config: Any, quantization: str, context_length: int) -> None:
+    name = f"executorch-{quantization}"
+    require_exportable(config.to_dict(), [name], context_length, model)
     if activation(config) not in ACTIVATIONS:
         raise InputError(
             f"{model} has {activation(config)} MLPs; ExecuTorch takes {', '.join(ACTIVATIONS)}."
@@ -138,15 +130,6 @@ def _check(model: Path, config: Any, precision: Precision, context_length: int) 
     for name in _NOT_IMPLEMENTED:
         if getattr(config, name, None):
             raise InputError(f"{model} sets {name}, which ExecuTorch export does not implement.")
-    if context_length > config.max_position_embeddings:
-        raise InputError(
-            f"context_length {context_length} is more than the {config.max_position_embeddings} "
-            f"positions of {model}; lower it."
-        )
-    heads = config.num_attention_heads * head_dim(config)
-    widths = (config.hidden_size, config.intermediate_size, heads)
-    if precision.mlp == 4 and any(width % GROUP for width in widths):
-        raise InputError(f"{model} has widths {widths}, not all multiples of {GROUP}; use 8da8w.")
 
 
 def _metadata(model: Path, config: Any, context_length: int) -> dict[str, Any]:

@@ -10,8 +10,8 @@ import numpy as np
 
 from srl_edge.exporters.onnx import build as onnx_export
 from srl_edge.files import read_json
-from srl_edge.models import adapter_folder
-from srl_edge.models.families import family_of
+from srl_edge.models import adapter_folder, loading
+from srl_edge.models.routes import require
 from srl_edge.quantization.formats import FORMATS
 
 _PROJECTIONS = {"attn": ("q_proj", "k_proj", "v_proj", "o_proj"),
@@ -30,7 +30,7 @@ def export(
     options = onnx_export.export(
         base, out, quantization, context_length, texts, _with_lora(base, adapter), int8_layers
     )
-    _open_inputs(out)
+    _open_inputs(out, base)
     write_adapter(adapter, out / str(FORMATS["onnx"].adapter))
     return options
 
@@ -42,9 +42,8 @@ def export_base(model: Path, adapter: Path, out: Path, quantization: str) -> Pat
     """
     if (out / "model.onnx").is_file():
         return out
-    model_type = read_json(model / "config.json", "ModelConfig")["model_type"]
     doing = "sampled from with ONNX Runtime (set trainer.sampler to torch)"
-    family_of(model_type, "onnx sampler", model, doing)
+    require(loading.settings(model).to_dict(), "onnx sampler", model, doing)
     # int4 means weights that are fitted to training prompts, which only the export stage has.
     name = "int4-kquant" if quantization == "int4" else quantization
     chosen = onnx_export.QUANTIZATIONS[name]
@@ -53,7 +52,7 @@ def export_base(model: Path, adapter: Path, out: Path, quantization: str) -> Pat
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
         built = Path(scratch) / "base"
         onnx_export.build(model, built, chosen.precision, options)
-        _open_inputs(built)
+        _open_inputs(built, model)
         shutil.rmtree(out, ignore_errors=True)
         built.rename(out)
     return out
@@ -91,7 +90,7 @@ def _with_lora(model: Path, adapter: Path) -> dict[str, str]:
     return {"adapter_path": str(adapter), "nodes_to_exclude": ",".join(lora)}
 
 
-def _open_inputs(folder: Path) -> None:
+def _open_inputs(folder: Path, model: Path) -> None:
     """Turn a graph's LoRA weights into inputs that are of rank 0 unless an adapter is given.
 
     A product over no columns is zero, so the base needs neither their values nor their rank.
@@ -99,6 +98,7 @@ def _open_inputs(folder: Path) -> None:
     import onnx
 
     with onnx_export.rewritten(folder) as graph:
+        onnx_export.set_ropes(graph, model)
         for tensor in graph.initializer:
             if ".lora_" not in tensor.name:
                 continue

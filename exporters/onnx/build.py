@@ -11,9 +11,10 @@ from types import MappingProxyType
 from typing import Any
 
 from srl_edge.errors import InputError, StageError
+from srl_edge.exporters.decoder.slices import rotary_tables
 from srl_edge.exporters.quiet import quiet
-from srl_edge.files import read_json
-from srl_edge.models.families import family_of
+from srl_edge.models import loading
+from srl_edge.models.routes import require, require_exportable, ropes_of
 from srl_edge.models.tokenizer import stop_ids
 
 _HEAD = "last_matmul:int8"  # the projection to the vocabulary, and the tied embedding with it
@@ -57,6 +58,8 @@ def export(
     int8_layers: patterns of linear layers that a fitted 4-bit artifact has in 8 bits.
     """
     chosen = QUANTIZATIONS[quantization]
+    settings = loading.settings(model).to_dict()
+    require_exportable(settings, [f"onnx-{quantization}"], context_length, model)
     build(model, out, chosen.precision, {**chosen.options, **extra})
     config_file = out / "genai_config.json"
     config = json.loads(config_file.read_text())
@@ -66,7 +69,7 @@ def export(
     config_file.write_text(json.dumps(config, indent=4) + "\n")
     fitted = {}
     with rewritten(out) as graph:
-        _shorten_ropes(graph, context_length)
+        set_ropes(graph, model, context_length)
         if chosen.fitted:
             from srl_edge.exporters.onnx.weights import fit
 
@@ -87,8 +90,7 @@ def build(model: Path, out: Path, precision: str, options: Mapping[str, str]) ->
         raise InputError(
             "ONNX export needs onnxruntime-genai: pip install 'srl-edge[onnx]'."
         ) from None
-    model_type = read_json(model / "config.json", "ModelConfig")["model_type"]
-    family_of(model_type, "onnx", model, "exported to ONNX")
+    require(loading.settings(model).to_dict(), "onnx", model, "exported to ONNX")
     # For a CPU in fp16 the builder (0.18) writes attention that fails at the second token; what it
     # writes for DirectML runs on the CPU as well, in every family.
     target = "dml" if precision == "fp16" else "cpu"
@@ -101,7 +103,7 @@ def build(model: Path, out: Path, precision: str, options: Mapping[str, str]) ->
         quiet(logging.ERROR),
         contextlib.redirect_stdout(printed),
         contextlib.redirect_stderr(printed),
-        _gemma3(builder),
+        _ropes(builder),
     ):
         try:
             parsed = builder.parse_extra_options(
@@ -117,14 +119,25 @@ def build(model: Path, out: Path, precision: str, options: Mapping[str, str]) ->
         cache.rmdir()
 
 
-def _shorten_ropes(graph: Any, context_length: int) -> None:
-    """Drop rotary angles of positions past the context: of Gemma 3's 32,768 they are 67 MB."""
+def set_ropes(graph: Any, model: Path, context_length: int | None = None) -> None:
+    """Give a graph the rotary angles of transformers, where the builder has others or none.
+
+    context_length: positions past it are dropped: of Gemma 3's 32,768 they are 67 MB.
+    """
     from onnx import numpy_helper
 
+    config = loading.settings(model)
+    scaled = any(rope["rope_type"] != "default" for rope in ropes_of(config))
     for tensor in graph.initializer:
-        if tensor.name.startswith(("cos_cache", "sin_cache")):
-            angles = numpy_helper.to_array(tensor)[:context_length]
-            tensor.CopyFrom(numpy_helper.from_array(angles, tensor.name))
+        if not tensor.name.startswith(("cos_cache", "sin_cache")):
+            continue
+        angles = numpy_helper.to_array(tensor)[:context_length]
+        if scaled:
+            kind = "sliding_attention" if tensor.name.endswith("_local") else "full_attention"
+            both = rotary_tables(config, kind, len(angles))
+            exact = both[tensor.name.startswith("sin")][:, : angles.shape[1]]
+            angles = exact.numpy().astype(angles.dtype)
+        tensor.CopyFrom(numpy_helper.from_array(angles, tensor.name))
 
 
 @contextlib.contextmanager
@@ -141,14 +154,16 @@ def rewritten(folder: Path) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def _gemma3(builder: Any) -> Iterator[None]:
+def _ropes(builder: Any) -> Iterator[None]:
     """Let the builder read Gemma 3's rotary settings where transformers 5 has put them.
 
     It looks for `rope_theta` and `rope_local_base_freq`, which transformers 5 nests in
-    `rope_parameters`; onnxruntime-genai 0.18 fails with KeyError 'rope_type'.
+    `rope_parameters`; onnxruntime-genai 0.18 fails with KeyError 'rope_type'. Scaled angles are
+    made by `set_ropes`, in all families: the builder has some of them otherwise, and fails at YaRN.
     """
     kind = builder.Gemma3Model
-    init, make_rope_init = kind.__init__, kind.make_rope_init
+    init = kind.__init__
+    scaled = {c: c.make_rope_init for c in kind.__mro__ if "make_rope_init" in vars(c)}
 
     def with_flat_rope(self: Any, config: Any, *args: Any, **kwargs: Any) -> None:
         rope = config.rope_parameters
@@ -156,8 +171,12 @@ def _gemma3(builder: Any) -> Iterator[None]:
         config.rope_local_base_freq = rope["sliding_attention"]["rope_theta"]
         init(self, config, *args, **kwargs)
 
-    kind.__init__, kind.make_rope_init = with_flat_rope, lambda self, config: None
+    kind.__init__ = with_flat_rope
+    for each in scaled:
+        each.make_rope_init = lambda self, config: None
     try:
         yield
     finally:
-        kind.__init__, kind.make_rope_init = init, make_rope_init
+        kind.__init__ = init
+        for each, before in scaled.items():
+            each.make_rope_init = before

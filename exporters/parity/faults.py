@@ -36,12 +36,12 @@ def faults(result: dict[str, Any]) -> list[str]:
             f"{result['stop_ids_expected']}."
         )
     least = result["agreement_threshold"]
-    if result["agreement"] < least:
+    if result["agreement_but_ties"] < least:
         found.append(_disagreement(result, f"less than {least:.1%}", "with the merged model"))
     for row in result["long"]:
         # A long text has few positions: no alarm where chance on so few explains the difference.
         bound = least - 2 * sqrt(max(0.0, least * (1 - least)) / row["positions"])
-        if row["agreement"] < bound:
+        if row["agreement_but_ties"] < bound:
             where = f"with the merged model in a text of {row['tokens']} tokens"
             found.append(_disagreement(row, f"less than {bound:.1%}", where))
     if not result.get("switches_exactly", True):
@@ -68,7 +68,8 @@ def _misread(count: int, result: dict[str, Any], first: dict[str, Any], how: str
 
 
 def _disagreement(row: dict[str, Any], bound: str, where: str) -> str:
-    said = f"agrees {where} on {row['agreement']:.1%} of {row['positions']} next tokens, {bound}"
+    agreed = row["agreement_but_ties"]
+    said = f"agrees {where} on {agreed:.1%} of {row['positions']} next tokens, {bound}"
     first = row["first_difference"]
     if first is None:
         return f"{said}."

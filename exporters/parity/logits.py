@@ -38,6 +38,10 @@ class Case:
     greedy_ids: list[int] = field(default_factory=list)
 
 
+# Noise of a sound artifact's logits at most, as a share of their spread, by its weights' bits.
+NOISE = {32: 1e-3, 16: 5e-3, 8: 0.03, 4: 0.1}
+
+
 def references(
     merged: Path, problems: Path, recipe: Recipe, adapter: Path | None = None
 ) -> tuple[list[Case], list[Case]]:
@@ -86,35 +90,52 @@ def teacher_forced(runtime: Runtime, prompt: Sequence[int], reply: Sequence[int]
 
 
 def agreement(
-    runtime: Runtime, cases: Sequence[Case], tokenizer: Any, advance: progress.Advance, name: str
-) -> dict[str, Any]:
-    """Share of positions with the same most likely token, KL in nats, largest logit error."""
-    positions = agreed = 0
-    divergence: list[float] = []
-    largest = 0.0
-    first: dict[str, Any] | None = None
+    runtime: Runtime, cases: Sequence[Case], tokenizer: Any, advance: progress.Advance, name: str,
+    bits: int | None = 32,
+) -> dict[str, Any]:  # fmt: skip
+    """Share of positions with the same most likely token, KL in nats, largest logit error.
+
+    `ties` are the positions that differ where the reference's own margin is within the artifact's
+    noise: the median error of its logits, and no more than NOISE of its bits' share of their
+    spread. `agreement_but_ties` counts those as equal; `first_difference` is none of them.
+    """
+    agreed = 0
+    divergence, errors, spreads = [], [], []
+    differing: list[tuple[float, dict[str, Any]]] = []  # by the reference's margin
     for case in cases:
         for at, theirs, ours in _pairs(runtime, case):
             expected, got = int(theirs.argmax()), int(ours.argmax())
-            positions += 1
             agreed += expected == got
             divergence.append(_divergence(theirs, ours))
-            largest = max(largest, float(np.abs(theirs - ours).max()))
-            if expected != got and first is None:
-                first = {
+            apart = theirs - ours
+            errors.append(
+                (float(np.median(np.abs(apart - apart.mean()))), float(np.abs(apart).max()))
+            )
+            spreads.append(float(theirs.std()))
+            if expected != got:
+                where = {
                     "prompt": case.prompt.trajectory_id,
                     "step_index": case.prompt.step_index,
                     "position": at,
                     "expected": tokenizer.decode([expected]),
                     "got": tokenizer.decode([got]),
                 }
+                # The reference is kept in 16 bits, which have so much of a margin themselves.
+                kept = float(np.abs(theirs[[expected, got]]).max()) * 2**-10
+                differing.append((float(theirs[expected] - theirs[got]) - kept, where))
         advance(name)
+    measured = float(np.median([median for median, _ in errors]))
+    noise = min(measured, NOISE[bits or 4] * float(np.median(spreads)))
+    real = [where for margin, where in differing if margin > noise]
+    positions, ties = len(divergence), len(differing) - len(real)
     return {
         "positions": positions,
         "agreement": agreed / positions,
+        "ties": ties,
+        "agreement_but_ties": (agreed + ties) / positions,
         "kl_divergence": float(np.mean(divergence)),
-        "max_logit_error": largest,
-        "first_difference": first,
+        "max_logit_error": max(largest for _, largest in errors),
+        "first_difference": next(iter(real), None),
     }
 
 

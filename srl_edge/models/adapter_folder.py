@@ -25,7 +25,7 @@ _PLAIN = {
 }  # fmt: skip
 # How A and B may begin without changing the base's own weights, as PiSSA and OLoRA do.
 _BEGINNINGS = (True, False, None, "gaussian", "eva", "orthogonal")
-_MATRIX = re.compile(r"(?:^|\.)(layers\.\d+\..+)\.lora_([AB])(?:\.default)?\.weight")
+MATRIX = re.compile(r"(?:^|\.)(layers\.\d+\..+)\.lora_([AB])(?:\.default)?\.weight")
 _KINDS = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
 
 
@@ -72,7 +72,7 @@ def tensors(file: Path) -> dict[str, Matrix]:
     """All tensors of a safetensors file in fp32; numpy alone has no bfloat16."""
     found: dict[str, Matrix] = {}
     try:
-        for name, kept in deserialize(file.read_bytes()):
+        for name, kept in deserialize(file.read_bytes()):  # type: ignore[no-untyped-call]
             shape, data = kept["shape"], kept["data"]
             if kept["dtype"] == "BF16":
                 wide = np.frombuffer(data, "<u2").astype("<u4") << 16
@@ -93,11 +93,12 @@ def pairs(adapter: Path) -> dict[str, tuple[Matrix, Matrix]]:
     Ranks may differ. Raises InputError for what A and B alone do not say: DoRA, biases, modules
     saved whole, embeddings, and beginnings that change the base's own weights.
     """
+    require_safetensors(adapter)
     config = read_json(adapter / "adapter_config.json", "Adapter")
     _require_plain(adapter, config)
     sides: dict[str, dict[str, Matrix]] = {}
     for name, matrix in read(adapter).items():
-        found = _MATRIX.search(name)
+        found = MATRIX.search(name)
         if not found or matrix.ndim != 2 or "vision" in name:
             raise InputError(
                 f"{adapter}: has {name}, which is no matrix of a layer's linear map; only the "
@@ -170,3 +171,5 @@ def require_safetensors(adapter: Path) -> None:
             + ("pickled weights are not read; save the adapter as safetensors."
                if pickled else "no adapter_model.safetensors, so this is not a PEFT adapter.")
         )  # fmt: skip
+    if not (adapter / "adapter_config.json").is_file():
+        raise InputError(f"{adapter}: no adapter_config.json, so this is not a PEFT adapter.")

@@ -1,11 +1,9 @@
 """The families of models: one record each, which every forward pass and every format asks."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from srl_edge.errors import InputError
-from srl_edge.quantization.formats import parse_name
 
 # Where a model can go: backends that train it, formats that it is exported to, and what samples
 # from it or runs it under conditions of its own. GGUF's converter decides itself.
@@ -26,7 +24,8 @@ class Family:
     the root of their width. norm_offset: what the file's norm weights lack. sandwich: attention
     and MLP are normed on their way out too. query_key_norms: queries and keys are normed.
     qkv_biases: always has biases there. two_ropes: layers that slide rotate by frequencies of
-    their own. fixed_scale: attention is scaled by the configuration's query_pre_attn_scalar.
+    their own. no_window: places where its layers have no sliding window. fixed_scale: attention is
+    scaled by the configuration's query_pre_attn_scalar.
     """
 
     model_type: str
@@ -39,6 +38,7 @@ class Family:
     query_key_norms: bool = False
     qkv_biases: bool = False
     two_ropes: bool = False
+    no_window: tuple[Place, ...] = ()
     fixed_scale: bool = False
 
     def embedding_scale(self, width: int) -> float:
@@ -50,8 +50,8 @@ FAMILIES = {
     family.model_type: family
     for family in (
         Family("llama", "Llama"),
-        Family("qwen2", "Qwen2/2.5", qkv_biases=True),
-        Family("qwen3", "Qwen3", query_key_norms=True),
+        Family("qwen2", "Qwen2/2.5", qkv_biases=True, no_window=("mlx",)),
+        Family("qwen3", "Qwen3", query_key_norms=True, no_window=("mlx",)),
         Family(
             "gemma3_text",
             "Gemma 3",
@@ -84,12 +84,3 @@ def family_of(model_type: str, place: Place, where: object, doing: str) -> Famil
         known = ", ".join(f"{each.name} ({each.model_type})" for each in taken(place))
         raise InputError(f"{where}: family {model_type!r} cannot be {doing}; only {known}.")
     return family
-
-
-def require_exportable(config: Mapping[str, Any], artifacts: Sequence[str]) -> None:
-    """Raise InputError where a format of these artifacts does not take a parsed config.json."""
-    model_type = str((config.get("text_config") or config).get("model_type"))
-    for name in artifacts:
-        place: Any = parse_name(name)[0]
-        if place != "gguf":
-            family_of(model_type, place, f"export.artifacts: {name}", "made into it")

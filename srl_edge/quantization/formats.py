@@ -28,7 +28,8 @@ class Quantization:
     tokens that equal the trained model's, unless the recipe gives another. calibrated: the export
     reads texts for it. gptq: its weights are fitted to them, some layers in 8 bits if the recipe
     says so. trained_as: the trainer.quantization that computes with the same numbers. runs: whether
-    a runtime on this computer drives it.
+    a runtime on this computer drives it. group: how many weights share a scale, which the widths of
+    layers must be multiples of.
     """
 
     bits: int | None
@@ -37,6 +38,7 @@ class Quantization:
     gptq: bool = False
     trained_as: Trainable | None = None
     runs: bool = True
+    group: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +61,14 @@ FORMATS = {
             "fp32": FP32,
             "fp16": FP16,
             "int8": Quantization(8, 0.95),
-            "int4": Quantization(4, 0.85, calibrated=True, gptq=True, trained_as="int4-onnx"),
-            "int4-small": Quantization(4, 0.85, calibrated=True, gptq=True),
-            "int4-mixed": Quantization(4, 0.85, calibrated=True, gptq=True),
+            "int4": Quantization(
+                4, 0.85, calibrated=True, gptq=True, trained_as="int4-onnx", group=32
+            ),
+            "int4-small": Quantization(4, 0.85, calibrated=True, gptq=True, group=32),
+            "int4-mixed": Quantization(4, 0.85, calibrated=True, gptq=True, group=32),
             "int4-rtn": Quantization(4, 0.85),
             "int4-kquant": Quantization(4, 0.85),
-            "auto": Quantization(None, 0.9, calibrated=True),
+            "auto": Quantization(None, 0.9, calibrated=True, group=32),
         },
         ("onnxruntime_genai", "onnx_ir"),
         "onnx",
@@ -74,7 +78,9 @@ FORMATS = {
         {
             "fp32": FP32,
             "8da8w": Quantization(8, 0.9),
-            "8da4w": Quantization(4, 0.85, calibrated=True, gptq=True, trained_as="8da4w"),
+            "8da4w": Quantization(
+                4, 0.85, calibrated=True, gptq=True, trained_as="8da4w", group=32
+            ),
             "vulkan-fp16": Quantization(16, 0.99, runs=False),
             "coreml-fp16": Quantization(16, 0.99, runs=False),
         },
@@ -83,7 +89,12 @@ FORMATS = {
         "adapter.ptd",
     ),
     "mlx": Format(
-        {"fp32": FP32, "fp16": FP16, "int8": Quantization(8, 0.95), "int4": Quantization(4, 0.85)},
+        {
+            "fp32": FP32,
+            "fp16": FP16,
+            "int8": Quantization(8, 0.95),
+            "int4": Quantization(4, 0.85),
+        },
         ("mlx_lm",),
         "mlx",
     ),

@@ -167,14 +167,14 @@ def test_auto_takes_the_smallest_that_agrees(
 
 def test_an_unknown_family_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "mamba"}')
-    with pytest.raises(InputError, match="family 'mamba' cannot be exported to ONNX"):
+    with pytest.raises(InputError, match="family 'mamba' cannot be made into onnx-fp32"):
         onnx.export(tmp_path, tmp_path / "out", "fp32", 64)
 
 
 def test_the_builder_still_needs_help_with_gemma_3(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Once this fails, the builder reads Gemma 3's rotary settings itself: drop `_gemma3`."""
-    monkeypatch.setattr(onnx, "_gemma3", contextlib.nullcontext)
+    """Once this fails, the builder reads Gemma 3's rotary settings itself: drop that of `_ropes`."""
+    monkeypatch.setattr(onnx, "_ropes", contextlib.nullcontext)
     with pytest.raises(StageError, match="rope_type"):
         onnx.export(make_model("gemma3", tmp_path / "model"), tmp_path / "out", "fp32", 256)

@@ -213,3 +213,34 @@ def test_more_tokens_come_along(tokens: bool, tiny_model: Path, tmp_path: Path) 
     with torch.no_grad():
         np.testing.assert_allclose(merged(IDS).logits, expected, atol=2e-4)
     assert merged.config.vocab_size == 520
+
+
+@pytest.mark.parametrize("prefix", ["model.language_model.layers", "language_model.model.layers"])
+@pytest.mark.parametrize("pattern", [True, False])
+def test_an_adapter_of_a_multimodal_model_finds_its_layers(
+    prefix: str, pattern: bool, tiny_model: Path, tmp_path: Path
+) -> None:
+    adapter = make_adapter(tiny_model, tmp_path / "peft", 1)
+    plain = merge(tiny_model, adapter, tmp_path / "plain")
+    renamed(adapter, lambda k: k.replace("model.layers", prefix))
+    if pattern:
+        settings = json.loads((adapter / "adapter_config.json").read_text())
+        settings["target_modules"] = r"^(?:.*language_model.*(?:q|k|v|o|gate|up|down)_proj)$"
+        (adapter / "adapter_config.json").write_text(json.dumps(settings))
+    other = merge(tiny_model, adapter, tmp_path / "other")
+    expected, got = (load_file(folder / "model.safetensors") for folder in (plain, other))
+    assert all(torch.equal(got[name], expected[name]) for name in expected)
+    assert not torch.equal(
+        got["model.layers.0.self_attn.q_proj.weight"],
+        load_file(tiny_model / "model.safetensors")["model.layers.0.self_attn.q_proj.weight"],
+    )
+
+
+def test_matrices_without_a_place_are_refused_and_not_left_out(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    adapter = make_adapter(tiny_model, tmp_path / "peft", 1)
+    renamed(adapter, lambda k: k.replace("layers.2.", "layers.9."))
+    with pytest.raises(InputError, match=r"does not fit .*14 of its matrices have no place"):
+        merge(tiny_model, adapter, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

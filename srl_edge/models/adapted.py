@@ -1,0 +1,117 @@
+"""A model with an adapter beside its weights, by PEFT, whatever tool wrote the adapter's names."""
+
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import regex
+import torch
+from peft import PeftModel, get_peft_model_state_dict
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from srl_edge.errors import InputError
+from srl_edge.files import read_json
+from srl_edge.models.adapter_folder import MATRIX, PREFIX, require_safetensors
+
+FILE, SETTINGS = "adapter_model.safetensors", "adapter_config.json"
+_END = re.compile(r"(?:^|\.)(?:embed_tokens|lm_head)\.")
+_WHOLE = (".embed_tokens.weight", ".lm_head.weight")
+
+
+def adapted(model: Any, base: Path, adapter: Path) -> Any:
+    """A model in memory, which `base` holds, with a PEFT folder beside its weights.
+
+    The model gets the embeddings that the adapter needs. Raises InputError where the adapter is
+    pickled, or has matrices that find no place in the model.
+    """
+    require_safetensors(adapter)
+    settings = read_json(adapter / SETTINGS, "Adapter")
+    _require_quick(adapter, settings, model)
+    try:
+        state = load_file(adapter / FILE)
+        _fit_vocabulary(model, state, settings)
+        with tempfile.TemporaryDirectory() as scratch:
+            tuned = PeftModel.from_pretrained(model, _as_peft(adapter, state, Path(scratch)))
+    except (RuntimeError, ValueError, KeyError, SafetensorError) as error:
+        raise _does_not_fit(adapter, base, settings, str(error).splitlines()[0]) from None
+    placed = get_peft_model_state_dict(tuned, save_embedding_layers=False).keys()
+    lost = sorted(_name(key) for key in state if ".lora_" in key and _name(key) not in placed)
+    if lost:
+        why = f"{len(lost)} of its matrices have no place there, first {lost[0]}"
+        raise _does_not_fit(adapter, base, settings, why)
+    return tuned
+
+
+def brings_tokens(model: Any, adapter: Path) -> bool:
+    """Whether an adapter comes with more tokens than its model knows, and with their tokenizer."""
+    rows = model.get_input_embeddings().weight.shape[0]
+    sizes = _sizes(load_file(adapter / FILE))
+    return any(size != rows for size in sizes) and (adapter / "tokenizer.json").is_file()
+
+
+def _does_not_fit(
+    adapter: Path, base: Path, settings: Mapping[str, Any], why: str
+) -> InputError:  # fmt: skip
+    return InputError(
+        f"{adapter}: does not fit {base} ({why}); it was trained for "
+        f"{settings.get('base_model_name_or_path')}."
+    )
+
+
+def _require_quick(adapter: Path, settings: Mapping[str, Any], model: Any) -> None:
+    """Raise InputError where the pattern that names an adapter's layers takes for ever to match."""
+    pattern = settings.get("target_modules")
+    try:
+        for name, _ in model.named_modules() if isinstance(pattern, str) else ():
+            regex.fullmatch(pattern, name, timeout=1.0)
+    except (TimeoutError, regex.error):
+        raise InputError(f"{adapter}: target_modules is no usable pattern ({pattern}).") from None
+
+
+def _sizes(state: Mapping[str, Any]) -> list[int]:
+    return [len(state[name]) for name in state if name.endswith(_WHOLE)]
+
+
+def _fit_vocabulary(model: Any, state: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Give a model as many embeddings as its adapter has, and a head of its own where it must.
+
+    What goes into one of two weights that the base shares would change the other as well.
+    """
+    rows = model.get_input_embeddings().weight.shape[0]
+    sizes = _sizes(state)
+    if sizes and max(sizes) != rows:
+        model.resize_token_embeddings(max(sizes), mean_resizing=False)
+    partly = any(".lora_" in name for name in state if _END.search(name))
+    alone = partly or bool(settings.get("modules_to_save"))
+    if model.config.tie_word_embeddings and alone and not settings.get("ensure_weight_tying"):
+        head = model.get_output_embeddings()
+        head.weight = torch.nn.Parameter(head.weight.detach().clone())
+        model.config.tie_word_embeddings = False
+
+
+def _as_peft(adapter: Path, state: Mapping[str, Any], scratch: Path) -> Path:
+    """The folder with its matrices named as PEFT names them, whatever model they came from."""
+    if all(_name(key) == key for key in state):
+        return adapter
+    shutil.copy(adapter / SETTINGS, scratch)
+    save_file({_name(key): value for key, value in state.items()}, scratch / FILE)
+    settings = json.loads((scratch / SETTINGS).read_text())
+    pattern = settings.get("target_modules")
+    if isinstance(pattern, str):  # it names modules of that other model
+        named = sorted(
+            {found[1].rsplit(".", 1)[1] for key in state if (found := MATRIX.search(key))}
+        )
+        (scratch / SETTINGS).write_text(json.dumps(settings | {"target_modules": named}))
+    return scratch
+
+
+def _name(key: str) -> str:
+    found = MATRIX.search(key)
+    if not found or "vision" in key:
+        return key.replace(".default.weight", ".weight") if ".lora_" in key else key
+    return f"{PREFIX}{found[1]}.lora_{found[2]}.weight"

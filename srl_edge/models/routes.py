@@ -1,0 +1,137 @@
+"""Where a model can go, asked before anything is loaded: by fit, training, samplers and exports.
+
+A route that would compute something else than the model is refused here, and not found at the gate.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from srl_edge.errors import InputError
+from srl_edge.models.families import Place, family_of
+from srl_edge.quantization.formats import ALL, parse_name
+
+# Rotary angles that do not depend on the length at hand can be written into a graph.
+_STATIC = ("default", "linear", "llama3", "yarn")
+_ROPES: dict[Place, tuple[str, ...]] = {
+    "torch": (*_STATIC, "dynamic"),
+    "mlx": _STATIC,
+    "onnx": (*_STATIC, "dynamic"),
+    "onnx sampler": (*_STATIC, "dynamic"),
+    "executorch": _STATIC,
+    "optimum": (*_STATIC, "dynamic"),
+    "browser": (*_STATIC, "dynamic"),
+}  # dynamic angles are the plain ones as far as a model has positions, and nothing goes further
+_WHOLE_HEADS: tuple[Place, ...] = ("onnx", "onnx sampler", "browser")  # rotate all of a head
+
+
+def text_of(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The settings of the language model in a parsed config.json."""
+    found: Mapping[str, Any] = config.get("text_config") or config
+    return found
+
+
+def ropes_of(config: Any) -> list[dict[str, Any]]:
+    """The rotary embeddings of a config, parsed or transformers' own, each with its `rope_type`."""
+    text = text_of(config if isinstance(config, Mapping) else config.to_dict())
+    said = text.get("rope_parameters") or text.get("rope_scaling") or {}
+    nested = [each for each in said.values() if isinstance(each, dict)]
+    found = []
+    for rope in nested or [said]:
+        kind = rope.get("rope_type") or rope.get("type") or "default"
+        found.append({**rope, "rope_type": kind})
+    return found
+
+
+def require_unquantized(config: Mapping[str, Any], where: object) -> None:
+    """Raise InputError for a model whose weights are kept in few bits already."""
+    said = config.get("quantization_config") or config.get("quantization")
+    if said:
+        kind = said.get("quant_method", "MLX") if isinstance(said, Mapping) else "quantized"
+        raise InputError(
+            f"model {where}: its weights are quantized already ({kind}); take the unquantized "
+            "model, which is what adapters are trained on and artifacts are made of."
+        )
+
+
+def require_vocabulary(config: Mapping[str, Any], tokens: int, where: object) -> None:
+    """Raise InputError where a tokenizer knows more tokens than the model has embeddings."""
+    rows = text_of(config).get("vocab_size")
+    if isinstance(rows, int) and tokens > rows:
+        raise InputError(
+            f"model {where}: its tokenizer knows {tokens} tokens and it has embeddings of {rows}; "
+            "resize them (resize_token_embeddings of transformers), or take the tokenizer that "
+            "belongs to it."
+        )
+
+
+def require(
+    config: Mapping[str, Any], place: Place, where: object, doing: str,
+) -> None:  # fmt: skip
+    """Raise InputError where a place would not compute what a model is.
+
+    where: the model, and doing: what cannot be done with it, for the message.
+    """
+    require_unquantized(config, where)
+    text = text_of(config)
+    family = family_of(str(text.get("model_type")), place, where, doing)
+    for rope in ropes_of(config):
+        if rope["rope_type"] not in _ROPES[place]:
+            raise InputError(
+                f"{where}: has {rope['rope_type']} rotary embeddings and cannot be {doing}, which "
+                f"takes {', '.join(_ROPES[place])}."
+            )
+        part = rope.get("partial_rotary_factor") or text.get("partial_rotary_factor") or 1.0
+        if part != 1.0 and place in _WHOLE_HEADS:
+            raise InputError(
+                f"{where}: rotates {part:.0%} of each head, and cannot be {doing}, which rotates "
+                "all of it."
+            )
+    if place in family.no_window and _slides(text):
+        raise InputError(
+            f"{where}: has layers with a sliding window, and cannot be {doing}: there "
+            f"{family.name} has none."
+        )
+
+
+def require_exportable(
+    config: Mapping[str, Any], artifacts: Sequence[str], context_length: int, where: object
+) -> None:
+    """Raise InputError where an artifact of a recipe cannot be made of a parsed config.json."""
+    text = text_of(config)
+    require_unquantized(config, where)
+    positions = text.get("max_position_embeddings")
+    if isinstance(positions, int) and context_length > positions:
+        raise InputError(
+            f"export.context_length {context_length} is more than the {positions} positions of "
+            f"{where}; lower it."
+        )
+    for name in artifacts:
+        place: Any = parse_name(name)[0]
+        if place == "gguf":
+            continue  # its converter decides itself
+        require(config, place, where, f"made into {name}")
+        group = ALL[name].group
+        if widths := [width for width in _widths(text) if width % group]:
+            raise InputError(
+                f"{where}: has widths {widths}, which are no multiples of {group}, and cannot be "
+                f"made into {name}; take 8 bits or more."
+            )
+
+
+def _slides(text: Mapping[str, Any]) -> bool:
+    if text.get("layer_types"):
+        return "sliding_attention" in text["layer_types"]
+    return bool(text.get("use_sliding_window") and text.get("sliding_window"))
+
+
+def _widths(text: Mapping[str, Any]) -> list[int]:
+    """How wide the inputs of a layer's linear maps are."""
+    hidden, heads = text.get("hidden_size"), text.get("num_attention_heads")
+    if not isinstance(hidden, int) or not isinstance(heads, int) or not heads:
+        return []
+    widths = [
+        hidden,
+        text.get("intermediate_size"),
+        heads * (text.get("head_dim") or hidden // heads),
+    ]
+    return [width for width in widths if isinstance(width, int)]

@@ -1,0 +1,140 @@
+"""Models of odd settings: each route computes what transformers does, or refuses by name."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from srl_edge.devices.runtimes.executorch import ExecuTorchRuntime
+from srl_edge.devices.runtimes.onnx import OnnxRuntime
+from srl_edge.devices.runtimes.torch import TorchRuntime
+from srl_edge.errors import InputError
+from srl_edge.exporters.executorch import build as executorch
+from srl_edge.exporters.onnx import adapter as onnx_adapter
+from srl_edge.exporters.onnx import build as onnx
+from srl_edge.exporters.parity.logits import teacher_forced
+from srl_edge.line import require_routes
+from srl_edge.models import routes
+from srl_edge.recipe import Recipe
+from tests.helpers.artifacts import make_adapter, token_ids
+from tests.helpers.models import make_model
+
+PROMPT, REPLY = token_ids(90), token_ids(40, seed=1)
+
+
+def rope(kind: str, **settings: Any) -> dict[str, Any]:
+    return {"rope_parameters": {"rope_type": kind, "rope_theta": 10000.0, **settings}}
+
+
+LINEAR = rope("linear", factor=4.0)
+YARN = rope("yarn", factor=4.0, original_max_position_embeddings=64)
+DYNAMIC = rope("dynamic", factor=4.0)
+LONGROPE = rope(
+    "longrope", factor=4.0, original_max_position_embeddings=64, short_factor=[1.0] * 16,
+    long_factor=[float(i + 1) for i in range(16)],
+)  # fmt: skip
+LLAMA3 = rope(
+    "llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
+    original_max_position_embeddings=64,
+)  # fmt: skip
+GLOBAL = {"rope_parameters": {
+    "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e6},
+    "sliding_attention": {"rope_type": "default", "rope_theta": 1e4},
+}}  # fmt: skip
+SLIDING = {"use_sliding_window": True, "sliding_window": 32, "max_window_layers": 1}
+PARTIAL = rope("default", partial_rotary_factor=0.5)
+MODELS: dict[str, tuple[str, dict[str, Any]]] = {
+    "linear": ("llama", LINEAR),
+    "yarn": ("llama", YARN),
+    "yarn of Qwen3": ("qwen3", YARN),
+    "dynamic": ("llama", DYNAMIC),
+    "longrope": ("llama", LONGROPE),
+    "llama3": ("llama", LLAMA3),
+    "Gemma 3's global factor": ("gemma3", GLOBAL),
+    "a window in some layers": ("qwen2", SLIDING),
+    "half of each head": ("llama", PARTIAL),
+}
+
+
+@pytest.fixture(scope="module", params=list(MODELS))
+def odd(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    family, settings = MODELS[request.param]
+    model = make_model(family, tmp_path_factory.mktemp("odd"), **settings)
+    return request.param, model, TorchRuntime(model).score(PROMPT, REPLY)
+
+
+def onnx_route(model: Path, out: Path) -> OnnxRuntime:
+    onnx.export(model, out, "fp32", 256)
+    return OnnxRuntime(out, 256, 1)
+
+
+def separate_route(model: Path, out: Path) -> OnnxRuntime:
+    """The graph with LoRA inputs, as the sampler has it, with none given."""
+    onnx_adapter.export(model, make_adapter(model, out / "peft", 1), out, "fp32", 256)
+    return OnnxRuntime(out, 256, 1)
+
+
+def executorch_route(model: Path, out: Path) -> ExecuTorchRuntime:
+    executorch.export(model, out, "fp32", 256)
+    shutil.copy(model / "tokenizer.json", out)
+    return ExecuTorchRuntime(out, 256, 1)
+
+
+REFUSED = {
+    onnx_route: ("longrope", "half of each head"),
+    separate_route: ("longrope", "half of each head"),
+    executorch_route: ("longrope", "dynamic"),
+}
+
+
+@pytest.mark.parametrize("route", [onnx_route, separate_route, executorch_route])
+def test_a_route_computes_the_model_or_refuses_it(
+    route: Callable[[Path, Path], Any], odd: Any, tmp_path: Path
+) -> None:
+    name, model, expected = odd
+    if name in REFUSED[route]:
+        with pytest.raises(InputError, match=r"rotary embeddings and cannot be|rotates 50% of"):
+            route(model, tmp_path)
+        return
+    got = np.array(teacher_forced(route(model, tmp_path), PROMPT, REPLY))
+    np.testing.assert_allclose(got, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("config", "artifact", "words"),
+    [
+        ({"quantization_config": {"quant_method": "gptq", "bits": 4}}, "onnx-int8",
+         "already .gptq.; take the unq"),
+        ({"quantization_config": {"quant_method": "awq"}}, "onnx-int8", "already .awq."),
+        ({"quantization": {"group_size": 64, "bits": 4}}, "onnx-int8", "already .MLX."),
+        ({"hidden_size": 48}, "onnx-int4", "widths .48., which are no multiples of"),
+        ({"intermediate_size": 100}, "executorch-8da4w", "widths .100., which are no multiples"),
+        ({"max_position_embeddings": 128}, "onnx-int8", "512 is more than the 128 pos"),
+        ({"max_position_embeddings": 128}, "mlx-fp16", "512 is more than the 128 pos"),
+        (LONGROPE, "mlx-fp16", "has longrope rotary embeddings and cannot be made into mlx-fp16"),
+        ({"model_type": "qwen2", **SLIDING}, "mlx-fp16", "sliding window, and cannot be made"),
+        ({"rope_scaling": {"type": "longrope"}}, "onnx-int8", "has longrope rotary embeddings"),
+    ],
+)  # fmt: skip
+def test_what_no_route_can_do_is_said_before_anything_is_loaded(
+    config: dict[str, Any], artifact: str, words: str, tmp_path: Path
+) -> None:
+    plain = {"model_type": "llama", "hidden_size": 64, "intermediate_size": 128, "vocab_size": 512,
+             "num_attention_heads": 4, "head_dim": 32, "max_position_embeddings": 2048}  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(plain | config))
+    recipe = Recipe.model_validate(
+        {"output": "x", "model": {"name": str(tmp_path)}, "stages": [{"kind": "sft", "steps": 1}],
+         "export": {"artifacts": [artifact], "context_length": 512}}
+    )  # fmt: skip
+    with pytest.raises(InputError, match=words):
+        require_routes(recipe)
+
+
+def test_a_tokenizer_larger_than_its_model_is_refused() -> None:
+    routes.require_vocabulary({"vocab_size": 512}, 512, "m")
+    with pytest.raises(InputError, match="knows 513 tokens and it has embeddings of 512"):
+        routes.require_vocabulary({"vocab_size": 512}, 513, "m")
