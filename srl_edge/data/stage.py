@@ -139,7 +139,7 @@ def keep_fitting(
     """Trajectories within the recipe's limits; what is left out is counted in the report."""
     kept = []
     limits = data.style, data.max_step_characters
-    for trajectory in trajectories.parse_rows(rows, report, *limits, form):
+    for trajectory in trajectories.parse_rows(rows, report, *limits, form, data.answer_step):
         text = " ".join((trajectory.problem, *trajectory.steps))
         if data.max_steps and len(trajectory.steps) > data.max_steps:
             reason = f"more than {data.max_steps} steps"

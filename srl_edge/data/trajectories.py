@@ -34,17 +34,18 @@ class ParseReport:
 
 
 def with_answer(
-    steps: Iterable[str], answer: str | None, form: PromptForm = DEFAULT
+    steps: Iterable[str], answer: str | None, form: PromptForm = DEFAULT, own_step: bool = False
 ) -> tuple[str, ...]:
     """Steps whose last one states the final answer in a line of its own, where it is known.
 
-    That line is how a model that solves a problem step by step says that it has finished.
+    That line is how a model that solves a problem step by step says that it has finished. own_step:
+    it is a step of its own.
     """
     steps = tuple(steps)
     line = "" if answer is None else form.stated(answer)
     if not line or not steps or form.states_answer(steps[-1]):
         return steps
-    return (*steps[:-1], f"{steps[-1]}\n{line}")
+    return (*steps, line) if own_step else (*steps[:-1], f"{steps[-1]}\n{line}")
 
 
 def parse_rows(
@@ -53,11 +54,12 @@ def parse_rows(
     style: str = "auto",
     max_step_characters: int | None = None,
     form: PromptForm | None = DEFAULT,
+    answer_step: bool = False,
 ) -> Iterator[Trajectory]:
     """Turn rows (`problem`, `solution` or `steps`, `answer`) into trajectories, each with its id.
 
-    form: how the last step states the answer; None leaves the steps as they are. What is dropped is
-    counted with its reason.
+    form: how the last step states the answer; None leaves the steps as they are. answer_step: the
+    answer is a step of its own. What is dropped is counted with its reason.
     """
     ids: Counter[str] = Counter()
     for row in rows:
@@ -73,7 +75,9 @@ def parse_rows(
             report.dropped[str(why)] += 1
             continue
         report.kept += 1
-        steps = found.steps if form is None else with_answer(found.steps, found.answer, form)
+        steps = found.steps
+        if form is not None:
+            steps = with_answer(steps, found.answer, form, answer_step)
         yield Trajectory(distinct(found.id, ids), found.problem, steps, found.answer)
 
 

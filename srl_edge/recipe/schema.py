@@ -49,6 +49,8 @@ class Data(Section):
     """`gsm_symbolic`, or the path of a JSONL file of expert trajectories."""
     style: Literal["auto", "numbered", "lines"] = "auto"
     """How solutions are cut into steps."""
+    answer_step: bool = False
+    """The final answer is a step of its own, instead of the last line of the last step."""
     max_step_characters: PositiveInt | None = None
     """Leave out trajectories that have a longer step."""
     max_steps: PositiveInt | None = None

@@ -58,7 +58,9 @@ def training_prompts(recipe: Recipe, stage: Stage, run: Path) -> list[list[StepP
     if stage.data:
         report = trajectories.ParseReport()
         rows = trajectories.read_jsonl(Path(stage.data), report)
-        split: list[Trajectory] = list(trajectories.parse_rows(rows, report, form=form))
+        split: list[Trajectory] = list(
+            trajectories.parse_rows(rows, report, form=form, answer_step=recipe.data.answer_step)
+        )
         held = [
             t.problem
             for name in ("validation", "test")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from srl_edge.errors import InputError
+from srl_edge.errors import InputError, StageError
 from srl_edge.exporters.onnx.adapter import export_base
 from srl_edge.method.types import Sample
 from srl_edge.trainers.policy.contract import Loss
@@ -45,6 +45,20 @@ def test_it_samples_what_pytorch_samples(family: str, tmp_path: Path) -> None:
             for one, two in zip(chain(*ours), chain(*expected), strict=True):
                 assert one.completion_ids == two.completion_ids
                 torch.testing.assert_close(one.logprobs, two.logprobs, atol=1e-3, rtol=1e-3)
+
+
+def test_a_graph_of_another_model_is_refused_at_the_first_batch(tmp_path: Path) -> None:
+    model = make_model("llama", tmp_path / "model")
+    other = make_model("llama", tmp_path / "other", seed=1)
+
+    def onnx_base(adapter: Path) -> Path:
+        return export_base(other, adapter, tmp_path / "base", "fp32")
+
+    policy = open_policy(model, onnx_base=onnx_base, sampler="onnx", sampler_quantization="fp32")
+    with pytest.raises(StageError, match=r"a token from those of the model that trains, more than"):
+        policy.sample(PROMPTS, 2, 12, 1.0, seed=1)
+    sound = with_base(model, tmp_path / "sound")
+    assert sound.sample(PROMPTS, 2, 12, 1.0, seed=1) and sound._compared
 
 
 def test_the_adapter_stays_exact_under_quantized_weights(tmp_path: Path) -> None:
