@@ -255,6 +255,8 @@ def _bench_tasks(arguments: Sequence[str]) -> None:
     names = chosen["tasks"].split(",")
     if chosen["limit"] is not None and chosen["limit"] < 1:
         parser.error("--limit: at least 1 is needed.")
+    if not 0 <= chosen["soak"] <= 10_000:
+        parser.error("--soak: minutes are needed, at most 10000.")
     if chosen["data"] and len(names) > 1:
         parser.error("--data holds the rows of one task; name one.")
     tasks = {name: problems(name, chosen["data"], chosen["limit"]) for name in names}

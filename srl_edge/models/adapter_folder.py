@@ -97,7 +97,7 @@ def pairs(adapter: Path) -> dict[str, tuple[Matrix, Matrix]]:
     config = read_json(adapter / "adapter_config.json", "Adapter")
     _require_plain(adapter, config)
     sides: dict[str, dict[str, Matrix]] = {}
-    for name, matrix in read(adapter).items():
+    for name, matrix in sorted(read(adapter).items()):
         found = MATRIX.search(name)
         if not found or matrix.ndim != 2 or "vision" in name:
             raise InputError(

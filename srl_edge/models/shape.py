@@ -104,6 +104,11 @@ def from_config(config: Mapping[str, Any], where: str) -> ModelShape:
     text = _LEFT_OUT.get(family, {}) | dict(text)
     biases = bool(text.get("attention_bias"))
     slides = record.two_ropes or bool(text.get("use_sliding_window"))
+    sizes = ("num_attention_heads", "vocab_size", "hidden_size", "intermediate_size",
+             "num_hidden_layers")  # fmt: skip
+    for name in sizes:
+        if name in text and (type(text[name]) is not int or text[name] < 1):
+            raise InputError(f"{where}: {name} is {text[name]!r}, and no size.")
     try:
         heads = text["num_attention_heads"]
         return ModelShape(

@@ -9,12 +9,12 @@ from typing import Annotated, Literal, get_args
 
 import tomli_w
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
-    PositiveFloat,
     PositiveInt,
     ValidationError,
     field_validator,
@@ -39,13 +39,23 @@ class Section(BaseModel):
     )
 
 
+def file_name(text: str) -> str:
+    """A path as it was written, `~` expanded; raises ValueError for one that no file can have."""
+    if "\0" in text:
+        raise ValueError("a path cannot hold a NUL character")
+    try:
+        return str(Path(text).expanduser()) if text.startswith("~") else text
+    except RuntimeError:
+        raise ValueError(f"{text}: there is no such user's home") from None
+
+
 class Model(Section):
-    name: str
+    name: Annotated[str, AfterValidator(file_name)]
     """A known name (qwen2.5-coder-0.5b-instruct, …: README), a hub id, or a local folder."""
 
 
 class Data(Section):
-    source: str = "gsm_symbolic"
+    source: Annotated[str, AfterValidator(file_name)] = "gsm_symbolic"
     """`gsm_symbolic`, or the path of a JSONL file of expert trajectories."""
     style: Literal["auto", "numbered", "lines"] = "auto"
     """How solutions are cut into steps."""
@@ -325,7 +335,7 @@ class Bench(Section):
     """Timed repeats after one warm-up."""
     threads: NonNegativeInt = 0
     """CPU threads; 0 takes every core."""
-    timeout: PositiveFloat = 300.0
+    timeout: Annotated[float, Field(gt=0, le=1e6)] = 300.0
     """Seconds after which a reply is given up and its runner started again."""
 
     @model_validator(mode="after")
@@ -336,9 +346,9 @@ class Bench(Section):
 
 
 class Recipe(Section):
-    output: Annotated[str, Field(min_length=1)]
+    output: Annotated[str, Field(min_length=1), AfterValidator(file_name)]
     """Run folder."""
-    seed: NonNegativeInt = 0
+    seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
     """Of the splits, the adapter, the order of prompts and the draws of rollouts."""
     model: Model
     data: Data = Data()

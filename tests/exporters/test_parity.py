@@ -11,9 +11,11 @@ import pytest
 from onnx import numpy_helper
 from safetensors.torch import load_file, save_file
 
-from srl_edge.errors import InputError, ParityError
+from srl_edge.errors import InputError, ParityError, UnmeasuredError
 from srl_edge.exporters import check as parity
+from srl_edge.exporters.parity.logits import Case, agreement
 from srl_edge.exporters.parity.tokens import chats
+from srl_edge.method.types import StepPrompt
 from srl_edge.report.statistics import paired
 from tests.helpers.artifacts import CONTEXT, make_run, seal
 
@@ -196,3 +198,60 @@ def test_the_sign_test_is_exact() -> None:
     lost_six = paired([True] * 6 + [False] * 4, [False] * 10)
     assert (lost_six["lost"], lost_six["won"], lost_six["sign_test"]) == (6, 0, 2 / 64)
     assert paired([True, False], [False, True])["sign_test"] == 1
+
+
+class Told:
+    """A runtime whose logits after each token are given."""
+
+    def __init__(self, logits: np.ndarray) -> None:  # type: ignore[type-arg]
+        self.logits, self.at = logits, 0
+
+    def prefill(self, ids: list[int], reuse: bool = True) -> np.ndarray:  # type: ignore[type-arg]
+        self.at = 0
+        return self.logits[0]
+
+    def decode(self, token: int) -> np.ndarray:  # type: ignore[type-arg]
+        self.at += 1
+        return self.logits[self.at]
+
+
+class Names:
+    def decode(self, ids: list[int]) -> str:
+        return str(ids[0])
+
+
+@pytest.mark.parametrize(
+    ("margin", "noise", "bits", "ties"),
+    [
+        (1e-3, 1e-4, 32, 1),  # within what 16 bits keep of the reference
+        (0.5, 1e-4, 32, 0),  # a real difference
+        (0.5, 2.0, 32, 0),  # of an artifact that is wrong all over, which excuses nothing
+        (0.05, 0.06, 8, 1),
+        (0.05, 0.06, 32, 0),
+    ],
+)
+def test_a_difference_counts_beyond_the_formats_noise(
+    margin: float, noise: float, bits: int, ties: int
+) -> None:
+    rng = np.random.default_rng(0)
+    theirs = rng.normal(0, 2, (28, 512)).astype(np.float32)
+    theirs[np.arange(28), 100] = 12.0
+    ours = theirs + noise * rng.normal(size=theirs.shape).astype(np.float32)
+    ours[np.arange(28), 100] += 20.0
+    ours[5, 100] -= 20.0 + noise * 8
+    theirs[5, 200], ours[5, 200] = 12.0 - margin, 14.0
+    case = Case(StepPrompt("t", 0, "p", (), ""), [1], [0] * 28, theirs.astype(np.float16))
+    found = agreement(Told(ours), [case], Names(), lambda *_: None, "", bits)  # type: ignore[arg-type]
+    assert found["agreement"] == pytest.approx(27 / 28) and found["ties"] == ties
+    assert found["agreement_but_ties"] == pytest.approx((27 + ties) / 28)
+    assert (found["first_difference"] is None) == bool(ties)
+
+
+def test_what_cannot_be_measured_is_said_apart_from_what_failed(
+    tmp_path: Path, trained: Path, taught_model: Path, word_problems: list[dict[str, str]]
+) -> None:
+    rows = [{**row, "problem": row["problem"] * 60} for row in word_problems[:3]]
+    recipe = make_run(tmp_path, trained, taught_model, rows)
+    with pytest.raises(UnmeasuredError, match=r"could not be measured: \d+ tokens do not fit the"):
+        parity.check(recipe, tmp_path)
+    assert not list((tmp_path / "parity").glob("*.json"))

@@ -147,3 +147,27 @@ def test_the_page_of_settings_is_what_the_schema_says() -> None:
     written = Path("docs/settings.md").read_text(encoding="utf-8")
     assert written == page(SECTIONS), "run `python -m srl_edge.recipe > docs/settings.md`"
     assert "|  |" not in written, "a setting without a description"
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--output", "a\0b"], "a path cannot hold a NUL character"),
+        (["--output", "~nobody-of-this-name/x"], "there is no such user's home"),
+        (["--seed", "9" * 40], "less than"),
+        (["--bench.timeout", "1e300"], "less than or equal to"),
+        (["--data.source", "~nobody-of-this-name/x"], "there is no such user's home"),
+    ],
+)
+def test_values_that_no_run_can_use_are_one_sentence(
+    flags: list[str], words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=words) as caught:
+        recipe.load(write(tmp_path, MINIMAL), flags)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_home_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    loaded = recipe.load(write(tmp_path, MINIMAL), ["--output", "~/run"])
+    assert loaded.run == tmp_path / "run"

@@ -200,7 +200,7 @@ def test_a_hub_id_needs_its_config_alone(tmp_path: Path) -> None:
     [
         ({}, ["--memory", "100MB"], 1, "does not fit in 0.1 GB, whatever is halved"),
         ({}, ["--memory", "plenty"], 2, "--memory: 'plenty' is not an amount"),
-        ({"model_type": "mamba"}, [], 2, "family 'mamba' cannot be sized"),
+        ({"model_type": "mamba"}, [], 2, "family 'mamba' cannot be made into"),
         ({"hidden_size": None}, [], 2, "'hidden_size' is missing"),
     ],
 )
