@@ -21,6 +21,7 @@ from srl_edge.method.verifiers import is_correct
 
 FORMAT_PENALTY = -1.0
 PAPER: Mapping[str, float] = {"characters": 1.0}
+DEFAULT: Mapping[str, float] = {"characters": 0.5, "numbers": 0.5}  # a wrong digit is one of fifty
 PARTS = ("characters", "tokens", "numbers", "results", "answer")
 _TOKEN = re.compile(r"\\[A-Za-z]+|\d+(?:\.\d+)?|\w+|[^\w\s]")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
@@ -43,7 +44,7 @@ def step_reward(
     if guards and (fault := _guard_fault(reply.action, prompt)):
         return Reward(FORMAT_PENALTY, {"format": 1.0, **parts}, fault)
     total = 0.0
-    for name, weight in (weights or PAPER).items():
+    for name, weight in (weights or DEFAULT).items():
         match name:
             case "characters":
                 value = parts["similarity"]

@@ -59,7 +59,7 @@ class Data(Section):
     """`gsm_symbolic`, or the path of a JSONL file of expert trajectories."""
     style: Literal["auto", "numbered", "lines"] = "auto"
     """How solutions are cut into steps."""
-    answer_step: bool = False
+    answer_step: bool = True
     """The final answer is a step of its own, instead of the last line of the last step."""
     max_step_characters: PositiveInt | None = None
     """Leave out trajectories that have a longer step."""
@@ -212,12 +212,13 @@ class Stage(Section):
     """Longer gradients are scaled down to it."""
     reply: Literal["step", "whole"] = "step"
     """What one reply is: the next step, or the whole solution."""
-    targets: Targets = "paper"
+    targets: Targets = "all"
     """sft, srl: which steps are targets: 1..N-1 (paper), 1..N (all), 2..N (skip_first)."""
     title_hint: bool = False
     """sft, srl: give the next step's title in the prompt; the target is the rest of the step."""
     reward: dict[str, float] = Field(default_factory=dict)
-    """srl: weights of characters (the paper's), tokens, numbers, results, answer, "file.py:f"."""
+    """srl: weights of characters (the paper's), tokens, numbers, results, answer, "file.py:f";
+    without any, half characters and half numbers."""
     guards: bool = False
     """srl: give the format penalty to a copied, much longer or many-line step."""
     autojunk: bool = False

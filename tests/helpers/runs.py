@@ -25,13 +25,17 @@ def make_run(run: Path, **stage: Any) -> Recipe:
             for i in range(12)
         ]
         write_jsonl(run / "data" / f"{split}.jsonl", trajectories)
-    srl = {"kind": "srl", "steps": 8, "prompts_per_step": 4, "learning_rate": 0.02} | stage
+    srl = {
+        "kind": "srl", "steps": 8, "prompts_per_step": 4, "learning_rate": 0.02,
+        "targets": "paper", "reward": {} if stage.get("kind") == "rlvr" else {"characters": 1.0},
+    } | stage  # fmt: skip
     return Recipe.model_validate(
         {
             "output": str(run),
             "model": {"name": "none"},
             "trainer": {"checkpoint_every": 2},
-            "stages": [{"kind": "sft", "steps": 2, "learning_rate": 0.01}, srl],
+            "data": {"answer_step": False},
+            "stages": [{"kind": "sft", "steps": 2, "learning_rate": 0.01, "targets": "paper"}, srl],
         }
     )
 

@@ -50,7 +50,9 @@ def test_reward_scores_the_action_alone() -> None:
     assert step_reward(rollout("<think>3 + 4 = 7</think>\nno"), prompt).total < 0.3
     broken = step_reward(rollout("3 + 4 = 7"), prompt)
     assert broken.total == -1.0 and broken.fault == "not exactly one think span"
-    assert step_reward(reply("3 + 4 = 7"), prompt, {}) == right
+    both = step_reward(reply("3 + 4 = 9"), prompt, {})  # what a recipe gets that names none
+    assert both.total == pytest.approx((both.parts["similarity"] + both.parts["numbers"]) / 2)
+    assert both.parts["numbers"] < both.parts["similarity"] < 1
 
 
 @given(TEXT, TEXT)

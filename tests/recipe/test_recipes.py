@@ -29,7 +29,10 @@ def test_a_recipe_trains(
     }  # fmt: skip
     for index in range(len(asked.stages)):
         sizes = {"steps": 2, "prompts_per_step": 2, "group_size": 4, "max_rounds": 10}
+        sizes["max_new_tokens"] = min(asked.stages[index].max_new_tokens, 96)
         few |= {f"stages.{index}.{name}": size for name, size in sizes.items()}
+        if asked.stages[index].epochs:
+            few[f"stages.{index}.epochs"] = None
     flags = [word for name, value in few.items() for word in (f"--{name}", str(value))]
     settings = recipe.load(path, flags)
     assert settings.trainer.quantization == asked.trainer.quantization
