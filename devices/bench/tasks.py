@@ -1,5 +1,6 @@
 """The problems that models are measured on: public test sets by name, or a file of one's own."""
 
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 from srl_edge.data.row import Unusable
 from srl_edge.data.row import read as row_of
-from srl_edge.data.trajectories import distinct, read_jsonl
+from srl_edge.data.trajectories import ParseReport, distinct, read_jsonl
 from srl_edge.errors import InputError
 from srl_edge.files import parsed
 from srl_edge.method.types import Trajectory
@@ -35,10 +36,12 @@ def problems(task: str, file: Path | None = None, limit: int | None = None) -> l
         raise InputError(
             f"task {task!r} is not known; choose from {', '.join(TASKS)}, or give --data FILE."
         )
-    rows = _from_file(file) if file else _from_hub(task)
+    report = ParseReport()
+    rows = _from_file(file, report) if file else _from_hub(task)
     found: list[Trajectory] = []
     dropped: Counter[str] = Counter()
     ids: Counter[str] = Counter()
+    first = ""
     for number, row in enumerate(rows):
         if len(found) == limit:
             break
@@ -48,22 +51,23 @@ def problems(task: str, file: Path | None = None, limit: int | None = None) -> l
                 raise Unusable("no answer")
         except Unusable as why:
             dropped[str(why)] += 1
-            if not found and dropped.total() == 1:
+            if not first:
                 first = f"row {number + 1}: {why} in {sorted(row)}"
             continue
         found.append(Trajectory(distinct(read.id, ids), read.problem, read.steps, read.answer))
     where = file or TASKS[task][0]
+    dropped.update(report.dropped)
     said = ", ".join(f"{count} for {why}" for why, count in dropped.most_common())
     if not found:
-        said = f", {first}; name them `problem` and `answer`" if dropped else ": no problems"
+        said = f", {first}; name them `problem` and `answer`" if first else ": no problems"
         raise InputError(f"{where}{said}.")
     if dropped:
         progress.say(f"{task}: {dropped.total()} rows of {where} are left out: {said}.")
     return found
 
 
-def _from_file(file: Path) -> Iterable[Mapping[str, Any]]:
-    if file.is_file() and file.read_bytes().lstrip().startswith(b"["):
+def _from_file(file: Path, report: ParseReport) -> Iterable[Mapping[str, Any]]:
+    if file.is_file() and file.read_bytes().removeprefix(BOM_UTF8).lstrip().startswith(b"["):
         try:
             rows: Iterable[Mapping[str, Any]] = parsed(file.read_bytes(), "Json")
         except ValueError as error:
@@ -71,7 +75,7 @@ def _from_file(file: Path) -> Iterable[Mapping[str, Any]]:
         if not all(isinstance(row, dict) for row in rows):
             raise InputError(f"{file}: an array of objects is needed, with `problem` and `answer`.")
         return rows
-    return read_jsonl(file)
+    return read_jsonl(file, report)
 
 
 def _from_hub(task: str) -> Iterable[Mapping[str, Any]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from srl_edge.data.cutting import MARK, cut_solution, stated
 from srl_edge.method.answers import is_value
+from srl_edge.method.verifiers import same_value
 
 # GSM8K says `question`; s1K-1.1 has DeepSeek-R1's numbered solution in `deepseek_attempt` and the
 # bare answer in `solution`; SVAMP's problem is a `Body` and a `Question`.
@@ -17,7 +18,9 @@ _SOLUTIONS = ("deepseek_attempt", "solution")
 _ANSWERS = ("answer", "Answer", "target")
 _IDS = ("id", "ID", "unique_id")
 _LONE = re.compile("[\ud800-\udfff]")
-_THOUGHT = re.compile(r"<think>.*?</think>", re.DOTALL)
+_OPENED = r"<(?:think|thinking|thought|reasoning)>|<\|begin_of_thought\|>"
+_CLOSED = r"</(?:think|thinking|thought|reasoning)>|<\|end_of_thought\|>"
+_THOUGHT = re.compile(rf"(?:{_OPENED}).*?(?:{_CLOSED})", re.DOTALL | re.IGNORECASE)
 
 
 class Unusable(Exception):
@@ -34,25 +37,37 @@ class Row:
     answer: str | None
 
 
-def read(row: Mapping[str, Any], name: str, style: str = "auto") -> Row:
+def read(row: Mapping[str, Any], name: str, style: str = "auto", ours: bool = False) -> Row:
     """A row of any known shape; raises Unusable.
 
-    name: its id where it has none. style: how a solution is cut.
+    name: its id where it has none. style: how a solution is cut. ours: it was read before, so that
+    its answer is known to be the one that its steps end in.
     """
     problem = _problem(row)
     answer = next((row[key] for key in _ANSWERS if row.get(key) is not None), None)
+    if type(answer) is int and isinstance(row.get("choices") or row.get("options"), list):
+        raise Unusable("an answer that is the place of a choice")
     solutions = [row[key] for key in _SOLUTIONS if isinstance(row.get(key), str)]
-    if not solutions and isinstance(answer, str) and (MARK in answer or "\n" in answer.strip()):
+    if not solutions and not row.get("steps") and _is_solution(answer):
         solutions, answer = [answer], None
+    reference: str | None = None
     if row.get("steps"):
         steps = _given_steps(row["steps"])
         said = stated(steps[-1]) if steps else None
     else:
-        steps, said = _best(solutions, style)
-        short = next((text for text in solutions if is_value(text.strip())), None)
-        said = short if said is None and short is not None else said
+        steps, said, reference = _best(solutions, style)
     known = answer_of(answer)
+    known = reference if known is None else known
+    if not ours and known and said is not None and not same_value(said, known):
+        raise Unusable("a solution that ends in another answer than the row's")
     return Row(_id(row, name), problem, tuple(steps), said if known is None else known)
+
+
+def _is_solution(answer: Any) -> bool:
+    """Whether what is called an answer is a worked solution."""
+    if not isinstance(answer, str) or is_value(answer):
+        return False
+    return MARK in answer or len(cut_solution(answer)[0]) > 1
 
 
 def answer_of(value: Any) -> str | None:
@@ -63,6 +78,8 @@ def answer_of(value: Any) -> str | None:
         case bool():
             return str(value).lower()
         case int():
+            if abs(value) >= 10**1000:
+                raise Unusable("a number of thousands of digits")
             return str(value)
         case float():
             if not math.isfinite(value):
@@ -89,7 +106,10 @@ def _problem(row: Mapping[str, Any]) -> str:
 
 def _id(row: Mapping[str, Any], name: str) -> str:
     found = next((row[key] for key in _IDS if row.get(key) is not None), name)
-    return str(found) if isinstance(found, str | int | float) else name
+    try:
+        return _clean(str(found)) if isinstance(found, str | int | float) else name
+    except (Unusable, ValueError):  # a character of no tokenizer, or thousands of digits
+        return name
 
 
 def _given_steps(steps: Any) -> list[str]:
@@ -99,17 +119,24 @@ def _given_steps(steps: Any) -> list[str]:
     return [step for text in texts if (step := without_thoughts(_clean(text)))]
 
 
-def _best(solutions: list[str], style: str) -> tuple[list[str], str | None]:
-    """The steps of the first solution that has two, else of the first; and what it states."""
+def _best(
+    solutions: list[str], style: str
+) -> tuple[list[str], str | None, str | None]:  # fmt: skip
+    """The steps of the first solution that has two, else of the first; what it states, and what
+    another solution states or is.
+    """
     cut = [cut_solution(without_thoughts(_clean(text)), style) for text in solutions]
-    empty: tuple[list[str], str | None] = ([], None)
-    return next((each for each in cut if len(each[0]) > 1), next(iter(cut), empty))
+    chosen = next((at for at, (steps, _) in enumerate(cut) if len(steps) > 1), 0)
+    others = [at for at in range(len(cut)) if at != chosen]
+    short = (solutions[at].strip() if is_value(solutions[at]) else cut[at][1] for at in others)
+    steps, said = cut[chosen] if cut else ([], None)
+    return steps, said, next((value for value in short if value), None)
 
 
 def without_thoughts(text: str) -> str:
     """A solution without what its writer thought; raises Unusable where that has no end."""
-    text = _THOUGHT.sub("", text).rpartition("</think>")[2]
-    if "<think>" in text:
+    text = re.split(_CLOSED, _THOUGHT.sub("", text), flags=re.IGNORECASE)[-1]
+    if re.search(_OPENED, text, re.IGNORECASE):
         raise Unusable("a thought without an end")
     return text.strip()
 

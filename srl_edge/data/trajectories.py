@@ -65,7 +65,7 @@ def parse_rows(
     for row in rows:
         report.read += 1
         try:
-            found = read(row, str(report.read), style)
+            found = read(row, str(report.read), style, ours=form is None)
             if len(found.steps) < 2:
                 nothing = not found.steps and not row.get("steps")
                 raise Unusable("no solution and no steps" if nothing else "fewer than two steps")

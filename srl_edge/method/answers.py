@@ -12,7 +12,7 @@ from typing import Any, Literal
 import regex
 
 from srl_edge.errors import InputError
-from srl_edge.method import calls
+from srl_edge.method import calls, choices
 from srl_edge.method.quantities import closing, in_text, plain, quantity
 
 Kind = Literal["number", "math", "exact", "choice", "call"]
@@ -20,15 +20,22 @@ SECONDS = 5.0  # for one search with a recipe's own pattern
 _HASHES = re.compile(r"####[ \t]*([^#\s][^\n]*|(?=\n))")
 _NUMBERED = re.compile(r"^(?:(?:step|part|case)\s*\d+\b|\d+[.:)](?=\s+\S))", re.IGNORECASE)
 _ANNOUNCES = re.compile(
-    r"(?:(?:the|my|our|your)\s+)?(?:final\s+|correct\s+)?(?:answer|result|solution)s?\s*:?",
+    r"(?:(?:the|my|our|your)\s+)?(?:final\s+|correct\s+)?(?:answer|result|solution|total)s?"
+    r"\s*(?:is\b|[:=]|$)\s*(?P<said>.*)",
     re.IGNORECASE,
 )
 _ANSWER_IS = re.compile(
-    r"\banswer(?:\*\*|\s+to [^.\n]{1,80}?|\s+here)?(?:\s*(?:is|was|are|will be|would be|equals)\b"
-    r"(?:\s*:|\s+(?:therefore|thus|then|simply))?|\s*[:=])\**[ \t]*([^\n]+)",
+    r"\b(?:answer|(?:correct|right|best)\s+(?:option|choice))"
+    r"(?:\*\*|\s+to [^.\n]{1,80}?|\s+here)?(?:\s*(?:is|was|are|will be|would be|equals)\b"
+    r"(?:\s*:|\s+(?:therefore|thus|then|simply))?|\s*[:=])\**\s*([^\n]+)",
     re.IGNORECASE,
 )
 _SENTENCE = re.compile(r"[.!?](?=\s+\S|\s*$)")
+_ASIDE = re.compile(r",?\s+(?:and\s+not|not|because|since|rather)\b")
+_EMPTY_WORDS = re.compile(
+    r"(?:q\.?e\.?d\.?|hence proved|done|conclusion|summary|explanation|end|note|solution|result)",
+    re.IGNORECASE,
+)
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*(?:\{|([^\s\\{}$]+))")
 _WORDS = re.compile(r"[^\d\s:]+(?: [^\d\s:]+){0,2}")
 # What makes a text mathematics, beside a number.
@@ -70,22 +77,28 @@ def marked_answer(solution: str, pattern: str = "") -> str | None:
     values = [(at, text) for at, text, _ in hashes if is_value(text)]
     if marked := [*_boxes(solution), *values]:
         return max(marked)[1]
-    figures = [text for _, text, _ in hashes if any(map(str.isdigit, text))]
-    # Words alone: a heading is longer, or announces something.
-    words = [text for _, text, last in hashes if last and _WORDS.fullmatch(text)]
-    found = figures or words
-    return found[-1] if found else None
+    # What is no value counts at the end alone: words, or a sentence with a figure.
+    at_the_end = [text for _, text, last in hashes if last and _is_said(text)]
+    return at_the_end[-1] if at_the_end else None
+
+
+def _is_said(text: str) -> bool:
+    """Whether a text could be an answer in words, or with a figure in them; a heading is not."""
+    if _EMPTY_WORDS.fullmatch(text):
+        return False
+    return any(map(str.isdigit, text)) or _WORDS.fullmatch(text) is not None
 
 
 def states_answer(text: str) -> bool:
     """Whether a text has an answer after `####`, and not a heading alone."""
-    return any(is_value(found) or last for _, found, last in _after_hashes(text))
+    found = _after_hashes(text)
+    return any(is_value(said) or (last and _is_said(said)) for _, said, last in found)
 
 
 def is_value(text: str) -> bool:
     """Whether the whole of a text is a number, a formula, a choice or a call, and not prose."""
     return bool(
-        quantity(text) or choice(text) or calls.parsed(text) is not None or is_formula(text)
+        quantity(text) or choices.letter(text) or calls.parsed(text) is not None or is_formula(text)
     )
 
 
@@ -99,7 +112,7 @@ def is_formula(text: str) -> bool:
         return False
     if _MATH.search(text):
         return True
-    signs = re.search(r"[-+*/=<>!,_]", text) or re.search(r"\d\s?[A-Za-z]\b", text)
+    signs = re.search(r"[-+*/=<>!,_]|\d\s?[A-Za-z]\b|\d (?:or|and) -?\d", text)
     return bool(signs and _FORMULA.fullmatch(text) and re.search(r"[A-Za-z\d]", text))
 
 
@@ -114,23 +127,14 @@ _NO_FORMULA = re.compile(
 )
 
 
-def choice(text: str) -> str | None:
-    """The letter of a choice, as in `B`, `(B)`, `B. because` or `option B`; None for others."""
-    match = _CHOICE.fullmatch(plain(text))
-    return (match[1] or match[2]).upper() if match else None
-
-
-_CHOICE = re.compile(
-    r"(?:(?:option|choice|answer)\s+)?(?:\(([A-Ja-j])\)|([A-J])(?=[.:)]|$))(?:[.:)]?\s+.*|[.:)])?",
-    re.DOTALL,
-)
-
-
 def _in_clause(said: str, kind: str) -> str | None:
     """The value of what follows "the answer is"."""
     said = said.strip(" *:")
+    if kind == "choice":
+        return choices.letter(said) or choices.found(said)
     if is_value(said):
         return plain(said)
+    said = _ASIDE.split(said)[0].strip(" *:,")
     return plain(said) if kind == "exact" and said else _last(said, kind)
 
 
@@ -138,8 +142,7 @@ def _last(text: str, kind: str) -> str | None:
     """The last value of a kind in running text."""
     match kind:
         case "choice":
-            found = re.findall(r"\(([A-J])\)|(?:option|choice)\s+([A-J])\b", text)
-            return (found[-1][0] or found[-1][1]) if found else None
+            return choices.found(text)
         case "call":
             return calls.last(text)
         case "stated":
@@ -155,7 +158,9 @@ def _after_hashes(text: str) -> Iterator[tuple[int, str, bool]]:
     """What stands after each `####`, an answer or a heading; and whether nothing follows."""
     for match in _HASHES.finditer(text):
         line = match[1].strip(" *_")
-        if not line or _ANNOUNCES.fullmatch(line):
+        if (announced := _ANNOUNCES.fullmatch(line)) and announced["said"]:
+            line, announced = announced["said"].strip(" *_"), None
+        if not line or announced:
             rest = text[match.end() :].lstrip("\n \t").split("\n", 1)[0].strip(" *_")
             if is_value(rest):
                 yield match.start(), rest, False
@@ -168,6 +173,8 @@ def _boxes(text: str) -> Iterator[tuple[int, str]]:
     for match in _BOX.finditer(text):
         end = None if match[1] else closing(text, match.end())
         held = match[1] or ("" if end is None else text[match.end() : end].strip())
+        while held.startswith("{") and held[1:2] != '"' and closing(held, 1) == len(held) - 1:
+            held = held[1:-1].strip()
         if held and not _BOX.match(held):
             yield match.start(), held
 

@@ -16,12 +16,16 @@ _FUNCTIONS = frozenset(
 )
 
 
+_WRAPPED = re.compile(r"</?tool_calls?>|<\|[a-z_]+\|>|\[/?TOOL_CALLS\]|```[a-z]*|`", re.IGNORECASE)
+_ARGUMENTS = ("arguments", "parameters", "args", "input", "kwargs")
+
+
 def parsed(text: str) -> list[Call] | None:
     """The calls of a text that holds nothing else, in order; None for any other text."""
-    text = text.strip().strip("`").strip()
     if len(text) > LONGEST:
         return None
-    return _from_json(text) if text.startswith(("{", "[{")) else _from_python(text)
+    text = _WRAPPED.sub(" ", text).strip()
+    return _from_json(text) if re.match(r"\{|\[\s*\{", text) else _from_python(text)
 
 
 def same(given: str, answer: str) -> bool:
@@ -32,19 +36,58 @@ def same(given: str, answer: str) -> bool:
     mine, theirs = parsed(given), parsed(answer)
     if mine is None or theirs is None:
         return " ".join(given.split()) == " ".join(answer.split())
-    return len(mine) == len(theirs) and all(map(_equal, mine, theirs))
+    try:
+        return len(mine) == len(theirs) and all(map(_equal, mine, theirs))
+    except RecursionError:
+        return False
 
 
 def last(text: str) -> str | None:
-    """The last call in running text, as it is written there."""
-    text = text[-LONGEST:]
-    for match in islice(reversed(list(_LIKE.finditer(text))), _TRIES):
-        ends = (m.end() for m in re.finditer(r"\)", text[match.start() :]))
+    """The last calls in running text, together where nothing else stands between them."""
+    text = _WRAPPED.sub(" ", text[-LONGEST:])
+    spans = _json_spans(text) or _python_spans(text)
+    if not spans:
+        return None
+    start, end = spans[-1]
+    for earlier, before in reversed(spans[:-1]):
+        if text[before:start].strip(" ,;\n\t"):
+            break
+        start = earlier
+    if parsed(found := text[start:end]) is not None:
+        return found
+    group = [text[a:b] for a, b in spans if start <= a]
+    return f"[{', '.join(group)}]"
+
+
+def _json_spans(text: str) -> list[tuple[int, int]]:
+    """Where JSON of calls begins and ends."""
+    spans, at, decoder = [], 0, json.JSONDecoder()
+    for match in islice(re.finditer(r"\{|\[\s*\{", text), 10 * _TRIES):
+        if match.start() < at:
+            continue
+        try:
+            _, end = decoder.raw_decode(text, match.start())
+        except (ValueError, RecursionError):
+            continue
+        if _from_json(text[match.start() : end]) is not None:
+            spans.append((match.start(), end))
+            at = end
+    return spans
+
+
+def _python_spans(text: str) -> list[tuple[int, int]]:
+    """Where calls as in Python begin and end."""
+    spans, at = [], 0
+    for match in list(_LIKE.finditer(text))[-_TRIES:]:
+        if match.start() < at:
+            continue
+        ends = (match.start() + m.end() for m in re.finditer(r"\)", text[match.start() :]))
         for end in islice(ends, _TRIES):
-            written = text[match.start() : match.start() + end]
-            if parsed(written) is not None:
-                return written
-    return None
+            if parsed(text[match.start() : end]) is not None:
+                spans.append((match.start(), end))
+                at = end
+                break
+    return spans
 
 
 def _equal(a: Any, b: Any) -> bool:
@@ -62,9 +105,10 @@ def _from_python(text: str) -> list[Call] | None:
     if not _LIKE.match(text.lstrip("[")):
         return None
     try:
-        body = ast.parse(text, mode="eval").body
-        nodes = body.elts if isinstance(body, ast.List) else [body]
-        return [_call(node) for node in nodes]
+        lines = [line.value for line in ast.parse(text).body if isinstance(line, ast.Expr)]
+        nodes = [n for each in lines for n in (each.elts if isinstance(each, ast.List) else [each])]
+        whole = len(lines) == len(ast.parse(text).body)
+        return [_call(node) for node in nodes] if whole and nodes else None
     except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
         return None
 
@@ -104,7 +148,7 @@ def _from_json(text: str) -> list[Call] | None:
         one = one.get("function", one) if isinstance(one, dict) else one
         if not isinstance(one, dict) or not isinstance(one.get("name"), str):
             return None
-        arguments = one.get("arguments", one.get("parameters", {}))
+        arguments = next((one[key] for key in _ARGUMENTS if key in one), None)
         if isinstance(arguments, str):
             try:
                 arguments = json.loads(arguments)

@@ -82,7 +82,8 @@ _SIGNS = {
 
 def _latex(text: str) -> str:
     """A formula as math-verify reads it, whole: intervals and sets keep their brackets."""
-    text = plain(text)
+    text = re.sub(r"\s(?:or|and)\s", ", ", plain(text))
+    text = text.replace("∅", r"\emptyset ")
     text = re.sub(r"√\s*(\d+|[A-Za-z])", r"\\sqrt{\1}", text)
     text = re.sub(r"√\s*(?=[({])|(?<![A-Za-z\\])sqrt\s*(?=[({])", r"\\sqrt", text)
     text = re.sub(r"\\sqrt\(([^()]*)\)", r"\\sqrt{\1}", text)

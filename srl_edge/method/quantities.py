@@ -45,7 +45,8 @@ _WHOLE = re.compile(
 # In running text a space separates numbers, unless it is one that does not break a line.
 _IN_TEXT = re.compile(
     rf"(?<![A-Za-z_\d.])(?<!\d[,/])(?P<sign>(?<![\w)\]}}])-)?(?P<before>{_MONEY})?"
-    rf"(?P<inner>-)?(?P<number>{_number(_GROUPED)})(?P<percent> ?\\?%)?"
+    rf"(?P<inner>-)?(?P<number>\d*\.\d*\\overline ?\{{ ?\d+ ?\}}|{_number(_GROUPED)})"
+    r"(?P<percent> ?\\?%)?"
 )
 _SPACES = re.compile("[\u00a0\u2000-\u200a\u202f\u205f\u3000]")
 _MINUS = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212\ufe63\uff0d", "-"))
@@ -105,7 +106,7 @@ def plain(text: str) -> str:
     if text.count("$") % 2 == 0:
         text = re.sub(r"\$([^$]*)\$", r"\1", text)
     text = re.sub(r"\s+", " ", text.replace(" ^", "^")).strip()
-    while text[-1:] in tuple(".,;:!?*") and not text.endswith(".."):
+    while (text[-1:] in tuple(".,;:?*") or re.search(r"[^\W\d_]{2}!$", text)) and text[-2:] != "..":
         text = text[:-1].rstrip()
     return text.strip(" *") if text.count("*") != 1 else text.strip()
 
@@ -126,12 +127,18 @@ _TEXTUAL = re.compile(
 
 def _unwrapped(text: str) -> str:
     r"""A text without \text{…} and its kind, around what they hold."""
-    while match := _TEXTUAL.search(text):
+    for _ in range(_NESTED):
+        match = _TEXTUAL.search(text)
+        if match is None:
+            break
         end = closing(text, match.end())
         if end is None:
             return text[: match.start()] + " " + text[match.end() :]
         text = f"{text[: match.start()]} {text[match.end() : end]} {text[end + 1 :]}"
     return text
+
+
+_NESTED = 200  # commands of one answer that are taken apart
 
 
 def closing(text: str, start: int) -> int | None:
@@ -146,7 +153,8 @@ def closing(text: str, start: int) -> int | None:
 
 def quantity(text: str) -> Quantity | None:
     """What a text says as a number with its unit; None where it says anything else besides."""
-    text = re.sub(r"^(?:[A-Za-z]\w? ?)?[=≈] ?", "", plain(text)).strip()
+    text = re.sub(r"^(?:[A-Za-z]\w?(?:\([^()=]*\))? ?)?[=≈] ?", "", plain(text)).strip()
+    text = _REPEATING.sub(_as_fraction, text)
     text = re.sub(r"^([-+]?)10(?=\^|\*\*)", r"\g<1>1*10", text)
     if text.startswith("(") and text.endswith(")") and "," not in text:
         text = text[1:-1].strip()
@@ -175,8 +183,18 @@ def quantity(text: str) -> Quantity | None:
     return Quantity(sign * value, " ".join(filter(None, (match["before"] or "", after))), places)
 
 
+_REPEATING = re.compile(r"(\d*)\.(\d*)\\overline ?\{ ?(\d{1,30}) ?\}")
+
+
+def _as_fraction(match: re.Match[str]) -> str:
+    """0.1666… as a fraction."""
+    whole, once, again = match.groups()
+    nines = (10 ** len(again) - 1) * 10 ** len(once)
+    return f"{int(whole + once + again) - int(whole + once or 0)}/{nines}"
+
+
 _GLUED = frozenset("mgshlLdCFKVWAJNB")  # units of one letter
-_NO_WORDS = re.compile(r"[\d=+*<>\\{}|,;:!?]|^[-(/^]")
+_NO_WORDS = re.compile(r"[\d=+*<>\\{}|,;:!?πθαβγλφψω√∞]|^[-(^]|^/(?![A-Za-z])")
 
 
 def in_text(text: str) -> Iterator[str]:
@@ -223,10 +241,39 @@ def same(a: Quantity, b: Quantity) -> bool:
         return any(percent) and a.value * _PARTS[percent[0]] == b.value * _PARTS[percent[1]]
     mine, theirs = _unit(a.unit), _unit(b.unit)
     if isinstance(mine, frozenset) or isinstance(theirs, frozenset):
-        if not (isinstance(mine, frozenset) and isinstance(theirs, frozenset)):
-            return False
-        return bool(mine & theirs) and _equal(a, b, Fraction(1))
+        return same_unit(a.unit, b.unit) and _equal(a, b, Fraction(1))
     return mine[0] == theirs[0] and _equal(a, b, theirs[1] / mine[1])
+
+
+def same_unit(a: str, b: str) -> bool:
+    """Whether two units measure the same, or count things that share a word."""
+    mine, theirs = _unit(a), _unit(b)
+    if isinstance(mine, frozenset) and isinstance(theirs, frozenset):
+        each = [
+            set(re.findall(r"[^\W\d_]+", (*_PER.split(text, maxsplit=1), "")[1])) for text in (a, b)
+        ]
+        return bool(mine & theirs) and (not all(each) or bool(each[0] & each[1]))
+    if isinstance(mine, frozenset) or isinstance(theirs, frozenset):
+        return False
+    return mine == theirs
+
+
+def without_unit(text: str) -> tuple[str, str]:
+    """A formula and the unit in words after it, as in `25\\pi \\text{ cm}^2`; '' for none."""
+    match = _UNIT_AFTER.search(text)
+    if match is None or not text[: match.start()].strip(" $\\"):
+        return text, ""
+    words = plain(match[0])
+    if _NO_UNIT & set(re.findall(r"[^\W\d_]+", words.lower())):
+        return text, ""
+    return text[: match.start()].strip(), words
+
+
+_PER = re.compile(r" ?/ ?| per ")
+_UNIT_AFTER = re.compile(
+    r"(?:\\[,; ]|\s)*\\(?:text|mathrm|mbox)\s*\{[^{}\\\d]+\}(?:\^\{?[23]\}?)?\s*$"
+    r"|(?<=[\d})πi])\s+[A-Za-z]{2,}(?:[ /^][A-Za-z]+)*(?:\^?\{?[23²³]\}?)?\s*$"
+)
 
 
 _PERCENT = re.compile(r"%|per ?cent|pct", re.IGNORECASE)
@@ -250,6 +297,8 @@ _KINDS: dict[str, dict[str, Fraction | int]] = {
         "km kilometer kilometre": 1000,
         "cm centimeter centimetre": Fraction(1, 100),
         "mm millimeter millimetre": Fraction(1, 1000),
+        "μm µm micrometer micrometre micron": Fraction(1, 10**6),
+        "nm nanometer nanometre": Fraction(1, 10**9),
         "in inch inche": Fraction(254, 10000),
         "ft foot feet": Fraction(3048, 10000),
         "yd yard": Fraction(9144, 10000),
@@ -259,12 +308,14 @@ _KINDS: dict[str, dict[str, Fraction | int]] = {
         "g gram": 1,
         "kg kilogram kilo": 1000,
         "mg milligram": Fraction(1, 1000),
+        "μg µg microgram": Fraction(1, 10**6),
         "lb pound": Fraction(45359237, 100000),
         "oz ounce": Fraction(45359237, 1600000),
         "ton tonne": 10**6,
     },
     "time": {
         "s sec second": 1,
+        "ms millisecond": Fraction(1, 1000),
         "min minute": 60,
         "h hr hour": 3600,
         "d day": 86400,
@@ -273,13 +324,16 @@ _KINDS: dict[str, dict[str, Fraction | int]] = {
     "months": {"month": 1, "year yr": 12},
     "volume": {"l liter litre": 1, "ml milliliter millilitre": Fraction(1, 1000)},
     "dollars": {"$ us$ usd dollar buck": 1, "¢ cent": Fraction(1, 100)},
+    "australian dollars": {"a$ aud": 1},
+    "canadian dollars": {"c$ cad": 1},
+    "hong kong dollars": {"hk$ hkd": 1},
     "euros": {"€ eur euro": 1},
     "sterling": {"£ gbp quid": 1},
     "yen": {"¥ jpy yen": 1},
     "rupees": {"₹ inr r rs rupee": 1},
     "percent": {"% percent pct": 1},
     "angle": {"° degree deg": 1},
-    "celsius": {"°c celsius": 1},
+    "celsius": {"°c celsius centigrade": 1},
     "fahrenheit": {"°f fahrenheit": 1},
 }
 _UNITS = {
@@ -295,15 +349,17 @@ def _unit(text: str) -> tuple[tuple[tuple[str, int], ...], Fraction] | frozenset
 
     What known units are counted by, as in $5 per pen, does not matter.
     """
-    text = re.sub(r"^of (?:an? |the )?|^in (?=[a-z])", "", text.lower())
+    text = re.sub(r"^of (?:an? |the )?|^in (?=[a-z])", "", _lower(text))
     text = re.sub(r"\bper cent\b", "percent", text)
+    text = re.sub(r"\bdegrees? (c|f)(?:elsius|entigrade|ahrenheit)?\b", r"°\1", text)
     text = re.sub(r"\bmph\b", "mi/h", re.sub(r"\bkm/?h\b|\bkph\b", "km/h", text))
     text = re.sub(r"\b(?:square|sq\.?) ", "2@", re.sub(r"\bcubic ", "3@", text))
     dimensions: dict[str, int] = {}
     size = Fraction(1)
     for place, part in enumerate(re.split(r" ?/ ?| per | an? ", text)):
         for match in _UNIT.finditer(part):
-            known = _UNITS.get(match[2]) or _UNITS.get(match[2].removesuffix("s"))
+            name = match[2].replace(" ", "")
+            known = _UNITS.get(name) or _UNITS.get(name.removesuffix("s"))
             if known:
                 power = int(match[1] or match[3] or 1) * (-1 if place else 1)
                 dimensions[known[0]] = dimensions.get(known[0], 0) + power
@@ -311,10 +367,23 @@ def _unit(text: str) -> tuple[tuple[tuple[str, int], ...], Fraction] | frozenset
                 break
         else:
             if not place:
-                words = re.findall(r"[^\W\d_]+", text)
+                words = re.findall(r"[^\W\d_]+", _PER.split(text, maxsplit=1)[0])
                 return frozenset(w.removesuffix("s") for w in words if w not in _EMPTY)
     return tuple(sorted((k, v) for k, v in dimensions.items() if v)), size
 
 
-_UNIT = re.compile(r"(?:([23])@)?([a-z]+|°[cf]?|[%¢€£¥₹]|(?:us)?\$)(?:\^\{?([23])\}?)?")
+def _lower(text: str) -> str:
+    """In lower case, but for short words whose case is their meaning: Mb is not MB."""
+    return re.sub(r"[^\W\d_]+\$?", lambda m: m[0] if _odd(m[0]) else m[0].lower(), text)
+
+
+def _odd(word: str) -> bool:
+    """Whether a word is a short one with capitals that is no known unit."""
+    known = word.lower() in _UNITS or word in ("C", "F") or "$" in word
+    return len(word) <= 2 and not word.islower() and not known
+
+
+_UNIT = re.compile(
+    r"(?:([23])@)?((?:us|hk|nz|a|c|r)?\$|[^\W\d_]+|° ?[cf]?(?![a-z])|[%¢€£¥₹])(?:\^\{?([23])\}?)?"
+)
 _EMPTY = frozenset(["a", "an", "the", "of", "in", "more", "total"])

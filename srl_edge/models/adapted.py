@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from srl_edge.errors import InputError
 from srl_edge.files import read_json
-from srl_edge.models.adapter_folder import MATRIX, PREFIX, require_safetensors
+from srl_edge.models.adapter_folder import MATRIX, PREFIX, of_another_sense, require_safetensors
 
 FILE, SETTINGS = "adapter_model.safetensors", "adapter_config.json"
 _END = re.compile(r"(?:^|\.)(?:embed_tokens|lm_head)\.")
@@ -112,6 +112,6 @@ def _as_peft(adapter: Path, state: Mapping[str, Any], scratch: Path) -> Path:
 
 def _name(key: str) -> str:
     found = MATRIX.search(key)
-    if not found or "vision" in key:
+    if not found or of_another_sense(key):
         return key.replace(".default.weight", ".weight") if ".lora_" in key else key
     return f"{PREFIX}{found[1]}.lora_{found[2]}.weight"

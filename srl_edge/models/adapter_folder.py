@@ -99,12 +99,17 @@ def pairs(adapter: Path) -> dict[str, tuple[Matrix, Matrix]]:
     sides: dict[str, dict[str, Matrix]] = {}
     for name, matrix in sorted(read(adapter).items()):
         found = MATRIX.search(name)
-        if not found or matrix.ndim != 2 or "vision" in name:
+        if not found or matrix.ndim != 2 or of_another_sense(name):
             raise InputError(
                 f"{adapter}: has {name}, which is no matrix of a layer's linear map; only the "
                 "merged model can carry it (export.adapter = 'merged')."
             )
-        sides.setdefault(found[1], {})[found[2]] = matrix
+        both = sides.setdefault(found[1], {})
+        if found[2] in both:
+            raise InputError(f"{adapter}: has {found[2]} of {found[1]} twice.")
+        if not np.isfinite(matrix).all():
+            raise InputError(f"{adapter}: {name} holds what is no finite number.")
+        both[found[2]] = matrix
     if not sides:
         raise InputError(f"{adapter}: has no matrices of any layer.")
     made = {}
@@ -120,6 +125,11 @@ def pairs(adapter: Path) -> dict[str, tuple[Matrix, Matrix]]:
         scaling = alpha / (rank**0.5 if config.get("use_rslora") else rank)
         made[module] = both["A"], both["B"] * np.float32(scaling)
     return made
+
+
+def of_another_sense(name: str) -> bool:
+    """Whether a matrix belongs to what a multimodal model sees or hears with."""
+    return any(part in name for part in ("vision", "visual", "audio"))
 
 
 def of_one_rank(found: Mapping[str, tuple[Matrix, Matrix]]) -> dict[str, tuple[Matrix, Matrix]]:

@@ -139,8 +139,8 @@ class ChatTemplate:
 
         with limited():
             return self._template.render(
-                messages=chat, add_generation_prompt=add_generation_prompt, strftime_now=now,
-                **self._special,
+                messages=chat, tools=None, documents=None, strftime_now=now,
+                add_generation_prompt=add_generation_prompt, **self._special,
             )  # fmt: skip
 
 

@@ -169,6 +169,9 @@ def test_a_solution_gives_its_answer_and_its_steps(
         ({"steps": ["a", "b\ud800"]}, "half of a character (a lone surrogate)"),
         ({"solution": "a\nb", "answer": "\udc00"}, "half of a character (a lone surrogate)"),
         ({"steps": ["<think>a</think>", "b"]}, "fewer than two steps"),
+        ({"steps": ["<thinking>a</thinking>", "b"]}, "fewer than two steps"),
+        ({"steps": ["a", "b<|begin_of_thought|>c"]}, "a thought without an end"),
+        ({"steps": ["a", "b"], "answer": 10**5000}, "a number of thousands of digits"),
     ],
 )
 def test_what_cannot_be_taught_is_dropped_with_its_reason(row: dict[str, Any], why: str) -> None:
@@ -183,6 +186,34 @@ def test_the_experts_solution_is_taken_before_the_reference() -> None:
     assert worked.steps == ("one", "two")
     bare = parsed_row(solution="12", deepseek_attempt="1. Read.\n2. Add.")
     assert bare.answer == "12"
+    wrong = parsed_row(solution="128", deepseek_attempt="1. a\n2. b\n\\boxed{64}")
+    assert wrong == "a solution that ends in another answer than the row's"
+    long = parsed_row(solution="So $\\boxed{128}$.", deepseek_attempt="1. a\n2. b\n\\boxed{64}")
+    assert long == wrong
+    assert parsed_row(steps=["a", "b\n#### 5"], answer="6") == wrong
+    assert parsed_row(steps=["a", "b\n#### 5.0"], answer="5").answer == "5"
+
+
+def test_an_answer_of_several_lines_is_kept(tmp_path: Path) -> None:
+    matrix = "\\begin{pmatrix} 1 \\\\\n2 \\end{pmatrix}"
+    kept = parsed_row(steps=["a", "b"], answer=matrix)
+    assert kept.answer == matrix
+    assert load(write_jsonl(tmp_path / "t.jsonl", [kept])) == [kept]
+    call = parsed_row(steps=["a", "b"], answer="f(\n  x=1\n)")
+    assert call.answer == "f(\n  x=1\n)"
+
+
+def test_the_place_of_a_choice_is_no_answer() -> None:
+    why = parsed_row(steps=["a", "b"], choices=["x", "y"], answer=1)
+    assert why == "an answer that is the place of a choice"
+
+
+def test_odd_ids_are_replaced(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {"id": i, "problem": "p", "steps": ["a", "b"]} for i in ("\ud800", "a\0", 10**5000, True)
+    ]
+    kept = list(parse_rows(rows, ParseReport()))
+    assert len({t.id for t in kept}) == 4 and load(write_jsonl(tmp_path / "t.jsonl", kept)) == kept
 
 
 def test_equal_ids_are_told_apart() -> None:

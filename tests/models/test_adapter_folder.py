@@ -143,6 +143,35 @@ def test_odd_settings_are_one_sentence(
         pairs(adapter)
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            lambda k: k.replace("model.layers.0", "audio_tower.layers.0"),
+            "is no matrix of a layer's",
+        ),
+        (lambda k: k.replace("model.layers.0", "visual.layers.0"), "is no matrix of a layer's"),
+        (lambda k: k.replace("layers.1", "layers.0") if "A" in k else k, "twice|no pair"),
+    ],
+)
+def test_what_is_no_part_of_the_language_model_is_refused(
+    change: Any, words: str, tiny_model: Path, tmp_path: Path
+) -> None:
+    adapter = make_adapter(tiny_model, tmp_path / "peft", 1)
+    renamed(adapter, change)
+    with pytest.raises(InputError, match=words):
+        pairs(adapter)
+
+
+def test_weights_that_are_no_numbers_are_refused(tiny_model: Path, tmp_path: Path) -> None:
+    adapter = make_adapter(tiny_model, tmp_path / "peft", 1)
+    state = load_file(adapter / FILE)
+    state[next(iter(state))][0, 0] = float("nan")
+    save_file(state, adapter / FILE)
+    with pytest.raises(InputError, match="holds what is no finite number"):
+        pairs(adapter)
+
+
 def test_a_matrix_without_the_other_is_no_pair(tiny_model: Path, tmp_path: Path) -> None:
     adapter = make_adapter(tiny_model, tmp_path / "peft", 1)
     state = load_file(adapter / FILE)

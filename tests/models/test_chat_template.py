@@ -25,6 +25,8 @@ TEMPLATES = {
     "{{ m.content }}{% if loop.index > 2 %}{% break %}{% endif %}{% endfor %}",
     "generation": "{% for m in messages %}{% if m.role == 'assistant' %}{% generation %}"
     "{{ m.content }}\n{% endgeneration %}{% else %}{{ m.content }}{% endif %}{% endfor %}",
+    "tools": "{% if tools is not none %}{{ tools | tojson }}{% endif %}{% if documents is none %}"
+    "none{% endif %}{% if tools is defined %}told{% endif %}{{ messages[0].content }}",
     "special tokens": "{{ bos_token }}{{ eos_token }}{% if not pad_token %}none{% endif %}",
     "blocks": "{%- for m in messages %}\n    {{ m.content }}\n  {%- endfor %}\n"
     "  {% if true %}\nx{% endif %}",

@@ -23,9 +23,9 @@ def test_a_recipe_trains(
     asked = recipe.load(path)
     few: dict[str, Any] = {
         "output": tmp_path / "run", "model.name": taught_model,
-        "data.source": tmp_path / "data.jsonl", "data.validation_problems": 4,
+        "data.source": tmp_path / "data.jsonl", "data.validation_problems": 4, "data.style": "auto",
         "data.test_problems": 4, "trainer.threads": 1, "trainer.validation_prompts": 4,
-        "trainer.validation_problems": 2,
+        "trainer.validation_problems": 2, "export.context_length": 512,
     }  # fmt: skip
     for index in range(len(asked.stages)):
         sizes = {"steps": 2, "prompts_per_step": 2, "group_size": 4, "max_rounds": 10}
