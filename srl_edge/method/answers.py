@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001 - signs of mathematics are what is read here
 r"""What a solution gives as its answer: one reader for data, rewards, validation and benchmarks.
 
 An answer is marked by the prompt's own pattern, in \boxed{}, or after `####`, which also opens
@@ -13,6 +12,7 @@ import regex
 
 from srl_edge.errors import InputError
 from srl_edge.method import calls, choices
+from srl_edge.method.formulas import is_formula
 from srl_edge.method.quantities import closing, in_text, plain, quantity
 
 Kind = Literal["number", "math", "exact", "choice", "call"]
@@ -38,12 +38,6 @@ _EMPTY_WORDS = re.compile(
 )
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*(?:\{|([^\s\\{}$]+))")
 _WORDS = re.compile(r"[^\d\s:]+(?: [^\d\s:]+){0,2}")
-# What makes a text mathematics, beside a number.
-_MATH = re.compile(
-    r"\\[A-Za-z]+|[\^√π∞∪∩≤≥≠±∈]|[([{][^()\[\]]*,[^()\[\]]*[)\]}]"
-    r"|(?<![A-Za-z])(?:sqrt|pi|sin|cos|tan|log|ln)(?![A-Za-z])"
-)
-_FORMULA = re.compile(r"[A-Za-z\d\s.,()\[\]{}+*/^_=<>!|-]+")
 
 
 def final_answer(
@@ -100,31 +94,6 @@ def is_value(text: str) -> bool:
     return bool(
         quantity(text) or choices.letter(text) or calls.parsed(text) is not None or is_formula(text)
     )
-
-
-def is_formula(text: str) -> bool:
-    """Whether a text is mathematics: no word of it but names of functions and LaTeX's commands."""
-    text = plain(text)
-    if not text or _NO_FORMULA.fullmatch(text):
-        return False
-    bare = _NAMES.sub("", text)
-    if re.search(r"[^\W\d_]{2}", re.sub(r"\b[A-Z]{2,3}\b(?=\s*[=)])", "", bare)):
-        return False
-    if _MATH.search(text):
-        return True
-    signs = re.search(r"[-+*/=<>!,_]|\d\s?[A-Za-z]\b|\d (?:or|and) -?\d", text)
-    return bool(signs and _FORMULA.fullmatch(text) and re.search(r"[A-Za-z\d]", text))
-
-
-_NAMES = re.compile(
-    r"\\(?:begin|end)\{[a-z]+\}|\\[A-Za-z]+"
-    r"|(?<![A-Za-z])(?:sqrt|pi|sin|cos|tan|log|ln|or|and|in|mod|max|min)(?![A-Za-z])"
-)
-# Dates, versions, times of day and ranges, which are no sums.
-_NO_FORMULA = re.compile(
-    r"\d{1,4}([-/.:])\d{1,4}\1\d{1,4}(?:\1\d+)*|\d{1,2}:\d{2}(?:\s?[ap]\.?m\.?)?|\d+ ?- ?\d+",
-    re.IGNORECASE,
-)
 
 
 def _in_clause(said: str, kind: str) -> str | None:

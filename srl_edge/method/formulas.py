@@ -1,0 +1,112 @@
+# ruff: noqa: RUF001 - signs of mathematics are what is read here
+"""Formulas: what is one, and whether two are equal; points and intervals in order."""
+
+import re
+
+from srl_edge.method.mathematics import equal
+from srl_edge.method.quantities import plain, quantity, same, without_unit
+from srl_edge.method.texts import same_text
+from srl_edge.method.units import same_unit
+
+# What makes a text mathematics, beside a number.
+_MATH = re.compile(
+    r"\\[A-Za-z]+|[\^√π∞∪∩≤≥≠±∈]|[([{][^()\[\]]*,[^()\[\]]*[)\]}]"
+    r"|(?<![A-Za-z])(?:sqrt|pi|sin|cos|tan|log|ln)(?![A-Za-z])"
+)
+_FORMULA = re.compile(r"[A-Za-z\d\s.,()\[\]{}+*/^_=<>!|-]+")
+_IN_BASE = re.compile(r"([0-9A-Z]+)_\{?(\d+)\}?")
+
+
+def is_formula(text: str) -> bool:
+    """Whether a text is mathematics: no word of it but names of functions and LaTeX's commands."""
+    text = plain(text)
+    if not text or _NO_FORMULA.fullmatch(text):
+        return False
+    bare = _NAMES.sub("", text)
+    if re.search(r"[^\W\d_]{2}", re.sub(r"\b[A-Z]{2,3}\b(?=\s*[=)])", "", bare)):
+        return False
+    if _MATH.search(text):
+        return True
+    signs = re.search(r"[-+*/=<>!,_]|\d\s?[A-Za-z]\b|\d (?:or|and) -?\d", text)
+    return bool(signs and _FORMULA.fullmatch(text) and re.search(r"[A-Za-z\d]", text))
+
+
+_NAMES = re.compile(
+    r"\\(?:begin|end)\{[a-z]+\}|\\[A-Za-z]+"
+    r"|(?<![A-Za-z])(?:sqrt|pi|sin|cos|tan|log|ln|or|and|in|mod|max|min)(?![A-Za-z])"
+)
+# Dates, versions, times of day and ranges, which are no sums.
+_NO_FORMULA = re.compile(
+    r"\d{1,4}([-/.:])\d{1,4}\1\d{1,4}(?:\1\d+)*|\d{1,2}:\d{2}(?:\s?[ap]\.?m\.?)?|\d+ ?- ?\d+",
+    re.IGNORECASE,
+)
+
+
+def same_formula(given: str, answer: str) -> bool:
+    """Whether two formulas are equal: as texts, as quantities, in order, or by math-verify."""
+    if same_text(given, answer):
+        return True
+    found, right = quantity(given), quantity(answer)
+    if found and right:
+        return same(found, right)
+    (given, unit), (answer, right_unit) = without_unit(given), without_unit(answer)
+    if unit and right_unit and not same_unit(unit, right_unit):
+        return False
+    if unlike(given, answer):
+        return plain(given).replace(" ", "") == plain(answer).replace(" ", "")
+    based = [_IN_BASE.fullmatch(plain(text)) for text in (given, answer)]
+    if based[0] and based[1]:
+        return based[0].groups() == based[1].groups()
+    parts, right_parts = _in_order(given), _in_order(answer)
+    if parts and right_parts and (parts[0] or right_parts[0]):
+        ends, right_ends = (parts[0] + parts[-1], right_parts[0] + right_parts[-1])
+        alike = ends == right_ends or not ends or not right_ends
+        inner = zip(parts[1:-1], right_parts[1:-1], strict=False)
+        return alike and len(parts) == len(right_parts) and all(same_formula(*p) for p in inner)
+    return (found is not None or is_formula(given)) and equal(given, answer)
+
+
+# A congruence, or what is more or less than something, is no number; a set is no point.
+_UNLIKE = (
+    re.compile(r"\\equiv|\\p?mod(?![a-z])|≡"),
+    re.compile(r"[<>≤≥]|\\(?:le|ge|lt|gt|leq|geq|ne|neq)(?![a-z])"),
+    re.compile(r"\s*(?:\\left)?\s*\\\{"),
+)
+
+
+def unlike(given: str, answer: str) -> bool:
+    """Whether two formulas are of kinds that math-verify would mix up."""
+    congruent, compared, braced = (
+        [bool(pattern.match(text) if at == 2 else pattern.search(text)) for text in (given, answer)]
+        for at, pattern in enumerate(_UNLIKE)
+    )
+    bracketed = [
+        text.strip().startswith(("(", "[", r"\left(", r"\left[")) for text in (given, answer)
+    ]
+    interval = any(bracketed) or any(r"\in" in text for text in (given, answer))
+    lists = [_in_order(text) for text in (given, answer)]
+    parts = [len(each) for each in lists if each and not each[0]]
+    return (
+        any(congruent)
+        or (compared[0] != compared[1] and not interval)
+        or (braced[0] != braced[1] and any(bracketed))
+        or (len(parts) == 2 and parts[0] != parts[1])
+    )
+
+
+def _in_order(text: str) -> list[str] | None:
+    """The parts of a point or an interval between its brackets, which may be ''; None of others."""
+    text = plain(text)
+    match = re.fullmatch(r"([(\[])(.*)([)\]])", text)
+    opened, inner, closed = match.groups() if match else ("", text, "")
+    parts, depth = [""], 0
+    for character in inner:
+        depth += (character in "([{") - (character in ")]}")
+        if depth < 0:
+            return None
+        if character == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += character
+    plainly = len(parts) > 1 and not re.search(r"=|\\[{}]|\\in(?![a-z])", text)
+    return [opened, *parts, closed] if plainly else None
