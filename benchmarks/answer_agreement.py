@@ -12,7 +12,7 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ def verified(reply: str, answer: str) -> bool:
         return False
 
 
-JUDGES = {"ours": is_correct, "lm-eval gsm8k": flexible, "lm-eval math": boxed,
+JUDGES: dict[str, Callable[[str, str], bool]] = {"ours": is_correct, "lm-eval gsm8k": flexible, "lm-eval math": boxed,
           "math-verify": verified}  # fmt: skip
 
 

@@ -84,7 +84,7 @@ def executorch_route(model: Path, out: Path) -> ExecuTorchRuntime:
     return ExecuTorchRuntime(out, 256, 1)
 
 
-REFUSED = {
+REFUSED: dict[Callable[[Path, Path], Any], tuple[str, ...]] = {
     onnx_route: ("longrope", "half of each head"),
     separate_route: ("longrope", "half of each head"),
     executorch_route: ("longrope", "dynamic"),

@@ -87,7 +87,7 @@ def test_what_surrounds_a_number_in_a_box_is_no_part_of_it(given: str) -> None:
     assert is_correct(f"so \\boxed{{{given}}}", "18")
 
 
-SAME = {
+SAME: dict[str, list[tuple[str, ...]]] = {
     "number": [
         ("18", "$18", "18.00", "**18**", "\\(18\\)", "$18$", "18.", "x = 18",
          "(18)", "+18", "18 eggs"),
