@@ -60,8 +60,12 @@ def verified(reply: str, answer: str) -> bool:
         return False
 
 
-JUDGES: dict[str, Callable[[str, str], bool]] = {"ours": is_correct, "lm-eval gsm8k": flexible, "lm-eval math": boxed,
-          "math-verify": verified}  # fmt: skip
+JUDGES: dict[str, Callable[[str, str], bool]] = {
+    "ours": is_correct,
+    "lm-eval gsm8k": flexible,
+    "lm-eval math": boxed,
+    "math-verify": verified,
+}
 
 
 def replies(file: Path, trajectories: Path | None) -> Iterator[tuple[str, str]]:
