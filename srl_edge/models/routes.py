@@ -74,7 +74,8 @@ def require(
     require_unquantized(config, where)
     text = text_of(config)
     family = family_of(str(text.get("model_type")), place, where, doing)
-    for rope in ropes_of(config):
+    # What mlx-lm's own forward pass runs is mlx-lm's to know.
+    for rope in () if place == "mlx" and family.own_forward else ropes_of(config):
         if rope["rope_type"] not in _ROPES[place]:
             raise InputError(
                 f"{where}: has {rope['rope_type']} rotary embeddings and cannot be {doing}, which "

@@ -253,7 +253,7 @@ def test_prompts_are_measured_where_there_is_data(
         found = lengths_of(stage, settings.run, None)
         # The tiny tokenizer knows these texts better than a real one would.
         assert found.prompt >= max(len(prompt_ids(tokenizer, p)) for p in prompts)
-        assert found.together == 2 and "train.jsonl" in found.said
+        assert found.together == 3 and "train.jsonl" in found.said
         assert (found.reply == stage.max_new_tokens) == (stage.kind != "sft")
     assert lengths_of(settings.stages[1], settings.run, 77).prompt == 77
 
