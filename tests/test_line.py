@@ -139,7 +139,7 @@ def test_the_line_of_a_family_that_mlx_alone_trains(
     )  # a random model earns nothing
     refused = srl_edge("run", path, "--trainer.backend", "mlx")
     assert refused.returncode == 2 and not (tmp_path / "run").exists()
-    assert "onnx-fp32: family 'gemma4_text' cannot be made into it" in refused.stderr
+    assert "family 'gemma4_text' cannot be made into onnx-fp32" in refused.stderr
     done = srl_edge("run", path, "--trainer.backend", "mlx", "--export.artifacts", "mlx-fp32")
     assert done.returncode == 0, done.stderr
     parity = json.loads((tmp_path / "run" / "parity" / "mlx-fp32.json").read_text())
