@@ -28,6 +28,8 @@ class Prompt(TypedDict):
     whole: str
     think: bool
     answer: str
+    verifier: NotRequired[Literal["auto", "number", "math", "exact", "choice", "call"]]
+    date: NotRequired[Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]]
     reply: NotRequired[Literal["step", "whole"]]
 
 

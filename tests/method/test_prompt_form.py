@@ -10,7 +10,7 @@ import pytest
 
 from srl_edge.data import trajectories
 from srl_edge.data.trajectories import ParseReport, parse_rows
-from srl_edge.devices.runtimes.chat import Asked, Chat
+from srl_edge.devices.runtimes.chat import Asked, Chat, asked_of
 from srl_edge.errors import InputError
 from srl_edge.method.answers import final_answer
 from srl_edge.method.prompt_form import DEFAULT, PRESETS, form_of
@@ -133,6 +133,17 @@ def test_a_pattern_that_takes_for_ever_is_one_sentence(monkeypatch: pytest.Monke
 def test_an_artifact_that_says_nothing_is_asked_as_those_were(tmp_path: Path) -> None:
     assert form_of(None) == form_of({}) == DEFAULT
     assert form_of(MATH.as_dict() | {"reply": "whole", "of a later version": 1}) == MATH
+
+
+@pytest.mark.parametrize(
+    "said", [{"verifier": 5}, {"verifier": "rewards.py:f"}, {"date": 20240726}, {"date": "today"}]
+)
+def test_a_manifest_that_judges_or_dates_otherwise_is_one_sentence(
+    said: dict[str, object], tmp_path: Path
+) -> None:
+    (tmp_path / "manifest.json").write_text(json.dumps({"prompt": MATH.as_dict() | said}))
+    with pytest.raises(InputError, match=rf"manifest.json: prompt.{next(iter(said))}"):
+        asked_of(tmp_path)
 
 
 def test_real_prompts_are_shown_with_their_tokens(tiny_model: Path, tmp_path: Path) -> None:
