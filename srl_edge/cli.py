@@ -38,6 +38,9 @@ srl-edge {version}: from expert trajectories to a measured artifact on a device
   srl-edge fit PATH [--memory 8GB] [--device cpu|cuda] [--prompt-tokens N]
                           peak memory of training by term, before anything is loaded, and what to
                           change where it is too much; exit code 1 where it is
+  srl-edge headroom PATH [--problems 64] [--k 8]
+                          what the model does of the task before it is trained, which pipeline to
+                          try, and how long training will take here
   srl-edge doctor         what this machine can do, and what to install for the rest
   srl-edge inspect DIR    what an artifact is, from its manifest
   srl-edge convert-adapter ADAPTER FILE
@@ -125,6 +128,10 @@ def _command(arguments: list[str]) -> int:
             return _fit("", ["--help"])
         case ["fit", path, *flags]:
             return _fit(path, flags)
+        case ["headroom", "-h" | "--help"]:
+            return _headroom("", ["--help"])
+        case ["headroom", path, *flags]:
+            return _headroom(path, flags)
         case ["run", path, *flags]:
             from srl_edge import line
 
@@ -305,6 +312,32 @@ def _fit(path: str, arguments: Sequence[str]) -> int:
     return 1 if found.changes else 0
 
 
+def _headroom(path: str, arguments: Sequence[str]) -> int:
+    from argparse import ArgumentParser
+
+    from srl_edge import line
+    from srl_edge.method.headroom import advice, in_words
+
+    parser = ArgumentParser(
+        "srl-edge headroom", "srl-edge headroom PATH [options]", allow_abbrev=False
+    )
+    parser.add_argument("--problems", type=int, default=64, help="of the training split (64)")
+    parser.add_argument("--k", type=int, default=8, help="replies to each (8)")
+    chosen, flags = parser.parse_known_args(arguments)
+    if chosen.problems < 1:
+        parser.error("--problems: at least 1 is needed.")
+    if chosen.k < 2:
+        parser.error("--k: at least 2 replies are needed, to tell sometimes from always.")
+    _quiet_libraries()
+    settings = _recipe(path, flags)
+    found, file = line.headroom(settings, chosen.problems, chosen.k)
+    print("\n".join(in_words(found)))
+    for sentence in advice(found, [stage.kind for stage in settings.stages]):
+        print(f"- {sentence}")
+    print(file)
+    return 0
+
+
 def _show_rollouts(arguments: Sequence[str]) -> None:
     from argparse import ArgumentParser
 
@@ -335,7 +368,7 @@ def _quiet_libraries() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TQDM_DISABLE", "1")
     warnings.filterwarnings("ignore")
-    for name in ("torchao", "torch.utils._pytree", "transformers", "onnxruntime"):
+    for name in ("torchao", "bitsandbytes", "torch.utils._pytree", "transformers", "onnxruntime"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
 

@@ -6,15 +6,18 @@ the same settings, from files of the same contents (`run_folder`).
 """
 
 import hashlib
+import json
 import shlex
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from srl_edge import owned, processes, recipe
 from srl_edge.errors import InputError
+from srl_edge.method.headroom import Headroom
 from srl_edge.method.own_code import loaded
 from srl_edge.method.rewards import load_parts
 from srl_edge.models.catalog import config_of
@@ -39,6 +42,7 @@ from srl_edge.run_folder import (
 )
 from srl_edge.run_lock import LINE, alone, held
 from srl_edge.trainers.loop import checkpoints
+from srl_edge.trainers.policy.contract import Policy
 
 
 def run_line(settings: Recipe) -> Path:
@@ -118,7 +122,7 @@ def _run_stage(settings: Recipe, run: Path, name: str) -> Path:
 
 def require_checkpoint(run: Path, name: str) -> None:
     """Raise InputError where there is nothing to resume."""
-    if name != "train" or not list((run / "train").glob("checkpoint-*")):
+    if name != "train" or not checkpoints.there(run / "train"):
         raise InputError(
             f"--resume: {run / 'train'} has no checkpoint to go on from; leave --resume out."
         )
@@ -191,15 +195,37 @@ def _stage(name: str) -> Callable[[Recipe, Path], Path]:
             return report
 
 
+def headroom(settings: Recipe, problems: int, k: int) -> tuple[Headroom, Path]:
+    """What the model does before training, and the file that says so; data is made if need be."""
+    from srl_edge.trainers.loop import headroom as measured
+
+    require_routes(settings)
+    if outdated(settings, "data"):
+        run_stage(settings, "data")
+    run = claim_run(settings)
+    with alone(run):
+        found = measured.headroom(
+            _open_policy(settings, run, "headroom"), settings, run, problems, k
+        )
+        owned.write(run / "headroom.json", json.dumps(asdict(found), indent=1) + "\n")
+    return found, run / "headroom.json"
+
+
 def _train(settings: Recipe, run: Path) -> Path:
+    from srl_edge.trainers.loop.train import train
+
+    return train(settings, run, _open_policy(settings, run, "train"))
+
+
+def _open_policy(settings: Recipe, run: Path, verb: str) -> Policy:
+    """A fresh policy, after the recipe's code and data were looked at."""
     from srl_edge.models.catalog import resolve
     from srl_edge.models.tokenizer import load_tokenizer
     from srl_edge.trainers.loop.foresight import foreseen
-    from srl_edge.trainers.loop.train import train
     from srl_edge.trainers.open import open_policy
 
     if settings.code:
-        print(f"train: this recipe runs {' and '.join(settings.code)}", file=sys.stderr)
+        print(f"{verb}: this recipe runs {' and '.join(settings.code)}", file=sys.stderr)
     for stage in settings.stages:
         load_parts(stage.reward)
     if ":" in settings.prompt.verifier:
@@ -221,4 +247,4 @@ def _train(settings: Recipe, run: Path) -> Path:
         base = run / "train" / f"sampler-{quantization}-{key}"
         return export_base(model, adapter, base, quantization)
 
-    return train(settings, run, open_policy(model, settings.trainer, settings.seed, onnx_base))
+    return open_policy(model, settings.trainer, settings.seed, onnx_base)

@@ -118,6 +118,7 @@ class TrainerState(TypedDict):
     cursor: Cursor
     log_bytes: dict[str, Count]
     settings: dict[str, Any]
+    files: NotRequired[list[str]]
 
 
 Json = Any  # checked by its reader

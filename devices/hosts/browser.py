@@ -1,11 +1,13 @@
 """A browser, on this computer or by a link: the ONNX artifact through onnxruntime-web."""
 
+import os
 import secrets
 import socket
 from pathlib import Path
 
 from srl_edge import artifact as artifacts
 from srl_edge import processes
+from srl_edge.devices.hosts.browser_runner import TOKEN
 from srl_edge.devices.hosts.session import Session
 from srl_edge.errors import InputError
 from srl_edge.files import read_json
@@ -45,9 +47,9 @@ class Browser:
             progress.say(f"{name}: open {self.url} on the device, and leave it open.")
         command = processes.python(
             "srl_edge.devices.hosts.browser_runner", str(folder), str(threads), self._where,
-            self._host, str(self._port), self._token,
+            self._host, str(self._port),
         )  # fmt: skip
-        return Session(name, command)
+        return Session(name, command, os.environ | {TOKEN: self._token})
 
 
 def _address() -> str:

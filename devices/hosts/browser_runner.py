@@ -1,8 +1,8 @@
 """An ONNX artifact in a browser, with the conversation of a runner.
 
-Called as a module with FOLDER THREADS WHERE HOST PORT TOKEN. Serves a page, onnxruntime-web and the
-artifact under `http://HOST:PORT/TOKEN/`, opens a headless Chromium on the page unless WHERE is
-`link`, and hands it each line of stdin; what the page answers is printed as a line.
+Called as a module with FOLDER THREADS WHERE HOST PORT, and TOKEN in the environment. Serves a page,
+onnxruntime-web and the artifact under `http://HOST:PORT/TOKEN/`, opens a headless Chromium on the
+page unless WHERE is `link`, and hands it each line of stdin; its answer is printed as a line.
 """
 
 import hashlib
@@ -27,6 +27,7 @@ from srl_edge.devices.hosts.machine import describe, peak_mib_below, state
 from srl_edge.errors import InputError
 from srl_edge.files import cache_folder
 
+TOKEN = "SRL_EDGE_BROWSER_TOKEN"  # the variable that holds it
 VERSION = "1.30.0"
 _SHA256 = "d2228df7e4616bc3348bf504ee888f3bec43789a273f0a63f3e68d203ce3bf71"
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -46,7 +47,7 @@ _ISOLATED = {
 
 def main() -> None:
     folder, threads, where = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-    host, port, token = sys.argv[4], int(sys.argv[5]), sys.argv[6]
+    host, port, token = sys.argv[4], int(sys.argv[5]), os.environ.pop(TOKEN)
     try:
         browser = "" if where == "link" else _browser()
         web = onnxruntime_web()
@@ -57,12 +58,16 @@ def main() -> None:
     roots = {"": Path(__file__).parent, "ort": web, "model": folder}
     server = serve(roots, threads, where, questions, (host, port), token)
     with tempfile.TemporaryDirectory() as profile:
+        # Everybody on this computer may read a command, and this folder only its owner.
+        start = Path(profile, "start.html")
+        url = f"http://{host}:{server.server_port}/{token}/"
+        start.write_text(f'<meta http-equiv="refresh" content="0; url={url}">')
         page = browser and subprocess.Popen(
             [browser, "--headless=new", "--no-first-run", "--disable-sync",
              "--disable-background-networking", "--disable-component-update",
              "--remote-debugging-port=0", f"--user-data-dir={profile}", *_FLAGS[where],
              *(["--no-sandbox"] if os.geteuid() == 0 else []),
-             f"http://{host}:{server.server_port}/{token}/"],
+             start.as_uri()],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         try:

@@ -9,7 +9,7 @@ from srl_edge import __version__, owned
 from srl_edge.recipe import Recipe, dumps
 from srl_edge.report import definitions, rows, tables
 from srl_edge.report.facts import RunFacts, gather
-from srl_edge.report.markdown import as_markdown, verbatim
+from srl_edge.report.markdown import as_markdown, fenced, plain, verbatim
 from srl_edge.report.run_page import PARTS, page
 from srl_edge.report.sentences import headline, summary, training_words, verdicts
 
@@ -61,21 +61,25 @@ def commands(recipe: Recipe) -> dict[str, str]:
 def markdown(facts: RunFacts) -> str:
     """The report as Markdown, with a table of speeds in the manner of llama-bench."""
     model, bench = facts.recipe.model.name, facts.bench
-    parts = [f"# {model}: report of a run", summary(facts)]
-    parts.append("\n".join(f"- **{value}** {label}" for value, label in headline(facts)))
+    parts = [f"# {plain(model)}: report of a run", plain(summary(facts))]
+    numbers = [map(plain, pair) for pair in headline(facts)]
+    parts.append("\n".join(f"- **{value}** {label}" for value, label in numbers))
     for key, title in PARTS.items():
         parts.append(f"## {title}")
         if note := facts.missing.get(key):
-            parts.append(note)
+            parts.append(plain(note))
             continue
         match key:
             case "training":
-                parts += training_words(facts.training or {})
+                parts += map(plain, training_words(facts.training or {}))
             case "bench" if bench:
-                parts += [*verdicts(bench), as_markdown(tables.llama_bench(bench, model))]
+                parts += [
+                    *map(plain, verdicts(bench)),
+                    as_markdown(tables.llama_bench(bench, model)),
+                ]
                 parts.append(as_markdown(tables.speeds(bench)))
                 for task in bench.tasks:
-                    parts += [f"### {task}", as_markdown(tables.answers(bench, task))]
+                    parts += [f"### {plain(task)}", as_markdown(tables.answers(bench, task))]
             case "parity":
                 parts.append(as_markdown(tables.parity(facts.parity)))
             case "examples":
@@ -83,12 +87,13 @@ def markdown(facts: RunFacts) -> str:
             case "data":
                 parts += map(as_markdown, tables.data(facts.data or {}))
     terms = definitions.of_run(facts.recipe, bench)
-    parts += [f"- **{term}**: {said}" for term, said in terms.items()]
-    parts += [f"To repeat {what}: `{command}`" for what, command in commands(facts.recipe).items()]
-    return "\n\n".join([*parts, f"```toml\n{dumps(facts.recipe)}```"]) + "\n"
+    parts += [f"- **{plain(term)}**: {plain(said)}" for term, said in terms.items()]
+    for what, command in commands(facts.recipe).items():
+        parts += [f"To repeat {what}:", fenced(f"{command}\n", "sh")]
+    return "\n\n".join([*parts, fenced(dumps(facts.recipe), "toml")]) + "\n"
 
 
 def _example(example: dict[str, Any]) -> str:
     texts = {"Problem": "problem", "Expert's step": "expert_action", "The model": "completion"}
     shown = [f"{title}:\n\n{verbatim(example[key])}" for title, key in texts.items()]
-    return "\n\n".join([f"### {example['title']}: reward {example['reward']:.2f}", *shown])
+    return "\n\n".join([f"### {plain(example['title'])}: reward {example['reward']:.2f}", *shown])

@@ -223,6 +223,19 @@ def test_what_models_and_data_sets_wrote_is_escaped(run: Path) -> None:
     assert all(line.startswith("    ") for line in lines if "<script" in line)
 
 
+def test_markup_in_names_and_settings_stays_text_in_markdown(run: Path) -> None:
+    settings = recipe_of(run)
+    model = settings.model.model_copy(update={"name": "<b>m</b>"})
+    prompt = settings.prompt.model_copy(update={"system": "a\n```\n<script>\n````\n"})
+    report(settings.model_copy(update={"model": model, "prompt": prompt}), run)
+    markdown = (run / "report.md").read_text()
+    assert markdown.startswith("# &lt;b&gt;m&lt;/b&gt;: report of a run\n")
+    before, _, settings_part = markdown.partition("`````toml\n")
+    prose = "\n".join(line for line in before.splitlines() if not line.startswith("    "))
+    assert not re.search(r"<[a-z/]", prose)
+    assert "<script" in settings_part and settings_part.rstrip().endswith("`````")
+
+
 def test_a_broken_reply_is_shown_whole_and_without_marks(run: Path) -> None:
     html = report(recipe_of(run), run).read_text()
     assert "There are &lt;img src=x&gt; eggs and so on" in html

@@ -1,5 +1,6 @@
 """Where training stands, on disk: written whole or not at all."""
 
+import contextlib
 import json
 import os
 import re
@@ -9,12 +10,12 @@ from pathlib import Path
 
 from srl_edge import owned
 from srl_edge.errors import InputError
-from srl_edge.files import read_json
+from srl_edge.files import inside, read_json
 from srl_edge.recipe import Recipe
 from srl_edge.run_folder import CONTENTS, contents_of, settings_of
 from srl_edge.trainers.policy.contract import Policy
 
-LOGS = ("metrics.jsonl", "rollouts.jsonl")
+LOGS, _STATE = ("metrics.jsonl", "rollouts.jsonl"), "trainer_state.json"
 # Settings that may change between a run and the one that goes on with it: of the trainer, and the
 # budget of stages that are not finished.
 FREE = ("checkpoint_every", "keep_last", "tracker", "threads", "vllm_command")
@@ -52,8 +53,9 @@ def save(folder: Path, policy: Policy, cursor: Cursor, recipe: Recipe) -> None:
         "cursor": asdict(cursor),
         "log_bytes": sizes,
         "settings": _inputs(recipe),
+        "files": [p.relative_to(scratch).as_posix() for p in scratch.rglob("*") if p.is_file()],
     }
-    (scratch / "trainer_state.json").write_text(json.dumps(state, indent=1))
+    (scratch / _STATE).write_text(json.dumps(state, indent=1))
     for file in scratch.rglob("*"):
         if file.is_file():
             with file.open("rb") as opened:
@@ -63,7 +65,7 @@ def save(folder: Path, policy: Policy, cursor: Cursor, recipe: Recipe) -> None:
     # The end of a stage stays until the next one has begun: it can be given more steps.
     kept = max(recipe.trainer.keep_last, 2 if cursor.stage and not cursor.step else 1)
     for older in newest[:-kept]:
-        shutil.rmtree(older)
+        _remove(older)
 
 
 def require_same_settings(folder: Path, recipe: Recipe) -> None:
@@ -97,7 +99,7 @@ def _changed(folder: Path, recipe: Recipe) -> tuple[str, object, object] | None:
     """The first setting or file's contents, by name, that is not the newest checkpoint's."""
     if not (newest := _to_go_on_from(folder, recipe)):
         return None
-    state = read_json(newest / "trainer_state.json", "TrainerState")
+    state = read_json(newest / _STATE, "TrainerState")
     then, now = state["settings"], _inputs(recipe)
     # A setting of a later version changes nothing where it is left at its default.
     known = then.keys() | settings_of(recipe, "train", exclude_defaults=True).keys()
@@ -118,24 +120,45 @@ def restore(folder: Path, policy: Policy, recipe: Recipe) -> Cursor:
     if not (newest := _to_go_on_from(folder, recipe)):
         for name in LOGS:
             (folder / name).unlink(missing_ok=True)
-        shutil.rmtree(folder / "best", ignore_errors=True)
+        (folder / "best" / "adapter_model.safetensors").unlink(missing_ok=True)
         return Cursor()
-    state = read_json(newest / "trainer_state.json", "TrainerState")
+    state = read_json(newest / _STATE, "TrainerState")
     later = _oldest_first(folder)
     for path in later[later.index(newest) + 1 :]:  # of a stage that is given more steps
-        shutil.rmtree(path)
+        _remove(path)
     policy.load(newest)
     for name, size in state["log_bytes"].items():
         if (folder / name).exists():
             os.truncate(folder / name, size)
-    shutil.rmtree(folder / "best", ignore_errors=True)
     if (newest / "best").is_dir():
-        shutil.copytree(newest / "best", folder / "best")
+        shutil.copytree(newest / "best", folder / "best", dirs_exist_ok=True)
     return Cursor(**state["cursor"])
 
 
+def _remove(checkpoint: Path) -> None:
+    """Remove a checkpoint; what is in it that training did not write is set aside."""
+    files = read_json(checkpoint / _STATE, "TrainerState").get("files")
+    if files is None:  # of a version that did not note them
+        shutil.rmtree(checkpoint)
+        return
+    for name in (*files, _STATE):
+        if inside(checkpoint / name, checkpoint):
+            (checkpoint / name).unlink(missing_ok=True)
+    for inner in (*(p for p in checkpoint.rglob("*") if p.is_dir()), checkpoint):
+        with contextlib.suppress(OSError):  # it holds more
+            inner.rmdir()
+    if checkpoint.exists():
+        owned.set_aside(checkpoint)
+
+
+def there(folder: Path) -> bool:
+    """Whether a training folder has a checkpoint."""
+    return bool(_oldest_first(folder))
+
+
 def _oldest_first(folder: Path) -> list[Path]:
-    found = (p for p in folder.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+-\d+", p.name))
+    named = (p for p in folder.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+-\d+", p.name))
+    found = (path for path in named if (path / _STATE).is_file())
     return sorted(found, key=lambda path: tuple(map(int, path.name.split("-")[1:])))
 
 
@@ -148,7 +171,7 @@ def _to_go_on_from(folder: Path, recipe: Recipe) -> Path | None:
     ended = [path for path in found if path.name.startswith(f"checkpoint-{stage - 1}-")]
     if step or not ended or stage > len(recipe.stages):
         return newest
-    then = read_json(ended[-1] / "trainer_state.json", "TrainerState")["settings"]
+    then = read_json(ended[-1] / _STATE, "TrainerState")["settings"]
     given = recipe.stages[stage - 1]
     for name in ("steps", "epochs"):
         before, now = then.get(f"stages.{stage - 1}.{name}"), getattr(given, name)

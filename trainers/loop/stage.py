@@ -14,7 +14,7 @@ from srl_edge.files import replace
 from srl_edge.method.alarms import alarms, own_way_alarms
 from srl_edge.method.types import Sample, StepPrompt
 from srl_edge.quantization.formats import AS_SHIPPED
-from srl_edge.recipe import Recipe
+from srl_edge.recipe import Recipe, Stage
 from srl_edge.terminal import progress
 from srl_edge.trainers.loop import checkpoints
 from srl_edge.trainers.loop.batches import expert_batch, sampled_batch, step_seed, training_samples
@@ -32,6 +32,20 @@ from srl_edge.trainers.loop.validation import held_out, score, validate
 from srl_edge.trainers.policy.contract import Loss, Policy
 
 LOST_AT_MOST = 3  # updates in a row whose loss or gradient is not finite
+
+
+def loss_of(recipe: Recipe, stage: Stage) -> Loss:
+    """The loss that a stage is trained with."""
+    other_sampler = recipe.trainer.sampler != "torch"
+    return Loss(
+        "nll" if stage.kind == "sft" else "clipped",
+        stage.clip_low,
+        stage.clip_high,
+        stage.aggregation == "sequence",
+        stage.kl,
+        1.0 if stage.kind == "sft" else stage.temperature,
+        recipe.trainer.importance_cap if other_sampler else None,
+    )
 
 
 class StageRun:
@@ -55,16 +69,7 @@ class StageRun:
         self.recent = steps_so_far(self.folder, index)
         self.warned: set[str] = set()
         self.lost_in_a_row = 0
-        other_sampler = recipe.trainer.sampler != "torch"
-        self.loss = Loss(
-            "nll" if stage.kind == "sft" else "clipped",
-            stage.clip_low,
-            stage.clip_high,
-            stage.aggregation == "sequence",
-            stage.kl,
-            1.0 if stage.kind == "sft" else stage.temperature,
-            recipe.trainer.importance_cap if other_sampler else None,
-        )
+        self.loss = loss_of(recipe, stage)
 
     @property
     def over(self) -> bool:

@@ -8,6 +8,7 @@ from queue import Queue
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
+import psutil
 import pytest
 
 from srl_edge.data.trajectories import ParseReport, parse_rows
@@ -32,6 +33,12 @@ def _there() -> None:
         pytest.skip(str(error))
 
 
+def commands() -> str:
+    """What everybody on this computer can read of this process's children."""
+    children = psutil.Process().children(recursive=True)
+    return "\n".join(" ".join(child.cmdline()) for child in children)
+
+
 def test_it_answers_as_torch_does(family_model: Path, tmp_path: Path) -> None:
     folder = artifact_of(family_model, tmp_path)
     if "gemma" in (folder / "config.json").read_text():
@@ -40,7 +47,8 @@ def test_it_answers_as_torch_does(family_model: Path, tmp_path: Path) -> None:
         return
     prompts = [token_ids(40, 1), token_ids(20, 2)]
     reference = TorchRuntime(family_model)
-    session = Browser().open_session("page", "artifact", folder, 2)
+    browser = Browser()
+    session = browser.open_session("page", "artifact", folder, 2)
     try:
         found = session.generate(prompts, 12, [2], timeout=60)
         assert [reply.ids for reply in found] == [greedy(reference, p, 12, [2]) for p in prompts]
@@ -57,6 +65,7 @@ def test_it_answers_as_torch_does(family_model: Path, tmp_path: Path) -> None:
         (again,) = session.generate([longer], 12, [2], reuse=False)
         assert again.ids == reply.ids
         assert session.machine["isolated"] and "Chrome" in session.machine["browser"]
+        assert browser._token not in commands()
         assert (session.peak_memory_mib or 0) > 20 and session.load_seconds > 0
     finally:
         session.close()

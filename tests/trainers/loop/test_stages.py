@@ -12,6 +12,7 @@ import pytest
 from srl_edge.errors import InputError, StageError
 from srl_edge.method.types import Sample, StepPrompt
 from srl_edge.recipe import Stage
+from srl_edge.trainers.loop import checkpoints
 from srl_edge.trainers.loop.batches import sample_solutions, sampled_batch, training_samples
 from srl_edge.trainers.loop.stream import PromptStream
 from srl_edge.trainers.loop.train import train
@@ -218,6 +219,28 @@ def test_the_newest_checkpoints_are_kept(tmp_path: Path, count: int) -> None:
     found = sorted(p.name for p in (tmp_path / "train").glob("checkpoint-*"))
     newest = ["checkpoint-1-000006", "checkpoint-1-000008", "checkpoint-2-000000"]
     assert found == newest[-count:]
+
+
+def test_notes_of_a_user_in_training_folders_outlive_what_training_removes(tmp_path: Path) -> None:
+    recipe = make_run(tmp_path, steps=4)
+    train(recipe, tmp_path, TablePolicy([BAD, GOOD]))
+    folder = tmp_path / "train"
+    notes = [path / "my notes.md" for path in (*folder.glob("checkpoint-*"), folder / "best")]
+    outside = tmp_path / "mine.txt"
+    outside.write_text("mine")
+    for note in notes:
+        note.write_text("mine")
+    newest = max(folder.glob("checkpoint-1-*"))
+    state = json.loads((newest / "trainer_state.json").read_text())
+    state["files"].append("../../mine.txt")
+    (newest / "trainer_state.json").write_text(json.dumps(state))
+    more = recipe.stages[1].model_copy(update={"steps": 8})
+    longer = recipe.model_copy(update={"stages": (recipe.stages[0], more)})
+    train(longer, tmp_path, TablePolicy([BAD, GOOD]))
+    assert not newest.exists() and outside.is_file()
+    kept = [path for path in folder.rglob("my notes.md") if path.parent.parent == folder]
+    assert len(kept) >= len(notes)
+    assert checkpoints.there(folder) and rows(tmp_path)[-1]["step"] == 8
 
 
 def test_an_older_checkpoint_that_was_kept_leads_to_the_same_end(tmp_path: Path) -> None:
