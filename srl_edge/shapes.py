@@ -30,6 +30,7 @@ class Prompt(TypedDict):
     answer: str
     verifier: NotRequired[Literal["auto", "number", "math", "exact", "choice", "call"]]
     date: NotRequired[Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]]
+    chat_template_kwargs: NotRequired[dict[str, Any]]
     reply: NotRequired[Literal["step", "whole"]]
 
 

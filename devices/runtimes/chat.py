@@ -58,7 +58,8 @@ class Chat:
 
     def render(self, chat: Sequence[dict[str, str]]) -> str:
         """The text of a chat, up to where the reply begins."""
-        return self._template.render(chat, date=self.asked.form.date)
+        form = self.asked.form
+        return self._template.render(chat, True, form.date, form.chat_template_kwargs)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a text, with no special tokens added."""

@@ -51,15 +51,20 @@ def compare_tokens(
     encodes the rendered text: `runtime_chats_equal` of it, and `first_runtime_chat`.
     """
     trained, own, chat = load_tokenizer(merged), load_tokenizer(artifact.path), Chat(artifact.path)
-    date = chat.asked.form.date
+    form = chat.asked.form
+
+    def rendered_by(tokenizer: Any, turns: list[dict[str, str]]) -> str:
+        template = of_tokenizer(tokenizer)
+        return template.render(turns, True, form.date, form.chat_template_kwargs)
+
     every = [*asked, *chats()]
     from_files, from_runtime = [], []
     for at, turns in enumerate(every):
-        rendered = of_tokenizer(trained).render(turns, date=date)
+        rendered = rendered_by(trained, turns)
         expected = list(trained.encode(rendered, add_special_tokens=False))
         told = {"chat": turns[-1]["content"], "asked": at < len(asked)}
         readings = (
-            list(own.encode(of_tokenizer(own).render(turns, date=date), add_special_tokens=False)),
+            list(own.encode(rendered_by(own, turns), add_special_tokens=False)),
             chat.encode(chat.render(turns)),
         )
         wrong = next((ids for ids in readings if ids != expected), None)

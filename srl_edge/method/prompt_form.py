@@ -6,7 +6,7 @@ it, so that training, gate and device ask and read alike.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from srl_edge.method.answers import states_answer
@@ -34,7 +34,8 @@ class PromptForm:
     think: whether a reply begins with one <think> span. answer: `####`, `boxed` for \boxed{…}, or
     a regular expression whose first group is the answer. verifier: how answers are compared:
     `auto`, by the right answer's kind; number, math, exact, choice, call; or "file.py:function".
-    date: what a chat template that asks for today's date is told.
+    date: what a chat template that asks for today's date is told. chat_template_kwargs: what else
+    it is told, by name, as transformers and vLLM call it: `enable_thinking`, `tools`, …
     """
 
     system: str
@@ -45,6 +46,7 @@ class PromptForm:
     answer: str
     verifier: str = "auto"
     date: str = DATE
+    chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def messages(
         self, problem: str, previous_steps: Sequence[str], title: str = "", whole: bool = False

@@ -62,8 +62,9 @@ def titled(step: str) -> tuple[str, str]:
 
 def prompt_ids(tokenizer: Any, prompt: StepPrompt) -> tuple[int, ...]:
     """Token ids of the rendered chat, up to where the reply begins."""
-    text = of_tokenizer(tokenizer).render(prompt.messages, date=prompt.form.date)
-    return tuple(tokenizer.encode(without_thought(text, prompt.form), add_special_tokens=False))
+    form, template = prompt.form, of_tokenizer(tokenizer)
+    text = template.render(prompt.messages, True, form.date, form.chat_template_kwargs)
+    return tuple(tokenizer.encode(without_thought(text, form), add_special_tokens=False))
 
 
 _THOUGHT_BEGUN = re.compile(rf"{OPEN}\s*(?:{CLOSE}\s*)?\Z")

@@ -90,15 +90,19 @@ class ChatTemplate:
             raise InputError(f"the model's chat template is none: {_said(error)}.") from None
         self._special = dict(special)
 
-    def render(self, chat: Chat, add_generation_prompt: bool = True, date: str = DATE) -> str:
+    def render(
+        self, chat: Chat, add_generation_prompt: bool = True, date: str = DATE,
+        arguments: Mapping[str, Any] | None = None,
+    ) -> str:  # fmt: skip
         """The text of a chat, up to where the reply begins.
 
         date: what a template that asks for today's is told, so that a model reads in a year what it
-        was trained on. Raises InputError with the template's own words where it does not take such
+        was trained on. arguments: what else it may name, such as `enable_thinking` or `tools`.
+        Raises InputError with the template's own words where it does not take such
         a chat.
         """
         try:
-            return self._rendered(self.accepted(chat), add_generation_prompt, date)
+            return self._rendered(self.accepted(chat), add_generation_prompt, date, arguments)
         except TemplateError as error:
             raise InputError(
                 f"the model's chat template does not take this chat: {error}."
@@ -133,15 +137,17 @@ class ChatTemplate:
         except (TemplateError, *_FAULTS):
             return ""
 
-    def _rendered(self, chat: Chat, add_generation_prompt: bool, date: str) -> str:
+    def _rendered(
+        self, chat: Chat, add_generation_prompt: bool, date: str,
+        arguments: Mapping[str, Any] | None = None,
+    ) -> str:  # fmt: skip
         def now(form: str) -> str:
             return datetime.strptime(date, "%Y-%m-%d").strftime(form)
 
+        told = {"tools": None, "documents": None} | dict(arguments or {}) | self._special
+        told |= {"messages": chat, "strftime_now": now}
         with limited():
-            return self._template.render(
-                messages=chat, tools=None, documents=None, strftime_now=now,
-                add_generation_prompt=add_generation_prompt, **self._special,
-            )  # fmt: skip
+            return self._template.render(told, add_generation_prompt=add_generation_prompt)
 
 
 def of_tokenizer(tokenizer: Any) -> ChatTemplate:

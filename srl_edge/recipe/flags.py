@@ -3,11 +3,12 @@
 import difflib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from srl_edge.errors import InputError
+from srl_edge.files import parsed
 from srl_edge.recipe.errors import first_sentence, keys
 from srl_edge.recipe.listing import listing, plain
 
@@ -65,13 +66,22 @@ def _value(kind: Any, values: Sequence[str], flag: str) -> Any:
         return values
     if get_origin(kind) is dict:
         if len(values) % 2:
-            raise InputError(f"command line: {flag} takes pairs of a key and a number.")
-        return dict(zip(values[::2], values[1::2], strict=True))
+            raise InputError(f"command line: {flag} takes pairs of a key and a value.")
+        read = str if get_args(kind)[1] is float else _json
+        return {key: read(value) for key, value in zip(values[::2], values[1::2], strict=True)}
     if kind is bool and not values:
         return True
     if len(values) != 1:
         raise InputError(f"command line: {flag} takes one value, and has {len(values)}.")
     return None if values[0].lower() == "none" and kind is not str else values[0]
+
+
+def _json(text: str) -> Any:
+    """A value as JSON, or a text as it is."""
+    try:
+        return parsed(text, "Json")
+    except ValueError:
+        return text
 
 
 def _kind(recipe: BaseModel, name: str) -> Any:

@@ -31,7 +31,7 @@ def kind_of(annotation: Any) -> str:
     if get_origin(annotation) is tuple:
         return "text ..."
     if get_origin(annotation) is dict:
-        return "key number ..."
+        return f"key {'number' if get_args(annotation)[1] is float else 'value'} ..."
     words = {bool: "yes or no", int: "integer", float: "number", str: "text"}
     return words.get(annotation, "text")
 

@@ -13,6 +13,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    JsonValue,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveInt,
@@ -79,6 +80,14 @@ class Data(Section):
     """JSONL: problems held out for the benchmark."""
 
 
+_RENDERED = {"messages", "add_generation_prompt", "strftime_now"}
+
+
+def _holds_none(value: object) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return value is None or any(map(_holds_none, inner))
+
+
 class Prompt(Section):
     preset: Literal["word-problems", "math", "general"] = "word-problems"
     """word-problems: a thought, then a step. math: the model's own way. general: any task."""
@@ -98,6 +107,8 @@ class Prompt(Section):
     """How answers compare: auto (by their kind), number, math, exact, choice, call, "file.py:f"."""
     date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] = DATE
     """The date that a chat template is told where it asks for today's, so that prompts stay."""
+    chat_template_kwargs: dict[str, JsonValue] = Field(default_factory=dict)
+    """What else a chat template is told, by name: enable_thinking, tools, date_string, …"""
     own_way: str = PRESETS["math"].whole
     """The model's natural prompt, with {problem}: base and tuned answer it beside the run's own."""
 
@@ -110,7 +121,8 @@ class Prompt(Section):
     @property
     def own_form(self) -> PromptForm:
         """How a model answers that was taught no format: one reply, marked as it likes."""
-        return replace(PRESETS["math"], whole=self.own_way, verifier=self.verifier, date=self.date)
+        told = self.model_dump(include={"verifier", "date", "chat_template_kwargs"})
+        return replace(PRESETS["math"], whole=self.own_way, **told)
 
     @model_validator(mode="after")
     def _asks_for_something(self) -> "Prompt":
@@ -126,6 +138,10 @@ class Prompt(Section):
             raise ValueError(f"answer: not a regular expression ({error})") from None
         if self.form.pattern and groups != 1:
             raise ValueError("answer: `####`, `boxed`, or a regular expression with one group")
+        for name in _RENDERED & set(self.chat_template_kwargs):
+            raise ValueError(f"chat_template_kwargs.{name}: it is given already")
+        if _holds_none(self.chat_template_kwargs):
+            raise ValueError("chat_template_kwargs: leave out what has no value")
         known = ("auto", *get_args(Kind))
         if ":" not in self.verifier and self.verifier not in known:
             raise ValueError(

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -110,17 +111,21 @@ def test_a_prompt_that_cannot_be_asked_is_refused(
 def test_a_device_asks_what_training_asked(
     name: str, whole: bool, tiny_model: Path, tmp_path: Path
 ) -> None:
-    form = PRESETS[name]
+    form = replace(PRESETS[name], chat_template_kwargs={"enable_thinking": False, "tools": [1]})
     groups = whole_prompts([SOLVED], form) if whole else step_prompts([SOLVED], "all", form=form)
     for file in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         (tmp_path / file).write_bytes((tiny_model / file).read_bytes())
+    template = (tmp_path / "chat_template.jinja").read_text()
+    asking = "{% if enable_thinking is false %}No thoughts. {{ tools | tojson }}{% endif %}"
+    (tmp_path / "chat_template.jinja").write_text(asking + template)
     said = form.as_dict() | {"reply": "whole" if whole else "step"}
     (tmp_path / "manifest.json").write_text(json.dumps({"prompt": said}))
-    tokenizer, chat = load_tokenizer(tiny_model), Chat(tmp_path)
+    tokenizer, chat = load_tokenizer(tmp_path), Chat(tmp_path)
     assert chat.asked == Asked(form, whole)
     for prompt in groups[0]:
         asked = chat.prompt_ids(prompt.problem, prompt.previous_steps)
         assert tuple(asked) == prompt_ids(tokenizer, prompt)
+        assert chat.decode(asked).startswith("No thoughts. [1]")
 
 
 def test_a_pattern_that_takes_for_ever_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

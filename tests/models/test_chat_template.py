@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from transformers import AutoTokenizer
@@ -48,6 +49,54 @@ def test_it_renders_what_transformers_renders(name: str, begun: bool, tmp_path: 
     assert chat_template.of_folder(tmp_path).render(CHAT, begun, today) == expected
     loaded = AutoTokenizer.from_pretrained(tmp_path)
     assert chat_template.of_tokenizer(loaded).render(CHAT, begun, today) == expected
+
+
+TOOLS = [
+    {
+        "type": "function",
+        "function": {"name": "set_light", "parameters": {"room": {"type": "string"}}},
+    }
+]
+# What the templates of Qwen 3, Llama 3.1, Qwen 2.5 and SmolLM 3 ask of their caller, in our words.
+ASKING: dict[str, tuple[str, dict[str, Any]]] = {
+    "thinking": (
+        "{% for m in messages %}{{ m.content }}{% endfor %}{% if add_generation_prompt %}A:"
+        "{% if enable_thinking is defined and enable_thinking is false %}<think>\n\n</think>"
+        "{% endif %}{% endif %}",
+        {"enable_thinking": False},
+    ),
+    "date": (
+        "{% if not date_string is defined %}{% set date_string = '26 Jul 2024' %}{% endif %}"
+        "Today: {{ date_string }}{{ messages[0].content }}",
+        {"date_string": "01 Feb 2026"},
+    ),
+    "tools": (
+        "{% if tools %}# Tools{% for tool in tools %}\n{{ tool | tojson }}{% endfor %}{% endif %}"
+        "{{ messages[0].content }}",
+        {"tools": TOOLS},
+    ),
+    "effort": (
+        "{% set effort = reasoning_effort | default('medium') %}{{ effort }}"
+        "{% if xml_tools %}{{ xml_tools | length }}{% endif %}{{ messages[-1].content }}",
+        {"reasoning_effort": "low", "xml_tools": TOOLS},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ASKING)
+def test_what_a_template_asks_of_its_caller_is_told(name: str, tmp_path: Path) -> None:
+    source, told = ASKING[name]
+    tokenizer = make_tokenizer(tmp_path)
+    tokenizer.chat_template = source
+    tokenizer.save_pretrained(tmp_path)
+    plain = tokenizer.apply_chat_template(CHAT, tokenize=False, add_generation_prompt=True)
+    expected = tokenizer.apply_chat_template(
+        CHAT, tokenize=False, add_generation_prompt=True, **told
+    )
+    assert expected != plain
+    for template in (chat_template.of_tokenizer(tokenizer), chat_template.of_folder(tmp_path)):
+        assert template.render(CHAT, arguments=told) == expected
+        assert template.render(CHAT) == plain
 
 
 def test_what_a_template_refuses_is_one_sentence_in_its_own_words() -> None:

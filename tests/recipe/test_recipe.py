@@ -52,6 +52,10 @@ def test_flags_override_the_file(tmp_path: Path) -> None:
         (["--stages.0.steps", "None", "--stages.0.epochs", "2"], "steps", None),
         (["--model.name", "None"], "name", "None"),
         (["--data.source", "my file.jsonl"], "source", "my file.jsonl"),
+        (["--prompt.chat-template-kwargs", "enable_thinking", "false", "date_string", "1 May"],
+         "chat_template_kwargs", {"enable_thinking": False, "date_string": "1 May"}),
+        (["--prompt.chat_template_kwargs.tools", '[{"name": "light"}]'],
+         "chat_template_kwargs", {"tools": [{"name": "light"}]}),
     ],
 )  # fmt: skip
 def test_every_kind_of_setting_can_be_given(
@@ -59,7 +63,7 @@ def test_every_kind_of_setting_can_be_given(
 ) -> None:
     loaded = recipe.load(write(tmp_path, MINIMAL), flags)
     sections = (loaded, *loaded.stages, loaded.model, loaded.data, loaded.trainer, loaded.export,
-                loaded.check)  # fmt: skip
+                loaded.check, loaded.prompt)  # fmt: skip
     (found,) = [getattr(section, key) for section in sections if hasattr(section, key)]
     assert found == value
 
@@ -115,7 +119,9 @@ def test_a_mistake_is_one_sentence(tmp_path: Path, text: str, message: str) -> N
         (["--seed", "1", "2"], "--seed takes one value, and has 2"),
         (["7", "--seed", "1"], "'7' belongs to no option"),
         (["--stages.1.steps", "1"], "unknown option --stages.1.steps. Did you mean --stages.0.st"),
-        (["--check.agreement", "int8"], "--check.agreement takes pairs of a key and a number"),
+        (["--check.agreement", "int8"], "--check.agreement takes pairs of a key and a value"),
+        (["--prompt.chat_template_kwargs.messages", "1"], "messages: it is given already"),
+        (["--prompt.chat_template_kwargs.tools", "[null]"], "leave out what has no value"),
     ],
 )
 def test_a_mistaken_flag_is_one_sentence(tmp_path: Path, flags: list[str], message: str) -> None:
