@@ -1,6 +1,7 @@
 """The command line: `srl-edge run RECIPE.toml`, or one stage at a time."""
 
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ srl-edge {version}: from expert trajectories to a measured artifact on a device
 
   srl-edge run RECIPE.toml [--section.key value ...]   the whole line; skips what is done
                           [--no-code] refuses a recipe that brings code of its own
+
+  srl-edge init [FILE] [--from NAME]                   a commented recipe to begin with
 
   One stage of it; PATH is a recipe or a run folder:
   srl-edge data PATH      expert trajectories -> step prompts, split
@@ -128,6 +131,8 @@ def _command(arguments: list[str]) -> int:
             return _fit("", ["--help"])
         case ["fit", path, *flags]:
             return _fit(path, flags)
+        case ["init", *flags]:
+            _init(flags)
         case ["headroom", "-h" | "--help"]:
             return _headroom("", ["--help"])
         case ["headroom", path, *flags]:
@@ -310,6 +315,20 @@ def _fit(path: str, arguments: Sequence[str]) -> int:
         least = f"{path}: does not fit in {memory / 1e9:g} GB, whatever is halved"
         return _fail(f"{least}; a smaller model may.", 1)
     return 1 if found.changes else 0
+
+
+def _init(arguments: Sequence[str]) -> None:
+    from argparse import ArgumentParser
+
+    from srl_edge.recipe.starters import names, write_starter
+
+    parser = ArgumentParser("srl-edge init")
+    parser.add_argument("file", type=Path, nargs="?", default=Path("recipe.toml"),
+                        help="to write (recipe.toml)")  # fmt: skip
+    parser.add_argument("--from", dest="name", default="starter", help=", ".join(names()))
+    chosen = parser.parse_args(arguments)
+    file = write_starter(chosen.file, chosen.name)
+    print(f"{file}: change what is yours, then: srl-edge headroom {shlex.quote(str(file))}")
 
 
 def _headroom(path: str, arguments: Sequence[str]) -> int:

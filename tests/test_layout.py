@@ -96,7 +96,8 @@ def test_the_folders_cannot_be_imported_under_their_own_names() -> None:
 def test_every_room_is_named_in_the_project_file() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     rooms = {name for name, file in modules().items() if file.name == "__init__.py"}
-    assert set(project["tool"]["setuptools"]["packages"]) == rooms
+    of_data = {"srl_edge.recipes"}
+    assert set(project["tool"]["setuptools"]["packages"]) == rooms | of_data
     assert {room(module) for module in modules()} == rooms
 
 
@@ -152,6 +153,14 @@ def test_the_wheel_holds_every_module_and_each_can_be_imported(tmp_path: Path) -
     assert done.returncode == 0, done.stderr
     page = installed / "srl_edge" / "devices" / "hosts" / "browser_page.html"
     assert page.is_file() and (installed / "srl_edge" / "py.typed").is_file()
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from srl_edge.recipe import starters;"
+        "assert str(starters._folder()).startswith(sys.argv[1]); print(starters.names())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(installed)], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0 and "'starter'" in done.stdout, done.stderr
 
 
 # Run without `site`, so that the checkout that the tests are installed from is not found instead.

@@ -1,0 +1,38 @@
+"""The recipes that come with srl-edge, to begin one's own from."""
+
+import difflib
+from pathlib import Path
+
+import srl_edge
+from srl_edge.errors import InputError
+from srl_edge.files import read_text
+
+# In the wheel they lie in the package, in a clone beside it.
+_FOLDERS = (Path(srl_edge.__file__).parent, Path(srl_edge.__file__).parents[1])
+
+
+def names() -> list[str]:
+    """Names of the recipes, without `.toml`."""
+    return sorted(file.stem for file in _folder().glob("*.toml"))
+
+
+def write_starter(file: Path, name: str) -> Path:
+    """Write a commented recipe to `file`; return it.
+
+    Raises InputError where there is no recipe of that name, or something is there already.
+    """
+    if name not in (known := names()):
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}."
+        raise InputError(f"--from {name}: no recipe has that name; {hint}")
+    if file.exists():
+        raise InputError(f"{file}: is there already, and stays as it is; name another file.")
+    text = read_text(_folder() / f"{name}.toml")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("x", encoding="utf-8") as out:
+        out.write(text)
+    return file
+
+
+def _folder() -> Path:
+    return next(folder / "recipes" for folder in _FOLDERS if (folder / "recipes").is_dir())
