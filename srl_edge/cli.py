@@ -1,5 +1,6 @@
 """The command line: `srl-edge run RECIPE.toml`, or one stage at a time."""
 
+import difflib
 import os
 import shlex
 import signal
@@ -59,6 +60,10 @@ Exit codes: 0 success, 1 failure, 2 usage or input, 3 parity failed, 4 parity no
 130 interrupted."""
 
 STAGES = ("data", "train", "export", "check", "bench", "report")
+VERBS = (
+    *("run", "init", "headroom", *STAGES, "bench-tasks", "compare", "fit"),
+    *("doctor", "inspect", "convert-adapter", "rollouts"),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -162,10 +167,19 @@ def _command(arguments: list[str]) -> int:
             if "--resume" in flags:
                 line.require_checkpoint(settings.run, stage)
             print(line.run_stage(settings, stage))
-        case _:
-            print(USAGE.format(version=__version__), file=sys.stderr)
-            return 2
+        case [verb, *_]:
+            return _fail(_mistaken(verb), 2)
     return 0
+
+
+def _mistaken(verb: str) -> str:
+    """What is wrong with a command that is none, in a sentence."""
+    if verb in VERBS:
+        takes = "an artifact's folder" if verb == "inspect" else "a recipe or a run folder"
+        return f"{verb} needs {takes}: srl-edge {verb} PATH"
+    near = difflib.get_close_matches(verb, VERBS, n=1)
+    hint = f"did you mean `srl-edge {near[0]}`?" if near else "`srl-edge --help` lists them."
+    return f"{verb!r} is no command of srl-edge; {hint}"
 
 
 def _recipe(path: str, flags: Sequence[str]) -> "Recipe":

@@ -5,12 +5,13 @@ The run folder is the contract between them: `recipe.toml`, `data/`, `train/`, `
 the same settings, from files of the same contents (`run_folder`).
 """
 
+import contextlib
 import hashlib
 import json
 import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from srl_edge.models.routes import (
 from srl_edge.quantization.formats import require_builders
 from srl_edge.recipe import Recipe
 from srl_edge.run_folder import (
+    DONE,
     RECIPE,
     STAGES,
     begin,
@@ -54,11 +56,24 @@ def run_line(settings: Recipe) -> Path:
     require_routes(settings)
     require_builders(settings.export.artifacts)
     checkpoints.require_same_settings(settings.run / "train", settings)
-    run = claim_run(settings)
-    with held(run, LINE):
-        note_recipe(settings)
-        _run_stages(settings, run)
+    with _begun(settings.run):
+        run = claim_run(settings)
+        with held(run, LINE):
+            note_recipe(settings)
+            _run_stages(settings, run)
     return run / "report.html"
+
+
+@contextlib.contextmanager
+def _begun(run: Path) -> Iterator[None]:
+    """Of a run that fails before it has data, nothing is left."""
+    new = not run.exists()
+    try:
+        yield
+    except (InputError, SystemExit):
+        if new and run.is_dir():
+            owned.withdraw(run, (RECIPE, DONE))
+        raise
 
 
 def _run_stages(settings: Recipe, run: Path) -> None:
@@ -94,10 +109,11 @@ def run_stage(settings: Recipe, name: str) -> Path:
         require_routes(settings)
     if name != "data" and not settings.run.is_dir():
         raise InputError(f"{settings.run}: no run is there; `srl-edge data RECIPE` begins one.")
-    run = claim_run(settings)
-    with alone(run):
-        note_recipe(settings)
-        return _run_stage(settings, run, name)
+    with _begun(settings.run):
+        run = claim_run(settings)
+        with alone(run):
+            note_recipe(settings)
+            return _run_stage(settings, run, name)
 
 
 def _run_stage(settings: Recipe, run: Path, name: str) -> Path:

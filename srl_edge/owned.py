@@ -5,8 +5,10 @@ A folder that it wrote holds a marker with the sha256 of every file. A folder th
 one by one.
 """
 
+import contextlib
 import json
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 from srl_edge.errors import InputError
@@ -66,6 +68,20 @@ def claim(folder: Path, purpose: str, beside: str = "") -> Path:
     if (found := read_json(folder / MARKER, "Marker").get("purpose")) != purpose:
         raise InputError(f"{folder}: holds srl-edge's {found}, not its {purpose}; name another.")
     return folder
+
+
+def withdraw(folder: Path, names: Collection[str]) -> None:
+    """Remove a claimed folder in which nothing was made: its hidden notes, and files of `names`.
+
+    A folder that holds anything else stays.
+    """
+    if any(not p.name.startswith(".") and p.name not in names for p in folder.iterdir()):
+        return
+    for path in list(folder.iterdir()):
+        if path.is_file():
+            path.unlink()
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def changed(folder: Path) -> str | None:

@@ -23,7 +23,7 @@ STAGES: dict[str, tuple[str, ...]] = {
 }
 VERSION = "srl-edge"
 CONTENTS = " (contents)"  # ends the name of what a file holds
-_DONE, RECIPE = "stages.json", "recipe.toml"
+DONE, RECIPE = "stages.json", "recipe.toml"
 
 
 def settings_of(recipe: Recipe, name: str, exclude_defaults: bool = False) -> dict[str, Any]:
@@ -175,11 +175,11 @@ def finish(recipe: Recipe, name: str, inputs: Mapping[str, Any]) -> None:
 
 
 def _finished(run: Path) -> dict[str, Any]:
-    return read_json_if_there(run / _DONE, "Stages") or {}
+    return read_json_if_there(run / DONE, "Stages") or {}
 
 
 def _write(run: Path, done: Mapping[str, Any]) -> None:
-    replace(run / _DONE, json.dumps(done, indent=1) + "\n")
+    replace(run / DONE, json.dumps(done, indent=1) + "\n")
 
 
 def _said(value: object) -> str:

@@ -20,11 +20,51 @@ def test_help_and_doctor_say_what_there_is() -> None:
     assert shown.returncode == 0 and "srl-edge run RECIPE.toml" in shown.stdout
     doctor = srl_edge("doctor")
     assert doctor.returncode == 0 and "train on PyTorch" in doctor.stdout
-    assert srl_edge("trian", "x.toml").returncode == 2
 
 
 @pytest.mark.parametrize(
-    "verb", ["run", "train", "bench", "bench-tasks", "compare", "fit", "inspect", "rollouts"]
+    ("words", "said"),
+    [
+        (["trian", "x.toml"], "'trian' is no command of srl-edge; did you mean `srl-edge train`?"),
+        (["bench_tasks", "x"], "did you mean `srl-edge bench-tasks`?"),
+        (["qwertz"], "`srl-edge --help` lists them"),
+        (["train"], "train needs a recipe or a run folder: srl-edge train PATH"),
+        (["run"], "run needs a recipe or a run folder"),
+        (["headroom"], "headroom needs a recipe or a run folder"),
+        (["fit"], "fit needs a recipe or a run folder"),
+        (["inspect"], "inspect needs an artifact's folder"),
+    ],
+)
+def test_a_mistaken_command_is_one_sentence(words: list[str], said: str) -> None:
+    failed = srl_edge(*words)
+    assert failed.returncode == 2 and said in failed.stderr
+    assert failed.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("verb", ["run", "data", "headroom"])
+def test_a_start_that_fails_leaves_no_run(verb: str, tmp_path: Path, tiny_model: Path) -> None:
+    path = write_recipe(tmp_path, tiny_model, [])
+    failed = srl_edge(verb, path)
+    assert failed.returncode == 2, failed.stderr
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "run").mkdir()
+    assert srl_edge(verb, path).returncode == 2 and (tmp_path / "run").is_dir()
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        "run",
+        "train",
+        "init",
+        "headroom",
+        "bench",
+        "bench-tasks",
+        "compare",
+        "fit",
+        "inspect",
+        "rollouts",
+    ],
 )
 def test_every_verb_has_help(verb: str) -> None:
     shown = srl_edge(verb, "--help")
