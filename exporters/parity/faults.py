@@ -35,6 +35,11 @@ def faults(result: dict[str, Any]) -> list[str]:
             f"ends replies at token ids {result['stop_ids']}, the trained model at "
             f"{result['stop_ids_expected']}."
         )
+    if broken := result["not_finite"] + sum(row["not_finite"] for row in result["long"]):
+        found.append(
+            f"computes infinity or NaN at {broken} positions: its numbers have too small a range; "
+            "take another precision."
+        )
     least = result["agreement_threshold"]
     if result["agreement_but_ties"] < least:
         found.append(_disagreement(result, f"less than {least:.1%}", "with the merged model"))

@@ -1,5 +1,6 @@
 """Next tokens and greedy text of an artifact beside those of the model it was made from."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +40,7 @@ class Case:
 
 
 # Noise of a sound artifact's logits at most, as a share of their spread, by its weights' bits.
+BROKEN = 1e4  # stands for a logit that is infinite
 NOISE = {32: 1e-3, 16: 5e-3, 8: 0.03, 4: 0.1}
 
 
@@ -98,21 +100,25 @@ def agreement(
     `ties` are the positions that differ where the reference's own margin is within the artifact's
     noise: the median error of its logits, and no more than NOISE of its bits' share of their
     spread. `agreement_but_ties` counts those as equal; `first_difference` is none of them.
+    `not_finite` are positions with a logit that is no finite number: none of them agrees.
     """
-    agreed = 0
+    agreed = not_finite = 0
     divergence, errors, spreads = [], [], []
     differing: list[tuple[float, dict[str, Any]]] = []  # by the reference's margin
     for case in cases:
-        for at, theirs, ours in _pairs(runtime, case):
+        for at, theirs, found in _pairs(runtime, case):
+            broken = not np.isfinite(found).all()
+            ours = np.nan_to_num(found, nan=0.0, posinf=BROKEN, neginf=-BROKEN)
             expected, got = int(theirs.argmax()), int(ours.argmax())
-            agreed += expected == got
+            agreed += expected == got and not broken
+            not_finite += broken
             divergence.append(_divergence(theirs, ours))
             apart = theirs - ours
             errors.append(
                 (float(np.median(np.abs(apart - apart.mean()))), float(np.abs(apart).max()))
             )
             spreads.append(float(theirs.std()))
-            if expected != got:
+            if expected != got or broken:
                 where = {
                     "prompt": case.prompt.trajectory_id,
                     "step_index": case.prompt.step_index,
@@ -122,7 +128,8 @@ def agreement(
                 }
                 # The reference is kept in 16 bits, which have so much of a margin themselves.
                 kept = float(np.abs(theirs[[expected, got]]).max()) * 2**-10
-                differing.append((float(theirs[expected] - theirs[got]) - kept, where))
+                margin = float(theirs[expected] - theirs[got]) - kept
+                differing.append((math.inf if broken else margin, where))
         advance(name)
     measured = float(np.median([median for median, _ in errors]))
     noise = min(measured, NOISE[bits or 4] * float(np.median(spreads)))
@@ -130,6 +137,7 @@ def agreement(
     positions, ties = len(divergence), len(differing) - len(real)
     return {
         "positions": positions,
+        "not_finite": not_finite,
         "agreement": agreed / positions,
         "ties": ties,
         "agreement_but_ties": (agreed + ties) / positions,

@@ -3,6 +3,7 @@
 It offers templates what transformers offers them, without transformers, which a device has not.
 """
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from srl_edge.errors import InputError
-from srl_edge.files import read_json, read_text
+from srl_edge.files import read_json, read_json_if_there, read_text
 from srl_edge.models.limits import SECONDS, TooLong, limited
 
 Chat = Sequence[Mapping[str, str]]
@@ -130,12 +131,19 @@ class ChatTemplate:
             return False
 
     def after_reply(self) -> str:
-        """What the template writes after a reply of the model's; '' where it fails."""
-        chat = [{"role": "user", "content": "Yes?"}, {"role": "assistant", "content": _MARK}]
-        try:
-            return self._rendered(chat, False, DATE).rpartition(_MARK)[2]
-        except (TemplateError, *_FAULTS):
-            return ""
+        """What the template writes after a reply of the model's; '' where it does not say.
+
+        Asked with a system turn too, which some templates need.
+        """
+        asked = {"role": "user", "content": "Yes?"}
+        system = {"role": "system", "content": "Be brief."}
+        for before in ([asked], [system, asked]):
+            chat = [*before, {"role": "assistant", "content": _MARK}]
+            with contextlib.suppress(TemplateError, *_FAULTS):
+                _, mark, after = self._rendered(chat, False, DATE).rpartition(_MARK)
+                if mark:
+                    return after
+        return ""
 
     def _rendered(
         self, chat: Chat, add_generation_prompt: bool, date: str,
@@ -165,12 +173,7 @@ def source_of(tokenizer: Any) -> str:
 def of_folder(folder: Path) -> ChatTemplate:
     """The template of a model or artifact folder."""
     settings = read_json(folder / "tokenizer_config.json", "Tokenizer")
-    special = tuple(
-        (key, value if isinstance(value, str) else str(value["content"]))
-        for key, value in settings.items()
-        if key.endswith("_token")
-        and (isinstance(value, str) or (isinstance(value, dict) and "content" in value))
-    )
+    special = tuple(special_tokens(folder).items())
     template = folder / "chat_template.jinja"
     if template.is_file():
         return _built(read_text(template), special)
@@ -178,6 +181,19 @@ def of_folder(folder: Path) -> ChatTemplate:
         file.stem: read_text(file) for file in folder.glob("additional_chat_templates/*.jinja")
     }
     return _built(_chosen(settings.get("chat_template") or named, folder), special)
+
+
+def special_tokens(folder: Path) -> dict[str, str]:
+    """The texts of a folder's special tokens by name, `eos_token`, as transformers reads them."""
+    told = read_json(folder / "tokenizer_config.json", "Tokenizer") | (
+        read_json_if_there(folder / "special_tokens_map.json", "Tokenizer") or {}
+    )
+    return {
+        key: value if isinstance(value, str) else str(value["content"])
+        for key, value in told.items()
+        if key.endswith("_token")
+        and (isinstance(value, str) or (isinstance(value, dict) and "content" in value))
+    }
 
 
 def _chosen(source: Any, where: object) -> str:

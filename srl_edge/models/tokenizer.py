@@ -51,7 +51,8 @@ def stop_ids(folder: Path) -> list[int]:
     return list(dict.fromkeys(ids))
 
 
-_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+          "chat_template.jinja")  # fmt: skip
 
 
 def _stamp(file: Path) -> tuple[int, int]:
@@ -67,11 +68,9 @@ def _of_tokenizer(folder: Path, *_: tuple[int, int]) -> tuple[int | None, int | 
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     except Exception:  # the library has no class of its own for a damaged file
         return None, None
-    settings = read_json_if_there(folder / "tokenizer_config.json", "Tokenizer") or {}
-    end = settings.get("eos_token")
-    end = end.get("content") if isinstance(end, dict) else end
-    own = tokenizer.token_to_id(end) if isinstance(end, str) else None
+    own = None
     try:
+        own = tokenizer.token_to_id(chat_template.special_tokens(folder).get("eos_token", ""))
         after = chat_template.of_folder(folder).after_reply()
     except InputError:
         return None, own

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from srl_edge.errors import InputError, ParityError, UnmeasuredError
 from srl_edge.exporters import check as parity
+from srl_edge.exporters.parity.faults import faults
 from srl_edge.exporters.parity.logits import Case, agreement
 from srl_edge.exporters.parity.tokens import chats
 from srl_edge.method.types import StepPrompt
@@ -246,6 +247,24 @@ def test_a_difference_counts_beyond_the_formats_noise(
     assert found["agreement"] == pytest.approx(27 / 28) and found["ties"] == ties
     assert found["agreement_but_ties"] == pytest.approx((27 + ties) / 28)
     assert (found["first_difference"] is None) == bool(ties)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_logits_that_are_no_numbers_are_no_ties(value: float, everywhere: bool) -> None:
+    theirs = np.random.default_rng(0).normal(0, 2, (20, 64)).astype(np.float32)
+    ours = theirs.copy()
+    ours[:, :] = value if everywhere else ours
+    ours[3, 7] = value
+    case = Case(StepPrompt("t", 0, "p", (), ""), [1], [0] * 20, theirs.astype(np.float16))
+    found = agreement(Told(ours), [case], Names(), lambda *_: None, "", 16)  # type: ignore[arg-type]
+    assert found["not_finite"] == (20 if everywhere else 1)
+    assert found["agreement_but_ties"] <= 1 - found["not_finite"] / 20
+    json.dumps(found, allow_nan=False)
+    sound: dict[str, Any] = {"first_chat": None, "first_runtime_chat": None, "stop_ids_equal": True,
+             "agreement_threshold": 0.0, "long": [], "sign_test": 1.0}  # fmt: skip
+    (said,) = faults(found | sound)
+    assert "computes infinity or NaN" in said
 
 
 def test_what_cannot_be_measured_is_said_apart_from_what_failed(

@@ -18,7 +18,7 @@ from srl_edge.models.tokenizer import stop_ids
 from srl_edge.recipe import Trainer
 from srl_edge.trainers.loop.batches import expert_batch
 from srl_edge.trainers.torch_backend.policy import TorchPolicy
-from tests.helpers.models import TEXT, make_model
+from tests.helpers.models import TEXT, make_model, make_tokenizer
 
 
 def turns(begin: str, end: str, ask: str, first: str = "") -> str:
@@ -116,6 +116,40 @@ def test_training_sampling_and_artifacts_end_a_reply_alike(
     assert stop_ids(tmp_path) == stops
     config = loading.settings(folder)
     assert executorch._metadata(folder, config, 64)["get_eos_ids"] == stops
+
+
+NEEDS_SYSTEM = (
+    "{% if messages[0].role != 'system' %}{{ raise_exception('system first') }}{% endif %}"
+    "{% for m in messages %}<|im_start|>{{ m.content }}<|im_end|>\n{% endfor %}"
+)
+DROPS_REPLIES = "{% for m in messages %}<|im_start|>{{ m.role }}<|im_end|>{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    ("template", "first"), [(NEEDS_SYSTEM, "<|im_end|>"), (DROPS_REPLIES, "<|endoftext|>")]
+)
+def test_a_template_is_asked_for_what_it_takes(template: str, first: str, tmp_path: Path) -> None:
+    tokenizer = make_tokenizer(tmp_path)
+    tokenizer.eos_token, tokenizer.chat_template = "<|endoftext|>", template
+    tokenizer.save_pretrained(tmp_path)
+    assert tokenizer.convert_ids_to_tokens(stop_ids(tmp_path)[0]) == first
+
+
+def test_special_tokens_in_a_file_of_their_own_count(tmp_path: Path) -> None:
+    tokenizer = make_tokenizer(tmp_path)
+    tokenizer.chat_template = "{% for m in messages %}{{ m.content }}{{ eos_token }}{% endfor %}"
+    tokenizer.save_pretrained(tmp_path)
+    file = tmp_path / "tokenizer_config.json"
+    said = json.loads(file.read_text())
+    said["eos_token"] = "<|endoftext|>"
+    file.write_text(json.dumps(said))
+    own = {"eos_token": {"content": "<|im_end|>", "lstrip": False}}
+    (tmp_path / "special_tokens_map.json").write_text(json.dumps(own))
+    loaded = loading.tokenizer(tmp_path)
+    assert loaded.eos_token == "<|im_end|>" and stop_ids(tmp_path)[0] == loaded.eos_token_id
+    chat = [{"role": "user", "content": "Hi"}]
+    expected = loaded.apply_chat_template(chat, tokenize=False)
+    assert chat_template.of_folder(tmp_path).render(chat, False) == expected
 
 
 def test_an_onnx_artifact_ends_replies_there(shaped: tuple[Path, str], tmp_path: Path) -> None:

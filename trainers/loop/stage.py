@@ -186,9 +186,15 @@ class StageRun:
         samples = [asdict(sample) for group in part for sample in group]
         replace(file, json.dumps({"metrics": {k: str(v) for k, v in metrics.items()},
                                   "samples": samples}) + "\n")  # fmt: skip
+        advice = (
+            "The model's own weights may hold such numbers, or overflow in this precision "
+            "(trainer.dtype)"
+            if self.cursor.step <= LOST_AT_MOST and self.cursor.stage == 0
+            else f"Lower learning_rate ({self.stage.learning_rate:g})"
+        )
         raise StageError(
-            f"{said}, {LOST_AT_MOST} times in a row; the batch is in {file}. Lower learning_rate "
-            f"({self.stage.learning_rate:g}); the best adapter so far is in {self.folder / 'best'}."
+            f"{said}, {LOST_AT_MOST} times in a row; the batch is in {file}. {advice}; the best "
+            f"adapter so far is in {self.folder / 'best'}."
         )
 
     def _note(self, metrics: dict[str, float]) -> None:
