@@ -12,6 +12,7 @@ import pytest
 
 from srl_edge import artifact, recipe
 from srl_edge.data import trajectories
+from srl_edge.data.formats import rows_of
 from srl_edge.devices.bench import tasks
 from srl_edge.devices.runtimes import genai_config
 from srl_edge.errors import InputError
@@ -108,7 +109,7 @@ READERS: dict[str, tuple[str, str, Callable[[Path], Any]]] = {
                  lambda file: artifact.load(file.parent)),
     "trajectories": ("rows.jsonl", (json.dumps(TRAJECTORY) + "\n") * 2,
                      lambda file: list(trajectories.parse_rows(
-                         trajectories.read_jsonl(file), trajectories.ParseReport()))),
+                         rows_of(file), trajectories.ParseReport()))),
     "tasks": ("rows.jsonl", (json.dumps(TASK) + "\n") * 2,
               lambda file: tasks.problems("mine", file, None)),
     "task array": ("rows.json", json.dumps([TASK]),

@@ -5,7 +5,8 @@ import pytest
 
 from srl_edge.data import trajectories
 from srl_edge.data.arithmetic import wrong_equations
-from srl_edge.data.stage import SPLITS, prepare
+from srl_edge.data.splits import SPLITS
+from srl_edge.data.stage import prepare
 from srl_edge.errors import InputError
 from srl_edge.recipe import Recipe
 

@@ -51,7 +51,8 @@ def test_flags_override_the_file(tmp_path: Path) -> None:
         (["--stages.0.learning_rate", "1e-3"], "learning_rate", 1e-3),
         (["--stages.0.steps", "None", "--stages.0.epochs", "2"], "steps", None),
         (["--model.name", "None"], "name", "None"),
-        (["--data.source", "my file.jsonl"], "source", "my file.jsonl"),
+        (["--data.source", "my file.jsonl"], "source",
+         str(Path("my file.jsonl").absolute())),
     ],
 )  # fmt: skip
 def test_every_kind_of_setting_can_be_given(

@@ -46,9 +46,13 @@ def test_rows_of_each_kind(
     ("task", "text", "message"),
     [
         ("gsm9k", None, "task 'gsm9k' is not known; choose from gsm8k, "),
-        ("mine", '{"text": "no"}', "row 1: no problem text in .'text'.; name them"),
+        (
+            "mine",
+            '{"text": "no"}',
+            r"no known shape, since no problem text is found in their columns \(text\); name",
+        ),
         ("mine", "[{", r"rows\.json: not JSON \(.* line 1"),
-        ("mine", "", "rows.json: no problems"),
+        ("mine", "", "rows.json: no rows in it"),
     ],
 )
 def test_a_mistake_is_one_sentence(
@@ -65,8 +69,10 @@ def test_a_mistake_is_one_sentence(
 def test_a_hub_that_cannot_be_reached_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     datasets = pytest.importorskip("datasets")
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
-    monkeypatch.setitem(tasks.TASKS, "gsm8k", ("nobody/no-such-dataset", None, "test"))
-    with pytest.raises(InputError, match=r"task gsm8k: nobody/no-such-dataset cannot be read"):
+    monkeypatch.setitem(tasks.TASKS, "gsm8k", "hf:nobody/no-such-dataset::test")
+    with pytest.raises(
+        InputError, match=r"task gsm8k: hf:nobody/no-such-dataset::test: cannot be read"
+    ):
         tasks.problems("gsm8k")
 
 
