@@ -124,10 +124,8 @@ def _cuts(body: str, style: str) -> list[int] | None:
         case "lines":
             return _outside(body, _LINE_END, _BLOCKS)
         case "paragraphs":
-            ends = _outside(body, _BLANK_LINE, _BLOCKS)
-            parts = pairwise([0, *ends, len(body)])
-            starts = [a for a, b in parts if a and not _goes_on(body[a:b])]
-            return [a for a in starts if not _announces(body[:a].rstrip().rpartition("\n\n")[2])]
+            blank = _outside(body, _BLANK_LINE, _BLOCKS)
+            return [at for at in blank if not _goes_on(body[:at].rstrip(), body[at:])]
         case _:
             return _sentence_starts(body)
 
@@ -151,8 +149,7 @@ def _sentence_starts(body: str) -> list[int]:
         if not (abbreviated or labelled or drawing or _INITIALS.match(text, at - 2)):
             starts.append(match.end())
     for match in _BLANK_LINE.finditer(text):
-        before = text[: match.start()].rstrip()[-1:]
-        if before not in (":", ",") and not _goes_on(body[match.end() :]):
+        if not _goes_on(body[: match.start()].rstrip(), body[match.end() :]):
             starts.append(match.end())
     return sorted(set(starts))
 
@@ -164,14 +161,13 @@ def _outside(body: str, cut: re.Pattern[str], closed: re.Pattern[str]) -> list[i
     return [end for end in ends if not any(a < end < b for a, b in inside)]
 
 
-def _goes_on(text: str) -> bool:
-    """Whether a paragraph goes on from the one before: a formula, or the rest of a sentence."""
-    return bool(_DISPLAYED.match(text)) or text.lstrip()[:1].islower()
-
-
-def _announces(paragraph: str) -> bool:
-    """Whether a paragraph belongs to the one after it: a heading, or one that ends with a colon."""
-    return paragraph.endswith(":") or bool(_HEADING.fullmatch(paragraph))
+def _goes_on(before: str, after: str) -> bool:
+    """Whether a text goes on over a blank line: to or from a formula, or from what announces it."""
+    paragraph = before.rpartition("\n\n")[2]
+    if paragraph.endswith((":", ",")) or _HEADING.fullmatch(paragraph):
+        return True
+    from_formula = before.endswith(("$$", "\\]", "}")) and after.lstrip()[:1].islower()
+    return from_formula or bool(_DISPLAYED.match(after))
 
 
 def _filled(body: str, cuts: list[int] | None) -> list[Span]:
