@@ -20,6 +20,7 @@ from srl_edge.recipe import Data
 Columns = Mapping[str, str]
 Row = Mapping[str, Any]
 _LOOKED_AT = 200  # rows of a table, by which its shape is known
+_NAMED = 30  # columns in a message
 
 
 def columns_for(
@@ -36,14 +37,14 @@ def columns_for(
     if not heads:
         raise InputError(f"{' and '.join(table.where for table in tables)}: no rows in it.")
     for where, rows in heads.items() if columns else ():
-        there = list(dict.fromkeys(key for row in rows for key in row))
+        there = {key for row in rows for key in row}
         for key, column in (columns or {}).items():
             if column not in there and not setting:
                 return columns_for(tables, None)
             if column not in there:
                 raise InputError(
                     f"{setting}: {where} has no column {column!r} for the {key}; it has "
-                    f"{', '.join(there)}."
+                    f"{_named(rows)}."
                 )
     if not columns:
         _require_one_shape(heads, setting or "data.columns")
@@ -61,11 +62,18 @@ def _require_one_shape(heads: Mapping[str, Sequence[Row]], setting: str) -> None
             f"of them, or name the columns of both in {setting}."
         )
     if not column and len(asked[where]) == 1:
-        there = ", ".join(dict.fromkeys(key for row in heads[where] for key in row))
         raise InputError(
             f"{where}: its rows are of no known shape, since no problem text is found in their "
-            f"columns ({there}); name those of the problem and of its solution in {setting}."
+            f"columns ({_named(heads[where])}); name those of the problem and of its solution in "
+            f"{setting}."
         )
+
+
+def _named(rows: Sequence[Row]) -> str:
+    """The columns of rows in one line, the first of them where there are very many."""
+    keys = dict.fromkeys(key for row in rows for key in row)
+    names = [" ".join(key.split())[:60] for key in keys]
+    return ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
 
 
 def _asked(row: Row) -> str:

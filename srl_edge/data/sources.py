@@ -19,12 +19,12 @@ _SHARD = re.compile(r"[-_.]\d+(?:-of-\d+)?$")
 class Table:
     """The rows of one file or of one split; they can be gone through again.
 
-    where: what messages call it. names: what a recipe may call it. rows: takes what is told of rows
-    that cannot be read.
+    where: what messages call it. names: what a recipe may call it, the plainest first. rows: takes
+    what is told of rows that cannot be read.
     """
 
     where: str
-    names: frozenset[str]
+    names: tuple[str, ...]
     rows: Callable[[Bad | None], Iterable[Mapping[str, Any]]]
 
 
@@ -56,7 +56,7 @@ class Source:
         if not left:
             raise InputError(f"{self.name}: nothing is left of it beside what is held out.")
         if is_hub(self.name) and len(left) > 1:
-            one = replace(read_name(self.name), split=min(left[0].names))
+            one = replace(read_name(self.name), split=left[0].names[0])
             raise InputError(
                 f"{self.name}: it has the splits {self.listed}; name one, as in {one}."
             )
@@ -65,7 +65,7 @@ class Source:
     @property
     def listed(self) -> str:
         """The names of its splits or files, for a message."""
-        return ", ".join(dict.fromkeys(max(table.names, key=len) for table in self.tables))
+        return ", ".join(table.names[0] for table in self.tables)
 
 
 def open_source(name: str) -> Source:
@@ -111,7 +111,7 @@ def _hub_source(text: str) -> Source:
     def table(split: str) -> Table:
         return Table(
             f"{replace(name, split=None)}, split {split}",
-            frozenset({split}),
+            (split,),
             lambda bad: hub.rows(split),
         )
 
@@ -128,12 +128,9 @@ def _hub_source(text: str) -> Source:
 
 def _file_table(file: Path, folder: Path) -> Table:
     inner = file.relative_to(folder)
-    stems = {file.stem, _SHARD.sub("", file.stem), *inner.parent.parts}
-    return Table(
-        str(file),
-        frozenset({inner.as_posix(), file.name, *stems}),
-        lambda bad: rows_of(file, bad),
-    )
+    stems = (file.stem, _SHARD.sub("", file.stem), *inner.parent.parts)
+    names = (inner.as_posix(), file.name, *stems, str(file))
+    return Table(str(file), names, lambda bad: rows_of(file, bad))
 
 
 def files_of(name: str) -> list[Path]:

@@ -46,8 +46,8 @@ HeldOut = Annotated[float, Field(gt=0), AfterValidator(held_out)] | None
 
 class Data(Section):
     source: Annotated[str, AfterValidator(file_name)] = GENERATED
-    """`gsm_symbolic`; a file or folder of JSON Lines, JSON, CSV or Parquet; or of the hub,
-    `hf:NAME[@REVISION][:CONFIG[:SPLIT]]` (docs/data.md)."""
+    """`gsm_symbolic`; a file or folder of JSON Lines, JSON, CSV or Parquet; or a dataset of the hub
+    as `hf:NAME[@REVISION][:CONFIG[:SPLIT]]`."""
     columns: Columns = Columns()
     style: Literal["auto", "numbered", "lines", "paragraphs", "sentences"] = "auto"
     """How solutions are cut into steps; auto: what keeps most of them with sensible steps."""

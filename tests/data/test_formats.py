@@ -2,6 +2,7 @@
 
 import csv
 import json
+import random
 import sys
 from pathlib import Path
 from typing import Any
@@ -122,3 +123,21 @@ def test_parquet_without_its_library_says_what_to_install(
 def test_a_file_that_is_not_there_is_named_by_its_whole_path(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"^{tmp_path}/x.csv: no such file"):
         rows_of(tmp_path / "x.csv")
+
+
+def test_damaged_parquet_is_one_sentence_or_rows(tmp_path: Path) -> None:
+    file = written(tmp_path / "rows.parquet", "parquet")
+    sound, refused = file.read_bytes(), 0
+    for number in range(200):
+        draw = random.Random(number)
+        data = bytearray(sound)
+        for _ in range(draw.randint(1, 4)):
+            at = draw.randrange(len(data))
+            data[at : at + draw.randrange(9)] = draw.randbytes(draw.randrange(4))
+        file.write_bytes(data)
+        try:
+            list(rows_of(file))
+        except InputError as error:
+            refused += 1
+            assert "\n" not in str(error)
+    assert refused > 100

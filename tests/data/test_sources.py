@@ -39,7 +39,7 @@ def test_a_folder_is_read_by_the_names_of_its_files(folder: Path) -> None:
     source = open_source(str(folder))
     assert read(source.tables) == ["q5?", "q4?", "q1?", "q2?", "q3?"]
     assert read(source.chosen(("train",))) == ["q1?", "q2?", "q3?"]
-    for name in ("test", "test.csv"):
+    for name in ("test", "test.csv", str(folder / "test.csv")):
         assert read(part_of(source, name, "test")) == ["q4?"]
     for name in ("extra", "more", "extra/more.json"):
         assert read(part_of(source, name, "validation")) == ["q5?"]
