@@ -14,7 +14,8 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from srl_edge.data.trajectories import ParseReport, parse_rows, read_jsonl
+from srl_edge.data.formats import rows_of
+from srl_edge.data.trajectories import ParseReport, parse_rows
 from srl_edge.method.prompt_form import PRESETS
 from srl_edge.method.prompts import prompt_ids, whole_prompts
 from srl_edge.method.types import Sample
@@ -54,7 +55,7 @@ def main() -> None:
 
 def _samples(policy: TorchPolicy, source: Path, count: int) -> list[Sample]:
     form = PRESETS["math"]
-    parsed = list(parse_rows(read_jsonl(source), ParseReport(), form=form))[:count]
+    parsed = list(parse_rows(rows_of(source), ParseReport(), form=form))[:count]
     samples = []
     for (prompt,) in whole_prompts(parsed, form):
         reply = policy.tokenizer.encode(prompt.expert_action, add_special_tokens=False)

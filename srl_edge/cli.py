@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from srl_edge import __version__, processes
 
 if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
     from srl_edge.recipe import Recipe
 
 USAGE = """\
@@ -24,7 +26,8 @@ srl-edge {version}: from expert trajectories to a measured artifact on a device
 
   One stage of it; PATH is a recipe or a run folder:
   srl-edge data PATH      expert trajectories -> step prompts, split
-                          [--show N] prints the first N prompts with their tokens counted
+                          [--show N] prints the first N prompts with their tokens counted,
+                          and examples of the rows that were dropped
   srl-edge train PATH     step prompts -> adapter (goes on from the newest checkpoint;
                           with --resume it fails where there is none)
   srl-edge export PATH    adapter -> merged model -> ONNX and ExecuTorch artifacts
@@ -35,7 +38,7 @@ srl-edge {version}: from expert trajectories to a measured artifact on a device
 
   srl-edge bench-tasks ARTIFACT... --tasks gsm8k,svamp --out DIR
                           [--data FILE] [--limit N] [--resume] [--device ssh:HOST]
-                          the same of artifacts at public test sets, or a file of your own
+                          the same of artifacts at public test sets, or at rows of your own
   srl-edge compare OLD NEW [--slower 0.1]
                           what got worse between two folders of results; exit code 1 where
                           something did
@@ -264,7 +267,18 @@ def _bench_tasks(arguments: Sequence[str]) -> None:
     parser.add_argument("--python", default="python3", help="of the ssh host")
     parser.add_argument("--llama-main", default="",
                         help="where an Android device has ExecuTorch's program")  # fmt: skip
-    parser.add_argument("--data", type=Path, help="rows of the one task, in place of the hub's")
+    parser.add_argument(
+        "--data",
+        help="rows of the one task in place of its own: a file, a folder "
+        "or hf:NAME, as data.source takes them",
+    )
+    parser.add_argument(
+        "--columns",
+        nargs="+",
+        default=(),
+        metavar="NAME=COLUMN",
+        help="of --data: problem=COLUMN answer=COLUMN, also solution and steps",
+    )
     parser.add_argument("--limit", type=int, help="problems of each task, from its first on")
     parser.add_argument("--resume", action="store_true", help="go on with what --out holds")
     parser.add_argument("--soak", type=float, default=0.0, metavar="MINUTES",
@@ -285,7 +299,8 @@ def _bench_tasks(arguments: Sequence[str]) -> None:
         parser.error("--soak: minutes are needed, at most 10000.")
     if chosen["data"] and len(names) > 1:
         parser.error("--data holds the rows of one task; name one.")
-    tasks = {name: problems(name, chosen["data"], chosen["limit"]) for name in names}
+    columns = _columns(chosen["columns"], parser) if chosen["columns"] else None
+    tasks = {name: problems(name, chosen["data"], chosen["limit"], columns) for name in names}
     fields = {k: v for k, v in chosen.items() if k in Bench.model_fields and v is not None}
     try:
         settings = Bench.model_validate(fields)
@@ -296,6 +311,21 @@ def _bench_tasks(arguments: Sequence[str]) -> None:
         chosen["artifact"], tasks, settings, where, chosen["out"], chosen["resume"], chosen["soak"],
         chosen["device"],
     ))  # fmt: skip
+
+
+def _columns(pairs: Sequence[str], parser: "ArgumentParser") -> dict[str, str] | None:
+    """The columns that `--columns` names, as `data.columns` does."""
+    from pydantic import ValidationError
+
+    from srl_edge.recipe import Columns
+    from srl_edge.recipe.errors import first_sentence
+
+    if wrong := next((pair for pair in pairs if "=" not in pair), None):
+        parser.error(f"--columns: {wrong!r} is not of the form NAME=COLUMN.")
+    try:
+        return Columns.model_validate(dict(pair.split("=", 1) for pair in pairs)).named
+    except ValidationError as error:
+        parser.error(f"--columns: {first_sentence(Columns, error)}")
 
 
 def _fit(path: str, arguments: Sequence[str]) -> int:

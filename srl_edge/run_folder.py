@@ -7,6 +7,7 @@ from typing import Any
 
 from srl_edge import __version__
 from srl_edge.artifact import MANIFEST
+from srl_edge.data.sources import files_of, is_hub, path_of, placeless
 from srl_edge.files import fingerprint, read_json_if_there, replace
 from srl_edge.owned import changed, written
 from srl_edge.quantization.formats import ALL
@@ -23,6 +24,7 @@ STAGES: dict[str, tuple[str, ...]] = {
 }
 VERSION = "srl-edge"
 CONTENTS = " (contents)"  # ends the name of what a file holds
+_SOURCES = ("data.source", "data.validation", "data.test")
 DONE, RECIPE = "stages.json", "recipe.toml"
 
 
@@ -46,8 +48,8 @@ def _key(key: str) -> str:
 def _named(key: str, value: Any) -> Any:
     if key == "prompt.verifier" and ":" in value:
         return Path(value).name
-    of_file = key == "data.source" or (key.startswith("stages.") and key.endswith(".data"))
-    return Path(value).name if of_file and value and Path(value).is_absolute() else value
+    of_source = key in _SOURCES or (key.startswith("stages.") and key.endswith(".data"))
+    return placeless(value) if of_source and value else value
 
 
 def flat(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,13 +70,35 @@ def flat(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def sources_of(recipe: Recipe) -> dict[str, Path]:
     """The files and folders that a recipe names, by setting; not all need be there."""
-    found = {"data.source": Path(recipe.data.source), "model.name": Path(recipe.model.name)}
+    found = {key: path for key, name in _named_sources(recipe).items() if (path := path_of(name))}
+    found["model.name"] = Path(recipe.model.name)
     for i, stage in enumerate(recipe.stages):
-        found |= {f"stages.{i}.data": Path(stage.data)} if stage.data else {}
         own = (key.rpartition(":")[0] for key in stage.reward if ":" in key)
         found |= {f"stages.{i}.reward {file}": Path(file) for file in own}
     file, colon, _ = recipe.prompt.verifier.rpartition(":")
     return found | ({"prompt.verifier": Path(file)} if colon else {})
+
+
+def _named_sources(recipe: Recipe) -> dict[str, str]:
+    """The sources of rows that a recipe names, by setting; not the parts of another one."""
+    data = recipe.data
+    parts = {"data.validation": data.validation, "data.test": data.test}
+    own = {
+        k: name for k, name in parts.items() if name and (is_hub(name) or Path(name).is_absolute())
+    }
+    stages = {f"stages.{i}.data": stage.data for i, stage in enumerate(recipe.stages) if stage.data}
+    return {"data.source": data.source, **own, **stages}
+
+
+def _rows_of(recipe: Recipe, prefix: str) -> dict[str, Path]:
+    """Every file that rows are read from, by its setting and, in a folder, its place there."""
+    found = {}
+    for key, name in _named_sources(recipe).items():
+        folder = path_of(name)
+        for file in files_of(name) if folder and key.startswith(prefix) else ():
+            inner = file.relative_to(folder or file).as_posix()
+            found[key if file == folder else f"{key}: {inner}"] = file
+    return found
 
 
 def outputs_of(recipe: Recipe, name: str) -> list[str]:
@@ -102,11 +126,12 @@ def contents_of(recipe: Recipe, name: str) -> dict[str, str]:
     files: dict[str, Path] = {}
     match name:
         case "data":
-            files["data.source"] = Path(recipe.data.source)
+            files = _rows_of(recipe, "data.")
         case "train":
             named = sources_of(recipe)
             own = ("stages.", "prompt.")
             files = data | {key: file for key, file in named.items() if key.startswith(own)}
+            files |= _rows_of(recipe, "stages.")
             model = named["model.name"].expanduser()
             parts = sorted(model.glob("[!.]*")) if model.is_dir() else []
             files |= {f"the model's {file.name}": file for file in parts}

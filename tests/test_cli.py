@@ -89,6 +89,36 @@ def test_too_few_rows_name_the_settings_that_hold_them_out(
     assert "lower data.validation_problems and data.test_problems (4 and 4)" in failed.stderr
 
 
+def test_a_table_with_columns_of_its_own_names(tmp_path: Path, tiny_model: Path) -> None:
+    """From a CSV beside the recipe to splits and prompts; what was dropped is shown."""
+    lines = [f"{'x' * i}?,First {i}. Then {i + 1}.,{i + 1}" for i in range(1, 41)]
+    table = tmp_path / "rows.csv"
+    table.write_text("\n".join(["frage,weg,ergebnis", *lines, "y?,One.,1"]) + "\n")
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        f"output = '{tmp_path / 'run'}'\n[model]\nname = '{tiny_model}'\n"
+        "[data]\nsource = 'rows.csv'\n[data.columns]\nproblem = 'frage'\nsolution = 'weg'\n"
+        "answer = 'ergebnis'\n[[stages]]\nkind = 'sft'\nsteps = 1\n"
+    )
+    shown = srl_edge("data", recipe, "--show", "1")
+    assert shown.returncode == 0, shown.stderr
+    assert "41 rows read, 40 kept, 1 dropped" in shown.stderr
+    assert "shape: 40 data.columns; steps: 40 sentences" in shown.stderr
+    assert '--- 1 dropped: fewer than two steps\nrows.csv, row 41: {"frage": "y?"' in shown.stdout
+    flags = ["--data.columns.answer", "wert", "--output", tmp_path / "other"]
+    failed = srl_edge("data", recipe, *flags)
+    assert failed.returncode == 2 and not (tmp_path / "other" / "data").exists()
+    said = failed.stderr.splitlines()[1:]  # after the stage's own line
+    assert len(said) == 1 and "no column 'wert' for the answer; it has frage, weg, erg" in said[0]
+
+
+def test_columns_of_a_task_that_are_none_are_refused(tmp_path: Path) -> None:
+    task = ("bench-tasks", "x", "--tasks", "mine", "--data", "rows.csv", "--out", tmp_path)
+    for columns, words in (("problem", "'problem' is not of the form"), ("answer=x", "where colu")):
+        failed = srl_edge(*task, "--columns", columns)
+        assert failed.returncode == 2 and f"--columns: {words}" in failed.stderr
+
+
 def test_a_recipes_own_values_are_in_its_help() -> None:
     shown = srl_edge("run", "recipes/demo.toml", "--help")
     assert shown.returncode == 0 and "--trainer.lora_rank integer" in shown.stdout

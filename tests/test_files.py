@@ -12,6 +12,7 @@ import pytest
 
 from srl_edge import artifact, recipe
 from srl_edge.data import trajectories
+from srl_edge.data.formats import rows_of
 from srl_edge.devices.bench import tasks
 from srl_edge.devices.runtimes import genai_config
 from srl_edge.errors import InputError
@@ -82,6 +83,14 @@ GENAI = {
 }  # fmt: skip
 TRAJECTORY = {"problem": "p", "solution": "a = 1\nb = 2\n#### 2", "id": 1}
 TASK = {"question": "q", "answer": "a = 2\n#### 2", "steps": ["a", "b"], "id": "x"}
+CHAT = {"conversations": [{"from": "human", "value": "q"},
+                          {"from": "gpt", "value": "<think>t</think>a\n$b$. C"}]}  # fmt: skip
+LABELLED = {"question": {"problem": "p", "ground_truth_answer": "2"},
+            "label": {"finish_reason": "solution", "steps": [
+                {"completions": [{"text": "a"}], "human_completion": None, "chosen_completion": 0},
+                {"completions": [], "human_completion": {"text": "b"}, "chosen_completion": None},
+            ]}}  # fmt: skip
+CSV = 'problem,steps,answer,thought\np,"[""a"", ""b""]",5.0,\nq,"[\'a\']",x,"t\nu"\n'
 RECIPE = """output = "run"
 [model]
 name = "m"
@@ -108,7 +117,13 @@ READERS: dict[str, tuple[str, str, Callable[[Path], Any]]] = {
                  lambda file: artifact.load(file.parent)),
     "trajectories": ("rows.jsonl", (json.dumps(TRAJECTORY) + "\n") * 2,
                      lambda file: list(trajectories.parse_rows(
-                         trajectories.read_jsonl(file), trajectories.ParseReport()))),
+                         rows_of(file), trajectories.ParseReport()))),
+    "chats": ("rows.jsonl", json.dumps(CHAT) + "\n" + json.dumps(LABELLED) + "\n",
+              lambda file: list(trajectories.parse_rows(
+                  rows_of(file), trajectories.ParseReport()))),
+    "csv": ("rows.csv", CSV,
+            lambda file: list(trajectories.parse_rows(
+                rows_of(file), trajectories.ParseReport()))),
     "tasks": ("rows.jsonl", (json.dumps(TASK) + "\n") * 2,
               lambda file: tasks.problems("mine", file, None)),
     "task array": ("rows.json", json.dumps([TASK]),

@@ -191,3 +191,40 @@ def test_training_whose_checkpoints_were_deleted_is_set_aside(deleted: str, tmp_
     assert (tmp_path / "train-earlier").exists() == (deleted == "checkpoints")
     if deleted == "checkpoints":
         assert (tmp_path / "train-earlier" / "metrics.jsonl").read_bytes() == before
+
+
+def test_every_file_that_rows_are_read_from_counts(tmp_path: Path) -> None:
+    recipe = make_run(tmp_path / "run")
+    folder, own, stage = tmp_path / "set", tmp_path / "own.csv", tmp_path / "stage"
+    for place in (folder, stage):
+        (place / "part").mkdir(parents=True)
+        (place / "part" / "train.jsonl").write_text("{}")
+    own.write_text("problem,answer")
+    data = Data(source=str(folder), validation=f"hf:{stage}:main", test=str(own))
+    stages = (recipe.stages[0].model_copy(update={"data": str(stage)}), *recipe.stages[1:])
+    recipe = recipe.model_copy(update={"data": data, "stages": stages})
+    noted = {name: inputs_of(recipe, name) for name in ("data", "train")}
+    keys = {key.removesuffix(" (contents)") for key in noted["data"] if "contents" in key}
+    assert keys == {"data.source: part/train.jsonl", "data.validation: part/train.jsonl",
+                    "data.test"}  # fmt: skip
+    assert noted["data"]["data.source"] == "set"
+    assert noted["data"]["data.validation"] == "hf:stage:main"
+    own.write_text("problem,answer,more")
+    said = run_folder.difference(noted["data"], inputs_of(recipe, "data"))
+    assert said == "data.test has other contents than then"
+    (folder / "part" / "new.csv").write_text("x")
+    (own).write_text("problem,answer")
+    said = run_folder.difference(noted["data"], inputs_of(recipe, "data"))
+    assert said == "data.source: part/new.csv has other contents than then"
+    (stage / "part" / "train.jsonl").write_text("{1}")
+    said = run_folder.difference(noted["train"], inputs_of(recipe, "train"))
+    assert said == "stages.0.data: part/train.jsonl has other contents than then"
+
+
+def test_the_revision_and_split_of_a_hub_dataset_count(done: Recipe) -> None:
+    names = ("hf:a/b@v1:main:train", "hf:a/b@v2:main:train", "hf:a/b@v2:main:test")
+    noted = [
+        inputs_of(done.model_copy(update={"data": Data(source=name)}), "data") for name in names
+    ]
+    for before, now, old, new in zip(noted, noted[1:], names, names[1:], strict=False):
+        assert run_folder.difference(before, now) == f"data.source was {old!r}, and is {new!r}"

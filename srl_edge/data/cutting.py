@@ -1,11 +1,16 @@
-"""A written solution, cut into the steps that it consists of."""
+"""A written solution, cut into the steps that it consists of. A new style is added here."""
 
 import re
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from srl_edge.method.answers import final_answer, is_value
 
 MARK = "####"
+STYLES = ("numbered", "lines", "paragraphs", "sentences")
+AUTO = ("numbered", "lines")  # of a row alone; of many rows: `style.choose`
+Span = tuple[int, int]
+
 # `1. …` or `2) …`; after a Markdown heading or bold as well, and `Step 3: …`.
 _HEADER = re.compile(
     r"^(?:(?:#{1,6}[ \t]+)?(?:\*\*)?step[ \t]+(\d+)[ \t]*(?:[.:)]|(?=\*\*|\n|$))|(\d+)[.)][ \t\n])",
@@ -14,43 +19,57 @@ _HEADER = re.compile(
 _ANNOTATION = re.compile(r"<<[^<>]*>>")
 _MARKED = re.compile(r"\s*####\s*([^#].*)")
 
+# What is never cut inside: code, drawings, formulas on lines of their own, and those in a line.
+_CLOSED_BLOCKS = (
+    r"```.*?```|\[asy\].*?\[/asy\]|\$\$.{1,4000}?\$\$|\\\[.{1,4000}?\\\]"
+    r"|\\begin\{(?P<kind>[A-Za-z]+\*?)\}.{0,4000}?\\end\{(?P=kind)\}"
+)
+# A dollar that opens a formula is followed by its text, and one that closes it by no digit: what
+# else has a dollar is money.
+_IN_LINE = (
+    r"\\\([^\n]{1,4000}?\\\)|(?<![\\$])\$(?=[^\s$])(?:\\.|[^$\\\n]|\n(?!\s*\n))+(?<=\S)\$(?!\d)"
+)
+_BLOCKS = re.compile(_CLOSED_BLOCKS, re.DOTALL)
+_FORMULAS = re.compile(f"{_CLOSED_BLOCKS}|{_IN_LINE}", re.DOTALL)
 
-def numbered_steps(solution: str) -> list[str]:
-    """Cut at `1.`, `2.` … at column 0, numbered consecutively from 1; a preamble joins step 1.
+_LINE_END = re.compile(r"\n")
+_BLANK_LINE = re.compile(r"\n[ \t]*\n\s*")
+_DISPLAYED = re.compile(r"\s*(?:\$\$|\\\[|\\begin\{|\[asy\])")
+_HEADING = re.compile(r"\s*(?:#{1,6}[ \t][^\n]*|\*\*[^*\n]+\*\*:?)\s*")
+_DISPLAYED_STOP = "\1"  # of a formula on lines of its own, after which there need be no space
+_SENTENCE_END = re.compile(
+    rf"(?:(?P<mark>[.!?])[\"')\]*_\u201d\u2019]*\s+|{_DISPLAYED_STOP}\s*)"
+    r"(?=[\"'(\[*_\u201c\u2018]*[^\Wa-z_]|[-\\])"
+)
+_LABEL = re.compile(r"\(?\w{1,3}\)?\.")  # of a case or a choice
+_ABBREVIATION = re.compile(
+    r"(?:^|[\s(])(?:e\.g|i\.e|etc|vs|cf|resp|approx|Dr|Mrs?|Ms|St|Prof|Jr|Sr|Nos?|Figs?|Eqs?|Thm|Sec"
+    r"|Ch|pp?|al|a\.m|p\.m|U\.S|U\.K)\.$"
+)
+_NUMBER_OF_A_LINE = re.compile(r"(?:^|\n)[ \t]*\d+\.$")
+_INITIALS = re.compile(r"\b[A-Z]\.\s+[A-Z]\.|(?<=\b[A-Z]\. )[A-Z]\.")
 
-    `Step 1:` counts too. Returns [] where fewer than two such headers are found.
-    Source: arXiv 2510.25992, section 5.1.
+
+def cut_solution(
+    solution: str, styles: Iterable[str] = AUTO, places: Sequence[int] = ()
+) -> tuple[list[str], str, list[int]]:
+    """Steps of a solution by the first of the styles that gives two, that style, and `places` as
+    numbers of steps.
+
+    styles: of `STYLES`; where none gives two steps, what the last one gives. places: offsets in the
+    solution, each of which becomes that of the first step with text behind it. Text in `<<…>>` is
+    removed, and so is a line with the answer after `####`; Markdown headings stay.
     """
-    starts: list[int] = []
-    for match in _HEADER.finditer(solution):
-        if int((match[1] or match[2])[:9]) == len(starts) + 1:
-            starts.append(match.start())
-    if len(starts) < 2:
-        return []
-    cuts = [0, *starts[1:], len(solution)]
-    return [solution[a:b].strip() for a, b in pairwise(cuts)]
-
-
-def line_steps(solution: str) -> list[str]:
-    """Cut at line ends; blank lines separate nothing. Source: GSM8K."""
-    return [line.strip() for line in solution.split("\n") if line.strip()]
-
-
-def cut_solution(solution: str, style: str = "auto") -> tuple[list[str], str | None]:
-    """Steps of a solution, and the answer that it states, if any.
-
-    style: numbered | lines | auto (numbered where the solution is). `<<48/2=24>>` is removed, and
-    so is a line with the answer after `####`; Markdown headings stay.
-    """
-    solution = _ANNOTATION.sub("", solution)
-    lines = solution.split("\n")
-    kept = [line for line, last in zip(lines, _is_last(lines), strict=True)
-            if not _is_answer(line, last)]  # fmt: skip
-    body = "\n".join(kept).strip()
-    steps = numbered_steps(body) if style in ("auto", "numbered") else []
-    if not steps and style in ("auto", "lines"):
-        steps = line_steps(body)
-    return steps, stated(solution)
+    lines = [*_answer_lines(solution), *(match.span() for match in _ANNOTATION.finditer(solution))]
+    body, at = without(solution, lines, places)
+    spans: list[Span] = []
+    style = ""
+    for style in styles:
+        spans = _filled(body, _cuts(body, style))
+        if len(spans) > 1:
+            break
+    numbers = [_step_after(body, spans, place) for place in at]
+    return [body[a:b].strip() for a, b in spans], style, numbers
 
 
 def stated(text: str) -> str | None:
@@ -58,12 +77,123 @@ def stated(text: str) -> str | None:
     return final_answer(text, kind="stated")
 
 
-def _is_last(lines: list[str]) -> list[bool]:
-    filled = [at for at, line in enumerate(lines) if line.strip()]
-    return [bool(filled) and at == filled[-1] for at in range(len(lines))]
+def numbered_steps(solution: str) -> list[str]:
+    """Cut at `1.`, `2.` … at column 0, numbered consecutively from 1; a preamble joins step 1.
+
+    `Step 1:` counts too. Returns [] where fewer than two such headers are found.
+    Source: arXiv 2510.25992, section 5.1.
+    """
+    return [solution[a:b].strip() for a, b in _filled(solution, _cuts(solution, "numbered"))]
 
 
-def _is_answer(line: str, last: bool) -> bool:
-    """Whether a line holds nothing but the answer after its mark."""
-    match = _MARKED.fullmatch(line)
-    return match is not None and (last or is_value(match[1]))
+def without(
+    text: str, spans: Iterable[Span], places: Sequence[int]
+) -> tuple[str, list[int]]:  # fmt: skip
+    """A text without some spans of it, and where places of it are then."""
+    merged: list[Span] = []
+    for start, end in sorted(spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    edges = [0, *(edge for span in merged for edge in span), len(text)]
+    kept = "".join(text[a:b] for a, b in zip(edges[::2], edges[1::2], strict=True))
+    return kept, [place - sum(max(0, min(place, b) - a) for a, b in merged) for place in places]
+
+
+def sensible(steps: Sequence[str], longest: int, most: int) -> bool:
+    """Whether these are steps that one could teach: several, each a whole thing that is said."""
+    if not 2 <= len(steps) <= most or max(map(len, steps)) > longest:
+        return False
+    if any(not re.search(r"\w", step) for step in steps):
+        return False
+    if any(step.endswith(":") or _HEADING.fullmatch(step) for step in steps):
+        return False
+    return not any(re.search(r"[a-z,]$", a) and re.match("[a-z]", b) for a, b in pairwise(steps))
+
+
+def _cuts(body: str, style: str) -> list[int] | None:
+    """Where steps begin beside the first; None where the text has none of the style's steps."""
+    match style:
+        case "numbered":
+            starts: list[int] = []
+            for match in _HEADER.finditer(body):
+                if int((match[1] or match[2])[:9]) == len(starts) + 1:
+                    starts.append(match.start())
+            return starts[1:] if len(starts) > 1 else None
+        case "lines":
+            return _outside(body, _LINE_END, _BLOCKS)
+        case "paragraphs":
+            blank = _outside(body, _BLANK_LINE, _BLOCKS)
+            return [at for at in blank if not _goes_on(body[:at].rstrip(), body[at:])]
+        case _:
+            return _sentence_starts(body)
+
+
+def _sentence_starts(body: str) -> list[int]:
+    # A formula counts as a word, and as one that ends with a full stop where it does.
+    masked = list(body)
+    for match in _FORMULAS.finditer(body):
+        stop = _DISPLAYED_STOP if _BLOCKS.match(match[0]) else "."
+        ends = match[0].rstrip("$]`)\\ \n").endswith(".")
+        length = len(match[0])
+        masked[match.start() : match.end()] = ["X"] * (length - 1) + [stop if ends else "X"]
+    text = "".join(masked)
+    starts: list[int] = []
+    for match in _SENTENCE_END.finditer(text):
+        at = match.start() + 1
+        before = text[max(0, at - 16) : at]
+        abbreviated = _ABBREVIATION.search(before) or _NUMBER_OF_A_LINE.search(before)
+        labelled = _LABEL.fullmatch(text[starts[-1] if starts else 0 : at].strip())
+        drawing = body.startswith("[asy]", match.end())
+        if not (abbreviated or labelled or drawing or _INITIALS.match(text, at - 2)):
+            starts.append(match.end())
+    for match in _BLANK_LINE.finditer(text):
+        if not _goes_on(body[: match.start()].rstrip(), body[match.end() :]):
+            starts.append(match.end())
+    return sorted(set(starts))
+
+
+def _outside(body: str, cut: re.Pattern[str], closed: re.Pattern[str]) -> list[int]:
+    """Ends of what a pattern finds outside of spans that another one closes off."""
+    inside = [match.span() for match in closed.finditer(body)]
+    ends = (match.end() for match in cut.finditer(body))
+    return [end for end in ends if not any(a < end < b for a, b in inside)]
+
+
+def _goes_on(before: str, after: str) -> bool:
+    """Whether a text goes on over a blank line: to or from a formula, or from what announces it."""
+    paragraph = before.rpartition("\n\n")[2]
+    if paragraph.endswith((":", ",")) or _HEADING.fullmatch(paragraph):
+        return True
+    from_formula = before.endswith(("$$", "\\]", "}")) and after.lstrip()[:1].islower()
+    return from_formula or bool(_DISPLAYED.match(after))
+
+
+def _filled(body: str, cuts: list[int] | None) -> list[Span]:
+    """The spans between cuts that hold something."""
+    if cuts is None:
+        return []
+    spans = pairwise([0, *cuts, len(body)])
+    return [(a, b) for a, b in spans if body[a:b].strip()]
+
+
+def _step_after(body: str, spans: Sequence[Span], place: int) -> int:
+    for number, (start, end) in enumerate(spans):
+        if body[max(place, start) : end].strip():
+            return number
+    return max(len(spans) - 1, 0)
+
+
+def _answer_lines(solution: str) -> list[Span]:
+    """Lines that hold nothing but the answer after its mark."""
+    found: list[Span] = []
+    start = 0
+    last = len(solution.rstrip())
+    for line in solution.split("\n"):
+        end = start + len(line)
+        match = _MARKED.fullmatch(line)
+        if match and (end >= last or is_value(match[1])):
+            found.append((start, min(end + 1, len(solution))))
+        start = end + 1
+    return found

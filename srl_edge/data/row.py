@@ -1,66 +1,75 @@
 """One row of somebody's data: its problem, its steps and its answer; or why it cannot be used."""
 
-import math
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
-from srl_edge.data.cutting import MARK, cut_solution, stated
+from srl_edge.data.cutting import AUTO, MARK, cut_solution, stated
+from srl_edge.data.shapes import Fields, fields
+from srl_edge.data.thoughts import joined, plain_thought, split_thoughts
+from srl_edge.data.values import Unusable, answer_of, as_list, clean
 from srl_edge.method.answers import is_value
 from srl_edge.method.verifiers import same_value
 
-# GSM8K says `question`; s1K-1.1 has DeepSeek-R1's numbered solution in `deepseek_attempt` and the
-# bare answer in `solution`; SVAMP's problem is a `Body` and a `Question`.
-_PROBLEMS = ("problem", "question", "question_concat")
-_SOLUTIONS = ("deepseek_attempt", "solution")
-_ANSWERS = ("answer", "Answer", "target")
-_IDS = ("id", "ID", "unique_id")
-_LONE = re.compile("[\ud800-\udfff]")
-_OPENED = r"<(?:think|thinking|thought|reasoning)>|<\|begin_of_thought\|>"
-_CLOSED = r"</(?:think|thinking|thought|reasoning)>|<\|end_of_thought\|>"
-_THOUGHT = re.compile(rf"(?:{_OPENED}).*?(?:{_CLOSED})", re.DOTALL | re.IGNORECASE)
-
-
-class Unusable(Exception):
-    """Why a row cannot be used, in a few words that are counted."""
+_IDS = ("id", "ID", "unique_id", "uuid")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What a row says; `steps` may be none, and `answer` is None where it gives none."""
+    """What a row says; `steps` may be none, and `answer` is None where it gives none.
+
+    thoughts: what was thought before each step, '' for nothing; () where no step has one. shape:
+    the row's; style: how its solution was cut, '' where steps were given.
+    """
 
     id: str
     problem: str
     steps: tuple[str, ...]
     answer: str | None
+    thoughts: tuple[str, ...] = ()
+    shape: str = ""
+    style: str = ""
 
 
-def read(row: Mapping[str, Any], name: str, style: str = "auto", ours: bool = False) -> Row:
-    """A row of any known shape; raises Unusable.
+def read(
+    row: Mapping[str, Any],
+    name: str,
+    styles: Sequence[str] = AUTO,
+    ours: bool = False,
+    columns: Mapping[str, str] | None = None,
+) -> Row:
+    """A row of any known shape, or with its columns named; raises Unusable.
 
-    name: its id where it has none. style: how a solution is cut. ours: it was read before, so that
-    its answer is known to be the one that its steps end in.
+    name: its id where it has none. styles: how a solution is cut, by the first that gives two
+    steps. ours: it was read before, so that its answer is known to be the one its steps end in.
     """
-    problem = _problem(row)
-    answer = next((row[key] for key in _ANSWERS if row.get(key) is not None), None)
+    found = fields(row, columns)
+    problem, answer = _problem(found), found.answer
     if type(answer) is int and isinstance(row.get("choices") or row.get("options"), list):
         raise Unusable("an answer that is the place of a choice")
-    solutions = [row[key] for key in _SOLUTIONS if isinstance(row.get(key), str)]
-    if not solutions and not row.get("steps") and _is_solution(answer):
-        solutions, answer = [answer], None
+    solutions = solutions_of(found)
     reference: str | None = None
-    if row.get("steps"):
-        steps = _given_steps(row["steps"])
+    style = ""
+    if found.steps:
+        steps, thoughts = _given_steps(found.steps, found.thought)
         said = stated(steps[-1]) if steps else None
     else:
-        steps, said, reference = _best(solutions, style)
+        if not solutions and _is_solution(answer):
+            solutions, answer = [answer], None
+        steps, thoughts, said, style, reference = _best(solutions, styles, found.thought)
     known = answer_of(answer)
     known = reference if known is None else known
     if not ours and known and said is not None and not same_value(said, known):
         raise Unusable("a solution that ends in another answer than the row's")
-    return Row(_id(row, name), problem, tuple(steps), said if known is None else known)
+    return Row(
+        _id(row, name), problem, tuple(steps), said if known is None else known,
+        tuple(thoughts) if any(thoughts) else (), found.shape, style,
+    )  # fmt: skip
+
+
+def solutions_of(found: Fields) -> list[str]:
+    """The texts of a row's solutions."""
+    return [text for text in found.solutions if isinstance(text, str)]
 
 
 def _is_solution(answer: Any) -> bool:
@@ -70,81 +79,66 @@ def _is_solution(answer: Any) -> bool:
     return MARK in answer or len(cut_solution(answer)[0]) > 1
 
 
-def answer_of(value: Any) -> str | None:
-    """An answer of any JSON type as a text; None for none. Raises Unusable."""
-    match value:
-        case None:
-            return None
-        case bool():
-            return str(value).lower()
-        case int():
-            if abs(value) >= 10**1000:
-                raise Unusable("a number of thousands of digits")
-            return str(value)
-        case float():
-            if not math.isfinite(value):
-                return None  # NaN is how tables write that nothing is there
-            return str(int(value)) if value.is_integer() else f"{Decimal(repr(value)):f}"
-        case str():
-            return _clean(value) or None
-        case list() | dict() if len(value) == 1:
-            return answer_of(value[0] if isinstance(value, list) else next(iter(value.values())))
-        case list() | dict() if not value:
-            return None
-    raise Unusable("an answer that is a list or an object")
-
-
-def _problem(row: Mapping[str, Any]) -> str:
-    text = next((row[key] for key in _PROBLEMS if row.get(key)), None)
-    if text is None and isinstance(row.get("Body"), str) and isinstance(row.get("Question"), str):
-        body = row["Body"].strip()
-        text = f"{body}{'' if body.endswith('.') else '.'} {row['Question'].strip()}"
-    if not isinstance(text, str) or not text.strip():
+def _problem(found: Fields) -> str:
+    if not isinstance(found.problem, str) or not found.problem.strip():
         raise Unusable("no problem text")
-    return _clean(text)
+    return clean(found.problem)
 
 
 def _id(row: Mapping[str, Any], name: str) -> str:
     found = next((row[key] for key in _IDS if row.get(key) is not None), name)
     try:
-        return _clean(str(found)) if isinstance(found, str | int | float) else name
+        return clean(str(found)) if isinstance(found, str | int | float) else name
     except (Unusable, ValueError):  # a character of no tokenizer, or thousands of digits
         return name
 
 
-def _given_steps(steps: Any) -> list[str]:
-    if not isinstance(steps, list) or not all(isinstance(s, str | int | float) for s in steps):
+def _given_steps(steps: Any, thought: Any) -> tuple[list[str], list[str]]:
+    """Steps that are there one by one, and the thought before each; that of none goes on."""
+    given = as_list(steps)
+    if given is None or not all(isinstance(s, str | int | float) for s in given):
         raise Unusable("steps are no list of texts")
-    texts = [step if isinstance(step, str) else answer_of(step) or "" for step in steps]
-    return [step for text in texts if (step := without_thoughts(_clean(text)))]
+    of_steps = as_list(thought) or ()
+    apart = [_thought(t) for t in of_steps] if len(of_steps) == len(given) else []
+    waiting = [] if apart else [_thought(thought)]
+    kept: list[str] = []
+    thoughts: list[str] = []
+    for number, step in enumerate(given):
+        text, own = split_thoughts(clean(step if isinstance(step, str) else answer_of(step) or ""))
+        waiting += [*apart[number : number + 1], *(said for _, said in own)]
+        if text.strip():
+            kept.append(text.strip())
+            thoughts.append(joined(waiting))
+            waiting = []
+    return kept, thoughts
 
 
 def _best(
-    solutions: list[str], style: str
-) -> tuple[list[str], str | None, str | None]:  # fmt: skip
-    """The steps of the first solution that has two, else of the first; what it states, and what
-    another solution states or is.
+    solutions: list[str], styles: Sequence[str], thought: Any
+) -> tuple[list[str], list[str], str | None, str, str | None]:
+    """The steps of the first solution that has two, else of the first, and the thought before each;
+    what it states, how it was cut, and what another solution states or is.
     """
-    cut = [cut_solution(without_thoughts(_clean(text)), style) for text in solutions]
-    chosen = next((at for at, (steps, _) in enumerate(cut) if len(steps) > 1), 0)
+    cut = []
+    for number, solution in enumerate(solutions):
+        text, found = split_thoughts(clean(solution))
+        steps, style, numbers = cut_solution(text, styles, [place for place, _ in found])
+        before = [[] for _ in steps]  # type: list[list[str]]
+        if steps and number == 0:
+            before[0].append(_thought(thought))
+        for at, (_, said) in zip(numbers, found, strict=True):
+            if steps:
+                before[at].append(said)
+        cut.append((steps, [joined(parts) for parts in before], stated(text), style))
+    if not cut:
+        return [], [], None, "", None
+    chosen = next((at for at, (steps, *_) in enumerate(cut) if len(steps) > 1), 0)
     others = [at for at in range(len(cut)) if at != chosen]
-    short = (solutions[at].strip() if is_value(solutions[at]) else cut[at][1] for at in others)
-    steps, said = cut[chosen] if cut else ([], None)
-    return steps, said, next((value for value in short if value), None)
+    short = (solutions[at].strip() if is_value(solutions[at]) else cut[at][2] for at in others)
+    return *cut[chosen], next((value for value in short if value), None)
 
 
-def without_thoughts(text: str) -> str:
-    """A solution without what its writer thought; raises Unusable where that has no end."""
-    text = re.split(_CLOSED, _THOUGHT.sub("", text), flags=re.IGNORECASE)[-1]
-    if re.search(_OPENED, text, re.IGNORECASE):
-        raise Unusable("a thought without an end")
-    return text.strip()
-
-
-def _clean(text: str) -> str:
-    """A text with line ends of one kind; raises Unusable for characters that no tokenizer takes."""
-    if _LONE.search(text):
-        raise Unusable("half of a character (a lone surrogate)")
-    if "\0" in text:
-        raise Unusable("a NUL character")
-    return text.replace("\r\n", "\n").replace("\r", "\n").strip()
+def _thought(value: Any) -> str:
+    """A thought of its own column, in one piece or in several."""
+    parts = as_list(value) or [value]
+    return joined([plain_thought(clean(part)) for part in parts if isinstance(part, str)])

@@ -2,25 +2,28 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from srl_edge import owned
-from srl_edge.data import gsm_symbolic, trajectories
+from srl_edge.data import gsm_symbolic, splits, trajectories
+from srl_edge.data.reading import Columns, choice_for, columns_for, keep_fitting, read_tables
+from srl_edge.data.sources import GENERATED, Table, open_source, part_of
+from srl_edge.data.splits import SPLITS
+from srl_edge.data.style import choose
 from srl_edge.data.trajectories import ParseReport
 from srl_edge.errors import InputError
-from srl_edge.files import scratch_folder
-from srl_edge.method.prompt_form import DEFAULT, PromptForm
-from srl_edge.method.prompts import numbers, prompt_ids, step_prompts, warm_up_reply, whole_prompts
+from srl_edge.files import read_json, scratch_folder
+from srl_edge.method.prompts import prompt_ids, step_prompts, warm_up_reply, whole_prompts
 from srl_edge.method.types import Trajectory
 from srl_edge.method.verifiers import kind_of
 from srl_edge.models.tokenizer import tokenizer_if_there
-from srl_edge.recipe import Data, Recipe
+from srl_edge.recipe import Recipe
 from srl_edge.terminal import progress
 
-SPLITS = ("train", "validation", "test")
+Splits = dict[str, list[Trajectory]]
 
 
 def prepare(recipe: Recipe, run: Path) -> Path:
@@ -30,55 +33,86 @@ def prepare(recipe: Recipe, run: Path) -> Path:
     """
     folder, report = run / "data", ParseReport()
     owned.require_own(folder)
-    if recipe.data.source == "gsm_symbolic":
-        splits, details = _from_gsm_symbolic(recipe, report)
-    else:
-        splits, details = _from_jsonl(recipe, report)
-    for name in SPLITS:
-        if not splits[name]:
-            held = f"{recipe.data.validation_problems} and {recipe.data.test_problems}"
-            raise InputError(
-                f"{recipe.data.source}: the {name} split is empty ({report.kept} of {report.read} "
-                f"rows were kept; dropped: {dict(report.dropped)}); give more rows, or lower "
-                f"data.validation_problems and data.test_problems ({held})."
-                if report.kept
-                else f"{recipe.data.source}: none of {report.read} rows can be used; dropped: "
-                f"{dict(report.dropped)}."
-            )
-    kept = [t for split in splits.values() for t in split]
+    made = recipe.data.source == GENERATED
+    found, details = (_from_gsm_symbolic if made else _from_source)(recipe, report)
+    _require_all(found, recipe, report)
+    kept = [t for split in found.values() for t in split]
     kinds = Counter("none" if t.answer is None else kind_of(t.answer) for t in kept)
-    summary = report.as_dict() | details | {"source": recipe.data.source}
-    summary["answers"] = dict(kinds.most_common())
-    summary["splits"] = {
-        name: {"problems": len(splits[name]), "steps": sum(len(t.steps) for t in splits[name])}
+    details |= {
+        "answers": dict(kinds.most_common()),
+        "thoughts": sum(bool(t.thoughts) for t in kept),
+    }
+    details["splits"] = {
+        name: {"problems": len(found[name]), "steps": sum(len(t.steps) for t in found[name])}
         for name in SPLITS
     }
+    summary = report.as_dict() | {"source": recipe.data.source} | details
     with scratch_folder(run, "data") as scratch:
         for name in SPLITS:
-            trajectories.write_jsonl(scratch / f"{name}.jsonl", splits[name])
-        (scratch / "report.json").write_text(json.dumps(summary, indent=1) + "\n")
-        progress.say(f"data: {_in_words(report, kinds, kept, recipe.model.name)}")
+            trajectories.write_jsonl(scratch / f"{name}.jsonl", found[name])
+        text = json.dumps(summary, indent=1, ensure_ascii=False) + "\n"
+        (scratch / "report.json").write_text(text, encoding="utf-8")
+        for sentence in _in_words(summary, kept, recipe.model.name):
+            progress.say(f"data: {sentence}")
         return owned.publish(scratch, folder)
 
 
-def _in_words(
-    report: ParseReport, kinds: Counter[str], kept: Sequence[Trajectory], model: str
-) -> str:
-    """What was read, kept and dropped, how answers are compared, and the longest step."""
-    dropped = ", ".join(f"{count} for {why}" for why, count in report.dropped.most_common())
-    answers = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+def _require_all(found: Splits, recipe: Recipe, report: ParseReport) -> None:
+    """Raise InputError where a split is empty."""
+    data, source = recipe.data, recipe.data.source
+    if not report.kept:
+        raise InputError(
+            f"{source}: none of {report.read} rows can be used; dropped: {report.reasons}."
+        )
+    asked = (data.validation_problems, data.test_problems)
+    drawn = (len(found["validation"]), len(found["test"]))
+    held = [number or len_ for number, len_ in zip(asked, drawn, strict=True)]
+    for name in SPLITS:
+        if not found[name]:
+            raise InputError(
+                f"{source}: the {name} split is empty ({report.kept} of {report.read} rows were "
+                f"kept; dropped: {report.reasons}); give more rows, or lower "
+                f"data.validation_problems and data.test_problems ({held[0]} and {held[1]})."
+            )
+
+
+def _in_words(summary: dict[str, Any], kept: Sequence[Trajectory], model: str) -> list[str]:
+    """What was read, kept and dropped, how, how answers are compared, and the longest step."""
+    dropped = _counted(summary["dropped"], "{count} for {what}")
     longest = max((step for t in kept for step in t.steps), key=len)
     tokenizer = tokenizer_if_there(model)
     tokens = len(tokenizer.encode(longest, add_special_tokens=False)) if tokenizer else None
     size = f"{len(longest)} characters" if tokens is None else f"{tokens} tokens"
-    return (
-        f"{report.read} rows read, {report.kept} kept, {report.dropped.total()} dropped"
-        f"{f' ({dropped})' if dropped else ''}; answers: {answers}; the longest step has {size}"
-    )
+    said = [
+        f"{summary['read']} rows read, {summary['kept']} kept, {sum(summary['dropped'].values())} "
+        f"dropped{f' ({dropped})' if dropped else ''}; answers: {_counted(summary['answers'])}; "
+        f"the longest step has {size}"
+    ]
+    if "style" in summary:
+        styles = _counted(summary["style"]["used"])
+        thoughts = f"; {summary['thoughts']} with thoughts" if summary["thoughts"] else ""
+        said.append(f"shape: {_counted(summary['shapes'])}; steps: {styles}{thoughts}")
+    if (alike := summary.get("near_duplicates", {})).get("problems"):
+        two = alike["on_two_sides"]
+        rest = f", but for {two}, of which there are too many" if two else ""
+        said.append(
+            f"{alike['problems']} problems differ from another in numbers alone; they are on one "
+            f"side{rest}"
+        )
+    if unused := summary.get("unused"):
+        said.append(f"not used: {', '.join(unused)} (data.validation and data.test take them)")
+    return said
+
+
+def _counted(counts: dict[str, int], form: str = "{count} {what}") -> str:
+    items = sorted(counts.items(), key=lambda item: -item[1])
+    return ", ".join(form.format(count=count, what=what) for what, count in items)
 
 
 def show(recipe: Recipe, run: Path, count: int) -> str:
-    """The first prompts of a run as the model reads them, with their tokens counted."""
+    """The first prompts of a run as the model reads them, with their tokens counted; and what was
+    dropped, with examples.
+    """
     from srl_edge.models.catalog import resolve
     from srl_edge.models.tokenizer import load_tokenizer
 
@@ -93,20 +127,26 @@ def show(recipe: Recipe, run: Path, count: int) -> str:
             f"--- prompt {number}: {len(ids)} tokens\n{tokenizer.decode(ids)}\n"
             f"--- the expert's reply: {len(reply)} tokens\n{warm_up_reply(prompt)}\n"
         )
+    report = read_json(run / "data" / "report.json", "DataReport")
+    for why, count in report["dropped"].items():
+        examples = report.get("examples", {}).get(why, ())
+        shown.append(f"--- {count} dropped: {why}\n" + "".join(f"{text}\n" for text in examples))
     return "\n".join(shown)
 
 
-def _from_gsm_symbolic(
-    recipe: Recipe, report: ParseReport
-) -> tuple[dict[str, list[Trajectory]], dict[str, Any]]:
+def _from_gsm_symbolic(recipe: Recipe, report: ParseReport) -> tuple[Splits, dict[str, Any]]:
     data, seed, form = recipe.data, recipe.seed, recipe.prompt.form
     templates = gsm_symbolic.rows_by_template(data.rows_per_template, seed)
-    sound, dropped = gsm_symbolic.sound_templates(templates)
-    report.read += sum(dropped.values())
-    report.dropped.update(dropped)
-    by_template = {t: keep_fitting(rows, data, report, form) for t, rows in sound.items()}
+    sound = gsm_symbolic.sound_templates(templates)
+    for row in (row for t, rows in templates.items() if t not in sound for row in rows):
+        report.read += 1
+        report.drop("its template has wrong arithmetic", row["id"], row["solution"])
+    styles = choose(data.style, ()).styles
+    by_template = {t: keep_fitting(rows, data, report, form, styles) for t, rows in sound.items()}
     # A template that is mostly too long or too hard would leave a split with a handful of rows.
     kept = {t: rows for t, rows in by_template.items() if 2 * len(rows) >= len(sound[t])}
+    for t in by_template.keys() - kept.keys():
+        splits.leave_out(by_template[t], "few of its template's problems fit", report)
     split = gsm_symbolic.split_templates(kept, data.validation_templates, data.test_templates, seed)
     parsed = {name: [t for m in members for t in kept[m]] for name, members in split.items()}
     for rows in parsed.values():
@@ -114,40 +154,41 @@ def _from_gsm_symbolic(
     return parsed, {"templates": split}
 
 
-def _from_jsonl(
-    recipe: Recipe, report: ParseReport
-) -> tuple[dict[str, list[Trajectory]], dict[str, Any]]:
-    data, seed = recipe.data, recipe.seed
-    read = trajectories.read_jsonl(Path(data.source), report)
-    rows = keep_fitting(read, data, report, recipe.prompt.form)
-    unique = list({t.problem: t for t in rows}.values())
-    if len(unique) < len(rows):
-        report.dropped["the same problem twice"] += len(rows) - len(unique)
-        report.kept = len(unique)
-    Random(seed).shuffle(unique)
-    held = data.test_problems + data.validation_problems
-    return {
-        "test": unique[: data.test_problems],
-        "validation": unique[data.test_problems : held],
-        "train": unique[held:],
-    }, {}
+def _from_source(recipe: Recipe, report: ParseReport) -> tuple[Splits, dict[str, Any]]:
+    data, seed, form = recipe.data, recipe.seed, recipe.prompt.form
+    source = open_source(data.source)
+    asked = {"validation": data.validation, "test": data.test}
+    parts = {key: part_of(source, name, key) for key, name in asked.items() if name}
+    main = source.chosen(("train",), [table for part in parts.values() for table in part])
+    columns = columns_for(main, data.columns.named)
+    choice = choice_for(main, data, columns)
 
+    def read(tables: Sequence[Table], its_columns: Columns | None) -> list[Trajectory]:
+        rows = read_tables(tables, data, report, form, its_columns, choice)
+        return splits.unique(rows, report)
 
-def keep_fitting(
-    rows: Iterable[dict[str, Any]], data: Data, report: ParseReport, form: PromptForm = DEFAULT
-) -> list[Trajectory]:
-    """Trajectories within the recipe's limits; what is left out is counted in the report."""
-    kept = []
-    limits = data.style, data.max_step_characters
-    for trajectory in trajectories.parse_rows(rows, report, *limits, form, data.answer_step):
-        text = " ".join((trajectory.problem, *trajectory.steps))
-        if data.max_steps and len(trajectory.steps) > data.max_steps:
-            reason = f"more than {data.max_steps} steps"
-        elif data.max_number and any(float(n) > data.max_number for n in numbers(text)):
-            reason = f"a number larger than {data.max_number}"
-        else:
-            kept.append(trajectory)
-            continue
-        report.dropped[reason] += 1
-        report.kept -= 1
-    return kept
+    numbers = {"validation": data.validation_problems, "test": data.test_problems}
+    found: Splits = {}
+    for name in ("test", "validation"):
+        if part := parts.get(name):
+            rows = read(part, columns_for(part, data.columns.named, ""))
+            rows = splits.apart(rows, [t for split in found.values() for t in split], report)
+            Random(seed).shuffle(rows)
+            asked_for = numbers[name]
+            number = splits.number_of(asked_for, len(rows), name) if asked_for else len(rows)
+            splits.leave_out(rows[number:], f"more than data.{name}_problems", report)
+            found[name] = rows[:number]
+    rows = splits.apart(read(main, columns), [t for split in found.values() for t in split], report)
+    left = {name: number for name, number in numbers.items() if name not in parts}
+    found |= splits.divide(rows, left, seed)
+    used = [table.where for part in (main, *parts.values()) for table in part]
+    details = {
+        "shapes": dict(report.shapes.most_common()),
+        "style": {"asked": data.style, "used": dict(report.styles.most_common()),
+                  "would_keep": dict(choice.keeps), "of": choice.looked_at},
+        "near_duplicates": splits.near_duplicates(found),
+        "revision": source.commit,
+        "unused": [table.where for table in source.tables
+                   if not any(where.startswith(table.where) for where in used)],
+    }  # fmt: skip
+    return found, details

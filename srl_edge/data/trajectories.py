@@ -2,35 +2,65 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from srl_edge.data.row import Unusable, read
-from srl_edge.errors import InputError
-from srl_edge.files import parsed
+from srl_edge.data.cutting import AUTO
+from srl_edge.data.formats import rows_of
+from srl_edge.data.row import read
+from srl_edge.data.values import Unusable
 from srl_edge.method.prompt_form import DEFAULT, PromptForm
 from srl_edge.method.types import Trajectory
 
-# What a JSON reader says of values that it gives up on, and what is counted then.
-_TOO_MUCH = {
-    "nested too deeply": "nested too deeply",
-    "integer string conversion": "a number of thousands of digits",
-}
+EXAMPLES = 3  # of the rows that are dropped for one reason
+_SHOWN = 200  # characters of each
 
 
 @dataclass(slots=True)
 class ParseReport:
-    """How many rows were read, kept, and dropped for which reason."""
+    """How many rows were read, kept, and dropped for which reason, with examples.
+
+    shapes: kept rows by their shape; styles: by how their solutions were cut, `given` where they
+    came in steps. ids: how often each was there, so that none is given twice.
+    """
 
     read: int = 0
     kept: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+    shapes: Counter[str] = field(default_factory=Counter)
+    styles: Counter[str] = field(default_factory=Counter)
+    ids: Counter[str] = field(default_factory=Counter)
+
+    def drop(self, why: str, where: str, row: object = "") -> None:
+        """Count a row that is left out; where, row: for the first examples of that reason."""
+        self.dropped[why] += 1
+        if len(shown := self.examples.setdefault(why, [])) < EXAMPLES:
+            text = " ".join(f"{where}: {_as_text(row)}".removesuffix(": ").split())
+            shown.append(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
+
+    def bad(self, why: str, where: str) -> None:
+        """Count a row that could not be read at all."""
+        self.read += 1
+        self.drop(why, where)
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain JSON values."""
-        return {"read": self.read, "kept": self.kept, "dropped": dict(self.dropped.most_common())}
+        return {
+            "read": self.read,
+            "kept": self.kept,
+            "dropped": dict(self.dropped.most_common()),
+            "examples": {why: self.examples[why] for why, _ in self.dropped.most_common()},
+        }
+
+    @property
+    def reasons(self) -> str:
+        """Why rows were dropped, in words, with the first of those dropped for the first reason."""
+        said = ", ".join(f"{count} for {why}" for why, count in self.dropped.most_common())
+        first = next((self.examples[why] for why, _ in self.dropped.most_common(1)), [])
+        return f"{said}; such as {first[0]}" if first else said or "none"
 
 
 def with_answer(
@@ -51,34 +81,50 @@ def with_answer(
 def parse_rows(
     rows: Iterable[Mapping[str, Any]],
     report: ParseReport,
-    style: str = "auto",
+    styles: Sequence[str] = AUTO,
     max_step_characters: int | None = None,
     form: PromptForm | None = DEFAULT,
     answer_step: bool = False,
+    columns: Mapping[str, str] | None = None,
+    where: str = "",
 ) -> Iterator[Trajectory]:
-    """Turn rows (`problem`, `solution` or `steps`, `answer`) into trajectories, each with its id.
+    """Turn rows of any known shape into trajectories, each with its id.
 
-    form: how the last step states the answer; None leaves the steps as they are. answer_step: the
-    answer is a step of its own. What is dropped is counted with its reason.
+    styles: how solutions are cut. form: how the last step states the answer; None leaves the steps
+    as they are. answer_step: the answer is a step of its own. columns: as for `shapes.fields`.
+    where: what the rows are of, for the examples of what is dropped, which is counted with its
+    reason.
     """
-    ids: Counter[str] = Counter()
-    for row in rows:
+    for number, row in enumerate(rows, start=1):
         report.read += 1
         try:
-            found = read(row, str(report.read), style, ours=form is None)
+            found = read(row, str(report.read), styles, form is None, columns)
             if len(found.steps) < 2:
                 nothing = not found.steps and not row.get("steps")
                 raise Unusable("no solution and no steps" if nothing else "fewer than two steps")
             if max_step_characters and max(map(len, found.steps)) > max_step_characters:
                 raise Unusable(f"a step longer than {max_step_characters} characters")
         except Unusable as why:
-            report.dropped[str(why)] += 1
+            report.drop(str(why), f"{where}{', ' if where else ''}row {number}", row)
             continue
         report.kept += 1
+        report.shapes[found.shape] += 1
+        report.styles[found.style or "given"] += 1
         steps = found.steps
         if form is not None:
             steps = with_answer(steps, found.answer, form, answer_step)
-        yield Trajectory(distinct(found.id, ids), found.problem, steps, found.answer)
+        more = ("",) * (len(steps) - len(found.thoughts)) if found.thoughts else ()
+        name = distinct(found.id, report.ids)
+        yield Trajectory(name, found.problem, steps, found.answer, (*found.thoughts, *more))
+
+
+def _as_text(row: object) -> str:
+    """A row as it stands; what no file can hold is shown as its number."""
+    try:
+        text = row if isinstance(row, str) else json.dumps(row, ensure_ascii=False, default=str)
+    except (RecursionError, ValueError):  # beyond what JSON is written for
+        text = "…"
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def distinct(name: str, seen: Counter[str]) -> str:
@@ -87,42 +133,17 @@ def distinct(name: str, seen: Counter[str]) -> str:
     return name if seen[name] == 1 else distinct(f"{name}-{seen[name]}", seen)
 
 
-def read_jsonl(path: Path, report: ParseReport | None = None) -> Iterator[dict[str, Any]]:
-    """Rows of a JSONL file; raises InputError with the line number where one is not JSON.
-
-    report: counts rows that are JSON, and more of it than can be read.
-    """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; give the path of a JSONL file of trajectories.")
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = parsed(line, "Json")
-            except ValueError as error:
-                why = next((words for said, words in _TOO_MUCH.items() if said in str(error)), "")
-                if report and why:
-                    report.read += 1
-                    report.dropped[why] += 1
-                    continue
-                raise InputError(
-                    f"{path}, line {number}: {error}; each line must be one JSON object in UTF-8."
-                ) from None
-            if not isinstance(row, dict):
-                raise InputError(f"{path}, line {number}: a JSON object is needed, with `problem`.")
-            yield row
-
-
 def write_jsonl(path: Path, trajectories: Iterable[Trajectory]) -> Path:
     """Write trajectories as rows that `parse_rows` reads back."""
     with path.open("w", encoding="utf-8") as out:
         for t in trajectories:
             row = {"id": t.id, "problem": t.problem, "steps": list(t.steps), "answer": t.answer}
+            if t.thoughts:
+                row["thoughts"] = list(t.thoughts)
             out.write(json.dumps(row, ensure_ascii=False) + "\n")
     return path
 
 
 def load(path: Path) -> list[Trajectory]:
     """Trajectories of a file written by `write_jsonl`."""
-    return list(parse_rows(read_jsonl(path), ParseReport(), form=None))
+    return list(parse_rows(rows_of(path), ParseReport(), form=None))

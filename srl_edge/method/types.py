@@ -8,12 +8,16 @@ from srl_edge.method.prompt_form import DEFAULT, PromptForm
 
 @dataclass(frozen=True, slots=True)
 class Trajectory:
-    """An expert solution cut into steps; the last step states the answer where there is one."""
+    """An expert solution cut into steps; the last step states the answer where there is one.
+
+    thoughts: what the expert thought before each step, '' for nothing; () where no step has one.
+    """
 
     id: str
     problem: str
     steps: tuple[str, ...]
     answer: str | None = None
+    thoughts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

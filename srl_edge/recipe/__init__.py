@@ -1,23 +1,24 @@
 """A recipe: every setting of a run."""
 
+from srl_edge.recipe.data import Columns, Data
 from srl_edge.recipe.schema import (
     Bench,
     Check,
-    Data,
     Export,
     Model,
     Prompt,
     Recipe,
-    Section,
     Stage,
     Trainer,
     dumps,
     load,
 )
+from srl_edge.recipe.section import Section
 
 __all__ = [
     "Bench",
     "Check",
+    "Columns",
     "Data",
     "Export",
     "Model",

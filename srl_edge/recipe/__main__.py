@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from srl_edge.recipe import (
     Bench,
     Check,
+    Columns,
     Data,
     Export,
     Model,
@@ -21,6 +22,7 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "The recipe itself": Recipe,
     "[model]": Model,
     "[data]": Data,
+    "[data.columns]": Columns,
     "[prompt]": Prompt,
     "[trainer]": Trainer,
     "[[stages]]": Stage,

@@ -10,8 +10,6 @@ from typing import Annotated, Literal, get_args
 import tomli_w
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     JsonValue,
     NonNegativeFloat,
@@ -22,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from srl_edge.data.sources import rooted, rooted_part
 from srl_edge.errors import InputError
 from srl_edge.files import read_text
 from srl_edge.method.answers import Kind
@@ -30,54 +29,15 @@ from srl_edge.method.prompts import Targets
 from srl_edge.method.rewards import check_weights
 from srl_edge.models.chat_template import DATE
 from srl_edge.quantization.formats import Trainable, default_agreement, parse_name
+from srl_edge.recipe.data import Data
 from srl_edge.recipe.errors import first_sentence
 from srl_edge.recipe.flags import override
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
-    )
-
-
-def file_name(text: str) -> str:
-    """A path as it was written, `~` expanded; raises ValueError for one that no file can have."""
-    if "\0" in text:
-        raise ValueError("a path cannot hold a NUL character")
-    try:
-        return str(Path(text).expanduser()) if text.startswith("~") else text
-    except RuntimeError:
-        raise ValueError(f"{text}: there is no such user's home") from None
+from srl_edge.recipe.section import Section, file_name
 
 
 class Model(Section):
     name: Annotated[str, AfterValidator(file_name)]
     """A known name (qwen2.5-coder-0.5b-instruct, …: README), a hub id, or a local folder."""
-
-
-class Data(Section):
-    source: Annotated[str, AfterValidator(file_name)] = "gsm_symbolic"
-    """`gsm_symbolic`, or the path of a JSONL file of expert trajectories."""
-    style: Literal["auto", "numbered", "lines"] = "auto"
-    """How solutions are cut into steps."""
-    answer_step: bool = True
-    """The final answer is a step of its own, instead of the last line of the last step."""
-    max_step_characters: PositiveInt | None = None
-    """Leave out trajectories that have a longer step."""
-    max_steps: PositiveInt | None = None
-    """Leave out trajectories of more steps."""
-    max_number: PositiveInt | None = None
-    """Leave out trajectories that write a larger number: easier arithmetic."""
-    rows_per_template: PositiveInt = 20
-    """gsm_symbolic: problems drawn from each template."""
-    validation_templates: PositiveInt = 8
-    """gsm_symbolic: templates held out for validation."""
-    test_templates: PositiveInt = 12
-    """gsm_symbolic: templates held out for the benchmark."""
-    validation_problems: PositiveInt = 60
-    """JSONL: problems held out for validation."""
-    test_problems: PositiveInt = 100
-    """JSONL: problems held out for the benchmark."""
 
 
 _RENDERED = {"messages", "add_generation_prompt", "strftime_now"}
@@ -217,7 +177,7 @@ class Stage(Section):
     epochs: Annotated[float, Field(gt=0)] | None = None
     """Passes over the prompts, instead of steps."""
     data: str | None = None
-    """JSONL file of this stage's own trajectories; without it, the training split."""
+    """Source of this stage's own trajectories, as `data.source`; without it, the training split."""
     prompts_per_step: PositiveInt = 8
     """Prompts that a batch learns from; srl, rlvr: groups of rollouts that are kept."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
@@ -418,28 +378,38 @@ def load(path: Path, flags: Sequence[str] = ()) -> Recipe:
 
 
 def _rooted(recipe: Recipe, folder: Path) -> Recipe:
-    """A recipe whose paths of files that lie in a folder are absolute; the others stay."""
-
-    def root(name: str) -> str:
-        found = folder / Path(name).expanduser()
-        return str(found.resolve()) if found.is_file() else name
+    """A recipe whose paths are absolute: they count from a folder, or where nothing is there, and
+    something is in the current one, from that. `output` stays as it is.
+    """
 
     def root_part(key: str) -> str:
         file, colon, function = key.rpartition(":")
-        return root(file) + colon + function if colon else key
+        return rooted(file, folder) + colon + function if colon else key
 
     stages = tuple(
         stage.model_copy(
             update={
-                "data": stage.data and root(stage.data),
+                "data": stage.data and rooted(stage.data, folder),
                 "reward": {root_part(key): value for key, value in stage.reward.items()},
             }
         )
         for stage in recipe.stages
     )
-    data = recipe.data.model_copy(update={"source": root(recipe.data.source)})
+    source = rooted(recipe.data.source, folder)
+    parts = {"validation": recipe.data.validation, "test": recipe.data.test}
+    held = {key: part and rooted_part(part, source, folder) for key, part in parts.items()}
+    data = recipe.data.model_copy(update={"source": source, **held})
     prompt = recipe.prompt.model_copy(update={"verifier": root_part(recipe.prompt.verifier)})
-    return recipe.model_copy(update={"data": data, "prompt": prompt, "stages": stages})
+    model = recipe.model.model_copy(update={"name": _rooted_model(recipe.model.name, folder)})
+    return recipe.model_copy(
+        update={"model": model, "data": data, "prompt": prompt, "stages": stages}
+    )
+
+
+def _rooted_model(name: str, folder: Path) -> str:
+    """A local folder by its absolute path; what may be a known name or a hub id stays."""
+    written_as_path = name.startswith(("./", "../"))
+    return rooted(name, folder) if written_as_path or (folder / name).is_dir() else name
 
 
 def dumps(recipe: Recipe) -> str:

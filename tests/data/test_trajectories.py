@@ -4,12 +4,12 @@ from typing import Any
 import pytest
 
 from srl_edge.data.arithmetic import wrong_equations
-from srl_edge.data.cutting import cut_solution, numbered_steps
+from srl_edge.data.cutting import numbered_steps
+from srl_edge.data.formats import rows_of
 from srl_edge.data.trajectories import (
     ParseReport,
     load,
     parse_rows,
-    read_jsonl,
     write_jsonl,
 )
 from srl_edge.errors import InputError
@@ -36,9 +36,9 @@ def test_numbering_must_be_consecutive_from_one() -> None:
 
 
 def test_gsm8k_lines_lose_annotations_and_give_the_answer() -> None:
-    steps, answer = cut_solution("He has 48/2 = <<48/2=24>>24 clips.\n\nIn all 72.\n#### 72")
-    assert steps == ["He has 48/2 = 24 clips.", "In all 72."]
-    assert answer == "72"
+    found = parsed_row(solution="He has 48/2 = <<48/2=24>>24 clips.\n\nIn all 72.\n#### 72")
+    assert found.steps == ("He has 48/2 = 24 clips.", "In all 72.\n#### 72")
+    assert found.answer == "72"
 
 
 def test_rows_of_every_format_are_read_and_the_rest_counted(tmp_path: Path) -> None:
@@ -64,6 +64,7 @@ def test_rows_of_every_format_are_read_and_the_rest_counted(tmp_path: Path) -> N
             "no solution and no steps": 1,
             "a step longer than 90 characters": 1,
         },
+        "examples": report.examples,
     }
     assert load(write_jsonl(tmp_path / "t.jsonl", kept)) == kept
 
@@ -79,16 +80,16 @@ def test_a_file_in_another_encoding_is_named(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text('{"problem": "p"}', encoding="utf-16")
     with pytest.raises(InputError, match="line 1: not UTF-8"):
-        list(read_jsonl(path))
+        list(rows_of(path))
 
 
 def test_a_line_that_is_not_json_is_named(tmp_path: Path) -> None:
     path = tmp_path / "bad.jsonl"
     path.write_text('{"problem": "p"}\n\n{"problem": oops}\n')
     with pytest.raises(InputError, match=r"bad\.jsonl, line 3: not JSON"):
-        list(read_jsonl(path))
+        list(rows_of(path))
     with pytest.raises(InputError, match="no such file"):
-        list(read_jsonl(tmp_path / "absent.jsonl"))
+        list(rows_of(tmp_path / "absent.jsonl"))
 
 
 @pytest.mark.parametrize(
@@ -180,15 +181,17 @@ def test_what_cannot_be_taught_is_dropped_with_its_reason(row: dict[str, Any], w
 
 def test_the_experts_solution_is_taken_before_the_reference() -> None:
     attempt = "1. **Read**: add 0 and 10.\n2. **Add**: the sum is \\boxed{10}."
-    found = parsed_row(solution="10", deepseek_attempt=attempt)
+    found = parsed_row(question="q", solution="10", deepseek_attempt=attempt)
     assert len(found.steps) == 2 and found.answer == "10"
-    worked = parsed_row(solution="one\ntwo", deepseek_attempt="nothing of use")
+    worked = parsed_row(question="q", solution="one\ntwo", deepseek_attempt="nothing of use")
     assert worked.steps == ("one", "two")
-    bare = parsed_row(solution="12", deepseek_attempt="1. Read.\n2. Add.")
+    bare = parsed_row(question="q", solution="12", deepseek_attempt="1. Read.\n2. Add.")
     assert bare.answer == "12"
-    wrong = parsed_row(solution="128", deepseek_attempt="1. a\n2. b\n\\boxed{64}")
+    wrong = parsed_row(question="q", solution="128", deepseek_attempt="1. a\n2. b\n\\boxed{64}")
     assert wrong == "a solution that ends in another answer than the row's"
-    long = parsed_row(solution="So $\\boxed{128}$.", deepseek_attempt="1. a\n2. b\n\\boxed{64}")
+    long = parsed_row(
+        question="q", solution="So $\\boxed{128}$.", deepseek_attempt="1. a\n2. b\n\\boxed{64}"
+    )
     assert long == wrong
     assert parsed_row(steps=["a", "b\n#### 5"], answer="6") == wrong
     assert parsed_row(steps=["a", "b\n#### 5.0"], answer="5").answer == "5"
@@ -232,6 +235,6 @@ def test_rows_beyond_what_json_can_read_are_counted(tmp_path: Path) -> None:
         f'{{"problem": "p", "steps": ["a", "b"], "answer": {"9" * 5000}}}\n{fine}'
     )
     report = ParseReport()
-    assert len(list(parse_rows(read_jsonl(path, report), report))) == 2
+    assert len(list(parse_rows(rows_of(path, report.bad), report))) == 2
     assert report.dropped == {"nested too deeply": 1, "a number of thousands of digits": 1}
     assert report.read == report.kept + report.dropped.total() == 4

@@ -51,7 +51,8 @@ def test_flags_override_the_file(tmp_path: Path) -> None:
         (["--stages.0.learning_rate", "1e-3"], "learning_rate", 1e-3),
         (["--stages.0.steps", "None", "--stages.0.epochs", "2"], "steps", None),
         (["--model.name", "None"], "name", "None"),
-        (["--data.source", "my file.jsonl"], "source", "my file.jsonl"),
+        (["--data.source", "my file.jsonl"], "source",
+         str(Path("my file.jsonl").absolute())),
         (["--prompt.chat-template-kwargs", "enable_thinking", "false", "date_string", "1 May"],
          "chat_template_kwargs", {"enable_thinking": False, "date_string": "1 May"}),
         (["--prompt.chat_template_kwargs.tools", '[{"name": "light"}]'],
@@ -177,3 +178,77 @@ def test_a_home_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("HOME", str(tmp_path))
     loaded = recipe.load(write(tmp_path, MINIMAL), ["--output", "~/run"])
     assert loaded.run == tmp_path / "run"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "[data.columns]\nsolution = 'x'",
+            "'data.columns': where columns are named, the ",
+        ),
+        (
+            "[data.columns]\nproblme = 'x'",
+            "unknown key 'data.columns.problme'; did you mean ",
+        ),
+        (
+            "[data]\nvalidation_problems = 1.5",
+            "give a whole number of problems, or a share",
+        ),
+        ("[data]\ntest_problems = 0", "'data.test_problems': input should be greater than 0"),
+        ("[data]\nvalidation = 'dev'", "'data': columns, validation and test are for rows of your"),
+        (
+            "[data]\nstyle = 'words'",
+            "'data.style': input should be 'auto', 'numbered', 'lines', ",
+        ),
+    ],
+)
+def test_a_mistake_about_data_is_one_sentence(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        recipe.load(write(tmp_path, f"{MINIMAL}{text}\n"))
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_settings_of_data_can_be_given_as_flags(tmp_path: Path) -> None:
+    flags = ["--data.source", "hf:a/b:main", "--data.columns.problem", "q", "--data.columns.answer",
+             "a", "--data.validation_problems", "0.1", "--data.test-problems", "7",
+             "--data.test", "dev"]  # fmt: skip
+    data = recipe.load(write(tmp_path, MINIMAL), flags).data
+    assert data.columns.named == {"problem": "q", "answer": "a"}
+    assert (data.source, data.test) == ("hf:a/b:main", "dev")
+    assert (data.validation_problems, data.test_problems) == (0.1, 7)
+    assert data.validation is None and recipe.Data().columns.named is None
+
+
+def test_relative_paths_count_from_the_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, there = tmp_path / "home", tmp_path / "recipes"
+    for folder in (home, there / "set", there / "model"):
+        folder.mkdir(parents=True)
+    (there / "set" / "dev.jsonl").write_text("")
+    (home / "judge.py").write_text("")
+    monkeypatch.chdir(home)
+    text = (
+        MINIMAL.replace('"m"', '"./model"')
+        + """
+data = "later/rows.csv"
+reward = { "rewards.py:mine" = 1.0 }
+[data]
+source = "set"
+validation = "dev.jsonl"
+test = "held/out.csv"
+[prompt]
+verifier = "judge.py:same"
+"""
+    )
+    loaded = recipe.load(write(there, text))
+    assert loaded.model.name == str(there / "model")
+    assert loaded.data.source == str(there / "set") and loaded.data.validation == "dev.jsonl"
+    assert loaded.data.test == str(there / "held" / "out.csv")
+    assert loaded.stages[0].data == str(there / "later" / "rows.csv")
+    assert list(loaded.stages[0].reward) == [f"{there / 'rewards.py'}:mine"]
+    assert loaded.prompt.verifier == f"{home / 'judge.py'}:same"
+    assert loaded.output == "runs/x"
+    again = recipe.load(write(home, recipe.dumps(loaded)))
+    assert again == loaded

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from srl_edge import owned
 from srl_edge.data import trajectories
+from srl_edge.data.reading import read_source
 from srl_edge.errors import InputError
 from srl_edge.files import scratch_folder
 from srl_edge.method.prompts import step_prompts, whole_prompts
-from srl_edge.method.types import StepPrompt, Trajectory
+from srl_edge.method.types import StepPrompt
 from srl_edge.recipe import Recipe, Stage
 from srl_edge.terminal import progress
 from srl_edge.trainers.loop import checkpoints
@@ -57,16 +58,13 @@ def training_prompts(recipe: Recipe, stage: Stage, run: Path) -> list[list[StepP
     form = recipe.prompt.form
     if stage.data:
         report = trajectories.ParseReport()
-        rows = trajectories.read_jsonl(Path(stage.data), report)
-        split: list[Trajectory] = list(
-            trajectories.parse_rows(rows, report, form=form, answer_step=recipe.data.answer_step)
-        )
-        held = [
+        split = read_source(stage.data, recipe.data, report, form)
+        held = {
             t.problem
             for name in ("validation", "test")
             for t in trajectories.load(run / "data" / f"{name}.jsonl")
-        ]
-        split = [t for t in split if t.problem not in set(held)]
+        }
+        split = [t for t in split if t.problem not in held]
     else:
         split = trajectories.load(run / "data" / "train.jsonl")
     if stage.kind == "rlvr":

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from srl_edge.data.hub import HubName, read_name
 from srl_edge.devices.bench import tasks
 from srl_edge.errors import InputError
 from srl_edge.method.types import Trajectory
@@ -19,6 +20,9 @@ MATH = {"unique_id": "test/algebra/1.json", "problem": "Solve $x^2=4$ for positi
 AIME = {"id": 60, "problem": "Find $n$.", "answer": 204}
 OWN = {"problem": "1 + 1?", "steps": ["1 + 1 = 2.", "#### 2"], "answer": "2"}
 
+CHAT = {"messages": [{"role": "user", "content": "1 + 1?"},
+                     {"role": "assistant", "content": "1 + 1 = 2.\nSo 2.\n#### 2"}]}  # fmt: skip
+
 
 @pytest.mark.parametrize(
     ("task", "row", "expected"),
@@ -31,6 +35,7 @@ OWN = {"problem": "1 + 1?", "steps": ["1 + 1 = 2.", "#### 2"], "answer": "2"}
                                      ("Roots are $\\pm 2$.", "So $x=\\boxed{2}$."), "2")),
         ("aime24", AIME, Trajectory("60", "Find $n$.", (), "204")),
         ("mine", OWN, Trajectory("mine-0", "1 + 1?", ("1 + 1 = 2.", "#### 2"), "2")),
+        ("mine", CHAT, Trajectory("mine-0", "1 + 1?", ("1 + 1 = 2.", "So 2."), "2")),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("array", [False, True])
@@ -46,9 +51,13 @@ def test_rows_of_each_kind(
     ("task", "text", "message"),
     [
         ("gsm9k", None, "task 'gsm9k' is not known; choose from gsm8k, "),
-        ("mine", '{"text": "no"}', "row 1: no problem text in .'text'.; name them"),
+        (
+            "mine",
+            '{"text": "no"}',
+            r"no known shape, since no problem text is found in their columns \(text\); name",
+        ),
         ("mine", "[{", r"rows\.json: not JSON \(.* line 1"),
-        ("mine", "", "rows.json: no problems"),
+        ("mine", "", "rows.json: no rows in it"),
     ],
 )
 def test_a_mistake_is_one_sentence(
@@ -65,8 +74,10 @@ def test_a_mistake_is_one_sentence(
 def test_a_hub_that_cannot_be_reached_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     datasets = pytest.importorskip("datasets")
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
-    monkeypatch.setitem(tasks.TASKS, "gsm8k", ("nobody/no-such-dataset", None, "test"))
-    with pytest.raises(InputError, match=r"task gsm8k: nobody/no-such-dataset cannot be read"):
+    monkeypatch.setitem(tasks.TASKS, "gsm8k", "hf:nobody/no-such-dataset::test")
+    with pytest.raises(
+        InputError, match=r"task gsm8k: hf:nobody/no-such-dataset::test: cannot be read"
+    ):
         tasks.problems("gsm8k")
 
 
@@ -86,3 +97,23 @@ def test_rows_follow_the_rules_of_training_data(
     assert len({t.id for t in found}) == len(found)
     assert "3 rows of" in (said := capsys.readouterr().err) and "1 for no answer" in said
     assert len(tasks.problems("mine", file, 2)) == 2
+
+
+def test_rows_come_through_the_same_doors_as_training_data(tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl").write_text(json.dumps({"frage": "no", "wert": 1}) + "\n")
+    (tmp_path / "test.csv").write_text("frage,wert\n1 + 1?,2.0\n2 + 2?,\n")
+    columns = {"problem": "frage", "answer": "wert"}
+    expected = [Trajectory("mine-0", "1 + 1?", (), "2")]
+    assert tasks.problems("mine", tmp_path / "test.csv", None, columns) == expected
+    assert tasks.problems("mine", tmp_path, None, columns) == expected  # of a folder, its test part
+    with pytest.raises(InputError, match=r"--columns: \S*test\.csv has no column 'answer' for the"):
+        tasks.problems("mine", tmp_path, None, {"problem": "frage", "answer": "answer"})
+    with pytest.raises(InputError, match=r"\(frage, wert\); name .* in --columns"):
+        tasks.problems("mine", tmp_path)
+
+
+def test_every_task_names_a_split_of_the_hub() -> None:
+    names = {task: read_name(name) for task, name in tasks.TASKS.items()}
+    assert all(name.split in ("test", "train") for name in names.values())
+    assert names["gsm8k"] == HubName("openai/gsm8k", None, "main", "test")
+    assert names["svamp"].config is None

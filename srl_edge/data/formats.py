@@ -1,0 +1,141 @@
+"""The rows of a file, by its format: JSON Lines, JSON, CSV, Parquet. A new format is added here."""
+
+import csv
+import re
+from codecs import BOM_UTF8
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from srl_edge.errors import InputError
+from srl_edge.files import parsed
+
+SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
+# Told of a row that cannot be read: why, and where it is.
+Bad = Callable[[str, str], None]
+
+# What a JSON reader says of values that it gives up on, and what is counted then.
+_TOO_MUCH = {
+    "nested too deeply": "nested too deeply",
+    "integer string conversion": "a number of thousands of digits",
+}
+_LONGEST_CELL = (1 << 31) - 1
+_NUMBER = re.compile(r"-?\d+(?:\.\d*)?")
+_WHOLE = re.compile(r"-?\d{1,15}\.0+")
+_COLUMN = re.compile(r"[^\n?=#]{1,60}")
+
+
+def rows_of(file: Path, bad: Bad | None = None) -> Iterator[dict[str, Any]]:
+    """The rows of a file, by its suffix; a suffix that is not known is read as JSON.
+
+    bad: is told of each row that is JSON, and more of it than can be read. Raises InputError, in
+    one sentence, where the file is not there or is not what its suffix says.
+    """
+    if not file.is_file():
+        raise InputError(f"{file.absolute()}: no such file; give the path of a file of rows.")
+    match file.suffix.lower():
+        case ".parquet":
+            return _parquet_rows(file)
+        case ".csv" | ".tsv":
+            return _csv_rows(file)
+        case _ if _begins_an_array(file):
+            return iter(_array(file))
+        case _:
+            return _json_lines(file, bad)
+
+
+def _begins_an_array(file: Path) -> bool:
+    with file.open("rb") as data:
+        return data.read(4096).removeprefix(BOM_UTF8).lstrip().startswith(b"[")
+
+
+def _array(file: Path) -> list[dict[str, Any]]:
+    try:
+        rows = parsed(file.read_bytes(), "Json")
+    except ValueError as error:
+        raise InputError(f"{file}: {error}.") from None
+    if not all(isinstance(row, dict) for row in rows):
+        raise InputError(f"{file}: an array of objects is needed, one a problem.")
+    return list(rows)
+
+
+def _json_lines(file: Path, bad: Bad | None) -> Iterator[dict[str, Any]]:
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = parsed(line, "Json")
+            except ValueError as error:
+                why = next((words for said, words in _TOO_MUCH.items() if said in str(error)), "")
+                if why:
+                    if bad:
+                        bad(why, f"line {number}")
+                    continue
+                raise InputError(
+                    f"{file}, line {number}: {error}; each line must be one JSON object in UTF-8."
+                ) from None
+            if not isinstance(row, dict):
+                raise InputError(f"{file}, line {number}: a JSON object is needed, with `problem`.")
+            yield row
+
+
+def _csv_rows(file: Path) -> Iterator[dict[str, Any]]:
+    csv.field_size_limit(_LONGEST_CELL)  # a worked solution may be long
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as text:
+            first = text.readline()
+            text.seek(0)
+            separator = max("\t" if file.suffix.lower() == ".tsv" else ",;\t", key=first.count)
+            reader = csv.reader(text, delimiter=separator, strict=True)
+            header = next(reader, [])
+            _require_header(file, header)
+            for cells in reader:
+                if len(cells) > len(header):
+                    raise InputError(
+                        f"{file}, line {reader.line_num}: {len(cells)} cells, and the first line "
+                        f"names {len(header)} columns; put texts with {separator!r} in quotes."
+                    )
+                if any(cells):
+                    named = zip(header, cells, strict=False)
+                    yield {column: _cell(text) for column, text in named if column}
+    except UnicodeDecodeError:
+        raise InputError(f"{file}: not UTF-8; save the file in that encoding.") from None
+    except csv.Error as error:
+        raise InputError(f"{file}: not CSV ({error}).") from None
+
+
+def _require_header(file: Path, header: list[str]) -> None:
+    # A table's own numbering of its rows has no name.
+    for cell in header[1:] if header[:1] == [""] else header:
+        if not _COLUMN.fullmatch(cell.strip()) or _NUMBER.fullmatch(cell.strip()):
+            shown = cell if len(cell) < 40 else f"{cell[:40]}…"
+            raise InputError(
+                f"{file}: its first line is no header, since {shown!r} names no column; begin the "
+                "file with a line such as problem,solution,answer."
+            )
+        if header.count(cell) > 1:
+            raise InputError(f"{file}: two columns are named {cell!r}; rename one of them.")
+
+
+def _cell(text: str) -> str | int | None:
+    """A cell's text, None for none; tables write whole numbers as 12.0 where another has none."""
+    return int(text.partition(".")[0]) if _WHOLE.fullmatch(text) else text or None
+
+
+def _parquet_rows(file: Path) -> Iterator[dict[str, Any]]:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise InputError(
+            f"{file}: reading Parquet needs pyarrow, which comes with datasets: pip install "
+            "datasets; or save it as JSON Lines or CSV."
+        ) from None
+    try:
+        with parquet.ParquetFile(file) as table:
+            for batch in table.iter_batches(batch_size=256):
+                yield from batch.to_pylist()
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise InputError(f"{file}: not Parquet, or cut off ({reason}).") from None

@@ -1,0 +1,97 @@
+"""Datasets of the Hugging Face hub, and folders that are laid out like them."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from srl_edge.errors import InputError
+
+PREFIX = "hf:"
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True, slots=True)
+class HubName:
+    """`hf:NAME[@REVISION][:CONFIG[:SPLIT]]`; NAME is an id of the hub, or a folder's path.
+
+    A path begins with `/`, `.` or `~`, and has no revision. SPLIT may be a slice: `train[:500]`.
+    """
+
+    name: str
+    revision: str | None = None
+    config: str | None = None
+    split: str | None = None
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder that is named; None for an id of the hub."""
+        return Path(self.name).expanduser() if self.name.startswith(("/", ".", "~")) else None
+
+    def __str__(self) -> str:
+        parts = [f"{self.name}@{self.revision}" if self.revision else self.name]
+        parts += [self.config or "", self.split] if self.split else [self.config or ""]
+        return PREFIX + ":".join(parts).rstrip(":")
+
+
+def read_name(text: str) -> HubName:
+    """The parts of what a recipe writes."""
+    name, config, split = [*text.removeprefix(PREFIX).split(":", 2), "", ""][:3]
+    revision = ""
+    if not name.startswith(("/", ".", "~")):
+        name, _, revision = name.partition("@")
+    return HubName(name, revision or None, config or None, split or None)
+
+
+@dataclass(frozen=True, slots=True)
+class Hub:
+    """A dataset that is on this computer now: its splits, and the commit that it is of."""
+
+    splits: tuple[str, ...]
+    rows: Callable[[str], Iterable[Mapping[str, Any]]]
+    commit: str | None
+
+
+def open_hub(source: HubName) -> Hub:
+    """Download a dataset, or find it in the cache; raises InputError, in one sentence.
+
+    `rows` of the result raises InputError too, for a slice that cannot be read.
+    """
+    try:
+        import datasets
+    except ImportError:
+        raise InputError(
+            f"{source}: reading it needs datasets: pip install datasets; or give a file."
+        ) from None
+    if source.folder and not source.folder.is_dir():
+        raise InputError(f"{source}: {source.folder.absolute()} is no folder that is there.")
+    name = str(source.folder.absolute()) if source.folder else source.name
+    try:
+        builder = datasets.load_dataset_builder(name, source.config, revision=source.revision)
+        builder.download_and_prepare()
+    except Exception as error:
+        raise InputError(_failure(source, str(error))) from None
+
+    def rows(split: str) -> Iterable[Mapping[str, Any]]:
+        try:
+            found: Iterable[Mapping[str, Any]] = builder.as_dataset(split=split)
+        except Exception as error:
+            raise InputError(f"{source}: {_first_line(str(error))}.") from None
+        return found
+
+    commit = builder.hash if _COMMIT.fullmatch(builder.hash or "") else None
+    return Hub(tuple(builder.info.splits), rows, commit)
+
+
+def _failure(source: HubName, message: str) -> str:
+    if listed := re.search(r"available configs: \[(.*?)\]|Available: \[(.*?)\]", message):
+        names = ", ".join(re.findall(r"'([^']+)'", listed[1] or listed[2]))
+        asked = f"has no config {source.config!r}" if source.config else "has several configs"
+        return f"{source}: it {asked}; name one of {names}, as in {PREFIX}{source.name}:CONFIG."
+    where = "this folder" if source.folder else "the hub"
+    return f"{source}: cannot be read from {where} ({_first_line(message)}); give a file instead."
+
+
+def _first_line(message: str) -> str:
+    return (message.splitlines() or ["no reason given"])[0].rstrip(".")

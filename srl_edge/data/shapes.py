@@ -1,0 +1,190 @@
+"""The shapes of rows that are known: which columns are the problem, the solution and the answer.
+
+A new shape is an entry of `SHAPES`; where rows of a source differ, each is read by its own.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from srl_edge.data.chats import first_exchange, is_chat
+from srl_edge.data.cutting import MARK
+from srl_edge.data.values import Unusable, as_list
+
+Row = Mapping[str, Any]
+
+# Of rows of no source that is known by name; SVAMP's problem is a `Body` and a `Question`.
+_PROBLEMS = ("problem", "question", "question_concat")
+_ANSWERS = ("answer", "Answer", "target")
+COLUMNS = ("problem", "solution", "steps", "answer", "thought")  # that a recipe may name
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """A row's values by what they are, as they stand in it.
+
+    shape: the name of its shape; '' where none is known. asked: the column of its problem.
+    solutions: in the order in which they are tried. thought: the first solution's.
+    """
+
+    shape: str
+    asked: str
+    problem: Any
+    solutions: tuple[Any, ...] = ()
+    steps: Any = None
+    answer: Any = None
+    thought: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A shape by its name, the columns that its rows have, and what reads one (None: it is not)."""
+
+    name: str
+    has: tuple[str, ...]
+    read: Callable[[Row], Fields | None]
+
+
+def fields(row: Row, columns: Mapping[str, str] | None = None) -> Fields:
+    """The values of a row: from the columns that are named, else by the first shape that fits.
+
+    columns: the row's columns by the names in `COLUMNS`. Raises Unusable.
+    """
+    if columns:
+        named = {key: row.get(column) for key, column in columns.items()}
+        solutions = (named["solution"],) if "solution" in named else ()
+        rest = {key: named.get(key) for key in ("steps", "answer", "thought")}
+        return Fields("data.columns", columns["problem"], named["problem"], solutions, **rest)
+    for shape in SHAPES:
+        if all(row.get(column) is not None for column in shape.has) and (found := shape.read(row)):
+            return found
+    return _by_common_names(row)
+
+
+def _of(
+    name: str,
+    problem: str,
+    *solutions: str,
+    answer: str | None = None,
+    thought: str | None = None,
+    marks: tuple[str, ...] = (),
+) -> Shape:
+    """A shape whose columns hold what they say; marks: further columns that tell it from others."""
+
+    def read(row: Row) -> Fields:
+        texts = tuple(row.get(column) for column in solutions)
+        rest = (row.get(column) if column else None for column in ("steps", answer, thought))
+        return Fields(name, problem, row[problem], texts, *rest)
+
+    return Shape(name, (problem, solutions[0], *marks), read)
+
+
+def _gsm8k(row: Row) -> Fields | None:
+    if not isinstance(row["answer"], str) or MARK not in row["answer"] or row.get("solution"):
+        return None
+    return Fields("GSM8K", "question", row["question"], (row["answer"],))
+
+
+def _prm800k(row: Row) -> Fields | None:
+    """The steps that were chosen, of solutions that came to the right answer."""
+    question, label = row["question"], row["label"]
+    if not isinstance(question, Mapping) or not isinstance(label, Mapping):
+        return None
+    if (end := label.get("finish_reason")) != "solution":
+        raise Unusable(f"a solution that did not come to its end ({end})")
+    try:
+        steps = [_chosen_step(step) for step in label["steps"]]
+    except (AttributeError, IndexError, KeyError, TypeError):
+        raise Unusable("steps of PRM800K of which none is chosen") from None
+    answer = question.get("ground_truth_answer")
+    return Fields("PRM800K", "question", question.get("problem"), (), steps, answer)
+
+
+def _chosen_step(step: Mapping[str, Any]) -> str:
+    chosen, by_hand = step["chosen_completion"], step["human_completion"]
+    said = by_hand if chosen is None else step["completions"][chosen]
+    text: str = said if isinstance(said, str) else said["text"]
+    return text.partition("\n\n# Answer")[0]  # the last one ends with a heading and the answer
+
+
+def _stepwise(row: Row) -> Fields | None:
+    """TRL's stepwise supervision, of solutions whose steps are all right."""
+    steps, labels = as_list(row["completions"]), as_list(row["labels"])
+    if steps is None or labels is None:
+        return None
+    if not all(labels):
+        raise Unusable("a solution with a step that is labelled wrong")
+    return Fields("TRL stepwise", "prompt", row["prompt"], (), steps, row.get("answer"))
+
+
+def _alpaca(row: Row) -> Fields | None:
+    parts = [row["instruction"], row.get("input")]
+    texts = [part.strip() for part in parts if isinstance(part, str) and part.strip()]
+    return Fields(
+        "Alpaca", "instruction", "\n\n".join(texts), (row["output"],), None, row.get("answer")
+    )
+
+
+def _chat(name: str, column: str) -> Shape:
+    """A conversation, of which the first question and its reply are read."""
+
+    def read(row: Row) -> Fields | None:
+        if not is_chat(row[column]):
+            return None
+        said = first_exchange(row[column])
+        source = "OpenThoughts" if "<|begin_of_thought|>" in (said.reply or "") else name
+        shape = f"{source}, the first exchange of several" if said.more else source
+        answer, thought = row.get("answer"), said.thought
+        return Fields(shape, column, said.question, (said.reply,), None, answer, thought)
+
+    return Shape(name, (column,), read)
+
+
+def _prompt_completion(row: Row) -> Fields | None:
+    prompt, completion, answer = row["prompt"], row["completion"], row.get("answer")
+    if isinstance(prompt, str) and isinstance(completion, str) and not is_chat(prompt):
+        return Fields("TRL prompt-completion", "prompt", prompt, (completion,), None, answer)
+    turns = [as_list(prompt), as_list(completion)]
+    if None in turns:
+        return None
+    said = first_exchange([turn for part in turns for turn in part or ()])
+    if said.more:
+        raise Unusable("a completion of a chat of several questions")
+    name, thought = "TRL prompt-completion, conversational", said.thought
+    return Fields(name, "prompt", said.question, (said.reply,), None, answer, thought)
+
+
+# The first that fits is taken, so those with more columns come before those with fewer.
+SHAPES = (
+    _of("s1K-1.1", "question", "deepseek_attempt", "solution",
+        thought="deepseek_thinking_trajectory"),
+    _of("s1K", "question", "attempt", "solution", thought="thinking_trajectories",
+        marks=("thinking_trajectories",)),
+    _of("OpenMathReasoning", "problem", "generated_solution", answer="expected_answer"),
+    _of("OpenThoughts", "problem", "deepseek_solution", "ground_truth_solution",
+        thought="deepseek_reasoning"),
+    _of("NuminaMath-CoT", "problem", "solution", answer="answer", marks=("source", "messages")),
+    _of("MATH", "problem", "solution", answer="answer", marks=("level",)),
+    Shape("PRM800K", ("question", "label"), _prm800k),
+    Shape("GSM8K", ("question", "answer"), _gsm8k),
+    Shape("TRL stepwise", ("prompt", "completions", "labels"), _stepwise),
+    Shape("Alpaca", ("instruction", "output"), _alpaca),
+    _chat("ShareGPT", "conversations"),
+    _chat("messages", "messages"),
+    Shape("TRL prompt-completion", ("prompt", "completion"), _prompt_completion),
+)  # fmt: skip
+
+
+def _by_common_names(row: Row) -> Fields:
+    """A row whose columns have common names; what it lacks is None."""
+    asked = next((column for column in _PROBLEMS if row.get(column)), "")
+    problem = row[asked] if asked else None
+    if not asked and isinstance(row.get("Body"), str) and isinstance(row.get("Question"), str):
+        asked, body = "Body", row["Body"].strip()
+        problem = f"{body}{'' if body.endswith('.') else '.'} {row['Question'].strip()}"
+    answered = next((column for column in _ANSWERS if row.get(column) is not None), "")
+    thought = row.get("thoughts") or row.get("thought")
+    there = [column for column in ("solution", "steps") if row.get(column)]
+    shape = ", ".join([asked, *there, *([answered] if answered else [])]) if asked else ""
+    answer = row[answered] if answered else None
+    return Fields(shape, asked, problem, (row.get("solution"),), row.get("steps"), answer, thought)

@@ -1,0 +1,204 @@
+"""From what a recipe names to tables of rows: a file, a folder of files, or a hub's splits."""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from srl_edge.data.formats import SUFFIXES, Bad, rows_of
+from srl_edge.data.hub import PREFIX, open_hub, read_name
+from srl_edge.errors import InputError
+
+GENERATED = "gsm_symbolic"  # made by reasoning-gym, and no source of rows
+_SHARD = re.compile(r"[-_.]\d+(?:-of-\d+)?$")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The rows of one file or of one split; they can be gone through again.
+
+    where: what messages call it. names: what a recipe may call it, the plainest first. rows: takes
+    what is told of rows that cannot be read.
+    """
+
+    where: str
+    names: tuple[str, ...]
+    rows: Callable[[Bad | None], Iterable[Mapping[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a source holds: its tables, the part of it that was asked for, and its commit."""
+
+    name: str
+    tables: tuple[Table, ...]
+    asked: tuple[Table, ...] = ()
+    commit: str | None = None
+
+    def named(self, name: str) -> tuple[Table, ...]:
+        """The tables that are called so; none where none is."""
+        return tuple(table for table in self.tables if name in table.names)
+
+    def chosen(self, names: Sequence[str], without: Sequence[Table] = ()) -> tuple[Table, ...]:
+        """The part that was asked for, else the first of these names that is there, else all.
+
+        without: tables that are used otherwise. Raises InputError where several splits of a hub
+        are left, and where nothing is.
+        """
+        if self.asked:
+            return self.asked
+        left = tuple(table for table in self.tables if table not in without)
+        for name in names:
+            if found := tuple(table for table in left if name in table.names):
+                return found
+        if not left:
+            raise InputError(f"{self.name}: nothing is left of it beside what is held out.")
+        if is_hub(self.name) and len(left) > 1:
+            one = replace(read_name(self.name), split=left[0].names[0])
+            raise InputError(
+                f"{self.name}: it has the splits {self.listed}; name one, as in {one}."
+            )
+        return left
+
+    @property
+    def listed(self) -> str:
+        """The names of its splits or files, for a message."""
+        return ", ".join(table.names[0] for table in self.tables)
+
+
+def open_source(name: str) -> Source:
+    """What is under a name; raises InputError, in one sentence, where nothing can be read."""
+    if is_hub(name):
+        return _hub_source(name)
+    path = Path(name).expanduser()
+    if path.is_file():
+        return Source(name, (_file_table(path, path.parent),))
+    if not path.is_dir():
+        raise InputError(
+            f"{path.absolute()}: no such file or folder; give the path of rows in JSON Lines, "
+            f"JSON, CSV or Parquet, or {PREFIX}NAME for a dataset of the hub."
+        )
+    files = files_of(name)
+    if not files:
+        raise InputError(f"{path}: no file of rows in this folder; one ends in {_either()}.")
+    return Source(name, tuple(_file_table(file, path) for file in files))
+
+
+def part_of(source: Source, name: str, setting: str) -> tuple[Table, ...]:
+    """The tables of a split that a recipe names: a part of the source, or a source of its own.
+
+    Raises InputError where it is neither, naming what there is.
+    """
+    if found := source.named(name):
+        return found
+    path = looks_like_path(name)
+    if is_hub(name) or (path and Path(name).expanduser().exists()):
+        own = open_source(name)
+        return own.chosen((setting, "test"))
+    there = f"{source.name} has {source.listed}"
+    raise InputError(
+        f"data.{setting}: there is no {name!r}: {there}"
+        + (f", and {Path(name).absolute()} is not there." if path else ".")
+    )
+
+
+def _hub_source(text: str) -> Source:
+    name = read_name(text)
+    hub = open_hub(name)
+
+    def table(split: str) -> Table:
+        return Table(
+            f"{replace(name, split=None)}, split {split}",
+            (split,),
+            lambda bad: hub.rows(split),
+        )
+
+    tables = tuple(table(split) for split in hub.splits)
+    asked: tuple[Table, ...] = ()
+    if name.split:
+        if re.split(r"\[", name.split)[0] not in {*hub.splits, "all"}:
+            raise InputError(
+                f"{text}: there is no split {name.split!r}; it has {', '.join(hub.splits)}."
+            )
+        asked = (table(name.split),)
+    return Source(text, tables, asked, hub.commit)
+
+
+def _file_table(file: Path, folder: Path) -> Table:
+    inner = file.relative_to(folder)
+    stems = (file.stem, _SHARD.sub("", file.stem), *inner.parent.parts)
+    names = (inner.as_posix(), file.name, *stems, str(file))
+    return Table(str(file), names, lambda bad: rows_of(file, bad))
+
+
+def files_of(name: str) -> list[Path]:
+    """The files that a source is read from, in order; none of a hub's, or where none is there."""
+    path = path_of(name)
+    if path is None or path.is_file():
+        return [path] if path else []
+    hub = is_hub(name)
+    return sorted(
+        file
+        for file in path.rglob("*")
+        if file.is_file()
+        and (hub or file.suffix.lower() in SUFFIXES)
+        and not any(part.startswith(".") for part in file.relative_to(path).parts)
+    )
+
+
+def is_hub(name: str) -> bool:
+    """Whether a source is one of the hub, or a folder that is laid out like one."""
+    return name.startswith(PREFIX)
+
+
+def path_of(name: str) -> Path | None:
+    """The path that a source names; None for a hub's, and for what is generated."""
+    if name == GENERATED:
+        return None
+    return read_name(name).folder if is_hub(name) else Path(name).expanduser()
+
+
+def looks_like_path(name: str) -> bool:
+    """Whether a name is written as a path, or ends as a file of rows does."""
+    separators = tuple(mark for mark in (os.sep, os.altsep, "/") if mark)
+    return (
+        name.startswith(("~", "."))
+        or any(mark in name for mark in separators)
+        or name.lower().endswith(SUFFIXES)
+    )
+
+
+def rooted(name: str, folder: Path) -> str:
+    """A source whose path is absolute: counted from a folder, or where nothing is there, and
+    something is in the current one, from that.
+    """
+    path = path_of(name)
+    if path is None:
+        return name
+    there = folder / path
+    found = (there if there.exists() or not path.exists() else path).absolute()
+    if is_hub(name):
+        return str(replace(read_name(name), name=os.path.normpath(found)))
+    return os.path.normpath(found)
+
+
+def rooted_part(name: str, source: str, folder: Path) -> str:
+    """As `rooted`, of what a recipe names for a split: a part of the source stays as it is."""
+    held = path_of(source)
+    inside = held is not None and held.is_dir() and (held / name).exists()
+    own = is_hub(name) or (looks_like_path(name) and not inside)
+    return rooted(name, folder) if own else name
+
+
+def placeless(name: str) -> str:
+    """A source by its own name, wherever it lies."""
+    path = path_of(name)
+    if path is None or not path.is_absolute():
+        return name
+    return str(replace(read_name(name), name=path.name)) if is_hub(name) else path.name
+
+
+def _either() -> str:
+    return f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"

@@ -1,0 +1,65 @@
+"""Single values of a row, of any type that JSON or a table has, as texts."""
+
+import ast
+import json
+import math
+import re
+from decimal import Decimal
+from typing import Any
+
+_LONE = re.compile("[\ud800-\udfff]")
+_MARKS = re.compile(r"<\|(?:begin|end)_of_solution\|>")  # OpenThoughts'
+
+
+class Unusable(Exception):
+    """Why a row cannot be used, in a few words that are counted."""
+
+
+def clean(text: str) -> str:
+    """A text with line ends of one kind; raises Unusable for characters that no tokenizer takes."""
+    if _LONE.search(text):
+        raise Unusable("half of a character (a lone surrogate)")
+    if "\0" in text:
+        raise Unusable("a NUL character")
+    return _MARKS.sub("", text).replace("\r\n", "\n").replace("\r", "\n").strip()
+
+
+def answer_of(value: Any) -> str | None:
+    """An answer of any type as a text; None for none. Raises Unusable."""
+    match value:
+        case None:
+            return None
+        case bool():
+            return str(value).lower()
+        case int():
+            if abs(value) >= 10**1000:
+                raise Unusable("a number of thousands of digits")
+            return str(value)
+        case float():
+            if not math.isfinite(value):
+                return None  # NaN is how tables write that nothing is there
+            return str(int(value)) if value.is_integer() else f"{Decimal(repr(value)):f}"
+        case Decimal():
+            return f"{value.normalize():f}" if value.is_finite() else None
+        case str():
+            return clean(value) or None
+        case list() | dict() if len(value) == 1:
+            return answer_of(value[0] if isinstance(value, list) else next(iter(value.values())))
+        case list() | dict() if not value:
+            return None
+    raise Unusable("an answer that is a list or an object")
+
+
+def as_list(value: Any) -> list[Any] | None:
+    """A list, also where it is written out as a text, as in a cell of CSV; None for others."""
+    if isinstance(value, list):
+        return value
+    if not isinstance(value, str) or not value.strip().startswith("["):
+        return None
+    for read in (json.loads, ast.literal_eval):
+        try:
+            found = read(value.strip())
+        except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
+            continue
+        return found if isinstance(found, list) else None
+    return None

@@ -1,0 +1,86 @@
+"""The section of a recipe that says what is trained on and what is held out."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
+
+from srl_edge.data.sources import GENERATED
+from srl_edge.recipe.section import Section, file_name
+
+
+class Columns(Section):
+    problem: str | None = None
+    """Of the problem's text."""
+    solution: str | None = None
+    """Of the worked solution, which is cut into steps."""
+    steps: str | None = None
+    """Of a list of steps, in place of a solution."""
+    answer: str | None = None
+    """Of the final answer; without it, the one that the solution states."""
+    thought: str | None = None
+    """Of what was thought before: one text for the whole solution, or a list, one a step."""
+
+    @property
+    def named(self) -> dict[str, str] | None:
+        """The columns that are named; None where none is."""
+        return self.model_dump(exclude_none=True) or None
+
+    @model_validator(mode="after")
+    def _with_problem(self) -> "Columns":
+        if self.named and self.problem is None:
+            raise ValueError(
+                "where columns are named, the problem's is needed too: nothing else is read"
+            )
+        return self
+
+
+def held_out(value: float) -> float:
+    """A number of problems, or a share of them below 1; raises ValueError for neither."""
+    if value >= 1 and value != int(value):
+        raise ValueError("give a whole number of problems, or a share below 1")
+    return int(value) if value >= 1 else value
+
+
+HeldOut = Annotated[float, Field(gt=0), AfterValidator(held_out)] | None
+
+
+class Data(Section):
+    source: Annotated[str, AfterValidator(file_name)] = GENERATED
+    """`gsm_symbolic`; a file or folder of JSON Lines, JSON, CSV or Parquet; or a dataset of the hub
+    as `hf:NAME[@REVISION][:CONFIG[:SPLIT]]`."""
+    columns: Columns = Columns()
+    style: Literal["auto", "numbered", "lines", "paragraphs", "sentences"] = "auto"
+    """How solutions are cut into steps; auto: what keeps most of them with sensible steps."""
+    answer_step: bool = True
+    """The final answer is a step of its own, instead of the last line of the last step."""
+    max_step_characters: PositiveInt | None = None
+    """Leave out trajectories that have a longer step."""
+    max_steps: PositiveInt | None = None
+    """Leave out trajectories of more steps."""
+    max_number: PositiveInt | None = None
+    """Leave out trajectories that write a larger number: easier arithmetic."""
+    validation: Annotated[str, AfterValidator(file_name)] | None = None
+    """What to validate on: a split or file of the source by its name, or a source of its own."""
+    test: Annotated[str, AfterValidator(file_name)] | None = None
+    """The same for the benchmark; without them, problems of the source are held out."""
+    validation_problems: HeldOut = None
+    """Problems held out for validation, or a share below 1; None: 60, at most a tenth of all (of
+    `validation`, all)."""
+    test_problems: HeldOut = None
+    """Problems held out for the benchmark, or a share; None: 100, at most a tenth of all (of
+    `test`, all)."""
+    rows_per_template: PositiveInt = 20
+    """gsm_symbolic: problems drawn from each template."""
+    validation_templates: PositiveInt = 8
+    """gsm_symbolic: templates held out for validation."""
+    test_templates: PositiveInt = 12
+    """gsm_symbolic: templates held out for the benchmark."""
+
+    @model_validator(mode="after")
+    def _of_rows(self) -> "Data":
+        if self.source == GENERATED and (self.columns.named or self.validation or self.test):
+            raise ValueError(
+                f"columns, validation and test are for rows of your own; {GENERATED} is split by "
+                "template"
+            )
+        return self

@@ -1,0 +1,143 @@
+"""Files of every format give the same rows, and broken ones one sentence."""
+
+import csv
+import json
+import random
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from srl_edge.data.formats import rows_of
+from srl_edge.errors import InputError
+
+ROWS: list[dict[str, Any]] = [
+    {"problem": "Say \"one\", then two; three\tfour.", "solution": "a\nb", "answer": "1,000"},
+    {"problem": "ü × 中", "solution": "c" * 200_000, "answer": None},
+]  # fmt: skip
+
+
+def written_csv(path: Path, delimiter: str, mark: str = "") -> Path:
+    with path.open("w", encoding="utf-8", newline="") as out:
+        out.write(mark)
+        table = csv.writer(out, delimiter=delimiter)
+        table.writerow(ROWS[0])
+        table.writerows(row.values() for row in ROWS)
+    return path
+
+
+def written(path: Path, form: str) -> Path:
+    match form:
+        case "jsonl":
+            path.write_text("\ufeff" + "\n\n".join(json.dumps(row) for row in ROWS))
+        case "array" | "indented":
+            path.write_text(json.dumps(ROWS, indent=2 if form == "indented" else None))
+        case "parquet":
+            pyarrow = pytest.importorskip("pyarrow")
+            parquet = pytest.importorskip("pyarrow.parquet")
+            parquet.write_table(pyarrow.Table.from_pylist(ROWS), path)
+        case "with an index":  # as pandas writes a table
+            first, *lines = written_csv(path, ",").read_bytes().split(b"\r\n")[:-1]
+            path.write_bytes(b"\r\n".join([b"," + first, *(b"7," + line for line in lines)]))
+        case _:
+            written_csv(path, form, "\ufeff")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("rows.jsonl", "jsonl"), ("rows.json", "jsonl"), ("rows.ndjson", "jsonl"),
+        ("rows.txt", "jsonl"), ("rows.json", "array"), ("rows.json", "indented"),
+        ("rows.csv", ","), ("rows.csv", ";"), ("rows.csv", "\t"), ("rows.TSV", "\t"),
+        ("rows.csv", "with an index"), ("rows.parquet", "parquet"),
+    ],
+)  # fmt: skip
+def test_every_format_gives_the_same_rows(name: str, form: str, tmp_path: Path) -> None:
+    assert list(rows_of(written(tmp_path / name, form))) == ROWS
+
+
+def test_cells_of_csv_are_texts_but_for_whole_numbers(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text("a,b,c,d\n12.0,12,1.50,\n-3.00,,\n\n")
+    assert list(rows_of(file)) == [
+        {"a": 12, "b": "12", "c": "1.50", "d": None},
+        {"a": -3, "b": None, "c": None},
+    ]
+
+
+def test_lists_and_numbers_come_out_of_parquet(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    rows = [{"steps": ["a", "b"], "answer": 3.0}, {"steps": None, "answer": None}]
+    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "rows.parquet")
+    assert list(rows_of(tmp_path / "rows.parquet")) == rows
+
+
+@pytest.mark.parametrize(
+    ("name", "contents", "message"),
+    [
+        ("a.csv", b"What is 1 + 1?,2\nWhat is 2 + 2?,4\n", "first line is no header, since 'What"),
+        ("a.csv", b"3,4\n5,6\n", "since '3' names no column; .* such as problem,solution,answer"),
+        ("a.csv", b"problem,,answer\n", "since '' names no column"),
+        ("a.csv", b"a,b,a\n", "two columns are named 'a'"),
+        ("a.csv", b"a,b\n1,2,3\n", "a.csv, line 2: 3 cells, and the first line names 2 columns"),
+        ("a.csv", b'a,b\n"1,2\n', r"a\.csv: not CSV \(unexpected end of data\)"),
+        ("a.csv", "a,b\n1,ü\n".encode("latin-1"), "not UTF-8"),
+        ("a.json", b"[1, 2]", "an array of objects is needed"),
+        ("a.json", b"[{", "not JSON"),
+        ("a.json", b'{\n "a": 1\n}', "line 1: not JSON"),
+        ("a.jsonl", b"3\n", "line 1: a JSON object is needed"),
+        ("a.parquet", b"PAR1 and no more", "not Parquet, or cut off"),
+        ("a.parquet", b"", "not Parquet, or cut off"),
+    ],
+)
+def test_a_broken_file_is_one_sentence(
+    name: str, contents: bytes, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(contents)
+    if name.endswith("parquet"):
+        pytest.importorskip("pyarrow")
+    with pytest.raises(InputError, match=message) as caught:
+        list(rows_of(tmp_path / name))
+    assert "\n" not in str(caught.value)
+
+
+def test_parquet_that_was_cut_off_is_named(tmp_path: Path) -> None:
+    file = written(tmp_path / "rows.parquet", "parquet")
+    file.write_bytes(file.read_bytes()[:-20])
+    with pytest.raises(InputError, match=r"rows\.parquet: not Parquet, or cut off"):
+        list(rows_of(file))
+
+
+def test_parquet_without_its_library_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = written(tmp_path / "rows.parquet", "parquet")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(InputError, match="comes with datasets: pip install datasets; or save it"):
+        list(rows_of(file))
+
+
+def test_a_file_that_is_not_there_is_named_by_its_whole_path(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"^{tmp_path}/x.csv: no such file"):
+        rows_of(tmp_path / "x.csv")
+
+
+def test_damaged_parquet_is_one_sentence_or_rows(tmp_path: Path) -> None:
+    file = written(tmp_path / "rows.parquet", "parquet")
+    sound, refused = file.read_bytes(), 0
+    for number in range(200):
+        draw = random.Random(number)
+        data = bytearray(sound)
+        for _ in range(draw.randint(1, 4)):
+            at = draw.randrange(len(data))
+            data[at : at + draw.randrange(9)] = draw.randbytes(draw.randrange(4))
+        file.write_bytes(data)
+        try:
+            list(rows_of(file))
+        except InputError as error:
+            refused += 1
+            assert "\n" not in str(error)
+    assert refused > 100
