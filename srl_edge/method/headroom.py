@@ -88,11 +88,15 @@ def advice(found: Headroom, kinds: Sequence[str]) -> Iterator[str]:
             "supervised training often costs accuracy."
         )
     if never >= MANY:
-        yield (
-            f"{never:.0%} of the problems are never solved in {found.k} tries. Exact answers give "
-            "no signal there: sft on the expert's steps comes first where the skill is new to the "
-            "model, and srl scores each step even where no answer is right."
-        )
+        none = f"{never:.0%} of the problems are never solved in {found.k} tries"
+        if sometimes >= FEW:
+            yield f"{none}: exact answers give no signal there, and srl's scores of steps do."
+        else:
+            yield (
+                f"{none}, and hardly any now and then: the skill is new to the model. There sft "
+                "on the expert's steps comes first; srl scores each step even where no answer is "
+                "right."
+            )
     if found.format_kept is not None and found.format_kept < MOST and "srl" in kinds:
         yield (
             f"Only {found.format_kept:.0%} of the replies keep the run's format, and a broken one "

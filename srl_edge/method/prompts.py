@@ -1,6 +1,5 @@
 """What the model is asked, and how its reply is read: a thought, then one step."""
 
-import random
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
@@ -31,9 +30,13 @@ def step_prompts(
         group = []
         for k in range(first, last):
             title, body = titled(t.steps[k]) if title_hint else ("", t.steps[k])
+            thought = t.thoughts[k] if k < len(t.thoughts) else ""
             group.append(
-                StepPrompt(t.id, k, t.problem, t.steps[:k], body, t.answer, title, form=form)
-            )
+                StepPrompt(
+                    t.id, k, t.problem, t.steps[:k], body, t.answer, title, form=form,
+                    thought=thought,
+                )
+            )  # fmt: skip
         prompts.append(group)
     return prompts
 
@@ -46,7 +49,19 @@ def whole_prompts(
     Source: the holistic reward of arXiv 2510.25992, table 3.
     """
     return [
-        [StepPrompt(t.id, 0, t.problem, (), "\n".join(t.steps), t.answer, whole=True, form=form)]
+        [
+            StepPrompt(
+                t.id,
+                0,
+                t.problem,
+                (),
+                "\n".join(t.steps),
+                t.answer,
+                whole=True,
+                form=form,
+                thought="\n".join(filter(None, t.thoughts)),
+            )
+        ]
         for t in trajectories
     ]
 
@@ -79,29 +94,24 @@ def without_thought(rendered: str, form: PromptForm = DEFAULT) -> str:
     return _THOUGHT_BEGUN.sub("", rendered) if form.think else rendered
 
 
-_OPENINGS = (
-    "What comes next?",
-    "Let me see what is known.",
-    "I look at what is left to do.",
-    "One step at a time.",
-)
-
-
-def warm_up_reply(prompt: StepPrompt) -> str:
+def warm_up_reply(prompt: StepPrompt, with_thought: bool = True) -> str:
     """An expert step in the reply format, for supervised warm-up; the step alone without thoughts.
 
-    The thought names the numbers that the step starts from, never the step or its result: a thought
-    that contains the step would teach the model to copy.
+    Without a thought of its own it gets the numbers that the step starts from, which are of no
+    language, and never the step or its result: a thought that contains the step would teach the
+    model to copy. with_thought: whether the think span holds anything.
     """
     if not prompt.form.think:
         return prompt.expert_action
-    rng = random.Random(f"{prompt.trajectory_id}/{prompt.step_index}")
-    known = numbers(" ".join((prompt.problem, *prompt.previous_steps)))
-    used = [n for n in dict.fromkeys(numbers(prompt.expert_action)) if n in known]
-    thought = rng.choice(_OPENINGS)
-    if used and not set(prompt.expert_action) <= set("0123456789., "):
-        thought += f" The numbers I need: {', '.join(used)}."
+    thought = (prompt.thought or _starting_from(prompt)) if with_thought else ""
     return f"{OPEN}{thought}{CLOSE}\n{prompt.expert_action}"
+
+
+def _starting_from(prompt: StepPrompt) -> str:
+    if set(prompt.expert_action) <= set("0123456789., "):
+        return ""
+    known = numbers(" ".join((prompt.problem, *prompt.previous_steps)))
+    return ", ".join(n for n in dict.fromkeys(numbers(prompt.expert_action)) if n in known)
 
 
 def numbers(text: str) -> list[str]:

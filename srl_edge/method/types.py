@@ -25,7 +25,8 @@ class StepPrompt:
     """A problem with the steps so far, and what the expert writes next.
 
     title: the next step's title where the prompt gives it away. whole: the reply is to be the whole
-    solution, not one step. form: how it is asked and read.
+    solution, not one step. form: how it is asked and read. thought: what is thought before the
+    expert's step, where that is known.
     """
 
     trajectory_id: str
@@ -37,6 +38,7 @@ class StepPrompt:
     title: str = ""
     whole: bool = False
     form: PromptForm = DEFAULT
+    thought: str = ""
 
     @property
     def messages(self) -> list[dict[str, str]]:

@@ -190,6 +190,9 @@ class Stage(Section):
     """What one reply is: the next step, or the whole solution."""
     targets: Targets = "all"
     """sft, srl: which steps are targets: 1..N-1 (paper), 1..N (all), 2..N (skip_first)."""
+    warm_up_thoughts: Literal["data", "own", "none"] = "data"
+    """sft: thoughts that are taught: the data's (without any, a step's numbers), the model's own,
+    sampled and kept where the step after them is close to the expert's, or empty ones."""
     title_hint: bool = False
     """sft, srl: give the next step's title in the prompt; the target is the rest of the step."""
     reward: dict[str, float] = Field(default_factory=dict)
@@ -239,6 +242,8 @@ class Stage(Section):
             raise ValueError("give either steps or epochs, and None for the other")
         if self.kind == "rlvr" and self.reward:
             raise ValueError("rlvr scores exact answers; reward is for srl stages")
+        if self.kind != "sft" and self.warm_up_thoughts != "data":
+            raise ValueError("warm_up_thoughts is for sft stages")
         if self.kind != "sft" and self.group_size < 2:
             raise ValueError("group_size must be 2 or more: rollouts are compared with each other")
         if self.patience and not self.validate_every:
@@ -335,6 +340,13 @@ class Recipe(Section):
     export: Export = Export()
     check: Check = Check()
     bench: Bench = Bench()
+
+    @model_validator(mode="after")
+    def _thinks(self) -> "Recipe":
+        own = any(stage.warm_up_thoughts == "own" for stage in self.stages)
+        if own and not self.prompt.form.think:
+            raise ValueError("warm_up_thoughts = 'own' needs a prompt with thoughts (prompt.think)")
+        return self
 
     @property
     def whole(self) -> bool:

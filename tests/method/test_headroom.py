@@ -39,7 +39,7 @@ def test_the_figures_are_shown_and_only_those_that_there_are() -> None:
     ("changes", "kinds", "said", "unsaid"),
     [
         ({}, ["rlvr"], "solved now and then", "never solved"),
-        ({"solved": (0, 0, 0, 0, 4)}, ["srl"], "sft on the expert's steps comes first", "half"),
+        ({"solved": (0, 0, 0, 0, 4)}, ["srl"], "the skill is new to the model", "half"),
         ({"solved": (0, 0, 0, 0, 4)}, ["rlvr"], "begins with rlvr", "half there"),
         ({"solved": (4, 4, 4, 4, 0)}, ["srl"], "little to gain", "rollouts"),
         ({"format_kept": 0.1}, ["srl"], "begin with a short sft stage", "cut off"),

@@ -1,5 +1,6 @@
 """Prompts, advantages, losses and answers: the method without a model."""
 
+from dataclasses import replace
 from statistics import fmean
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from srl_edge.method import algorithm
 from srl_edge.method.algorithm import group_relative, has_spread
 from srl_edge.method.prompt_form import DEFAULT
-from srl_edge.method.prompts import numbers, step_prompts, warm_up_reply
+from srl_edge.method.prompts import numbers, step_prompts, warm_up_reply, whole_prompts
 from srl_edge.method.types import Trajectory
 
 TRAJECTORY = Trajectory("t", "Ann has 3 cats and 4 dogs.", ("3 + 4 = 7", "7 * 2 = 14", "14."), "14")
@@ -55,6 +56,17 @@ def test_warm_up_replies_follow_the_format_and_do_not_give_the_step_away() -> No
         results = set(numbers(prompt.expert_action.partition("=")[2]))
         known = set(numbers(" ".join((prompt.problem, *prompt.previous_steps))))
         assert not (results - known) & set(numbers(reply.thought))
+
+
+def test_the_warm_up_teaches_the_datas_thoughts_or_none(word: str = "Zuerst zähle ich.") -> None:
+    told = replace(TRAJECTORY, thoughts=(word, *("" for _ in TRAJECTORY.steps[1:])))
+    first, second, *_ = step_prompts([told], "all")[0]
+    assert DEFAULT.read(warm_up_reply(first)).thought == word
+    assert warm_up_reply(first, with_thought=False).startswith("<think></think>\n")
+    assert word not in warm_up_reply(second)
+    assert set(DEFAULT.read(warm_up_reply(second)).thought) <= set("0123456789., ")
+    (whole,) = whole_prompts([told])[0]
+    assert DEFAULT.read(warm_up_reply(whole)).thought == word
 
 
 @given(st.lists(st.floats(-1, 1), min_size=2, max_size=16), st.floats(-5, 5))

@@ -22,11 +22,14 @@ from srl_edge.trainers.policy.packing import PrefixCache
 PATIENT = 3
 
 
-def expert_batch(policy: Policy, prompts: Sequence[StepPrompt]) -> list[list[Sample]]:
+def expert_batch(
+    policy: Policy, prompts: Sequence[StepPrompt], with_thoughts: bool = True
+) -> list[list[Sample]]:
     """The expert's replies to prompts, as supervised samples by trajectory."""
     samples = []
     for prompt in prompts:
-        reply = policy.tokenizer.encode(warm_up_reply(prompt), add_special_tokens=False)
+        text = warm_up_reply(prompt, with_thoughts)
+        reply = policy.tokenizer.encode(text, add_special_tokens=False)
         completion = (*reply, policy.stop_ids[0])
         samples.append(
             (prompt, [Sample(prompt_ids(policy.tokenizer, prompt), completion, (), 1.0)])

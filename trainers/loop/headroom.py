@@ -27,10 +27,10 @@ from srl_edge.trainers.loop.logs import Group
 from srl_edge.trainers.loop.stage import loss_of
 from srl_edge.trainers.loop.stream import PromptStream
 from srl_edge.trainers.loop.train import training_prompts
-from srl_edge.trainers.loop.validation import held_out, validate
 from srl_edge.trainers.policy.contract import Policy
 
 ROWS = 128  # replies that are sampled at a time
+FEW_AT_A_TIME = 2.0  # how much longer one of a few takes than one of so many
 
 
 def headroom(policy: Policy, recipe: Recipe, run: Path, problems: int, k: int) -> Headroom:
@@ -44,9 +44,13 @@ def headroom(policy: Policy, recipe: Recipe, run: Path, problems: int, k: int) -
     if not answered:
         raise InputError(f"{run / 'data'}: no problem has an answer, so none can be solved.")
     chosen = Random(recipe.seed).sample(answered, min(problems, len(answered)))
+    start = time.monotonic()
     groups = own_way(policy, recipe, chosen, k)
+    own_reply = (time.monotonic() - start) / (len(chosen) * k)
     faults = [reward.fault for group in groups for reward in group.rewards]
-    steps = [] if recipe.whole else _steps(policy, recipe, chosen, problems, k)
+    start = time.monotonic()
+    steps = [] if recipe.whole else _steps(policy, recipe, chosen, k)
+    step_reply = (time.monotonic() - start) / max(len(steps) * k, 1)
     rewards = [reward for group in steps for reward in group.rewards]
     kept = [reward.parts["similarity"] for reward in rewards if not reward.fault]
     epsilon = max(stage.spread_epsilon for stage in recipe.stages)
@@ -61,7 +65,8 @@ def headroom(policy: Policy, recipe: Recipe, run: Path, problems: int, k: int) -
         format_kept=fmean(not reward.fault for reward in rewards) if rewards else None,
         similarity=(fmean(kept) if kept else 0.0) if rewards else None,
         spread=spread,
-        seconds=training_seconds(policy, recipe, run, spread, mixed),
+        seconds=training_seconds(policy, recipe, run, spread, mixed)
+        + sum(map(_validations, recipe.stages)) * _validation(recipe, own_reply, step_reply),
     )
 
 
@@ -96,15 +101,13 @@ def right(group: Group) -> int:
     return sum(bool(reward.parts["answer"]) for reward in group.rewards)
 
 
-def _steps(
-    policy: Policy, recipe: Recipe, problems: Sequence[Trajectory], count: int, k: int
-) -> list[Group]:
+def _steps(policy: Policy, recipe: Recipe, problems: Sequence[Trajectory], k: int) -> list[Group]:
     """k replies to one step prompt of each problem, in the run's form, scored as srl does."""
     named = next((stage for stage in recipe.stages if stage.kind == "srl"), recipe.stages[0])
     stage = named.model_copy(update={"group_size": k, "temperature": _temperature(recipe)})
     rng = Random(recipe.seed)
     groups = step_prompts(problems, stage.targets, stage.title_hint, recipe.prompt.form)
-    prompts = [rng.choice(group) for group in groups if group][:count]
+    prompts = [rng.choice(group) for group in groups if group]
     at_a_time, found = max(ROWS // k, 1), []
     with progress.bar("headroom: steps", len(prompts)) as advance:
         for start in range(0, len(prompts), at_a_time):
@@ -121,13 +124,13 @@ def _temperature(recipe: Recipe) -> float:
 def training_seconds(
     policy: Policy, recipe: Recipe, run: Path, spread: float | None, mixed: float
 ) -> float:
-    """How long training will take here, from two small batches of each stage and one validation.
+    """How long training will take here without validation, from two small batches of each stage.
 
     spread, mixed: shares of groups of step replies, and of whole solutions, that differ in reward;
     the others are sampled in vain.
     """
     total = 0.0
-    with progress.bar("headroom: time", len(recipe.stages) + 1) as advance:
+    with progress.bar("headroom: time", len(recipe.stages)) as advance:
         for stage in recipe.stages:
             stream = PromptStream(training_prompts(recipe, stage, run), str(recipe.seed))
             budget = stage.steps or math.ceil(
@@ -139,12 +142,19 @@ def training_seconds(
             rounds = 1.0 if stage.kind == "sft" else rounds
             total += budget * (sampling * rounds + learning * stage.updates_per_batch)
             advance()
-        last = recipe.stages[-1]
-        start = time.monotonic()
-        validate(policy, last, held_out(recipe, run, last))
-        validation = time.monotonic() - start
-        advance()
-    return total + validation * sum(map(_validations, recipe.stages))
+    return total
+
+
+def _validation(recipe: Recipe, own_reply: float, step_reply: float) -> float:
+    """Seconds of one validation, from those that a reply took among many others."""
+    trainer, last = recipe.trainer, recipe.stages[-1]
+    if last.reply == "whole":
+        steps = 0.0
+        whole = trainer.validation_problems + trainer.own_problems
+    else:
+        steps = trainer.validation_prompts + trainer.validation_problems * last.max_steps / 2
+        whole = trainer.own_problems
+    return FEW_AT_A_TIME * (whole * own_reply + steps * step_reply)
 
 
 def _validations(stage: Stage) -> int:

@@ -26,6 +26,7 @@ from srl_edge.trainers.loop.logs import (
     sampling_metrics,
     steps_so_far,
 )
+from srl_edge.trainers.loop.own_thoughts import with_own_thoughts
 from srl_edge.trainers.loop.stream import PromptStream
 from srl_edge.trainers.loop.tracking import Tracker
 from srl_edge.trainers.loop.validation import held_out, score, validate
@@ -61,8 +62,13 @@ class StageRun:
         self.recipe, self.index, self.stage = recipe, index, recipe.stages[index]
         self.data, self.folder = run / "data", run / "train"
         self.policy, self.cursor, self.track = policy, cursor, track
-        self.stream = PromptStream(prompts, f"{recipe.seed}/{index}")
-        stage = self.stage
+        stage, seed = self.stage, f"{recipe.seed}/{index}"
+        if stage.warm_up_thoughts == "own":
+            prompts = with_own_thoughts(
+                policy, PromptStream(prompts, seed), stage, self.folder / f"thoughts-{index}.json",
+                going_on=cursor.step > 0,
+            )  # fmt: skip
+        self.stream = PromptStream(prompts, seed)
         self.passes = (stage.epochs or math.inf) * self.stream.size
         self.steps = stage.steps or math.ceil(self.passes / stage.prompts_per_step)
         self.held_out = held_out(recipe, run, stage)
@@ -138,7 +144,7 @@ class StageRun:
     def _expert(self) -> tuple[list[list[Sample]], dict[str, float]]:
         prompts = self.stream.take(self.cursor.prompts, self.stage.prompts_per_step)
         self.cursor.prompts += len(prompts)
-        return expert_batch(self.policy, prompts), {}
+        return expert_batch(self.policy, prompts, self.stage.warm_up_thoughts != "none"), {}
 
     def _sampled(self) -> tuple[list[list[Sample]], dict[str, float]]:
         seed = step_seed(self.recipe.seed, self.index, self.cursor.step)
