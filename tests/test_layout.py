@@ -16,7 +16,7 @@ import pytest
 from srl_edge import __version__
 from tests.helpers.sources import ROOT, arrows, circles, imported, modules, room
 
-FRONT_DOOR = {"srl_edge.cli", "srl_edge.line", "srl_edge.__main__"}
+FRONT_DOOR = {"srl_edge.cli", "srl_edge.line", "srl_edge.without_run", "srl_edge.__main__"}
 GROUND = {
     "srl_edge", "srl_edge.data", "srl_edge.method", "srl_edge.models", "srl_edge.quantization",
     "srl_edge.recipe", "srl_edge.report", "srl_edge.terminal",
@@ -152,6 +152,7 @@ def test_the_wheel_holds_every_module_and_each_can_be_imported(tmp_path: Path) -
     assert done.returncode == 0, done.stderr
     page = installed / "srl_edge" / "devices" / "hosts" / "browser_page.html"
     assert page.is_file() and (installed / "srl_edge" / "py.typed").is_file()
+    assert (installed / "srl_edge" / "data" / "general.jsonl").is_file()
 
 
 # Run without `site`, so that the checkout that the tests are installed from is not found instead.
