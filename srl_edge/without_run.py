@@ -78,12 +78,13 @@ def _parser(verb: str) -> ArgumentParser:
         return parser
     parser.add_argument("--out", type=Path, required=True, metavar="DIR",
                         help="gets one folder for each artifact")  # fmt: skip
-    parser.add_argument("--artifacts", nargs="+", metavar="NAME", help="onnx-int4 and so on")
+    parser.add_argument("--artifacts", nargs="+", metavar="NAME",
+                        help="onnx-int4 and so on; without it, those of recipes")  # fmt: skip
     parser.add_argument("--context-length", type=int, metavar="N", help="tokens (1024)")
     parser.add_argument("--int8-layers", nargs="+", metavar="PATTERN",
                         help="linear layers that 4-bit artifacts keep in 8 bits")  # fmt: skip
     parser.add_argument("--prompt-preset", choices=list(PRESETS), default="math",
-                        help="math: one reply, in the model's own way (this one without it); the "
+                        help="math (the default): one reply, in the model's own way; the "
                         "others: step by step, as srl-edge trains")  # fmt: skip
     return parser
 
