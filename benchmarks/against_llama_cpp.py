@@ -24,6 +24,7 @@ from srl_edge.devices.bench.measure import Model
 from srl_edge.devices.hosts import local
 from srl_edge.devices.runtimes.open import open_runtime
 from srl_edge.exporters.parity.logits import agreement, references
+from srl_edge.exporters.subject import of_run
 from srl_edge.models.tokenizer import load_tokenizer
 from srl_edge.recipe import Bench
 from srl_edge.report.results import as_sample, score_of
@@ -70,7 +71,7 @@ def next_tokens(options: argparse.Namespace, asked: list[Model], found: dict[str
         "--check.prompts", str(options.prompts), "--check.greedy_tokens", "1",
     ])  # fmt: skip
     merged = options.run / "merged"
-    cases, _ = references(merged, options.run / "data" / "test.jsonl", chosen)
+    cases, _ = references(of_run(chosen, options.run), merged, "test")
     tokenizer = load_tokenizer(merged)
     for model in asked:
         runtime = open_runtime(artifact.load(model.path), max(options.threads))

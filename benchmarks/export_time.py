@@ -22,7 +22,6 @@ import stories
 from rich.console import Console
 from rich.table import Table
 
-from srl_edge.data import trajectories
 from srl_edge.models.catalog import resolve
 from srl_edge.models.tokenizer import load_tokenizer, stop_ids
 
@@ -81,8 +80,7 @@ def export(model: Path, out: Path) -> None:
     from srl_edge.data.calibration import calibration_texts
     from srl_edge.exporters.executorch import build as executorch
 
-    train = out / "train.jsonl"
-    trajectories.write_jsonl(train, stories.problems(stories.SPLITS["train"], 24, 3, 60, "train"))
+    train = stories.problems(stories.SPLITS["train"], 24, 3, 60, "train")
     texts = calibration_texts(train, load_tokenizer(model), 0)
     executorch.export(model, out, "8da4w", CONTEXT_LENGTH, texts)
 

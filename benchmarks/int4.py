@@ -24,6 +24,7 @@ from srl_edge.devices.runtimes.onnx import OnnxRuntime
 from srl_edge.exporters.merging.merge import merge
 from srl_edge.exporters.onnx import build as onnx
 from srl_edge.exporters.parity.logits import agreement, references
+from srl_edge.exporters.subject import of_run
 from srl_edge.models.catalog import resolve
 from srl_edge.models.tokenizer import load_tokenizer
 from srl_edge.terminal import progress
@@ -70,10 +71,9 @@ def main() -> None:
 def measured(chosen: recipe.Recipe, options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     base = resolve(chosen.model.name)
     merged = merge(base, options.run / "adapter", scratch / "merged")
-    texts = calibration_texts(
-        options.run / "data" / "train.jsonl", load_tokenizer(merged), chosen.seed
-    )
-    cases, _ = references(merged, options.run / "data" / "test.jsonl", chosen)
+    subject = of_run(chosen, options.run)
+    texts = calibration_texts(subject.texts("train"), load_tokenizer(merged), chosen.seed)
+    cases, _ = references(subject, merged, "test")
     tokenizer = load_tokenizer(merged)
     rows: dict[str, dict[str, Any]] = {}
     runtimes = {}

@@ -10,7 +10,6 @@ torchao's `quantize_`), so what it loses there is no fault of an exporter.
 
 import argparse
 import json
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from srl_edge.data import trajectories
 from srl_edge.data.calibration import calibration_texts
 from srl_edge.models.catalog import resolve
 from srl_edge.models.tokenizer import load_tokenizer, stop_ids
@@ -118,12 +116,8 @@ def fitted_model(model: Path) -> Next:
     from srl_edge.exporters.executorch import build as executorch
     from srl_edge.exporters.executorch.model import build
 
-    with tempfile.TemporaryDirectory() as scratch:
-        train = Path(scratch, "train.jsonl")
-        trajectories.write_jsonl(
-            train, stories.problems(stories.SPLITS["train"], 24, 3, 60, "train")
-        )
-        texts = calibration_texts(train, load_tokenizer(model), 0)
+    train = stories.problems(stories.SPLITS["train"], 24, 3, 60, "train")
+    texts = calibration_texts(train, load_tokenizer(model), 0)
     config, precision = AutoConfig.from_pretrained(model), executorch.PRECISIONS["8da4w"]
     decoder = build(model, config, precision, CONTEXT, [t[:CONTEXT] for t in texts])
 

@@ -21,6 +21,7 @@ from srl_edge.devices.runtimes.onnx import OnnxRuntime
 from srl_edge.exporters.decoder import quantized as quantize
 from srl_edge.exporters.onnx import build as onnx
 from srl_edge.exporters.parity.logits import agreement, references
+from srl_edge.exporters.subject import of_run
 from srl_edge.models.tokenizer import load_tokenizer
 from srl_edge.terminal import progress
 
@@ -40,11 +41,12 @@ def main() -> None:
         "--check.prompts", str(options.prompts), "--check.greedy_tokens", "1",
         "--export.context_length", str(LENGTH),
     ])  # fmt: skip
-    cases, _ = references(merged, run / "data" / "test.jsonl", chosen)
+    subject = of_run(chosen, run)
+    cases, _ = references(subject, merged, "test")
     tokenizer = load_tokenizer(merged)
     table = Table("calibration seed", "a shared beginning counts", "next tokens", "KL, nats")
     for seed in options.seeds:
-        texts = calibration_texts(run / "data" / "train.jsonl", tokenizer, seed)
+        texts = calibration_texts(subject.texts("train"), tokenizer, seed)
         for name, power in POWERS.items():
             with tempfile.TemporaryDirectory(dir=run) as scratch:
                 folder = Path(scratch, "int4")

@@ -7,15 +7,14 @@ Each link is compared with the one before it, so that the one that broke is name
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from srl_edge import artifact as artifacts
 from srl_edge import owned
-from srl_edge.data import trajectories
 from srl_edge.devices.hosts.local import open_session, runnable
-from srl_edge.devices.runtimes.chat import Asked, Chat, completions, replies
+from srl_edge.devices.runtimes.chat import Chat, completions, replies
 from srl_edge.devices.runtimes.contract import Runtime
 from srl_edge.devices.runtimes.open import open_runtime
 from srl_edge.devices.runtimes.torch import TorchRuntime
@@ -25,6 +24,7 @@ from srl_edge.exporters.parity.adapter import compare_adapter
 from srl_edge.exporters.parity.faults import faults, merging_faults, warnings
 from srl_edge.exporters.parity.logits import Case, agreement, greedy_texts, references
 from srl_edge.exporters.parity.tokens import compare_tokens
+from srl_edge.exporters.subject import Subject, of_run
 from srl_edge.method.solving import solve
 from srl_edge.models.tokenizer import load_tokenizer, stop_ids
 from srl_edge.quantization.formats import ALL
@@ -36,32 +36,46 @@ Reference = tuple[list[Case], list[Case], list[bool]]  # cases, long ones, probl
 
 
 def check(recipe: Recipe, run: Path) -> Path:
-    """Compare `run/merged` with the trained model, and every artifact of a run with `run/merged`.
+    """Put a run's artifacts through the gate; return `run/parity`, a file for each.
 
-    An artifact that is rounded as its adapter was trained is compared with the same weights,
-    rounded: those of `run/merged` were never run while it was trained.
-    Returns `run/parity`, a file for each. Raises ParityError, naming what differs first, where
-    merging changed the model, or where an artifact reads chats or stops otherwise, agrees on fewer
-    next tokens than `check.agreement` asks for, or answers significantly worse; else
-    UnmeasuredError where an artifact could not be compared at all.
+    Raises what `gate` does.
     """
     found = runnable(run, recipe.export.artifacts)
     folder = owned.claim(run / "parity", "parity")
-    plain = trained = _reference(run / "merged", run, recipe)
-    merging = _merging(recipe, run, plain[0])
-    failures = merging_faults(merging)
-    if any(map(_as_trained, found)):
-        with tempfile.TemporaryDirectory(dir=run) as scratch:
-            rounded = rounded_as_trained(run / "merged", run / "adapter", Path(scratch, "merged"))
-            trained = _reference(rounded, run, recipe)
+    gate(of_run(recipe, run), found, folder)
+    return folder
+
+
+def gate(
+    subject: Subject, found: Sequence[artifacts.Artifact], folder: Path | None = None,
+    tell: Callable[[dict[str, Any]], None] = lambda _: None, unmeasured: Sequence[str] = (),
+) -> None:  # fmt: skip
+    """Compare the merged model with the one with its adapter beside it, and artifacts with that.
+
+    An artifact that is rounded as its adapter was trained is compared with the same weights,
+    rounded: those of the merged model were never run while it was trained. folder: a claimed one,
+    which gets a file for each artifact. tell: is called with what was measured of each. unmeasured:
+    why others could not be, in sentences. Raises ParityError, naming what differs first, where
+    merging changed the model, or where an artifact reads chats or stops otherwise, agrees on fewer
+    next tokens than `check.agreement` asks for, or answers significantly worse; else
+    UnmeasuredError where one could not be compared at all.
+    """
+    plain = trained = _reference(subject, subject.merged)
+    merging = _merging(subject, plain[0]) if subject.adapter else None
+    failures = merging_faults(merging) if merging else []
+    if subject.adapter and any(map(_as_trained, found)):
+        with tempfile.TemporaryDirectory(dir=subject.folder) as scratch:
+            out = Path(scratch, "merged")
+            trained = _reference(subject, rounded_as_trained(subject.merged, subject.adapter, out))
     cases, long, _ = plain
-    unmeasured = []
+    unmeasured = list(unmeasured)
     with progress.bar("check", len(found) * (len(cases) + len(long))) as advance:
         for artifact in found:
-            owned.remove_file(folder / f"{artifact.name}.json")  # of an earlier check
+            if folder:
+                owned.remove_file(folder / f"{artifact.name}.json")  # of an earlier check
             reference = trained if _as_trained(artifact) else plain
             try:
-                runtime = open_runtime(artifact, recipe.bench.threads)
+                runtime = open_runtime(artifact, subject.bench.threads)
             except RuntimeError as error:
                 said = str(error).splitlines()[0]
                 failures.append(f"{artifact.name}: its runtime cannot load it: {said}")
@@ -70,56 +84,58 @@ def check(recipe: Recipe, run: Path) -> Path:
                 unmeasured.append(f"{artifact.name}: could not be measured: {error}")
                 continue
             try:
-                result = _measured(artifact, runtime, reference, recipe, run, advance)
+                result = _measured(artifact, runtime, reference, subject, advance)
             except InputError as error:
                 unmeasured.append(f"{artifact.name}: could not be measured: {error}")
                 continue
-            result |= {"merging": merging}
+            result |= {"merging": merging} if merging else {}
             for said in warnings(result):
                 progress.say(f"check: {artifact.name}: {said}")
             result["failures"] = [f"{artifact.name}: {text}" for text in faults(result)]
             result["passed"] = not result["failures"]
             failures += result["failures"]
-            owned.write(folder / f"{artifact.name}.json", json.dumps(result, indent=1) + "\n")
+            if folder:
+                owned.write(folder / f"{artifact.name}.json", json.dumps(result, indent=1) + "\n")
+            tell(result)
     if failures:
         raise ParityError("\n".join([*failures, *unmeasured]))
     if unmeasured:
         raise UnmeasuredError("\n".join(unmeasured))
-    return folder
 
 
 def _measured(
-    artifact: artifacts.Artifact, runtime: Any, reference: Reference, recipe: Recipe, run: Path,
+    artifact: artifacts.Artifact, runtime: Any, reference: Reference, subject: Subject,
     advance: progress.Advance,
 ) -> dict[str, Any]:  # fmt: skip
     """All that the gate asks of one artifact; raises InputError where it cannot be asked."""
     cases, long, expected = reference
-    result = compare(artifact, runtime, cases, long, recipe, run / "merged", advance)
-    if artifact.adapter:
-        base = merged_into(recipe, run)
-        result |= compare_adapter(artifact, runtime, cases, base, run / "adapter")
+    result = compare(artifact, runtime, cases, long, subject, advance)
+    if artifact.adapter and subject.adapter:
+        base = merged_into(subject)
+        result |= compare_adapter(artifact, runtime, cases, base, subject.adapter)
         progress.say(f"check: {artifact.name}: adapter of {result['separate_adapter']}")
-    result |= paired(expected, _answers(runtime, run, recipe))
-    result["peak_memory_mib"] = _memory(artifact, run, recipe)
-    result["reference"] = "rounded as trained" if _as_trained(artifact) else "merged"
+    result |= paired(expected, _answers(runtime, subject))
+    result["peak_memory_mib"] = _memory(artifact, subject.bench.threads)
+    merged = "merged" if subject.adapter else "plain"
+    result["reference"] = "rounded as trained" if _as_trained(artifact) else merged
     return result
 
 
 def compare(
     artifact: artifacts.Artifact, runtime: Runtime, cases: Sequence[Case], long: Sequence[Case],
-    recipe: Recipe, merged: Path, advance: progress.Advance,
+    subject: Subject, advance: progress.Advance,
 ) -> dict[str, Any]:  # fmt: skip
     """Measure one artifact against the merged model."""
-    tokenizer, stops = load_tokenizer(merged), stop_ids(merged)
+    tokenizer, stops = load_tokenizer(subject.merged), stop_ids(subject.merged)
     bits = ALL[artifact.name].bits
     asked = [case.prompt.messages for case in cases]
     return {
         "artifact": artifact.name,
         "prompts": len(cases),
-        **compare_tokens(artifact, runtime, merged, asked),
+        **compare_tokens(artifact, runtime, subject.merged, asked),
         **agreement(runtime, cases, tokenizer, advance, artifact.name, bits),
-        "agreement_threshold": recipe.check.agreement[artifact.quantization],
-        **greedy_texts(runtime, cases, stops, recipe.check.greedy_tokens),
+        "agreement_threshold": subject.check.agreement[artifact.quantization],
+        **greedy_texts(runtime, cases, stops, subject.check.greedy_tokens),
         "long": [
             {"tokens": len(case.prompt_ids) + len(case.reply_ids)}
             | agreement(runtime, [case], tokenizer, advance, artifact.name, bits)
@@ -132,38 +148,35 @@ def _as_trained(artifact: artifacts.Artifact) -> bool:
     return "rounding" in artifact.manifest.get("options", {})
 
 
-def _reference(model: Path, run: Path, recipe: Recipe) -> Reference:
+def _reference(subject: Subject, model: Path) -> Reference:
     """What a model folder says of held-out prompts and long texts, and which problems it solves."""
-    cases, long = references(model, run / "data" / "test.jsonl", recipe)
-    return cases, long, _answers(TorchRuntime(model, recipe.bench.threads), run, recipe)
+    cases, long = references(subject, model, "test")
+    return cases, long, _answers(TorchRuntime(model, subject.bench.threads), subject)
 
 
-def _merging(recipe: Recipe, run: Path, cases: Sequence[Case]) -> dict[str, Any]:
+def _merging(subject: Subject, cases: Sequence[Case]) -> dict[str, Any]:
     """Compare the model with its adapter beside it with the merged one."""
-    trained = TorchRuntime(merged_into(recipe, run), recipe.bench.threads, run / "adapter")
-    tokenizer = load_tokenizer(run / "merged")
+    trained = TorchRuntime(merged_into(subject), subject.bench.threads, subject.adapter)
+    tokenizer = load_tokenizer(subject.merged)
     with progress.bar("check: merging", len(cases)) as advance:
         return agreement(trained, cases, tokenizer, advance, "merged")
 
 
-def _answers(runtime: Runtime, run: Path, recipe: Recipe) -> list[bool]:
+def _answers(runtime: Runtime, subject: Subject) -> list[bool]:
     """Which of the first held-out problems a runtime solves."""
-    problems = trajectories.load(run / "data" / "test.jsonl")[: recipe.check.problems]
-    folder = run / "merged"
-    stops = stop_ids(folder)
-    complete = completions(runtime, stops, recipe.bench.max_new_tokens)
-    chat = Chat(folder, Asked(recipe.prompt.form, recipe.whole))
-    reply, steps = replies(complete, chat, stops), chat.asked.steps(recipe.bench.max_steps)
+    problems = subject.texts("test")[: subject.check.problems]
+    stops = stop_ids(subject.merged)
+    complete = completions(runtime, stops, subject.bench.max_new_tokens)
+    chat = Chat(subject.merged, subject.asked)
+    reply, steps = replies(complete, chat, stops), chat.asked.steps(subject.bench.max_steps)
     attempts = solve(problems, reply, steps, lambda: None, chat.asked.form)
     return [attempt.correct for attempt in attempts]
 
 
-def _memory(artifact: artifacts.Artifact, run: Path, recipe: Recipe) -> float:
+def _memory(artifact: artifacts.Artifact, threads: int) -> float:
     """Peak memory in MiB of a process that fills an artifact's context, with nothing else in it."""
     length = artifact.manifest["context_length"]
-    session = open_session(
-        artifact.name, "artifact", artifact.path, recipe.bench.threads or os.cpu_count() or 1
-    )
+    session = open_session(artifact.name, "artifact", artifact.path, threads or os.cpu_count() or 1)
     try:
         session.generate([[0] * (length - 1)], 1)
         assert session.peak_memory_mib is not None

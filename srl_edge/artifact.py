@@ -1,5 +1,6 @@
 """An exported model in one folder, and the manifest that says what it is."""
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from srl_edge.quantization.formats import ALL, FORMATS
 MANIFEST = "manifest.json"
 NO_ADAPTER = "base.ptd"  # an ExecuTorch program always needs some adapter
 GGUF = "model.gguf"
+ADAPTER = "adapter_model.safetensors"  # of a PEFT folder
 _HARMLESS = ("README.md", "Thumbs.db", "desktop.ini")
 
 
@@ -95,12 +97,45 @@ def _strangers(folder: Path, known: Iterable[str]) -> list[str]:
     return sorted(name for name in names if name not in may_be)
 
 
+def weights_sha256(model: Path) -> str:
+    """Hex sha256 of a model folder's weights, whatever the files are called."""
+    files = sorted(model.glob("*.safetensors"))
+    return hashlib.sha256("".join(map(file_sha256, files)).encode()).hexdigest()
+
+
+def adapter_sha256(adapter: Path) -> str:
+    """Hex sha256 of a PEFT folder's weights."""
+    return file_sha256(adapter / ADAPTER)
+
+
 def is_current(manifest: Mapping[str, Any], run: Path) -> bool:
     """Whether an artifact was made of the adapter that its run has now, as far as both tell."""
-    adapter = run / "adapter" / "adapter_model.safetensors"
-    if not adapter.is_file() or "adapter_sha256" not in manifest:
+    adapter = run / "adapter"
+    if not (adapter / ADAPTER).is_file() or "adapter_sha256" not in manifest:
         return True
-    return bool(manifest["adapter_sha256"] == file_sha256(adapter))
+    return bool(manifest["adapter_sha256"] == adapter_sha256(adapter))
+
+
+def require_made_of(artifact: Artifact, base: Path, adapter: Path | None) -> None:
+    """Raise InputError where an artifact was made of another model or adapter, as far as it tells.
+
+    adapter: a PEFT folder; None for the model alone.
+    """
+    made_of = artifact.manifest.get("base", {})
+    if made_of.get("weights_sha256", known := weights_sha256(base)) != known:
+        raise InputError(
+            f"{artifact.path}: was made of other weights than those of {base}; name the model that "
+            f"it was made of (--model), which was called {made_of.get('name')} then."
+        )
+    theirs = artifact.manifest.get("adapter_sha256")
+    if "adapter_sha256" not in artifact.manifest or theirs == (adapter and adapter_sha256(adapter)):
+        return
+    raise InputError(
+        f"{artifact.path}: was made "
+        + (f"with another adapter than {adapter}; name its own (--adapter)." if adapter and theirs
+           else "with an adapter; name it (--adapter)." if theirs
+           else "of the model alone, without an adapter; leave --adapter out.")
+    )  # fmt: skip
 
 
 def tool_versions(*packages: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srl_edge import __version__, processes
+from srl_edge import __version__, processes, without_run
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -35,6 +35,10 @@ srl-edge {version}: from expert trajectories to a measured artifact on a device
   srl-edge check PATH     do the artifacts answer as the trained model does?
   srl-edge bench PATH     accuracy, speed, memory and size of each
   srl-edge report PATH    report.html, report.md, report.json
+
+  Without a run, any model, with an adapter of any tool or as it is:
+  srl-edge export --model M [--adapter A] --artifacts onnx-int4 executorch-8da4w --out DIR
+  srl-edge check ARTIFACT... --model M [--adapter A]
 
   srl-edge bench-tasks ARTIFACT... --tasks gsm8k,svamp --out DIR
                           [--data FILE] [--limit N] [--resume] [--device ssh:HOST]
@@ -109,20 +113,13 @@ def _command(arguments: list[str]) -> int:
         case ["--version"]:
             print(__version__)
         case [
-            (
-                "run"
-                | "data"
-                | "train"
-                | "export"
-                | "check"
-                | "bench"
-                | "report"
-                | "inspect"
-                | "doctor"
-            ),
+            ("run" | "data" | "train" | "bench" | "report" | "inspect" | "doctor"),
             "-h" | "--help",
         ]:
             print(USAGE.format(version=__version__))
+        case ["export" | "check" as name, *flags] if without_run.asked_for(flags):
+            _quiet_libraries()
+            without_run.command(name, flags)
         case ["doctor"]:
             from srl_edge.terminal.doctor import doctor
 

@@ -143,8 +143,8 @@ def set_aside(path: Path) -> Path:
 
 def _not_ours(folder: Path, why: str) -> InputError:
     return InputError(
-        f"{folder}: {why}, and it would be lost here; move it elsewhere, or give the run another "
-        "folder (--output)."
+        f"{folder}: {why}, and it would be lost here; move it elsewhere, or name another folder "
+        "(--output of a run, --out)."
     )
 
 

@@ -47,10 +47,19 @@ class Manifest(TypedDict):
     quantization: str
     files: dict[str, File]
     context_length: Size
-    adapter: NotRequired[Literal["merged", "separate"]]
-    adapter_rank: NotRequired[Size]
+    base: NotRequired[dict[str, str]]
+    adapter: NotRequired[Literal["merged", "separate"] | None]  # None: the model alone
+    adapter_rank: NotRequired[Size | None]
+    adapter_sha256: NotRequired[str | None]
+    merge: NotRequired["Choice | None"]
     prompt: NotRequired[Prompt | None]
     options: NotRequired[dict[str, Any]]
+
+
+class Tuned(TypedDict):
+    """`adapter_config.json` of any kind that PEFT knows."""
+
+    peft_type: NotRequired[str | None]
 
 
 class Adapter(TypedDict):

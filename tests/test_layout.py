@@ -16,7 +16,7 @@ import pytest
 from srl_edge import __version__
 from tests.helpers.sources import ROOT, arrows, circles, imported, modules, room
 
-FRONT_DOOR = {"srl_edge.cli", "srl_edge.line", "srl_edge.__main__"}
+FRONT_DOOR = {"srl_edge.cli", "srl_edge.line", "srl_edge.without_run", "srl_edge.__main__"}
 GROUND = {
     "srl_edge", "srl_edge.data", "srl_edge.method", "srl_edge.models", "srl_edge.quantization",
     "srl_edge.recipe", "srl_edge.report", "srl_edge.terminal",
@@ -161,6 +161,7 @@ def test_the_wheel_holds_every_module_and_each_can_be_imported(tmp_path: Path) -
         [sys.executable, "-c", code, str(installed)], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 0 and "'starter'" in done.stdout, done.stderr
+    assert (installed / "srl_edge" / "data" / "general.jsonl").is_file()
 
 
 # Run without `site`, so that the checkout that the tests are installed from is not found instead.

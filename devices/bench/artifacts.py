@@ -90,7 +90,8 @@ def _named(folders: Sequence[Path]) -> dict[str, artifacts.Artifact]:
         if not artifact.runs:
             raise InputError(f"{artifact.path}: built for a phone; nothing here can run it.")
         alone = names.count(artifact.name) == 1
-        run = artifact.path.resolve().parents[1].name
+        home = artifact.path.resolve().parent
+        run = home.parent.name if home.name == "artifacts" else home.name
         name = artifact.name if alone else f"{run}/{artifact.name}"
         if results.safe(name) in map(results.safe, found):
             raise InputError(f"{artifact.path}: named twice, or as another run's is ({name}).")

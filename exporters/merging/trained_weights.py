@@ -10,17 +10,16 @@ from srl_edge import owned
 from srl_edge.devices.runtimes.torch import TorchRuntime
 from srl_edge.exporters.merging.merge import copy_side_files, merge
 from srl_edge.exporters.parity.logits import agreement, references
+from srl_edge.exporters.subject import Subject
 from srl_edge.files import read_json_if_there, scratch_folder
 from srl_edge.models import loading
 from srl_edge.models.adapter_folder import FROZEN
-from srl_edge.models.catalog import resolve
 from srl_edge.models.families import FAMILIES
 from srl_edge.models.tokenizer import load_tokenizer
 from srl_edge.quantization.formats import AS_SHIPPED
 from srl_edge.quantization.gptq import read_weights
 from srl_edge.quantization.grid import HEAD, rounded, rounded_ends
 from srl_edge.quantization.storage import dequantized
-from srl_edge.recipe import Recipe
 from srl_edge.terminal import progress
 
 # The layers that are quantized as one, since they read the same input.
@@ -31,50 +30,49 @@ TOGETHER = (
 CHOICE = "merge.json"  # in the merged folder: what the adapter was merged into
 
 
-def merge_trained(recipe: Recipe, run: Path) -> Path:
-    """Write `run/merged` of the recipe's model and the run's adapter; return it.
+def merge_trained(subject: Subject) -> Path:
+    """Write the subject's `merged`, the model with the adapter in its weights if it has one.
 
     An adapter of quantized weights fits those better than the original ones. It is merged into
     both, and the one is kept whose KL to the trained model, over held-out prompts, is smaller, or
     which `export.merge_into` names; `merged/merge.json` has both figures. One that was trained as
     an artifact rounds goes into the original weights, from which that rounding starts.
     """
-    base, adapter = resolve(recipe.model.name), run / "adapter"
+    base, adapter, run = subject.base, subject.adapter, subject.folder
     frozen = trained_on(adapter)
     if frozen.get("quantization", "none") in ("none", *AS_SHIPPED):
-        return merge(base, adapter, run / "merged")
-    saw = _as_trained(base, frozen, run / "base-dequantized")
+        return merge(base, adapter, subject.merged)
+    saw = _as_trained(base, frozen, subject.dequantized)
     bases = {"dequantized": saw, "original": base}
     figures = {}
-    cases, _ = references(saw, run / "data" / "validation.jsonl", recipe, adapter)
+    cases, _ = references(subject, saw, "validation", adapter)
     for name, folder in bases.items():
         merged = merge(folder, adapter, run / f"merged-{name}")
         found = agreement(TorchRuntime(merged), cases, load_tokenizer(base), _silent, "")
         figures[name] = {k: found[k] for k in ("kl_divergence", "agreement")}
     best = min(figures, key=lambda name: figures[name]["kl_divergence"])
-    into = best if recipe.export.merge_into == "auto" else recipe.export.merge_into
+    into = best if subject.export.merge_into == "auto" else subject.export.merge_into
     choice = {"into": into, "trained_on": frozen, "to_the_trained_model": figures}
     (run / f"merged-{into}" / CHOICE).write_text(json.dumps(choice, indent=1) + "\n")
-    owned.publish(run / f"merged-{into}", run / "merged")
+    owned.publish(run / f"merged-{into}", subject.merged)
     for name in bases:
         owned.remove(run / f"merged-{name}")
     if into == "original":
         owned.remove(saw)
     told = ", ".join(f"{n} {f['kl_divergence']:.2g}" for n, f in figures.items())
     progress.say(f"export: merged into the {into} weights; KL to the trained model, nats: {told}.")
-    return run / "merged"
+    return subject.merged
 
 
-def trained_on(adapter: Path) -> dict[str, str]:
+def trained_on(adapter: Path | None) -> dict[str, str]:
     """Backend, quantization and dtype of the weights that an adapter was trained on, if told."""
-    return read_json_if_there(adapter / FROZEN, "Texts") or {}
+    return (read_json_if_there(adapter / FROZEN, "Texts") if adapter else None) or {}
 
 
-def merged_into(recipe: Recipe, run: Path) -> Path:
-    """The model folder whose weights `run/merged` was made of."""
-    chosen = read_json_if_there(run / "merged" / CHOICE, "Choice") or {}
-    quantized = chosen.get("into") == "dequantized"
-    return run / "base-dequantized" if quantized else resolve(recipe.model.name)
+def merged_into(subject: Subject) -> Path:
+    """The model folder whose weights the subject's `merged` was made of."""
+    chosen = read_json_if_there(subject.merged / CHOICE, "Choice") or {}
+    return subject.dequantized if chosen.get("into") == "dequantized" else subject.base
 
 
 def _as_trained(base: Path, frozen: dict[str, Any], out: Path) -> Path:

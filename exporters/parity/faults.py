@@ -16,7 +16,7 @@ def merging_faults(result: dict[str, Any]) -> list[str]:
         f"merging: the merged model answers otherwise than the model with its adapter beside it: "
         f"divergence {result['kl_divergence']:.4f} nats a token, largest logit error "
         f"{result['max_logit_error']:.2f}; this adapter cannot be merged exactly: ship it "
-        "beside its base (export.adapter = 'separate')."
+        "beside its base (export.adapter = 'separate' in a recipe)."
     ]
 
 
@@ -41,13 +41,14 @@ def faults(result: dict[str, Any]) -> list[str]:
             "take another precision."
         )
     least = result["agreement_threshold"]
+    model = "plain model" if result.get("reference") == "plain" else "merged model"
     if result["agreement_but_ties"] < least:
-        found.append(_disagreement(result, f"less than {least:.1%}", "with the merged model"))
+        found.append(_disagreement(result, f"less than {least:.1%}", f"with the {model}"))
     for row in result["long"]:
         # A long text has few positions: no alarm where chance on so few explains the difference.
         bound = least - 2 * sqrt(max(0.0, least * (1 - least)) / row["positions"])
         if row["agreement_but_ties"] < bound:
-            where = f"with the merged model in a text of {row['tokens']} tokens"
+            where = f"with the {model} in a text of {row['tokens']} tokens"
             found.append(_disagreement(row, f"less than {bound:.1%}", where))
     if not result.get("switches_exactly", True):
         found.append("does not go back to what it was after another adapter was active.")
@@ -59,7 +60,7 @@ def faults(result: dict[str, Any]) -> list[str]:
         )
     if result["sign_test"] < 0.05 and result["lost"] > result["won"]:
         found.append(
-            f"solves significantly fewer problems than the merged model: {result['lost']} "
+            f"solves significantly fewer problems than the {model}: {result['lost']} "
             f"lost, {result['won']} won (p = {result['sign_test']:.3f})."
         )
     return found

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from srl_edge.data import trajectories
 from srl_edge.devices.runtimes.contract import Logits, Runtime, greedy
 from srl_edge.devices.runtimes.torch import TorchRuntime
+from srl_edge.exporters.subject import Split, Subject
 from srl_edge.method.prompts import (
     prompt_ids,
     shared_length,
@@ -21,7 +21,6 @@ from srl_edge.method.prompts import (
 )
 from srl_edge.method.types import StepPrompt
 from srl_edge.models.tokenizer import load_tokenizer, stop_ids
-from srl_edge.recipe import Recipe
 from srl_edge.terminal import progress
 
 
@@ -45,34 +44,38 @@ NOISE = {32: 1e-3, 16: 5e-3, 8: 0.03, 4: 0.1}
 
 
 def references(
-    merged: Path, problems: Path, recipe: Recipe, adapter: Path | None = None
+    subject: Subject, model: Path, split: Split, adapter: Path | None = None
 ) -> tuple[list[Case], list[Case]]:
-    """Cases over held-out prompts, and long ones: past a sliding window, and the whole context.
+    """What a model folder says of a split's prompts, and of long ones.
 
-    adapter: a PEFT folder beside the model, if it is not merged into it.
+    Those go past a sliding window, and fill the whole context. adapter: a PEFT folder beside the
+    model, if it is not merged into it.
     """
-    tokenizer, stops = load_tokenizer(merged), stop_ids(merged)
-    split, form = trajectories.load(problems), recipe.prompt.form
-    groups = whole_prompts(split, form) if recipe.whole else step_prompts(split, "all", form=form)
+    tokenizer, stops = load_tokenizer(model), stop_ids(model)
+    texts, form, settings = subject.texts(split), subject.asked.form, subject.check
+    whole = subject.asked.whole
+    groups = whole_prompts(texts, form) if whole else step_prompts(texts, "all", form=form)
     prompts = [p for g in groups for p in g]
-    prompts = Random(recipe.seed).sample(prompts, min(recipe.check.prompts, len(prompts)))
-    runtime = TorchRuntime(merged, recipe.bench.threads, adapter)
-    texts = [
+    prompts = Random(subject.seed).sample(prompts, min(settings.prompts, len(prompts)))
+    runtime = TorchRuntime(model, subject.bench.threads, adapter)
+    length = subject.export.context_length
+    encoded = [
         (list(prompt_ids(tokenizer, p)),
          list(tokenizer.encode(warm_up_reply(p), add_special_tokens=False)))
         for p in prompts
     ]  # fmt: skip
+    encoded = [(ids, reply[: max(1, length - len(ids))]) for ids, reply in encoded]
     cases, long = [], []
     with progress.bar("check: reference", len(prompts)) as advance:
-        for prompt, (ids, reply) in zip(prompts, texts, strict=True):
+        for prompt, (ids, reply) in zip(prompts, encoded, strict=True):
             logits = runtime.score(ids, reply).astype(np.float16)
-            text = greedy(runtime, ids, recipe.check.greedy_tokens, stops)
+            text = greedy(runtime, ids, settings.greedy_tokens, stops)
             cases.append(Case(prompt, ids, reply, logits, text))
             advance()
-    filler = [token for ids, reply in texts for token in (*ids, *reply)]
-    for length in _lengths(runtime, recipe.export.context_length):
-        prompt, (ids, reply) = prompts[0], texts[0]
-        room = length - len(ids) - len(reply)
+    filler = [token for ids, reply in encoded for token in (*ids, *reply)]
+    for size in _lengths(runtime, length):
+        prompt, (ids, reply) = prompts[0], encoded[0]
+        room = size - len(ids) - len(reply)
         if room > 0:
             before = (filler * (1 + room // len(filler)))[-room:]
             logits = runtime.score([*before, *ids], reply).astype(np.float16)

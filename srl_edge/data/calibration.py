@@ -3,13 +3,13 @@
 Fitted to word problems alone, a model answers word problems well and forgets the capital of France.
 """
 
-from pathlib import Path
+from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-from srl_edge.data import trajectories
 from srl_edge.method.prompt_form import DEFAULT, PromptForm
 from srl_edge.method.prompts import prompt_ids, step_prompts, warm_up_reply, whole_prompts
+from srl_edge.method.types import Trajectory
 from srl_edge.models.chat_template import of_tokenizer
 
 TRAINING_PROMPTS = 24
@@ -44,10 +44,10 @@ GENERAL = (
 
 
 def calibration_texts(
-    train: Path, tokenizer: Any, seed: int, form: PromptForm = DEFAULT, whole: bool = False
-) -> list[list[int]]:
-    """Token ids of training prompts with the expert's replies, and of general chats."""
-    split = trajectories.load(train)
+    split: Sequence[Trajectory], tokenizer: Any, seed: int, form: PromptForm = DEFAULT,
+    whole: bool = False,
+) -> list[list[int]]:  # fmt: skip
+    """Token ids of a split's prompts with the expert's replies, and of general chats."""
     groups = whole_prompts(split, form) if whole else step_prompts(split, "all", form=form)
     prompts = [p for group in groups for p in group]
     chosen = Random(seed).sample(prompts, min(TRAINING_PROMPTS, len(prompts)))

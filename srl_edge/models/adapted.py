@@ -30,15 +30,17 @@ def adapted(model: Any, base: Path, adapter: Path) -> Any:
     pickled, or has matrices that find no place in the model.
     """
     require_safetensors(adapter)
+    if (kind := read_json(adapter / SETTINGS, "Tuned").get("peft_type") or "LORA") != "LORA":
+        raise InputError(f"{adapter}: is of the kind {kind}; only LORA is merged.")
     settings = read_json(adapter / SETTINGS, "Adapter")
     _require_quick(adapter, settings, model)
     try:
         state = load_file(adapter / FILE)
-        _fit_vocabulary(model, state, settings)
+        _fit_vocabulary(model, state, settings, adapter)
         with tempfile.TemporaryDirectory() as scratch:
             tuned = PeftModel.from_pretrained(model, _as_peft(adapter, state, Path(scratch)))
     except (RuntimeError, ValueError, KeyError, SafetensorError) as error:
-        raise _does_not_fit(adapter, base, settings, str(error).splitlines()[0]) from None
+        raise _does_not_fit(adapter, base, settings, _said(error)) from None
     placed = get_peft_model_state_dict(tuned, save_embedding_layers=False).keys()
     lost = sorted(_name(key) for key in state if ".lora_" in key and _name(key) not in placed)
     if lost:
@@ -47,11 +49,10 @@ def adapted(model: Any, base: Path, adapter: Path) -> Any:
     return tuned
 
 
-def brings_tokens(model: Any, adapter: Path) -> bool:
-    """Whether an adapter comes with more tokens than its model knows, and with their tokenizer."""
-    rows = model.get_input_embeddings().weight.shape[0]
-    sizes = _sizes(load_file(adapter / FILE))
-    return any(size != rows for size in sizes) and (adapter / "tokenizer.json").is_file()
+def _said(error: Exception) -> str:
+    """What PEFT says of a misfit: of many weights, the first."""
+    lines = [line.strip(" .\t") for line in str(error).splitlines() if line.strip()]
+    return next((line for line in lines if not line.endswith(":")), type(error).__name__)
 
 
 def _does_not_fit(
@@ -77,18 +78,27 @@ def _sizes(state: Mapping[str, Any]) -> list[int]:
     return [len(state[name]) for name in state if name.endswith(_WHOLE)]
 
 
-def _fit_vocabulary(model: Any, state: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+def _fit_vocabulary(
+    model: Any, state: Mapping[str, Any], settings: Mapping[str, Any], adapter: Path
+) -> None:
     """Give a model as many embeddings as its adapter has, and a head of its own where it must.
 
-    What goes into one of two weights that the base shares would change the other as well.
+    What goes into one of two weights that the base shares would change the other as well. Raises
+    InputError where some tokens were trained in both.
     """
     rows = model.get_input_embeddings().weight.shape[0]
     sizes = _sizes(state)
     if sizes and max(sizes) != rows:
         model.resize_token_embeddings(max(sizes), mean_resizing=False)
     partly = any(".lora_" in name for name in state if _END.search(name))
-    alone = partly or bool(settings.get("modules_to_save"))
+    alone = partly or any(_END.search(f"{name}.") for name in settings.get("modules_to_save") or ())
     if model.config.tie_word_embeddings and alone and not settings.get("ensure_weight_tying"):
+        if settings.get("trainable_token_indices"):
+            raise InputError(
+                f"{adapter}: has trainable_token_indices, which change the embedding and the head "
+                "that share its weights, and more that changes one of them alone; that cannot be "
+                "merged exactly."
+            )
         head = model.get_output_embeddings()
         head.weight = torch.nn.Parameter(head.weight.detach().clone())
         model.config.tie_word_embeddings = False

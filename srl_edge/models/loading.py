@@ -7,6 +7,14 @@ from srl_edge.errors import InputError
 from srl_edge.files import read_json, read_json_if_there
 
 
+def limit_threads(count: int) -> None:
+    """Let torch compute with that many CPU threads; 0 leaves it as it is."""
+    import torch
+
+    if count:
+        torch.set_num_threads(count)
+
+
 def network(folder: Path, **options: Any) -> Any:
     """A causal language model; raises InputError where it cannot be built without its own code."""
     from transformers import AutoModelForCausalLM

@@ -103,7 +103,7 @@ def require_exportable(
     positions = text.get("max_position_embeddings")
     if isinstance(positions, int) and context_length > positions:
         raise InputError(
-            f"export.context_length {context_length} is more than the {positions} positions of "
+            f"a context_length of {context_length} is more than the {positions} positions of "
             f"{where}; lower it."
         )
     for name in artifacts:

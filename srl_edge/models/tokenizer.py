@@ -14,7 +14,24 @@ from srl_edge.models.wheels import KNOWN, cached
 
 def load_tokenizer(folder: Path) -> Any:
     """The tokenizer of a model folder; raises InputError if it has no chat template."""
-    tokenizer = loading.tokenizer(folder)
+    return _with_template(loading.tokenizer(folder), folder)
+
+
+def tokenizer_beside(base: Path, adapter: Path | None) -> Any:
+    """The tokenizer that tools saved with an adapter, where they did; else its model's.
+
+    It has the tokens that they added, and the chat template that they trained on; where that is
+    missing, the model's is taken. Raises InputError if neither has one.
+    """
+    if not adapter or not (adapter / "tokenizer.json").is_file():
+        return load_tokenizer(base)
+    tokenizer = loading.tokenizer(adapter)
+    if not tokenizer.chat_template:
+        tokenizer.chat_template = loading.tokenizer(base).chat_template
+    return _with_template(tokenizer, adapter)
+
+
+def _with_template(tokenizer: Any, folder: Path) -> Any:
     if not tokenizer.chat_template:
         raise InputError(
             f"{folder}: the tokenizer has no chat template, so prompts cannot be rendered; use an "

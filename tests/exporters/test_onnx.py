@@ -16,6 +16,7 @@ from srl_edge.errors import InputError, StageError
 from srl_edge.exporters.onnx import build as onnx
 from srl_edge.exporters.onnx.search import export_smallest
 from srl_edge.exporters.parity.logits import references, teacher_forced
+from srl_edge.exporters.subject import of_run
 from srl_edge.recipe import Recipe
 from tests.helpers.artifacts import token_ids
 from tests.helpers.models import make_model
@@ -142,12 +143,13 @@ def test_auto_takes_the_smallest_that_agrees(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     problems = trajectories.parse_rows(word_problems[:6], trajectories.ParseReport())
-    trajectories.write_jsonl(tmp_path / "validation.jsonl", problems)
+    (tmp_path / "data").mkdir()
+    trajectories.write_jsonl(tmp_path / "data" / "validation.jsonl", problems)
     recipe = Recipe.model_validate({
-        "output": "r", "model": {"name": "m"}, "stages": [{"kind": "sft", "steps": 1}],
+        "output": "r", "model": {"name": str(tiny_model)}, "stages": [{"kind": "sft", "steps": 1}],
         "check": {"prompts": 4}, "export": {"context_length": 256},
     })  # fmt: skip
-    cases, _ = references(tiny_model, tmp_path / "validation.jsonl", recipe)
+    cases, _ = references(of_run(recipe, tmp_path), tiny_model, "validation")
     options = export_smallest(tiny_model, tmp_path / "any", cases, 0.0, 256, TEXTS, 1)
     (first,) = options["search"]
     options = export_smallest(tiny_model, tmp_path / "good", cases, 0.9, 256, TEXTS, 1)

@@ -22,6 +22,7 @@ from srl_edge.exporters.check import check
 from srl_edge.exporters.export import export
 from srl_edge.exporters.onnx.weights import _modules
 from srl_edge.exporters.parity.logits import agreement, references, teacher_forced
+from srl_edge.exporters.subject import of_run
 from srl_edge.quantization.formats import AS_SHIPPED
 from srl_edge.quantization.gptq import CODES_FILE, read_codes
 from srl_edge.quantization.grid import HEAD, _codes, rounded_input
@@ -199,7 +200,7 @@ def test_the_gate_compares_with_what_was_trained(
     folder = check(recipe, tmp_path)
     found = json.loads((folder / "onnx-int4.json").read_text())
     assert found["reference"] == "rounded as trained" and found["kl_divergence"] < 0.01
-    cases, _ = references(tmp_path / "merged", tmp_path / "data" / "test.jsonl", recipe)
+    cases, _ = references(of_run(recipe, tmp_path), tmp_path / "merged", "test")
     runtime = open_runtime(load(tmp_path / "artifacts" / "onnx-int4"), threads=1)
     floats = agreement(runtime, cases, policy.tokenizer, lambda *_: None, "")
     assert floats["kl_divergence"] > 5 * found["kl_divergence"]

@@ -15,6 +15,7 @@ from srl_edge.exporters.check import _merging
 from srl_edge.exporters.merging.trained_weights import merge_trained, merged_into
 from srl_edge.exporters.parity.faults import merging_faults
 from srl_edge.exporters.parity.logits import references
+from srl_edge.exporters.subject import of_run
 from srl_edge.recipe import Recipe, Trainer
 from srl_edge.trainers.open import open_policy
 from srl_edge.trainers.policy.contract import Loss
@@ -52,7 +53,8 @@ def test_the_adapter_is_merged_into_what_it_saw(
     policy, recipe = tuned(
         tiny_model, tmp_path, word_problems, backend=backend, quantization=quantization
     )
-    merged = merge_trained(recipe, tmp_path)
+    subject = of_run(recipe, tmp_path)
+    merged = merge_trained(subject)
     choice = json.loads((merged / "merge.json").read_text())
     found = {n: f["kl_divergence"] for n, f in choice["to_the_trained_model"].items()}
     assert choice["into"] == "dequantized" and choice["trained_on"]["quantization"] == quantization
@@ -65,9 +67,9 @@ def test_the_adapter_is_merged_into_what_it_saw(
         means = [flat_logprobs(model, sample).mean() for sample in samples]
     assert abs(loss + float(torch.stack(means).mean())) < 1e-3
     # The gate compares the merged model with the adapter beside what it was merged into.
-    assert merged_into(recipe, tmp_path) == tmp_path / "base-dequantized"
-    cases, _ = references(merged, tmp_path / "data" / "test.jsonl", recipe)
-    assert merging_faults(_merging(recipe, tmp_path, cases)) == []
+    assert merged_into(subject) == tmp_path / "base-dequantized"
+    cases, _ = references(subject, merged, "test")
+    assert merging_faults(_merging(subject, cases)) == []
 
 
 def test_the_original_weights_can_be_asked_for(
@@ -75,8 +77,9 @@ def test_the_original_weights_can_be_asked_for(
 ) -> None:
     _, recipe = tuned(tiny_model, tmp_path, word_problems, quantization="int8")
     export = recipe.export.model_copy(update={"merge_into": "original"})
-    merged = merge_trained(recipe.model_copy(update={"export": export}), tmp_path)
-    assert merged_into(recipe, tmp_path) == tiny_model
+    subject = of_run(recipe.model_copy(update={"export": export}), tmp_path)
+    merged = merge_trained(subject)
+    assert merged_into(subject) == tiny_model
     assert sorted(p.name for p in tmp_path.iterdir()) == ["adapter", "data", "merged"]
     plain = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32)
     peft = PeftModel.from_pretrained(plain, tmp_path / "adapter")

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
 
+from srl_edge.data import trajectories
 from srl_edge.data.calibration import calibration_texts
 from srl_edge.errors import NothingToCompare, StageError
 from srl_edge.files import replace
@@ -128,8 +129,8 @@ class StageRun:
         recipe = self.recipe
         if recipe.trainer.quantization in AS_SHIPPED:
             texts = calibration_texts(
-                self.data / "train.jsonl", self.policy.tokenizer, recipe.seed, recipe.prompt.form,
-                recipe.whole,
+                trajectories.load(self.data / "train.jsonl"), self.policy.tokenizer, recipe.seed,
+                recipe.prompt.form, recipe.whole,
             )  # fmt: skip
             self.policy.fit_rounding(texts)
 
