@@ -88,6 +88,10 @@ def gate(
             except InputError as error:
                 unmeasured.append(f"{artifact.name}: could not be measured: {error}")
                 continue
+            except RuntimeError as error:
+                said = str(error).splitlines()[0]
+                failures.append(f"{artifact.name}: its runtime fails: {said}")
+                continue
             result |= {"merging": merging} if merging else {}
             for said in warnings(result):
                 progress.say(f"check: {artifact.name}: {said}")

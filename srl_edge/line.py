@@ -25,6 +25,7 @@ from srl_edge.models.catalog import config_of
 from srl_edge.models.routes import (
     require,
     require_exportable,
+    require_text,
     require_unquantized,
     require_vocabulary,
 )
@@ -94,6 +95,7 @@ def require_routes(settings: Recipe) -> None:
     """Raise InputError where a recipe's model cannot be trained, or not go where it should."""
     config, name = config_of(settings.model.name), settings.model.name
     require_unquantized(config, name)
+    require_text(config, name)
     export = settings.export
     require_exportable(config, export.artifacts, export.context_length, name)
     if settings.trainer.sampler == "onnx":

@@ -52,10 +52,10 @@ def faults(result: dict[str, Any]) -> list[str]:
             found.append(_disagreement(row, f"less than {bound:.1%}", where))
     if not result.get("switches_exactly", True):
         found.append("does not go back to what it was after another adapter was active.")
-    if result.get("adapter_effect", 1.0) < ADAPTER_EFFECT:
+    if (effect := result.get("adapter_effect")) is not None and effect < ADAPTER_EFFECT:
         found.append(
             f"its separate adapter moves the logits otherwise than in training: cosine "
-            f"{result['adapter_effect']:.2f}, less than {ADAPTER_EFFECT}; merge it instead "
+            f"{effect:.2f}, less than {ADAPTER_EFFECT}; merge it instead "
             "(export.adapter = 'merged')."
         )
     if result["sign_test"] < 0.05 and result["lost"] > result["won"]:

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from srl_edge.data import trajectories
+from srl_edge.data.reading import read_source
+from srl_edge.data.trajectories import ParseReport
 from srl_edge.errors import InputError
 from srl_edge.method.prompt_form import PromptForm
 from srl_edge.method.types import Trajectory
+from srl_edge.recipe import Data
 
 GENERAL = Path(__file__).with_name("general.jsonl")  # many kinds of problems, in four languages
 
@@ -16,14 +18,13 @@ def worked_texts(file: Path | None, form: PromptForm) -> list[Trajectory]:
 
     form: how the last step states the answer. Raises InputError where no row can be used.
     """
-    source, report = file or GENERAL, trajectories.ParseReport()
-    rows = trajectories.read_jsonl(source, report)
-    unique = {t.problem: t for t in trajectories.parse_rows(rows, report, form=form)}
-    if not unique:
+    source, report = file or GENERAL, ParseReport()
+    found = read_source(str(source), Data(answer_step=False), report, form)
+    if not found:
         raise InputError(
-            f"{source}: none of {report.read} rows can be used; dropped: {dict(report.dropped)}."
+            f"{source}: none of {report.read} rows can be used; dropped: {report.reasons}."
         )
-    return list(unique.values())
+    return list({t.problem: t for t in found}.values())
 
 
 def halves(texts: Sequence[Trajectory]) -> tuple[Sequence[Trajectory], Sequence[Trajectory]]:

@@ -25,7 +25,7 @@ class Family:
     and MLP are normed on their way out too. query_key_norms: queries and keys are normed.
     qkv_biases: always has biases there. two_ropes: layers that slide rotate by frequencies of
     their own. no_window: places where its layers have no sliding window. fixed_scale: attention is
-    scaled by the configuration's query_pre_attn_scalar.
+    scaled by the configuration's query_pre_attn_scalar. activation: the MLP's.
     """
 
     model_type: str
@@ -40,6 +40,7 @@ class Family:
     two_ropes: bool = False
     no_window: tuple[Place, ...] = ()
     fixed_scale: bool = False
+    activation: str = "silu"
 
     def embedding_scale(self, width: int) -> float:
         """What embeddings of a width are multiplied by."""
@@ -62,6 +63,7 @@ FAMILIES = {
             query_key_norms=True,
             two_ropes=True,
             fixed_scale=True,
+            activation="gelu_pytorch_tanh",
         ),
         Family("qwen3_5_text", "Qwen3.5", takes=("mlx",), own_forward=True),
         Family("gemma4_text", "Gemma 4", takes=("mlx",), own_forward=True),

@@ -3,11 +3,11 @@
 A route that would compute something else than the model is refused here, and not found at the gate.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from srl_edge.errors import InputError
-from srl_edge.models.families import Place, family_of
+from srl_edge.models.families import FAMILIES, Family, Place, family_of
 from srl_edge.quantization.formats import ALL, parse_name
 
 # Rotary angles that do not depend on the length at hand can be written into a graph.
@@ -21,6 +21,8 @@ _ROPES: dict[Place, tuple[str, ...]] = {
     "optimum": (*_STATIC, "dynamic"),
     "browser": (*_STATIC, "dynamic"),
 }  # dynamic angles are the plain ones as far as a model has positions, and nothing goes further
+_GROUPED: tuple[Place, ...] = ("onnx", "onnx sampler", "browser")  # heads in groups of 16 numbers
+_AS_TRANSFORMERS: tuple[Place, ...] = ("torch", "optimum")  # compute what the configuration says
 _WHOLE_HEADS: tuple[Place, ...] = ("onnx", "onnx sampler", "browser")  # rotate all of a head
 
 
@@ -64,6 +66,19 @@ def require_vocabulary(config: Mapping[str, Any], tokens: int, where: object) ->
         )
 
 
+def require_text(config: Mapping[str, Any], where: object) -> None:
+    """Raise InputError for a model of several senses whose language model is not taken out of it.
+
+    mlx-lm takes it out of those that train by its own forward pass.
+    """
+    family = FAMILIES.get(str(text_of(config).get("model_type")))
+    if config.get("text_config") and not (family and family.own_forward):
+        raise InputError(
+            f"model {where}: sees as well as it reads ({config.get('model_type')}); save its "
+            "language model alone, and take that folder."
+        )
+
+
 def require(
     config: Mapping[str, Any], place: Place, where: object, doing: str,
 ) -> None:  # fmt: skip
@@ -87,6 +102,9 @@ def require(
                 f"{where}: rotates {part:.0%} of each head, and cannot be {doing}, which rotates "
                 "all of it."
             )
+    require_text(config, where)
+    for name, value in _odd(text, family, place):
+        raise InputError(f"{where}: has {name} = {value}, and cannot be {doing}, which knows none.")
     if place in family.no_window and _slides(text):
         raise InputError(
             f"{where}: has layers with a sliding window, and cannot be {doing}: there "
@@ -117,6 +135,34 @@ def require_exportable(
                 f"{where}: has widths {widths}, which are no multiples of {group}, and cannot be "
                 f"made into {name}; take 8 bits or more."
             )
+
+
+def _odd(
+    text: Mapping[str, Any], family: Family, place: Place
+) -> Iterator[tuple[str, object]]:  # fmt: skip
+    """Settings under which a place would compute something else than the model."""
+    heads = text.get("num_attention_heads")
+    width = text.get("head_dim") or (text.get("hidden_size", 0) // heads if heads else 0)
+    if place in _GROUPED and width % 16:
+        yield "head_dim", width
+    if place in _AS_TRANSFORMERS or family.own_forward:
+        return
+    if text.get("use_bidirectional_attention"):
+        yield "use_bidirectional_attention", True
+    if place != "mlx":
+        return
+    for name in ("hidden_act", "hidden_activation"):
+        if (said := text.get(name)) and said != family.activation:
+            yield name, said
+    if (cap := text.get("final_logit_softcapping")) is not None:
+        yield "final_logit_softcapping", cap
+    if text.get("attention_bias") and family.query_key_norms:
+        yield "attention_bias", True
+    for rope in ropes_of(text):
+        if rope.get("attention_factor") is not None:
+            yield "rope attention_factor", rope["attention_factor"]
+        if rope.get("truncate") is False:
+            yield "rope truncate", False
 
 
 def _slides(text: Mapping[str, Any]) -> bool:

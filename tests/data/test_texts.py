@@ -37,5 +37,5 @@ def test_a_file_is_read_as_recipes_read_it_and_split_evenly(tmp_path: Path) -> N
     assert [t.answer for t in questions] == ["2", "4"]
     assert halves(texts[:1]) == (texts[:1], texts[:1])
     file.write_text('{"problem": "Why?"}\n')
-    with pytest.raises(InputError, match=r"none of 1 rows can be used; dropped: .'no solution and"):
+    with pytest.raises(InputError, match="none of 1 rows can be used; dropped: 1 for no"):
         worked_texts(file, PRESETS["math"])

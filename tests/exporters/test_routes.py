@@ -118,6 +118,16 @@ def test_a_route_computes_the_model_or_refuses_it(
         (LONGROPE, "mlx-fp16", "has longrope rotary embeddings and cannot be made into mlx-fp16"),
         ({"model_type": "qwen2", **SLIDING}, "mlx-fp16", "sliding window, and cannot be made"),
         ({"rope_scaling": {"type": "longrope"}}, "onnx-int8", "has longrope rotary embeddings"),
+        ({"text_config": {"model_type": "gemma3_text"}, "model_type": "gemma3"}, "gguf-q8_0",
+         "sees as well as it reads .gemma3."),
+        ({"head_dim": 24}, "onnx-fp32", "head_dim = 24, and cannot be made into onnx-fp32"),
+        ({"hidden_act": "gelu"}, "mlx-fp16", "has hidden_act = gelu, and cannot be made"),
+        ({"model_type": "gemma3_text", "hidden_activation": "silu"}, "mlx-fp16", "hidden_activ"),
+        ({"model_type": "gemma3_text", "final_logit_softcapping": 30.0}, "mlx-fp16", "softcapping"),
+        ({"model_type": "qwen3", "attention_bias": True}, "mlx-fp16", "has attention_bias = True"),
+        ({"use_bidirectional_attention": True}, "onnx-fp32", "has use_bidirectional_attention"),
+        (rope("yarn", factor=4.0, attention_factor=1.5), "mlx-fp16", "rope attention_factor = 1.5"),
+        (rope("yarn", factor=4.0, truncate=False), "mlx-fp16", "has rope truncate = False"),
     ],
 )  # fmt: skip
 def test_what_no_route_can_do_is_said_before_anything_is_loaded(

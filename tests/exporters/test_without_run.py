@@ -326,7 +326,7 @@ REFUSED: dict[Any, str] = {
     foreign_out: "thesis.tex was not written by srl-edge, .* name another folder",
     foreign_artifact: "model.onnx was not written by srl-edge, .* name another folder",
     artifacts_of_a_run: "holds srl-edge's artifacts, not its exports; name another",
-    empty_data: r"none of 1 rows can be used; dropped: \{'no solution and no steps': 1\}",
+    empty_data: "none of 1 rows can be used; dropped: 1 for no solution and no steps",
     no_template: "the tokenizer has no chat template, so prompts cannot be rendered",
     of_no_route: "family 'gemma4_text' cannot be made into onnx-fp32; only Llama",
     lambda *_: ["--artifacts", "onnx-int3"]: "'onnx-int3' is not known; choose from onnx-fp32,",
