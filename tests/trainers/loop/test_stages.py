@@ -302,17 +302,14 @@ def test_weights_that_are_no_numbers_end_the_run_and_are_never_the_best(tmp_path
 def test_a_stages_own_data_comes_through_the_same_doors(tmp_path: Path) -> None:
     folder = tmp_path / "own"
     folder.mkdir()
-    (folder / "a.csv").write_text(
-        'question,answer\nown?,"a\nb\n#### 3"\nproblem 1,"a\nb\n#### 3"\n'
-    )
+    table = 'question,answer\nown?,"a\nb\n#### 3"\nproblem 1,"a\nb\n#### 3"\n'  # the last held out
+    (folder / "a.csv").write_text(table)
     (folder / "b.json").write_text('[{"question": "other?", "answer": "c\\nd\\n#### 4"}]')
-    recipe = make_run(tmp_path / "run", data=str(folder))
+    recipe = make_run(tmp_path / "run", data=str(folder), targets="all")
     columns = Columns(problem="frage")  # of data.source, and not of this
     data = recipe.data.model_copy(update={"source": "x", "columns": columns})
     recipe = recipe.model_copy(update={"data": data})
     groups = training_prompts(recipe, recipe.stages[-1], recipe.run)
     asked = {(p.problem, p.expert_action) for group in groups for p in group}
-    assert asked == {
-        ("own?", "a"), ("own?", "b"), ("own?", "#### 3"),
-        ("other?", "c"), ("other?", "d"), ("other?", "#### 4"),
-    }  # fmt: skip
+    steps = {"own?": ("a", "b\n#### 3"), "other?": ("c", "d\n#### 4")}
+    assert asked == {(problem, step) for problem, its in steps.items() for step in its}
