@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 
+from srl_edge.data.hub import INSTEAD
 from srl_edge.data.reading import columns_for
 from srl_edge.data.row import read as row_of
 from srl_edge.data.sources import open_source
@@ -48,8 +49,8 @@ def problems(
     except InputError as error:
         if source is not None:
             raise
-        why = str(error).removesuffix("; give a file instead.")
-        raise InputError(f"task {task}: {why}; give --data FILE.") from None
+        message = str(error).replace(INSTEAD, "give --data FILE")
+        raise InputError(f"task {task}: {message}") from None
     columns = columns_for(tables, columns, "--columns")
     styles = choose("auto", chain.from_iterable(t.rows(None) for t in tables), columns).styles
     report = ParseReport()

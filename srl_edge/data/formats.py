@@ -11,6 +11,7 @@ from srl_edge.errors import InputError
 from srl_edge.files import parsed
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
+ENDINGS = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
 # Told of a row that cannot be read: why, and where it is.
 Bad = Callable[[str, str], None]
 
@@ -26,27 +27,23 @@ _COLUMN = re.compile(r"[^\n?=#]{1,60}")
 
 
 def rows_of(file: Path, bad: Bad | None = None) -> Iterator[dict[str, Any]]:
-    """The rows of a file, by its suffix; a suffix that is not known is read as JSON.
+    """The rows of a file, by its suffix; what has another one is read as JSON.
 
     bad: is told of each row that is JSON, and more of it than can be read. Raises InputError, in
     one sentence, where the file is not there or is not what its suffix says.
     """
     if not file.is_file():
         raise InputError(f"{file.absolute()}: no such file; give the path of a file of rows.")
-    match file.suffix.lower():
+    match suffix := file.suffix.lower():
         case ".parquet":
             return _parquet_rows(file)
         case ".csv" | ".tsv":
             return _csv_rows(file)
-        case _ if _begins_an_array(file):
-            return iter(_array(file))
-        case _:
-            return _json_lines(file, bad)
-
-
-def _begins_an_array(file: Path) -> bool:
     with file.open("rb") as data:
-        return data.read(4096).removeprefix(BOM_UTF8).lstrip().startswith(b"[")
+        first = data.read(4096).removeprefix(BOM_UTF8).lstrip()[:1]
+    if suffix not in SUFFIXES and first not in (b"", b"[", b"{"):
+        raise InputError(f"{file}: no format that is read; a file of rows ends in {ENDINGS}.")
+    return iter(_array(file)) if first == b"[" else _json_lines(file, bad)
 
 
 def _array(file: Path) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from typing import Any
 from srl_edge.errors import InputError
 
 PREFIX = "hf:"
+INSTEAD = "give a file instead"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -62,7 +63,7 @@ def open_hub(source: HubName) -> Hub:
         import datasets
     except ImportError:
         raise InputError(
-            f"{source}: reading it needs datasets: pip install datasets; or give a file."
+            f"{source}: reading it needs datasets: pip install datasets; or {INSTEAD}."
         ) from None
     if source.folder and not source.folder.is_dir():
         raise InputError(f"{source}: {source.folder.absolute()} is no folder that is there.")
@@ -90,7 +91,7 @@ def _failure(source: HubName, message: str) -> str:
         asked = f"has no config {source.config!r}" if source.config else "has several configs"
         return f"{source}: it {asked}; name one of {names}, as in {PREFIX}{source.name}:CONFIG."
     where = "this folder" if source.folder else "the hub"
-    return f"{source}: cannot be read from {where} ({_first_line(message)}); give a file instead."
+    return f"{source}: cannot be read from {where} ({_first_line(message)}); {INSTEAD}."
 
 
 def _first_line(message: str) -> str:

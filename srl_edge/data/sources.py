@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from srl_edge.data.formats import SUFFIXES, Bad, rows_of
+from srl_edge.data.formats import ENDINGS, SUFFIXES, Bad, rows_of
 from srl_edge.data.hub import PREFIX, open_hub, read_name
 from srl_edge.errors import InputError
 
@@ -82,7 +82,7 @@ def open_source(name: str) -> Source:
         )
     files = files_of(name)
     if not files:
-        raise InputError(f"{path}: no file of rows in this folder; one ends in {_either()}.")
+        raise InputError(f"{path}: no file of rows in this folder; one ends in {ENDINGS}.")
     return Source(name, tuple(_file_table(file, path) for file in files))
 
 
@@ -198,7 +198,3 @@ def placeless(name: str) -> str:
     if path is None or not path.is_absolute():
         return name
     return str(replace(read_name(name), name=path.name)) if is_hub(name) else path.name
-
-
-def _either() -> str:
-    return f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"

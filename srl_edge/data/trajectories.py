@@ -100,7 +100,7 @@ def parse_rows(
         try:
             found = read(row, str(report.read), styles, form is None, columns)
             if len(found.steps) < 2:
-                nothing = not found.steps and not row.get("steps")
+                nothing = not found.steps and not found.style and not row.get("steps")
                 raise Unusable("no solution and no steps" if nothing else "fewer than two steps")
             if max_step_characters and max(map(len, found.steps)) > max_step_characters:
                 raise Unusable(f"a step longer than {max_step_characters} characters")

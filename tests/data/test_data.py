@@ -156,7 +156,7 @@ def test_a_style_of_the_recipe_is_the_one_that_cuts(tmp_path: Path) -> None:
         _, report = prepared(recipe, tmp_path)
         assert report["style"]["used"] == {style: 12}
         assert report["splits"]["train"]["steps"] == 10 * steps
-    with pytest.raises(InputError, match="none of 12 rows can be used; dropped: 12 for no solut"):
+    with pytest.raises(InputError, match="none of 12 rows can be used; dropped: 12 for fewer t"):
         prepare(make_recipe(source=str(source), style="numbered"), tmp_path)
 
 

@@ -89,6 +89,11 @@ def test_lists_and_numbers_come_out_of_parquet(tmp_path: Path) -> None:
         ("a.json", b"[{", "not JSON"),
         ("a.json", b'{\n "a": 1\n}', "line 1: not JSON"),
         ("a.jsonl", b"3\n", "line 1: a JSON object is needed"),
+        (
+            "a.xlsx",
+            b"PK\x03\x04",
+            r"a\.xlsx: no format that is read; .* in \.jsonl, .* or \.p",
+        ),
         ("a.parquet", b"PAR1 and no more", "not Parquet, or cut off"),
         ("a.parquet", b"", "not Parquet, or cut off"),
     ],

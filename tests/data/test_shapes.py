@@ -29,14 +29,25 @@ def test_a_row_of_each_shape_is_recognized_and_read(shape: str, tmp_path: Path) 
     assert load(write_jsonl(tmp_path / "t.jsonl", [expected])) == [expected]
 
 
+@pytest.mark.parametrize("form", ["jsonl", "parquet", "hub"])
 @pytest.mark.parametrize("shape", ROWS)
-def test_a_row_is_the_same_out_of_parquet(shape: str, tmp_path: Path) -> None:
-    pyarrow = pytest.importorskip("pyarrow")
-    parquet = pytest.importorskip("pyarrow.parquet")
+def test_a_row_of_each_shape_is_the_same_out_of_a_file(
+    shape: str, form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     row, expected = ROWS[shape]
-    file = tmp_path / "rows.parquet"
-    parquet.write_table(pyarrow.Table.from_pylist([row]), file)
-    (table,) = open_source(str(file)).tables
+    name = str(tmp_path / f"train.{form}")
+    if form == "jsonl":
+        Path(name).write_text(json.dumps(row) + "\n")
+    else:
+        pyarrow = pytest.importorskip("pyarrow")
+        parquet = pytest.importorskip("pyarrow.parquet")
+        parquet.write_table(pyarrow.Table.from_pylist([row]), tmp_path / "train.parquet")
+    if form == "hub":
+        datasets = pytest.importorskip("datasets")
+        datasets.disable_progress_bars()
+        monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+        name = f"hf:{tmp_path}"
+    (table,) = open_source(name).chosen(("train",))
     assert list(parse_rows(table.rows(None), ParseReport(), form=None)) == [expected]
 
 

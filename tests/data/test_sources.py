@@ -191,7 +191,7 @@ def test_without_datasets_the_message_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(InputError, match=r"hf:a/b: reading it needs datasets: pip install data"):
+    with pytest.raises(InputError, match=r"hf:a/b: reading it needs datasets: pip install datas"):
         open_source("hf:a/b")
 
 

@@ -11,11 +11,11 @@ import pytest
 
 from srl_edge.errors import InputError, StageError
 from srl_edge.method.types import Sample, StepPrompt
-from srl_edge.recipe import Stage
+from srl_edge.recipe import Columns, Stage
 from srl_edge.trainers.loop import checkpoints
 from srl_edge.trainers.loop.batches import sample_solutions, sampled_batch, training_samples
 from srl_edge.trainers.loop.stream import PromptStream
-from srl_edge.trainers.loop.train import train
+from srl_edge.trainers.loop.train import train, training_prompts
 from srl_edge.trainers.policy.contract import Loss
 from tests.helpers.fakes import TablePolicy
 from tests.helpers.runs import BAD, BROKEN, GOOD, make_run, rows
@@ -320,3 +320,19 @@ def test_weights_that_are_no_numbers_end_the_run_and_are_never_the_best(tmp_path
         train(recipe, tmp_path, Breaks("weights", {2}))
     best = json.loads((tmp_path / "train" / "best" / "weights.json").read_text())
     assert all(map(math.isfinite, best))
+
+
+def test_a_stages_own_data_comes_through_the_same_doors(tmp_path: Path) -> None:
+    folder = tmp_path / "own"
+    folder.mkdir()
+    table = 'question,answer\nown?,"a\nb\n#### 3"\nproblem 1,"a\nb\n#### 3"\n'  # the last held out
+    (folder / "a.csv").write_text(table)
+    (folder / "b.json").write_text('[{"question": "other?", "answer": "c\\nd\\n#### 4"}]')
+    recipe = make_run(tmp_path / "run", data=str(folder), targets="all")
+    columns = Columns(problem="frage")  # of data.source, and not of this
+    data = recipe.data.model_copy(update={"source": "x", "columns": columns})
+    recipe = recipe.model_copy(update={"data": data})
+    groups = training_prompts(recipe, recipe.stages[-1], recipe.run)
+    asked = {(p.problem, p.expert_action) for group in groups for p in group}
+    steps = {"own?": ("a", "b\n#### 3"), "other?": ("c", "d\n#### 4")}
+    assert asked == {(problem, step) for problem, its in steps.items() for step in its}
