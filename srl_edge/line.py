@@ -11,7 +11,7 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from srl_edge.errors import InputError
 from srl_edge.method.headroom import Headroom
 from srl_edge.method.own_code import loaded
 from srl_edge.method.rewards import load_parts
+from srl_edge.method.types import Trajectory
 from srl_edge.models.catalog import config_of
 from srl_edge.models.routes import (
     require,
@@ -190,9 +191,7 @@ DESCRIPTIONS = {
 def _stage(name: str) -> Callable[[Recipe, Path], Path]:
     match name:
         case "data":
-            from srl_edge.data.stage import prepare
-
-            return prepare
+            return _data
         case "train":
             return _train
         case "export":
@@ -229,6 +228,20 @@ def headroom(settings: Recipe, problems: int, k: int) -> tuple[Headroom, Path]:
     return found, run / "headroom.json"
 
 
+def _data(settings: Recipe, run: Path) -> Path:
+    from srl_edge.data.stage import prepare
+    from srl_edge.models.catalog import resolve
+
+    def solved(problems: Sequence[Trajectory]) -> list[int]:
+        from srl_edge.trainers.loop.difficulty import solved_counts
+
+        require_routes(settings)
+        model = resolve(settings.model.name)
+        return solved_counts(model, lambda: _opened(settings, run, model), settings, problems)
+
+    return prepare(settings, run, solved)
+
+
 def _train(settings: Recipe, run: Path) -> Path:
     from srl_edge.trainers.loop.train import train
 
@@ -240,7 +253,6 @@ def _open_policy(settings: Recipe, run: Path, verb: str) -> Policy:
     from srl_edge.models.catalog import resolve
     from srl_edge.models.tokenizer import load_tokenizer
     from srl_edge.trainers.loop.foresight import foreseen
-    from srl_edge.trainers.open import open_policy
 
     if settings.code:
         print(f"{verb}: this recipe runs {' and '.join(settings.code)}", file=sys.stderr)
@@ -255,6 +267,11 @@ def _open_policy(settings: Recipe, run: Path, verb: str) -> Policy:
     require_vocabulary(config, len(tokenizer), settings.model.name)
     for sentence in foreseen(settings, run, tokenizer, config):
         print(sentence, file=sys.stderr)
+    return _opened(settings, run, model)
+
+
+def _opened(settings: Recipe, run: Path, model: Path) -> Policy:
+    from srl_edge.trainers.open import open_policy
 
     def onnx_base(adapter: Path) -> Path:
         """Built once a run, model and shape."""

@@ -32,6 +32,8 @@ def settings_of(recipe: Recipe, name: str, exclude_defaults: bool = False) -> di
     """The settings that a stage and those before it depend on, by dotted name."""
     names = list(STAGES)
     sections = {s for n in names[: names.index(name) + 1] for s in STAGES[n]}
+    if recipe.data.difficulty.keep:  # found by asking the model
+        sections |= {"model"}
     found = flat(
         recipe.model_dump(include=sections, mode="json", exclude_defaults=exclude_defaults)
     )

@@ -133,6 +133,7 @@ class TrainerState(TypedDict):
 
 Json = Any  # checked by its reader
 Stages = dict[str, dict[str, Any]]  # `stages.json` of a run
+Counts = dict[str, Count]  # how often problems were solved, by their hash
 Texts = dict[str, str]  # `frozen_weights.json` of an adapter
 
 

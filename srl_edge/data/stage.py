@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,6 +16,7 @@ from srl_edge.data.style import choose
 from srl_edge.data.trajectories import ParseReport
 from srl_edge.errors import InputError
 from srl_edge.files import read_json, scratch_folder
+from srl_edge.method.headroom import class_of
 from srl_edge.method.prompts import prompt_ids, step_prompts, warm_up_reply, whole_prompts
 from srl_edge.method.types import Trajectory
 from srl_edge.method.verifiers import kind_of
@@ -26,15 +27,24 @@ from srl_edge.terminal import progress
 Splits = dict[str, list[Trajectory]]
 
 
-def prepare(recipe: Recipe, run: Path) -> Path:
+# Problems -> how often a model solves each of them.
+Solved = Callable[[Sequence[Trajectory]], list[int]]
+
+
+def prepare(recipe: Recipe, run: Path, solved: Solved | None = None) -> Path:
     """Write `run/data/{train,validation,test}.jsonl` and `report.json`; return `run/data`.
 
-    Splits share no problem; gsm_symbolic's share no template.
+    Splits share no problem; gsm_symbolic's share no template. solved: is asked where the recipe
+    keeps training problems of some difficulty.
     """
     folder, report = run / "data", ParseReport()
     owned.require_own(folder)
     made = recipe.data.source == GENERATED
     found, details = (_from_gsm_symbolic if made else _from_source)(recipe, report)
+    if recipe.data.difficulty.keep and solved:
+        found["train"], details["difficulty"] = _of_difficulty(
+            found["train"], recipe, solved, report
+        )
     _require_all(found, recipe, report)
     kept = [t for split in found.values() for t in split]
     kinds = Counter("none" if t.answer is None else kind_of(t.answer) for t in kept)
@@ -55,6 +65,24 @@ def prepare(recipe: Recipe, run: Path) -> Path:
         for sentence in _in_words(summary, kept, recipe.model.name):
             progress.say(f"data: {sentence}")
         return owned.publish(scratch, folder)
+
+
+def _of_difficulty(
+    split: Sequence[Trajectory], recipe: Recipe, solved: Solved, report: ParseReport
+) -> tuple[list[Trajectory], dict[str, int]]:
+    """Those that are solved as often as the recipe wants, and how many are how often."""
+    wanted, k = recipe.data.difficulty.keep, recipe.data.difficulty.k
+    judged = [t for t in split if t.answer is not None]
+    splits.leave_out(
+        (t for t in split if t.answer is None), "no answer to tell how hard it is", report
+    )
+    classes = [class_of(right, k) for right in solved(judged)]
+    for name in ("never", "sometimes", "always"):
+        if name not in wanted:
+            others = [t for t, its in zip(judged, classes, strict=True) if its == name]
+            splits.leave_out(others, f"a problem that is {name} solved", report)
+    kept = [t for t, its in zip(judged, classes, strict=True) if its in wanted]
+    return kept, dict(Counter(classes))
 
 
 def _require_all(found: Splits, recipe: Recipe, report: ParseReport) -> None:

@@ -1,6 +1,6 @@
 """A recipe: every setting of a run."""
 
-from srl_edge.recipe.data import Columns, Data
+from srl_edge.recipe.data import Columns, Data, Difficulty
 from srl_edge.recipe.schema import (
     Bench,
     Check,
@@ -20,6 +20,7 @@ __all__ = [
     "Check",
     "Columns",
     "Data",
+    "Difficulty",
     "Export",
     "Model",
     "Prompt",

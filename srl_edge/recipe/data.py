@@ -34,6 +34,13 @@ class Columns(Section):
         return self
 
 
+class Difficulty(Section):
+    keep: tuple[Literal["never", "sometimes", "always"], ...] = ()
+    """Train on problems that the untrained model solves so often; without any, on all."""
+    k: Annotated[int, Field(ge=2)] = 8
+    """Tries at each problem, in the model's own way."""
+
+
 def held_out(value: float) -> float:
     """A number of problems, or a share of them below 1; raises ValueError for neither."""
     if value >= 1 and value != int(value):
@@ -49,6 +56,7 @@ class Data(Section):
     """`gsm_symbolic`; a file or folder of JSON Lines, JSON, CSV or Parquet; or a dataset of the hub
     as `hf:NAME[@REVISION][:CONFIG[:SPLIT]]`."""
     columns: Columns = Columns()
+    difficulty: Difficulty = Difficulty()
     style: Literal["auto", "numbered", "lines", "paragraphs", "sentences"] = "auto"
     """How solutions are cut into steps; auto: what keeps most of them with sensible steps."""
     answer_step: bool = True

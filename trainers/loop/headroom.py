@@ -71,7 +71,8 @@ def headroom(policy: Policy, recipe: Recipe, run: Path, problems: int, k: int) -
 
 
 def own_way(
-    policy: Policy, recipe: Recipe, problems: Sequence[Trajectory], k: int
+    policy: Policy, recipe: Recipe, problems: Sequence[Trajectory], k: int,
+    title: str = "headroom: problems",
 ) -> list[Group]:  # fmt: skip
     """k replies to each problem as the model answers naturally, with 1 for a right answer.
 
@@ -83,12 +84,12 @@ def own_way(
         reply="whole",
         group_size=max(k, 2),
         max_new_tokens=recipe.trainer.own_way_tokens,
-        temperature=_temperature(recipe),
+        temperature=temperature_of(recipe),
     )
     form: PromptForm = recipe.prompt.own_form
     prompts = [group[0] for group in whole_prompts(problems, form)]
     at_a_time, found = max(ROWS // k, 1), []
-    with progress.bar("headroom: problems", len(prompts)) as advance:
+    with progress.bar(title, len(prompts)) as advance:
         for start in range(0, len(prompts), at_a_time):
             part = prompts[start : start + at_a_time]
             found += sample_solutions(policy, part, stage, recipe.seed + start)
@@ -104,7 +105,7 @@ def right(group: Group) -> int:
 def _steps(policy: Policy, recipe: Recipe, problems: Sequence[Trajectory], k: int) -> list[Group]:
     """k replies to one step prompt of each problem, in the run's form, scored as srl does."""
     named = next((stage for stage in recipe.stages if stage.kind == "srl"), recipe.stages[0])
-    stage = named.model_copy(update={"group_size": k, "temperature": _temperature(recipe)})
+    stage = named.model_copy(update={"group_size": k, "temperature": temperature_of(recipe)})
     rng = Random(recipe.seed)
     groups = step_prompts(problems, stage.targets, stage.title_hint, recipe.prompt.form)
     prompts = [rng.choice(group) for group in groups if group]
@@ -117,7 +118,8 @@ def _steps(policy: Policy, recipe: Recipe, problems: Sequence[Trajectory], k: in
     return found
 
 
-def _temperature(recipe: Recipe) -> float:
+def temperature_of(recipe: Recipe) -> float:
+    """The temperature that the recipe samples rollouts at."""
     return next((stage.temperature for stage in recipe.stages if stage.kind != "sft"), 1.0)
 
 
