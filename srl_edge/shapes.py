@@ -173,6 +173,8 @@ class BenchSample(TypedDict):
     lost: str
     replies: list[int]
     resps: list[list[str]]
+    majority: NotRequired[float]
+    batched: NotRequired[bool]
 
 
 class StepSample(TypedDict):
