@@ -19,7 +19,7 @@ from rich.table import Table
 
 from srl_edge import artifact, recipe
 from srl_edge.data import trajectories
-from srl_edge.devices.bench import measure
+from srl_edge.devices.bench import figures, measure
 from srl_edge.devices.bench.measure import Model
 from srl_edge.devices.hosts import local
 from srl_edge.devices.runtimes.open import open_runtime
@@ -86,8 +86,8 @@ def answers(problems: list[Any], asked: list[Model], found: dict[str, Facts]) ->
             samples = measure.solved(model, problems, Bench(threads=1), local)
             for problem, sample in zip(problems, samples, strict=True):
                 scores.append(score_of(as_sample(len(scores), problem, sample)))
-                advance(measure.so_far(scores))
-        found[model.name]["answers"] = asdict(measure.answers(scores))
+                advance(figures.so_far(scores))
+        found[model.name]["answers"] = asdict(figures.answers(scores))
         found[model.name]["correct"] = [score.correct for score in scores]
 
 

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 from srl_edge import __version__, processes, without_run
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser
-
     from srl_edge.recipe import Recipe
 
 USAGE = """\
@@ -40,9 +38,10 @@ srl-edge {version}: from expert trajectories to a measured artifact on a device
   srl-edge export --model M [--adapter A] --artifacts onnx-int4 executorch-8da4w --out DIR
   srl-edge check ARTIFACT... --model M [--adapter A]
 
-  srl-edge bench-tasks ARTIFACT... --tasks gsm8k,svamp --out DIR
-                          [--data FILE] [--limit N] [--resume] [--device ssh:HOST]
-                          the same of artifacts at public test sets, or at rows of your own
+  srl-edge bench-tasks WHAT... --tasks gsm8k,svamp --out DIR
+                          [--data FILE] [--limit N] [--reply whole] [--shots N] [--resume]
+                          the same of artifacts, models, GGUF, .pte, ONNX and MLX of anybody's
+                          at public test sets, or rows of your own [--device ssh:HOST]
   srl-edge compare OLD NEW [--slower 0.1]
                           what got worse between two folders of results; exit code 1 where
                           something did
@@ -249,80 +248,10 @@ def _compare(arguments: Sequence[str]) -> int:
 
 
 def _bench_tasks(arguments: Sequence[str]) -> None:
-    from argparse import ArgumentParser
-
-    from pydantic import ValidationError
-
-    from srl_edge.recipe import Bench
-    from srl_edge.recipe.errors import first_sentence
-
-    parser = ArgumentParser("srl-edge bench-tasks")
-    parser.add_argument("artifact", nargs="+", type=Path, help="folders with a manifest.json")
-    parser.add_argument("--tasks", required=True, help="names, with commas between them")
-    parser.add_argument("--out", required=True, type=Path, help="folder of the results")
-    parser.add_argument("--device", default="local", help="local, browser, ssh:HOST or adb:SERIAL")
-    parser.add_argument("--python", default="python3", help="of the ssh host")
-    parser.add_argument("--llama-main", default="",
-                        help="where an Android device has ExecuTorch's program")  # fmt: skip
-    parser.add_argument(
-        "--data",
-        help="rows of the one task in place of its own: a file, a folder "
-        "or hf:NAME, as data.source takes them",
-    )
-    parser.add_argument(
-        "--columns",
-        nargs="+",
-        default=(),
-        metavar="NAME=COLUMN",
-        help="of --data: problem=COLUMN answer=COLUMN, also solution and steps",
-    )
-    parser.add_argument("--limit", type=int, help="problems of each task, from its first on")
-    parser.add_argument("--resume", action="store_true", help="go on with what --out holds")
-    parser.add_argument("--soak", type=float, default=0.0, metavar="MINUTES",
-                        help="then let each decode for that long")  # fmt: skip
-    for name in ("samples", "temperature", "threads", "max_steps", "max_new_tokens", "step_prompts",
-                 "repeats", "timeout"):  # fmt: skip
-        kind = type(Bench.model_fields[name].default)
-        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, default=None)
-    chosen = vars(parser.parse_args(arguments))
     _quiet_libraries()
-    from srl_edge.devices.bench.artifacts import bench_artifacts, device_named
-    from srl_edge.devices.bench.tasks import problems
+    from srl_edge.devices.bench.command import bench_tasks
 
-    names = chosen["tasks"].split(",")
-    if chosen["limit"] is not None and chosen["limit"] < 1:
-        parser.error("--limit: at least 1 is needed.")
-    if not 0 <= chosen["soak"] <= 10_000:
-        parser.error("--soak: minutes are needed, at most 10000.")
-    if chosen["data"] and len(names) > 1:
-        parser.error("--data holds the rows of one task; name one.")
-    columns = _columns(chosen["columns"], parser) if chosen["columns"] else None
-    tasks = {name: problems(name, chosen["data"], chosen["limit"], columns) for name in names}
-    fields = {k: v for k, v in chosen.items() if k in Bench.model_fields and v is not None}
-    try:
-        settings = Bench.model_validate(fields)
-    except ValidationError as error:
-        parser.error(first_sentence(Bench, error))
-    where = device_named(chosen["device"], chosen["python"], chosen["llama_main"])
-    print(bench_artifacts(
-        chosen["artifact"], tasks, settings, where, chosen["out"], chosen["resume"], chosen["soak"],
-        chosen["device"],
-    ))  # fmt: skip
-
-
-def _columns(pairs: Sequence[str], parser: "ArgumentParser") -> dict[str, str] | None:
-    """The columns that `--columns` names, as `data.columns` does."""
-    from pydantic import ValidationError
-
-    from srl_edge.recipe import Columns
-    from srl_edge.recipe.errors import first_sentence
-
-    if wrong := next((pair for pair in pairs if "=" not in pair), None):
-        parser.error(f"--columns: {wrong!r} is not of the form NAME=COLUMN.")
-    try:
-        return Columns.model_validate(dict(pair.split("=", 1) for pair in pairs)).named
-    except ValidationError as error:
-        parser.error(f"--columns: {first_sentence(Columns, error)}")
+    print(bench_tasks(arguments))
 
 
 def _fit(path: str, arguments: Sequence[str]) -> int:

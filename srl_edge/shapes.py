@@ -185,6 +185,8 @@ class BenchSample(TypedDict):
     lost: str
     replies: list[int]
     resps: list[list[str]]
+    majority: NotRequired[float]
+    batched: NotRequired[bool]
 
 
 class StepSample(TypedDict):

@@ -1,21 +1,26 @@
-"""The benchmark of artifacts at tasks, on a device that has a name."""
+"""The benchmark of models and artifacts at tasks, on a device that has a name."""
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 
 from srl_edge import artifact as artifacts
 from srl_edge import owned
 from srl_edge.devices.bench.benchmark import Task, begin, benchmark
 from srl_edge.devices.bench.measure import Device, Model
 from srl_edge.devices.bench.step_similarity import chosen_prompts
+from srl_edge.devices.bench.what import models_of
+from srl_edge.devices.runtimes.chat import Asked, asked_of
 from srl_edge.errors import InputError
-from srl_edge.files import file_sha256
+from srl_edge.files import file_sha256, fingerprint, text_sha256
 from srl_edge.method.types import Trajectory
 from srl_edge.recipe import Bench
 from srl_edge.report import results
 from srl_edge.report.bench_page import write_page
 from srl_edge.run_lock import STAGE, held
+from srl_edge.terminal import progress
 
 
 def device_named(name: str, python: str = "python3", llama_main: str = "") -> Device:
@@ -48,52 +53,63 @@ def device_named(name: str, python: str = "python3", llama_main: str = "") -> De
 
 
 def bench_artifacts(
-    folders: Sequence[Path], tasks: Mapping[str, Sequence[Trajectory]], settings: Bench,
+    named: Sequence[str | Path], tasks: Mapping[str, Sequence[Trajectory]], settings: Bench,
     device: Device, out: Path, resume: bool = False, soak_minutes: float = 0.0,
-    device_name: str = "local",
+    device_name: str = "local", whole: bool = False,
+    shots: Mapping[str, Sequence[Trajectory]] = MappingProxyType({}),
 ) -> Path:  # fmt: skip
-    """Measure artifacts on a device; return `out/report.html`, see `results` for what is beside.
+    """Measure models on a device; return `out/report.html`, see `results` for what is beside.
 
-    resume: what an earlier call with the same artifacts, tasks and settings has measured is kept.
-    device_name: that of an earlier call must be the same. Raises InputError where `out` holds
-    something else.
+    named: what `what.py` recognizes. resume: what an earlier call with the same models, tasks and
+    settings has measured is kept. device_name: that of an earlier call must be the same. whole: all
+    are asked for one reply; else our artifacts as their manifests say. shots: worked examples of a
+    task, before each of its problems. Raises InputError where `out` holds something else.
     """
+    models = models_of(named, whole, settings)
     settings = settings.model_copy(update={"threads": settings.threads or os.cpu_count() or 1})
-    loaded = _named(folders)
+    ids = {task: [each.id for each in examples] for task, examples in shots.items() if examples}
     asked = {
-        "artifacts": {
-            name: file_sha256(artifact.path / artifacts.MANIFEST)
-            for name, artifact in loaded.items()
-        },
+        "artifacts": {model.name: _known_by(model) for model in models},
         "tasks": {task: [problem.id for problem in chosen] for task, chosen in tasks.items()},
         "settings": settings.model_dump(),
         "device": device_name,
+        "reply": {model.name: _way(model) for model in models if model.asked},
+        "shots": ids,
     }
-    models = [Model(name, "artifact", each.path, each.format) for name, each in loaded.items()]
+    steps = [model for model in models if not (model.asked or asked_of(model.path)).whole]
+    if ids and steps:
+        raise InputError(
+            f"{steps[0].name}: answers step by step, and worked examples are whole solutions; add "
+            "--reply whole, or leave --shots out."
+        )
     listed = [
-        Task(name, chosen, prompts=chosen_prompts(chosen, settings))
+        Task(
+            name, chosen, shots=shots.get(name, ()),
+            prompts=chosen_prompts(chosen, settings) if steps else (),
+        )
         for name, chosen in tasks.items()
-    ]
+    ]  # fmt: skip
+    for model in models:
+        if model.told:
+            facts = "; ".join(f"{key}: {value}" for key, value in model.told.items())
+            progress.say(f"{model.name}: {facts}")
     with held(owned.claim(out, "benchmark"), STAGE):
         date = begin(out, asked, resume)
-        found = benchmark(models, listed, settings, device, out, date, soak_minutes)
+        recorded = {"shots": max(map(len, ids.values()), default=0)}
+        found = benchmark(models, listed, settings, device, out, date, soak_minutes, recorded)
         results.write(out, found)
         return write_page(out)
 
 
-def _named(folders: Sequence[Path]) -> dict[str, artifacts.Artifact]:
-    """Artifacts by name; those of several runs by their run's as well."""
-    loaded = [artifacts.load(folder) for folder in folders]
-    names = [artifact.name for artifact in loaded]
-    found: dict[str, artifacts.Artifact] = {}
-    for artifact in loaded:
-        if not artifact.runs:
-            raise InputError(f"{artifact.path}: built for a phone; nothing here can run it.")
-        alone = names.count(artifact.name) == 1
-        home = artifact.path.resolve().parent
-        run = home.parent.name if home.name == "artifacts" else home.name
-        name = artifact.name if alone else f"{run}/{artifact.name}"
-        if results.safe(name) in map(results.safe, found):
-            raise InputError(f"{artifact.path}: named twice, or as another run's is ({name}).")
-        found[name] = artifact
-    return found
+def _way(model: Model) -> dict[str, object]:
+    return asdict(model.asked or Asked()) | {"max_new_tokens": model.max_new_tokens}
+
+
+def _known_by(model: Model) -> str:
+    """What changes with a model's files; of an artifact of ours, its manifest has their hashes."""
+    if model.kind == "artifact":
+        return file_sha256(model.path / artifacts.MANIFEST)
+    if model.path.is_file():
+        return fingerprint(model.path)
+    files = sorted(file for file in model.path.iterdir() if file.is_file())
+    return text_sha256("".join(f"{file.name} {fingerprint(file)}\n" for file in files))

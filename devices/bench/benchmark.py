@@ -2,47 +2,66 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import ceil
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from srl_edge import owned
-from srl_edge.devices.bench import measure
+from srl_edge.devices.bench import figures, measure
 from srl_edge.devices.bench.live import Board
 from srl_edge.devices.bench.measure import Device, Model
+from srl_edge.devices.bench.shots import worked
 from srl_edge.devices.bench.soak import soak
 from srl_edge.devices.bench.step_similarity import step_rows, summarized
 from srl_edge.devices.hosts.session import RunnerLost
-from srl_edge.devices.runtimes.chat import Asked
+from srl_edge.devices.runtimes.chat import Asked, asked_of
 from srl_edge.errors import InputError
 from srl_edge.files import read_json, read_json_if_there, read_rows
 from srl_edge.files import replace as write_at_once
 from srl_edge.method.types import StepPrompt, Trajectory
 from srl_edge.recipe import Bench
 from srl_edge.report import results, rows
-from srl_edge.report.rows import Answers, BenchResults, ModelRow, StepSimilarity
+from srl_edge.report.rows import Answers, BenchResults, ModelRow, Score, StepSimilarity
 from srl_edge.report.text import shown
 from srl_edge.terminal import progress
 
 Facts = dict[str, Any]
 _SETTINGS, _SPEEDS, _SOAK = "settings.json", "speeds.json", "soak.json"
+ALONE = 4  # problems that are solved in a batch, and one at a time as well
+ALONE_ROWS = "alone"  # the kind of their file
 
 
 class Task(NamedTuple):
     """Problems, and how models are asked about them.
 
-    asked: None is as each model's manifest says. max_new_tokens: None is the settings'. kinds: of
-    models that are asked. prompts: steps whose likeness to the expert's is measured.
+    asked: None is as each model is asked by itself. max_new_tokens: None is the model's or the
+    settings'. kinds: of models that are asked; all where it is empty. prompts: steps whose likeness
+    to the expert's is measured. shots: worked examples before each problem.
     """
 
     name: str
     problems: Sequence[Trajectory]
     asked: Asked | None = None
     max_new_tokens: int | None = None
-    kinds: tuple[str, ...] = ("torch", "artifact")
+    kinds: tuple[str, ...] = ()
     prompts: Sequence[StepPrompt] = ()
+    shots: Sequence[Trajectory] = ()
+
+    def of(self, models: Sequence[Model]) -> list[Model]:
+        """The models that are asked, each in the way of this task."""
+        found = []
+        for model in models:
+            if not self.kinds or model.kind in self.kinds:
+                asked = self.asked or model.asked
+                if self.shots:
+                    asked = asked or asked_of(model.path)
+                    asked = replace(asked, shots=worked(self.shots, asked.form))
+                most = self.max_new_tokens or model.max_new_tokens
+                found.append(model._replace(asked=asked, max_new_tokens=most))
+        return found
 
 
 def begin(out: Path, asked: Mapping[str, Any], resume: bool) -> str:
@@ -80,18 +99,17 @@ def begin_or_go_on(out: Path, asked: Mapping[str, Any]) -> str:
 
 def benchmark(
     models: Sequence[Model], tasks: Sequence[Task], settings: Bench, device: Device, out: Path,
-    date: str, soak_minutes: float = 0.0,
+    date: str, soak_minutes: float = 0.0, recorded: Mapping[str, Any] = MappingProxyType({}),
 ) -> BenchResults:  # fmt: skip
     """Measure models at tasks; what `out` has of it already is kept, what was lost is tried again.
 
     Each sample is on disk as soon as it ends. soak_minutes: how long each model then decodes
-    without a pause.
+    without a pause. recorded: what else the results say of the settings.
     """
     each = sum(
-        len(task.problems) + len(task.prompts)
+        (len(task.problems) + min(ALONE, len(task.problems)) + len(task.prompts))
+        * len(task.of(models))
         for task in tasks
-        for model in models
-        if model.kind in task.kinds
     )
     total = each + len(models) * (settings.repeats + 1 + ceil(soak_minutes))
     board = Board([model.name for model in models])
@@ -100,13 +118,17 @@ def benchmark(
         timed = bench.speeds(models, tasks[0].problems)
         measured = []
         for model in models:
-            asked = [task for task in tasks if model.kind in task.kinds]
-            found = {task.name: bench.answers(model, task) for task in asked}
-            measured.append(replace(timed[model.name], tasks=found))
+            found = {
+                task.name: bench.answers(asked, task)
+                for task in tasks
+                for asked in task.of([model])
+            }
+            measured.append(replace(timed[model.name], tasks=found, told=dict(model.told)))
         if soak_minutes:
             bench.soak(models, tasks[0].problems, soak_minutes)
-    recorded = settings.model_dump() | {"limit": max(len(task.problems) for task in tasks)}
-    return BenchResults(date, measure.machine_of(measured), recorded, measured)
+    limit = max(len(task.problems) for task in tasks)
+    said = settings.model_dump() | {"limit": limit} | dict(recorded)
+    return BenchResults(date, figures.machine_of(measured), said, measured)
 
 
 class _Bench(NamedTuple):
@@ -142,30 +164,66 @@ class _Bench(NamedTuple):
     def answers(self, model: Model, task: Task) -> Answers:
         """How a model does at a task: its samples on disk, and the rest as they are measured."""
         settings = self.settings
-        if task.max_new_tokens is not None:
-            settings = settings.model_copy(update={"max_new_tokens": task.max_new_tokens})
-        model = model._replace(asked=task.asked or model.asked)
-        file = results.samples_file(self.out, model.name, task.name, self.date)
+        if model.max_new_tokens is not None:
+            settings = settings.model_copy(update={"max_new_tokens": model.max_new_tokens})
+        # Problems of like length are read together with little padding.
+        length = [len(problem.problem) for problem in task.problems]
+        numbers = sorted(range(len(length)), key=length.__getitem__)
+        found: list[Facts] = []
+        for row in self._samples(model, task, settings, numbers):
+            found.append(row)
+            so_far = figures.so_far([results.score_of(each) for each in found])
+            self.board.show(model.name, **{task.name: so_far})
+        found.sort(key=lambda row: int(row["doc_id"]))
+        scores = [results.score_of(row) for row in found]
+        steps = self._steps(model, task, settings)
+        return figures.answers(scores, steps, self._alone(model, task, settings, found))
+
+    def _samples(
+        self, model: Model, task: Task, settings: Bench, numbers: Sequence[int],
+        kind: str = "samples",
+    ) -> Iterator[Facts]:  # fmt: skip
+        """The rows of those problems: those on disk, and the rest, which are then there too."""
+        file = results.samples_file(self.out, model.name, task.name, self.date, kind)
         kept = _kept(file, "BenchSample")
         known = {row["doc_id"] for row in kept}
-        left = [number for number in range(len(task.problems)) if number not in known]
+        left = [number for number in numbers if number not in known]
         self.advance(model.name, by=len(kept))
-        scores = {row["doc_id"]: results.score_of(row) for row in kept}
-        samples = measure.solved(model, [task.problems[n] for n in left], settings, self.device)
+        yield from kept
+        asked = [task.problems[number] for number in left]
+        samples = measure.solved(model, asked, settings, self.device, alone=kind == ALONE_ROWS)
         with file.open("a", encoding="utf-8") as written:
             for number, sample in zip(left, samples, strict=True):
                 row = results.as_sample(number, task.problems[number], sample)
                 written.write(json.dumps(row, ensure_ascii=False) + "\n")
                 written.flush()
-                scores[number] = results.score_of(row)
-                so_far = measure.so_far(list(scores.values()))
-                self.board.show(model.name, **{task.name: so_far})
+                yield row
                 self.advance(model.name)
-        ordered = [scores[number] for number in sorted(scores)]
-        return measure.answers(ordered, self._steps(model, task, settings))
+
+    def _alone(
+        self, model: Model, task: Task, settings: Bench, rows: Sequence[Facts]
+    ) -> list[tuple[Score, bool]]:
+        """Scores of some problems that were solved in a batch, now solved one at a time.
+
+        And whether their replies differ: what batching changes.
+        """
+        batched = {row["doc_id"]: row for row in rows if row.get("batched")}
+        numbers = sorted(batched)[:ALONE]
+        self.advance(model.name, by=min(ALONE, len(task.problems)) - len(numbers))
+        if not numbers:
+            return []
+        once = settings.model_copy(update={"samples": 1})
+        found = self._samples(model, task, once, numbers, ALONE_ROWS)
+        return [
+            (results.score_of(row), row["resps"][0][:1] != batched[row["doc_id"]]["resps"][0][:1])
+            for row in found
+        ]
 
     def _steps(self, model: Model, task: Task, settings: Bench) -> StepSimilarity | None:
         """Similarity of a model's steps to the expert's: those on disk, and the rest."""
+        if (model.asked or asked_of(model.path)).whole:
+            self.advance(model.name, by=len(task.prompts))
+            return None
         if not task.prompts:
             return None
         file = results.samples_file(self.out, model.name, task.name, self.date, "steps")

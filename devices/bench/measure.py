@@ -1,22 +1,26 @@
 """Speed, energy and accuracy of models on a device, each asked through a session of its own."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from statistics import fmean
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from srl_edge.devices.hosts.session import RunnerLost, Session
-from srl_edge.devices.runtimes.chat import Asked, Chat, replies
+from srl_edge.devices.runtimes.chat import Asked, Chat, text_of
+from srl_edge.errors import InputError
+from srl_edge.method.extraction import is_number
 from srl_edge.method.solving import Attempt, solve
 from srl_edge.method.types import Trajectory
+from srl_edge.method.voting import majority
 from srl_edge.models.tokenizer import stop_ids
 from srl_edge.recipe import Bench
-from srl_edge.report.rows import Answers, ModelRow, Sample, Score, StepSimilarity
-from srl_edge.report.statistics import bootstrap_interval, summary
+from srl_edge.report.rows import ModelRow, Sample
+from srl_edge.report.statistics import summary
 from srl_edge.terminal import progress
 
 LOSSES = 3  # runners that may be lost one after the other before the rest is left out
@@ -25,9 +29,11 @@ Show = Callable[..., None]  # a model's name, and its newest figures as texts
 
 
 class Model(NamedTuple):
-    """What is measured: its name, `torch` or `artifact`, its folder, what runs it, how it is asked.
+    """What is measured: its name, its kind and path (`runtimes/open.py`), what runs it.
 
-    asked: None is what the folder's manifest says.
+    asked: None is what the folder's manifest says. max_new_tokens: None is the settings'.
+    tokenizer: the folder of its tokenizer and chat template, where that is not the path. stops: ids
+    that end a reply beside those which that folder tells. told: what is known of it, by name.
     """
 
     name: str
@@ -35,6 +41,34 @@ class Model(NamedTuple):
     path: Path
     backend: str = "torch"
     asked: Asked | None = None
+    max_new_tokens: int | None = None
+    tokenizer: Path | None = None
+    stops: tuple[int, ...] = ()
+    told: Mapping[str, str] = MappingProxyType({})
+
+    @property
+    def chat(self) -> Chat:
+        """Its tokenizer and chat template, asking as it is asked."""
+        return Chat(self.tokenizer or self.path, self.asked)
+
+    @property
+    def stop_ids(self) -> list[int]:
+        """Every token id that ends a reply."""
+        try:
+            found = stop_ids(self.tokenizer or self.path)
+        except InputError:
+            if not self.stops:
+                raise
+            found = []
+        return list(dict.fromkeys((*found, *self.stops)))
+
+    @property
+    def bytes(self) -> int:
+        """Its size on disk, tokenizer included."""
+        files = [self.path] if self.path.is_file() else self.path.rglob("*")
+        if self.tokenizer and not self.tokenizer.is_relative_to(self.path):
+            files = [*files, *self.tokenizer.glob("*.json*")]
+        return sum(file.stat().st_size for file in files if file.is_file())
 
 
 class Device(Protocol):
@@ -67,7 +101,7 @@ def speeds(
     model whose runner is lost `unmeasured` says why, and what is missing is None; raises RunnerLost
     where that is all of them.
     """
-    timed = [_Timed(m, prompt_of(Chat(m.path), problems, settings.prompt_tokens)) for m in asked]
+    timed = [_Timed(m, prompt_of(m.chat, problems, settings.prompt_tokens)) for m in asked]
     with ExitStack() as opened:
         for each in timed:
             with _loss_noted(each):
@@ -106,12 +140,12 @@ def _take_turn(timed: _Timed, settings: Bench, counts: bool) -> None:
 
 
 def _row(timed: _Timed, settings: Bench) -> ModelRow:
-    session, folder = timed.session, timed.model.path
+    session, model = timed.session, timed.model
     used = [joules for joules in timed.joules if joules is not None]
     return ModelRow(
-        name=timed.model.name,
-        backend=timed.model.backend,
-        size_mb=sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) / 1e6,
+        name=model.name,
+        backend=model.backend,
+        size_mb=model.bytes / 1e6,
         load_seconds=session.load_seconds if session else None,
         time_to_first_token=summary(timed.first),
         prefill_tokens_per_second=summary([len(timed.prompt) / s for s in timed.first]),
@@ -127,31 +161,38 @@ def _row(timed: _Timed, settings: Bench) -> ModelRow:
 
 
 def solved(
-    model: Model, problems: Sequence[Trajectory], settings: Bench, device: Device
-) -> Iterator[Sample]:
+    model: Model, problems: Sequence[Trajectory], settings: Bench, device: Device,
+    alone: bool = False,
+) -> Iterator[Sample]:  # fmt: skip
     """A sample for every problem, in order, as it ends: its attempts, and what each of them took.
 
-    Where a runner crashes, or takes more than `settings.timeout` seconds to reply, the problem is
-    `lost` and another runner is started; after the third in a row, what is left is lost too.
+    Several problems are solved at once where the runner takes them, unless `alone`. Where a runner
+    crashes, or takes more than `settings.timeout` seconds to reply, another is started, and the
+    problem is `lost`; those of a batch are tried one at a time first. After the third loss in a
+    row, what is left is lost too.
     """
-    chat, stops = Chat(model.path, model.asked), stop_ids(model.path)
+    chat, stops = model.chat, model.stop_ids
     left, losses = list(problems), 0
+    single = len(left) if alone else 0  # problems that are to be solved one at a time
     while left:
-        batch, session = 1, None
+        count, session = 1, None
         try:
             session = device.open_session(*model[:3], settings.threads)
-            batch = session.batch
             while left:
-                chunk = left[:batch]
+                count = 1 if single else max(1, session.batch // settings.samples)
+                chunk = left[:count]
                 yield from samples(session, chat, stops, chunk, settings)
-                left, losses = left[len(chunk) :], 0
+                left, single, losses = left[len(chunk) :], max(0, single - len(chunk)), 0
         except RunnerLost as error:
             losses += 1
             progress.say(f"bench: {error}")
-            gone = left if losses == LOSSES else left[:batch]
+            if losses < LOSSES and len(left[:count]) > 1:
+                single = len(left[:count])
+                continue
+            gone = left if losses == LOSSES else left[:1]
             for _ in gone:
                 yield Sample((), 0.0, 0.0, None, None, str(error))
-            left = left[len(gone) :]
+            left, single = left[len(gone) :], max(0, single - len(gone))
         finally:
             if session:
                 session.close()
@@ -162,68 +203,42 @@ def samples(
     settings: Bench,
 ) -> list[Sample]:  # fmt: skip
     """Samples of problems that are solved together; seconds and joules are those of an attempt."""
-    found: list[list[Attempt]] = []
+    form, count = chat.asked.form, settings.samples
     joules: list[float | None] = []
+    together: set[bool] = set()
+    tries = [replace(p, id=f"{p.id}/{number}") for p in problems for number in range(count)]
+    # The same draws for an attempt whatever is solved beside it, so that a run can be resumed.
+    seeds = {each.id: Random(each.id) for each in tries}
+
+    def reply(asked: Sequence[Attempt]) -> list[tuple[str, bool]]:
+        replied = session.generate(
+            [chat.prompt_ids(a.problem, a.steps) for a in asked], settings.max_new_tokens, stops,
+            settings.timeout, settings.temperature, [seeds[a.id].getrandbits(32) for a in asked],
+        )  # fmt: skip
+        joules.append(session.energy_joules)
+        together.update(each.first_seconds is None for each in replied)
+        return [text_of(chat, each.ids, stops) for each in replied]
+
     start = time.perf_counter()
-    for number in range(settings.samples):
-        # The same draws for a problem whatever was solved before it, so that a run can be resumed.
-        seeds = Random(f"{problems[0].id}/{number}")
-
-        def complete(prompts: Sequence[Sequence[int]], seeds: Random = seeds) -> list[list[int]]:
-            replied = session.generate(
-                prompts, settings.max_new_tokens, stops, settings.timeout, settings.temperature,
-                seeds.getrandbits(32),
-            )  # fmt: skip
-            joules.append(session.energy_joules)
-            return [reply.ids for reply in replied]
-
-        steps = chat.asked.steps(settings.max_steps)
-        reply = replies(complete, chat, stops)
-        found.append(solve(problems, reply, steps, lambda: None, chat.asked.form))
-    count = len(problems) * settings.samples
-    seconds = round((time.perf_counter() - start) / count, 3)
+    found = solve(tries, reply, chat.asked.steps(settings.max_steps), lambda: None, form)
+    seconds = round((time.perf_counter() - start) / len(tries), 3)
     used = [each for each in joules if each is not None]
-    return [
-        Sample(
+    listed = []
+    for at, problem in enumerate(problems):
+        attempts = found[at * count : (at + 1) * count]
+        for attempt in attempts:
+            attempt.id = problem.id
+        listed.append(Sample(
             attempts,
             fmean(a.correct for a in attempts),
             fmean(a.marked for a in attempts),
             seconds,
-            sum(used) / count if used else None,
-        )
-        for attempts in zip(*found, strict=True)
-    ]
-
-
-def answers(scores: Sequence[Score], steps: StepSimilarity | None = None) -> Answers:
-    """Share of correct attempts with its 95% interval over problems, lost ones counted as wrong."""
-    correct = [score.correct for score in scores]
-    kept = [score for score in scores if not score.lost]
-    seconds = [score.seconds for score in kept if score.seconds is not None]
-    joules = [score.joules for score in kept if score.joules is not None]
-    known = bool(joules) and len(joules) == len(kept) and sum(correct) > 0
-    replies = sum(score.replies for score in kept)
-    return Answers(
-        problems=len(scores),
-        lost=len(scores) - len(kept),
-        accuracy=fmean(correct),
-        accuracy_interval=bootstrap_interval(correct),
-        marked=fmean(score.marked for score in scores),
-        seconds_per_problem=fmean(seconds) if seconds else None,
-        joules_per_correct=sum(joules) / sum(correct) if known else None,
-        reply_characters=sum(s.characters for s in kept) / replies if replies else None,
-        step_similarity=steps,
-    )
-
-
-def so_far(scores: Sequence[Score]) -> str:
-    """How many problems are solved of those that were tried."""
-    return f"{sum(score.correct for score in scores):g} of {len(scores)}"
-
-
-def machine_of(rows: Sequence[ModelRow]) -> Facts:
-    """The machine that models were measured on, as the first that ran describes it."""
-    return next(row.machine for row in rows if row.machine)
+            sum(used) / len(tries) if used else None,
+            harness=chat.asked.whole and is_number(problem.answer or ""),
+            majority=majority(attempts, form.verifier),
+            batched=any(together),
+        ))  # fmt: skip
+    return listed
 
 
 def prompt_of(chat: Chat, problems: Sequence[Trajectory], length: int) -> list[int]:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from srl_edge.devices.bench.measure import Device, Model, Show, prompt_of
-from srl_edge.devices.runtimes.chat import Chat
 from srl_edge.method.types import Trajectory
 from srl_edge.recipe import Bench
 from srl_edge.terminal.progress import Advance
@@ -22,7 +21,7 @@ def soak(
     A point has the minutes since the start, tokens/s, and the warmest sensor's degrees and the
     battery's percent where the device tells them. Advances once a minute. Raises RunnerLost.
     """
-    prompt = prompt_of(Chat(model.path), problems, settings.prompt_tokens)
+    prompt = prompt_of(model.chat, problems, settings.prompt_tokens)
     session = device.open_session(*model[:3], settings.threads)
     points: list[Facts] = []
     try:

@@ -7,12 +7,11 @@ from typing import Any
 
 from srl_edge.devices.bench.measure import Device, Model
 from srl_edge.devices.hosts.session import RunnerLost
-from srl_edge.devices.runtimes.chat import Chat, text_of
+from srl_edge.devices.runtimes.chat import text_of
 from srl_edge.method.prompt_form import DEFAULT, PromptForm
 from srl_edge.method.prompts import step_prompts
 from srl_edge.method.rewards import step_reward
 from srl_edge.method.types import Rollout, StepPrompt, Trajectory
-from srl_edge.models.tokenizer import stop_ids
 from srl_edge.recipe import Bench
 from srl_edge.report.rows import StepSimilarity
 from srl_edge.report.statistics import bootstrap_interval
@@ -40,7 +39,7 @@ def step_rows(
     """
     if not prompts:
         return
-    chat, stops = Chat(model.path, model.asked), stop_ids(model.path)
+    chat, stops = model.chat, model.stop_ids
     left, session = list(prompts), None
     try:
         session = device.open_session(*model[:3], settings.threads)

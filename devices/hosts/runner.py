@@ -1,47 +1,46 @@
 """A model in a process of its own: a line of JSON in, a line of JSON out.
 
-Called as a module with KIND FOLDER THREADS; KIND is `torch` for a model's folder and `artifact` for
-an exported one. Its first line says how long loading took, and on what machine. A question holds
-`prompts` of token ids, the answer a reply to each, the process's peak memory so far, the state of
-the machine and the energy that it used for the answer. Times are taken here, so that the way of the
-lines does not count.
+Called as a module with KIND PATH THREADS, where KIND is one that `runtimes/open.py` knows. Its
+first line says how long loading took, how many prompts to ask at once, and on what machine. A
+question holds `prompts` of token ids, the answer a reply to each, the process's peak memory so far,
+the state of the machine and the energy that it used for the answer. Times are taken here, so that
+the way of the lines does not count.
 """
 
 import json
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from srl_edge import artifact as artifacts
 from srl_edge import processes
 from srl_edge.devices.hosts.energy import open_meter
 from srl_edge.devices.hosts.machine import describe, peak_mib, state
-from srl_edge.devices.runtimes.contract import Logits, Runtime
-from srl_edge.devices.runtimes.open import open_runtime
-from srl_edge.devices.runtimes.torch import TorchRuntime
-
-BATCH = 16  # prompts that torch replies to at once, greedily; other runtimes take one at a time
+from srl_edge.devices.runtimes.contract import Batched, Choose, Logits, Runtime, likeliest
+from srl_edge.devices.runtimes.open import open_model
+from srl_edge.devices.runtimes.rows import BATCH
+from srl_edge.errors import InputError
 
 
 def main() -> None:
-    kind, folder, threads = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+    kind, path, threads = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
     # Libraries print what they like: the conversation gets a channel of its own.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     start = time.perf_counter()
-    runtime: Runtime
-    if kind == "torch":
-        runtime = TorchRuntime(folder, threads)
-    else:
-        runtime = open_runtime(artifacts.load(folder), threads)
+    try:
+        runtime = open_model(kind, path, threads)
+    except InputError as error:
+        sys.exit(str(error))
+    # What others made has the context that it has: their replies end where it is full.
+    room = int(kind.partition(":")[2]) if ":" in kind else None
     loaded = {
         "load_seconds": time.perf_counter() - start,
-        "batch": BATCH if kind == "torch" else 1,
+        "batch": BATCH if isinstance(runtime, Batched) else 1,
         "machine": describe(threads),
         "state": state(),
     }
@@ -49,37 +48,39 @@ def main() -> None:
     meter = open_meter()
     for line in processes.lines(sys.stdin):
         before = meter()
-        answered = answer(runtime, json.loads(line))
+        answered = answer(runtime, json.loads(line), room)
         after = meter()
         answered["energy_joules"] = None if before is None or after is None else after - before
         print(json.dumps(answered), file=answers, flush=True)
 
 
-def answer(runtime: Runtime, question: dict[str, Any]) -> dict[str, Any]:
+def answer(runtime: Runtime, question: dict[str, Any], room: int | None = None) -> dict[str, Any]:
     """Replies to a question's prompts, seconds to the first token and in all, and MiB of memory.
 
-    `temperature` 0 is greedy. With `reuse` what prompts share with what was read before is not
-    computed again.
+    `temperature` 0 is greedy; else a prompt's seed says what is drawn. With `reuse` what a prompt
+    shares with what was read before is not computed again; together they always share it. room:
+    most tokens of a prompt and its reply.
     """
-    prompts, limit, stops = question["prompts"], question["max_new_tokens"], question["stops"]
-    temperature = question["temperature"]
-    replies = []
-    if isinstance(runtime, TorchRuntime) and len(prompts) > 1 and temperature == 0:
+    prompts, stops, most = question["prompts"], question["stops"], question["max_new_tokens"]
+    limits = [most if room is None else max(1, min(most, room - len(ids))) for ids in prompts]
+    choices = [chooser(question["temperature"], seed) for seed in question["seeds"]]
+    if isinstance(runtime, Batched) and len(prompts) > 1 and runtime.takes_several():
         start = time.perf_counter()
-        found = runtime.greedy_batch(prompts, limit, stops)
+        found = runtime.complete(prompts, limits, stops, choices)
         share = (time.perf_counter() - start) / len(prompts)
         replies = [{"ids": ids, "first_seconds": None, "seconds": share} for ids in found]
     else:
-        for at, ids in enumerate(prompts):
-            choose = chooser(temperature, question["seed"] + at)
-            replies.append(_reply(runtime, ids, limit, stops, choose, question["reuse"]))
+        replies = [
+            _reply(runtime, ids, limit, stops, choose, question["reuse"])
+            for ids, limit, choose in zip(prompts, limits, choices, strict=True)
+        ]
     return {"replies": replies, "peak_memory_mib": peak_mib(), "state": state()}
 
 
-def chooser(temperature: float, seed: int) -> Callable[[Logits], int]:
+def chooser(temperature: float, seed: int) -> Choose:
     """How the next token is taken from logits: the likeliest, or drawn."""
     if temperature == 0:
-        return lambda logits: int(logits.argmax())
+        return likeliest
     generator = np.random.default_rng(seed)
 
     def draw(logits: Logits) -> int:
@@ -91,7 +92,7 @@ def chooser(temperature: float, seed: int) -> Callable[[Logits], int]:
 
 def _reply(
     runtime: Runtime, prompt: Sequence[int], limit: int, stops: Sequence[int],
-    choose: Callable[[Logits], int], reuse: bool,
+    choose: Choose, reuse: bool,
 ) -> dict[str, Any]:  # fmt: skip
     start = time.perf_counter()
     ids = [choose(runtime.prefill(prompt, reuse))]

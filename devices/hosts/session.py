@@ -63,12 +63,17 @@ class Session:
 
     def generate(
         self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stops: Sequence[int] = (),
-        timeout: float | None = None, temperature: float = 0.0, seed: int = 0, reuse: bool = True,
+        timeout: float | None = None, temperature: float = 0.0, seeds: Sequence[int] = (),
+        reuse: bool = True,
     ) -> list[Generated]:  # fmt: skip
-        """A reply to each prompt of token ids; `timeout` is in seconds, for all of them."""
+        """A reply to each prompt of token ids; `timeout` is in seconds, for each of them.
+
+        seeds: one a prompt, where tokens are drawn.
+        """
         question = {
             "prompts": [list(ids) for ids in prompts], "max_new_tokens": max_new_tokens,
-            "stops": list(stops), "temperature": temperature, "seed": seed, "reuse": reuse,
+            "stops": list(stops), "temperature": temperature, "reuse": reuse,
+            "seeds": list(seeds) or [0] * len(prompts),
         }  # fmt: skip
         assert self._runner.stdin is not None
         try:
@@ -76,7 +81,7 @@ class Session:
             self._runner.stdin.flush()
         except OSError:
             raise self._lost("ended") from None
-        answer = self._hear(timeout, "Answered")
+        answer = self._hear(timeout and timeout * len(prompts), "Answered")
         if len(answer["replies"]) != len(prompts):
             raise self._lost(f"gave {len(answer['replies'])} replies to {len(prompts)} prompts")
         self.peak_memory_mib, self.state = answer["peak_memory_mib"], answer["state"]

@@ -5,16 +5,17 @@ import shlex
 import subprocess
 import tarfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import srl_edge
 from srl_edge.artifact import MANIFEST, load
 from srl_edge.devices.hosts.session import Session
 from srl_edge.errors import InputError
-from srl_edge.files import file_sha256
+from srl_edge.files import file_sha256, fingerprint, text_sha256
 
 FOLDER = ".cache/srl-edge/bench"  # on the device, in the user's home
+SENT = "model"  # what a single file is called there, whatever its name is here
 
 
 class Ssh:
@@ -25,18 +26,21 @@ class Ssh:
         self._ssh = ["ssh", "-o", "BatchMode=yes", *options, host]
 
     def open_session(self, name: str, kind: str, folder: Path, threads: int) -> Session:
-        """Push an artifact, unless it is there, and the runner; then load it.
+        """Push an artifact or what others made, unless it is there, and the runner; then load it.
 
         Raises InputError where the host cannot be reached or has no room.
         """
-        target = f"{FOLDER}/{file_sha256(folder / MANIFEST)[:16]}"
+        files = _files(kind, folder)
+        target = f"{FOLDER}/{_hash(kind, folder, files)[:16]}"
         if self._run(f"test -f {target}/.complete && echo there").strip() != b"there":
-            self._push(_tar(folder), target)
+            self._push(_tar(files), target)
+        sent = target.rpartition("/")[2]
+        place = f"{sent}/{SENT}{folder.suffix}" if folder.is_file() else sent
         self._run(f"mkdir -p {FOLDER} && cat > {FOLDER}/srl_edge.zip", _runner())
         command = (
             f"cd {FOLDER} && OMP_NUM_THREADS={threads} PYTHONPATH=srl_edge.zip "
             f"exec {shlex.quote(self._python)} -m srl_edge.devices.hosts.runner "
-            f"{kind} {target.rpartition('/')[2]} {threads}"
+            f"{kind} {place} {threads}"
         )
         return Session(name, [*self._ssh, command])
 
@@ -55,11 +59,26 @@ class Ssh:
         return done.stdout
 
 
-def _tar(folder: Path) -> bytes:
+def _files(kind: str, path: Path) -> dict[str, Path]:
+    """What is sent, by its name there: an artifact's own files, a file, or a folder's."""
+    if kind == "artifact":
+        return {name: path / name for name in (MANIFEST, *load(path).manifest["files"])}
+    if path.is_file():
+        return {f"{SENT}{path.suffix}": path}
+    return {file.name: file for file in sorted(path.iterdir()) if file.is_file()}
+
+
+def _hash(kind: str, path: Path, files: Mapping[str, Path]) -> str:
+    if kind == "artifact":
+        return file_sha256(path / MANIFEST)  # which has those of the others
+    return text_sha256("".join(f"{name} {fingerprint(file)}\n" for name, file in files.items()))
+
+
+def _tar(files: Mapping[str, Path]) -> bytes:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", dereference=True) as archive:
-        for name in (MANIFEST, *load(folder).manifest["files"]):
-            archive.add(folder / name, name)
+        for name, file in files.items():
+            archive.add(file, name)
     return packed.getvalue()
 
 

@@ -8,22 +8,28 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from srl_edge.artifact import MANIFEST
-from srl_edge.devices.runtimes.contract import Runtime, greedy
+from srl_edge.devices.runtimes.contract import Runtime, greedy, likeliest
 from srl_edge.devices.runtimes.torch import TorchRuntime
 from srl_edge.errors import InputError
 from srl_edge.files import read_json_if_there
 from srl_edge.method.prompt_form import DEFAULT, PromptForm, form_of
 from srl_edge.method.prompts import without_thought
 from srl_edge.method.solving import Attempt, Reply
-from srl_edge.models.chat_template import of_folder
+from srl_edge.models.chat_template import NEXT_QUESTION, of_folder, plain
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a model is asked, and whether a reply is the whole solution."""
+    """What a model is asked, and whether a reply is the whole solution.
+
+    shots: worked examples that come before, each a problem and its solution. plain: in running
+    text, without a chat template.
+    """
 
     form: PromptForm = DEFAULT
     whole: bool = False
+    shots: tuple[tuple[str, str], ...] = ()
+    plain: bool = False
 
     def steps(self, most: int) -> int:
         """How many replies a solution may take."""
@@ -48,13 +54,24 @@ class Chat:
             self._tokenizer: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))
         except Exception as error:  # the library has no class of its own for a damaged file
             raise InputError(f"{folder / 'tokenizer.json'}: cannot be read: {error}.") from None
-        self._template = of_folder(folder)
+        self._template = plain() if self.asked.plain else of_folder(folder)
 
     def prompt_ids(self, problem: str, steps: Sequence[str]) -> list[int]:
         """Token ids of the chat that asks for the next step, or for the whole solution."""
-        form = self.asked.form
-        chat = form.messages(problem, steps, whole=self.asked.whole)
-        return self.encode(without_thought(self.render(chat), form))
+        asked, form = self.asked, self.asked.form
+        *system, question = form.messages(problem, steps, whole=asked.whole)
+        examples = [
+            turn
+            for other, solution in asked.shots
+            for turn in (
+                form.messages(other, (), whole=asked.whole)[-1],
+                {"role": "assistant", "content": solution},
+            )
+        ]
+        text = self.render([*system, *examples, question])
+        if asked.plain:  # no template writes what a text begins with
+            return list(self._tokenizer.encode(text).ids)
+        return self.encode(without_thought(text, form))
 
     def render(self, chat: Sequence[dict[str, str]]) -> str:
         """The text of a chat, up to where the reply begins."""
@@ -75,7 +92,10 @@ class Chat:
 def text_of(chat: Chat, completion: Sequence[int], stops: Sequence[int]) -> tuple[str, bool]:
     """A completion's text without the token that ended it, and whether one did."""
     finished = bool(completion) and completion[-1] in stops
-    return chat.decode(completion[:-1] if finished else completion), finished
+    text = chat.decode(completion[:-1] if finished else completion)
+    if chat.asked.plain and NEXT_QUESTION in text:
+        return text.partition(NEXT_QUESTION)[0], True
+    return text, finished
 
 
 # Prompts of token ids -> the completion of each, with the stop token that ended it, if any.
@@ -95,5 +115,7 @@ def replies(complete: Complete, chat: Chat, stops: Sequence[int]) -> Reply:
 def completions(runtime: Runtime, stops: Sequence[int], max_new_tokens: int) -> Complete:
     """Greedy completions by a model in this process."""
     if isinstance(runtime, TorchRuntime):
-        return lambda prompts: runtime.greedy_batch(prompts, max_new_tokens, stops)
+        return lambda prompts: runtime.complete(
+            prompts, [max_new_tokens] * len(prompts), stops, [likeliest] * len(prompts)
+        )
     return lambda prompts: [greedy(runtime, ids, max_new_tokens, stops) for ids in prompts]

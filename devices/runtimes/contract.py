@@ -4,9 +4,9 @@
 follow. `encode(text)` is the runtime's own tokenizer, `stop_ids()` where it ends a reply.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from srl_edge.errors import InputError
 from srl_edge.method.prompts import shared_length
 
 Logits = np.ndarray[Any, np.dtype[np.float32]]
+Choose = Callable[[Logits], int]  # the next token of logits [V]
 
 
 class Runtime(Protocol):
@@ -39,6 +40,25 @@ class ArtifactRuntime(Runtime, Protocol):
         """Go on with an adapter file, or without one."""
 
 
+@runtime_checkable
+class Batched(Protocol):
+    """One that also completes several prompts together."""
+
+    def takes_several(self) -> bool:
+        """Whether this model can be asked so."""
+
+    def complete(
+        self, prompts: Sequence[Sequence[int]], limits: Sequence[int], stops: Sequence[int],
+        choices: Sequence[Choose],
+    ) -> list[list[int]]:  # fmt: skip
+        """A completion of each prompt, of at most as many tokens as its limit; see `greedy`."""
+
+
+def likeliest(logits: Logits) -> int:
+    """The most likely token."""
+    return int(logits.argmax())
+
+
 def greedy(
     runtime: Runtime, ids: Sequence[int], max_new_tokens: int, stops: Sequence[int]
 ) -> list[int]:
@@ -46,7 +66,7 @@ def greedy(
     completion: list[int] = []
     logits = runtime.prefill(ids)
     while len(completion) < max_new_tokens:
-        completion.append(int(logits.argmax()))
+        completion.append(likeliest(logits))
         if completion[-1] in stops or len(completion) == max_new_tokens:
             break
         logits = runtime.decode(completion[-1])
@@ -59,9 +79,9 @@ def reusable(old: Sequence[int], new: Sequence[int]) -> int:
 
 
 def require_room(length: int, context_length: int) -> None:
-    """Raise InputError where a text is longer than the context that an artifact declares."""
+    """Raise InputError where a text is longer than the context that a model has."""
     if length > context_length:
         raise InputError(
             f"{length} tokens do not fit the artifact's context of {context_length}; export it "
-            "with a larger export.context_length."
+            "with a larger one (export.context_length)."
         )

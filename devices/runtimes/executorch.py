@@ -11,11 +11,13 @@ from srl_edge.errors import InputError
 class ExecuTorchRuntime:
     """A `.pte` program, driven through ExecuTorch's Python bindings.
 
+    It is `model.pte` of a folder, or a file that others made: with `forward` of token ids and the
+    position of the first, or of each, to the logits of the last, or of each (see `pte_facts`).
     XNNPACK and the attention kernel share one thread pool a process: the last program sets it.
     """
 
     def __init__(
-        self, folder: Path, context_length: int, threads: int = 0, adapter: Path | None = None
+        self, path: Path, context_length: int, threads: int = 0, adapter: Path | None = None
     ) -> None:
         try:
             # Both imports register kernels by being imported.
@@ -34,10 +36,16 @@ class ExecuTorchRuntime:
             portable_lib._unsafe_reset_threadpool(threads)
         self._tensor = torch.tensor
         self._tokenizer: Any = CppHFTokenizer()
-        self._tokenizer.load(str(folder / "tokenizer.json"))
+        if path.is_dir():
+            self._tokenizer.load(str(path / "tokenizer.json"))
         self._load: Any = portable_lib._load_for_executorch
-        self._file, self._context_length = str(folder / "model.pte"), context_length
+        self._file = str(path / "model.pte" if path.is_dir() else path)
+        self._context_length = context_length
         self.switch(adapter)
+        forward = self._program.method_meta("forward")
+        # What dynamic shapes may be at most; of fixed ones, what they are.
+        self._most = int(forward.input_tensor_meta(0).sizes()[1])
+        self._each = int(forward.input_tensor_meta(1).sizes()[0]) > 1
 
     def switch(self, adapter: Path | None) -> None:
         self._program = self._load(self._file, adapter and str(adapter))
@@ -60,6 +68,11 @@ class ExecuTorchRuntime:
 
     def _forward(self, ids: list[int], position: int) -> Logits:
         require_room(position + len(ids), self._context_length)
-        inputs = (self._tensor([ids]), self._tensor([position]))
-        logits: Logits = self._program.forward(inputs)[0][0].numpy().copy()
+        for at in range(0, len(ids), self._most):
+            part = ids[at : at + self._most]
+            first = position + at
+            places = range(first, first + len(part)) if self._each else [first]
+            inputs = (self._tensor([part]), self._tensor(list(places)))
+            out = self._program.forward(inputs)[0]
+        logits: Logits = out.reshape(-1, out.shape[-1])[-1].float().numpy().copy()
         return logits

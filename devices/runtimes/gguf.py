@@ -1,5 +1,6 @@
 """A GGUF file with its weights expanded, on PyTorch: what it holds, not how llama.cpp computes."""
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +13,21 @@ _ENDS = {"<|im_end|>", "<|endoftext|>", "<end_of_turn>", "<|eot_id|>", "<|end_of
 
 
 class GgufRuntime(TorchRuntime):
-    """The weights and the tokenizer of a GGUF file, read by transformers."""
+    """The weights and the tokenizer of a GGUF file, read by transformers.
+
+    It is `model.gguf` of a folder, or a file that others made.
+    """
 
     def __init__(
-        self, folder: Path, context_length: int, threads: int = 0, adapter: Path | None = None
+        self, path: Path, context_length: int, threads: int = 0, adapter: Path | None = None
     ) -> None:
         del context_length, adapter
-        super().__init__(folder, threads, gguf=GGUF)
-        from gguf import GGUFReader
+        self._file = path / GGUF if path.is_dir() else path
+        super().__init__(self._file.parent, threads, gguf=self._file.name)
 
-        self._tokenizer: Any = loading.tokenizer(folder, gguf_file=GGUF)
-        fields = GGUFReader(folder / GGUF).fields
-        self._end = int(fields["tokenizer.ggml.eos_token_id"].contents())
+    @cached_property
+    def _tokenizer(self) -> Any:
+        return loading.tokenizer(self._folder, gguf_file=self._file.name)
 
     def switch(self, adapter: Path | None) -> None:
         del adapter  # merged, always
@@ -32,7 +36,11 @@ class GgufRuntime(TorchRuntime):
         return list(self._tokenizer.encode(text, add_special_tokens=False))
 
     def stop_ids(self) -> list[int]:
+        from gguf import GGUFReader
+
         vocabulary = self._tokenizer.get_vocab()
         ends = {vocabulary[text] for text in _ENDS if text in vocabulary}
         # It ends replies at more of them; that matters only where training did not.
-        return sorted(ends & set(super().stop_ids()) | {self._end})
+        fields = GGUFReader(self._file).fields
+        end = int(fields["tokenizer.ggml.eos_token_id"].contents())
+        return sorted(ends & set(super().stop_ids()) | {end})

@@ -12,20 +12,23 @@ from srl_edge.models.tokenizer import stop_ids
 
 
 class LlamaCppRuntime:
-    """llama.cpp on the CPU, with its defaults but for threads and context."""
+    """llama.cpp on the CPU, with its defaults but for threads and context.
+
+    The file is `model.gguf` of a folder, or one that others made.
+    """
 
     def __init__(
-        self, folder: Path, context_length: int, threads: int = 0, adapter: Path | None = None
+        self, path: Path, context_length: int, threads: int = 0, adapter: Path | None = None
     ) -> None:
         del adapter  # merged, always
         import llama_cpp
 
         self._library: Any = llama_cpp
         self._model: Any = llama_cpp.Llama(
-            str(folder / GGUF), n_ctx=context_length, n_threads=threads or None,
-            n_threads_batch=threads or None, verbose=False,
+            str(path / GGUF if path.is_dir() else path), n_ctx=context_length,
+            n_threads=threads or None, n_threads_batch=threads or None, verbose=False,
         )  # fmt: skip
-        self._folder = folder
+        self._folder = path if path.is_dir() else path.parent
         self._ids: list[int] = []
 
     def switch(self, adapter: Path | None) -> None:

@@ -5,13 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from srl_edge.devices.runtimes.contract import Logits, require_room, reusable
+from srl_edge.devices.runtimes.contract import Choose, Logits, require_room, reusable
 from srl_edge.devices.runtimes.genai_config import read_config
+from srl_edge.devices.runtimes.onnx_rows import OnnxRows, takes_rows
+from srl_edge.devices.runtimes.rows import BATCH, complete
 from srl_edge.errors import InputError
 
 
 class OnnxRuntime:
-    """An onnxruntime-genai folder on the CPU."""
+    """An onnxruntime-genai folder on the CPU; several prompts at once by ONNX Runtime alone."""
 
     def __init__(
         self, folder: Path, context_length: int, threads: int = 0, adapter: Path | None = None
@@ -29,6 +31,9 @@ class OnnxRuntime:
             session = {"session_options": {"intra_op_num_threads": threads}}
             config.overlay(json.dumps({"model": {"decoder": session}}))
         self._model, self._context_length = genai.Model(config), context_length
+        self._folder, self._threads = folder, threads
+        self._rows: OnnxRows | None = None
+        self._several = False if adapter else None
         self._tokenizer = genai.Tokenizer(self._model)
         parameters: Any = genai.GeneratorParams(self._model)
         parameters.set_search_options(max_length=context_length, do_sample=False)
@@ -62,6 +67,20 @@ class OnnxRuntime:
         self._ids.append(token)
         self._generator.append_tokens([token])
         return self._logits()
+
+    def takes_several(self) -> bool:
+        if self._several is None:  # looking takes time and memory that are not the runtime's
+            self._several = takes_rows(self._folder, self._config["model"]["decoder"])
+        return self._several
+
+    def complete(
+        self, prompts: Sequence[Sequence[int]], limits: Sequence[int], stops: Sequence[int],
+        choices: Sequence[Choose],
+    ) -> list[list[int]]:  # fmt: skip
+        if self._rows is None:  # the weights a second time, so not before they are needed
+            decoder = self._config["model"]["decoder"]
+            self._rows = OnnxRows(self._folder, decoder, self._context_length, self._threads)
+        return complete(self._rows, BATCH, prompts, limits, stops, choices)
 
     def encode(self, text: str) -> list[int] | None:
         return list(map(int, self._tokenizer.encode(text)))

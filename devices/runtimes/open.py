@@ -1,40 +1,58 @@
-"""From an artifact to the runtime that runs it on this computer."""
+"""From an artifact, or what anybody made, to the runtime that runs it on this computer."""
 
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
-from srl_edge.artifact import Artifact
-from srl_edge.devices.runtimes.contract import ArtifactRuntime
+from srl_edge.artifact import Artifact, load
+from srl_edge.devices.runtimes.contract import ArtifactRuntime, Runtime
+
+
+def open_model(kind: str, path: Path, threads: int = 0) -> Runtime:
+    """Load a model folder (`kind` torch), an artifact of ours (`artifact`), or what others made.
+
+    That has `kind` FORMAT:TOKENS, its format and the context that it is run with, and no manifest;
+    its path is a file or a folder. Raises InputError where its runtime is not installed.
+    """
+    if kind == "torch":
+        from srl_edge.devices.runtimes.torch import TorchRuntime
+
+        return TorchRuntime(path, threads)
+    if kind == "artifact":
+        return open_runtime(load(path), threads)
+    format_, _, context = kind.partition(":")
+    return _kind(format_)(path, int(context), threads, None)
 
 
 def open_runtime(artifact: Artifact, threads: int = 0) -> ArtifactRuntime:
     """Load an artifact; raises InputError where its runtime is not installed."""
     length = artifact.manifest["context_length"]
-    kind: Callable[[Path, int, int, Path | None], ArtifactRuntime]
-    match artifact.format:
+    return _kind(artifact.format)(artifact.path, length, threads, artifact.adapter)
+
+
+def _kind(format_: str) -> Callable[[Path, int, int, Path | None], ArtifactRuntime]:
+    match format_:
         case "onnx":
             from srl_edge.devices.runtimes.onnx import OnnxRuntime
 
-            kind = OnnxRuntime
+            return OnnxRuntime
         case "executorch":
             from srl_edge.devices.runtimes.executorch import ExecuTorchRuntime
 
-            kind = ExecuTorchRuntime
+            return ExecuTorchRuntime
         case "gguf" if find_spec("llama_cpp"):
             from srl_edge.devices.runtimes.llama_cpp import LlamaCppRuntime
 
-            kind = LlamaCppRuntime
+            return LlamaCppRuntime
         case "gguf":
             from srl_edge.devices.runtimes.gguf import GgufRuntime
 
-            kind = GgufRuntime
+            return GgufRuntime
         case "optimum":
             from srl_edge.devices.runtimes.optimum import OptimumRuntime
 
-            kind = OptimumRuntime
+            return OptimumRuntime
         case _:
             from srl_edge.devices.runtimes.mlx import MlxRuntime
 
-            kind = MlxRuntime
-    return kind(artifact.path, length, threads, artifact.adapter)
+            return MlxRuntime

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from srl_edge.devices.runtimes.contract import Logits
+from srl_edge.devices.runtimes.contract import Choose, Logits
+from srl_edge.devices.runtimes.rows import BATCH, complete
+from srl_edge.devices.runtimes.torch_rows import TorchRows, takes_rows
 from srl_edge.models import loading
 from srl_edge.models.tokenizer import stop_ids
 
@@ -32,6 +34,7 @@ class TorchRuntime:
 
             self.model = adapted(self.model, folder, adapter)
         self.model.eval()
+        self._rows = TorchRows(self.model)
         self._cache: Any = None
 
     def prefill(self, ids: Sequence[int], reuse: bool = True) -> Logits:
@@ -59,18 +62,15 @@ class TorchRuntime:
         logits: Logits = out.logits[0].float().numpy()
         return logits
 
-    def greedy_batch(
-        self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stops: Sequence[int]
-    ) -> list[list[int]]:
-        """What `greedy` gives for each prompt, all of them at once."""
-        width = max(map(len, prompts))
-        ids = [[stops[0]] * (width - len(p)) + list(p) for p in prompts]
-        mask = [[0] * (width - len(p)) + [1] * len(p) for p in prompts]
-        out = self.model.generate(
-            self._torch.tensor(ids), attention_mask=self._torch.tensor(mask), do_sample=False,
-            max_new_tokens=max_new_tokens, eos_token_id=list(stops), pad_token_id=stops[0],
-        )  # fmt: skip
-        return [_until_stop(row[width:].tolist(), stops) for row in out]
+    def takes_several(self) -> bool:
+        return takes_rows(self.model)
+
+    def complete(
+        self, prompts: Sequence[Sequence[int]], limits: Sequence[int], stops: Sequence[int],
+        choices: Sequence[Choose],
+    ) -> list[list[int]]:  # fmt: skip
+        most = BATCH if self.takes_several() else 1
+        return complete(self._rows, most, prompts, limits, stops, choices)
 
     def _forward(self, ids: Sequence[int]) -> Logits:
         with self._torch.inference_mode():
@@ -81,7 +81,3 @@ class TorchRuntime:
             )
         logits: Logits = out.logits[0, -1].float().numpy()
         return logits
-
-
-def _until_stop(ids: list[int], stops: Sequence[int]) -> list[int]:
-    return next((ids[: i + 1] for i, token in enumerate(ids) if token in stops), ids)

@@ -19,10 +19,17 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from srl_edge.errors import InputError
-from srl_edge.files import read_json, read_json_if_there, read_text
+from srl_edge.files import read_json_if_there, read_text
 from srl_edge.models.limits import SECONDS, TooLong, limited
 
 Chat = Sequence[Mapping[str, str]]
+# How a model that has no template is asked, and where its reply goes on to a question of its own.
+_PLAIN = (
+    "{% for m in messages %}{{ {'user': 'Question: ', 'assistant': 'Answer: '}.get(m.role, '') }}"
+    "{{ m.content }}\n{{ '' if m.role == 'user' else '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}Answer:{% endif %}"
+)
+NEXT_QUESTION = "\nQuestion:"
 DATE = "2024-07-26"  # what Llama 3's own template takes where nobody tells it the date
 _MARK = "srl-edge marks this"
 
@@ -170,9 +177,14 @@ def source_of(tokenizer: Any) -> str:
     return _chosen(tokenizer.chat_template, "the tokenizer")
 
 
+def plain() -> ChatTemplate:
+    """The template of models that have none: questions and answers as running text."""
+    return _built(_PLAIN, ())
+
+
 def of_folder(folder: Path) -> ChatTemplate:
-    """The template of a model or artifact folder."""
-    settings = read_json(folder / "tokenizer_config.json", "Tokenizer")
+    """The template of a model or artifact folder; raises InputError where it has none."""
+    settings = read_json_if_there(folder / "tokenizer_config.json", "Tokenizer") or {}
     special = tuple(special_tokens(folder).items())
     template = folder / "chat_template.jinja"
     if template.is_file():
@@ -185,9 +197,9 @@ def of_folder(folder: Path) -> ChatTemplate:
 
 def special_tokens(folder: Path) -> dict[str, str]:
     """The texts of a folder's special tokens by name, `eos_token`, as transformers reads them."""
-    told = read_json(folder / "tokenizer_config.json", "Tokenizer") | (
-        read_json_if_there(folder / "special_tokens_map.json", "Tokenizer") or {}
-    )
+    names = ("tokenizer_config.json", "special_tokens_map.json")  # the second one counts
+    config, own = (read_json_if_there(folder / name, "Tokenizer") or {} for name in names)
+    told = config | own
     return {
         key: value if isinstance(value, str) else str(value["content"])
         for key, value in told.items()

@@ -28,7 +28,7 @@ def speed(results: BenchResults, task: str, verdicts: Sequence[str] = ()) -> Mar
     lost = [f"{row.name}: {row.unmeasured}" for row in results.rows if row.unmeasured]
     return render(
         "bench.html", verdicts=verdicts, size_and_speed=figure, speeds=tables.speeds(results),
-        unmeasured=lost,
+        unmeasured=lost, told=tables.told(results),
     )  # fmt: skip
 
 
@@ -41,7 +41,7 @@ def task(folder: Path, results: BenchResults, name: str, heading: str = "") -> M
     return render(
         "task.html", heading=heading, answers=answers, problems=problems[:MOST],
         intervals=plots.figure(said, plots.intervals, models, wide=980),
-        differing=differing, count=len(problems),
+        differing=differing, count=len(problems), batching=tables.batching(results, name),
     )  # fmt: skip
 
 

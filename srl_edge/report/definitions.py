@@ -27,6 +27,22 @@ _BENCH = """
 - Step similarity: difflib's ratio of the greedy next step to the expert's, over characters, as the
   reward counts it, for {step_prompts} step prompts; 0 where the format is broken.
 """
+# Of what is only measured where it was asked for.
+_STRICT = """
+- Strict match, flexible extract: Shares that lm-evaluation-harness's two filters for gsm8k find
+  right: the number after the first `#### `, and the last number of the reply, both compared as
+  text. A reply that marks its answer in another way, as in a box, is no strict match.
+"""
+_DRAWN = """
+- pass@k: The chance that one of k attempts is right at least, estimated without bias from all
+  {samples}.
+- maj@k: The share of problems of which most attempts give the right answer. Equal answers are one,
+  as the verifier finds; a tie counts by its share, and attempts without an answer do not vote.
+"""
+_BATCHED = """
+- Batches: Several problems were solved at once. Seconds and joules of one problem are those of a
+  few that were solved one at a time as well.
+"""
 _RUN = """
 - Task {held_out}: The held-out problems of the test split, asked as the run asks.
 - Task {own_way}: The first {own_way_problems} of them, with one greedy reply of at most
@@ -48,7 +64,17 @@ def of_bench(results: BenchResults) -> dict[str, str]:
     tools = ", ".join(f"{name} {version}" for name, version in device["tools"].items())
     busy = max(row.load_average or 0.0 for row in results.rows)
     python = f", Python {device['python']}" if device.get("python") else ""
-    return _read(_BENCH, results.settings) | {
+    listed = [answers for row in results.rows for answers in row.tasks.values()]
+    said = _BENCH + "".join(
+        part
+        for part, measured in (
+            (_STRICT, any(each.strict is not None for each in listed)),
+            (_DRAWN, any(each.pass_at for each in listed)),
+            (_BATCHED, any(each.batching for each in listed)),
+        )
+        if measured
+    )
+    return _read(said, results.settings) | {
         "Device": f"{device['processor']}, {device['cores']} cores, {device['threads']} threads, "
         f"load average up to {busy:.1f}; {device['system']}{python}, {tools}."
     }

@@ -4,20 +4,25 @@ import csv
 import io
 import json
 import re
+from collections.abc import Sequence
 from math import sqrt
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from srl_edge import __version__, owned
 from srl_edge.files import read_rows, text_sha256
+from srl_edge.method import extraction
 from srl_edge.method.types import Trajectory
 from srl_edge.report import rows as report_rows
 from srl_edge.report import tables
 from srl_edge.report.markdown import as_markdown
-from srl_edge.report.rows import BenchResults, ModelRow, Sample, Score
+from srl_edge.report.rows import Answers, BenchResults, ModelRow, Sample, Score
 from srl_edge.report.text import ABSENT
 
 FILTER = "math-verify"  # how an answer is found in a solution and compared
+STRICT, FLEXIBLE = "strict-match", "flexible-extract"  # lm-eval's names of its filters for gsm8k
+FILTERS = {STRICT: extraction.strict, FLEXIBLE: extraction.flexible}
 
 
 def samples_file(out: Path, model: str, task: str, date: str, kind: str = "samples") -> Path:
@@ -31,11 +36,12 @@ def as_sample(number: int, problem: Trajectory, sample: Sample) -> dict[str, Any
     `resps`, `filtered_resps` and `steps` have an entry for each attempt.
     """
     doc = {"id": problem.id, "problem": problem.problem, "answer": problem.answer}
+    replies = ["\n".join(attempt.replies) for attempt in sample.attempts]
     return {
         "doc_id": number,
         "doc": doc,
         "target": problem.answer,
-        "resps": [["\n".join(attempt.replies) for attempt in sample.attempts]],
+        "resps": [replies],
         "filtered_resps": [attempt.given or "[invalid]" for attempt in sample.attempts],
         "filter": FILTER,
         "metrics": ["exact_match"],
@@ -49,7 +55,23 @@ def as_sample(number: int, problem: Trajectory, sample: Sample) -> dict[str, Any
         "seconds": sample.seconds,
         "joules": sample.joules,
         "lost": sample.lost,
+        "majority": sample.majority,
+        "batched": sample.batched,
+        **(_as_harness(replies, problem.answer or "") if sample.harness else {}),
     }
+
+
+def _as_harness(replies: Sequence[str], answer: str) -> dict[str, Any]:
+    """What lm-eval's two filters for gsm8k read in each reply, and the share that they find right.
+
+    lm-eval itself writes a row for each filter.
+    """
+    found: dict[str, Any] = {}
+    for name, read in FILTERS.items():
+        given = [read(reply) for reply in replies]
+        found[f"filtered_resps,{name}"] = [each or "[invalid]" for each in given]
+        found[f"exact_match,{name}"] = fmean(extraction.same(each, answer) for each in given)
+    return found
 
 
 def score_of(row: dict[str, Any]) -> Score:
@@ -62,6 +84,11 @@ def score_of(row: dict[str, Any]) -> Score:
         lost=row["lost"],
         replies=sum(row["replies"]),
         characters=sum(map(len, row["resps"][0])),
+        attempts=len(row["replies"]),
+        majority=row.get("majority", 0.0),
+        strict=row.get(f"exact_match,{STRICT}"),
+        flexible=row.get(f"exact_match,{FLEXIBLE}"),
+        batched=row.get("batched", False),
     )
 
 
@@ -113,6 +140,10 @@ def _flat(results: BenchResults) -> list[dict[str, Any]]:
                 f"{task}_step_similarity": _rounded(steps.similarity if steps else None, 4),
                 f"{task}_steps": steps.steps if steps else 0,
             }  # fmt: skip
+            measured = {"strict": answers.strict, "flexible": answers.flexible,
+                        "majority": answers.majority}  # fmt: skip
+            measured |= {f"pass_at_{k}": value for k, value in answers.pass_at.items()}
+            flat |= {f"{task}_{k}": round(v, 4) for k, v in measured.items() if v is not None}
         found.append(flat)
     return found
 
@@ -124,6 +155,8 @@ def _markdown(results: BenchResults) -> str:
     parts = ["# Benchmark", where, as_markdown(tables.llama_bench(results))]
     for task in results.tasks:
         parts += [f"## {task}", as_markdown(tables.answers(results, task))]
+        parts += tables.batching(results, task)
+    parts += tables.told(results)
     parts += [f"{row.name}: {row.unmeasured}" for row in results.rows if row.unmeasured]
     return "\n\n".join(parts) + "\n"
 
@@ -135,17 +168,9 @@ def _rounded(value: float | None, digits: int) -> float | str:
 def _lm_eval(row: ModelRow, results: BenchResults) -> dict[str, Any]:
     settings, tasks = results.settings, row.tasks
 
-    def stderr(accuracy: float, n: int) -> float:
-        return sqrt(accuracy * (1 - accuracy) / (n - 1)) if n > 1 else 0.0
-
     return {
         "results": {
-            task: {
-                "alias": task,
-                f"exact_match,{FILTER}": answers.accuracy,
-                f"exact_match_stderr,{FILTER}": stderr(answers.accuracy, answers.problems),
-            }
-            for task, answers in tasks.items()
+            task: {"alias": task, **_figures(answers)} for task, answers in tasks.items()
         },
         "group_subtasks": {task: [] for task in tasks},
         "configs": {
@@ -159,12 +184,12 @@ def _lm_eval(row: ModelRow, results: BenchResults) -> dict[str, Any]:
                     "do_sample": settings["temperature"] > 0,
                 },
                 "repeats": settings["samples"],
-                "num_fewshot": 0,
+                "num_fewshot": settings.get("shots", 0),
             }
             for task in tasks
         },
         "versions": dict.fromkeys(tasks, 1),
-        "n-shot": dict.fromkeys(tasks, 0),
+        "n-shot": dict.fromkeys(tasks, settings.get("shots", 0)),
         "higher_is_better": {task: {"exact_match": True} for task in tasks},
         "n-samples": {
             task: {"original": answers.problems, "effective": answers.problems - answers.lost}
@@ -175,6 +200,21 @@ def _lm_eval(row: ModelRow, results: BenchResults) -> dict[str, Any]:
         "date": results.date,
         "srl_edge_version": __version__,
     }  # fmt: skip
+
+
+def _figures(answers: Answers) -> dict[str, float]:
+    """Shares by lm-eval's names: the metric, then the filter."""
+    shares = {FILTER: answers.accuracy, STRICT: answers.strict, FLEXIBLE: answers.flexible}
+    found = {}
+    for name, share in shares.items():
+        if share is not None:
+            n = answers.problems
+            found[f"exact_match,{name}"] = share
+            found[f"exact_match_stderr,{name}"] = sqrt(share * (1 - share) / max(n - 1, 1))
+    found |= {f"pass@{k},{FILTER}": value for k, value in answers.pass_at.items()}
+    if answers.majority is not None:
+        found[f"maj@{max(answers.pass_at)},{FILTER}"] = answers.majority
+    return found
 
 
 def safe(name: str) -> str:

@@ -22,7 +22,9 @@ HELD_OUT, OWN_WAY = "held-out", "own-way"
 class Sample:
     """A problem's attempts; `correct` and `marked` are shares, seconds and joules of one attempt.
 
-    lost: why there are none, where the runner was lost.
+    lost: why there are none, where the runner was lost. harness: whether lm-eval's filters can read
+    the replies, which are whole solutions whose answer is a number. majority: whether most attempts
+    give the right answer. batched: replies were made together with those to other prompts.
     """
 
     attempts: Sequence[Attempt]
@@ -31,11 +33,17 @@ class Sample:
     seconds: float | None
     joules: float | None
     lost: str = ""
+    harness: bool = False
+    majority: float = 0.0
+    batched: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What of a sample the figures are made from; characters are its replies', all together."""
+    """What of a sample the figures are made from; characters are its replies', all together.
+
+    strict, flexible: shares of attempts that lm-eval's filters find right, None where not asked.
+    """
 
     correct: float
     marked: float
@@ -44,6 +52,11 @@ class Score:
     lost: str
     replies: int
     characters: int
+    attempts: int = 1
+    majority: float = 0.0
+    strict: float | None = None
+    flexible: float | None = None
+    batched: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +81,26 @@ class StepSimilarity:
 
 
 @dataclass(frozen=True, slots=True)
+class Batching:
+    """What replying to several prompts at once took and changed.
+
+    seconds: of a problem, its share of the batch. compared: problems that were asked alone as well;
+    differing: those of them whose replies are others then.
+    """
+
+    seconds: float
+    compared: int
+    differing: int
+
+
+@dataclass(frozen=True, slots=True)
 class Answers:
     """How a model did at a task: shares of right answers, and what they took.
 
     marked: the share that is right and marked as the answer; without a mark the last number counts.
-    reply_characters: the mean length of a reply.
+    reply_characters: the mean length of a reply. seconds_per_problem, joules_per_correct: one
+    problem at a time. strict, flexible: shares that lm-eval's filters find right, of whole replies.
+    pass_at: by k, of several attempts; majority: of all of them.
     """
 
     problems: int
@@ -84,11 +112,19 @@ class Answers:
     joules_per_correct: float | None
     reply_characters: float | None
     step_similarity: StepSimilarity | None = None
+    strict: float | None = None
+    flexible: float | None = None
+    pass_at: dict[int, float] = field(default_factory=dict)
+    majority: float | None = None
+    batching: Batching | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ModelRow:
-    """One model on the device: sizes in MB, memory in MiB, None for what was not measured."""
+    """One model on the device: sizes in MB, memory in MiB, None for what was not measured.
+
+    told: what is known of a model that has no manifest of ours, as sentences may name it.
+    """
 
     name: str
     backend: str
@@ -105,6 +141,7 @@ class ModelRow:
     state: dict[str, Any]
     unmeasured: str = ""
     tasks: dict[str, Answers] = field(default_factory=dict)
+    told: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

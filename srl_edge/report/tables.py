@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from srl_edge.report.rows import BenchResults, ModelRow
+from srl_edge.report.rows import Answers, BenchResults, ModelRow
 from srl_edge.report.text import ABSENT, accuracy, shown, spread
 
 Table = list[dict[str, str]]  # rows, each with the same headers and its own cells
@@ -23,26 +23,65 @@ def speeds(results: BenchResults) -> Table:
 
 
 def answers(results: BenchResults, task: str) -> Table:
-    """How each model that was asked did at a task."""
+    """How each model that was asked did at a task; some columns only where any has their figure."""
     table = []
-    for row in results.rows:
-        if found := row.tasks.get(task):
-            steps = found.step_similarity
-            table.append(
-                {
-                    "model": row.name,
-                    "problems": f"{found.problems}",
-                    "solved [95% interval]": accuracy(found),
-                    "answer marked": f"{found.marked:.1%}",
-                    "seconds a problem": shown(found.seconds_per_problem, ".2f"),
-                    "joules a correct answer": shown(found.joules_per_correct, ".1f"),
-                    "step similarity, of steps": (
-                        f"{steps.similarity:.3f} of {steps.steps}" if steps else ABSENT
-                    ),
-                    "lost": f"{found.lost}",
-                }
-            )
+    listed = [(row.name, row.tasks[task]) for row in results.rows if task in row.tasks]
+    for name, found in listed:
+        steps = found.step_similarity
+        table.append(
+            {
+                "model": name,
+                "problems": f"{found.problems}",
+                "solved [95% interval]": accuracy(found),
+                "answer marked": f"{found.marked:.1%}",
+                **_other_readings(found, [answers for _, answers in listed]),
+                "seconds a problem": shown(found.seconds_per_problem, ".2f"),
+                "joules a correct answer": shown(found.joules_per_correct, ".1f"),
+                "step similarity, of steps": (
+                    f"{steps.similarity:.3f} of {steps.steps}" if steps else ABSENT
+                ),
+                "lost": f"{found.lost}",
+            }
+        )
     return table
+
+
+def _other_readings(found: Answers, listed: Sequence[Answers]) -> dict[str, str]:
+    """Cells of lm-eval's two readings, and of several attempts taken together."""
+    cells = {}
+    if any(each.strict is not None for each in listed):
+        cells["strict match"] = shown(found.strict, ".1%")
+        cells["flexible extract"] = shown(found.flexible, ".1%")
+    most = max((k for each in listed for k in each.pass_at), default=0)
+    if most:
+        cells[f"pass@{most}"] = shown(found.pass_at.get(most), ".1%")
+        cells[f"maj@{most}"] = shown(found.majority, ".1%")
+    return cells
+
+
+def batching(results: BenchResults, task: str) -> list[str]:
+    """What replying to several prompts at once took and changed, a sentence a model."""
+    said = []
+    for row in results.rows:
+        found = row.tasks[task].batching if task in row.tasks else None
+        if found and found.compared:
+            said.append(
+                f"{row.name} was asked in batches, {found.seconds:.2f} s a problem; the replies to "
+                f"{found.differing} of {found.compared} problems differ from one-at-a-time ones, "
+                "whose times are in the table."
+            )
+        elif found:
+            said.append(f"{row.name} was asked in batches, {found.seconds:.2f} s a problem.")
+    return said
+
+
+def told(results: BenchResults) -> list[str]:
+    """What is known of models that have no manifest of ours, a sentence each."""
+    return [
+        f"{row.name}: {'; '.join(f'{key}: {value}' for key, value in row.told.items())}."
+        for row in results.rows
+        if row.told
+    ]
 
 
 def llama_bench(results: BenchResults, model: str = "") -> Table:

@@ -17,10 +17,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from srl_edge import artifact as artifacts
 from srl_edge import owned
 from srl_edge.cli import main
-from srl_edge.devices.bench.artifacts import _named
+from srl_edge.devices.bench.what import models_of
 from srl_edge.devices.runtimes.onnx import OnnxRuntime
 from srl_edge.exporters.adapters import convert
 from srl_edge.exporters.parity.logits import teacher_forced
+from srl_edge.recipe import Bench
 from tests.helpers.artifacts import make_adapter, token_ids
 from tests.helpers.models import make_model
 
@@ -182,7 +183,8 @@ def test_base_and_tuned_in_one_format(
     assert manifest["prompt"]["reply"] == "whole" and manifest["context_length"] == 600
     code, out, _ = command("inspect", base)
     assert code == 0 and json.loads(out) == manifest
-    assert set(_named([base, tuned])) == {"base/onnx-fp32", "tuned/onnx-fp32"}
+    named = [model.name for model in models_of([base, tuned], False, Bench())]
+    assert named == ["base/onnx-fp32", "tuned/onnx-fp32"]
     run = tmp_path / "run"
     shutil.copytree(adapter, run / "adapter")
     assert not artifacts.is_current(manifest, run)

@@ -54,7 +54,7 @@ def test_it_answers_as_torch_does(family_model: Path, tmp_path: Path) -> None:
         assert [reply.ids for reply in found] == [greedy(reference, p, 12, [2]) for p in prompts]
         assert all(0 < (reply.first_seconds or 0) <= reply.seconds for reply in found)
         drawn = [
-            session.generate(prompts[:1], 12, [2], temperature=1.0, seed=seed)[0].ids
+            session.generate(prompts[:1], 12, [2], temperature=1.0, seeds=[seed])[0].ids
             for seed in (3, 3, 4)
         ]
         assert drawn[0] == drawn[1] != drawn[2]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from srl_edge.data.trajectories import ParseReport, parse_rows
-from srl_edge.devices.bench import measure
+from srl_edge.devices.bench import figures, measure
 from srl_edge.devices.hosts import local
 from srl_edge.devices.hosts.runner import chooser
 from srl_edge.devices.hosts.session import RunnerLost, Session
@@ -47,7 +47,8 @@ def test_replies_are_those_of_the_runtime(
     assert session.state["load"] >= 0 and set(session.state) > {"celsius", "battery", "governor"}
     assert session.load_seconds > 0 and (session.peak_memory_mib or 0) > 10
     drawn = [
-        session.generate(PROMPTS, 12, [2], temperature=1.0, seed=seed)[0].ids for seed in (1, 1, 5)
+        session.generate(PROMPTS[:1], 12, [2], temperature=1.0, seeds=[seed])[0].ids
+        for seed in (1, 1, 5)
     ]
     assert drawn[0] == drawn[1] != drawn[2]
 
@@ -105,14 +106,15 @@ def test_a_crash_takes_its_problem_and_not_the_run(
     doomed: set[int], lost: list[int], taught_model: Path, tmp_path: Path,
     word_problems: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """Three runners lost one after the other: what is left would not fare better."""
+    """Three problems lost one after the other: what is left would not fare better."""
     folder = artifact_of(taught_model, tmp_path)
     asked = list(parse_rows(word_problems[:5], ParseReport()))
     fatal = {asked[at].id for at in doomed}
-    samples = measure.samples
+    samples, together = measure.samples, []
 
     def dying(session: Session, chat: Any, stops: Any, chunk: Any, settings: Bench) -> Any:
-        if chunk[0].id in fatal:
+        together.append(len(chunk))
+        if fatal & {problem.id for problem in chunk}:
             session._runner.kill()
             session._runner.wait()
         return samples(session, chat, stops, chunk, settings)
@@ -122,10 +124,11 @@ def test_a_crash_takes_its_problem_and_not_the_run(
     model = measure.Model("onnx", "artifact", folder)
     found = list(measure.solved(model, asked, settings, local))
     assert [at for at, sample in enumerate(found) if sample.lost] == lost
+    assert together[:2] == [5, 1]  # those of a lost batch are tried one at a time
     assert all("onnx: its process ended (exit code -9)" in found[at].lost for at in lost)
     kept = [(p, sample) for p, sample in zip(asked, found, strict=True) if not sample.lost]
     assert all(sample.attempts[0].id == problem.id for problem, sample in kept)
     assert found[0].attempts[0].steps
     rows = [as_sample(at, p, s) for at, (p, s) in enumerate(zip(asked, found, strict=True))]
-    answers = measure.answers([score_of(row) for row in rows])
+    answers = figures.answers([score_of(row) for row in rows])
     assert answers.problems == 5 and answers.lost == len(lost)

@@ -78,8 +78,16 @@ def test_a_lost_connection_costs_what_is_left_and_resume_completes_it(
             stop_connections(port)
         return samples(*arguments)
 
+    opened = board.open_session
+
+    def one_at_a_time(*arguments: Any) -> Any:
+        session = opened(*arguments)
+        session.batch = 1
+        return session
+
     with monkeypatch.context() as patch:
         patch.setattr(measure, "samples", unplugged)
+        patch.setattr(board, "open_session", one_at_a_time)
         bench_artifacts([folder], tasks, settings, board, tmp_path / "out")
     (row,) = json.loads((tmp_path / "out" / "results.json").read_text())["rows"]
     assert row["tasks"]["animals"]["lost"] == 3 and row["decode_tokens_per_second"]
@@ -129,7 +137,7 @@ def test_an_artifact_of_links_is_sent_as_files(tiny_model: Path, tmp_path: Path)
     for file in made.iterdir():
         file.rename(blobs / file.name)
         (snapshot / file.name).symlink_to(blobs / file.name)
-    with tarfile.open(fileobj=BytesIO(ssh._tar(snapshot))) as archive:
+    with tarfile.open(fileobj=BytesIO(ssh._tar(ssh._files("artifact", snapshot)))) as archive:
         members = archive.getmembers()
     assert {m.name for m in members} == {file.name for file in snapshot.iterdir()}
     assert all(m.isfile() for m in members)

@@ -1,0 +1,176 @@
+"""What files that others made say of themselves, and a tokenizer in the form that is read here."""
+
+import json
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from srl_edge import owned, processes
+from srl_edge.errors import InputError
+from srl_edge.files import cache_folder, cache_lock, fingerprint, parsed, read_json, scratch_folder
+from srl_edge.models import loading
+
+NOT_TOLD = "not told"
+_INT64 = 4  # ExecuTorch's code of that type
+_FACTS = "gguf.json"
+
+
+def tokenizer_of(folder: Path) -> Path:
+    """The folder of a model's `tokenizer.json`: its own, or one in the cache that is made of it.
+
+    Raises InputError where there is none.
+    """
+    if (folder / "tokenizer.json").is_file():
+        return folder
+    sources = [*folder.glob("*token*"), *folder.glob("vocab*"), *folder.glob("*.txt")]
+    if not sources:
+        raise InputError(f"{folder}: no tokenizer (tokenizer.json, tokenizer.model), so it cannot "
+                         "be asked; copy the model's own there.")  # fmt: skip
+    made = _cached("-".join(sorted({fingerprint(file) for file in sources})))
+    if not made.is_dir():
+        _make(made, folder)
+    if not (made / "tokenizer.json").is_file():
+        raise InputError(f"{folder}: its tokenizer has no form as tokenizer.json, which is what is "
+                         "read here.")  # fmt: skip
+    return made
+
+
+def of_gguf(file: Path) -> tuple[dict[str, Any], Path]:
+    """Architecture, quantization, context and ends of a GGUF file; the folder of its tokenizer.
+
+    Raises InputError where it is none, or of an architecture that nothing here runs.
+    """
+    made = _cached(f"gguf-{fingerprint(file)}")
+    if (made / _FACTS).is_file():
+        said: dict[str, Any] = read_json(made / _FACTS, "Json")
+        _require_architecture(said["architecture"], file)
+        return said, made
+    with file.open("rb") as begun:
+        if begun.read(4) != b"GGUF":
+            raise InputError(f"{file}: not a GGUF file, or a damaged one.")
+    said = _read_gguf(file)
+    _require_architecture(said["architecture"], file)
+    _make(made, file.parent, said, gguf_file=file.name)
+    return said, made
+
+
+def _cached(name: str) -> Path:
+    return cache_folder() / "tokenizers" / name[:100]
+
+
+def _make(made: Path, folder: Path, facts: Any = None, **options: str) -> None:
+    """Let transformers read a tokenizer, and keep it in the form that is read here."""
+    with cache_lock(), scratch_folder(made.parent, made.name) as scratch:
+        loading.tokenizer(folder, **options).save_pretrained(scratch)
+        if facts is not None:
+            (scratch / _FACTS).write_text(json.dumps(facts))
+        owned.publish(scratch, made)
+
+
+def _require_architecture(architecture: Any, file: Path) -> None:
+    if find_spec("llama_cpp"):
+        return  # it says itself what it does not run
+    from transformers.modeling_gguf_pytorch_utils import GGUF_SUPPORTED_ARCHITECTURES
+
+    # The first two are sections of every file, the others no decoders alone.
+    runs = set(GGUF_SUPPORTED_ARCHITECTURES) - {"general", "tokenizer", "t5", "umt5"}
+    if architecture not in runs:
+        raise InputError(
+            f"{file}: architecture {architecture!r} cannot be run here; without llama.cpp (pip "
+            f"install llama-cpp-python) these can: {', '.join(sorted(runs))}."
+        )
+
+
+def _read_gguf(file: Path) -> dict[str, Any]:
+    from gguf import LlamaFileType
+
+    fields = _fields(file)
+    architecture = _field(fields, "general.architecture")
+    kind = _field(fields, "general.file_type")
+    known = {each.value: each.name.split("_", 1)[1] for each in LlamaFileType if "_" in each.name}
+    ends = [_field(fields, f"tokenizer.ggml.{name}_token_id") for name in ("eos", "eot", "eom")]
+    return {
+        "architecture": architecture,
+        "quantization": known.get(kind, NOT_TOLD),
+        "context": _field(fields, f"{architecture}.context_length"),
+        "stops": [end for end in ends if isinstance(end, int)],
+    }
+
+
+def _fields(file: Path) -> Any:
+    from gguf import GGUFReader
+
+    try:
+        return GGUFReader(file).fields
+    except Exception as error:  # whatever a damaged file makes of a library
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{file}: not a GGUF file, or a damaged one: {said}.") from None
+
+
+def _field(fields: Any, name: str) -> Any:
+    return fields[name].contents() if name in fields else None
+
+
+def require_vocabulary(folder: Path, size: Any, file: Path) -> None:
+    """Raise InputError where a tokenizer has ids that a program does not know, as far as told."""
+    try:
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    except Exception as error:  # the library has no class of its own for a damaged file
+        raise InputError(f"{folder / 'tokenizer.json'}: cannot be read: {error}.") from None
+    if isinstance(size, int) and tokenizer.get_vocab_size() > size:
+        raise InputError(
+            f"{file}: knows {size} tokens, and the tokenizer.json beside it "
+            f"{tokenizer.get_vocab_size()}: they are not of one model."
+        )
+
+
+def of_pte(file: Path) -> dict[str, Any]:
+    """Context, vocabulary and ends of a program that others made.
+
+    Raises InputError where it cannot be read, or is not called with token ids and a position.
+    """
+    command = processes.python("srl_edge.devices.runtimes.pte_facts", str(file))
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        said: dict[str, Any] = parsed(done.stdout, "Json")
+    except ValueError:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise InputError(f"{file}: ExecuTorch does not read it: {last}.") from None
+    return read_pte(said, file)
+
+
+def read_pte(said: dict[str, Any], file: Path) -> dict[str, Any]:
+    """As `of_pte`, of what `runtimes/pte_facts.py` printed."""
+    if "forward" not in said["methods"]:
+        raise InputError(
+            f"{file}: its methods are {', '.join(sorted(said['methods']))}; only a program whose "
+            "`forward` takes token ids and a position is run."
+        )
+    shapes = [sizes for sizes, _ in said["inputs"]]
+    types = {type_ for _, type_ in said["inputs"]}
+    if [len(sizes) for sizes in shapes] != [2, 1] or shapes[0][0] != 1 or types != {_INT64}:
+        raise InputError(
+            f"{file}: its `forward` takes tensors of {shapes or 'no sizes'}; only a program that "
+            "takes token ids [1, S] and a position, both int64, is run."
+        )
+    values = {name: v[0] if len(v) == 1 else v for name, v in said["values"].items()}
+    if values.get("use_kv_cache") is False:
+        raise InputError(
+            f"{file}: keeps no keys and values (use_kv_cache is False), so each token would take "
+            "the whole text again; export it with a cache."
+        )
+    context = values.get("get_max_context_len") or values.get("get_max_seq_len")
+    ends = values.get("get_eos_ids", values.get("get_eos_id", []))
+    return {
+        "context": context if isinstance(context, int) else None,
+        "most": shapes[0][1],  # tokens of one call
+        "vocabulary": values.get("get_vocab_size"),
+        "stops": [end for end in (ends if isinstance(ends, list) else [ends]) if _is_id(end)],
+    }
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
