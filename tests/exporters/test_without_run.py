@@ -183,8 +183,8 @@ def test_base_and_tuned_in_one_format(
     assert manifest["prompt"]["reply"] == "whole" and manifest["context_length"] == 600
     code, out, _ = command("inspect", base)
     assert code == 0 and json.loads(out) == manifest
-    named = [model.name for model in models_of([base, tuned], False, Bench())]
-    assert named == ["base/onnx-fp32", "tuned/onnx-fp32"]
+    both = [model.name for model in models_of([base, tuned], False, Bench())]
+    assert both == ["base/onnx-fp32", "tuned/onnx-fp32"]
     run = tmp_path / "run"
     shutil.copytree(adapter, run / "adapter")
     assert not artifacts.is_current(manifest, run)
