@@ -13,9 +13,10 @@ _NAMED = re.compile(
 )
 # Qwen3-Coder's, with a tag for each argument.
 _TAGGED = re.compile(
-    r"<function=([\w.-]+)>\s*((?:<parameter=.*?</parameter>\s*)*)</function>", re.S
+    r"<function=([\w.-]+)>\s*((?:<parameter=(?:(?!</parameter>).)*</parameter>\s*)*)</function>",
+    re.S,
 )
-_PARAMETER = re.compile(r"<parameter=([\w.-]+)>\n?(.*?)\n?</parameter>", re.DOTALL)
+_PARAMETER = re.compile(r"<parameter=([\w.-]+)>\s*(.*?)\s*</parameter>", re.DOTALL)
 # FunctionGemma's call:f{x:<escape>text<escape>,n:1}
 _BARE = re.compile(r"\bcall:([\w.-]+)(\{.*?)(?=<end_function_call>|\n|$)", re.DOTALL)
 _KEY = re.compile(r"(?<=[{,])\s*([A-Za-z_]\w*)\s*:")

@@ -155,12 +155,17 @@ def _value(node: ast.expr) -> Any:
 
 
 def _from_json(text: str) -> list[Call] | None:
+    made: list[Call] = []
+    found: list[Any] = []
+    at, decoder = 0, json.JSONDecoder()
     try:
-        found = json.loads(text)
+        while at < len(text):  # one after another, or a list of them
+            one, end = decoder.raw_decode(text, at)
+            found += one if isinstance(one, list) else [one]
+            at = len(text) - len(text[end:].lstrip(" ,;\n\t"))
     except (ValueError, RecursionError):
         return None
-    made = []
-    for one in found if isinstance(found, list) else [found]:
+    for one in found:
         if isinstance(one, dict) and isinstance(one.get("function"), dict):
             one = one["function"]
         if not isinstance(one, dict):

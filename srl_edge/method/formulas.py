@@ -10,7 +10,7 @@ from srl_edge.method.units import same_unit
 
 # What makes a text mathematics, beside a number.
 _MATH = re.compile(
-    r"\\[A-Za-z]+|[\^√π∞∪∩≤≥≠±∈]|[([{][^()\[\]]*,[^()\[\]]*[)\]}]"
+    r"\\[A-Za-z]+|[\^√π∞∪∩≤≥≠±∈∅]|[([{][^()\[\]]*,[^()\[\]]*[)\]}]"
     r"|(?<![A-Za-z])(?:sqrt|pi|sin|cos|tan|log|ln)(?![A-Za-z])"
 )
 _FORMULA = re.compile(r"[A-Za-z\d\s.,()\[\]{}+*/^_=<>!|-]+")

@@ -5,6 +5,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 from srl_edge.method.number_words import number_word
 from srl_edge.method.units import ratio, read
@@ -91,6 +92,7 @@ def in_ascii(text: str) -> str:
     return text.translate(_MINUS)
 
 
+@lru_cache(64)  # one comparison asks for the same few texts again and again
 def plain(text: str) -> str:
     """An answer without Markdown, LaTeX's delimiters and spaces, and other scripts' digits."""
     text = in_ascii(text)
@@ -203,12 +205,13 @@ _THOUSANDS = re.compile(r"([kK])(?![A-Za-z])")
 _SCALED = re.compile(r" ?([kKmMbBtT]|[mMbBtT]n)(?![A-Za-z])")
 _PAID = re.compile(r"^[A-Za-z]{1,2} (?:dollar|euro|USD|EUR|GBP)s?\b")
 _SCALES = {"k": 3, "m": 6, "mn": 6, "b": 9, "bn": 9, "t": 12, "tn": 12}
+_LONG = 80  # characters of a quantity in two units
 _TWO = re.compile(r"(.*?\d.*?),? (?:and )?(\$?\d[\d.,]* ?[^\W\d_]+)")
 
 
 def _in_two_units(text: str) -> Quantity | None:
     """`1 hour 30 minutes` as hours; None where the second unit is no smaller one of its kind."""
-    match = _TWO.fullmatch(text)
+    match = _TWO.fullmatch(text) if len(text) < _LONG else None
     both = [quantity(part) for part in match.groups()] if match else []
     if not all(both):
         return None
@@ -217,6 +220,8 @@ def _in_two_units(text: str) -> Quantity | None:
         return None
     one, other = read(large.unit), read(small.unit)
     if one.kind is None or one.kind != other.kind or one.size <= other.size:
+        return None
+    if one.words or other.words:  # .5 hour, which is 30 minutes
         return None
     return Quantity(large.value + small.value * other.size / one.size, large.unit, None)
 

@@ -16,7 +16,7 @@ _BEFORE = re.compile(
     r"|[(\[]-?[\d./]+(?:, ?-?[\d./]+)*,)[\s({\[]*-?$"
 )
 _AFTER = re.compile(
-    r" ?(?:\\(?:pi|sqrt|cdot|times|frac)|[π√<>≤≥^])| pi\b|\*\*\d|:\d|[-/,]\d|\*[A-Za-z(]"
+    r" ?(?:\\(?:pi|sqrt|cdot|times|frac)|[π√<>≤≥^])| pi\b|\*\*\d|:\d{1,2}(?!\d)|[-/,]\d|\*[A-Za-z(]"
     r"|(?![mgshlLdCFKVWAJNBkx])[A-Za-z](?![A-Za-z])|x(?![A-Za-z])|[A-Za-z]\^|!(?=[-+*/)])"
     r"|, ?-?[\d./]+(?:, ?-?[\d./]+)*[)\]]| ?[ap]\.? ?m\b",
     re.IGNORECASE,
@@ -95,6 +95,8 @@ def _value(text: str, match: re.Match[str], before: re.Match[str] | None) -> str
         return match[0] + scale[0]
     near = text[max(0, start - _NEAR) : start].rsplit("\n", 1)[-1]
     opened, closed = _BEFORE.search(near), _AFTER.match(text, end)
+    if opened and ":" in opened[0] and len(number) > 2:
+        opened = None  # "Day 3: 210 pages" is no time
     if opened is None and closed is None:
         return number
     first = start - (len(near) - opened.start() if opened else 0)
@@ -121,9 +123,9 @@ def _in_tex(text: str, start: int, end: int) -> str | None:
 
 
 def _result(formula: str) -> str:
-    """What an equation comes to, where it names or works out a number; else the whole of it."""
-    worked, equation, result = formula.rpartition("=")
-    return result.strip() if equation and _WORKED.fullmatch(worked) else formula
+    """The number that an equation comes to; else the whole of it."""
+    result = re.split(r"=|≈|\\approx(?![a-z])", formula)[-1].strip()
+    return result if quantity(result) else formula
 
 
 def _balanced(text: str) -> str:

@@ -91,7 +91,7 @@ def _same_number(given: str, answer: str) -> bool:
 # What is said of a number is then not that it is the answer.
 _BOUNDED = re.compile(
     r"\b(?:less|fewer|more|greater|smaller|larger|under|over|above|below|least|most|up to|not|never"
-    r"|no|without|except|between|or|isn't|negative|minus)\b[^.!?]*\d"
-    r"|\d[^.!?]*\bor (?:more|less|fewer)\b",
+    r"|no|without|except|between|or|isn't|negative|minus)\b[^.!?]{0,60}\d"
+    r"|\d[^.!?]{0,60}\bor (?:more|less|fewer)\b",
     re.IGNORECASE,
 )
