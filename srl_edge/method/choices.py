@@ -20,6 +20,7 @@ _PARTS = re.compile(
 )
 _NO_TEXT = re.compile(rf"\W*(?:{_REASON}|{_RIGHT}).*|\W*", re.DOTALL)
 _OTHER = re.compile(r"^\W*(?:(?:and|or)\W+)?[A-J](?=\W*$|\)|\s*[,;/&.]|\s+(?:and|or)\b)")
+_LABELS = re.compile(r"[,;]\s*\(?[A-J][.:)]")  # A: 5, B: 6
 _LIST = re.compile(r"\(?\b[A-J]\)?(?:\s*(?:,|/|&|,?\s*(?:and|or)\b)\s*\(?[A-J]\b(?!['’])\)?)+")
 _WRONG = (
     r"(?!\)?\s*(?:(?:is|was|are|would be|seems)\s+(?:not|wrong|incorrect|false)"
@@ -42,7 +43,7 @@ def option(text: str) -> tuple[str, str] | None:
         return None
     bracketed, letter, small, rest = match.groups()
     parted = _PARTS.match(rest)
-    if (letter and not parted) or _OTHER.match(rest):
+    if (letter and not parted) or _OTHER.match(rest) or _LABELS.search(rest):
         return None
     rest = rest[parted.end() :] if parted else rest
     held = "" if _NO_TEXT.fullmatch(rest) else rest.strip(" ()")

@@ -163,7 +163,7 @@ def quantity(text: str) -> Quantity | None:
     text = re.sub(r"^([-+]?)10(?=\^|\*\*)", r"\g<1>1*10", text)
     text = _NEGATIVE.sub("-", _BELOW.sub(r"-\1", text))
     while (held := _HELD.fullmatch(text)) is not None:
-        text = held[1] or held[2]
+        text = held[1] or held[2] or held[3] or ""  # (18), {18}, "18"
     match = _WHOLE.fullmatch(text)
     if not match:
         word = number_word(text)
@@ -197,7 +197,7 @@ def quantity(text: str) -> Quantity | None:
     return Quantity(sign * value, " ".join(filter(None, (match["before"] or "", after))), places)
 
 
-_HELD = re.compile(r"\(([^,]*)\)|\\?\{ ?([^,{}\\]*) ?\\?\}")  # (18), {18}, \{18\}
+_HELD = re.compile(r"\(([^,]*)\)|\\?\{ ?([^,{}\\]*) ?\\?\}|[\"“'‘]([^\"”'’]*)[\"”'’]")
 _NEGATIVE = re.compile(r"^(?:negative|minus) (?=[\d.$€£])", re.IGNORECASE)
 _BELOW = re.compile(r"^(\d[^-]*?) below (?:zero|0)$", re.IGNORECASE)
 _OF_A_DAY = re.compile(r"[ap]\.? ?m\b", re.IGNORECASE)

@@ -20,8 +20,9 @@ ANSWERS = st.one_of(
     st.sampled_from(
         ["Republic of South Africa", "close the garage door", '{"tool": "lock", "door": [1, 2]}',
          "SELECT * FROM rooms WHERE id = 'b';", "Step 7", "Step 7: divide", "done", "result",
-         "QED", "Note: y", "{1, 2}", "[]", "-", "#7", "F#", "__main__", "D:\\", "x^2 - 1", "2:3", "C",
-         "5!", "\\frac{\\sqrt{3}}{2}", "(1,-2)", "1,200", "7 apples and 2 pears", "4. Add", "don't"]
+         "QED", "Note: y", "{1, 2}", "[]", "-", "#7", "F#", "__main__", "D:\\", "x^2 - 1", "2:3",
+         "C", "5!", "\\frac{\\sqrt{3}}{2}", "(1,-2)", "1,200", "7 apples and 2 pears",
+         "4. Add", "don't"]
     ),
     st.text(st.characters(exclude_categories=("C", "Z"), exclude_characters="{}\\*_"), min_size=1),
     st.lists(st.sampled_from(WORDS.split()), min_size=1, max_size=8).map(" ".join),
@@ -160,10 +161,12 @@ EQUAL = [
     ("6%", "6% increase"),
     ("6 km", "6 km north"),
     ("Answer: blue", "blue"),
+    ("23 km", '"23 km"', "‘23 km’"),
 ]  # fmt: skip
 UNEQUAL = [
     ("J. S. Bach", "J. S. Mill"), ("E. coli", "E. albertii"), ("I, Tonya", "I, Claudius"),
     ("B.A.", "B.C."), ("B-", "B"), ("B+", "B"), ("A. A. Milne", "A"), ("B. milk", "B. tea"),
+    ("A: 5, B: 6", "A"), ("A: 5, B: 6", "A: 5, B: 7"),
     ("9 a.m.", "9 p.m."), ("9 am", "9"), ("9:15 AM", "9:15 PM"), ("60K", "60"), ("$60K", "$60"),
     ("$2.5M", "2.5"), ("7% increase", "7% decrease"), ("$7 profit", "$7 loss"),
     ("7 km north", "7 km south"), ("7 red hats", "7 green hats"), ("fewer than 7", "7"),
@@ -211,6 +214,22 @@ def test_times_of_day_are_equal_by_value_alone(
     for text in spelled:
         assert same_value(text, spelled[0])
         assert same_value(text, other) == same_value(other, text) == alike
+
+
+NAMES = st.lists(
+    st.sampled_from(["north", "Apollo", "don't", "11", "state", "Mrs", "o'clock", "sea"]),
+    min_size=1, max_size=4,
+).filter(lambda words: words[0] != "11")  # fmt: skip
+
+
+@settings(max_examples=200, deadline=None)
+@drawn(NAMES, NAMES)
+def test_texts_are_equal_by_their_words_alone(words: list[str], others: list[str]) -> None:
+    text, other = " ".join(words), " ".join(others)
+    for spelled in (text.lower(), text.replace("'", "’"), f"“{text}”", f"**{text}.**"):
+        assert same_value(spelled, text) and same_value(text, spelled)
+        assert same_value(spelled, other) == (words == others)
+        assert is_correct(f"We go on.\n#### {spelled}", text)
 
 
 LETTERS = st.sampled_from("ABCDEFGHIJ")
