@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 - other scripts' punctuation is what is read here
 r"""What a solution gives as its answer: one reader for data, rewards, validation and benchmarks.
 
 An answer is marked by the prompt's own pattern, in \boxed{}, or after `####`, which also opens
@@ -6,6 +7,7 @@ Markdown headings. Where nothing is marked, "the answer is" and then the last va
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Literal
 
 import regex
@@ -13,31 +15,41 @@ import regex
 from srl_edge.errors import InputError
 from srl_edge.method import calls, choices
 from srl_edge.method.formulas import is_formula
-from srl_edge.method.quantities import closing, in_text, plain, quantity
+from srl_edge.method.quantities import closings, plain, quantity, without_unit
+from srl_edge.method.running_text import first_value, last_formula, last_value
 
 Kind = Literal["number", "math", "exact", "choice", "call"]
 SECONDS = 5.0  # for one search with a recipe's own pattern
-_HASHES = re.compile(r"####[ \t]*([^#\s][^\n]*|(?=\n))")
+_HASHES = re.compile(r"(?<!#)####(?!#)[ \t]*((?:(?!(?<!#)####(?!#))[^\n])*)")
 _NUMBERED = re.compile(r"^(?:(?:step|part|case)\s*\d+\b|\d+[.:)](?=\s+\S))", re.IGNORECASE)
 _ANNOUNCES = re.compile(
-    r"(?:(?:the|my|our|your)\s+)?(?:final\s+|correct\s+)?(?:answer|result|solution|total)s?"
-    r"\s*(?:is\b|[:=]|$)\s*(?P<said>.*)",
+    r"[*_]*(?:(?:the|my|our|your)\s+)?(?:final\s+|correct\s+)?(?:answer|result|solution|total)s?"
+    r"[*_]*\s*(?:is\b\s*:?|[:=]|$)[*_]*\s*(?P<said>.*)",
     re.IGNORECASE,
 )
+# What is said after one may say it again: "Final answer: the answer is 5".
 _ANSWER_IS = re.compile(
-    r"\b(?:answer|(?:correct|right|best)\s+(?:option|choice))"
-    r"(?:\*\*|\s+to [^.\n]{1,80}?|\s+here)?(?:\s*(?:is|was|are|will be|would be|equals)\b"
-    r"(?:\s*:|\s+(?:therefore|thus|then|simply))?|\s*[:=])\**\s*([^\n]+)",
+    r"(?:<answer>|答案(?:是|为|[：:])"
+    r"|\b(?:answer|(?:correct|right|best)\s+(?:option|choice|one))"
+    r"(?:\*\*|\s+to [^.\n]{1,80}?|\s+here)?(?:\s*(?:is|was|are|will be|would be|equals"
+    r"|(?:should|must|has to|ought to) be)\b(?:\s*:|\s+(?:therefore|thus|then|simply))?"
+    r"|[\"']?\s*[:=])\**)\s*(?=([^\n]+))",
     re.IGNORECASE,
 )
+_READ = 50  # places of one text where an answer is announced
+_INITIALS = re.compile(r"(?:(?:[A-Z]|Mrs?|Ms|Dr|St|Prof)\.\s*)*")
 _SENTENCE = re.compile(r"[.!?](?=\s+\S|\s*$)")
 _ASIDE = re.compile(r",?\s+(?:and\s+not|not|because|since|rather)\b")
-_EMPTY_WORDS = re.compile(
-    r"(?:q\.?e\.?d\.?|hence proved|done|conclusion|summary|explanation|end|note|solution|result)",
+_NEGATED = re.compile(r"(?:not|never|neither|unknown)\b", re.IGNORECASE)
+# What closes a solution without being its answer, where another answer is marked.
+_CLOSES = re.compile(
+    r"(?:q\.?e\.?d\.?|hence proved|done|conclusion|summary|explanation|end|note|solution|result)"
+    r"|(?:step|part|case)\s*\d+\b.*",
     re.IGNORECASE,
 )
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*(?:\{|([^\s\\{}$]+))")
-_WORDS = re.compile(r"[^\d\s:]+(?: [^\d\s:]+){0,2}")
+_TEX = re.compile(r"\$\$?([^$\n]+)\$\$?(?!\d)|\\\((.+?)\\\)|\\\[(.+?)\\\]")
+_EMPHASIS = re.compile(r"(\*{1,3})([^*]+)\1|(_{1,3})([^_]+)\3")
 
 
 def final_answer(
@@ -51,10 +63,11 @@ def final_answer(
     marked = marked_answer(solution, pattern)
     if marked is not None:
         return marked
-    for match in reversed(list(_ANSWER_IS.finditer(solution))):
-        said = match[1]
-        end = next((m.start() for m in _SENTENCE.finditer(said)), len(said))
-        if (found := _in_clause(said[:end], kind)) is not None:
+    for match in islice(reversed(list(_ANSWER_IS.finditer(solution))), _READ):
+        said = match[1].split("</answer>")[0]
+        if quoted := re.match(r'"([^"]*)"\s*[,}]', said):  # {"answer": "C"}
+            said = quoted[1]
+        if not _NEGATED.match(said) and (found := _in_clause(said, kind)) is not None:
             return found
     return _last(solution, kind)
 
@@ -62,56 +75,64 @@ def final_answer(
 def marked_answer(solution: str, pattern: str = "") -> str | None:
     r"""The last answer that is marked as one: by the pattern, after `####`, or in \boxed{}.
 
-    A `####` that opens a Markdown heading marks nothing, unless the heading announces the answer
-    and the line after it is one.
+    The last line of a text marks whatever stands after its `####`. Before, a `####` that opens a
+    Markdown heading marks nothing, unless the heading announces the answer, and the line after it
+    is one.
     """
     if pattern and (own := _matches(pattern, solution)):
         return str(own[-1]).strip()
-    hashes = list(_after_hashes(solution))
-    values = [(at, text) for at, text, _ in hashes if is_value(text)]
-    if marked := [*_boxes(solution), *values]:
-        return max(marked)[1]
-    # What is no value counts at the end alone: words, or a sentence with a figure.
-    at_the_end = [text for _, text, last in hashes if last and _is_said(text)]
-    return at_the_end[-1] if at_the_end else None
-
-
-def _is_said(text: str) -> bool:
-    """Whether a text could be an answer in words, or with a figure in them; a heading is not."""
-    if _EMPTY_WORDS.fullmatch(text):
-        return False
-    return any(map(str.isdigit, text)) or _WORDS.fullmatch(text) is not None
+    hashed = list(_after_hashes(solution))
+    marked = [
+        *_boxes(solution),
+        *((at, said) for at, said in hashed if not _CLOSES.fullmatch(said)),
+    ]
+    return max(marked or hashed)[1] if marked or hashed else None
 
 
 def states_answer(text: str) -> bool:
     """Whether a text has an answer after `####`, and not a heading alone."""
-    found = _after_hashes(text)
-    return any(is_value(said) or (last and _is_said(said)) for _, said, last in found)
+    return any(True for _ in _after_hashes(text))
 
 
 def is_value(text: str) -> bool:
     """Whether the whole of a text is a number, a formula, a choice or a call, and not prose."""
     return bool(
-        quantity(text) or choices.letter(text) or calls.parsed(text) is not None or is_formula(text)
+        quantity(text) or choices.alone(text) or calls.parsed(text) is not None or is_formula(text)
     )
+
+
+def unannounced(text: str) -> str:
+    """An answer without words that only say that it is one, as in `Answer: 18`."""
+    match = _ANNOUNCES.fullmatch(plain(text) if text.startswith("\\") else text.strip())
+    return match["said"].strip() if match and match["said"] else text
 
 
 def _in_clause(said: str, kind: str) -> str | None:
     """The value of what follows "the answer is"."""
-    said = said.strip(" *:")
     if kind == "choice":
-        return choices.letter(said) or choices.found(said)
-    if is_value(said):
+        return choices.chosen(said.strip(" *:"))
+    start = _INITIALS.match(said)
+    end = _SENTENCE.search(said, start.end() if start else 0)
+    said = said[: end.start() if end else len(said)].strip(" *:")
+    if is_value(said) or is_formula(without_unit(plain(said))[0]):
         return plain(said)
+    if (
+        kind != "exact"
+        and (tex := _TEX.match(said))
+        and is_value(formula := "".join(tex.groups("")))
+    ):
+        return plain(formula)
     said = _ASIDE.split(said)[0].strip(" *:,")
-    return plain(said) if kind == "exact" and said else _last(said, kind)
+    if kind == "exact" and said:
+        return plain(said)
+    return first_value(said) if kind in ("number", "math") else _last(said, kind)
 
 
 def _last(text: str, kind: str) -> str | None:
     """The last value of a kind in running text."""
     match kind:
         case "choice":
-            return choices.found(text)
+            return choices.chosen(text)
         case "call":
             return calls.last(text)
         case "stated":
@@ -119,31 +140,45 @@ def _last(text: str, kind: str) -> str | None:
         case "exact":
             lines = [line for line in text.splitlines() if line.strip()]
             return plain(lines[-1]) if lines else None
-    numbers = list(in_text(text))
-    return numbers[-1] if numbers else None
+        case "math":
+            return last_formula(text)
+    return last_value(text)
 
 
-def _after_hashes(text: str) -> Iterator[tuple[int, str, bool]]:
-    """What stands after each `####`, an answer or a heading; and whether nothing follows."""
+def _after_hashes(text: str) -> Iterator[tuple[int, str]]:
+    """Where each `####` marks an answer, and which: a heading does not."""
     for match in _HASHES.finditer(text):
-        line = match[1].strip(" *_")
-        if (announced := _ANNOUNCES.fullmatch(line)) and announced["said"]:
-            line, announced = announced["said"].strip(" *_"), None
-        if not line or announced:
-            rest = text[match.end() :].lstrip("\n \t").split("\n", 1)[0].strip(" *_")
-            if is_value(rest):
-                yield match.start(), rest, False
-        elif not _NUMBERED.match(line):
-            yield match.start(), line, not text[match.end() :].strip()
+        said = _bare(match[1])
+        announced = _ANNOUNCES.fullmatch(said)
+        if announced and announced["said"]:
+            said, announced = _bare(announced["said"]), None
+        if not re.compile(r"\w").search(text, match.end()):
+            if said:
+                yield match.start(), said
+        elif announced or not said:
+            line, _, rest = text[match.end() :].lstrip("\n \t").partition("\n")
+            if is_value(line := _bare(line)) or not (said or rest.strip()):
+                yield match.start(), line
+        elif is_value(said) and not _NUMBERED.match(said):
+            yield match.start(), said
+
+
+def _bare(text: str) -> str:
+    """A line without the emphasis around the whole of it."""
+    text = text.strip()
+    match = _EMPHASIS.fullmatch(text)
+    if match and (match[1] or is_value(match[4])):  # __init__ is a name
+        return (match[2] or match[4]).strip()
+    return text
 
 
 def _boxes(text: str) -> Iterator[tuple[int, str]]:
     r"""Where each \boxed{…} begins, and what it holds, braces matched; empty ones left out."""
+    closed: dict[int, int] | None = None
     for match in _BOX.finditer(text):
-        end = None if match[1] else closing(text, match.end())
+        closed = closings(text) if closed is None else closed
+        end = None if match[1] else closed.get(match.end())
         held = match[1] or ("" if end is None else text[match.end() : end].strip())
-        while held.startswith("{") and held[1:2] != '"' and closing(held, 1) == len(held) - 1:
-            held = held[1:-1].strip()
         if held and not _BOX.match(held):
             yield match.start(), held
 

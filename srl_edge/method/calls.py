@@ -6,25 +6,29 @@ import re
 from itertools import islice
 from typing import Any
 
+from srl_edge.method.call_forms import unmarked
+
 LONGEST = 20_000  # characters
 _TRIES = 30  # names, and closing brackets of each
 Call = tuple[str, tuple[Any, ...], dict[str, Any]]
 _LIKE = re.compile(r"[A-Za-z_][\w.]*\s*\(")
+_IN_TEXT = re.compile(r"[A-Za-z_][\w.]*\(")  # "days (optional)" is none
 _FUNCTIONS = frozenset(
     {"sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "exp", "sqrt", "max", "min", "gcd"}
     | {"lcm", "det", "arcsin", "arccos", "arctan"}
 )
 
 
-_WRAPPED = re.compile(r"</?tool_calls?>|<\|[a-z_]+\|>|\[/?TOOL_CALLS\]|```[a-z]*|`", re.IGNORECASE)
 _ARGUMENTS = ("arguments", "parameters", "args", "input", "kwargs")
+_NAMES = ("name", "function", "function_name", "tool", "tool_name")
+_BESIDE = frozenset({"type", "id", "index", *_NAMES})  # what a call without arguments may have
 
 
 def parsed(text: str) -> list[Call] | None:
     """The calls of a text that holds nothing else, in order; None for any other text."""
     if len(text) > LONGEST:
         return None
-    text = _WRAPPED.sub(" ", text).strip()
+    text = unmarked(text).strip()
     return _from_json(text) if re.match(r"\{|\[\s*\{", text) else _from_python(text)
 
 
@@ -43,9 +47,13 @@ def same(given: str, answer: str) -> bool:
 
 
 def last(text: str) -> str | None:
-    """The last calls in running text, together where nothing else stands between them."""
-    text = _WRAPPED.sub(" ", text[-LONGEST:])
+    """The last calls in running text, together where nothing else stands between them.
+
+    Calls on lines of their own come before those that a sentence speaks of.
+    """
+    text = unmarked(text[-LONGEST:])
     spans = _json_spans(text) or _python_spans(text)
+    spans = [span for span in spans if _fills_lines(text, *span)] or spans
     if not spans:
         return None
     start, end = spans[-1]
@@ -57,6 +65,12 @@ def last(text: str) -> str | None:
         return found
     group = [text[a:b] for a, b in spans if start <= a]
     return f"[{', '.join(group)}]"
+
+
+def _fills_lines(text: str, start: int, end: int) -> bool:
+    """Whether nothing but other marks stands on the lines of a span."""
+    before = text[:start].rsplit("\n", 1)[-1]
+    return not (before + text[end:].split("\n", 1)[0]).strip(" ,;[]*-#.\t")
 
 
 def _json_spans(text: str) -> list[tuple[int, int]]:
@@ -78,7 +92,7 @@ def _json_spans(text: str) -> list[tuple[int, int]]:
 def _python_spans(text: str) -> list[tuple[int, int]]:
     """Where calls as in Python begin and end."""
     spans, at = [], 0
-    for match in list(_LIKE.finditer(text))[-_TRIES:]:
+    for match in list(_IN_TEXT.finditer(text))[-_TRIES:]:
         if match.start() < at:
             continue
         ends = (match.start() + m.end() for m in re.finditer(r"\)", text[match.start() :]))
@@ -117,6 +131,8 @@ def _call(node: ast.expr) -> Call:
     """One call; raises ValueError for what is none, or is mathematics."""
     if not isinstance(node, ast.Call):
         raise ValueError
+    if isinstance(node.func, ast.Name) and node.func.id == "print" and len(node.args) == 1:
+        return _call(node.args[0])  # how Gemma is told to write tool code
     name = ast.unparse(node.func)
     if not re.fullmatch(r"[A-Za-z_][\w.]*", name):
         raise ValueError
@@ -139,16 +155,26 @@ def _value(node: ast.expr) -> Any:
 
 
 def _from_json(text: str) -> list[Call] | None:
+    made: list[Call] = []
+    found: list[Any] = []
+    at, decoder = 0, json.JSONDecoder()
     try:
-        found = json.loads(text)
+        while at < len(text):  # one after another, or a list of them
+            one, end = decoder.raw_decode(text, at)
+            found += one if isinstance(one, list) else [one]
+            at = len(text) - len(text[end:].lstrip(" ,;\n\t"))
     except (ValueError, RecursionError):
         return None
-    made = []
-    for one in found if isinstance(found, list) else [found]:
-        one = one.get("function", one) if isinstance(one, dict) else one
-        if not isinstance(one, dict) or not isinstance(one.get("name"), str):
+    for one in found:
+        if isinstance(one, dict) and isinstance(one.get("function"), dict):
+            one = one["function"]
+        if not isinstance(one, dict):
             return None
-        arguments = next((one[key] for key in _ARGUMENTS if key in one), None)
+        name = next((one[key] for key in _NAMES if key in one), None)
+        key = next((key for key in _ARGUMENTS if key in one), None)
+        if not isinstance(name, str) or (key is None and one.keys() - _BESIDE):
+            return None
+        arguments = {} if key is None or one[key] is None else one[key]
         if isinstance(arguments, str):
             try:
                 arguments = json.loads(arguments)
@@ -156,5 +182,5 @@ def _from_json(text: str) -> list[Call] | None:
                 return None
         if not isinstance(arguments, dict):
             return None
-        made.append((one["name"], (), arguments))
+        made.append((name, (), arguments))
     return made

@@ -4,34 +4,95 @@
 import re
 
 from srl_edge.method.quantities import plain
+from srl_edge.method.texts import same_text
 
 _NAMED = r"(?:the\s+)?(?:(?:correct|right|best)\s+)?(?:option|choice|answer)"
-_CHOICE = re.compile(
-    rf"(?:(?i:{_NAMED})\s+)?[\"'“]?(?:\(([A-Ja-j])\)|([A-J]))(?![A-Za-z'’])[\"'”]?(.*)", re.DOTALL
+_RIGHT = r"is\s+(?:the\s+)?(?:correct|right|best|true|answer)\b"
+_REASON = r"(?:(?:and|but)\s+)?(?:not|because|since|as|which|rather|instead)\b"
+_OPTION = re.compile(
+    rf"(?:(?i:{_NAMED})\s+)?[\"'“\[{{]*(?:\(([A-Ja-j])\)|([A-J])(?![A-Za-z'’+])"
+    r"|([a-j])(?=[)\]}\".]*$))[\"'”\]}]*(.*)",
+    re.DOTALL,
 )
-# What may come after a letter that stands without brackets.
-_AFTER = re.compile(r"\s*(?:$|[.:),;]|[-–—](?!\w)|(?:because|since|as|is|which)\b)")
-_OTHER = re.compile(r"\([A-J]\)|^\W*(?:and|or|&)\s+\(?[A-J]\b|\band\s+[A-J]\b")
-_LETTER = re.compile(rf"\(([A-J])\)|(?i:{_NAMED})\s+\(?([A-J])\b")
+# What parts a letter without brackets from the text of its choice. `B.C.` and `A-` are no choices.
+_PARTS = re.compile(
+    rf"\s*$|[.:)]+(?=\s|$)|\)|:|\s*[-–—]\s+|[,;]\s+|\s+(?=\()|\s+(?={_REASON}|{_RIGHT})"
+)
+_NO_TEXT = re.compile(rf"\W*(?:{_REASON}|{_RIGHT}).*|\W*", re.DOTALL)
+_OTHER = re.compile(r"^\W*(?:(?:and|or)\W+)?[A-J](?=\W*$|\)|\s*[,;/&.]|\s+(?:and|or)\b)")
+_LABELS = re.compile(r"[,;]\s*\(?[A-J][.:)]")  # A: 5, B: 6
+_LIST = re.compile(r"\(?\b[A-J]\)?(?:\s*(?:,|/|&|,?\s*(?:and|or)\b)\s*\(?[A-J]\b(?!['’])\)?)+")
+_WRONG = (
+    r"(?!\)?\s*(?:(?:is|was|are|would be|seems)\s+(?:not|wrong|incorrect|false)"
+    r"|(?:is|does|can)n['’o]t))"
+)
+_ENDS = rf"(?=\)?\W*$|\)?[.,;:!]|\)?\s+(?:{_REASON}|{_RIGHT}))"
+_VERDICT = re.compile(
+    rf"(?<!not )(?:\(([A-J])\)|(?i:{_NAMED})\s+\(?([A-J])\b"
+    r"|(?i:\b(?:therefore|thus|hence|so|choose|chose|pick|select|go with|it is|it's)),?"
+    rf"\s+([A-HJ])\b{_ENDS}"
+    rf"|\b([A-HJ])(?=\s+{_RIGHT})){_WRONG}",
+    re.MULTILINE,
+)
+
+
+def option(text: str) -> tuple[str, str] | None:
+    """The letter and the text of a text that is one choice; None for others, and for several."""
+    match = _OPTION.fullmatch(plain(text).replace("*", "").strip())
+    if not match:
+        return None
+    bracketed, letter, small, rest = match.groups()
+    parted = _PARTS.match(rest)
+    if (letter and not parted) or _OTHER.match(rest) or _LABELS.search(rest):
+        return None
+    rest = rest[parted.end() :] if parted else rest
+    held = "" if _NO_TEXT.fullmatch(rest) else rest.strip(" ()")
+    return (bracketed or letter or small).upper(), held
 
 
 def letter(text: str) -> str | None:
     """The letter of a text that is one choice; None for others, and for more than one."""
-    match = _CHOICE.fullmatch(plain(text).replace("*", "").strip())
-    if not match:
-        return None
-    rest = match[3]
-    if not match[1] and not _AFTER.match(rest):
-        return None
-    first = re.split(r"\b(?:not|because|since)\b", rest)[0]
-    return None if _OTHER.search(first) else (match[1] or match[2]).upper()
+    found = option(text)
+    return found[0] if found else None
 
 
-def found(text: str) -> str | None:
-    """The letter that a running text chooses: its first line, a line of its own, or the last."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    for line in (*lines[:1], *reversed(lines)):
-        if len(line) < 200 and (chosen := letter(line)):
-            return chosen
-    named = _LETTER.findall(text)
-    return (named[-1][0] or named[-1][1]) if named else None
+def alone(text: str) -> bool:
+    """Whether a text is the letter of a choice, and nothing besides."""
+    found = option(text)
+    return found is not None and not found[1]
+
+
+def same(given: str, answer: str) -> bool:
+    """Whether two texts are the same choice: of one letter, and of one text where both have one."""
+    right, found = option(answer), option(given)
+    if right is None:
+        return same_text(given, answer)
+    if found is None or found[0] != right[0]:
+        return False
+    if not (found[1] and right[1]) or same_text(found[1], right[1]):
+        return True
+    said = re.match(rf"(.+?)(?:[.;]\s|,?\s+{_REASON}|\s+\()", found[1], re.DOTALL)
+    return said is not None and same_text(said[1], right[1])
+
+
+def chosen(text: str) -> str | None:
+    """What a running text chooses: its first line, or the last line or verdict that is a choice.
+
+    Lines that list the choices choose none.
+    """
+    lines = [line.strip("#>| \t") for line in text.splitlines()]
+    read = [option(line) if 0 < len(line) < 200 else None for line in lines]
+    listed = len({found[0] for found in read if found and found[1]}) > 1
+    picks = [line if found and not (listed and found[1]) else None
+             for line, found in zip(lines, read, strict=True)]  # fmt: skip
+    first = next((pick for pick, line in zip(picks, lines, strict=True) if line), None)
+    if first:
+        return plain(first)
+    for line, found, pick in reversed(list(zip(lines, read, picks, strict=True))):
+        if pick:
+            return plain(pick)
+        verdicts = [] if listed and found else list(_VERDICT.finditer(_LIST.sub(" ", line)))
+        if verdicts:
+            letters: tuple[str | None, ...] = verdicts[-1].groups()
+            return next(filter(None, letters))
+    return None

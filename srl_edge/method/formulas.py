@@ -10,7 +10,7 @@ from srl_edge.method.units import same_unit
 
 # What makes a text mathematics, beside a number.
 _MATH = re.compile(
-    r"\\[A-Za-z]+|[\^√π∞∪∩≤≥≠±∈]|[([{][^()\[\]]*,[^()\[\]]*[)\]}]"
+    r"\\[A-Za-z]+|[\^√π∞∪∩≤≥≠±∈∅]|[([{][^()\[\]]*,[^()\[\]]*[)\]}]"
     r"|(?<![A-Za-z])(?:sqrt|pi|sin|cos|tan|log|ln)(?![A-Za-z])"
 )
 _FORMULA = re.compile(r"[A-Za-z\d\s.,()\[\]{}+*/^_=<>!|-]+")
@@ -37,7 +37,8 @@ _NAMES = re.compile(
 )
 # Dates, versions, times of day and ranges, which are no sums.
 _NO_FORMULA = re.compile(
-    r"\d{1,4}([-/.:])\d{1,4}\1\d{1,4}(?:\1\d+)*|\d{1,2}:\d{2}(?:\s?[ap]\.?m\.?)?|\d+ ?- ?\d+",
+    r"\d{1,4}([-/.:])\d{1,4}\1\d{1,4}(?:\1\d+)*|\d{1,2}:\d{2}|\d+ ?- ?\d+"
+    r"|\d{1,2}(?::\d{2})?\s?[ap]\.? ?m\.?",
     re.IGNORECASE,
 )
 
@@ -63,7 +64,10 @@ def same_formula(given: str, answer: str) -> bool:
         alike = ends == right_ends or not ends or not right_ends
         inner = zip(parts[1:-1], right_parts[1:-1], strict=False)
         return alike and len(parts) == len(right_parts) and all(same_formula(*p) for p in inner)
-    return (found is not None or is_formula(given)) and equal(given, answer)
+    if not (found is not None or is_formula(given)):
+        return False
+    # math-verify takes an inequality for an interval, but not the other way round.
+    return equal(answer, given) if _UNLIKE[1].search(given) else equal(given, answer)
 
 
 # A congruence, or what is more or less than something, is no number; a set is no point.
@@ -88,6 +92,7 @@ def unlike(given: str, answer: str) -> bool:
     parts = [len(each) for each in lists if each and not each[0]]
     return (
         any(congruent)
+        or sum(_IN_BASE.fullmatch(plain(text)) is not None for text in (given, answer)) == 1
         or (compared[0] != compared[1] and not interval)
         or (braced[0] != braced[1] and any(bracketed))
         or (len(parts) == 2 and parts[0] != parts[1])

@@ -83,7 +83,7 @@ _SIGNS = {
 def _latex(text: str) -> str:
     """A formula as math-verify reads it, whole: intervals and sets keep their brackets."""
     text = re.sub(r"\s(?:or|and)\s", ", ", plain(text))
-    text = text.replace("∅", r"\emptyset ")
+    text = text.replace("∅", r"\emptyset ").replace(r"\varnothing", r"\emptyset")
     text = re.sub(r"√\s*(\d+|[A-Za-z])", r"\\sqrt{\1}", text)
     text = re.sub(r"√\s*(?=[({])|(?<![A-Za-z\\])sqrt\s*(?=[({])", r"\\sqrt", text)
     text = re.sub(r"\\sqrt\(([^()]*)\)", r"\\sqrt{\1}", text)

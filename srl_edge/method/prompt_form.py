@@ -103,6 +103,8 @@ class PromptForm:
     def stated(self, answer: str) -> str:
         """A line that states a final answer; '' where a regular expression says how to read one."""
         answer = " ".join(answer.split("\n"))  # a mark's answer ends with its line
+        if answer.endswith("\\"):
+            answer += " "  # or it would escape the brace
         marks = {HASHES: f"{HASHES} {answer}", BOXED: rf"The final answer is \boxed{{{answer}}}."}
         return marks.get(self.answer, "")
 

@@ -3,11 +3,12 @@
 
 import re
 import unicodedata
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
-from srl_edge.method.units import dimensions, same_unit
+from srl_edge.method.number_words import number_word
+from srl_edge.method.units import ratio, read
 
 _GROUPED = (
     r"\d{1,3}(?:,\d{3})+(?![\d,])(?:\.\d+)?"  # 1,234.5
@@ -42,14 +43,14 @@ _WHOLE = re.compile(
     re.DOTALL,
 )
 # In running text a space separates numbers, unless it is one that does not break a line.
-_IN_TEXT = re.compile(
+IN_TEXT = re.compile(
     rf"(?<![A-Za-z_\d.])(?<!\d[,/])(?P<sign>(?<![\w)\]}}])-)?(?P<before>{_MONEY})?"
     rf"(?P<inner>-)?(?P<number>\d*\.\d*\\overline ?\{{ ?\d+ ?\}}|{_number(_GROUPED)})"
     r"(?P<percent> ?\\?%)?"
 )
 _SPACES = re.compile("[\u00a0\u2000-\u200a\u202f\u205f\u3000]")
 _MINUS = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212\ufe63\uff0d", "-"))
-_TIMES_TEN = {
+TIMES_TEN = {
     "hundred": 100,
     "thousand": 10**3,
     "million": 10**6,
@@ -76,7 +77,7 @@ class Quantity:
     places: int | None = 0
 
 
-def _in_ascii(text: str) -> str:
+def in_ascii(text: str) -> str:
     """A text whose digits, fractions, minus signs and spaces are ASCII's, of whatever script."""
     if text.isascii():
         return text
@@ -91,16 +92,17 @@ def _in_ascii(text: str) -> str:
     return text.translate(_MINUS)
 
 
+@lru_cache(64)  # one comparison asks for the same few texts again and again
 def plain(text: str) -> str:
     """An answer without Markdown, LaTeX's delimiters and spaces, and other scripts' digits."""
-    text = _in_ascii(text)
+    text = in_ascii(text)
     text = re.sub(r"\\(?:left|right|big|Big|displaystyle)(?![A-Za-z])|\\!", "", text)
     text = re.sub(r"\\[dtc]frac(?![A-Za-z])", r"\\frac", text)
     text = _unwrapped(text)
     text = re.sub(r"(?<!\\)\\[,;: ]|(?<!\\)~|\\q?quad(?![A-Za-z])", " ", text)
     text = re.sub(r"\^\{?\\circ\}?|\\degree(?![A-Za-z])", "°", text)
     text = re.sub(r"\\(?:times|cdot)(?![A-Za-z])", "*", text)
-    text = re.sub(r"\\(?=[%$#&_])", "", text.replace("{,}", ","))
+    text = re.sub(r"\\(?=[%$#&_])", "", text.replace("{,}", ",").replace("{:}", ":"))
     text = re.sub(r"\\[()\[\]]|\*\*(?=\D|$)|(?<!\w)__|__(?!\w)|`", "", text)
     if text.count("$") % 2 == 0:
         text = re.sub(r"\$([^$]*)\$", r"\1", text)
@@ -120,68 +122,112 @@ def _spelled(character: str) -> str:
 
 
 _TEXTUAL = re.compile(
-    r"\\(?:text|mbox|mathrm|textbf|mathbf|textit|operatorname|boxed|fbox|bf|rm)\s*\{"
+    r"\\(?:text|mbox|mathrm|textbf|mathbf|textit|texttt|operatorname|boxed|fbox|bf|rm)\s*\{"
 )
 
 
 def _unwrapped(text: str) -> str:
     r"""A text without \text{…} and its kind, around what they hold."""
-    for _ in range(_NESTED):
-        match = _TEXTUAL.search(text)
-        if match is None:
-            break
-        end = closing(text, match.end())
-        if end is None:
-            return text[: match.start()] + " " + text[match.end() :]
-        text = f"{text[: match.start()]} {text[match.end() : end]} {text[end + 1 :]}"
-    return text
+    opened = list(_TEXTUAL.finditer(text)) if "\\" in text else []
+    if not opened:
+        return text
+    closed = closings(text)
+    cuts = [match.span() for match in opened]
+    cuts += [(closed[m.end()], closed[m.end()] + 1) for m in opened if m.end() in closed]
+    parts, at = [], 0
+    for start, end in sorted(cuts):
+        parts.append(text[at:start])
+        at = end
+    return " ".join([*parts, text[at:]])
 
 
-_NESTED = 200  # commands of one answer that are taken apart
+_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 
 
-def closing(text: str, start: int) -> int | None:
-    """Where the brace that was opened just before `start` is closed; None if nowhere."""
-    depth = 1
-    for match in re.compile(r"\\.|[{}]", re.DOTALL).finditer(text, start):
-        depth += {"{": 1, "}": -1}.get(match[0], 0)
-        if not depth:
-            return match.start()
-    return None
+def closings(text: str) -> dict[int, int]:
+    """Where each brace is closed, by where what it holds begins; not where nothing closes it."""
+    closed: dict[int, int] = {}
+    opened: list[int] = []
+    for match in _BRACE.finditer(text):
+        if match[0] == "{":
+            opened.append(match.end())
+        elif match[0] == "}" and opened:
+            closed[opened.pop()] = match.start()
+    return closed
 
 
 def quantity(text: str) -> Quantity | None:
     """What a text says as a number with its unit; None where it says anything else besides."""
     text = re.sub(r"^(?:[A-Za-z]\w?(?:\([^()=]*\))? ?)?[=≈] ?", "", plain(text)).strip()
-    text = _REPEATING.sub(_as_fraction, text)
+    text = _REPEATING.sub(_as_fraction, _GOES_ON.sub(r"\1.\2\\overline{\3}", text))
     text = re.sub(r"^([-+]?)10(?=\^|\*\*)", r"\g<1>1*10", text)
-    if text.startswith("(") and text.endswith(")") and "," not in text:
-        text = text[1:-1].strip()
+    text = _NEGATIVE.sub("-", _BELOW.sub(r"-\1", text))
+    while (held := _HELD.fullmatch(text)) is not None:
+        text = held[1] or held[2] or held[3] or ""  # (18), {18}, "18"
     match = _WHOLE.fullmatch(text)
-    if not match or (match["sign"] and match["inner"]):
+    if not match:
+        word = number_word(text)
+        return None if word is None else Quantity(Fraction(word))
+    if match["sign"] and match["inner"]:
         return None
-    read = _read(match["number"])
-    if read is None:
+    read_ = _read(match["number"])
+    if read_ is None:
         return None
-    value, places = read
+    value, places = read_
     after = match["after"]
+    if scaled := (_SCALED if match["before"] or _PAID.search(after) else _THOUSANDS).match(after):
+        value *= 10 ** _SCALES[scaled[1].lower()]
+        after = after[scaled.end() :]
     letters = re.match(r"[A-Za-z]*", after)
     assert letters
     if len(letters[0]) == 1 and letters[0] not in _GLUED:
         return None  # 2x is a product
     after = re.sub(r" ?\([^()\d]*\)$", "", after.strip())
     if _NO_WORDS.search(re.sub(r"(?<=\w)\^\{?-?\d\}?", "", after)):
-        return None
+        return _in_two_units(text)
     words = re.findall(r"[^\W\d_]+", after.lower())
     if _NO_UNIT & set(words) or (re.fullmatch("[a-z]", after.lower()) and after not in _GLUED):
         return None
-    if words and words[0] in _TIMES_TEN:
-        value *= _TIMES_TEN[words[0]]
+    if _OF_A_DAY.match(after):
+        return None
+    if words and words[0] in TIMES_TEN:
+        value *= TIMES_TEN[words[0]]
         after = after[len(words[0]) :].strip()
     sign = -1 if "-" in (match["sign"], match["inner"]) else 1
     return Quantity(sign * value, " ".join(filter(None, (match["before"] or "", after))), places)
 
 
+_HELD = re.compile(r"\(([^,]*)\)|\\?\{ ?([^,{}\\]*) ?\\?\}|[\"“'‘]([^\"”'’]*)[\"”'’]")
+_NEGATIVE = re.compile(r"^(?:negative|minus) (?=[\d.$€£])", re.IGNORECASE)
+_BELOW = re.compile(r"^(\d[^-]*?) below (?:zero|0)$", re.IGNORECASE)
+_OF_A_DAY = re.compile(r"[ap]\.? ?m\b", re.IGNORECASE)
+_THOUSANDS = re.compile(r"([kK])(?![A-Za-z])")
+_SCALED = re.compile(r" ?([kKmMbBtT]|[mMbBtT]n)(?![A-Za-z])")
+_PAID = re.compile(r"^[A-Za-z]{1,2} (?:dollar|euro|USD|EUR|GBP)s?\b")
+_SCALES = {"k": 3, "m": 6, "mn": 6, "b": 9, "bn": 9, "t": 12, "tn": 12}
+_LONG = 80  # characters of a quantity in two units
+_TWO = re.compile(r"(.*?\d.*?),? (?:and )?(\$?\d[\d.,]* ?[^\W\d_]+)")
+
+
+def _in_two_units(text: str) -> Quantity | None:
+    """`1 hour 30 minutes` as hours; None where the second unit is no smaller one of its kind."""
+    match = _TWO.fullmatch(text) if len(text) < _LONG else None
+    both = [quantity(part) for part in match.groups()] if match else []
+    if not all(both):
+        return None
+    (large, small) = [q for q in both if q] or (None, None)
+    if large is None or small is None or large.value < 0 or not (large.unit and small.unit):
+        return None
+    one, other = read(large.unit), read(small.unit)
+    if one.kind is None or one.kind != other.kind or one.size <= other.size:
+        return None
+    if one.words or other.words:  # .5 hour, which is 30 minutes
+        return None
+    return Quantity(large.value + small.value * other.size / one.size, large.unit, None)
+
+
+# 0.1666... and 0.121212..., but not 3.14...
+_GOES_ON = re.compile(r"^(\d*)\.(\d{0,9}?)(\d{1,9}?)\3{1,30}\.\.\.$")
 _REPEATING = re.compile(r"(\d*)\.(\d*)\\overline ?\{ ?(\d{1,30}) ?\}")
 
 
@@ -194,13 +240,6 @@ def _as_fraction(match: re.Match[str]) -> str:
 
 _GLUED = frozenset("mgshlLdCFKVWAJNB")  # units of one letter
 _NO_WORDS = re.compile(r"[\d=+*<>\\{}|,;:!?πθαβγλφψω√∞]|^[-(^]|^/(?![A-Za-z])")
-
-
-def in_text(text: str) -> Iterator[str]:
-    """Each number of a running text as it is written, without its currency."""
-    for match in _IN_TEXT.finditer(_in_ascii(text)):
-        sign = match["sign"] or match["inner"] or ""
-        yield sign + match["number"] + (match["percent"] or "")
 
 
 def _read(written: str) -> tuple[Fraction, int | None] | None:
@@ -238,10 +277,8 @@ def same(a: Quantity, b: Quantity) -> bool:
             return True
         percent = [_PERCENT.fullmatch(q.unit) is not None for q in (a, b)]
         return any(percent) and a.value * _PARTS[percent[0]] == b.value * _PARTS[percent[1]]
-    mine, theirs = dimensions(a.unit), dimensions(b.unit)
-    if isinstance(mine, frozenset) or isinstance(theirs, frozenset):
-        return same_unit(a.unit, b.unit) and _equal(a, b, Fraction(1))
-    return mine[0] == theirs[0] and _equal(a, b, theirs[1] / mine[1])
+    factor = ratio(a.unit, b.unit)
+    return factor is not None and _equal(a, b, factor)
 
 
 def without_unit(text: str) -> tuple[str, str]:

@@ -1,24 +1,81 @@
+# ruff: noqa: RUF001 - quotes as people write them
 """Whether two texts say the same word or code."""
 
+import json
 import re
+from typing import Any
 
 from srl_edge.method.quantities import plain
 
-_QUOTED = re.compile("^['\"\u2018\u201c](.*)['\"\u2019\u201d]$", re.DOTALL)
-_TIME = re.compile(r"(\d) ?(?i:([ap])\.? ?m\b\.?)")
+_QUOTES = str.maketrans("‘’‛“”„", "'''\"\"\"")
+_QUOTED = re.compile("^(['\"])(.*)\\1$", re.DOTALL)
+_TIME = re.compile(
+    r"(?<![\d:])0?(\d{1,2})(:\d\d)?(:\d\d)? ?(?:(?i:([ap])\.? ?m\b\.?)|(?<=:\d\d))(?![\d:])"
+)
+# What goes on after a word without being another answer: "Yes, it is".
+_GOES_ON = (
+    r"[,;.:] (?:(?:it|its|this|that|there|these|those|because|since|as|which|the|he|she|they|we|you"
+    r"|i|so|for|both|in)\b|it's|they're|there's"
+    r"|\S+ (?:is|are|was|were|has|have|had|did|does|do|can)\b)"
+)
+_WORD = r"(?:[^\W\d_]+(?:['-][^\W\d_]+)*\.?|\d+)"
+_WORDS = re.compile(rf"{_WORD}(?:,? {_WORD})*")
+_YES = {"true": "yes", "false": "no"}
 
 
 def _time(match: re.Match[str]) -> str:
-    return f"{match[1]} {match[2].lower()}m"
+    hour, minutes, seconds, half = match.groups()
+    return f"{hour}{minutes or ':00'}{seconds or ''}" + (f" {half.lower()}m" if half else "")
 
 
 def same_text(given: str, answer: str) -> bool:
     """Letter by letter, apart from spaces, quotes and a full stop; case counts in code alone."""
-    pair = [_QUOTED.sub(r"\1", plain(text)).strip() for text in (given, answer)]
+    pair = [_QUOTED.sub(r"\2", plain(text.translate(_QUOTES))).strip() for text in (given, answer)]
+    if pair[0] == pair[1]:
+        return True
+    if all(text[:1] in ("{", "[") for text in pair):
+        return _same_json(*pair)
     pair = [_TIME.sub(_time, re.sub(r"(?<=\d) ?: ?(?=\d)", ":", text)) for text in pair]
-    words = re.fullmatch(r"[^\W\d_]+", pair[1])
-    if words and re.match(rf"{re.escape(pair[1])}[,;.:] ", pair[0], re.IGNORECASE):
-        return True  # Yes, it is
-    if all(re.fullmatch(r"[^\W\d_]+(?:[ -][^\W\d_]+)*", text) for text in pair):
-        pair = [text.casefold() for text in pair]
+    word = re.fullmatch(r"[^\W\d_]+", pair[1])
+    if word and (goes_on := re.match(pair[1] + _GOES_ON, pair[0], re.IGNORECASE)):
+        pair[0] = pair[0][: goes_on.start() + len(pair[1])]
+    pair = [re.sub(r"(?<=[^\W\d_]),\s*(?=[^\W\d_])", ", ", text) for text in pair]
+    if all(map(_WORDS.fullmatch, pair)) and not _cased(*pair):
+        pair = [_YES.get(text.casefold(), text.casefold()) for text in pair]
     return pair[0] == pair[1]
+
+
+def _cased(one: str, other: str) -> bool:
+    """Whether case is the meaning of short words: of NaCl, of Co and CO, of x and X."""
+    for text in (one, other):
+        inside = not (text.islower() or text.isupper() or text.istitle())
+        if inside and len(text) <= 4 and " " not in text:
+            return True
+    if len(one) != len(other) or one.casefold() in ("no", "ok"):
+        return False
+    return (len(one) == 1 and one.lower() > "j") or (
+        len(one) == 2 and {one, other} == {one.upper(), one.title()}
+    )
+
+
+def _same_json(given: str, answer: str) -> bool:
+    try:
+        return _shown(json.loads(given)) == _shown(json.loads(answer))
+    except (ValueError, RecursionError):
+        return False
+
+
+def _shown(value: Any) -> str:
+    """JSON as one text: keys have no order, and 1 is 1.0 and not true."""
+    return json.dumps(_numbers(value), sort_keys=True)
+
+
+def _numbers(value: Any) -> Any:
+    match value:
+        case dict():
+            return {key: _numbers(held) for key, held in value.items()}
+        case list():
+            return [_numbers(held) for held in value]
+        case float() if value.is_integer():
+            return int(value)
+    return value

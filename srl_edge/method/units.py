@@ -4,22 +4,44 @@ They are few and exact. A library of units reads `cats` as centi-atmospheres.
 """
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What a unit measures (None where it is not known), how large it is, and its other words."""
+
+    kind: tuple[tuple[str, int], ...] | None
+    size: Fraction
+    words: frozenset[str]
+    per: frozenset[str] = frozenset()
 
 
 def same_unit(a: str, b: str) -> bool:
-    """Whether two units measure the same, or count things that share a word."""
-    mine, theirs = dimensions(a), dimensions(b)
-    if isinstance(mine, frozenset) and isinstance(theirs, frozenset):
-        each = [
-            set(re.findall(r"[^\W\d_]+", (*_PER.split(text, maxsplit=1), "")[1])) for text in (a, b)
-        ]
-        return bool(mine & theirs) and (not all(each) or bool(each[0] & each[1]))
-    if isinstance(mine, frozenset) or isinstance(theirs, frozenset):
-        return False
-    return mine == theirs
+    """Whether two units are the same, and no word of theirs tells them apart."""
+    return ratio(a, b) == 1
 
 
+def ratio(a: str, b: str) -> Fraction | None:
+    """How many of the first unit one of the second is; None where they do not measure the same.
+
+    Of other words, as in `5 red apples` or `5% increase`, one may have fewer than the other.
+    """
+    mine, theirs = read(a), read(b)
+    if not (mine.words <= theirs.words or theirs.words <= mine.words):
+        return None
+    if mine.kind != theirs.kind:
+        pounds = {mine.kind, theirs.kind} == {(("mass", 1),), (("sterling", 1),)}
+        return Fraction(1) if pounds and any(map(_POUNDS.fullmatch, (a, b))) else None
+    if mine.kind is None and mine.per and theirs.per and not mine.per & theirs.per:
+        return None
+    return theirs.size / mine.size
+
+
+_POUNDS = re.compile(r"pounds?", re.IGNORECASE)
 _PER = re.compile(r" ?/ ?| per ")
 # What a unit measures, and how many of the first of its kind it is.
 _KINDS: dict[str, dict[str, Fraction | int]] = {
@@ -64,6 +86,14 @@ _KINDS: dict[str, dict[str, Fraction | int]] = {
     "rupees": {"₹ inr r rs rupee": 1},
     "percent": {"% percent pct": 1},
     "angle": {"° degree deg": 1},
+    "voltage": {"V volt": 1, "mV millivolt": Fraction(1, 1000), "kV kilovolt": 1000},
+    "current": {"A amp ampere": 1, "mA milliamp": Fraction(1, 1000)},
+    "power": {"W watt": 1, "mW milliwatt": Fraction(1, 1000), "kW kilowatt": 1000, "MW": 10**6},
+    "energy": {"J joule": 1, "kJ kilojoule": 1000},
+    "force": {"N newton": 1, "kN kilonewton": 1000},
+    "pressure": {"Pa pascal": 1},
+    "frequency": {"Hz hertz": 1},
+    "temperature": {"K kelvin": 1},
     "celsius": {"°c celsius centigrade": 1},
     "fahrenheit": {"°f fahrenheit": 1},
 }
@@ -75,19 +105,19 @@ _UNITS = {
 }
 
 
-def dimensions(text: str) -> tuple[tuple[tuple[str, int], ...], Fraction] | frozenset[str]:
-    """A unit's dimensions and size; or its words, where none of them is known.
-
-    What known units are counted by, as in $5 per pen, does not matter.
-    """
-    text = re.sub(r"^of (?:an? |the )?|^in (?=[a-z])", "", _lower(text))
+@lru_cache(4096)
+def read(text: str) -> Unit:
+    """A unit taken apart; what known units are counted by, as in $5 per pen, does not matter."""
+    text = re.sub(r"^of (?:an? |the )?|\bin (?=[a-z])", "", _lower(text))
     text = re.sub(r"\bper cent\b", "percent", text)
     text = re.sub(r"\bdegrees? (c|f)(?:elsius|entigrade|ahrenheit)?\b", r"°\1", text)
     text = re.sub(r"\bmph\b", "mi/h", re.sub(r"\bkm/?h\b|\bkph\b", "km/h", text))
     text = re.sub(r"\b(?:square|sq\.?) ", "2@", re.sub(r"\bcubic ", "3@", text))
     measured: dict[str, int] = {}
     size = Fraction(1)
-    for place, part in enumerate(re.split(r" ?/ ?| per | an? ", text)):
+    first, *others = re.split(r" ?/ ?| per | an? ", text)
+    words = frozenset(_words(first))
+    for place, part in enumerate((first, *others)):
         for match in _UNIT.finditer(part):
             name = match[2].replace(" ", "")
             known = _UNITS.get(name) or _UNITS.get(name.removesuffix("s"))
@@ -95,12 +125,27 @@ def dimensions(text: str) -> tuple[tuple[tuple[str, int], ...], Fraction] | froz
                 power = int(match[1] or match[3] or 1) * (-1 if place else 1)
                 measured[known[0]] = measured.get(known[0], 0) + power
                 size *= known[1] ** power
+                if not place:
+                    words = frozenset(_words(part[: match.start()] + " " + part[match.end() :]))
                 break
         else:
             if not place:
-                words = re.findall(r"[^\W\d_]+", _PER.split(text, maxsplit=1)[0])
-                return frozenset(w.removesuffix("s") for w in words if w not in _EMPTY)
-    return tuple(sorted((k, v) for k, v in measured.items() if v)), size
+                counted = _PER.split(text, maxsplit=1)
+                return Unit(
+                    None,
+                    Fraction(1),
+                    frozenset(_words(counted[0])),
+                    frozenset(_words("".join(counted[1:]))),
+                )
+    # Other names of the same unit, as in US$5 dollars, are no other words.
+    words = frozenset(w for w in words if w not in _UNITS and w not in _PREFIXES)
+    return Unit(tuple(sorted((k, v) for k, v in measured.items() if v)), size, words)
+
+
+def _words(text: str) -> Iterator[str]:
+    for word in re.findall(r"[^\W\d_]+", text):
+        if word not in _EMPTY:
+            yield re.sub(r"(?<=[a-z])s$", "", re.sub(r"(?<=ch|sh)es$|(?<=[xs])es$", "", word))
 
 
 def _lower(text: str) -> str:
@@ -117,4 +162,24 @@ def _odd(word: str) -> bool:
 _UNIT = re.compile(
     r"(?:([23])@)?((?:us|hk|nz|a|c|r)?\$|[^\W\d_]+|° ?[cf]?(?![a-z])|[%¢€£¥₹])(?:\^\{?([23])\}?)?"
 )
-_EMPTY = frozenset(["a", "an", "the", "of", "in", "more", "total"])
+_EMPTY = frozenset(
+    [
+        "a",
+        "an",
+        "the",
+        "of",
+        "in",
+        "more",
+        "total",
+        "each",
+        "every",
+        "left",
+        "remaining",
+        "altogether",
+        "overall",
+        "now",
+        "all",
+        "exactly",
+    ]
+)
+_PREFIXES = frozenset(["us"])

@@ -4,10 +4,11 @@ import re
 from typing import get_args
 
 from srl_edge.method import calls, choices, mathematics, own_code
-from srl_edge.method.answers import Kind, final_answer, marked_answer
+from srl_edge.method.answers import Kind, final_answer, marked_answer, unannounced
 from srl_edge.method.formulas import is_formula, same_formula, unlike
 from srl_edge.method.prompt_form import DEFAULT, PromptForm
-from srl_edge.method.quantities import in_text, quantity, same, without_unit
+from srl_edge.method.quantities import quantity, same, without_unit
+from srl_edge.method.running_text import values
 from srl_edge.method.texts import same_text
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -15,6 +16,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 def kind_of(answer: str) -> Kind:
     """How an answer is compared: as a number, a formula, a choice, a call, or letter by letter."""
+    answer = unannounced(answer)
     if quantity(answer):
         return "number"
     if choices.letter(answer):
@@ -49,14 +51,14 @@ def same_value(given: str, answer: str, verifier: str = "auto") -> bool:
     """
     if ":" in verifier:
         return bool(own_code.called(verifier, "verifier", given, answer))
+    given, answer = unannounced(given), unannounced(answer)
     match kind_of(answer) if verifier == "auto" else verifier:
         case "number":
             return _same_number(given, answer)
         case "math":
             return same_formula(given, answer)
         case "choice":
-            right = choices.letter(answer)
-            return choices.letter(given) == right if right else same_text(given, answer)
+            return choices.same(given, answer)
         case "call":
             return calls.same(given, answer)
     return same_text(given, answer)
@@ -72,9 +74,10 @@ def _same_number(given: str, answer: str) -> bool:
         found = quantity(result)  # 3 + 4 = 7, and no equation
     if found is None and not is_formula(given) and not re.search(r"[π√θ∞\\^]", given):
         # In a sentence, the only number of it.
-        numbers = list(in_text(given))
+        numbers = list(values(given))
         words = re.findall(r"[^\W\d_]{2,}", given)
-        found = quantity(numbers[0]) if len(numbers) == 1 and len(words) >= 2 else None
+        alone = len(numbers) == 1 and len(words) >= 2 and not _BOUNDED.search(given)
+        found = quantity(numbers[0]) if alone else None
     elif found is None and right.places and re.fullmatch(r"-?\d+,\d+", given):
         found = quantity(given.replace(",", "."))
     if found is not None:
@@ -83,3 +86,12 @@ def _same_number(given: str, answer: str) -> bool:
         return False
     equation = re.search(r"(?<![\\A-Za-z])[A-Za-z]", worked)
     return not equation and is_formula(given) and mathematics.equal(given, answer)
+
+
+# What is said of a number is then not that it is the answer.
+_BOUNDED = re.compile(
+    r"\b(?:less|fewer|more|greater|smaller|larger|under|over|above|below|least|most|up to|not|never"
+    r"|no|without|except|between|or|isn't|negative|minus)\b[^.!?]{0,60}\d"
+    r"|\d[^.!?]{0,60}\bor (?:more|less|fewer)\b",
+    re.IGNORECASE,
+)

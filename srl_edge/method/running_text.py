@@ -1,0 +1,155 @@
+# ruff: noqa: RUF001 - signs of mathematics are what is read here
+"""Values in running text: a number, or the formula, time or range that a number stands in."""
+
+import re
+from collections.abc import Iterator
+
+from srl_edge.method.formulas import is_formula
+from srl_edge.method.quantities import IN_TEXT, TIMES_TEN, in_ascii, plain, quantity
+
+_NEAR = 60  # characters around a number that say what it is part of
+_LONGEST = 300  # characters of a formula
+# What a number after it is a part of: a root, a power, a bound, a time, a range, a sum, a point.
+_BEFORE = re.compile(
+    r"(?:[\^√_<>≤≥≠]|\\(?:sqrt|leq?|geq?|lt|gt|neq?)|sqrt|\}|\d ?:|\d[-/]"
+    r"|(?<![A-Za-z])\d*[A-Za-z]\)?(?:[-+*/^]| [+*/] )|\d[A-Za-z] ?[-+] ?"
+    r"|[(\[]-?[\d./]+(?:, ?-?[\d./]+)*,)[\s({\[]*-?$"
+)
+_AFTER = re.compile(
+    r" ?(?:\\(?:pi|sqrt|cdot|times|frac)|[π√<>≤≥^])| pi\b|\*\*\d|:\d{1,2}(?!\d)|[-/,]\d|\*[A-Za-z(]"
+    r"|(?![mgshlLdCFKVWAJNBkx])[A-Za-z](?![A-Za-z])|x(?![A-Za-z])|[A-Za-z]\^|!(?=[-+*/)])"
+    r"|, ?-?[\d./]+(?:, ?-?[\d./]+)*[)\]]| ?[ap]\.? ?m\b",
+    re.IGNORECASE,
+)
+_SCALE = re.compile(rf" (?:{'|'.join(TIMES_TEN)})\b|[kK](?![A-Za-z])")
+_MONEY_SCALE = re.compile(r" ?(?:[mM]n?|[bB]n?|[tT]n?)(?![A-Za-z])")
+_LEADS = re.compile(
+    r"(?:about|around|approximately|roughly|exactly|only|just|[A-Za-z] ?=|[*$€£¥≈~(])?[\s*$€£¥]*"
+)
+_SUM = re.compile(r"\s*(?:[-+*×÷/]|\\times|\\cdot)\s*[\d$(]")
+# What may stand before the equals sign of a value: a name, or the sum that was worked out.
+_WORKED = re.compile(r"\s*(?:[A-Za-z]\w?(?:_\{?\w+\}?)?(?:\([^()=]*\))?|[-+*/×÷\d\s.,()=$%]+|)\s*")
+_TEX = (("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"))
+_SPAN = re.compile(r"\$\$?([^$]{1,300})\$\$?|\\\((.{1,300}?)\\\)|\\\[(.{1,300}?)\\\]", re.DOTALL)
+
+
+def values(text: str) -> Iterator[str]:
+    """Each value of a running text as it is written; a number without its currency."""
+    text = in_ascii(text)
+    before: re.Match[str] | None = None
+    for match in IN_TEXT.finditer(text):
+        yield _value(text, match, before)
+        before = match
+
+
+def last_value(text: str) -> str | None:
+    """The last value of a running text."""
+    found = _last(in_ascii(text))
+    return found[1] if found else None
+
+
+def last_formula(text: str) -> str | None:
+    """The last value of a running text, of which formulas without a number are some."""
+    text = in_ascii(text)
+    at, value = _last(text) or (-1, None)
+    for match in reversed(list(_SPAN.finditer(text))):
+        if match.start() <= at:
+            break
+        if is_formula(held := "".join(match.groups(""))):
+            return plain(held)
+    return value
+
+
+def first_value(said: str) -> str | None:
+    """The value of a clause: its first, what an equation comes to, or else the last."""
+    said = in_ascii(said)
+    worked, equation, result = said.rpartition("=")
+    if equation and _WORKED.fullmatch(worked) and (found := next(values(result), None)):
+        return found
+    first = IN_TEXT.search(said)
+    lead = _LEADS.match(said)
+    leads = first and lead and first.start() <= lead.end()
+    if first and leads and not equation and not _SUM.match(said, first.end()):
+        return _compound(said, first) or _value(said, first, None)
+    return last_value(said)
+
+
+def _last(text: str) -> tuple[int, str] | None:
+    found = list(IN_TEXT.finditer(text))
+    if not found:
+        return None
+    return found[-1].end(), _value(text, found[-1], found[-2] if found[1:] else None)
+
+
+def _value(text: str, match: re.Match[str], before: re.Match[str] | None) -> str:
+    """A number of a text, or what it is a part of."""
+    start, end = match.span()
+    if (formula := _in_tex(text, start, end)) is not None:
+        return formula
+    if before and end - before.start() < _NEAR and (sum_ := _compound(text, before, end)):
+        return sum_
+    number = (match["sign"] or match["inner"] or "") + match["number"] + (match["percent"] or "")
+    if scale := _SCALE.match(text, end):
+        return number + scale[0]
+    if match["before"] and (scale := _MONEY_SCALE.match(text, end)):
+        return match[0] + scale[0]
+    near = text[max(0, start - _NEAR) : start].rsplit("\n", 1)[-1]
+    opened, closed = _BEFORE.search(near), _AFTER.match(text, end)
+    if opened and ":" in opened[0] and len(number) > 2:
+        opened = None  # "Day 3: 210 pages" is no time
+    if opened is None and closed is None:
+        return number
+    first = start - (len(near) - opened.start() if opened else 0)
+    word = re.search(r"[^\s$]*$", text[max(0, first - _LONGEST) : first])
+    tail = re.compile(r"[^\s$]{0,300}").match(text, closed.end() if closed else end)
+    assert word and tail
+    whole = text[first - len(word[0]) : tail.end()].strip("*_\"'“”‘’").rstrip(".,;:?*")
+    return _result(_balanced(whole.strip("\"'“”‘’ ")))
+
+
+def _in_tex(text: str, start: int, end: int) -> str | None:
+    """The formula between TeX's delimiters around a place of a text; None where there is none."""
+    for opener, closer in _TEX:
+        opened = text.rfind(opener, max(0, start - _LONGEST), start + len(opener))
+        closed = text.find(closer, end, end + _LONGEST) if opened >= 0 else -1
+        if closed < 0:
+            continue
+        held = text[opened + len(opener) : closed]
+        if (closer == opener and text[closed + 1 : closed + 2].isdigit()) or closer in held:
+            continue  # it is money, or a span that ended before
+        if quantity(held) or is_formula(held):
+            return _result(held.strip())
+    return None
+
+
+def _result(formula: str) -> str:
+    """The number that an equation comes to; else the whole of it."""
+    result = re.split(r"=|≈|\\approx(?![a-z])", formula)[-1].strip()
+    return result if quantity(result) else formula
+
+
+def _balanced(text: str) -> str:
+    """A text without brackets at its ends that nothing closes or opens."""
+    for opener, closer in ("()", "[]", "{}"):
+        while text.startswith(opener) and text.count(opener) > text.count(closer):
+            text = text[1:]
+        while text.endswith(closer) and text.count(closer) > text.count(opener):
+            text = text[:-1]
+    return text
+
+
+_UNIT = re.compile(r"\s?[^\W\d_]+")
+
+
+def _compound(text: str, first: re.Match[str], end: int | None = None) -> str | None:
+    """A quantity in two units, as `1 hour 30 minutes`, that begins with a number of a text."""
+    if end is None:
+        second = IN_TEXT.search(text, first.end())
+        if second is None or second.end() - first.start() > _NEAR:
+            return None
+        end = second.end()
+    if (unit := _UNIT.match(text, end)) is None:
+        return None
+    whole = text[first.start() : unit.end()]
+    apart = re.search(r"[^\W\d_]|[$€£¥]", text[first.end() : end])
+    return whole if apart and quantity(whole) else None
