@@ -8,8 +8,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from srl_edge.artifact import MANIFEST
-from srl_edge.devices.runtimes.contract import Runtime, greedy, likeliest
-from srl_edge.devices.runtimes.torch import TorchRuntime
+from srl_edge.devices.runtimes.contract import Batched, Runtime, greedy, likeliest
 from srl_edge.errors import InputError
 from srl_edge.files import read_json_if_there
 from srl_edge.method.prompt_form import DEFAULT, PromptForm, form_of
@@ -114,7 +113,7 @@ def replies(complete: Complete, chat: Chat, stops: Sequence[int]) -> Reply:
 
 def completions(runtime: Runtime, stops: Sequence[int], max_new_tokens: int) -> Complete:
     """Greedy completions by a model in this process."""
-    if isinstance(runtime, TorchRuntime):
+    if isinstance(runtime, Batched) and runtime.takes_several():
         return lambda prompts: runtime.complete(
             prompts, [max_new_tokens] * len(prompts), stops, [likeliest] * len(prompts)
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from srl_edge.devices.runtimes.contract import Logits, Runtime, greedy
+from srl_edge.devices.runtimes.contract import Logits, Runtime, greedy, likeliest
 from srl_edge.devices.runtimes.torch import TorchRuntime
 from srl_edge.exporters.subject import Split, Subject
 from srl_edge.method.prompts import (
@@ -65,11 +65,14 @@ def references(
         for p in prompts
     ]  # fmt: skip
     encoded = [(ids, reply[: max(1, length - len(ids))]) for ids, reply in encoded]
+    count = len(prompts)
+    replies = runtime.complete(
+        [ids for ids, _ in encoded], [settings.greedy_tokens] * count, stops, [likeliest] * count
+    )
     cases, long = [], []
-    with progress.bar("check: reference", len(prompts)) as advance:
-        for prompt, (ids, reply) in zip(prompts, encoded, strict=True):
+    with progress.bar("check: reference", count) as advance:
+        for prompt, (ids, reply), text in zip(prompts, encoded, replies, strict=True):
             logits = runtime.score(ids, reply).astype(np.float16)
-            text = greedy(runtime, ids, settings.greedy_tokens, stops)
             cases.append(Case(prompt, ids, reply, logits, text))
             advance()
     filler = [token for ids, reply in encoded for token in (*ids, *reply)]
