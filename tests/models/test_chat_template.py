@@ -8,9 +8,11 @@ import pytest
 from transformers import AutoTokenizer
 
 from srl_edge.errors import InputError
+from srl_edge.exporters.parity.tokens import chats
 from srl_edge.models import chat_template
 from srl_edge.models.wheels import GEMMA_TEMPLATE
 from tests.helpers.models import make_tokenizer
+from tests.helpers.templates import FAMILIES
 
 CHAT = [
     {"role": "system", "content": "Be brief."},
@@ -49,6 +51,32 @@ def test_it_renders_what_transformers_renders(name: str, begun: bool, tmp_path: 
     assert chat_template.of_folder(tmp_path).render(CHAT, begun, today) == expected
     loaded = AutoTokenizer.from_pretrained(tmp_path)
     assert chat_template.of_tokenizer(loaded).render(CHAT, begun, today) == expected
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_fifty_chats_of_each_family_are_as_transformers_renders_them(
+    family: str, tmp_path: Path
+) -> None:
+    tokenizer = make_tokenizer(tmp_path)
+    tokenizer.bos_token = "<|endoftext|>"
+    tokenizer.chat_template = FAMILIES[family]
+    tokenizer.save_pretrained(tmp_path)
+    template = chat_template.of_tokenizer(tokenizer)
+    alone = chat_template.of_folder(tmp_path)
+    today = datetime.now().strftime("%Y-%m-%d")
+    system = {"role": "system", "content": "Be brief."}
+    asked = [
+        [*([system] if at % 2 and chat[0]["role"] != "system" else []), *chat]
+        for at, chat in enumerate(chats())
+    ]
+    assert len(asked) == 50
+    for chat in [*asked, CHAT]:
+        for told in ({}, {"tools": TOOLS}, {"enable_thinking": False}):
+            expected = tokenizer.apply_chat_template(
+                template.accepted(chat), tokenize=False, add_generation_prompt=True, **told
+            )
+            assert template.render(chat, True, today, told) == expected
+            assert alone.render(chat, True, today, told) == expected
 
 
 TOOLS = [
