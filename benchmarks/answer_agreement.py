@@ -2,10 +2,12 @@
 
     python benchmarks/answer_agreement.py rollouts.jsonl --trajectories data/train.jsonl
 
-Rows hold a `completion`, and an `answer` or the `trajectory_id` of one that has it. lm-eval
-is asked as its gsm8k task filters flexibly, and as its hendrycks_math task compares boxes;
-math-verify reads the whole reply by itself. Prints how many replies each finds right, and those on
-which they differ.
+Rows hold a `completion`, and an `answer` or the `trajectory_id` of one that has it; or they are
+those of a `samples_*.jsonl` that `srl-edge bench-tasks` wrote. lm-eval is asked as its gsm8k task
+filters, strictly and flexibly, and as its hendrycks_math task compares boxes; our own readings of
+those two filters stand beside them. math-verify reads the whole reply by itself. Prints how many
+replies each finds right, and those on which they differ; the exit code is 1 where a reading of
+ours is not what lm-eval's filter finds.
 """
 
 import argparse
@@ -16,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from srl_edge.method import extraction
 from srl_edge.method.verifiers import given_answer, is_correct
 
 sys.path.append(str(Path(sys.prefix) / "lm_eval"))
@@ -23,11 +26,19 @@ sys.path.append(str(Path(sys.prefix) / "lm_eval"))
 
 def flexible(reply: str, answer: str) -> bool:
     """lm-eval's gsm8k, flexible-extract."""
+    return _filtered(reply, answer, r"(-?[$0-9.,]{2,})|(-?[0-9]+)", -1)
+
+
+def strict(reply: str, answer: str) -> bool:
+    """lm-eval's gsm8k, strict-match."""
+    return _filtered(reply, answer, r"#### (\-?[0-9\.\,]+)", 0)
+
+
+def _filtered(reply: str, answer: str, pattern: str, group: int) -> bool:
     from lm_eval.api.metrics import exact_match_hf_evaluate
     from lm_eval.filters.extraction import RegexFilter
 
-    chosen = RegexFilter(regex_pattern=r"(-?[$0-9.,]{2,})|(-?[0-9]+)", group_select=-1)
-    ((found,),) = chosen.apply([[reply]], [{}])
+    ((found,),) = RegexFilter(regex_pattern=pattern, group_select=group).apply([[reply]], [{}])
     result = exact_match_hf_evaluate(
         predictions=[found], references=[answer], ignore_case=True, ignore_punctuation=False,
         regexes_to_ignore=[",", "\\$", "(?s).*#### ", "\\.$"],
@@ -60,9 +71,14 @@ def verified(reply: str, answer: str) -> bool:
         return False
 
 
+FLEXIBLY, STRICTLY = "our flexible extract", "our strict match"
+SAME = ((FLEXIBLY, "lm-eval gsm8k"), (STRICTLY, "lm-eval gsm8k, strict"))
 JUDGES: dict[str, Callable[[str, str], bool]] = {
     "ours": is_correct,
     "lm-eval gsm8k": flexible,
+    "lm-eval gsm8k, strict": strict,
+    FLEXIBLY: lambda reply, answer: extraction.same(extraction.flexible(reply), answer),
+    STRICTLY: lambda reply, answer: extraction.same(extraction.strict(reply), answer),
     "lm-eval math": boxed,
     "math-verify": verified,
 }
@@ -76,6 +92,9 @@ def replies(file: Path, trajectories: Path | None) -> Iterator[tuple[str, str]]:
         known = {row["id"]: row["answer"] for row in rows}
     for line in file.open(encoding="utf-8"):
         row = json.loads(line)
+        if "resps" in row:
+            yield from ((reply, row["target"]) for reply in row["resps"][0])
+            continue
         yield row["completion"], row.get("answer") or known[row["trajectory_id"]]
 
 
@@ -103,6 +122,8 @@ def main() -> None:
     print(json.dumps({"replies": len(rows), **figures}, indent=1))
     if options.json:
         options.json.write_text(json.dumps({"replies": len(rows), **figures}, indent=1) + "\n")
+    if any(row[mine] != row[theirs] for row in differing for mine, theirs in SAME):
+        sys.exit("one of our two readings differs from lm-eval's filter.")
 
 
 if __name__ == "__main__":

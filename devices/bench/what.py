@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from srl_edge.errors import InputError
 from srl_edge.files import read_json
 from srl_edge.method.prompt_form import PRESETS
 from srl_edge.models.catalog import resolve
-from srl_edge.models.chat_template import of_folder
+from srl_edge.models.chat_template import NoTemplate, of_folder
 from srl_edge.recipe import Bench
 from srl_edge.report.results import safe
 
@@ -57,14 +58,14 @@ def _beside(model: Model) -> str:
 def _has_template(model: Model) -> bool:
     try:
         of_folder(model.tokenizer or model.path)
-    except InputError:
+    except NoTemplate:
         return False
     return True
 
 
 def _said(model: Model) -> dict[str, str]:
-    """What is known of a foreign model, with how it is asked; nothing of ours, which says it."""
-    if not model.told or model.asked is None:
+    """What is known of a model, and how it is asked; nothing where its manifest says that."""
+    if model.asked is None:
         return {}
     plain = ", in plain text (no chat template)" if model.asked.plain else ""
     return dict(model.told) | {"asked": f"for one whole reply{plain}"}
@@ -168,7 +169,9 @@ def _quantization(config: Mapping[str, Any]) -> str:
 
 def _gguf(file: Path, name: str) -> Model:
     found, tokenizer = facts.of_gguf(file)
-    told = {"format": "GGUF", "architecture": found["architecture"],
+    # What it takes says nothing of llama.cpp then.
+    format_ = "GGUF" if find_spec("llama_cpp") else "GGUF, its weights expanded, on PyTorch in fp32"
+    told = {"format": format_, "architecture": found["architecture"],
             "quantization": found["quantization"], "context": _shown(found["context"])}  # fmt: skip
     return Model(name, f"gguf:{_at_most(found['context'])}", file, "gguf", tokenizer=tokenizer,
                  stops=tuple(found["stops"]), told=told)  # fmt: skip
@@ -200,12 +203,13 @@ def _genai(folder: Path, name: str) -> Model:
     lengths = (config.get("search", {}).get("max_length"), config["model"].get("context_length"))
     known = [length for length in lengths if isinstance(length, int)]
     context = min(known) if known else None
-    ends = config["model"].get("eos_token_id") or []
+    ends = config["model"].get("eos_token_id")
+    stops = [end for end in (ends if isinstance(ends, list) else [ends]) if isinstance(end, int)]
     told = {"format": "onnxruntime-genai", "architecture": str(config["model"].get("type")),
             "quantization": NOT_TOLD, "context": _shown(context)}  # fmt: skip
     return Model(name, f"onnx:{_at_most(context)}", folder, "onnx",
                  tokenizer=facts.tokenizer_of(folder),
-                 stops=tuple([ends] if isinstance(ends, int) else ends), told=told)  # fmt: skip
+                 stops=tuple(stops), told=told)  # fmt: skip
 
 
 def _at_most(context: Any) -> int:

@@ -40,7 +40,7 @@ class Browser:
     def open_session(self, name: str, kind: str, folder: Path, threads: int) -> Session:
         """Load an ONNX artifact in a browser; raises InputError for what it cannot take."""
         if kind != "artifact" or artifacts.load(folder).format != "onnx":
-            raise InputError(f"{folder}: the browser runs ONNX artifacts alone.")
+            raise InputError(f"{folder}: the browser runs ONNX artifacts alone, of srl-edge.")
         model_type = read_json(folder / "config.json", "ModelConfig")["model_type"]
         family_of(model_type, "browser", folder, "run in a browser")
         if self._where == "link":

@@ -29,6 +29,13 @@ def takes_rows(folder: Path, decoder: Mapping[str, Any]) -> bool:
         return False
     if "sliding_window" in decoder:  # caches of another length
         return False
+    try:
+        cached = [*_cached(decoder), *_cached(decoder, "outputs", "present")]
+        sizes = [decoder[name] for name in ("num_key_value_heads", "head_size")]
+    except (KeyError, TypeError):  # it leaves to onnxruntime-genai what they are
+        return False
+    if not cached or not all(isinstance(size, int) for size in sizes):
+        return False
     graph = onnx.load(folder / decoder["filename"], load_external_data=False).graph
     attending = [node.op_type for node in graph.node if "Attention" in node.op_type]
     given = {value.name for value in graph.input}

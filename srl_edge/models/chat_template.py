@@ -42,6 +42,10 @@ _SLOW = ("round", "format", "center", "wordwrap", "urlize", "striptags", "pprint
          "filesizeformat", "random")  # fmt: skip
 
 
+class NoTemplate(InputError):
+    """A model that has no chat template at all."""
+
+
 def _said(error: BaseException) -> str:
     match error:
         case TooLong():
@@ -183,7 +187,7 @@ def plain() -> ChatTemplate:
 
 
 def of_folder(folder: Path) -> ChatTemplate:
-    """The template of a model or artifact folder; raises InputError where it has none."""
+    """The template of a model or artifact folder; raises NoTemplate where it has none."""
     settings = read_json_if_there(folder / "tokenizer_config.json", "Tokenizer") or {}
     special = tuple(special_tokens(folder).items())
     template = folder / "chat_template.jinja"
@@ -215,7 +219,7 @@ def _chosen(source: Any, where: object) -> str:
     if isinstance(source, dict):
         source = source.get("default") or (next(iter(source.values())) if len(source) == 1 else "")
     if not isinstance(source, str) or not source:
-        raise InputError(f"{where}: no chat template, so prompts cannot be rendered.")
+        raise NoTemplate(f"{where}: no chat template, so prompts cannot be rendered.")
     return source
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from srl_edge.method import extraction
 from srl_edge.method.verifiers import is_correct
 
 # `make setup` puts it apart from the environment, of which it needs little.
@@ -67,3 +68,18 @@ def test_where_the_two_differ_is_known(
 ) -> None:
     assert is_correct(output, "18") == ours
     assert (theirs(output, "18"), theirs(output, "18", strict=False)) == (strict, flexible)
+
+
+# Texts of what the two filters look for, and of what they stumble over.
+PIECES = st.lists(
+    st.sampled_from(["#### ", "####", "18", "-3", "1,234", "$", ".", ",", " ", "\n", "so", "0.5"]),
+    max_size=12,
+).map("".join)
+
+
+@settings(max_examples=400, deadline=None)
+@given(PIECES, st.sampled_from(["18", "-3", "1,234", "0.5"]))
+def test_our_reading_of_their_filters_is_theirs(output: str, answer: str) -> None:
+    assert extraction.same(extraction.strict(output), answer) == theirs(output, answer)
+    flexibly = extraction.same(extraction.flexible(output), answer)
+    assert flexibly == theirs(output, answer, strict=False)

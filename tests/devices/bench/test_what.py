@@ -254,6 +254,11 @@ def pickled(folder: Path, model: Path, genai: Path) -> None:
     (folder / "pytorch_model.bin").write_bytes(b"")
 
 
+def damaged_template(folder: Path, model: Path, genai: Path) -> None:
+    shutil.copytree(model, folder, dirs_exist_ok=True)
+    (folder / "chat_template.jinja").write_text("{% for m in messages %}")
+
+
 def no_tokenizer(folder: Path, model: Path, genai: Path) -> None:
     for name in ("config.json", "model.safetensors"):
         shutil.copy(model / name, folder)
@@ -278,6 +283,7 @@ def no_tokenizer(folder: Path, model: Path, genai: Path) -> None:
         (graph_missing, "model.onnx: missing, though genai_config.json names it."),
         (adapter, "an adapter without its model; merge it first"),
         (pickled, "only pickled weights (*.bin, *.pt); srl-edge reads safetensors alone"),
+        (damaged_template, "the model's chat template is none: "),
         (no_tokenizer, "no tokenizer (tokenizer.json, tokenizer.model), so it cannot be asked"),
     ],
 )

@@ -122,6 +122,7 @@ def test_columns_of_what_was_not_measured_are_left_out(
     assert run(folder, tmp_path / "whole", "--limit", "2", "--reply", "whole") == 0
     (row,) = json.loads((tmp_path / "whole" / "results.json").read_text())["rows"]
     assert row["tasks"]["animals"]["strict"] == 0.0
+    assert row["told"] == {"asked": "for one whole reply"}
     assert row["tasks"]["animals"]["step_similarity"] is None
     assert all(sample["replies"] == [1] for sample in samples(tmp_path / "whole", "onnx-fp32"))
 

@@ -10,6 +10,7 @@ from srl_edge.devices.hosts.runner import chooser
 from srl_edge.devices.runtimes import rows
 from srl_edge.devices.runtimes.contract import Logits, greedy, likeliest
 from srl_edge.devices.runtimes.onnx import OnnxRuntime
+from srl_edge.devices.runtimes.onnx_rows import takes_rows
 from srl_edge.devices.runtimes.torch import TorchRuntime
 from srl_edge.exporters.onnx import build as onnx
 from tests.helpers.artifacts import token_ids
@@ -86,6 +87,10 @@ def test_a_graph_with_windows_is_asked_one_at_a_time(tmp_path: Path) -> None:
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(model / name, out)
     assert not OnnxRuntime(out, 256, 1).takes_several()
+
+
+def test_a_folder_that_leaves_names_unsaid_is_asked_one_at_a_time(tmp_path: Path) -> None:
+    assert not takes_rows(tmp_path, {"filename": "model.onnx", "num_hidden_layers": 2})
 
 
 class Counting:
