@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 from srl_edge.devices.hosts.session import RunnerLost, Session
 from srl_edge.devices.runtimes.chat import Asked, Chat, text_of
+from srl_edge.devices.runtimes.open import context_of
 from srl_edge.errors import InputError
 from srl_edge.method.extraction import is_number
 from srl_edge.method.solving import Attempt, solve
@@ -23,6 +24,7 @@ from srl_edge.report.rows import ModelRow, Sample
 from srl_edge.report.statistics import summary
 from srl_edge.terminal import progress
 
+LEAST_TIMED = 16  # tokens of a prompt whose prefill is worth timing
 LOSSES = 3  # runners that may be lost one after the other before the rest is left out
 Facts = dict[str, Any]
 Show = Callable[..., None]  # a model's name, and its newest figures as texts
@@ -63,6 +65,11 @@ class Model(NamedTuple):
         return list(dict.fromkeys((*found, *self.stops)))
 
     @property
+    def context(self) -> int | None:
+        """Most tokens of a prompt and its reply; None where nothing bounds them but memory."""
+        return context_of(self.kind, self.path)
+
+    @property
     def bytes(self) -> int:
         """Its size on disk, tokenizer included."""
         files = [self.path] if self.path.is_file() else self.path.rglob("*")
@@ -101,7 +108,8 @@ def speeds(
     model whose runner is lost `unmeasured` says why, and what is missing is None; raises RunnerLost
     where that is all of them.
     """
-    timed = [_Timed(m, prompt_of(m.chat, problems, settings.prompt_tokens)) for m in asked]
+    length = _fitting(asked, settings)
+    timed = [_Timed(m, prompt_of(m.chat, problems, length)) for m in asked]
     with ExitStack() as opened:
         for each in timed:
             with _loss_noted(each):
@@ -117,6 +125,27 @@ def speeds(
         if all(each.lost for each in timed):
             raise RunnerLost(timed[0].lost)
         return [_row(each, settings) for each in timed]
+
+
+def _fitting(asked: Sequence[Model], settings: Bench) -> int:
+    """The length of the prompt that is timed: the settings', or what every model's context holds.
+
+    Raises InputError where that is next to nothing.
+    """
+    contexts = [(context, model) for model in asked if (context := model.context) is not None]
+    least, smallest = min(contexts, key=lambda pair: pair[0], default=(None, None))
+    room = settings.prompt_tokens if least is None else least - settings.decode_tokens - 1
+    if smallest is None or room >= settings.prompt_tokens:
+        return settings.prompt_tokens
+    said = f"{smallest.name} has a context of {least} tokens"
+    if room < LEAST_TIMED:
+        raise InputError(
+            f"bench: {said}, too few for a prompt and {settings.decode_tokens} tokens after it; "
+            "lower bench.decode_tokens, or export it with more (export.context_length)."
+        )
+    asked_for = f"not {settings.prompt_tokens}"
+    progress.say(f"bench: {said}, so prompts of {room} tokens are timed, {asked_for}.")
+    return room
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from srl_edge import processes
 from srl_edge.devices.hosts.energy import open_meter
 from srl_edge.devices.hosts.machine import describe, peak_mib, state
 from srl_edge.devices.runtimes.contract import Batched, Choose, Logits, Runtime, likeliest
-from srl_edge.devices.runtimes.open import open_model
+from srl_edge.devices.runtimes.open import context_of, open_model
 from srl_edge.devices.runtimes.rows import BATCH
 from srl_edge.errors import InputError
 
@@ -36,8 +36,7 @@ def main() -> None:
         runtime = open_model(kind, path, threads)
     except InputError as error:
         sys.exit(str(error))
-    # What others made has the context that it has: their replies end where it is full.
-    room = int(kind.partition(":")[2]) if ":" in kind else None
+    room = context_of(kind, path)
     loaded = {
         "load_seconds": time.perf_counter() - start,
         "batch": BATCH if isinstance(runtime, Batched) else 1,

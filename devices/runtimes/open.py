@@ -4,8 +4,9 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
-from srl_edge.artifact import Artifact, load
+from srl_edge.artifact import MANIFEST, Artifact, load
 from srl_edge.devices.runtimes.contract import ArtifactRuntime, Runtime
+from srl_edge.files import read_json
 
 
 def open_model(kind: str, path: Path, threads: int = 0) -> Runtime:
@@ -56,3 +57,12 @@ def _kind(format_: str) -> Callable[[Path, int, int, Path | None], ArtifactRunti
             from srl_edge.devices.runtimes.mlx import MlxRuntime
 
             return MlxRuntime
+
+
+def context_of(kind: str, path: Path) -> int | None:
+    """Most tokens of a prompt and its reply; None where nothing bounds them but memory."""
+    if kind == "artifact":
+        length: int = read_json(path / MANIFEST, "Manifest")["context_length"]
+        return length
+    known = kind.partition(":")[2]
+    return int(known) if known else None

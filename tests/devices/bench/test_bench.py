@@ -93,6 +93,26 @@ def test_results_are_there_in_every_form(artifacts: list[Path], data: Path, tmp_
     assert other.returncode == 2 and "was begun with other artifacts" in other.stderr
 
 
+def test_an_artifact_of_a_small_context_is_timed_with_what_it_holds(
+    artifacts: list[Path], data: Path, tmp_path: Path
+) -> None:
+    small = tmp_path / "small"
+    shutil.copytree(artifacts[0], small)
+    manifest = json.loads((small / "manifest.json").read_text())
+    manifest["context_length"] = 200
+    (small / "manifest.json").write_text(json.dumps(manifest))
+    out = tmp_path / "out"
+    done = srl_edge("bench-tasks", small, *flags(data, out, limit=2))
+    assert done.returncode == 0, done.stderr
+    assert "has a context of 200 tokens, so prompts of 135 tokens are timed" in done.stderr
+    (row,) = json.loads((out / "results.json").read_text())["rows"]
+    assert row["prompt_tokens"] == 135 and row["tasks"]["animals"]["lost"] == 0
+    manifest["context_length"] = 70
+    (small / "manifest.json").write_text(json.dumps(manifest))
+    refused = srl_edge("bench-tasks", small, *flags(data, tmp_path / "none", limit=2))
+    assert refused.returncode == 2 and "too few for a prompt and 64 tokens" in refused.stderr
+
+
 def test_attempts_are_drawn_and_averaged(artifacts: list[Path], data: Path, tmp_path: Path) -> None:
     more = ("--samples", "3", "--temperature", "1.5", "--soak", "0.02")
     assert srl_edge("bench-tasks", artifacts[0], *flags(data, tmp_path, *more)).returncode == 0
