@@ -18,10 +18,10 @@ from pathlib import Path
 from statistics import median
 from subprocess import DEVNULL, Popen
 
-import stories
 from rich.console import Console
 from rich.table import Table
 
+from srl_edge.data import stories
 from srl_edge.models.catalog import resolve
 from srl_edge.models.tokenizer import load_tokenizer, stop_ids
 

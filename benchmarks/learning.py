@@ -19,10 +19,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import stories
-
 from srl_edge import recipe
-from srl_edge.data import trajectories
+from srl_edge.data import stories, trajectories
 from srl_edge.method.prompt_form import DEFAULT
 from srl_edge.method.prompts import prompt_ids, step_prompts
 from srl_edge.method.rewards import step_reward

@@ -14,12 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import stories
 import torch
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
+from srl_edge.data import stories
 from srl_edge.data.calibration import calibration_texts
 from srl_edge.models.catalog import resolve
 from srl_edge.models.tokenizer import load_tokenizer, stop_ids

@@ -11,7 +11,7 @@ from srl_edge.data.formats import ENDINGS, SUFFIXES, Bad, rows_of
 from srl_edge.data.hub import PREFIX, open_hub, read_name
 from srl_edge.errors import InputError
 
-GENERATED = "gsm_symbolic"  # made by reasoning-gym, and no source of rows
+GENERATED = ("gsm_symbolic", "stories")  # made up, and no sources of rows
 _SHARD = re.compile(r"[-_.]\d+(?:-of-\d+)?$")
 
 
@@ -155,7 +155,7 @@ def is_hub(name: str) -> bool:
 
 def path_of(name: str) -> Path | None:
     """The path that a source names; None for a hub's, and for what is generated."""
-    if name == GENERATED:
+    if name in GENERATED:
         return None
     return read_name(name).folder if is_hub(name) else Path(name).expanduser()
 

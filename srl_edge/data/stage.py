@@ -3,14 +3,15 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from srl_edge import owned
-from srl_edge.data import gsm_symbolic, splits, trajectories
+from srl_edge.data import gsm_symbolic, splits, stories, trajectories
 from srl_edge.data.reading import Columns, choice_for, columns_for, keep_fitting, read_tables
-from srl_edge.data.sources import GENERATED, Table, open_source, part_of
+from srl_edge.data.sources import Table, open_source, part_of
 from srl_edge.data.splits import SPLITS
 from srl_edge.data.style import choose
 from srl_edge.data.trajectories import ParseReport
@@ -39,8 +40,13 @@ def prepare(recipe: Recipe, run: Path, solved: Solved | None = None) -> Path:
     """
     folder, report = run / "data", ParseReport()
     owned.require_own(folder)
-    made = recipe.data.source == GENERATED
-    found, details = (_from_gsm_symbolic if made else _from_source)(recipe, report)
+    match recipe.data.source:
+        case "gsm_symbolic":
+            found, details = _from_gsm_symbolic(recipe, report)
+        case "stories":
+            found, details = _from_stories(recipe, report)
+        case _:
+            found, details = _from_source(recipe, report)
     if recipe.data.difficulty.keep and solved:
         found["train"], details["difficulty"] = _of_difficulty(
             found["train"], recipe, solved, report
@@ -180,6 +186,31 @@ def _from_gsm_symbolic(recipe: Recipe, report: ParseReport) -> tuple[Splits, dic
     for rows in parsed.values():
         Random(seed).shuffle(rows)
     return parsed, {"templates": split}
+
+
+def _from_stories(recipe: Recipe, report: ParseReport) -> tuple[Splits, dict[str, Any]]:
+    data, made = recipe.data, recipe.data.stories
+    counts = {
+        "train": made.problems,
+        "validation": data.validation_problems or splits.HELD_OUT["validation"],
+        "test": data.test_problems or splits.HELD_OUT["test"],
+    }
+    found = {
+        name: stories.problems(
+            stories.SPLITS[name], int(count), made.events, made.largest, f"{name}/{recipe.seed}"
+        )
+        for name, count in counts.items()
+    }
+    for name, rows in found.items():
+        # What is made here states its answer in a step of its own, as GSM8K's are marked.
+        form, own = recipe.prompt.form, data.answer_step
+        found[name] = [
+            replace(t, steps=trajectories.with_answer(t.steps[:-1], t.answer, form, own))
+            for t in rows
+        ]
+    report.read = report.kept = sum(map(len, found.values()))
+    settings = {name: [each.thing for each in its] for name, its in stories.SPLITS.items()}
+    return found, {"settings": settings}
 
 
 def _from_source(recipe: Recipe, report: ParseReport) -> tuple[Splits, dict[str, Any]]:

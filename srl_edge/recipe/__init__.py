@@ -1,6 +1,6 @@
 """A recipe: every setting of a run."""
 
-from srl_edge.recipe.data import Columns, Data, Difficulty
+from srl_edge.recipe.data import Columns, Data, Difficulty, Stories
 from srl_edge.recipe.schema import (
     Bench,
     Check,
@@ -27,6 +27,7 @@ __all__ = [
     "Recipe",
     "Section",
     "Stage",
+    "Stories",
     "Trainer",
     "dumps",
     "load",

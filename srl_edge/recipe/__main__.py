@@ -15,6 +15,7 @@ from srl_edge.recipe import (
     Prompt,
     Recipe,
     Stage,
+    Stories,
     Trainer,
 )
 from srl_edge.recipe.listing import page
@@ -25,6 +26,7 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "[data]": Data,
     "[data.columns]": Columns,
     "[data.difficulty]": Difficulty,
+    "[data.stories]": Stories,
     "[prompt]": Prompt,
     "[trainer]": Trainer,
     "[[stages]]": Stage,

@@ -34,6 +34,15 @@ class Columns(Section):
         return self
 
 
+class Stories(Section):
+    problems: PositiveInt = 240
+    """Training problems, in 12 settings; held-out ones are told in others."""
+    events: PositiveInt = 3
+    """Times that the count changes, a step each."""
+    largest: Annotated[int, Field(ge=10)] = 30
+    """Largest number."""
+
+
 class Difficulty(Section):
     keep: tuple[Literal["never", "sometimes", "always"], ...] = ()
     """Train on problems that the untrained model solves so often; without any, on all."""
@@ -52,9 +61,9 @@ HeldOut = Annotated[float, Field(gt=0), AfterValidator(held_out)] | None
 
 
 class Data(Section):
-    source: Annotated[str, AfterValidator(file_name)] = GENERATED
-    """`gsm_symbolic`; a file or folder of JSON Lines, JSON, CSV or Parquet; or a dataset of the hub
-    as `hf:NAME[@REVISION][:CONFIG[:SPLIT]]`."""
+    source: Annotated[str, AfterValidator(file_name)] = GENERATED[0]
+    """`gsm_symbolic` or `stories`, which are made up; a file or folder of JSON Lines, JSON, CSV or
+    Parquet; or a dataset of the hub as `hf:NAME[@REVISION][:CONFIG[:SPLIT]]`."""
     columns: Columns = Columns()
     difficulty: Difficulty = Difficulty()
     style: Literal["auto", "numbered", "lines", "paragraphs", "sentences"] = "auto"
@@ -77,6 +86,7 @@ class Data(Section):
     test_problems: HeldOut = None
     """Problems held out for the benchmark, or a share; None: 100, at most a tenth of all (of
     `test`, all)."""
+    stories: Stories = Stories()
     rows_per_template: PositiveInt = 20
     """gsm_symbolic: problems drawn from each template."""
     validation_templates: PositiveInt = 8
@@ -86,9 +96,9 @@ class Data(Section):
 
     @model_validator(mode="after")
     def _of_rows(self) -> "Data":
-        if self.source == GENERATED and (self.columns.named or self.validation or self.test):
+        if self.source in GENERATED and (self.columns.named or self.validation or self.test):
             raise ValueError(
-                f"columns, validation and test are for rows of your own; {GENERATED} is split by "
-                "template"
+                f"columns, validation and test are for rows of your own; {self.source} is split "
+                "by what its problems are about"
             )
         return self

@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -166,3 +167,28 @@ def test_too_few_rows_say_what_was_dropped(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="fewer than two steps"):
         prepare(make_recipe(source=str(source)), tmp_path)
     assert not (tmp_path / "data").exists()
+
+
+def test_stories_are_held_out_by_setting_and_as_hard_as_asked(tmp_path: Path) -> None:
+    recipe = Recipe.model_validate(
+        {
+            "output": str(tmp_path / "run"), "model": {"name": "none"},
+            "data": {"source": "stories", "stories": {"problems": 24, "events": 2, "largest": 12},
+                     "validation_problems": 6, "test_problems": 8},
+            "stages": [{"kind": "sft", "steps": 1}],
+        }
+    )  # fmt: skip
+    recipe.run.mkdir()
+    folder = prepare(recipe, recipe.run)
+    load = trajectories.load
+    found = {name: load(folder / f"{name}.jsonl") for name in ("train", "validation", "test")}
+    assert {name: len(split) for name, split in found.items()} == {
+        "train": 24, "validation": 6, "test": 8,
+    }  # fmt: skip
+    things = {name: {t.id.partition("/")[0] for t in split} for name, split in found.items()}
+    assert not things["train"] & things["test"] and not things["train"] & things["validation"]
+    for t in (t for split in found.values() for t in split):
+        assert len(t.steps) == 3 and t.steps[-1] == f"#### {t.answer}"
+        assert all(int(n) <= 12 for step in t.steps for n in re.findall(r"\d+", step))
+    again = prepare(recipe, recipe.run)
+    assert load(again / "train.jsonl") == found["train"]

@@ -1,4 +1,4 @@
-"""Word problems for the learning benchmark: a count that changes, one event a step.
+"""Word problems that are made up: a count that changes, one event a step.
 
 A template is a setting (its own words for what happens) and an order of gains and losses. Training,
 validation and test share no setting; what is told in the held-out ones is told with verbs that
