@@ -6,7 +6,6 @@ Each link is compared with the one before it, so that the one that broke is name
 
 import json
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from srl_edge.exporters.parity.faults import faults, merging_faults, warnings
 from srl_edge.exporters.parity.logits import Case, agreement, greedy_texts, references
 from srl_edge.exporters.parity.tokens import compare_tokens
 from srl_edge.exporters.subject import Subject, of_run
+from srl_edge.files import scratch_folder
 from srl_edge.method.solving import solve
 from srl_edge.models.tokenizer import load_tokenizer, stop_ids
 from srl_edge.quantization.formats import ALL
@@ -64,8 +64,7 @@ def gate(
     merging = _merging(subject, plain[0]) if subject.adapter else None
     failures = merging_faults(merging) if merging else []
     if subject.adapter and any(map(_as_trained, found)):
-        with tempfile.TemporaryDirectory(dir=subject.folder) as scratch:
-            out = Path(scratch, "merged")
+        with scratch_folder(subject.folder, "merged") as out:
             trained = _reference(subject, rounded_as_trained(subject.merged, subject.adapter, out))
     cases, long, _ = plain
     unmeasured = list(unmeasured)

@@ -109,13 +109,13 @@ def _command(arguments: list[str]) -> int:
     match arguments:
         case [] | ["-h" | "--help" | "help", *_]:
             print(USAGE.format(version=__version__))
-        case ["--version"]:
+        case ["-V" | "--version"]:
             print(__version__)
         case [
-            ("run" | "data" | "train" | "bench" | "report" | "inspect" | "doctor"),
+            ("run" | "data" | "train" | "bench" | "report" | "inspect" | "doctor") as verb,
             "-h" | "--help",
         ]:
-            print(USAGE.format(version=__version__))
+            print(_usage_of(verb))
         case ["export" | "check" as name, *flags] if without_run.asked_for(flags):
             _quiet_libraries()
             without_run.command(name, flags)
@@ -169,6 +169,17 @@ def _command(arguments: list[str]) -> int:
         case [verb, *_]:
             return _fail(_mistaken(verb), 2)
     return 0
+
+
+def _usage_of(verb: str) -> str:
+    """What the usage says of one verb, and how every setting is listed."""
+    kept, about = [], False
+    for line in USAGE.splitlines():
+        if not line.startswith("    "):
+            about = line.startswith(f"  srl-edge {verb} ")
+        if about or (verb in STAGES and "every setting" in line):
+            kept.append(line)
+    return "\n".join(kept)
 
 
 def _mistaken(verb: str) -> str:

@@ -18,6 +18,7 @@ from tests.helpers.command_line import srl_edge, write_recipe
 def test_help_and_doctor_say_what_there_is() -> None:
     shown = srl_edge()
     assert shown.returncode == 0 and "srl-edge run RECIPE.toml" in shown.stdout
+    assert srl_edge("-V").stdout == srl_edge("--version").stdout != ""
     doctor = srl_edge("doctor")
     assert doctor.returncode == 0 and "train on PyTorch" in doctor.stdout
 
@@ -56,6 +57,9 @@ def test_a_start_that_fails_leaves_no_run(verb: str, tmp_path: Path, tiny_model:
     [
         "run",
         "train",
+        "data",
+        "report",
+        "doctor",
         "init",
         "headroom",
         "bench",
@@ -69,6 +73,8 @@ def test_a_start_that_fails_leaves_no_run(verb: str, tmp_path: Path, tiny_model:
 def test_every_verb_has_help(verb: str) -> None:
     shown = srl_edge(verb, "--help")
     assert shown.returncode == 0 and f"srl-edge {verb}" in shown.stdout
+    others = [line for line in shown.stdout.splitlines() if line.startswith("  srl-edge ")]
+    assert all(line.split()[1] in (verb, "run") for line in others)  # its own, not everybody's
 
 
 def test_a_builder_that_is_missing_is_named_before_anything_is_trained(

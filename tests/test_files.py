@@ -223,6 +223,19 @@ def test_a_row_that_is_being_written_is_left_out_and_a_damaged_one_is_named(tmp_
     assert read_rows(tmp_path / "absent", "Metrics") == []
 
 
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85", "\x0b", "\x1c", "\r"])
+def test_rows_end_at_line_feeds_alone(separator: str, tmp_path: Path) -> None:
+    text = f"one{separator}two"
+    row = VALUES["BenchSample"] | {"resps": [[text]]}
+    file = tmp_path / "samples.jsonl"
+    file.write_text(f"{json.dumps(row, ensure_ascii=False)}\n" * 2, newline="")
+    assert [found["resps"] for found in read_rows(file, "BenchSample")] == [[[text]]] * 2
+    task = json.dumps({"problem": text, "answer": "5"}, ensure_ascii=False)
+    file.write_text(f"{task}\n" * 2, newline="")
+    whole = text.replace("\r", "\n")
+    assert [found.problem for found in tasks.problems("mine", file)] == [whole] * 2
+
+
 def test_a_fingerprint_sees_new_weights(tmp_path: Path) -> None:
     file = tmp_path / "weights"
     with file.open("wb") as out:

@@ -2,20 +2,24 @@
 
 import os
 import shutil
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
-from srl_edge import owned
+from srl_edge import owned, recipe
 from srl_edge.errors import InputError
 from srl_edge.exporters.adapters import convert
 from srl_edge.exporters.export import export
 from srl_edge.files import replace, scratch_folder
+from srl_edge.line import claim_run
 from srl_edge.trainers.loop.train import train
 from tests.helpers.command_line import srl_edge, write_recipe
 from tests.helpers.fakes import TablePolicy
 from tests.helpers.runs import BAD, GOOD, make_run
+from tests.helpers.sources import modules
 
 Rows = list[dict[str, str]]
 
@@ -141,14 +145,54 @@ def test_a_run_in_the_folder_of_its_own_recipe_leaves_that_as_it_is(
     assert recipe.read_text() == before
 
 
-def test_a_run_does_not_train_over_an_adapter_of_others(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "--data.source {}",
+        "--data.test {}",
+        "--model.name {}",
+        "--stages.0.data {}",
+        "--prompt.verifier {}:f",
+        "--stages.0.reward {}:f 1",
+    ],
+)
+@pytest.mark.parametrize("linked", [False, True])
+def test_what_a_run_reads_does_not_lie_where_it_writes(
+    flag: str, linked: bool, tmp_path: Path
+) -> None:
+    theirs = tmp_path / "run" / "data" / "mine.py"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("mine")
+    named = theirs
+    if linked:
+        named = tmp_path / "mine.py"
+        named.symlink_to(theirs)
+    file = tmp_path / "recipe.toml"
+    file.write_text(
+        f"output = '{tmp_path / 'run'}'\nmodel.name = 'm'\ndata.source = '{tmp_path}/rows.csv'\n"
+        "[[stages]]\nkind = 'srl'\nsteps = 1\n"
+    )
+    settings = recipe.load(file, flag.format(named).split())
+    with pytest.raises(InputError, match=r"lies in the run folder .*; move it elsewhere, or give"):
+        claim_run(settings)
+    assert [p.name for p in (tmp_path / "run").rglob("*")] == ["data", "mine.py"]
+
+
+@pytest.mark.parametrize("deed", ["put there", "put in place of its own", "card added"])
+def test_a_run_does_not_train_over_an_adapter_of_others(deed: str, tmp_path: Path) -> None:
     recipe = make_run(tmp_path)
-    (tmp_path / "adapter").mkdir()
-    theirs = tmp_path / "adapter" / "adapter_model.safetensors"
-    theirs.write_text("weeks of work")
-    with pytest.raises(InputError, match=r"adapter: adapter_model\.safetensors was not written by"):
+    name = "README.md" if deed == "card added" else "adapter_model.safetensors"
+    theirs = tmp_path / "adapter" / name
+    if deed == "put there":
+        theirs.parent.mkdir()
+    else:
         train(recipe, tmp_path, TablePolicy([BAD, GOOD]))
-    assert theirs.read_text() == "weeks of work" and not (tmp_path / "train").exists()
+        shutil.rmtree(tmp_path / "train")
+    theirs.write_text("weeks of work")
+    before = snapshot(tmp_path / "adapter")
+    with pytest.raises(InputError, match=rf"adapter: {name} (was not|has changed since .*) wr"):
+        train(recipe, tmp_path, TablePolicy([BAD, GOOD]))
+    assert snapshot(tmp_path / "adapter") == before and not (tmp_path / "train").exists()
 
 
 @pytest.mark.parametrize("name", ["merged", "artifacts", "artifacts/onnx-int8"])
@@ -210,3 +254,39 @@ def test_scratch_of_a_process_that_is_gone_is_removed(tmp_path: Path) -> None:
     with scratch_folder(tmp_path, "a") as ours, scratch_folder(tmp_path, "b"):
         assert not gone.exists() and ours.is_dir()
     assert not list(tmp_path.iterdir())
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from srl_edge import files
+if sys.argv[2] == "file":
+    os.replace = Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+    files.replace(Path(sys.argv[1]) / "report.md", "half of it")
+with files.scratch_folder(Path(sys.argv[1]), "model") as scratch:
+    (scratch / "weights").write_text("half of them")
+    if sys.argv[2] == "folder in it":
+        with files.scratch_folder(scratch.parent, "made") as inner:
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("what", ["folder", "folder in it", "file"])
+def test_what_a_killed_process_left_half_built_goes_with_the_next_one(
+    what: str, tmp_path: Path
+) -> None:
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), what], check=False)
+    assert done.returncode == -9
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith(".srl-edge-scratch-")
+    (tmp_path / ".srl-edge-scratch-of-mine").mkdir()
+    with scratch_folder(tmp_path, "model") as ours:
+        assert not left.exists() and ours.is_dir()
+    assert [p.name for p in tmp_path.iterdir()] == [".srl-edge-scratch-of-mine"]
+
+
+def test_whatever_is_built_beside_what_stays_is_built_in_such_a_folder() -> None:
+    for name, file in modules().items():
+        text = file.read_text(encoding="utf-8")
+        assert name == "srl_edge.files" or "TemporaryDirectory(dir=" not in text, name

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from srl_edge import processes
 from tests.helpers.command_line import srl_edge, write_recipe
 
 WITHIN = 4.0  # 2 seconds, on a machine that is busy with other tests
@@ -124,6 +125,16 @@ def test_modules_of_the_current_folder_are_not_imported(module: str, tmp_path: P
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, env=environment)
         assert done.returncode != 9
     assert not (tmp_path / "was run").exists()
+
+
+@pytest.mark.parametrize(
+    "module", ["srl_edge", "srl_edge.devices.hosts.runner", "srl_edge.method.mathematics"]
+)
+def test_nor_by_the_processes_that_are_started(module: str, tmp_path: Path) -> None:
+    for name in ("random", "tokenize", "numpy", "math_verify"):
+        (tmp_path / f"{name}.py").write_text("open('was run', 'w')\nraise SystemExit(9)\n")
+    done = subprocess.run(processes.python(module), cwd=tmp_path, input=b"", capture_output=True)
+    assert done.returncode != 9 and not (tmp_path / "was run").exists()
 
 
 SESSION = """

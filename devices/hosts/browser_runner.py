@@ -25,7 +25,7 @@ from srl_edge import processes
 from srl_edge.devices.hosts.energy import open_meter
 from srl_edge.devices.hosts.machine import describe, peak_mib_below, state
 from srl_edge.errors import InputError
-from srl_edge.files import cache_folder
+from srl_edge.files import cache_folder, scratch_folder
 
 TOKEN = "SRL_EDGE_BROWSER_TOKEN"  # the variable that holds it
 VERSION = "1.30.0"
@@ -90,18 +90,17 @@ def onnxruntime_web() -> Path:
     npm = shutil.which("npm")
     if npm is None:
         raise InputError("the browser needs onnxruntime-web, which npm fetches: install npm.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+    with scratch_folder(folder.parent, folder.name) as scratch:
         command = [npm, "pack", "--silent", f"onnxruntime-web@{VERSION}"]
         done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False)
-        packed = next(Path(scratch).glob("*.tgz"), None)
+        packed = next(scratch.glob("*.tgz"), None)
         if done.returncode or packed is None:
             raise InputError(f"onnxruntime-web {VERSION} could not be fetched with npm.")
         if hashlib.sha256(packed.read_bytes()).hexdigest() != _SHA256:
             raise InputError(f"onnxruntime-web {VERSION} from npm is not the one known (sha256).")
         with tarfile.open(packed) as archive:
             archive.extractall(scratch, filter="data")
-        Path(scratch, "package", "dist").rename(folder)
+        (scratch / "package" / "dist").rename(folder)
     return folder
 
 

@@ -4,12 +4,12 @@ import ctypes
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from srl_edge.artifact import GGUF
 from srl_edge.errors import InputError, StageError
+from srl_edge.files import scratch_folder
 
 # What the converter writes itself.
 QUANTIZATIONS = {"fp32": "f32", "fp16": "f16", "q8_0": "q8_0"}
@@ -56,11 +56,11 @@ def _quantized(merged: Path, out: Path, kind: str) -> dict[str, Any]:
             "compiled for a quarter of an hour), or take gguf-q8_0."
         ) from None
     library: Any = llama_cpp
-    with tempfile.TemporaryDirectory(dir=out) as scratch:
-        options = export(merged, Path(scratch), "fp16")
+    with scratch_folder(out.parent, "gguf") as scratch:
+        options = export(merged, scratch, "fp16")
         parameters = library.llama_model_quantize_default_params()
         parameters.ftype = getattr(library, f"LLAMA_FTYPE_MOSTLY_{kind}")
-        source, target = Path(scratch, GGUF), out / GGUF
+        source, target = scratch / GGUF, out / GGUF
         failed = library.llama_model_quantize(
             str(source).encode(), str(target).encode(), ctypes.byref(parameters)
         )

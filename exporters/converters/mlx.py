@@ -2,11 +2,11 @@
 
 import json
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from srl_edge.errors import InputError
+from srl_edge.files import scratch_folder
 from srl_edge.models import loading
 from srl_edge.models.mlx_settings import mlx_settings
 from srl_edge.models.routes import require
@@ -28,8 +28,8 @@ def export(merged: Path, out: Path, quantization: str) -> dict[str, Any]:
         raise InputError("MLX export needs mlx-lm: pip install 'srl-edge[mlx]'.") from None
     options = QUANTIZATIONS[quantization]
     require(loading.settings(merged).to_dict(), "mlx", merged, "exported to MLX")
-    with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
-        source, made = Path(scratch, "source"), Path(scratch, "mlx")
+    with scratch_folder(out.parent, "mlx") as scratch:
+        source, made = scratch / "source", scratch / "mlx"
         settings = mlx_settings(merged, loading.settings(merged), "exported to MLX")
         shutil.copytree(merged, source, ignore=shutil.ignore_patterns(MARKER))
         (source / "config.json").write_text(json.dumps(settings, indent=2))

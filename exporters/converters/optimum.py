@@ -2,13 +2,12 @@
 
 import os
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from srl_edge import processes
 from srl_edge.errors import InputError, StageError
-from srl_edge.files import cache_folder, cache_lock
+from srl_edge.files import cache_folder, cache_lock, scratch_folder
 from srl_edge.models.flat_rope import flattened
 from srl_edge.terminal import progress
 
@@ -23,9 +22,9 @@ def export(merged: Path, out: Path, quantization: str) -> dict[str, Any]:
     Returns the options used. Installs optimum in the cache folder at the first use. Raises
     InputError where that fails, StageError where optimum does.
     """
-    with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
-        source = flattened(merged, Path(scratch, "source"), "optimum", "exported by optimum")
-        made = Path(scratch, "made")
+    with scratch_folder(out.parent, "optimum") as scratch:
+        source = flattened(merged, scratch / "source", "optimum", "exported by optimum")
+        made = scratch / "made"
         command = processes.python(
             "optimum.exporters.onnx", "--model", str(source), "--task",
             "text-generation-with-past", "--dtype", quantization, "--device", "cpu",
@@ -53,9 +52,7 @@ def _environment() -> Path:
 
 def _install(folder: Path) -> None:
     progress.say(f"optimum: installing {' '.join(_PACKAGES)} into {folder}")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        site = Path(scratch, "site")
+    with scratch_folder(folder.parent, "site") as site:
         command = processes.python("pip", "install", "--quiet", "--no-deps", "--target")
         done = subprocess.run(
             [*command, str(site), *_PACKAGES], capture_output=True, text=True, check=False

@@ -59,6 +59,8 @@ def merge(base: Path, adapter: Path | None, out: Path) -> Path:
     if adapter:
         model = _merged(model, base, adapter)
     model.config._name_or_path = ""
+    if hasattr(model.config, "auto_map"):  # its code was not needed, and does not come along
+        del model.config.auto_map
     with scratch_folder(out.parent, out.name) as scratch:
         try:
             model.save_pretrained(scratch)

@@ -1,7 +1,6 @@
 """A model as ONNX whose LoRA weights are inputs of the graph: one base, any adapter."""
 
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from srl_edge.exporters.onnx import build as onnx_export
-from srl_edge.files import read_json
+from srl_edge.files import read_json, scratch_folder
 from srl_edge.models import adapter_folder, loading
 from srl_edge.models.routes import require
 from srl_edge.quantization.formats import FORMATS
@@ -48,9 +47,7 @@ def export_base(model: Path, adapter: Path, out: Path, quantization: str) -> Pat
     name = "int4-kquant" if quantization == "int4" else quantization
     chosen = onnx_export.QUANTIZATIONS[name]
     options = chosen.options | _with_lora(model, adapter)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
-        built = Path(scratch) / "base"
+    with scratch_folder(out.parent, "base") as built:
         onnx_export.build(model, built, chosen.precision, options)
         _open_inputs(built, model)
         shutil.rmtree(out, ignore_errors=True)

@@ -1,7 +1,6 @@
 """The smallest ONNX artifact that still answers as the merged model does, found by measuring."""
 
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from srl_edge.devices.runtimes.onnx import OnnxRuntime
 from srl_edge.errors import StageError
 from srl_edge.exporters.onnx import build as onnx
 from srl_edge.exporters.parity.logits import Case, agreement
+from srl_edge.files import scratch_folder
 from srl_edge.models.tokenizer import load_tokenizer
 from srl_edge.terminal import progress
 
@@ -29,10 +29,10 @@ def export_smallest(
     tokenizer = load_tokenizer(merged)
     built: list[tuple[int, str, Path, dict[str, Any]]] = []
     rows: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
+    with scratch_folder(out.parent, "candidates") as scratch:
         with progress.bar("export: onnx-auto", len(CANDIDATES)) as advance:
             for name in CANDIDATES:
-                folder = Path(scratch, name)
+                folder = scratch / name
                 used = onnx.export(merged, folder, name, context_length, texts)
                 size = sum(f.stat().st_size for f in folder.iterdir())
                 built.append((size, name, folder, used))

@@ -15,7 +15,8 @@ def mlx_settings(model: Path, config: Any, to: str) -> dict[str, Any]:
     that mlx-lm does not run as its configuration says.
     """
     text = config.get_text_config()
-    settings: dict[str, Any] = text.to_dict()
+    # `model_file` names code of the model's own, which is never run, nor needed by known families.
+    settings: dict[str, Any] = {**text.to_dict(), "model_file": None}
     family = text.model_type
     family_of(family, "mlx", model, to)
     if family == "qwen3_5_text":

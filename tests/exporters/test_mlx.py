@@ -1,6 +1,7 @@
 """MLX artifacts of every family against transformers, on MLX's own CPU backend."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +9,15 @@ import pytest
 
 pytest.importorskip("mlx_lm")
 
+import mlx.core as mx
+
 from srl_edge.devices.runtimes.contract import greedy
 from srl_edge.devices.runtimes.mlx import MlxRuntime
 from srl_edge.devices.runtimes.torch import TorchRuntime
 from srl_edge.errors import InputError
 from srl_edge.exporters.converters import mlx
 from srl_edge.exporters.parity.logits import teacher_forced
+from srl_edge.trainers.mlx_backend import loading
 from tests.helpers.artifacts import token_ids
 from tests.helpers.models import MLX_FAMILIES, make_model
 
@@ -59,6 +63,21 @@ def test_smaller_weights_stay_close(
     expected = np.stack(teacher_forced(TorchRuntime(taught_model), PROMPT, REPLY)).argmax(-1)
     got = np.stack(teacher_forced(artifact, PROMPT, REPLY)).argmax(-1)
     assert (got == expected).mean() >= least
+
+
+def test_code_that_a_model_names_for_mlx_is_not_run(tiny_model: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(tiny_model, model)
+    settings = json.loads((model / "config.json").read_text()) | {"model_file": "mine.py"}
+    (model / "config.json").write_text(json.dumps(settings))
+    (model / "mine.py").write_text(f"open({str(tmp_path / 'was run')!r}, 'w')\n")
+    with pytest.raises(InputError, match=r"mlx-lm does not load it: .*code"):
+        MlxRuntime(model, 256)
+    loading.load(model, mx.float32, "none", False)
+    export(model, tmp_path / "out", "fp32")
+    exported = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert exported.get("model_file") is None
+    assert not (tmp_path / "was run").exists()
 
 
 def test_another_rope_base_is_not_lost(tmp_path: Path) -> None:

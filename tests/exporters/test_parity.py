@@ -12,6 +12,7 @@ import pytest
 from onnx import numpy_helper
 from safetensors.torch import load_file, save_file
 
+from srl_edge.devices.hosts.local import runnable
 from srl_edge.errors import InputError, ParityError, UnmeasuredError
 from srl_edge.exporters import check as parity
 from srl_edge.exporters.parity.faults import faults
@@ -116,6 +117,18 @@ def test_what_cannot_run_here_is_told_and_passed_over(
     seal(for_phones)
     with pytest.raises(InputError, match="nothing that runs here; run `srl-edge export"):
         parity.check(recipe, tmp_path)
+
+
+@pytest.mark.parametrize("left", ["onnx-int8", "onnx-fp16", "executorch-vulkan-fp16"])
+def test_an_artifact_that_the_recipe_no_longer_names_is_left_out(
+    left: str, tmp_path: Path, trained: Path, taught_model: Path,
+    capsys: pytest.CaptureFixture[str], word_problems: list[dict[str, str]],
+) -> None:  # fmt: skip
+    make_run(tmp_path, trained, taught_model, word_problems[:4])
+    shutil.copytree(tmp_path / "artifacts" / "onnx-fp32", tmp_path / "artifacts" / left)
+    (tmp_path / "artifacts" / left / "config.json").write_text("damaged since")
+    assert [found.name for found in runnable(tmp_path, ["onnx-fp32"])] == ["onnx-fp32"]
+    assert f"{left}: the recipe does not name it (export.artifacts)" in capsys.readouterr().err
 
 
 def test_a_wrong_merge_is_named_as_such(

@@ -12,7 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from srl_edge.errors import InputError
-from srl_edge.exporters.merging.merge import copy_side_files
+from srl_edge.exporters.merging.merge import SIDE_FILES, copy_side_files, merge
 from srl_edge.models import limits, loading
 from srl_edge.models.chat_template import ChatTemplate
 from tests.helpers.sources import modules
@@ -63,6 +63,18 @@ def test_the_command_line_asks_nothing(tiny_model: Path, tmp_path: Path) -> None
 def test_a_known_family_needs_no_code_of_its_own(tiny_model: Path, tmp_path: Path) -> None:
     folder = with_code(tiny_model, tmp_path / "model", "llama")
     assert loading.network(folder).config.model_type == "llama"
+
+
+@pytest.mark.parametrize("named", ["mine.Model", "someone/repository--mine.Model", ""])
+def test_a_merged_model_asks_for_no_code(named: str, tiny_model: Path, tmp_path: Path) -> None:
+    """What loads it elsewhere may be less careful."""
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    settings = json.loads((folder / "config.json").read_text())
+    own = {"auto_map": {"AutoModelForCausalLM": named}} if named else {}
+    (folder / "config.json").write_text(json.dumps(settings | own))
+    merged = merge(folder, None, tmp_path / "merged")
+    assert "auto_map" not in json.loads((merged / "config.json").read_text())
 
 
 def test_pickled_weights_beside_a_decoy_are_not_read(tiny_model: Path, tmp_path: Path) -> None:
@@ -138,12 +150,17 @@ def test_a_limit_that_is_not_reached_leaves_nothing_behind() -> None:
     assert len(bytearray(limits.BYTES + (1 << 20))) > limits.BYTES
 
 
-def test_a_licence_that_is_a_link_elsewhere_is_not_copied(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [name for name in SIDE_FILES if name != "LICENSE"])
+@pytest.mark.parametrize("way", ["absolute", "relative", "by another link"])
+def test_a_file_that_is_a_link_elsewhere_is_not_copied(name: str, way: str, tmp_path: Path) -> None:
     secret, model, out = tmp_path / "secret", tmp_path / "model", tmp_path / "out"
     secret.write_text("a key")
     for folder in (model, out):
         folder.mkdir()
-    (model / "LICENSE.txt").symlink_to(secret)
+    if way == "by another link":
+        (model / "between").symlink_to(secret)
+    to = {"absolute": str(secret), "relative": "../secret", "by another link": "between"}[way]
+    (model / name).symlink_to(to)
     (model / "real").write_text("MIT")
     (model / "LICENSE").symlink_to(model / "real")
     copy_side_files(model, out)

@@ -131,6 +131,26 @@ def test_a_mistaken_flag_is_one_sentence(tmp_path: Path, flags: list[str], messa
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("", ()),
+        ("reward = { characters = 1.0, 'mine.py:f' = 1.0 }", ("mine.py",)),
+        ("reward = { 'mine.py:f' = 1.0, 'mine.py:g' = 1.0 }", ("mine.py",)),
+        ("[prompt]\nverifier = 'judge.py:same'", ("judge.py",)),
+        ("[trainer]\nsampler = 'vllm'\nvllm_command = 'anything'", ("anything",)),
+        ("[trainer]\nvllm_command = 'not started'", ()),
+    ],
+)
+def test_what_of_a_recipe_is_code(text: str, code: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "ran").mkdir()
+    for name in ("mine.py", "judge.py"):
+        (tmp_path / name).write_text(f"open({str(tmp_path / 'ran' / name)!r}, 'w')\n")
+    settings = recipe.load(write(tmp_path, MINIMAL + text))
+    assert tuple(Path(name).name for name in settings.code) == code
+    assert not list((tmp_path / "ran").iterdir())  # to read it runs none
+
+
 def test_a_recipe_in_another_encoding_is_named(tmp_path: Path) -> None:
     path = tmp_path / "recipe.toml"
     path.write_text(MINIMAL, encoding="utf-16")

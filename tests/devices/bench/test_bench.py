@@ -237,6 +237,11 @@ def test_mistakes_are_one_sentence(artifacts: list[Path], data: Path, tmp_path: 
     twice = srl_edge("bench-tasks", artifacts[0], artifacts[0], *flags(data, out))
     assert twice.returncode == 2 and "named twice" in twice.stderr
     assert not out.exists()
+    out.mkdir()
+    (out / "results.csv").write_text("mine")
+    theirs = srl_edge("bench-tasks", artifacts[0], *flags(data, out))
+    assert theirs.returncode == 2 and "results.csv was not written by srl-edge" in theirs.stderr
+    assert [file.read_text() for file in out.iterdir()] == ["mine"]
 
 
 def test_the_gain_is_over_the_base_asked_in_its_best_way() -> None:
@@ -256,6 +261,26 @@ def test_the_gain_is_over_the_base_asked_in_its_best_way() -> None:
     once = gain({key: scores[key] for key in ((BASE, HELD_OUT), (TUNED, HELD_OUT))})
     assert once["best"].problems == 6 and "own_way" not in once
     assert once["best"].base_asked == "as the run asks"
+
+
+@pytest.mark.parametrize(
+    ("as_asked", "own", "base", "way"),
+    [
+        ([0, 0, 0, 0], [1, 0, 0, 0], 0.25, "in its own way"),  # a form that it has never seen
+        ([1, 1, 0, 0], [0, 0, 0, 1], 0.5, "as the run asks"),
+        ([1, 0, 0, 0], [0, 1, 0, 0], 0.25, "as the run asks"),
+        ([1, 1, 0, 0, 0, 0, 0, 0], [0, 1, 1, 1], 0.75, "in its own way"),
+    ],
+)
+def test_the_base_is_asked_in_the_way_that_it_answers_best(
+    as_asked: list[float], own: list[float], base: float, way: str
+) -> None:
+    tuned = [1.0, 0.0, 0.0, 0.0] * 2
+    scores = {(BASE, HELD_OUT): as_asked, (BASE, OWN_WAY): own,
+              (TUNED, HELD_OUT): tuned[: len(as_asked)], (TUNED, OWN_WAY): own}  # fmt: skip
+    best = gain(scores)["best"]
+    assert (best.base, best.base_asked) == (base, way)
+    assert best.difference.mean == pytest.approx(0.25 - base) and best.problems == 4
 
 
 def test_a_run_goes_on_with_a_benchmark_that_was_cut_off_and_else_starts_over(
