@@ -206,7 +206,7 @@ def _recipe(path: str, flags: Sequence[str]) -> "Recipe":
 def _show_prompts(path: str, arguments: Sequence[str]) -> None:
     from argparse import ArgumentParser
 
-    from srl_edge import line, recipe
+    from srl_edge import line
     from srl_edge.data import stage
 
     parser = ArgumentParser("srl-edge data", allow_abbrev=False)
@@ -215,7 +215,7 @@ def _show_prompts(path: str, arguments: Sequence[str]) -> None:
     if chosen.show < 1:
         parser.error("--show: at least 1 is needed.")
     _quiet_libraries()
-    settings = recipe.load(Path(path), flags)
+    settings = _recipe(path, flags)
     line.run_stage(settings, "data")
     print(stage.show(settings, settings.run, chosen.show))
 
@@ -223,7 +223,8 @@ def _show_prompts(path: str, arguments: Sequence[str]) -> None:
 def _print_manifest(manifest: dict[str, object]) -> None:
     import json
 
-    print(json.dumps(manifest, indent=1, ensure_ascii=False))
+    text = json.dumps(manifest, indent=1, ensure_ascii=False)
+    print(text.encode(errors="backslashreplace").decode())  # half of a character is printed as such
 
 
 def _convert_adapter(arguments: Sequence[str]) -> None:

@@ -44,7 +44,7 @@ from srl_edge.run_folder import (
     outdated,
     sources_of,
 )
-from srl_edge.run_lock import LINE, alone, held
+from srl_edge.run_lock import LINE, STAGE, alone, held, notes
 from srl_edge.trainers.loop import checkpoints
 from srl_edge.trainers.policy.contract import Policy
 
@@ -74,7 +74,9 @@ def _begun(run: Path) -> Iterator[None]:
         yield
     except (InputError, SystemExit):
         if new and run.is_dir():
-            owned.withdraw(run, (RECIPE, DONE))
+            # Another process that has begun there since holds the lock.
+            with contextlib.suppress(InputError), held(run, LINE), held(run, STAGE):
+                owned.withdraw(run, (RECIPE, DONE, *notes()))
         raise
 
 
@@ -130,6 +132,7 @@ def _run_stage(settings: Recipe, run: Path, name: str) -> Path:
             f"{shlex.quote(settings.output)}` runs them again first",
             file=sys.stderr,
         )
+    _announce(settings, name)
     begin(settings, name)
     inputs = inputs_of(settings, name)  # as they are now: a file may change while it runs
     start = time.monotonic()
@@ -137,6 +140,22 @@ def _run_stage(settings: Recipe, run: Path, name: str) -> Path:
     finish(settings, name, inputs)
     print(f"{name}: {path} ({time.monotonic() - start:.0f} s)", file=sys.stderr)
     return path
+
+
+def _announce(settings: Recipe, name: str) -> None:
+    """Say which code of a recipe a stage runs, before it does."""
+    verifier = [file for file in settings.code if settings.prompt.verifier.startswith(f"{file}:")]
+    match name:
+        case "train" | "headroom":
+            runs = list(settings.code)
+        case "check" | "bench":
+            runs = verifier
+        case "data" if settings.data.difficulty.keep:
+            runs = verifier
+        case _:
+            runs = []
+    if runs:
+        print(f"{name}: this recipe runs {' and '.join(runs)}", file=sys.stderr)
 
 
 def require_checkpoint(run: Path, name: str) -> None:
@@ -219,11 +238,10 @@ def headroom(settings: Recipe, problems: int, k: int) -> tuple[Headroom, Path]:
     require_routes(settings)
     if outdated(settings, "data"):
         run_stage(settings, "data")
+    _announce(settings, "headroom")
     run = claim_run(settings)
     with alone(run):
-        found = measured.headroom(
-            _open_policy(settings, run, "headroom"), settings, run, problems, k
-        )
+        found = measured.headroom(_open_policy(settings, run), settings, run, problems, k)
         owned.write(run / "headroom.json", json.dumps(asdict(found), indent=1) + "\n")
     return found, run / "headroom.json"
 
@@ -245,17 +263,15 @@ def _data(settings: Recipe, run: Path) -> Path:
 def _train(settings: Recipe, run: Path) -> Path:
     from srl_edge.trainers.loop.train import train
 
-    return train(settings, run, _open_policy(settings, run, "train"))
+    return train(settings, run, _open_policy(settings, run))
 
 
-def _open_policy(settings: Recipe, run: Path, verb: str) -> Policy:
+def _open_policy(settings: Recipe, run: Path) -> Policy:
     """A fresh policy, after the recipe's code and data were looked at."""
     from srl_edge.models.catalog import resolve
     from srl_edge.models.tokenizer import load_tokenizer
     from srl_edge.trainers.loop.foresight import foreseen
 
-    if settings.code:
-        print(f"{verb}: this recipe runs {' and '.join(settings.code)}", file=sys.stderr)
     for stage in settings.stages:
         load_parts(stage.reward)
     if ":" in settings.prompt.verifier:

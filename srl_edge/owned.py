@@ -55,10 +55,10 @@ def claim(folder: Path, purpose: str, beside: str = "") -> Path:
     """Make a folder to work in, for one purpose; raises InputError where another thing is there.
 
     Names that begin with a dot do not count, nor does `beside`, a file that is left as it is. Links
-    in it are refused: what is written there would go elsewhere.
+    anywhere in it are refused: what is written there would go elsewhere.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    if link := next((p for p in folder.iterdir() if p.is_symlink() and p.name != beside), None):
+    if link := next((p for p in folder.rglob("*") if p.is_symlink() and p.name != beside), None):
         raise InputError(f"{link}: is a link, and srl-edge writes through none; move it elsewhere.")
     if not (folder / MARKER).is_file():
         names = (p.name for p in folder.iterdir() if not p.name.startswith("."))
@@ -71,15 +71,15 @@ def claim(folder: Path, purpose: str, beside: str = "") -> Path:
 
 
 def withdraw(folder: Path, names: Collection[str]) -> None:
-    """Remove a claimed folder in which nothing was made: its hidden notes, and files of `names`.
+    """Remove a claimed folder in which nothing was made: its marker, and files of `names`.
 
     A folder that holds anything else stays.
     """
-    if any(not p.name.startswith(".") and p.name not in names for p in folder.iterdir()):
+    files = {MARKER, *names}
+    if any(path.name not in files or not path.is_file() for path in folder.iterdir()):
         return
-    for path in list(folder.iterdir()):
-        if path.is_file():
-            path.unlink()
+    for name in files:
+        (folder / name).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         folder.rmdir()
 

@@ -36,6 +36,11 @@ def held(run: Path, part: str, wait: float = 0.0) -> Iterator[None]:
         ) from None
 
 
+def notes() -> list[str]:
+    """The files of locks in a run folder."""
+    return [f".{part}.{kind}" for part in (LINE, STAGE) for kind in ("lock", "json")]
+
+
 @contextmanager
 def alone(run: Path) -> Iterator[None]:
     """Held by one stage: no other goes on meanwhile, nor a line that did not start it."""

@@ -282,28 +282,31 @@ class DataReport(TypedDict):
     source: str
 
 
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]  # and other amounts
+
+
 class Loaded(TypedDict):
     """A runner's first line."""
 
-    load_seconds: float
+    load_seconds: Seconds
     batch: Size
     machine: dict[str, Any]
     state: dict[str, Any]
 
 
 class Reply(TypedDict):
-    ids: list[int]
-    first_seconds: float | None
-    seconds: float
+    ids: list[Annotated[int, Field(ge=0, lt=1 << 31)]]
+    first_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
+    seconds: Seconds
 
 
 class Answered(TypedDict):
     """A runner's answer to a question."""
 
     replies: list[Reply]
-    peak_memory_mib: float | None
+    peak_memory_mib: Seconds | None
     state: dict[str, Any]
-    energy_joules: float | None
+    energy_joules: Annotated[float, Field(allow_inf_nan=False)] | None
 
 
 _ADAPTERS: dict[str, TypeAdapter[Any]] = {}

@@ -290,3 +290,23 @@ def test_whatever_is_built_beside_what_stays_is_built_in_such_a_folder() -> None
     for name, file in modules().items():
         text = file.read_text(encoding="utf-8")
         assert name == "srl_edge.files" or "TemporaryDirectory(dir=" not in text, name
+
+
+def test_a_link_deep_in_a_folder_is_not_written_through(tmp_path: Path) -> None:
+    folder = owned.claim(tmp_path / "run", "run")
+    (folder / "train" / "best").mkdir(parents=True)
+    precious = tmp_path / "precious.bin"
+    precious.write_bytes(b"mine")
+    (folder / "train" / "best" / "adapter_model.safetensors").symlink_to(precious)
+    with pytest.raises(InputError, match=r"adapter_model.safetensors: is a link"):
+        owned.claim(folder, "run")
+
+
+def test_only_what_a_start_left_is_withdrawn(tmp_path: Path) -> None:
+    folder = owned.claim(tmp_path / "run", "run")
+    (folder / ".secret").write_text("mine")
+    owned.withdraw(folder, ("recipe.toml",))
+    assert (folder / ".secret").read_text() == "mine" and (folder / owned.MARKER).is_file()
+    (folder / ".secret").unlink()
+    owned.withdraw(folder, ("recipe.toml",))
+    assert not folder.exists()

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from srl_edge import processes
+from srl_edge import line, processes, recipe
 from tests.helpers.command_line import srl_edge, write_recipe
 
 WITHIN = 4.0  # 2 seconds, on a machine that is busy with other tests
@@ -186,3 +186,25 @@ def test_a_recipes_code_runs_in_training_alone_and_is_said_once(
     trained = srl_edge("train", tmp_path / "run", "--stages.0.steps", "30")
     assert trained.returncode == 0, trained.stderr
     assert trained.stderr.count(f"train: this recipe runs {mine}\n") == 1 and ran.exists()
+
+
+def test_a_verifier_is_said_by_each_stage_that_runs_it(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "judge.py").write_text("def same(given, answer): return True\n")
+    path = tmp_path / "r.toml"
+    path.write_text(
+        "output = 'r'\n[model]\nname = 'm'\n[prompt]\nverifier = 'judge.py:same'\n"
+        "[data.difficulty]\nkeep = ['never']\n[[stages]]\nkind = 'sft'\nsteps = 1\n"
+    )
+    settings = recipe.load(path)
+    for name in ("data", "train", "check", "bench", "headroom"):
+        line._announce(settings, name)
+        said = capsys.readouterr().err
+        assert said == f"{name}: this recipe runs {tmp_path / 'judge.py'}\n"
+    for name in ("export", "report"):
+        line._announce(settings, name)
+        assert capsys.readouterr().err == ""
+    every = settings.data.model_copy(update={"difficulty": recipe.Difficulty()})
+    line._announce(settings.model_copy(update={"data": every}), "data")
+    assert capsys.readouterr().err == ""

@@ -34,6 +34,10 @@ def compare(old: Path, new: Path, slower: float = SLOWER) -> tuple[list[str], li
     return said, worse
 
 
+def _change(before: float, after: float) -> str:
+    return f"{after / before - 1:+.0%}" if before else "from nothing"
+
+
 def _figures(a: ModelRow, b: ModelRow, slower: float) -> list[tuple[str, bool]]:
     name, lines = a.name, []
     for key, unit in (("prefill_tokens_per_second", "tokens/s prefill"),
@@ -43,13 +47,13 @@ def _figures(a: ModelRow, b: ModelRow, slower: float) -> list[tuple[str, bool]]:
             lines.append((f"{name}: {unit} not measured in both", False))
             continue
         before, after = first.p50, second.p50
-        line = f"{name}: {before:.1f} -> {after:.1f} {unit} ({after / before - 1:+.0%})"
+        line = f"{name}: {before:.1f} -> {after:.1f} {unit} ({_change(before, after)})"
         lines.append((line, after < before * (1 - slower)))
     for key, unit in (("peak_memory_mib", "MiB peak memory"), ("size_mb", "MB size")):
         before, after = getattr(a, key), getattr(b, key)
         if None in (before, after):  # not measured
             continue
-        line = f"{name}: {before:.0f} -> {after:.0f} {unit} ({after / before - 1:+.0%})"
+        line = f"{name}: {before:.0f} -> {after:.0f} {unit} ({_change(before, after)})"
         lines.append((line, after > before * (1 + slower)))
     return lines
 

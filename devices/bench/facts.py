@@ -1,6 +1,7 @@
 """What files that others made say of themselves, and a tokenizer in the form that is read here."""
 
 import json
+import signal
 import subprocess
 from importlib.util import find_spec
 from pathlib import Path
@@ -85,33 +86,24 @@ def _require_architecture(architecture: Any, file: Path) -> None:
 
 
 def _read_gguf(file: Path) -> dict[str, Any]:
-    from gguf import LlamaFileType
-
-    fields = _fields(file)
-    architecture = _field(fields, "general.architecture")
-    kind = _field(fields, "general.file_type")
-    known = {each.value: each.name.split("_", 1)[1] for each in LlamaFileType if "_" in each.name}
-    ends = [_field(fields, f"tokenizer.ggml.{name}_token_id") for name in ("eos", "eot", "eom")]
-    return {
-        "architecture": architecture,
-        "quantization": known.get(kind, NOT_TOLD),
-        "context": _field(fields, f"{architecture}.context_length"),
-        "stops": [end for end in ends if isinstance(end, int)],
-    }
-
-
-def _fields(file: Path) -> Any:
-    from gguf import GGUFReader
-
+    done = _asked("gguf_facts", file)
     try:
-        return GGUFReader(file).fields
-    except Exception as error:  # whatever a damaged file makes of a library
-        said = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{file}: not a GGUF file, or a damaged one: {said}.") from None
+        said: dict[str, Any] = parsed(done.stdout, "Json")
+    except ValueError:
+        why = _last_words(done)
+        raise InputError(f"{file}: not a GGUF file, or a damaged one: {why}.") from None
+    return said | {"quantization": said["quantization"] or NOT_TOLD}
 
 
-def _field(fields: Any, name: str) -> Any:
-    return fields[name].contents() if name in fields else None
+def _asked(module: str, file: Path) -> "subprocess.CompletedProcess[str]":
+    command = processes.python(f"srl_edge.devices.runtimes.{module}", str(file))
+    return subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+
+
+def _last_words(done: "subprocess.CompletedProcess[str]") -> str:
+    if done.returncode < 0:
+        return f"its reader was ended by {signal.Signals(-done.returncode).name}"
+    return (done.stderr.strip().splitlines() or ["no message"])[-1].rstrip(".")
 
 
 def require_vocabulary(folder: Path, size: Any, file: Path) -> None:
@@ -132,13 +124,11 @@ def of_pte(file: Path) -> dict[str, Any]:
 
     Raises InputError where it cannot be read, or is not called with token ids and a position.
     """
-    command = processes.python("srl_edge.devices.runtimes.pte_facts", str(file))
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = _asked("pte_facts", file)
     try:
         said: dict[str, Any] = parsed(done.stdout, "Json")
     except ValueError:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise InputError(f"{file}: ExecuTorch does not read it: {last}.") from None
+        raise InputError(f"{file}: ExecuTorch does not read it: {_last_words(done)}.") from None
     return read_pte(said, file)
 
 

@@ -164,7 +164,8 @@ def _take_turn(timed: _Timed, settings: Bench, counts: bool) -> None:
     (reply,) = timed.session.generate([timed.prompt], limit, timeout=settings.timeout, reuse=False)
     if counts and reply.first_seconds is not None:
         timed.first.append(reply.first_seconds)
-        timed.rates.append(settings.decode_tokens / (reply.seconds - reply.first_seconds))
+        spent = max(reply.seconds - reply.first_seconds, 1e-9)
+        timed.rates.append(settings.decode_tokens / spent)
         timed.joules.append(timed.session.energy_joules)
 
 

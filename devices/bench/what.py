@@ -200,7 +200,9 @@ def _genai(folder: Path, name: str) -> Model:
     graph = folder / config["model"]["decoder"]["filename"]
     if not graph.is_file():
         raise InputError(f"{graph}: missing, though {genai_config.FILE} names it.")
-    lengths = (config.get("search", {}).get("max_length"), config["model"].get("context_length"))
+    search = config.get("search")
+    most = search.get("max_length") if isinstance(search, dict) else None
+    lengths = (most, config["model"].get("context_length"))
     known = [length for length in lengths if isinstance(length, int)]
     context = min(known) if known else None
     ends = config["model"].get("eos_token_id")

@@ -11,6 +11,7 @@ from srl_edge.errors import InputError
 from srl_edge.files import parsed
 
 FILE = "genai_config.json"
+_LIBRARIES = (".so", ".dll", ".dylib", ".node", ".pyd")
 # Texts by where they stand: names inside the graph, and labels. A model's file is in its folder.
 _TEXTS = (
     "model.type",
@@ -38,8 +39,13 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises InputError where they hold anything but what this program's exporters write.
     """
     file = folder / FILE
+    for library in folder.rglob("*"):
+        if library.suffix.lower() in _LIBRARIES or ".so." in library.name:
+            raise InputError(f"{library}: a library of code has no place in an artifact.")
     try:
         config = parsed(file.read_bytes(), "Json")
+        # Python keeps the last of two values of one name, and the runtime takes both.
+        json.loads(file.read_bytes(), object_pairs_hook=_each_once)
         _require(config, "")
         filename = config["model"]["decoder"]["filename"]
         if Path(filename).name != filename or "\\" in filename:
@@ -49,6 +55,15 @@ def read_config(folder: Path) -> dict[str, Any]:
     except (KeyError, TypeError):
         raise _refused(file, "model.decoder.filename is not there") from None
     found: dict[str, Any] = config
+    return found
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{twice!r} stands there twice")
     return found
 
 

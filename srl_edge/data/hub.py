@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from srl_edge.errors import InputError
+from srl_edge.files import inside
 
 PREFIX = "hf:"
 INSTEAD = "give a file instead"
@@ -68,9 +69,15 @@ def open_hub(source: HubName) -> Hub:
     if source.folder and not source.folder.is_dir():
         raise InputError(f"{source}: {source.folder.absolute()} is no folder that is there.")
     name = str(source.folder.absolute()) if source.folder else source.name
+    if name in _builders():
+        raise InputError(f"{source}: a reader of the library's is called so, and no dataset.")
     try:
         builder = datasets.load_dataset_builder(name, source.config, revision=source.revision)
+        if source.folder:
+            _require_inside(source, builder.config.data_files or {})
         builder.download_and_prepare()
+    except InputError:
+        raise
     except Exception as error:
         raise InputError(_failure(source, str(error))) from None
 
@@ -83,6 +90,23 @@ def open_hub(source: HubName) -> Hub:
 
     commit = builder.hash if _COMMIT.fullmatch(builder.hash or "") else None
     return Hub(tuple(builder.info.splits), rows, commit)
+
+
+def _builders() -> set[str]:
+    """Names that the library takes for one of its own readers, which read any file."""
+    try:
+        from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES
+    except ImportError:
+        return set()
+    return set(_PACKAGED_DATASETS_MODULES)
+
+
+def _require_inside(source: HubName, files: Mapping[str, Iterable[str]]) -> None:
+    """Raise InputError where a folder's own description names files that are not in it."""
+    assert source.folder
+    for name in (str(name) for part in files.values() for name in part):
+        if "://" in name or not inside(Path(name), source.folder):
+            raise InputError(f"{source}: names a file outside of it ({name}).")
 
 
 def _failure(source: HubName, message: str) -> str:

@@ -6,6 +6,7 @@ Markdown headings. Where nothing is marked, "the answer is" and then the last va
 """
 
 import re
+from collections import deque
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from srl_edge.method.running_text import first_value, last_formula, last_value
 
 Kind = Literal["number", "math", "exact", "choice", "call"]
 SECONDS = 5.0  # for one search with a recipe's own pattern
+LONGEST, MARKS = 1000, 64  # characters of an answer, and marks of a text, the last, that are read
 _HASHES = re.compile(r"(?<!#)####(?!#)[ \t]*((?:(?!(?<!#)####(?!#))[^\n])*)")
 _NUMBERED = re.compile(r"^(?:(?:step|part|case)\s*\d+\b|\d+[.:)](?=\s+\S))", re.IGNORECASE)
 _ANNOUNCES = re.compile(
@@ -79,7 +81,7 @@ def marked_answer(solution: str, pattern: str = "") -> str | None:
     Markdown heading marks nothing, unless the heading announces the answer, and the line after it
     is one.
     """
-    if pattern and (own := _matches(pattern, solution)):
+    if pattern and (own := matches(pattern, solution)):
         return str(own[-1]).strip()
     hashed = list(_after_hashes(solution))
     marked = [
@@ -96,7 +98,7 @@ def states_answer(text: str) -> bool:
 
 def is_value(text: str) -> bool:
     """Whether the whole of a text is a number, a formula, a choice or a call, and not prose."""
-    return bool(
+    return len(text) <= LONGEST and bool(
         quantity(text) or choices.alone(text) or calls.parsed(text) is not None or is_formula(text)
     )
 
@@ -147,7 +149,7 @@ def _last(text: str, kind: str) -> str | None:
 
 def _after_hashes(text: str) -> Iterator[tuple[int, str]]:
     """Where each `####` marks an answer, and which: a heading does not."""
-    for match in _HASHES.finditer(text):
+    for match in deque(_HASHES.finditer(text), MARKS):
         said = _bare(match[1])
         announced = _ANNOUNCES.fullmatch(said)
         if announced and announced["said"]:
@@ -183,7 +185,7 @@ def _boxes(text: str) -> Iterator[tuple[int, str]]:
             yield match.start(), held
 
 
-def _matches(pattern: str, text: str) -> list[Any]:
+def matches(pattern: str, text: str) -> list[Any]:
     """What a pattern of a recipe or an artifact finds; raises InputError where it takes long."""
     try:
         return list(regex.findall(pattern, text, timeout=SECONDS))

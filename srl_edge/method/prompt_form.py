@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from srl_edge.method.answers import states_answer
+from srl_edge.method.answers import matches, states_answer
 from srl_edge.models.chat_template import DATE
 
 OPEN, CLOSE = "<think>", "</think>"
@@ -98,7 +98,7 @@ class PromptForm:
             return r"\boxed{" in text
         if self.answer == HASHES:
             return states_answer(text)
-        return re.search(self.answer, text) is not None
+        return bool(matches(self.answer, text))
 
     def stated(self, answer: str) -> str:
         """A line that states a final answer; '' where a regular expression says how to read one."""

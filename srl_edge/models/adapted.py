@@ -65,13 +65,28 @@ def _does_not_fit(
 
 
 def _require_quick(adapter: Path, settings: Mapping[str, Any], model: Any) -> None:
-    """Raise InputError where the pattern that names an adapter's layers takes for ever to match."""
-    pattern = settings.get("target_modules")
-    try:
-        for name, _ in model.named_modules() if isinstance(pattern, str) else ():
-            regex.fullmatch(pattern, name, timeout=1.0)
-    except (TimeoutError, regex.error):
-        raise InputError(f"{adapter}: target_modules is no usable pattern ({pattern}).") from None
+    """Raise InputError where a pattern that names an adapter's layers takes for ever to match.
+
+    A group that is repeated can, in PEFT's own reader of patterns, though not in the one here.
+    """
+    layers = settings.get("layers_pattern") or ()
+    given = {
+        "target_modules": [settings.get("target_modules")],
+        "exclude_modules": [settings.get("exclude_modules")],
+        "layers_pattern": [layers] if isinstance(layers, str) else layers,
+        "rank_pattern": settings.get("rank_pattern") or (),
+        "alpha_pattern": settings.get("alpha_pattern") or (),
+    }
+    names = [name for name, _ in model.named_modules()]
+    for field, patterns in given.items():
+        for pattern in (each for each in patterns if isinstance(each, str)):
+            try:
+                if regex.search(r"\)[*+{]", pattern):
+                    raise TimeoutError
+                for name in names:
+                    regex.search(pattern, name, timeout=1.0)
+            except (TimeoutError, regex.error):
+                raise InputError(f"{adapter}: {field} is no usable pattern ({pattern}).") from None
 
 
 def _sizes(state: Mapping[str, Any]) -> list[int]:

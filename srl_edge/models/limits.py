@@ -1,12 +1,15 @@
 """Limits of time and memory for what a model brings along and has to be run: its chat template."""
 
 import ctypes
+import faulthandler
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 SECONDS = 5.0
+LAST = 3 * SECONDS
 BYTES = 1 << 30
 
 
@@ -18,7 +21,8 @@ class TooLong(Exception):
 def limited() -> Iterator[None]:
     """End what runs inside with TooLong after SECONDS, or MemoryError beyond BYTES more.
 
-    Memory is bounded where the system can (Linux).
+    Memory is bounded where the system can (Linux). A step in C that goes on for LAST seconds heeds
+    nothing: it ends the process, with exit code 1 and where it stood.
     """
     lock, over = threading.Lock(), threading.Event()
     caller = ctypes.c_ulong(threading.get_ident())
@@ -32,13 +36,26 @@ def limited() -> Iterator[None]:
     timer.daemon = True
     timer.start()
     before = _limit_memory()
+    watched = _watched()
     try:
         yield
     finally:
+        if watched:
+            faulthandler.cancel_dump_traceback_later()
         with lock:
             over.set()
         timer.cancel()
         _set_limit(before)
+
+
+def _watched() -> bool:
+    if sys.__stderr__ is None:
+        return False
+    try:
+        faulthandler.dump_traceback_later(LAST, exit=True, file=sys.__stderr__)
+    except (AttributeError, OSError, RuntimeError, ValueError):  # no stream to say it on
+        return False
+    return True
 
 
 def _limit_memory() -> tuple[int, int] | None:

@@ -16,7 +16,7 @@ from srl_edge.method import extraction
 from srl_edge.method.types import Trajectory
 from srl_edge.report import rows as report_rows
 from srl_edge.report import tables
-from srl_edge.report.markdown import as_markdown
+from srl_edge.report.markdown import as_markdown, plain
 from srl_edge.report.rows import Answers, BenchResults, ModelRow, Sample, Score
 from srl_edge.report.text import ABSENT
 
@@ -152,12 +152,12 @@ def _markdown(results: BenchResults) -> str:
     device = results.device
     tools = ", ".join(f"{name} {version}" for name, version in device["tools"].items())
     where = f"{device['processor']}, {device['cores']} cores; {device['system']}; {tools}."
-    parts = ["# Benchmark", where, as_markdown(tables.llama_bench(results))]
+    parts = ["# Benchmark", plain(where), as_markdown(tables.llama_bench(results))]
     for task in results.tasks:
-        parts += [f"## {task}", as_markdown(tables.answers(results, task))]
-        parts += tables.batching(results, task)
-    parts += tables.told(results)
-    parts += [f"{row.name}: {row.unmeasured}" for row in results.rows if row.unmeasured]
+        parts += [f"## {plain(task)}", as_markdown(tables.answers(results, task))]
+        parts += map(plain, tables.batching(results, task))
+    parts += map(plain, tables.told(results))
+    parts += [plain(f"{row.name}: {row.unmeasured}") for row in results.rows if row.unmeasured]
     return "\n\n".join(parts) + "\n"
 
 

@@ -212,3 +212,20 @@ def test_paths_count_from_a_folder_or_else_from_the_current_one(
     assert rooted_part("held/out.jsonl", str(folder), tmp_path) == str(tmp_path / "held/out.jsonl")
     assert placeless(str(folder)) == "set" and placeless("hf:/a/b:main") == "hf:b:main"
     assert placeless("hf:openai/gsm8k") == "hf:openai/gsm8k"
+
+
+@pytest.mark.parametrize("path", ["../secret/rows.jsonl", "/tmp/nowhere/rows.jsonl"])
+def test_a_folder_that_names_files_elsewhere_is_not_read(hub_folder: Path, path: str) -> None:
+    secret = hub_folder.parent / "secret"
+    secret.mkdir()
+    (secret / "rows.jsonl").write_text(rows(7))
+    described = f"---\nconfigs:\n- config_name: main\n  data_files: {path}\n---\n"
+    (hub_folder / "README.md").write_text(described)
+    with pytest.raises(InputError, match=r"names a file outside of it|cannot be read from this f"):
+        open_source(f"hf:{hub_folder}:main")
+
+
+@pytest.mark.parametrize("name", ["pandas", "json", "text"])
+def test_a_reader_of_the_librarys_is_no_dataset(name: str, hub_folder: Path) -> None:
+    with pytest.raises(InputError, match="a reader of the library's is called so"):
+        open_source(f"hf:{name}")

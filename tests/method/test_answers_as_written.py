@@ -302,3 +302,17 @@ def test_no_text_of_signs_takes_long(text: str) -> None:
         is_correct(text, answer)
         final_answer(text, kind="stated")
     assert time.monotonic() - start < 15
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["#### " * 2000 + "f(" * 5000, "x^\\(" * 2000, r"(\text{" * 2000, " " * 8000 + "so 5"],
+)
+def test_a_text_that_is_no_answer_takes_no_time(text: str) -> None:
+    start = time.monotonic()
+    final_answer(text)
+    kind_of(text)
+    same_value(text, "5")
+    same_value("5", text)
+    assert same_value(text, text)
+    assert time.monotonic() - start < 4

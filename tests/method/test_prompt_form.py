@@ -135,6 +135,13 @@ def test_a_pattern_that_takes_for_ever_is_one_sentence(monkeypatch: pytest.Monke
             final_answer("x" * 60, pattern)
 
 
+def test_so_is_one_that_a_step_is_searched_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("srl_edge.method.answers.SECONDS", 0.5)
+    form = replace(DEFAULT, answer=r"(x|xx)+[yz](.)")
+    with pytest.raises(InputError, match="takes too long"):
+        form.states_answer("x" * 60)
+
+
 def test_an_artifact_that_says_nothing_is_asked_as_those_were(tmp_path: Path) -> None:
     assert form_of(None) == form_of({}) == DEFAULT
     assert form_of(MATH.as_dict() | {"reply": "whole", "of a later version": 1}) == MATH

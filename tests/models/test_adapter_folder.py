@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM
 from srl_edge.errors import InputError
 from srl_edge.exporters.adapters import convert
 from srl_edge.exporters.merging.merge import merge
+from srl_edge.models.adapted import adapted
 from srl_edge.models.adapter_folder import of_one_rank, pairs
 from tests.helpers.artifacts import make_adapter, token_ids
 
@@ -141,6 +142,27 @@ def test_odd_settings_are_one_sentence(
     (adapter / "adapter_config.json").write_text(json.dumps(settings | change))
     with pytest.raises(InputError, match=words):
         pairs(adapter)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"exclude_modules": "([a-z0-9_.]+)+X"},
+        {"alpha_pattern": {"([a-z0-9_.]+)+X": 8}},
+        {"rank_pattern": {"(a*)*b": 4}},
+        {"layers_to_transform": [0], "layers_pattern": "([a-z0-9_.]+)+X"},
+        {"target_modules": "(.*){9}proj"},
+    ],
+)
+def test_a_pattern_that_could_take_for_ever_is_one_sentence(
+    change: dict[str, Any], tiny_model: Path, tmp_path: Path
+) -> None:
+    adapter = make_adapter(tiny_model, tmp_path / "peft", 1)
+    settings = json.loads((adapter / "adapter_config.json").read_text())
+    (adapter / "adapter_config.json").write_text(json.dumps(settings | change))
+    model = AutoModelForCausalLM.from_pretrained(tiny_model)
+    with pytest.raises(InputError, match="is no usable pattern"):
+        adapted(model, tiny_model, adapter)
 
 
 @pytest.mark.parametrize(

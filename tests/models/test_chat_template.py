@@ -1,5 +1,7 @@
 """Our renderer against transformers' own, on what templates of known families use."""
 
+import subprocess
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -77,6 +79,27 @@ def test_fifty_chats_of_each_family_are_as_transformers_renders_them(
             )
             assert template.render(chat, True, today, told) == expected
             assert alone.render(chat, True, today, told) == expected
+
+
+HANGS = {
+    "comparing": "{% set ns=namespace(a=[1],b=[1]) %}{% for i in range(60) %}"
+    "{% set ns.a=[ns.a,ns.a] %}{% set ns.b=[ns.b,ns.b] %}{% endfor %}{{ ns.a==ns.b }}",
+    "hashing": "{% set ns=namespace(a=(1,)) %}{% for i in range(60) %}"
+    "{% set ns.a=(ns.a,ns.a) %}{% endfor %}{{ {ns.a: 1} }}",
+}
+
+
+@pytest.mark.parametrize("name", HANGS)
+def test_a_template_that_heeds_nothing_ends_with_its_process(name: str) -> None:
+    code = (
+        "import sys; from srl_edge.models import chat_template, limits;"
+        "limits.SECONDS, limits.LAST = 0.5, 1.5;"
+        "chat_template.ChatTemplate(sys.argv[1], {}).render([{'role': 'user', 'content': 'Hi'}])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, HANGS[name]], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1 and "chat_template.py" in done.stderr
 
 
 TOOLS = [
