@@ -58,6 +58,12 @@ def test_paths_that_are_named_exist(page: Path) -> None:
         assert found or name.startswith(_ELSEWHERE), f"{name} is not there"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_tests_that_are_named_exist(page: Path) -> None:
+    for file, name in re.findall(r"(tests/[\w/]+\.py)::(\w+)", page.read_text(encoding="utf-8")):
+        assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8"), f"{name} is not there"
+
+
 def test_pages_that_the_code_names_exist() -> None:
     for file in tracked("*.py", "*.toml", "*.yml"):
         for name in re.findall(r"docs/[\w/.-]+\.(?:md|png)", file.read_text(encoding="utf-8")):

@@ -1,6 +1,7 @@
 """Rollouts from a vLLM server; SRL_EDGE_VLLM names the command of an environment that has one."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -67,9 +68,20 @@ def test_it_samples_from_the_adapter_that_learns(family: str, tmp_path: Path) ->
         greedy(policy)
 
 
-def test_a_command_that_is_not_there_is_one_sentence(tiny_model: Path) -> None:
-    with pytest.raises(InputError, match=r"vllm_command = 'no-vllm serve': no such program"):
-        open_policy(tiny_model, sampler="vllm", vllm_command="no-vllm serve")
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        ("no-vllm serve", "no such program"),
+        ('vllm "serve', "No closing quotation"),
+        ("vllm serve \\", "No escaped character"),
+        ("", "no such program"),
+    ],
+)
+def test_a_command_that_is_not_there_is_one_sentence(
+    command: str, why: str, tiny_model: Path
+) -> None:
+    with pytest.raises(InputError, match=re.escape(f"vllm_command = {command!r}: {why}")):
+        open_policy(tiny_model, sampler="vllm", vllm_command=command)
 
 
 def test_a_server_that_ends_is_told_with_its_error(tiny_model: Path) -> None:
