@@ -5,7 +5,7 @@ from typing import Protocol
 
 from srl_edge.devices.runtimes.contract import Choose, Logits
 
-BATCH = 32  # rows
+BATCH = 64  # rows
 CACHES = 2 << 30  # bytes that the keys and values of all rows may take
 
 
