@@ -20,7 +20,7 @@ from srl_edge.devices.runtimes.torch import TorchRuntime
 from srl_edge.errors import InputError, ParityError, UnmeasuredError
 from srl_edge.exporters.merging.trained_weights import merged_into, rounded_as_trained
 from srl_edge.exporters.parity.adapter import compare_adapter
-from srl_edge.exporters.parity.faults import faults, merging_faults, warnings
+from srl_edge.exporters.parity.faults import faults, in_words, merging_faults, warnings
 from srl_edge.exporters.parity.logits import Case, agreement, greedy_texts, references
 from srl_edge.exporters.parity.tokens import compare_tokens
 from srl_edge.exporters.subject import Subject, of_run
@@ -42,7 +42,9 @@ def check(recipe: Recipe, run: Path) -> Path:
     """
     found = runnable(run, recipe.export.artifacts)
     folder = owned.claim(run / "parity", "parity")
-    gate(of_run(recipe, run), found, folder)
+    gate(
+        of_run(recipe, run), found, folder, lambda found: progress.say(f"check: {in_words(found)}")
+    )
     return folder
 
 

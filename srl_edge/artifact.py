@@ -67,8 +67,12 @@ def write_manifest(folder: Path, fields: dict[str, Any]) -> Path:
 def load(folder: Path) -> Artifact:
     """Read an artifact; raises InputError where a file is missing or is not what was exported."""
     path = folder / MANIFEST
+    if not folder.exists():
+        raise InputError(f"{folder}: there is no such folder.")
     if not path.is_file():
-        raise InputError(f"{folder}: no {MANIFEST}, so this is not an artifact of srl-edge.")
+        inside_it = sorted(each.parent.name for each in folder.glob(f"*/{MANIFEST}"))
+        hint = f" It holds {', '.join(inside_it)}: name one of them." if inside_it else ""
+        raise InputError(f"{folder}: no {MANIFEST}, so this is not an artifact of srl-edge.{hint}")
     manifest = read_json(path, "Manifest")
     name = f"{manifest['format']}-{manifest['quantization']}"
     if name not in ALL:

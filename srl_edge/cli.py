@@ -369,7 +369,14 @@ def _quiet_libraries() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TQDM_DISABLE", "1")
     warnings.filterwarnings("ignore")
-    for name in ("torchao", "bitsandbytes", "torch.utils._pytree", "transformers", "onnxruntime"):
+    for name in (
+        "torchao",
+        "bitsandbytes",
+        "torch.utils._pytree",
+        "transformers",
+        "onnxruntime",
+        "huggingface_hub",
+    ):
         logging.getLogger(name).setLevel(logging.ERROR)
 
 

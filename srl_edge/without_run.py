@@ -119,6 +119,7 @@ def _check(chosen: Namespace) -> None:
     from srl_edge.devices.runtimes.chat import asked_of
     from srl_edge.exporters.check import gate
     from srl_edge.exporters.merging.trained_weights import merge_trained
+    from srl_edge.exporters.parity.faults import in_words
     from srl_edge.recipe import Export
 
     found = [artifacts.load(folder) for folder in chosen.artifact]
@@ -141,7 +142,7 @@ def _check(chosen: Namespace) -> None:
             artifacts.require_made_of(each, subject.base, subject.adapter)
         folder = owned.claim(chosen.out, "parity") if chosen.out else None
         merge_trained(subject)
-        gate(subject, here, folder, lambda result: print(_in_words(result)), unmeasured)
+        gate(subject, here, folder, lambda result: print(in_words(result)), unmeasured)
 
 
 def _settings(kind: Any, **fields: Any) -> Any:
@@ -234,16 +235,3 @@ def _in_scratch(subject: "Subject", beside: Path) -> Iterator["Subject"]:
         if adapter and (adapter / mlx_adapter.FILE).is_file():
             adapter = mlx_adapter.to_peft(adapter, work / "peft")
         yield replace(subject, folder=work, adapter=adapter)
-
-
-def _in_words(result: dict[str, Any]) -> str:
-    """What the gate found of an artifact, in a line."""
-    agreed, least = result["agreement_but_ties"], result["agreement_threshold"]
-    return (
-        f"{result['artifact']}: {'passed' if result['passed'] else 'failed'}: "
-        f"{agreed:.1%} of {result['positions']} next tokens are the {result['reference']} model's "
-        f"({least:.1%} asked for), divergence {result['kl_divergence']:.4f} nats, "
-        f"{result['greedy_texts_equal']} of {result['prompts']} greedy texts equal, "
-        f"{result['lost']} lost and {result['won']} won of {result['problems']} problems, "
-        f"peak memory {result['peak_memory_mib']:.0f} MiB"
-    )

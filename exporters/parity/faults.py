@@ -92,3 +92,16 @@ def warnings(result: dict[str, Any]) -> list[str]:
         return []
     count = result["chats"] - result["runtime_chats_equal"]
     return [f"{_misread(count, result, first, _RUNTIME)} For such texts give it token ids."]
+
+
+def in_words(result: dict[str, Any]) -> str:
+    """What the gate found of an artifact, in a line."""
+    agreed, least = result["agreement_but_ties"], result["agreement_threshold"]
+    return (
+        f"{result['artifact']}: {'passed' if result['passed'] else 'failed'}: "
+        f"{agreed:.1%} of {result['positions']} next tokens are the {result['reference']} model's "
+        f"({least:.1%} asked for), divergence {result['kl_divergence']:.4f} nats, "
+        f"{result['greedy_texts_equal']} of {result['prompts']} greedy texts equal, "
+        f"{result['lost']} lost and {result['won']} won of {result['problems']} problems, "
+        f"peak memory {result['peak_memory_mib']:.0f} MiB"
+    )

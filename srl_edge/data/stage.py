@@ -68,7 +68,7 @@ def prepare(recipe: Recipe, run: Path, solved: Solved | None = None) -> Path:
             trajectories.write_jsonl(scratch / f"{name}.jsonl", found[name])
         text = json.dumps(summary, indent=1, ensure_ascii=False) + "\n"
         (scratch / "report.json").write_text(text, encoding="utf-8")
-        for sentence in _in_words(summary, kept, recipe.model.name):
+        for sentence in _in_words(summary, kept, recipe):
             progress.say(f"data: {sentence}")
         return owned.publish(scratch, folder)
 
@@ -110,11 +110,11 @@ def _require_all(found: Splits, recipe: Recipe, report: ParseReport) -> None:
             )
 
 
-def _in_words(summary: dict[str, Any], kept: Sequence[Trajectory], model: str) -> list[str]:
+def _in_words(summary: dict[str, Any], kept: Sequence[Trajectory], recipe: Recipe) -> list[str]:
     """What was read, kept and dropped, how, how answers are compared, and the longest step."""
     dropped = _counted(summary["dropped"], "{count} for {what}")
     longest = max((step for t in kept for step in t.steps), key=len)
-    tokenizer = tokenizer_if_there(model)
+    tokenizer = tokenizer_if_there(recipe.model.name)
     tokens = len(tokenizer.encode(longest, add_special_tokens=False)) if tokenizer else None
     size = f"{len(longest)} characters" if tokens is None else f"{tokens} tokens"
     said = [
@@ -126,6 +126,9 @@ def _in_words(summary: dict[str, Any], kept: Sequence[Trajectory], model: str) -
         styles = _counted(summary["style"]["used"])
         thoughts = f"; {summary['thoughts']} with thoughts" if summary["thoughts"] else ""
         said.append(f"shape: {_counted(summary['shapes'])}; steps: {styles}{thoughts}")
+    sizes = (f"{name} {split['problems']}" for name, split in summary["splits"].items())
+    said.append(f"problems: {', '.join(sizes)}")
+    said += _warnings(summary, recipe)
     if (alike := summary.get("near_duplicates", {})).get("problems"):
         two = alike["on_two_sides"]
         rest = f", but for {two}, of which there are too many" if two else ""
@@ -135,6 +138,24 @@ def _in_words(summary: dict[str, Any], kept: Sequence[Trajectory], model: str) -
         )
     if unused := summary.get("unused"):
         said.append(f"not used: {', '.join(unused)} (data.validation and data.test take them)")
+    return said
+
+
+def _warnings(summary: dict[str, Any], recipe: Recipe) -> list[str]:
+    """What of the data will not be taught as somebody may expect."""
+    form, said = recipe.prompt.form, []
+    if set(summary["answers"]) == {"none"}:
+        said.append(
+            "no problem has an answer: nothing can be solved, and rlvr cannot train; name its "
+            "column (data.columns.answer), or say how solutions mark it (prompt.answer)"
+        )
+    elif form.pattern and not form.stated("1"):
+        said.append(
+            f"prompt.answer ({form.answer}) says how an answer is read and not how it is written, "
+            "so none is added to the steps; write it as WORDS(.+), or mark it in the solutions"
+        )
+    if summary["thoughts"] and not form.think:
+        said.append("the thoughts are not taught, since replies have none (prompt.think)")
     return said
 
 

@@ -1,18 +1,21 @@
 """Expert solutions, cut into steps: what is kept, what is dropped, and why."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from srl_edge.data.cutting import AUTO
+from srl_edge.data.cutting import AUTO, stated
 from srl_edge.data.formats import rows_of
 from srl_edge.data.row import read
 from srl_edge.data.values import Unusable
+from srl_edge.method.answers import matches
 from srl_edge.method.prompt_form import DEFAULT, PromptForm
 from srl_edge.method.types import Trajectory
+from srl_edge.method.verifiers import same_value
 
 EXAMPLES = 3  # of the rows that are dropped for one reason
 _SHOWN = 200  # characters of each
@@ -73,9 +76,25 @@ def with_answer(
     """
     steps = tuple(steps)
     line = "" if answer is None else form.stated(answer)
-    if not line or not steps or form.states_answer(steps[-1]):
+    if answer is None or not line or not steps or form.states_answer(steps[-1]):
         return steps
+    steps = _without_answer(steps, answer)
     return (*steps, line) if own_step else (*steps[:-1], f"{steps[-1]}\n{line}")
+
+
+_ANNOUNCED = re.compile(
+    r"(?:(?:so|thus|hence|therefore),?\s+)?(?:the\s+)?(?:final\s+)?answer(?:\s+is\b\s*:?|:)\s*\S.{0,80}",
+    re.IGNORECASE,
+)
+
+
+def _without_answer(steps: tuple[str, ...], answer: str) -> tuple[str, ...]:
+    """Steps without a last line that says the answer in another form, and nothing else."""
+    *lines, last = steps[-1].rstrip().split("\n")
+    if not _ANNOUNCED.fullmatch(last.strip()) or not same_value(stated(last) or "", answer):
+        return steps
+    left = "\n".join(lines).rstrip()
+    return (*steps[:-1], left) if left else steps[:-1] or steps
 
 
 def parse_rows(
@@ -108,6 +127,9 @@ def parse_rows(
             report.drop(str(why), f"{where}{', ' if where else ''}row {number}", row)
             continue
         report.kept += 1
+        if found.answer is None and form is not None and form.pattern:
+            said = matches(form.pattern, "\n".join(found.steps))
+            found = replace(found, answer=str(said[-1]).strip() if said else None)
         report.shapes[found.shape] += 1
         report.styles[found.style or "given"] += 1
         steps = found.steps

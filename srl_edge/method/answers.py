@@ -186,7 +186,7 @@ def _boxes(text: str) -> Iterator[tuple[int, str]]:
 
 
 def matches(pattern: str, text: str) -> list[Any]:
-    """What a pattern of a recipe or an artifact finds; raises InputError where it takes long."""
+    """What the pattern of a recipe or an artifact finds; raises InputError where it takes long."""
     try:
         return list(regex.findall(pattern, text, timeout=SECONDS))
     except (TimeoutError, regex.error) as error:

@@ -9,6 +9,7 @@ Class = Literal["never", "sometimes", "always"]
 # Where a share counts as small or large. The words come from published comparisons, which agree in
 # direction and not in a number; docs/training.md names them.
 FEW, MANY, MOST = 0.1, 0.5, 0.8
+ENOUGH = 32  # problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,11 @@ def in_words(found: Headroom) -> Iterator[str]:
 def advice(found: Headroom, kinds: Sequence[str]) -> Iterator[str]:
     """What to try, in sentences. kinds: of the recipe's stages, in their order."""
     never, sometimes = found.share("never"), found.share("sometimes")
+    if found.problems < ENOUGH:
+        yield (
+            f"{found.problems} problems say little: a share of them may be off by "
+            f"{1 / found.problems**0.5:.0%}. Ask more (--problems) before you decide."
+        )
     if found.cut_off > FEW:
         yield (
             f"{found.cut_off:.0%} of the replies are cut off, so the model may know more than is "
@@ -98,10 +104,15 @@ def advice(found: Headroom, kinds: Sequence[str]) -> Iterator[str]:
                 "right."
             )
     if found.format_kept is not None and found.format_kept < MOST and "srl" in kinds:
+        mend = (
+            "the sft stage that the recipe begins with has to teach it"
+            if kinds[0] == "sft"
+            else "begin with a short sft stage, or ask in the model's own way (prompt.preset = "
+            "'math')"
+        )
         yield (
             f"Only {found.format_kept:.0%} of the replies keep the run's format, and a broken one "
-            "outweighs every difference between steps: begin with a short sft stage, or ask in the "
-            "model's own way (prompt.preset = 'math')."
+            f"outweighs every difference between steps: {mend}."
         )
     if kinds and kinds[0] == "rlvr" and sometimes < FEW:
         yield (

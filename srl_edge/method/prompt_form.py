@@ -106,7 +106,7 @@ class PromptForm:
         if answer.endswith("\\"):
             answer += " "  # or it would escape the brace
         marks = {HASHES: f"{HASHES} {answer}", BOXED: rf"The final answer is \boxed{{{answer}}}."}
-        return marks.get(self.answer, "")
+        return marks[self.answer] if self.answer in marks else _by_pattern(self.answer, answer)
 
     @property
     def pattern(self) -> str:
@@ -116,6 +116,20 @@ class PromptForm:
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values, which `form_of` reads back, without what is code of the recipe's."""
         return asdict(self) | ({"verifier": "auto"} if ":" in self.verifier else {})
+
+
+_LITERAL = r"(?:\\[^A-Za-z0-9]|[^\\()\[\]{}.*+?^$|])*"
+_AROUND_A_GROUP = re.compile(rf"\^?({_LITERAL})\((?!\?)[^()]*\)({_LITERAL})\$?")
+
+
+def _by_pattern(pattern: str, answer: str) -> str:
+    """An answer with the words that a pattern has around its group; '' where that is no text."""
+    spaced = re.sub(r"^\(\?\w+\)", "", re.sub(r"\\s[*+]?| [*+]", " ", pattern))
+    if not (parts := _AROUND_A_GROUP.fullmatch(spaced)):
+        return ""
+    before, after = (re.sub(r"\\(.)", r"\1", part) for part in parts.groups())
+    line = f"{before}{answer}{after}".strip()
+    return line if answer in map(str, matches(pattern, line)) else ""
 
 
 CUT_OFF = "cut off at the length limit"

@@ -104,7 +104,10 @@ def require(
             )
     require_text(config, where)
     for name, value in _odd(text, family, place):
-        raise InputError(f"{where}: has {name} = {value}, and cannot be {doing}, which knows none.")
+        taken = "multiples of 16 alone" if name == "head_dim" else "that setting left out"
+        raise InputError(
+            f"{where}: has {name} = {value}, and cannot be {doing}, which takes {taken}."
+        )
     if place in family.no_window and _slides(text):
         raise InputError(
             f"{where}: has layers with a sliding window, and cannot be {doing}: there "

@@ -38,7 +38,8 @@ def first_sentence(model: type[BaseModel], error: ValidationError) -> str:
     message = first["msg"].removeprefix("Value error, ")
     if not where:  # about settings together
         return f"{message[0].lower()}{message[1:]}."
-    return f"{where!r}: {message[0].lower()}{message[1:]} (got {first['input']!r})."
+    got = "" if isinstance(first["input"], dict) else f" (got {first['input']!r})"
+    return f"{where!r}: {message[0].lower()}{message[1:]}{got}."
 
 
 def _fields_at(model: type[BaseModel], location: Sequence[Any]) -> list[str]:

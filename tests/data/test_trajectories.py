@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ from srl_edge.data.trajectories import (
     ParseReport,
     load,
     parse_rows,
+    with_answer,
     write_jsonl,
 )
 from srl_edge.errors import InputError
+from srl_edge.method.prompt_form import DEFAULT
 
 NUMBERED = """To solve this, factor first.
 
@@ -238,3 +241,27 @@ def test_rows_beyond_what_json_can_read_are_counted(tmp_path: Path) -> None:
     assert len(list(parse_rows(rows_of(path, report.bad), report))) == 2
     assert report.dropped == {"nested too deeply": 1, "a number of thousands of digits": 1}
     assert report.read == report.kept + report.dropped.total() == 4
+
+
+@pytest.mark.parametrize(
+    ("last", "kept"),
+    [
+        ("The answer is 35.", ()),
+        ("Final answer: 35", ()),
+        ("Add both.\nSo the final answer is \\boxed{35}.", ("Add both.",)),
+        ("The answer is 36.", ("The answer is 36.",)),  # of something else
+        ("Answer the phone: 35", ("Answer the phone: 35",)),
+        ("30 + 5 = 35", ("30 + 5 = 35",)),
+    ],
+)
+def test_an_answer_is_stated_once(last: str, kept: tuple[str, ...]) -> None:
+    assert with_answer(("one", last), "35", own_step=True) == ("one", *kept, "#### 35")
+
+
+def test_a_mark_of_ones_own_is_read_from_rows_and_taught() -> None:
+    form = replace(DEFAULT, answer="Antwort: (.+)")
+    rows = [{"problem": "4 * 4?", "solution": "Rechne.\n4 * 4 = 16\nAntwort: 16"},
+            {"problem": "3 * 3?", "solution": "Rechne.\n3 * 3 = 9", "answer": "9"}]  # fmt: skip
+    marked, unmarked = parse_rows(rows, ParseReport(), form=form, answer_step=True)
+    assert (marked.answer, marked.steps[-1]) == ("16", "Antwort: 16")
+    assert (unmarked.answer, unmarked.steps[-1]) == ("9", "Antwort: 9")

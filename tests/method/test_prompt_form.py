@@ -194,3 +194,21 @@ steps = 1
         assert text.startswith(("1:", "2:")) and f"{count} tokens" in text.splitlines()[0]
         assert "put your final answer within \\boxed{}" in rendered
         assert "The final answer is \\boxed{" in text
+
+
+@pytest.mark.parametrize(
+    ("pattern", "written"),
+    [
+        (r"Antwort: (.+)", "Antwort: 16"),
+        (r"(?i)answer:\s*(.+)", "answer: 16"),
+        (r"(?m)^Result = ([\d.]+)$", "Result = 16"),
+        (r"\[(-?\d+)\]", "[16]"),
+        (r"<answer>(.*?)</answer>", "<answer>16</answer>"),
+        (r"(?:so|thus) (\d+)", ""),  # of two ways, none is the writer's
+        (r"x(\d)", ""),  # one digit cannot hold it
+    ],
+)
+def test_an_answer_is_written_as_a_pattern_reads_it(pattern: str, written: str) -> None:
+    form = replace(DEFAULT, answer=pattern)
+    assert form.stated("16") == written
+    assert not written or form.states_answer(f"4 * 4 = 16\n{written}")

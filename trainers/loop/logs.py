@@ -1,7 +1,7 @@
 """What training writes down: metrics under TRL's names, and every rollout with its reward."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -137,6 +137,15 @@ def note(metrics: dict[str, float]) -> str:
         f"reward {metrics['reward']:+.3f}  kept {metrics['keep_rate']:.0%}  "
         f"{metrics['sampling/tokens_per_second']:.0f} tok/s"
     )
+
+
+def validation_note(metrics: Mapping[str, float]) -> str:
+    """A validation in a few words."""
+    names = {
+        "eval_format": "in the format {:.0%}", "eval_similarity": "similarity {:.2f}",
+        "eval_accuracy": "solved {:.0%}", "eval_own_accuracy": "in the model's own way {:.0%}",
+    }  # fmt: skip
+    return ", ".join(form.format(metrics[key]) for key, form in names.items() if key in metrics)
 
 
 def _append(path: Path, rows: Iterable[dict[str, Any]]) -> None:

@@ -26,6 +26,7 @@ from srl_edge.trainers.loop.logs import (
     rows_so_far,
     sampling_metrics,
     steps_so_far,
+    validation_note,
 )
 from srl_edge.trainers.loop.own_thoughts import with_own_thoughts
 from srl_edge.trainers.loop.stream import PromptStream
@@ -229,6 +230,7 @@ class StageRun:
         for alarm in own_way_alarms(base, metrics, len(own)) if base and own else ():
             progress.say(f"train, validation: {alarm}")
         self._log(metrics | {"eval_best": float(kept)})
+        progress.say(f"train, step {cursor.step}: on held-out problems {validation_note(metrics)}")
 
     def _log(self, metrics: dict[str, float]) -> None:
         self.track(log_metrics(self.folder, self.stage, self.index, self.cursor.step, metrics))

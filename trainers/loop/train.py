@@ -77,8 +77,9 @@ def training_prompts(recipe: Recipe, stage: Stage, run: Path) -> list[list[StepP
         prompts = step_prompts(split, stage.targets, stage.title_hint, form)
     found = [p for p in prompts if p]
     if not found:
+        needed = "answers" if stage.kind == "rlvr" else "trajectories of two steps or more"
         raise InputError(
             f"{stage.data or run / 'data' / 'train.jsonl'}: nothing to train a {stage.kind} stage "
-            "on; it needs trajectories of two steps or more, and answers for rlvr."
+            f"on; it needs {needed}, and there are none."
         )
     return found
