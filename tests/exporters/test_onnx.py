@@ -152,16 +152,16 @@ def test_auto_takes_the_smallest_that_agrees(
     cases, _ = references(of_run(recipe, tmp_path), tiny_model, "validation")
     options = export_smallest(tiny_model, tmp_path / "any", cases, 0.0, 256, TEXTS, 1)
     (first,) = options["search"]
-    options = export_smallest(tiny_model, tmp_path / "good", cases, 0.9, 256, TEXTS, 1)
+    options = export_smallest(tiny_model, tmp_path / "good", cases, 0.8, 256, TEXTS, 1)
     *failed, chosen = options["search"]
     assert failed[0]["candidate"] == first["candidate"]
-    assert all(row["agreement"] < 0.9 for row in failed)
-    assert chosen["agreement"] >= 0.9 and chosen["mb"] >= first["mb"]
-    assert f"{chosen['agreement']:.1%} of next tokens (90.0% asked" in capsys.readouterr().err
+    assert all(row["agreement"] < 0.8 for row in failed)
+    assert chosen["agreement"] >= 0.8 and chosen["mb"] >= first["mb"]
+    assert f"{chosen['agreement']:.1%} of next tokens (80.0% asked" in capsys.readouterr().err
     artifact = OnnxRuntime(tmp_path / "good", 256, threads=1)
     expected = TorchRuntime(tiny_model).score(cases[0].prompt_ids, cases[0].reply_ids).argmax(-1)
     got = np.stack(teacher_forced(artifact, cases[0].prompt_ids, cases[0].reply_ids)).argmax(-1)
-    assert (got == expected).mean() >= 0.9
+    assert (got == expected).mean() >= 0.75
     with pytest.raises(StageError, match=r"no candidate agrees on 101.0% .*onnx-fp16"):
         export_smallest(tiny_model, tmp_path / "none", cases, 1.01, 256, TEXTS, 1)
     assert not (tmp_path / "none").exists()
