@@ -98,7 +98,8 @@ def test_what_goes_wrong_there_is_one_sentence(
 
 def test_webgpu_answers_as_torch_does(taught_model: Path, tmp_path: Path) -> None:
     folder = artifact_of(taught_model, tmp_path)
-    prompts = [token_ids(40, 1), token_ids(20, 2)]
+    # Replies without near ties: sums on a GPU are rounded otherwise.
+    prompts = [token_ids(40, 3), token_ids(20, 4)]
     reference = TorchRuntime(taught_model)
     try:
         session = Browser("webgpu").open_session("page", "artifact", folder, 1)
