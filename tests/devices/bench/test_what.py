@@ -228,7 +228,7 @@ def damaged_pte(folder: Path, model: Path, genai: Path) -> None:
 def loads_a_library(folder: Path, model: Path, genai: Path) -> None:
     shutil.copytree(genai, folder, dirs_exist_ok=True)
     config = json.loads((folder / "genai_config.json").read_text())
-    config["model"]["decoder"]["session_options"]["custom_ops_library"] = "/tmp/theirs.so"
+    config["model"]["decoder"]["session_options"]["custom_ops_library"] = "/nowhere/theirs.so"
     (folder / "genai_config.json").write_text(json.dumps(config))
 
 
