@@ -218,7 +218,12 @@ def _from_stories(recipe: Recipe, report: ParseReport) -> tuple[Splits, dict[str
     }
     found = {
         name: stories.problems(
-            stories.SPLITS[name], int(count), made.events, made.largest, f"{name}/{recipe.seed}"
+            stories.SPLITS[name],
+            int(count),
+            made.events,
+            made.largest,
+            f"{name}/{recipe.seed}",
+            made.retell,
         )
         for name, count in counts.items()
     }

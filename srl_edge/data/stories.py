@@ -121,7 +121,12 @@ SPLITS = {"train": SETTINGS[:12], "validation": SETTINGS[12:14], "test": SETTING
 
 
 def problems(
-    settings: tuple[Setting, ...], count: int, events: int, largest: int, seed: str
+    settings: tuple[Setting, ...],
+    count: int,
+    events: int,
+    largest: int,
+    seed: str,
+    retell: bool = True,
 ) -> list[Trajectory]:
     """`count` distinct problems, the settings in turn; what is counted stays in 0 .. `largest`."""
     rng = random.Random(seed)
@@ -138,7 +143,8 @@ def problems(
             told.append(sentence.format(name=name, n=change))
             result = amount + change if gain else amount - change
             worked = f"{amount} {'+' if gain else '-'} {change} = {result}"
-            steps.append(f"{told[-1][:-1]}, so there are {'more' if gain else 'fewer'}: {worked}.")
+            again = f"{told[-1][:-1]}, so there are {'more' if gain else 'fewer'}: {worked}."
+            steps.append(again if retell else worked)
             amount = result
         question = f"How many {setting.thing} are there in the end?"
         problem = " ".join((*told, question))

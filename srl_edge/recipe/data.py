@@ -41,6 +41,8 @@ class Stories(Section):
     """Times that the count changes, a step each."""
     largest: Annotated[int, Field(ge=10)] = 30
     """Largest number."""
+    retell: bool = True
+    """A step tells its event again before it counts; else it is the equation alone."""
 
 
 class Difficulty(Section):

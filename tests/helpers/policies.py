@@ -74,7 +74,7 @@ def flat_loss(model: torch.nn.Module, samples: list[Sample], by_sequence: bool) 
 @torch.inference_mode()
 def trainer_logits(policy: TorchPolicy, ids: list[int]) -> torch.Tensor:
     """Logits [N, V] of the model that trains, after each token."""
-    hidden = policy.decoder(torch.tensor(ids), Causal(len(ids), policy.device))
+    hidden = policy.decoder(torch.tensor(ids), Causal([len(ids)], policy.device))
     logits: torch.Tensor = policy._sampling_head()(hidden)
     return logits
 

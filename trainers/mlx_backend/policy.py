@@ -23,8 +23,8 @@ from srl_edge.trainers.mlx_backend.decoding import MlxDecoding
 from srl_edge.trainers.mlx_backend.loading import limit_memory, load
 from srl_edge.trainers.mlx_backend.logprobs import bent_logits, linear_logprobs
 from srl_edge.trainers.policy.contract import Loss
-from srl_edge.trainers.policy.objective import add, objective, over_packs, watched
-from srl_edge.trainers.policy.packing import Pack, PrefixCache
+from srl_edge.trainers.policy.objective import Part, add, objective, over_packs, watched
+from srl_edge.trainers.policy.packing import Pack, PrefixCache, before_each
 from srl_edge.trainers.policy.sampling import sample
 
 Weights = dict[str, mx.array]
@@ -95,10 +95,9 @@ class MlxPolicy:
     def forward_backward(self, groups: Sequence[Sequence[Sample]], loss: Loss) -> dict[str, float]:
         return over_packs(groups, loss, self._backward)
 
-    def _backward(
-        self, packed: Pack, group: Sequence[Sample], loss: Loss, total: int
-    ) -> dict[str, float]:
+    def _backward(self, parts: Sequence[Part], loss: Loss, total: int) -> dict[str, float]:
         """Gradient of a pack: its rows in passes that memory has room for, then the trunk."""
+        ((packed, group),) = parts
         weights = self._trainable()
 
         def trunk_of(weights: Weights) -> list[mx.array]:
@@ -174,7 +173,7 @@ class MlxPolicy:
         hidden = self.decoder.rows(rows, trunk, whole)
         completions = [s.completion_ids for s in members]
         targets = mx.array([i for ids in completions for i in ids])
-        chosen = hidden[mx.array(rows.before(completions))]
+        chosen = hidden[mx.array(before_each([rows], completions))]
         return linear_logprobs(
             chosen, self.decoder.head, targets, loss.temperature, self.decoder.softcap
         )

@@ -4,7 +4,7 @@ Arrays are [B, T], padded; `xp` is torch or mlx.core. `frozen` are the log-proba
 gradient, `before` those of the sampler, `reference` those of the model without adapter.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from srl_edge.method import algorithm
@@ -13,6 +13,7 @@ from srl_edge.trainers.policy.contract import Loss
 from srl_edge.trainers.policy.packing import LEARNED_AT_ONCE, Pack, gathered, pack
 
 Array = Any
+Part = tuple[Pack, Sequence[Sample]]  # and the samples that the pack's owners count in
 
 
 def objective(
@@ -56,23 +57,26 @@ def watched(
 
 
 def over_packs(
-    groups: Sequence[Sequence[Sample]], loss: Loss, backward: Callable[..., dict[str, float]]
+    groups: Sequence[Sequence[Sample]],
+    loss: Loss,
+    backward: Callable[[Sequence[Part], Loss, int], dict[str, float]],
+    together: int = 0,
 ) -> dict[str, float]:
-    """Gradient of a batch, a pack at a time; its metrics under TRL's names.
+    """Gradient of a batch, in packs; its metrics under TRL's names.
 
-    backward: takes a pack, its group, the loss and what the batch's sum is divided by, and returns
-    sums over the pack's completion tokens. token_ratio: tokens of all sequences, over those that
-    were computed.
+    backward: takes packs, the loss and what the batch's sum is divided by, and returns sums over
+    the packs' completion tokens. together: most tokens of several packs that it takes at once.
+    token_ratio: tokens of all sequences, over those that were computed.
     """
     count = sum(map(len, groups))
     tokens = sum(len(s.completion_ids) for group in groups for s in group)
     sums: dict[str, float] = {}
     flat = computed = 0
-    for packed, samples in _packs(groups):
-        members = [samples[i] for i in packed.owners]
+    for parts in _together(_packs(groups), together):
+        members = [samples[i] for packed, samples in parts for i in packed.owners]
         flat += sum(len(s.prompt_ids) + len(s.completion_ids) for s in members)
-        computed += packed.tokens
-        add(sums, backward(packed, samples, loss, count if loss.by_sequence else tokens))
+        computed += sum(packed.tokens for packed, _ in parts)
+        add(sums, backward(parts, loss, count if loss.by_sequence else tokens))
     return {
         "loss": sums["loss"],
         "entropy": sums["entropy"] / tokens,
@@ -83,7 +87,20 @@ def over_packs(
     } | ({"kl": sums["kl"] / tokens} if "kl" in sums else {})
 
 
-def _packs(groups: Sequence[Sequence[Sample]]) -> Iterator[tuple[Pack, Sequence[Sample]]]:
+def _together(parts: Iterable[Part], most_tokens: int) -> Iterator[list[Part]]:
+    """Parts in turn: a pass reads all weights, so that small ones cost little more together."""
+    gathered: list[Part] = []
+    used = 0
+    for part in parts:
+        if gathered and used + part[0].tokens > most_tokens:
+            yield gathered
+            gathered, used = [], 0
+        gathered.append(part)
+        used += part[0].tokens
+    yield gathered
+
+
+def _packs(groups: Sequence[Sequence[Sample]]) -> Iterator[Part]:
     """Packs with the samples that their owners count in: each group's, and those that are alone."""
     alone: list[Sample] = []
     for group in groups:

@@ -10,7 +10,7 @@ sequence would, and the same gradient, for the fewest tokens.
 from bisect import bisect
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 from srl_edge.method.prompts import shared_length
@@ -52,12 +52,6 @@ class Pack:
             start, end = end, end + len(row)
             yield owner, bound, slice(start, end)
 
-    def before(self, completions: Sequence[Sequence[int]]) -> list[int]:
-        """Where the token before each token of the rows' completions is among all row tokens."""
-        ends = [place.stop for _, _, place in self.spans()]
-        spans = zip(ends, map(len, completions), strict=True)
-        return [at for end, length in spans for at in range(end - length - 1, end - 1)]
-
     def cut(self, most_tokens: int) -> Iterator["Pack"]:
         """The same trunk with the rows in turn, at most so many row tokens at a time."""
         start = used = 0
@@ -67,6 +61,13 @@ class Pack:
                 yield Pack(self.trunk, self.rows[here], self.bounds[here], self.owners[here])
                 start, used = row, 0
             used += len(ids or ())
+
+
+def before_each(packs: Sequence[Pack], completions: Sequence[Sequence[int]]) -> list[int]:
+    """Where the token before each token of the rows' completions is among the packs' row tokens."""
+    ends = accumulate(len(row) for packed in packs for row in packed.rows)
+    spans = zip(ends, map(len, completions), strict=True)
+    return [at for end, length in spans for at in range(end - length - 1, end - 1)]
 
 
 def pack(

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import torch
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.checkpoint import checkpoint
 
 from srl_edge.errors import InputError
@@ -92,13 +93,18 @@ class Decoder:
 
     def keys_values(self, tokens: Sequence[int]) -> KeysValues:
         """Keys and values [T, Hkv, D] of a text in each layer; runs no further than to the last."""
-        ids = torch.tensor(tokens, device=self.norm.weight.device)
-        attention = Causal(len(ids), ids.device)
+        return self.keys_values_of([tokens])[0]
+
+    def keys_values_of(self, texts: Sequence[Sequence[int]]) -> list[KeysValues]:
+        """`keys_values` of several texts, in one pass."""
+        ids = torch.tensor([i for text in texts for i in text], device=self.norm.weight.device)
+        attention = Causal([len(text) for text in texts], ids.device)
         last = len(self.layers) - 1
         x = self._layers(ids, attention, last)
-        q, k, v = self._qkv(self.layers[last], x, self.rotations(attention.positions))
-        attention(last, q[:0], k, v, self.layers[last].scaling, self.layers[last].window)
-        return list(attention.kept.values())
+        _, k, v = self._qkv(self.layers[last], x, self.rotations(attention.positions))
+        layers = [*attention.kept.values(), (k, v)]
+        parts = [(k.split(attention.lengths), v.split(attention.lengths)) for k, v in layers]
+        return [[(k[i], v[i]) for k, v in parts] for i in range(len(texts))]
 
     def _layers(self, ids: torch.Tensor, attention: Attention, count: int) -> torch.Tensor:
         x: torch.Tensor = self.embed(ids)
@@ -201,7 +207,7 @@ def from_transformers(
         "gelu" in str(getattr(config, "hidden_activation", None) or config.hidden_act),
     )  # fmt: skip
     with torch.no_grad():
-        got = decoder(probe, Causal(len(probe), model.device)).float()
+        got = decoder(probe, Causal([len(probe)], model.device)).float()
     error = float((got - expected).norm() / expected.norm())
     if error > (1e-3 if model.dtype == torch.float32 else 0.1):
         raise InputError(
@@ -266,10 +272,14 @@ def _norm(module: Any, family: Family) -> Norm:
 
 
 class Causal:
-    """Plain causal attention over one sequence; keeps each layer's keys and values in `kept`."""
+    """Plain causal attention of sequences, each to itself; keeps layers' keys and values in `kept`.
 
-    def __init__(self, length: int, device: torch.device) -> None:
-        self.positions = torch.arange(length, device=device)
+    Tokens [N] of all of them are one after the other.
+    """
+
+    def __init__(self, lengths: Sequence[int], device: torch.device) -> None:
+        self.lengths = list(lengths)
+        self.positions = torch.cat([torch.arange(length, device=device) for length in lengths])
         self.kept: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def __call__(
@@ -278,15 +288,23 @@ class Causal:
     ) -> torch.Tensor:  # fmt: skip
         # The first: a layer that is computed again would keep all that is inside through them.
         self.kept.setdefault(layer, (k, v))
-        if not len(q):
-            return q
+        widest = max(self.lengths)
         mask = None
-        if window is not None and len(q) > window:
-            distance = self.positions[:, None] - self.positions
+        if window is not None and widest > window:
+            at = torch.arange(widest, device=q.device)
+            distance = at[:, None] - at
             mask = (distance >= 0) & (distance < window)
-        q, k, v = (x.transpose(0, 1)[None] for x in (q, k, v))
+        q, k, v = (self._by_sequence(x).transpose(1, 2) for x in (q, k, v))
         out = F.scaled_dot_product_attention(
             q, k, v, attn_mask=mask, is_causal=mask is None, scale=scaling,
             enable_gqa=q.shape[1] != k.shape[1],
-        )  # fmt: skip
-        return out[0].transpose(0, 1)
+        ).transpose(1, 2)  # fmt: skip
+        if len(self.lengths) == 1:
+            return out[0]
+        return torch.cat([x[:length] for x, length in zip(out, self.lengths, strict=True)])
+
+    def _by_sequence(self, x: torch.Tensor) -> torch.Tensor:
+        """Heads [S, T, H, D]. What pads a sequence comes after it, where none of it looks."""
+        if len(self.lengths) == 1:
+            return x[None]
+        return pad_sequence(x.split(self.lengths), batch_first=True)

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,10 @@ from srl_edge.quantization.gptq import read_codes
 from srl_edge.recipe import Trainer
 from srl_edge.terminal import progress
 from srl_edge.trainers.policy.contract import Loss, OnnxBase
-from srl_edge.trainers.policy.objective import add, objective, over_packs, watched
-from srl_edge.trainers.policy.packing import Pack, PrefixCache
+from srl_edge.trainers.policy.objective import Part, add, objective, over_packs, watched
+from srl_edge.trainers.policy.packing import Pack, PrefixCache, before_each
 from srl_edge.trainers.policy.sampling import Decoding, sample
-from srl_edge.trainers.torch_backend.attention.rows import RowAttention
+from srl_edge.trainers.torch_backend.attention.rows import RowAttention, SideBySide
 from srl_edge.trainers.torch_backend.decoder import (
     Causal,
     Decoder,
@@ -160,7 +161,7 @@ class TorchPolicy:
         for rollout in rollouts:
             ids = torch.tensor([*rollout.prompt_ids, *rollout.completion_ids], device=self.device)
             asked = len(rollout.prompt_ids)
-            hidden = self.decoder(ids, Causal(len(ids), self.device))[asked - 1 : -1]
+            hidden = self.decoder(ids, Causal([len(ids)], self.device))[asked - 1 : -1]
             scores = torch.log_softmax(self._sampling_head()(hidden).float() / temperature, -1)
             own = scores.gather(1, ids[asked:, None])[:, 0]
             errors.append((own.cpu() - torch.tensor(rollout.logprobs)).abs())
@@ -212,18 +213,17 @@ class TorchPolicy:
         # them there is room for what the backward pass keeps.
         self._sampler = None
         return_freed_memory()
-        return over_packs(groups, loss, self._fitted)
+        return over_packs(groups, loss, self._fitted, self.micro_batch_tokens)
 
-    def _fitted(
-        self, packed: Pack, group: Sequence[Sample], loss: Loss, total: int
-    ) -> dict[str, float]:
+    def _fitted(self, parts: Sequence[Part], loss: Loss, total: int) -> dict[str, float]:
         """`_backward`, in passes of half the tokens where memory does not suffice."""
         before = [None if p.grad is None else p.grad.clone() for p in self._trainable().values()]
         while True:
             try:
-                return self._backward(packed, group, loss, total)
+                return self._backward(parts, loss, total)
             except RuntimeError as error:
-                single = all(len(rows.rows) == 1 for rows in packed.cut(self.micro_batch_tokens))
+                cut = [rows for packed, _ in parts for rows in packed.cut(self.micro_batch_tokens)]
+                single = len(parts) == 1 and all(len(rows.rows) == 1 for rows in cut)
                 if single or not out_of_memory(error):
                     raise
             # Out of the handler: what the exception refers to would stay in memory.
@@ -232,38 +232,47 @@ class TorchPolicy:
             for parameter, grad in zip(self._trainable().values(), before, strict=True):
                 parameter.grad = None if grad is None else grad.clone()
             empty_cache(self.device)
+            if len(parts) > 1:
+                sums: dict[str, float] = {}
+                for part in parts:
+                    add(sums, self._fitted([part], loss, total))
+                return sums
 
-    def _backward(
-        self, packed: Pack, group: Sequence[Sample], loss: Loss, total: int
-    ) -> dict[str, float]:
-        """Gradient of a pack: the trunk once, its rows in passes that memory has room for."""
-        trunk = self.decoder.keys_values(packed.trunk)
-        leaves = [tuple(x.detach().requires_grad_() for x in layer) for layer in trunk]
+    def _backward(self, parts: Sequence[Part], loss: Loss, total: int) -> dict[str, float]:
+        """Gradient of packs: their trunks once, and rows in passes that memory has room for."""
+        texts = [packed.trunk for packed, _ in parts]
+        trunks = self.decoder.keys_values_of(texts)
+        leaves = [[tuple(x.detach().requires_grad_() for x in y) for y in t] for t in trunks]
         plain = None
         if loss.kl:
             with torch.no_grad():
-                plain = self.base.keys_values(packed.trunk)
+                plain = self.base.keys_values_of(texts)
+        passes = [parts]
+        if len(parts) == 1:
+            ((packed, group),) = parts
+            passes = [[(rows, group)] for rows in packed.cut(self.micro_batch_tokens)]
         sums: dict[str, float] = {}
         slopes: list[torch.Tensor] = []
-        for rows in packed.cut(self.micro_batch_tokens):
-            members = [group[i] for i in rows.owners]
-            add(sums, self._backward_rows(rows, leaves, plain, members, loss, total))
+        heads = [x for trunk in leaves for layer in trunk for x in layer]
+        for these in passes:
+            add(sums, self._backward_rows(these, leaves, plain, loss, total))
             # In fp32, so that the number of passes does not show in the sum.
-            grads = [x.grad.float() for layer in leaves for x in layer if x.grad is not None]
+            grads = [x.grad.float() for x in heads if x.grad is not None]
             slopes = [a.add_(b) for a, b in zip(slopes, grads, strict=True)] if slopes else grads
-            for x in (x for layer in leaves for x in layer):
+            for x in heads:
                 x.grad = None
-        ends = [x for layer in trunk for x in layer]
+        ends = [x for trunk in trunks for layer in trunk for x in layer]
         torch.autograd.backward(ends, [g.to(x.dtype) for g, x in zip(slopes, ends, strict=True)])
         return sums
 
     def _backward_rows(
-        self, packed: Pack, trunk: Any, plain: Any, members: Sequence[Sample], loss: Loss,
-        total: int,
-    ) -> dict[str, float]:  # fmt: skip
+        self, parts: Sequence[Part], trunks: Any, plain: Any, loss: Loss, total: int
+    ) -> dict[str, float]:
+        members = [group[i] for packed, group in parts for i in packed.owners]
         lengths = torch.tensor([len(s.completion_ids) for s in members])
         mask = (torch.arange(int(lengths.max())) < lengths[:, None]).to(self.device)
-        flat, entropies = self._logprobs(self.decoder, packed, trunk, members, loss)
+        packs = [packed for packed, _ in parts]
+        flat, entropies = self._logprobs(self.decoder, packs, trunks, members, loss)
         kept = mask.float()
         before = advantages = reference = None
         if loss.kind == "clipped":
@@ -272,7 +281,7 @@ class TorchPolicy:
             advantages = torch.tensor([[s.advantage] for s in members], device=self.device)
         if loss.kl:
             with torch.no_grad():
-                reference = padded(self._logprobs(self.base, packed, plain, members, loss)[0], mask)
+                reference = padded(self._logprobs(self.base, packs, plain, members, loss)[0], mask)
         logprobs = padded(flat, mask)
         frozen = logprobs.detach()
         wanted = objective(torch, loss, logprobs, frozen, before, advantages, reference)
@@ -282,17 +291,22 @@ class TorchPolicy:
         return sums | {"loss": float(value.detach()), "entropy": float(entropies.sum())}
 
     def _logprobs(
-        self, decoder: Decoder, packed: Pack, trunk: Any, members: Sequence[Sample], loss: Loss
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+        self, decoder: Decoder, packs: Sequence[Pack], trunks: Any, members: Sequence[Sample],
+        loss: Loss,
+    ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
         """Log-probabilities of all completion tokens, and entropies, at the loss's temperature."""
-        rows = RowAttention(packed.rows, packed.bounds, trunk, self.device)
+        parts = [
+            RowAttention(packed.rows, packed.bounds, trunk, self.device)
+            for packed, trunk in zip(packs, trunks, strict=True)
+        ]
         if self.device.type == "cuda":
-            for window in {layer.window for layer in decoder.layers}:
+            for rows, window in product(parts, {layer.window for layer in decoder.layers}):
                 rows.choose(decoder.heads, window)
-        hidden = decoder(rows.ids, rows)
+        attention = parts[0] if len(parts) == 1 else SideBySide(parts)
+        hidden = decoder(attention.ids, attention)
         completions = [s.completion_ids for s in members]
         targets = torch.tensor([i for ids in completions for i in ids], device=self.device)
-        chosen = hidden[torch.tensor(packed.before(completions), device=self.device)]
+        chosen = hidden[torch.tensor(before_each(packs, completions), device=self.device)]
         return linear_logprobs(self._before_head(chosen) / loss.temperature, self.head, targets)
 
     def optim_step(self, learning_rate: float, max_grad_norm: float) -> float:
@@ -321,7 +335,7 @@ class TorchPolicy:
             ids = torch.tensor(list(text), device=self.device)
             found = []
             for decoder in (self.base, self.decoder):
-                hidden = self._before_head(decoder(ids, Causal(len(ids), self.device)))
+                hidden = self._before_head(decoder(ids, Causal([len(ids)], self.device)))
                 found.append(F.log_softmax(F.linear(hidden, self.head).float(), -1))
             base, now = found
             total += float((base.exp() * (base - now)).sum())

@@ -11,8 +11,7 @@ from srl_edge.method.algorithm import weighted_sum
 from srl_edge.method.types import Sample
 from srl_edge.trainers.loop.train import train
 from srl_edge.trainers.policy.contract import Loss
-from srl_edge.trainers.policy.objective import add, objective, over_packs, watched
-from srl_edge.trainers.policy.packing import Pack
+from srl_edge.trainers.policy.objective import Part, add, objective, over_packs, watched
 from tests.helpers.fakes import TablePolicy
 from tests.helpers.runs import BAD, GOOD, make_run, rows
 
@@ -31,9 +30,8 @@ class LogprobPolicy(TablePolicy):
         self.clipped.append(metrics["clip_ratio/region_mean"])
         return metrics
 
-    def _backward(
-        self, packed: Pack, group: Sequence[Sample], loss: Loss, total: int
-    ) -> dict[str, float]:
+    def _backward(self, parts: Sequence[Part], loss: Loss, total: int) -> dict[str, float]:
+        ((packed, group),) = parts
         sums = {"loss": 0.0, "entropy": 0.0}
         for sample in (group[i] for i in packed.owners):
             reply = self.replies.index("".join(map(chr, sample.completion_ids[:-1])))

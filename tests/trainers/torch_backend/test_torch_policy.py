@@ -1,5 +1,6 @@
 """The shared-prefix paths against plain transformers, for every family."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, MistralConfig
 from srl_edge.errors import InputError
 from srl_edge.method.types import Sample
 from srl_edge.trainers.policy.contract import Loss
-from srl_edge.trainers.policy.packing import Pack, pack
+from srl_edge.trainers.policy.objective import Part
+from srl_edge.trainers.policy.packing import pack
 from srl_edge.trainers.torch_backend.attention import row_kernels
 from srl_edge.trainers.torch_backend.attention.rows import RowAttention
 from srl_edge.trainers.torch_backend.decoding.draw import Draws
@@ -87,6 +89,21 @@ def test_a_layer_that_is_computed_again_gives_the_same_gradient(family_model: Pa
     assert kept[1] < kept[0] / 3
 
 
+@pytest.mark.parametrize("kl", [0.0, 0.1])
+def test_groups_in_one_pass_give_the_gradient_of_one_after_the_other(
+    family_model: Path, kl: float
+) -> None:
+    groups = [trajectory_samples(seed) for seed in range(3)]
+    groups[1] = groups[1][:2]
+    together, apart = open_policy(family_model), open_policy(family_model)
+    apart.micro_batch_tokens = 1
+    together.micro_batch_tokens = 4096
+    loss = Loss("clipped", kl=kl)
+    expected, got = (policy.forward_backward(groups, loss) for policy in (apart, together))
+    assert got == pytest.approx(expected, abs=1e-5)
+    torch.testing.assert_close(flat_gradient(together), flat_gradient(apart), atol=1e-6, rtol=1e-4)
+
+
 def test_out_of_memory_halves_the_passes_and_gives_the_same_gradient(
     tiny_model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,9 +112,9 @@ def test_out_of_memory_halves_the_passes_and_gives_the_same_gradient(
     expected = plain.forward_backward(groups, Loss("clipped"))
     whole = short._backward_rows
 
-    def backward_rows(packed: Pack, *rest: Any) -> dict[str, float]:
-        done = whole(packed, *rest)  # so that part of the gradient is there already
-        if sum(map(len, packed.rows)) > 100:
+    def backward_rows(parts: Sequence[Part], *rest: Any) -> dict[str, float]:
+        done = whole(parts, *rest)  # so that part of the gradient is there already
+        if sum(len(row) for packed, _ in parts for row in packed.rows) > 100:
             raise torch.OutOfMemoryError
         return done
 

@@ -1,8 +1,12 @@
 """The products behind `RowAttention`, forward and backward: on a CPU, and on any device."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
+
+# Row tokens from .. to, which see trunk tokens from .. to.
+Span = tuple[int, int, int, int]
 
 
 class FusedRows(torch.autograd.Function):
@@ -15,7 +19,7 @@ class FusedRows(torch.autograd.Function):
     def forward(
         ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, trunk_k: torch.Tensor,
         trunk_v: torch.Tensor, gather: torch.Tensor, scatter: torch.Tensor,
-        spans: tuple[tuple[int, int, int], ...], scaling: float,
+        spans: Sequence[Span], scaling: float,
     ) -> torch.Tensor:  # fmt: skip
         kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
         kv_heads = k.shape[1]
@@ -24,10 +28,10 @@ class FusedRows(torch.autograd.Function):
         own = own.transpose(1, 2).flatten(0, 1)[scatter]
         own_norm = own_norm.transpose(1, 2).flatten(0, 1)[scatter]
         out, norm = torch.empty_like(own), torch.empty_like(own_norm)
-        for start, end, seen in spans:
+        for start, end, first, last in spans:
             part, part_norm = kernel(
-                _by_head(q[start:end], kv_heads), _sides(trunk_k[:seen]), _sides(trunk_v[:seen]),
-                scale=scaling,
+                _by_head(q[start:end], kv_heads), _sides(trunk_k[first:last]),
+                _sides(trunk_v[first:last]), scale=scaling,
             )  # fmt: skip
             out[start:end] = _from_heads(part, end - start)
             norm[start:end] = _from_heads(part_norm[..., None], end - start)[..., 0]
@@ -55,18 +59,18 @@ class FusedRows(torch.autograd.Function):
         by_trunk_k, by_trunk_v = (
             torch.zeros(x.shape, dtype=torch.float32) for x in (trunk_k, trunk_v)
         )
-        for start, end, seen in ctx.spans:
-            at = slice(start, end)
+        for start, end, first, last in ctx.spans:
+            at, seen = slice(start, end), slice(first, last)
             part_q, part_grad, part_norm, part_along = (
                 _by_head(x[at], kv_heads) for x in (q, grad, total[..., None], along[..., None])
             )
             part = _slopes(
-                part_q, _sides(trunk_k[:seen]), _sides(trunk_v[:seen]), part_grad, part_norm,
+                part_q, _sides(trunk_k[seen]), _sides(trunk_v[seen]), part_grad, part_norm,
                 part_along, ctx.scaling,
             )  # fmt: skip
             grad_q[at] += _from_heads(part[0], end - start)
-            by_trunk_k[:seen] += part[1][0].transpose(0, 1)
-            by_trunk_v[:seen] += part[2][0].transpose(0, 1)
+            by_trunk_k[seen] += part[1][0].transpose(0, 1)
+            by_trunk_v[seen] += part[2][0].transpose(0, 1)
         by_trunk = by_trunk_k.to(q.dtype), by_trunk_v.to(q.dtype)
         return (grad_q, grad_k, grad_v, *by_trunk, None, None, None, None)
 

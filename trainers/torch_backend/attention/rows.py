@@ -1,7 +1,7 @@
 """Attention of rows to the trunk that they leave, and to themselves."""
 
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import accumulate, groupby
 
 import torch
 from torch.nn import functional as F
@@ -10,6 +10,8 @@ from srl_edge.trainers.torch_backend.attention.gpu import Kernel, Sees, fastest,
 from srl_edge.trainers.torch_backend.attention.row_kernels import FusedRows, MaskedRows
 
 KeysValues = list[tuple[torch.Tensor, torch.Tensor]]
+
+_MOST_PADDING = 4  # padded tokens a token
 
 
 class RowAttention:
@@ -24,25 +26,21 @@ class RowAttention:
         device: torch.device,
     ) -> None:  # fmt: skip
         lengths = torch.tensor([len(r) for r in rows])
-        widest = int(lengths.max())
-        starts = F.pad(lengths.cumsum(0), (1, 0))[:-1]
-        offsets = torch.arange(widest)
         bounds = torch.tensor(seen)
+        self.gather, self.scatter = by_row(lengths, device)
+        offsets = torch.arange(self.gather.shape[1])
         inside = offsets < lengths[:, None]
         self.trunk = trunk
         self.seen = max(seen)  # no row looks at the trunk beyond it
         self.kept: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self.lengths = lengths
         self.ids = torch.tensor([i for row in rows for i in row], device=device)
         self.positions = (bounds[:, None] + offsets)[inside].to(device)
-        # Rows are padded to the widest for attention alone; linear layers see no padding.
-        last = int(lengths.sum()) - 1
-        self.gather = (starts[:, None] + offsets).clamp(max=last).to(device)
-        self.scatter = inside.flatten().nonzero().flatten().to(device)
         self.furthest = max(s + len(r) for s, r in zip(seen, rows, strict=True))
-        # Runs of rows that see equally much of the trunk: (first token, last token + 1, seen).
+        # Runs of rows that see equally much of the trunk.
         ends = [0, *lengths.cumsum(0).tolist()]
         runs = [list(run) for _, run in groupby(range(len(rows)), key=seen.__getitem__)]
-        self.spans = tuple((ends[r[0]], ends[r[-1] + 1], seen[r[0]]) for r in runs)
+        self.spans = tuple((ends[r[0]], ends[r[-1] + 1], 0, seen[r[0]]) for r in runs)
         self._bounds, self._offsets = bounds.to(device), offsets.to(device)
         self._masks: dict[int | None, torch.Tensor] = {}
         self.kernels: dict[int | None, Kernel] = {}
@@ -74,13 +72,17 @@ class RowAttention:
         if not torch.is_grad_enabled():
             self.kept[layer] = k, v
         trunk_k, trunk_v = (x[: self.seen] for x in self.trunk[layer])
-        if q.device.type == "cpu" and (window is None or self.furthest <= window):
+        if self.fuses(window):
             fused: torch.Tensor = FusedRows.apply(  # type: ignore[no-untyped-call]
                 q, k, v, trunk_k, trunk_v, self.gather, self.scatter, self.spans, scaling
             )
             return fused
         kernel = self.kernels.get(window) or self._products(window)
         return kernel(q, k, v, trunk_k, trunk_v, scaling=scaling)
+
+    def fuses(self, window: int | None) -> bool:
+        """Whether the kernel for a CPU takes it, which knows no window."""
+        return self.ids.device.type == "cpu" and (window is None or self.furthest <= window)
 
     def _products(self, window: int | None) -> Kernel:
         hidden = self._hidden(window)
@@ -108,10 +110,22 @@ class RowAttention:
         return self._masks[window]
 
 
+def by_row(lengths: torch.Tensor, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where each row's tokens are among all [R, S], padded; and where those are among these [N].
+
+    Rows are padded to the widest for attention alone; linear layers see no padding.
+    """
+    starts = F.pad(lengths.cumsum(0), (1, 0))[:-1]
+    offsets = torch.arange(int(lengths.max()))
+    gather = (starts[:, None] + offsets).clamp(max=int(lengths.sum()) - 1)
+    inside = offsets < lengths[:, None]
+    return gather.to(device), inside.flatten().nonzero().flatten().to(device)
+
+
 class SideBySide:
     """Attention of rows of several trunks, each to its own: linear layers see them all at once.
 
-    `kept` maps a layer to all rows' own keys and values [N, Hkv, D].
+    `kept` maps a layer to all rows' own keys and values [N, Hkv, D], unless gradients are taken.
     """
 
     def __init__(self, parts: Sequence[RowAttention]) -> None:
@@ -120,11 +134,29 @@ class SideBySide:
         self.ids = torch.cat([part.ids for part in parts])
         self.positions = torch.cat([part.positions for part in parts])
         self.sizes = [len(part.ids) for part in parts]
+        lengths = torch.cat([part.lengths for part in parts])
+        self.gather, self.scatter = by_row(lengths, self.ids.device)
+        # Padded together, rows as unlike as these would mostly be padding.
+        self.alike = self.gather.numel() <= _MOST_PADDING * len(self.ids)
+        tokens = accumulate(self.sizes, initial=0)
+        trunks = accumulate((part.seen for part in parts), initial=0)
+        self.spans = tuple(
+            (start + token, end + token, first + trunk, last + trunk)
+            for part, token, trunk in zip(parts, tokens, trunks, strict=False)
+            for start, end, first, last in part.spans
+        )
 
     def __call__(
         self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scaling: float,
         window: int | None,
     ) -> torch.Tensor:  # fmt: skip
-        self.kept[layer] = k, v
+        if not torch.is_grad_enabled():
+            self.kept[layer] = k, v
+        if self.alike and all(part.fuses(window) for part in self.parts):
+            trunk = (torch.cat([p.trunk[layer][i][: p.seen] for p in self.parts]) for i in (0, 1))
+            fused: torch.Tensor = FusedRows.apply(  # type: ignore[no-untyped-call]
+                q, k, v, *trunk, self.gather, self.scatter, self.spans, scaling
+            )
+            return fused
         each = zip(self.parts, *(x.split(self.sizes) for x in (q, k, v)), strict=True)
         return torch.cat([part(layer, *heads, scaling, window) for part, *heads in each])

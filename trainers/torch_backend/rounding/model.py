@@ -53,7 +53,7 @@ class Rounding:
         gram = self.head.new_zeros(width, width)
         for text in texts:
             ids = torch.tensor(text, device=device)
-            x = self.before_head(decoder(ids, Causal(len(ids), device)))
+            x = self.before_head(decoder(ids, Causal([len(ids)], device)))
             gram += x.T @ x
         for layer in self._layers:
             layer.fit()
