@@ -208,6 +208,8 @@ class _Bench(NamedTuple):
         And whether their replies differ: what batching changes.
         """
         batched = {row["doc_id"]: row for row in rows if row.get("batched")}
+        if model.answers_only:
+            batched = {}
         numbers = sorted(batched)[:ALONE]
         self.advance(model.name, by=min(ALONE, len(task.problems)) - len(numbers))
         if not numbers:

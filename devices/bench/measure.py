@@ -36,6 +36,7 @@ class Model(NamedTuple):
     asked: None is what the folder's manifest says. max_new_tokens: None is the settings'.
     tokenizer: the folder of its tokenizer and chat template, where that is not the path. stops: ids
     that end a reply beside those which that folder tells. told: what is known of it, by name.
+    answers_only: it is there to be compared with, and how fast it is does not matter.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Model(NamedTuple):
     tokenizer: Path | None = None
     stops: tuple[int, ...] = ()
     told: Mapping[str, str] = MappingProxyType({})
+    answers_only: bool = False
 
     @property
     def chat(self) -> Chat:
@@ -111,7 +113,7 @@ def speeds(
     length = _fitting(asked, settings)
     timed = [_Timed(m, prompt_of(m.chat, problems, length)) for m in asked]
     with ExitStack() as opened:
-        for each in timed:
+        for each in (each for each in timed if not each.model.answers_only):
             with _loss_noted(each):
                 each.session = device.open_session(*each.model[:3], settings.threads)
                 opened.callback(each.session.close)
@@ -122,8 +124,9 @@ def speeds(
                     _take_turn(each, settings, counts=turn > 0)
                 show(each.model.name, decode=f"{each.rates[-1]:.1f}" if each.rates else "")
                 advance(each.model.name)
-        if all(each.lost for each in timed):
-            raise RunnerLost(timed[0].lost)
+        lost = [each.lost for each in timed if not each.model.answers_only]
+        if lost and all(lost):
+            raise RunnerLost(lost[0])
         return [_row(each, settings) for each in timed]
 
 

@@ -15,7 +15,7 @@ from srl_edge.devices.runtimes.chat import Asked
 from srl_edge.models.catalog import resolve
 from srl_edge.recipe import Recipe
 from srl_edge.report import results, rows
-from srl_edge.report.rows import HELD_OUT, OWN_WAY, Gain
+from srl_edge.report.rows import AFTER, HELD_OUT, OWN_WAY, Gain
 from srl_edge.report.statistics import difference, paired
 from srl_edge.run_folder import inputs_of
 
@@ -25,8 +25,9 @@ BASE, TUNED = "torch base", "torch tuned"
 def bench(recipe: Recipe, run: Path) -> Path:
     """Measure the base model, the tuned model and every artifact; return `run/bench/results.json`.
 
-    Base and tuned also answer in the model's own way, so that what training cost can be seen. One
-    that was cut off goes on; see `results` for what is beside.
+    What each stage but the last had learned is asked as well, so that what a stage adds can be
+    seen. Base and tuned also answer in the model's own way, so that what training cost can be seen.
+    One that was cut off goes on; see `results` for what is beside.
     """
     found, folder = local.runnable(run, recipe.export.artifacts), run / "bench"
     threads = recipe.bench.threads or os.cpu_count() or 1
@@ -40,8 +41,14 @@ def bench(recipe: Recipe, run: Path) -> Path:
     once = trained.whole and trained.form.answers_like(own.form)
     if not once and (few := problems[: settings.own_way_problems]):
         tasks.append(Task(OWN_WAY, few, own, settings.own_way_tokens, kinds=("torch",)))
+    base = resolve(recipe.model.name)
+    stages = {name: folder for name, folder in after_stages(recipe, run).items() if folder.is_dir()}
     models = [
-        Model(BASE, "torch", resolve(recipe.model.name)),
+        Model(BASE, "torch", base, answers_only=True),
+        *(
+            Model(name, "adapter", path, tokenizer=base, answers_only=True)
+            for name, path in stages.items()
+        ),
         Model(TUNED, "torch", run / "merged"),
         *(Model(artifact.name, "artifact", artifact.path, artifact.format) for artifact in found),
     ]
@@ -51,18 +58,31 @@ def bench(recipe: Recipe, run: Path) -> Path:
         (name, task.name): [
             row["exact_match"] for row in results.read_samples(folder, name, task.name, date)
         ]
-        for name in (BASE, TUNED)
+        for name in (BASE, *stages, TUNED)
         for task in tasks
+        if name in (BASE, TUNED) or task.name == HELD_OUT
     }
-    results.write(folder, replace(measured, gain=gain(scores)))
+    results.write(folder, replace(measured, gain=gain(scores, list(stages))))
     return folder / rows.FILE
 
 
-def gain(scores: dict[tuple[str, str], list[float]]) -> dict[str, Gain]:
+def after_stages(recipe: Recipe, run: Path) -> dict[str, Path]:
+    """The adapters that the stages before the last one handed on, by the names of their rows."""
+    kinds = [stage.kind for stage in recipe.stages[:-1]]
+    return {
+        f"{AFTER}{kind}{f' {at + 1}' if kinds.count(kind) > 1 else ''}": run
+        / "train"
+        / f"stage-{at}-{kind}"
+        for at, kind in enumerate(kinds)
+    }
+
+
+def gain(scores: dict[tuple[str, str], list[float]], stages: Sequence[str] = ()) -> dict[str, Gain]:
     """What training brought, problem by problem: tuned less the base, asked in its best way.
 
     scores: by model and task, in the order of the problems. best: the tuned model as it was trained
-    to be asked. own_way: both in the model's own way.
+    to be asked. own_way: both in the model's own way. last_stage: tuned less what the stage before
+    the last had learned, of `stages`.
     """
     ways = {task: scores[BASE, task] for task in (HELD_OUT, OWN_WAY) if (BASE, task) in scores}
     count = min(map(len, ways.values()))
@@ -71,6 +91,10 @@ def gain(scores: dict[tuple[str, str], list[float]]) -> dict[str, Gain]:
     found = {"best": _paired(ways[best], scores[TUNED, HELD_OUT], asked)}
     if OWN_WAY in ways:
         found["own_way"] = _paired(ways[OWN_WAY], scores[TUNED, OWN_WAY])
+    if stages:
+        found["last_stage"] = _paired(
+            scores[stages[-1], HELD_OUT], scores[TUNED, HELD_OUT], stages[-1]
+        )
     return found
 
 

@@ -12,6 +12,7 @@ from srl_edge.files import read_json
 def open_model(kind: str, path: Path, threads: int = 0) -> Runtime:
     """Load a model folder (`kind` torch), an artifact of ours (`artifact`), or what others made.
 
+    `adapter` is a PEFT folder, run beside the model that it names.
     That has `kind` FORMAT:TOKENS, its format and the context that it is run with, and no manifest;
     its path is a file or a folder. Raises InputError where its runtime is not installed.
     """
@@ -19,6 +20,11 @@ def open_model(kind: str, path: Path, threads: int = 0) -> Runtime:
         from srl_edge.devices.runtimes.torch import TorchRuntime
 
         return TorchRuntime(path, threads)
+    if kind == "adapter":
+        from srl_edge.devices.runtimes.torch import TorchRuntime
+
+        base = read_json(path / "adapter_config.json", "Adapter")["base_model_name_or_path"]
+        return TorchRuntime(Path(base), threads, path)
     if kind == "artifact":
         return open_runtime(load(path), threads)
     format_, _, context = kind.partition(":")

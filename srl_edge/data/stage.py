@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 from srl_edge import owned
-from srl_edge.data import gsm_symbolic, splits, stories, trajectories
+from srl_edge.data import gsm_symbolic, home, splits, stories, trajectories
 from srl_edge.data.reading import Columns, choice_for, columns_for, keep_fitting, read_tables
 from srl_edge.data.sources import Table, open_source, part_of
 from srl_edge.data.splits import SPLITS
@@ -18,11 +18,12 @@ from srl_edge.data.trajectories import ParseReport
 from srl_edge.errors import InputError
 from srl_edge.files import read_json, scratch_folder
 from srl_edge.method.headroom import class_of
+from srl_edge.method.prompt_form import DONE
 from srl_edge.method.prompts import prompt_ids, step_prompts, warm_up_reply, whole_prompts
 from srl_edge.method.types import Trajectory
 from srl_edge.method.verifiers import kind_of
 from srl_edge.models.tokenizer import tokenizer_if_there
-from srl_edge.recipe import Recipe
+from srl_edge.recipe import Data, Recipe
 from srl_edge.terminal import progress
 
 Splits = dict[str, list[Trajectory]]
@@ -45,6 +46,8 @@ def prepare(recipe: Recipe, run: Path, solved: Solved | None = None) -> Path:
             found, details = _from_gsm_symbolic(recipe, report)
         case "stories":
             found, details = _from_stories(recipe, report)
+        case "home":
+            found, details = _from_home(recipe, report)
         case _:
             found, details = _from_source(recipe, report)
     if recipe.data.difficulty.keep and solved:
@@ -211,21 +214,11 @@ def _from_gsm_symbolic(recipe: Recipe, report: ParseReport) -> tuple[Splits, dic
 
 def _from_stories(recipe: Recipe, report: ParseReport) -> tuple[Splits, dict[str, Any]]:
     data, made = recipe.data, recipe.data.stories
-    counts = {
-        "train": made.problems,
-        "validation": data.validation_problems or splits.HELD_OUT["validation"],
-        "test": data.test_problems or splits.HELD_OUT["test"],
-    }
     found = {
         name: stories.problems(
-            stories.SPLITS[name],
-            int(count),
-            made.events,
-            made.largest,
-            f"{name}/{recipe.seed}",
-            made.retell,
+            stories.SPLITS[name], count, made.events, made.largest, f"{name}/{recipe.seed}"
         )
-        for name, count in counts.items()
+        for name, count in _counts(data, made.problems).items()
     }
     for name, rows in found.items():
         # What is made here states its answer in a step of its own, as GSM8K's are marked.
@@ -237,6 +230,28 @@ def _from_stories(recipe: Recipe, report: ParseReport) -> tuple[Splits, dict[str
     report.read = report.kept = sum(map(len, found.values()))
     settings = {name: [each.thing for each in its] for name, its in stories.SPLITS.items()}
     return found, {"settings": settings}
+
+
+def _from_home(recipe: Recipe, report: ParseReport) -> tuple[Splits, dict[str, Any]]:
+    made = recipe.data.home
+    if recipe.prompt.form.answer != DONE:
+        raise InputError(
+            "data.source = 'home': a request ends with a step that says done; set prompt.preset = "
+            "'commands'."
+        )
+    found = {
+        name: home.problems(home.SPLITS[name], count, made.things, f"{name}/{recipe.seed}")
+        for name, count in _counts(recipe.data, made.problems).items()
+    }
+    report.read = report.kept = sum(map(len, found.values()))
+    return found, {"rooms": {name: list(its.rooms) for name, its in home.SPLITS.items()}}
+
+
+def _counts(data: Data, train: int) -> dict[str, int]:
+    """How many problems to make for each split."""
+    validation = data.validation_problems or splits.HELD_OUT["validation"]
+    test = data.test_problems or splits.HELD_OUT["test"]
+    return {"train": train, "validation": int(validation), "test": int(test)}
 
 
 def _from_source(recipe: Recipe, report: ParseReport) -> tuple[Splits, dict[str, Any]]:

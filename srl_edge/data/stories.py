@@ -121,12 +121,7 @@ SPLITS = {"train": SETTINGS[:12], "validation": SETTINGS[12:14], "test": SETTING
 
 
 def problems(
-    settings: tuple[Setting, ...],
-    count: int,
-    events: int,
-    largest: int,
-    seed: str,
-    retell: bool = True,
+    settings: tuple[Setting, ...], count: int, events: int, largest: int, seed: str
 ) -> list[Trajectory]:
     """`count` distinct problems, the settings in turn; what is counted stays in 0 .. `largest`."""
     rng = random.Random(seed)
@@ -143,8 +138,7 @@ def problems(
             told.append(sentence.format(name=name, n=change))
             result = amount + change if gain else amount - change
             worked = f"{amount} {'+' if gain else '-'} {change} = {result}"
-            again = f"{told[-1][:-1]}, so there are {'more' if gain else 'fewer'}: {worked}."
-            steps.append(again if retell else worked)
+            steps.append(f"{told[-1][:-1]}, so there are {'more' if gain else 'fewer'}: {worked}.")
             amount = result
         question = f"How many {setting.thing} are there in the end?"
         problem = " ".join((*told, question))

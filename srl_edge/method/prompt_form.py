@@ -14,6 +14,8 @@ from srl_edge.models.chat_template import DATE
 
 OPEN, CLOSE = "<think>", "</think>"
 HASHES, BOXED = "####", "boxed"  # how an answer is marked, beside a regular expression
+DONE = "done"  # likewise: a last line says so, and the answer is all that comes before it
+_BEFORE_DONE = r"(?ms)\A(.*?)\s*(?:^done\s*)?\Z"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,9 @@ class PromptForm:
 
     system, whole_system: the system message of either; '' leaves the chat template's own.
     step, whole: the user's message of either, with `{problem}`, and in `step` with `{steps}`.
-    think: whether a reply begins with one <think> span. answer: `####`, `boxed` for \boxed{…}, or
-    a regular expression whose first group is the answer. verifier: how answers are compared:
+    think: whether a reply begins with one <think> span. answer: `####`, `boxed` for \boxed{…},
+    `done` for all steps before one that says done, or a regular expression whose first group is the
+    answer. verifier: how answers are compared:
     `auto`, by the right answer's kind; number, math, exact, choice, call; or "file.py:function".
     date: what a chat template that asks for today's date is told. chat_template_kwargs: what else
     it is told, by name, as transformers and vLLM call it: `enable_thinking`, `tools`, …
@@ -98,6 +101,8 @@ class PromptForm:
             return r"\boxed{" in text
         if self.answer == HASHES:
             return states_answer(text)
+        if self.answer == DONE:
+            return text.strip().rpartition("\n")[2].strip() == DONE
         return bool(matches(self.answer, text))
 
     def stated(self, answer: str) -> str:
@@ -105,12 +110,15 @@ class PromptForm:
         answer = " ".join(answer.split("\n"))  # a mark's answer ends with its line
         if answer.endswith("\\"):
             answer += " "  # or it would escape the brace
-        marks = {HASHES: f"{HASHES} {answer}", BOXED: rf"The final answer is \boxed{{{answer}}}."}
+        marks = {HASHES: f"{HASHES} {answer}", BOXED: rf"The final answer is \boxed{{{answer}}}.",
+                 DONE: DONE}  # fmt: skip
         return marks[self.answer] if self.answer in marks else _by_pattern(self.answer, answer)
 
     @property
     def pattern(self) -> str:
         """The regular expression of an answer, where the form has one of its own."""
+        if self.answer == DONE:
+            return _BEFORE_DONE
         return "" if self.answer in (HASHES, BOXED) else self.answer
 
     def as_dict(self) -> dict[str, Any]:
@@ -165,6 +173,14 @@ PRESETS: Mapping[str, PromptForm] = {
         whole="Task: {problem}",
         think=True,
         answer=HASHES,
+    ),
+    "commands": PromptForm(
+        system="You fulfil requests by commands. Write only the next one, or done after the last.",
+        step="{problem}\n{steps}",
+        whole_system="You fulfil requests by commands. Write them, one a line, and then done.",
+        whole="{problem}",
+        think=False,
+        answer=DONE,
     ),
 }
 DEFAULT = PRESETS["word-problems"]

@@ -1,6 +1,6 @@
 """A recipe: every setting of a run."""
 
-from srl_edge.recipe.data import Columns, Data, Difficulty, Stories
+from srl_edge.recipe.data import Columns, Data, Difficulty, Home, Stories
 from srl_edge.recipe.schema import (
     Bench,
     Check,
@@ -22,6 +22,7 @@ __all__ = [
     "Data",
     "Difficulty",
     "Export",
+    "Home",
     "Model",
     "Prompt",
     "Recipe",

@@ -41,8 +41,13 @@ class Stories(Section):
     """Times that the count changes, a step each."""
     largest: Annotated[int, Field(ge=10)] = 30
     """Largest number."""
-    retell: bool = True
-    """A step tells its event again before it counts; else it is the equation alone."""
+
+
+class Home(Section):
+    problems: PositiveInt = 1500
+    """Training requests; held-out ones speak of other rooms and things, in other sentences."""
+    things: Annotated[int, Field(ge=1, le=8)] = 2
+    """Things that a request asks for, a call each."""
 
 
 class Difficulty(Section):
@@ -64,8 +69,8 @@ HeldOut = Annotated[float, Field(gt=0), AfterValidator(held_out)] | None
 
 class Data(Section):
     source: Annotated[str, AfterValidator(file_name)] = GENERATED[0]
-    """`gsm_symbolic` or `stories`, which are made up; a file or folder of JSON Lines, JSON, CSV or
-    Parquet; or a dataset of the hub as `hf:NAME[@REVISION][:CONFIG[:SPLIT]]`."""
+    """`home`, `stories` or `gsm_symbolic`, which are made up; a file or folder of JSON Lines, JSON,
+    CSV or Parquet; or a dataset of the hub as `hf:NAME[@REVISION][:CONFIG[:SPLIT]]`."""
     columns: Columns = Columns()
     difficulty: Difficulty = Difficulty()
     style: Literal["auto", "numbered", "lines", "paragraphs", "sentences"] = "auto"
@@ -89,6 +94,7 @@ class Data(Section):
     """Problems held out for the benchmark, or a share; None: 100, at most a tenth of all (of
     `test`, all)."""
     stories: Stories = Stories()
+    home: Home = Home()
     rows_per_template: PositiveInt = 20
     """gsm_symbolic: problems drawn from each template."""
     validation_templates: PositiveInt = 8

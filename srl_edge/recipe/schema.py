@@ -24,7 +24,7 @@ from srl_edge.data.sources import rooted, rooted_part
 from srl_edge.errors import InputError
 from srl_edge.files import read_text
 from srl_edge.method.answers import Kind
-from srl_edge.method.prompt_form import PRESETS, PromptForm
+from srl_edge.method.prompt_form import DONE, PRESETS, PromptForm
 from srl_edge.method.prompts import Targets
 from srl_edge.method.rewards import check_weights
 from srl_edge.models.chat_template import DATE
@@ -49,8 +49,9 @@ def _holds_none(value: object) -> bool:
 
 
 class Prompt(Section):
-    preset: Literal["word-problems", "math", "general"] = "word-problems"
-    """word-problems: a thought, then a step. math: the model's own way. general: any task."""
+    preset: Literal["word-problems", "math", "general", "commands"] = "word-problems"
+    """word-problems: a thought, then a step. math: the model's own way. general: any task.
+    commands: one a step, until one says done."""
     system: str | None = None
     """System message of a step's prompt; '' leaves the chat template's own."""
     step: str | None = None
@@ -62,7 +63,8 @@ class Prompt(Section):
     think: bool | None = None
     """Whether a reply begins with one <think> span."""
     answer: Annotated[str, Field(min_length=1)] | None = None
-    """How the final answer is marked: `####`, `boxed`, or a regular expression with one group."""
+    """How the final answer is marked: `####`, `boxed`, `done` for all that comes before a step that
+    says so, or a regular expression with one group."""
     verifier: str = "auto"
     """How answers compare: auto (by their kind), number, math, exact, choice, call, "file.py:f"."""
     date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] = DATE
@@ -82,6 +84,8 @@ class Prompt(Section):
     def own_form(self) -> PromptForm:
         """How a model answers that was taught no format: one reply, marked as it likes."""
         told = self.model_dump(include={"verifier", "date", "chat_template_kwargs"})
+        if self.form.answer == DONE:
+            told["answer"] = DONE
         return replace(PRESETS["math"], whole=self.own_way, **told)
 
     @model_validator(mode="after")
@@ -97,7 +101,9 @@ class Prompt(Section):
         except re.error as error:
             raise ValueError(f"answer: not a regular expression ({error})") from None
         if self.form.pattern and groups != 1:
-            raise ValueError("answer: `####`, `boxed`, or a regular expression with one group")
+            raise ValueError(
+                "answer: `####`, `boxed`, `done`, or a regular expression with one group"
+            )
         for name in _RENDERED & set(self.chat_template_kwargs):
             raise ValueError(f"chat_template_kwargs.{name}: it is given already")
         if _holds_none(self.chat_template_kwargs):

@@ -15,6 +15,7 @@ from srl_edge.method.solving import Attempt
 FILE = "results.json"
 # Tasks of a run's benchmark: its held-out problems, asked as the run asks, and in the model's own
 # way.
+AFTER = "torch after "  # begins the name of what a stage before the last had learned
 HELD_OUT, OWN_WAY = "held-out", "own-way"
 
 
@@ -160,7 +161,10 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """What training brought at the same problems; base_asked: in which way the base was asked."""
+    """What training brought at the same problems.
+
+    base_asked: in which way the base was asked, or what of the training it had behind it.
+    """
 
     base: float
     tuned: float
@@ -174,7 +178,8 @@ class Gain:
 
 @dataclass(frozen=True, slots=True)
 class BenchResults:
-    """A whole benchmark; gain: `best`, over the base asked in its best way, and `own_way`."""
+    """A whole benchmark; gain: `best`, over the base asked in its best way, `own_way`, and what
+    the last stage added."""
 
     date: str
     device: dict[str, Any]

@@ -3,7 +3,7 @@
 from typing import Any
 
 from srl_edge.report.facts import STAGES, RunFacts
-from srl_edge.report.rows import HELD_OUT, Answers, BenchResults, Gain
+from srl_edge.report.rows import AFTER, HELD_OUT, Answers, BenchResults, Gain
 from srl_edge.report.text import accuracy, overlap, points, signed
 
 
@@ -79,6 +79,7 @@ def verdicts(bench: BenchResults | None) -> list[str]:
         return []
     said = [_gained(name, gain) for name, gain in bench.gain.items()]
     said.append(_compared("The tuned model", tuned, "the base model", base))
+    rows = {name: row for name, row in rows.items() if not name.startswith(AFTER)}
     apart = {name: row for name, row in rows.items() if not overlap(row, tuned)}
     said += [_compared(name, row, "the tuned model", tuned) for name, row in apart.items()]
     if len(apart) < len(rows):
@@ -102,6 +103,11 @@ def _gained(way: str, gain: Gain) -> str:
             f"Asked as it was trained, the tuned model solves {gain.tuned:.0%} of "
             f"{gain.problems} problems; the base, asked {gain.base_asked}, which is its best "
             f"way, solves {gain.base:.0%}"
+        )
+    elif way == "last_stage":
+        said = (
+            f"The last stage itself takes it from {gain.base:.0%} ({gain.base_asked}) to "
+            f"{gain.tuned:.0%} of {gain.problems} problems"
         )
     else:
         said = (

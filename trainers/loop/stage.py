@@ -34,6 +34,10 @@ from srl_edge.trainers.loop.tracking import Tracker
 from srl_edge.trainers.loop.validation import held_out, score, validate
 from srl_edge.trainers.policy.contract import Loss, Policy
 
+# Settings of a stage that its validation depends on.
+_VALIDATED_BY = (
+    "reply", "title_hint", "max_new_tokens", "max_steps", "reward", "guards", "autojunk",
+)  # fmt: skip
 LOST_AT_MOST = 3  # updates in a row whose loss or gradient is not finite
 
 
@@ -217,7 +221,7 @@ class StageRun:
 
     def _validate(self) -> None:
         """Note how the adapter does on held-out problems, and keep it if it is the best so far."""
-        metrics = validate(self.policy, self.stage, self.held_out)
+        metrics = self._known() or validate(self.policy, self.stage, self.held_out)
         cursor, now = self.cursor, score(self.stage, metrics)
         sound = self.policy.finite()
         kept, better = sound and now >= cursor.best, sound and now > cursor.best
@@ -231,6 +235,23 @@ class StageRun:
             progress.say(f"train, validation: {alarm}")
         self._log(metrics | {"eval_best": float(kept)})
         progress.say(f"train, step {cursor.step}: on held-out problems {validation_note(metrics)}")
+
+    def _known(self) -> dict[str, float] | None:
+        """At a stage's start, what the one before measured of the adapter that it handed on.
+
+        None where this stage is validated otherwise, or has rounded the weights anew.
+        """
+        if self.cursor.step or not self.index or self.recipe.trainer.quantization in AS_SHIPPED:
+            return None
+        before = self.recipe.stages[self.index - 1]
+        if any(getattr(before, name) != getattr(self.stage, name) for name in _VALIDATED_BY):
+            return None
+        rows = (row for row in rows_so_far(self.folder) if row["stage"] == self.index - 1)
+        handed_on = [row for row in rows if row.get("eval_best")]
+        if not handed_on:
+            return None
+        found = handed_on[-1].items()
+        return {k: v for k, v in found if k.startswith("eval_") and k != "eval_best"}
 
     def _log(self, metrics: dict[str, float]) -> None:
         self.track(log_metrics(self.folder, self.stage, self.index, self.cursor.step, metrics))

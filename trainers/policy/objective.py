@@ -101,14 +101,11 @@ def _together(parts: Iterable[Part], most_tokens: int) -> Iterator[list[Part]]:
 
 
 def _packs(groups: Sequence[Sequence[Sample]]) -> Iterator[Part]:
-    """Packs with the samples that their owners count in: each group's, and those that are alone."""
-    alone: list[Sample] = []
-    for group in groups:
-        if len(group) == 1:
-            alone += group
-            continue
-        for packed in pack([s.prompt_ids for s in group], [s.completion_ids for s in group]):
-            yield packed, group
+    """Packs with the samples that their owners count in: of groups, and those that are alone."""
+    grouped = [s for group in groups if len(group) > 1 for s in group]
+    for packed in pack([s.prompt_ids for s in grouped], [s.completion_ids for s in grouped]):
+        yield packed, grouped
+    alone = [s for group in groups if len(group) == 1 for s in group]
     prompts, tails = [s.prompt_ids for s in alone], [s.completion_ids for s in alone]
     packs = gathered(pack(prompts, tails), prompts, tails, most_tokens=LEARNED_AT_ONCE)
     for packed in packs:

@@ -63,6 +63,18 @@ class Pack:
             used += len(ids or ())
 
 
+def chunks(texts: Sequence[Sequence[int]], most_tokens: int) -> Iterator[list[Sequence[int]]]:
+    """Texts in turn, at most so many tokens at a time, or one."""
+    chunk: list[Sequence[int]] = []
+    for text in texts:
+        if chunk and sum(map(len, chunk)) + len(text) > most_tokens:
+            yield chunk
+            chunk = []
+        chunk.append(text)
+    if chunk:
+        yield chunk
+
+
 def before_each(packs: Sequence[Pack], completions: Sequence[Sequence[int]]) -> list[int]:
     """Where the token before each token of the rows' completions is among the packs' row tokens."""
     ends = accumulate(len(row) for packed in packs for row in packed.rows)
@@ -77,7 +89,8 @@ def pack(
     """Pack sequences prompt + tail into as few tokens as their shared prefixes allow.
 
     One trunk serves prompts that are alike where that saves more than `gate` times the tokens of
-    one trunk a prompt; else each distinct prompt gets a trunk of its own. read: sequences whose
+    smaller trunks; else those have one that are alike beyond what all of them begin with, or each
+    distinct prompt has its own, whichever takes fewer tokens. read: sequences whose
     keys and values are known; one is the trunk of the prompts that share half of themselves with
     it, and all its tokens are in `Pack.trunk`.
     """
@@ -85,29 +98,35 @@ def pack(
     packs = [_around(trunk, prompts, tails, members) for trunk, members in going_on.items()]
     fresh = sorted({*range(len(prompts))} - {i for members in going_on.values() for i in members})
     for alike in _alike(prompts, fresh):
-        # A prompt's last token predicts its completion, so it belongs to the row.
-        longest = max((prompts[i] for i in alike), key=len)
-        together = _around(longest[:-1], prompts, tails, alike)
-        apart = [
-            _around(prompt[:-1], prompts, tails, [i for i in alike if prompts[i] == prompt])
-            for prompt in dict.fromkeys(prompts[i] for i in alike)
-        ]
-        one = together.tokens * gate < sum(p.tokens for p in apart)
-        packs += [together] if one else apart
+        distinct = dict.fromkeys(prompts[i] for i in alike)
+        members = [[i for i in alike if prompts[i] == prompt] for prompt in distinct]
+        # A template and a system message are half of many prompts, and make no problems alike.
+        ordered = sorted(prompts[i] for i in alike)
+        finer = _alike(prompts, alike, shared_length(ordered[0], ordered[-1]))
+        together, *apart = (
+            [_around_longest(prompts, tails, each) for each in chosen]
+            for chosen in ([alike], members, finer)
+        )
+        fewest = min(apart, key=_tokens)
+        packs += together if _tokens(together) * gate < _tokens(fewest) else fewest
     return packs
+
+
+def _tokens(packs: Sequence[Pack]) -> int:
+    return sum(p.tokens for p in packs)
 
 
 def passes(
     packs: Sequence[Pack], read: Collection[tuple[int, ...]], most_tokens: int = TOKENS_AT_ONCE
 ) -> Iterator[list[Pack]]:
-    """Packs whose rows are run at once: those with a trunk that was read, few tokens each.
+    """Packs whose rows are run at once, few tokens each.
 
-    Any other pack is run alone, so that its trunk can be let go. most_tokens: of a pass's rows.
+    most_tokens: of a pass's rows, and of its trunks that were not read, which are then let go.
     """
     together: list[Pack] = []
     used = 0
     for packed in packs:
-        tokens = sum(map(len, packed.rows)) if packed.trunk in read else most_tokens
+        tokens = sum(map(len, packed.rows)) if packed.trunk in read else packed.tokens
         if together and used + tokens > most_tokens:
             yield together
             together, used = [], 0
@@ -165,17 +184,30 @@ def _going_on(
     return found
 
 
-def _alike(prompts: Sequence[tuple[int, ...]], among: Sequence[int]) -> list[list[int]]:
-    """Indices of prompts, together where each shares half of the one before, in sorted order."""
+def _alike(
+    prompts: Sequence[tuple[int, ...]], among: Sequence[int], common: int = 0
+) -> list[list[int]]:
+    """Indices of prompts, together where each shares half of the one before, in sorted order.
+
+    common: tokens that all of them begin with, of which none counts.
+    """
     order = sorted(among, key=prompts.__getitem__)
     groups = [order[:1]] if order else []
     for before, index in pairwise(order):
-        shared = shared_length(prompts[before], prompts[index])
-        if 2 * shared >= min(len(prompts[before]), len(prompts[index])):
+        shared = shared_length(prompts[before], prompts[index]) - common
+        if 2 * shared >= min(len(prompts[before]), len(prompts[index])) - common:
             groups[-1].append(index)
         else:
             groups.append([index])
     return [sorted(group) for group in groups]
+
+
+def _around_longest(
+    prompts: Sequence[tuple[int, ...]], tails: Sequence[tuple[int, ...]], members: Sequence[int]
+) -> Pack:
+    # A prompt's last token predicts its completion, so it belongs to the row.
+    longest = max((prompts[i] for i in members), key=len)
+    return _around(longest[:-1], prompts, tails, members)
 
 
 def _around(

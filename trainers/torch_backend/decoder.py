@@ -91,12 +91,13 @@ class Decoder:
         """Hidden states [N, d] of tokens [N], ready for the projection to the vocabulary."""
         return self.norm(self._layers(ids, attention, len(self.layers)))
 
-    def keys_values(self, tokens: Sequence[int]) -> KeysValues:
-        """Keys and values [T, Hkv, D] of a text in each layer; runs no further than to the last."""
-        return self.keys_values_of([tokens])[0]
+    def keys_values(self, texts: Sequence[Sequence[int]]) -> list[KeysValues]:
+        """Keys and values [T, Hkv, D] of each text in each layer; runs no further than to the last.
 
-    def keys_values_of(self, texts: Sequence[Sequence[int]]) -> list[KeysValues]:
-        """`keys_values` of several texts, in one pass."""
+        All texts go through the layers in one pass.
+        """
+        if not texts:
+            return []
         ids = torch.tensor([i for text in texts for i in text], device=self.norm.weight.device)
         attention = Causal([len(text) for text in texts], ids.device)
         last = len(self.layers) - 1

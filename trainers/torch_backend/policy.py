@@ -22,7 +22,7 @@ from srl_edge.recipe import Trainer
 from srl_edge.terminal import progress
 from srl_edge.trainers.policy.contract import Loss, OnnxBase
 from srl_edge.trainers.policy.objective import Part, add, objective, over_packs, watched
-from srl_edge.trainers.policy.packing import Pack, PrefixCache, before_each
+from srl_edge.trainers.policy.packing import Pack, PrefixCache, before_each, chunks
 from srl_edge.trainers.policy.sampling import Decoding, sample
 from srl_edge.trainers.torch_backend.attention.rows import RowAttention, SideBySide
 from srl_edge.trainers.torch_backend.decoder import (
@@ -47,6 +47,7 @@ from srl_edge.trainers.torch_backend.optimizers import new_optimizer, restore, t
 from srl_edge.trainers.torch_backend.rounding.model import Rounding
 
 _COMPARED = 4  # rollouts of the first batch
+_COMPARED_TOKENS = 256  # of chats whose next tokens are compared at once
 # Mean error of a log-probability, about three times what SmolLM2-135M has beside bfloat16.
 _SAMPLER_ERROR = {"fp32": 0.1, "int8": 0.25, "int4": 1.5}
 
@@ -241,12 +242,12 @@ class TorchPolicy:
     def _backward(self, parts: Sequence[Part], loss: Loss, total: int) -> dict[str, float]:
         """Gradient of packs: their trunks once, and rows in passes that memory has room for."""
         texts = [packed.trunk for packed, _ in parts]
-        trunks = self.decoder.keys_values_of(texts)
+        trunks = self.decoder.keys_values(texts)
         leaves = [[tuple(x.detach().requires_grad_() for x in y) for y in t] for t in trunks]
         plain = None
         if loss.kl:
             with torch.no_grad():
-                plain = self.base.keys_values_of(texts)
+                plain = self.base.keys_values(texts)
         passes = [parts]
         if len(parts) == 1:
             ((packed, group),) = parts
@@ -331,11 +332,12 @@ class TorchPolicy:
     @torch.no_grad()
     def divergence(self, texts: Sequence[Sequence[int]]) -> float:
         total = 0.0
-        for text in texts:
-            ids = torch.tensor(list(text), device=self.device)
+        for part in chunks(texts, _COMPARED_TOKENS):
+            ids = torch.tensor([i for text in part for i in text], device=self.device)
             found = []
             for decoder in (self.base, self.decoder):
-                hidden = self._before_head(decoder(ids, Causal([len(ids)], self.device)))
+                attention = Causal([len(text) for text in part], self.device)
+                hidden = self._before_head(decoder(ids, attention))
                 found.append(F.log_softmax(F.linear(hidden, self.head).float(), -1))
             base, now = found
             total += float((base.exp() * (base - now)).sum())

@@ -77,7 +77,7 @@ def test_the_backward_pass_keeps_what_is_predicted(family_model: Path) -> None:
     policy = TorchPolicy(family_model, Trainer(lora_rank=RANK, dtype="float32"), 0)
     rows, reply = 4, tuple(range(9, 20))
     packed = pack([tuple(range(20))] * rows, [reply] * rows)[0]
-    trunk = policy.decoder.keys_values(packed.trunk)
+    trunk = policy.decoder.keys_values([packed.trunk])[0]
     leaves = [tuple(x.detach().requires_grad_() for x in layer) for layer in trunk]
     frozen = {x.weight().data_ptr() for x in policy.layers}
     frozen |= {p.data_ptr() for x in policy.layers for p in x.parameters()}

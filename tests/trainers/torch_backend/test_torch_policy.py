@@ -135,6 +135,17 @@ def test_one_trunk_serves_nested_prompts_and_unrelated_ones_stay_apart() -> None
     assert len(pack([(1, 2, 3), (4, 5, 6)], [(7,), (8,)])) == 2
 
 
+def test_what_a_template_writes_makes_no_problems_alike() -> None:
+    beginning = tuple(range(30))
+    problems = [(*beginning, *range(100 * n, 100 * n + 12)) for n in (1, 2, 3)]
+    steps = [(*p, *range(50, 50 + taken)) for p in problems for taken in (0, 4, 8)]
+    packs = pack([s for s in steps for _ in range(4)], [(7, 8)] * 36)
+    assert sorted(len(p.rows) for p in packs) == [12, 12, 12]
+    assert {p.trunk for p in packs} == {step[:-1] for step in steps[2::3]}
+    one = pack(steps[:3], [(7, 8)] * 3)
+    assert [len(p.rows) for p in one] == [3]
+
+
 def test_greedy_samples_are_what_transformers_generates(family_model: Path, tmp_path: Path) -> None:
     policy = open_policy(family_model)
     prompts = [s.prompt_ids for s in trajectory_samples(count=1)]

@@ -110,7 +110,8 @@ def prefill(
     last = [torch.empty(0)] * len(prompts)
     packs = gathered(pack(prompts, [()] * len(prompts), 1.0, read), prompts, read=read)
     for together in passes(packs, read):
-        trunks = [read.get(p.trunk) or decoder.keys_values(p.trunk) for p in together]
+        fresh = iter(decoder.keys_values([p.trunk for p in together if p.trunk not in read]))
+        trunks = [read[p.trunk] if p.trunk in read else next(fresh) for p in together]
         parts = zip(together, trunks, strict=True)
         rows = SideBySide([RowAttention(p.rows, p.bounds, trunk, device) for p, trunk in parts])
         hidden = decoder(rows.ids, rows)
