@@ -15,11 +15,9 @@ from srl_edge.devices.runtimes.chat import Asked
 from srl_edge.models.catalog import resolve
 from srl_edge.recipe import Recipe
 from srl_edge.report import results, rows
-from srl_edge.report.rows import AFTER, HELD_OUT, OWN_WAY, Gain
+from srl_edge.report.rows import AFTER, BASE, HELD_OUT, IN_OWN_WAY, OWN_WAY, TUNED, Gain
 from srl_edge.report.statistics import difference, paired
 from srl_edge.run_folder import inputs_of
-
-BASE, TUNED = "torch base", "torch tuned"
 
 
 def bench(recipe: Recipe, run: Path) -> Path:
@@ -58,11 +56,12 @@ def bench(recipe: Recipe, run: Path) -> Path:
         (name, task.name): [
             row["exact_match"] for row in results.read_samples(folder, name, task.name, date)
         ]
-        for name in (BASE, *stages, TUNED)
+        for name in (model.name for model in models)
         for task in tasks
         if name in (BASE, TUNED) or task.name == HELD_OUT
     }
-    results.write(folder, replace(measured, gain=gain(scores, list(stages))))
+    found_gain = gain(scores, list(stages), [artifact.name for artifact in found])
+    results.write(folder, replace(measured, gain=found_gain))
     return folder / rows.FILE
 
 
@@ -77,17 +76,20 @@ def after_stages(recipe: Recipe, run: Path) -> dict[str, Path]:
     }
 
 
-def gain(scores: dict[tuple[str, str], list[float]], stages: Sequence[str] = ()) -> dict[str, Gain]:
+def gain(
+    scores: dict[tuple[str, str], list[float]], stages: Sequence[str] = (),
+    shipped: Sequence[str] = (),
+) -> dict[str, Gain]:  # fmt: skip
     """What training brought, problem by problem: tuned less the base, asked in its best way.
 
     scores: by model and task, in the order of the problems. best: the tuned model as it was trained
     to be asked. own_way: both in the model's own way. last_stage: tuned less what the stage before
-    the last had learned, of `stages`.
+    the last had learned, of `stages`. By the name of each artifact that is `shipped`: it less tuned.
     """
     ways = {task: scores[BASE, task] for task in (HELD_OUT, OWN_WAY) if (BASE, task) in scores}
     count = min(map(len, ways.values()))
     best = max(ways, key=lambda task: fmean(ways[task][:count]))
-    asked = "in its own way" if best == OWN_WAY else "as the run asks"
+    asked = IN_OWN_WAY if best == OWN_WAY else "as the run asks"
     found = {"best": _paired(ways[best], scores[TUNED, HELD_OUT], asked)}
     if OWN_WAY in ways:
         found["own_way"] = _paired(ways[OWN_WAY], scores[TUNED, OWN_WAY])
@@ -95,6 +97,8 @@ def gain(scores: dict[tuple[str, str], list[float]], stages: Sequence[str] = ())
         found["last_stage"] = _paired(
             scores[stages[-1], HELD_OUT], scores[TUNED, HELD_OUT], stages[-1]
         )
+    for name in shipped:
+        found[name] = _paired(scores[TUNED, HELD_OUT], scores[name, HELD_OUT], TUNED)
     return found
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any
 
+from srl_edge import run_folder
 from srl_edge.artifact import is_current
 from srl_edge.errors import InputError
 from srl_edge.files import read_json, read_json_if_there, read_rows
@@ -32,6 +33,8 @@ _NOTES = {
 class RunFacts:
     """What there is of a run; `missing` says of each part that is not there how to get it.
 
+    outdated: which of those that are there are no longer what the recipe and its files give, and
+    why.
     data, parity: what their stages wrote. training: rows by kind, and figures of them. examples:
     rollouts beside the expert's step. artifacts: manifests with their sizes.
     """
@@ -45,6 +48,7 @@ class RunFacts:
     bench: BenchResults | None
     bench_folder: Path
     missing: dict[str, str]
+    outdated: list[str]
 
 
 def gather(recipe: Recipe, run: Path) -> RunFacts:
@@ -71,7 +75,13 @@ def gather(recipe: Recipe, run: Path) -> RunFacts:
     }
     if len(missing) == len(_NOTES):
         raise InputError(f"{run}: nothing to report yet; run `srl-edge data {folder}` first.")
-    return RunFacts(recipe, **parts, bench_folder=bench, missing=missing)
+    old = [
+        f"{stage} is out of date ({why}); `srl-edge run {folder}` runs it again."
+        for stage in list(run_folder.STAGES)[:-1]
+        if any((run / output).is_file() for output in run_folder.outputs_of(recipe, stage))
+        and (why := run_folder.outdated(recipe, stage))
+    ]
+    return RunFacts(recipe, **parts, bench_folder=bench, missing=missing, outdated=old)
 
 
 def _training(rows: Sequence[Facts]) -> Facts | None:

@@ -32,12 +32,16 @@ def render(template: str, **values: Any) -> Markup:
 
 
 def document(
-    kind: str, name: str, summary: str, numbers: Sequence[Sequence[str]], parts: Sequence[Part]
-) -> str:
-    """A whole page under a name, with the few numbers that matter, each with its label."""
+    kind: str, name: str, summary: str, numbers: Sequence[Sequence[str]], parts: Sequence[Part],
+    lead: Markup | str = "", warnings: Sequence[str] = (),
+) -> str:  # fmt: skip
+    """A whole page under a name, with the few numbers that matter, each with its label.
+
+    lead: a picture that comes first. warnings: sentences about the page itself.
+    """
     return render(
-        "page.html", kind=kind, name=name, summary=summary, numbers=numbers, parts=parts,
-        plots_css=Markup(plots.CSS),
+        "page.html", kind=kind, name=name, summary=summary, numbers=numbers, parts=parts, lead=lead,
+        warnings=warnings, plots_css=Markup(plots.CSS),
     )  # fmt: skip
 
 

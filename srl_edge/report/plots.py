@@ -32,6 +32,8 @@ svg .area { fill: var(--c); fill-opacity: .3; stroke: var(--c); stroke-width: 1.
 svg .held { fill: var(--page); stroke: var(--c); stroke-width: 2; }
 svg .thin { fill: none; stroke: var(--c); stroke-width: 1.25; stroke-dasharray: 2 4; }
 svg .whisker { stroke: var(--c); stroke-width: 3; stroke-linecap: round; opacity: .65; }
+svg .bar { fill: var(--c); opacity: .75; }
+svg .interval { stroke: var(--ink); stroke-width: 1.5; opacity: .6; }
 svg text.label { fill: var(--c); font-weight: 600; }
 svg .halo text { paint-order: stroke; stroke: var(--page); stroke-width: 4px; }
 """
@@ -176,6 +178,35 @@ def intervals(models: Sequence[Model], width: int) -> str:
             _text(width, y + 4, f"{m.accuracy:.0%}", "name", "end"),
         ]
     return _svg(width, height, "Problems solved with 95% intervals", parts)
+
+
+def bars(models: Sequence[Model], width: int) -> str:
+    """Accuracy as a bar with its 95% interval, one row a model."""
+    beside = width > 500  # names stand beside their bars, else above them
+    row, thick = (38, 22) if beside else (50, 20)
+    left = max(len(m.name) for m in models) * LETTER + 14 if beside else 0
+    x = Scale(0, max(0.1, *(m.interval[1] for m in models)), left, width - 56)
+    parts = []
+    for at, m in enumerate(models):
+        top = row * at + (6 if beside else 22)
+        middle = top + thick / 2
+        low, high = map(x, m.interval)
+        said = f"{m.name}: {m.accuracy:.1%}, {m.interval[0]:.1%} to {m.interval[1]:.1%}"
+        name = (
+            _text(left - 12, middle + 4, m.name, "name", "end")
+            if beside
+            else _text(0, top - 6, m.name, "name")
+        )
+        parts += [
+            name,
+            f'<g class="c{m.colour}"><rect class="bar" x="{left:.1f}" y="{top}" '
+            f'width="{max(x(m.accuracy) - left, 2):.1f}" height="{thick}">'
+            f"<title>{escape(said)}</title></rect>"
+            f'<line class="interval" x1="{low:.1f}" x2="{high:.1f}" y1="{middle}" y2="{middle}"/>'
+            "</g>",
+            _text(width, middle + 4, f"{m.accuracy:.0%}", "name", "end"),
+        ]
+    return _svg(width, row * len(models) + 8, "Problems solved, with 95% intervals", parts)
 
 
 def size_and_speed(models: Sequence[Model], width: int) -> str:

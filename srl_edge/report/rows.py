@@ -15,6 +15,8 @@ from srl_edge.method.solving import Attempt
 FILE = "results.json"
 # Tasks of a run's benchmark: its held-out problems, asked as the run asks, and in the model's own
 # way.
+BASE, TUNED = "torch base", "torch tuned"
+IN_OWN_WAY = "in its own way"  # how the base was asked
 AFTER = "torch after "  # begins the name of what a stage before the last had learned
 HELD_OUT, OWN_WAY = "held-out", "own-way"
 
@@ -178,8 +180,11 @@ class Gain:
 
 @dataclass(frozen=True, slots=True)
 class BenchResults:
-    """A whole benchmark; gain: `best`, over the base asked in its best way, `own_way`, and what
-    the last stage added."""
+    """A whole benchmark.
+
+    gain: `best`, over the base asked in its best way; `own_way`; `last_stage`; and of each
+    artifact, beside the tuned model.
+    """
 
     date: str
     device: dict[str, Any]

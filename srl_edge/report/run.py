@@ -42,6 +42,7 @@ def as_json(facts: RunFacts) -> dict[str, Any]:
         "parity": facts.parity,
         "bench": rows.as_json(facts.bench) if facts.bench else None,
         "missing": facts.missing,
+        "outdated": facts.outdated,
         "recipe": facts.recipe.model_dump(mode="json"),
         "recipe_toml": dumps(facts.recipe),
         "commands": commands(facts.recipe),
@@ -61,7 +62,8 @@ def commands(recipe: Recipe) -> dict[str, str]:
 def markdown(facts: RunFacts) -> str:
     """The report as Markdown, with a table of speeds in the manner of llama-bench."""
     model, bench = facts.recipe.model.name, facts.bench
-    parts = [f"# {plain(model)}: report of a run", plain(summary(facts))]
+    title = f"# {plain(model)}: report of a run"
+    parts = [title, *map(plain, facts.outdated), plain(summary(facts))]
     numbers = [map(plain, pair) for pair in headline(facts)]
     parts.append("\n".join(f"- **{value}** {label}" for value, label in numbers))
     for key, title in PARTS.items():

@@ -8,8 +8,9 @@ from markupsafe import Markup
 from srl_edge import __version__
 from srl_edge.recipe import dumps
 from srl_edge.report import bench_part, definitions, plots, tables
-from srl_edge.report.facts import RunFacts
+from srl_edge.report.facts import STAGES, RunFacts
 from srl_edge.report.layout import Part, document, marked, render
+from srl_edge.report.rows import AFTER, BASE, HELD_OUT, IN_OWN_WAY, OWN_WAY, TUNED
 from srl_edge.report.sentences import headline, summary, training_words, verdicts
 from srl_edge.report.text import signed
 
@@ -38,7 +39,34 @@ def page(facts: RunFacts, commands: Mapping[str, str]) -> str:
             body = render("method.html", definitions=terms, commands=commands, listed=listed)
         parts.append(Part(key, title, body))
     kind = f"srl-edge {__version__}: report of a run"
-    return document(kind, facts.recipe.model.name, summary(facts), headline(facts), parts)
+    return document(
+        kind, facts.recipe.model.name, summary(facts), headline(facts), parts, _lead(facts),
+        facts.outdated,
+    )  # fmt: skip
+
+
+def _lead(facts: RunFacts) -> Markup:
+    """What was solved before training, after each stage, and on the device."""
+    bench, last = facts.bench, facts.recipe.stages[-1].kind
+    if not bench:
+        return Markup()
+    rows = {row.name: row.tasks for row in bench.rows}
+    # The base in its best way, beside which the gain is told.
+    asked = OWN_WAY if bench.gain["best"].base_asked == IN_OWN_WAY else HELD_OUT
+    shown = []
+    for name, tasks in rows.items():
+        found = tasks[asked if name == BASE else HELD_OUT]
+        kind = name.removeprefix(AFTER).partition(" ")[0]
+        said = {BASE: "before training", TUNED: f"after {STAGES[last]}"}.get(name, name)
+        said = f"after {STAGES[kind]}" if name.startswith(AFTER) else said
+        colour = 0 if name == BASE else 2 if name == TUNED else 1 if name.startswith(AFTER) else 3
+        shown.append(plots.Model(said, colour, 0, 0, found.accuracy, found.accuracy_interval))
+    count = rows[TUNED][HELD_OUT].problems
+    said = (
+        f"Share of {count} held-out problems solved, with 95% intervals. The 4-bit and 8-bit "
+        "artifacts are what a device runs."
+    )
+    return plots.figure(said, plots.bars, shown, wide=980)
 
 
 def _part(key: str, facts: RunFacts) -> Markup:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from srl_edge.report.facts import STAGES, RunFacts
-from srl_edge.report.rows import AFTER, HELD_OUT, Answers, BenchResults, Gain
+from srl_edge.report.rows import AFTER, BASE, HELD_OUT, TUNED, Answers, BenchResults, Gain
 from srl_edge.report.text import accuracy, overlap, points, signed
 
 
@@ -46,17 +46,26 @@ def summary(facts: RunFacts) -> str:
 def headline(facts: RunFacts) -> list[list[str]]:
     """The few numbers that matter, each with what it is."""
     numbers = []
-    if facts.training and (reward := facts.training["reward"]):
+    gains = facts.bench.gain if facts.bench else {}
+    added = gains.get("last_stage")
+    if facts.training and (reward := facts.training["reward"]) and not added:
         label = f"mean reward, first to last quarter of {len(facts.training['srl'])} SRL steps"
         label += "" if facts.training["srl_kept"] else "; the kept adapter is the warm-up's"
         numbers.append([" → ".join(signed(part["mean"]) for part in reward.values()), label])
-    if facts.bench and (gain := facts.bench.gain.get("best")):
+    if gain := gains.get("best"):
         label = (
             f"of {gain.problems} problems solved, base asked {gain.base_asked} to tuned: "
             f"{points(gain.difference)}"
         )
         label += "; not distinguishable" if gain.difference.may_be_chance else ""
         numbers.append([f"{gain.base:.0%} → {gain.tuned:.0%}", label])
+    if added:
+        stage = STAGES[facts.recipe.stages[-1].kind]
+        label = f"of them by {stage} alone, after what came before it: {points(added.difference)}"
+        label += "; not distinguishable" if added.difference.may_be_chance else ""
+        kept = not facts.training or facts.training["srl_kept"]
+        label += "" if kept else "; the kept adapter is the warm-up's"
+        numbers.append([f"{added.base:.0%} → {added.tuned:.0%}", label])
     if facts.artifacts:
         smallest = min(facts.artifacts, key=lambda artifact: float(artifact["size_mb"]))
         label = f"{smallest['name']}, the smallest artifact"
@@ -74,19 +83,13 @@ def headline(facts: RunFacts) -> list[list[str]]:
 def verdicts(bench: BenchResults | None) -> list[str]:
     """What the accuracy figures allow one to say."""
     rows = {row.name: row.tasks[HELD_OUT] for row in bench.rows} if bench else {}
-    base, tuned = rows.pop("torch base", None), rows.pop("torch tuned", None)
+    base, tuned = rows.pop(BASE, None), rows.pop(TUNED, None)
     if not (bench and base and tuned):
         return []
-    said = [_gained(name, gain) for name, gain in bench.gain.items()]
+    said = [_gained(name, gain) for name, gain in bench.gain.items() if name not in rows]
     said.append(_compared("The tuned model", tuned, "the base model", base))
     rows = {name: row for name, row in rows.items() if not name.startswith(AFTER)}
-    apart = {name: row for name, row in rows.items() if not overlap(row, tuned)}
-    said += [_compared(name, row, "the tuned model", tuned) for name, row in apart.items()]
-    if len(apart) < len(rows):
-        said.append(
-            f"The {'other ' * bool(apart)}artifacts are not distinguishable from the tuned model "
-            f"at n={tuned.problems}; this does not rule out a small loss of accuracy."
-        )
+    said += [_shipped(name, gain, base, tuned) for name, gain in bench.gain.items() if name in rows]
     said += [
         f"{name}: {row.lost} problems were lost with its process, which crashed or did not "
         "answer; they count as unsolved."
@@ -94,6 +97,19 @@ def verdicts(bench: BenchResults | None) -> list[str]:
         if row.lost
     ]
     return said
+
+
+def _shipped(name: str, gain: Gain, base: Answers, tuned: Answers) -> str:
+    """What exporting and rounding cost, paired by problem."""
+    said = (
+        f"{name} solves {gain.tuned:.0%} of {gain.problems} problems, the tuned model "
+        f"{gain.base:.0%}: {points(gain.difference)}"
+    )
+    said += ", which may be chance" if gain.difference.may_be_chance else ""
+    if tuned.accuracy > base.accuracy and not overlap(tuned, base):
+        kept = (gain.tuned - base.accuracy) / (gain.base - base.accuracy)
+        said += f". It keeps {kept:.0%} of what training brought"
+    return f"{said}."
 
 
 def _gained(way: str, gain: Gain) -> str:

@@ -37,7 +37,8 @@ from srl_edge.report.sentences import headline, training_words, verdicts
 EXPERT = "So 3 boxes hold 3*12=36 eggs"
 EVIL = "<think>How many?</think>\n<script>alert('x')</script> & 36 eggs"
 SIZES = {
-    "torch base": 541.0, "torch tuned": 541.0, "executorch-8da4w": 139.2, "onnx-int4": 118.7,
+    "torch base": 541.0, "torch after sft": 23.0, "torch tuned": 541.0,
+    "executorch-8da4w": 139.2, "onnx-int4": 118.7,
     "onnx-int8": 165.3,
 }  # fmt: skip
 
@@ -110,7 +111,7 @@ def rollout(step: int, group: int, text: str, finished: bool) -> dict[str, Any]:
 
 
 def write_artifacts(run: Path) -> None:
-    for name in list(SIZES)[2:]:
+    for name in list(SIZES)[3:]:
         format_, _, quantization = name.partition("-")
         write(run / "artifacts" / name / "manifest.json", {
             "format": format_, "quantization": quantization, "options": {}, "family": "llama",
@@ -145,13 +146,14 @@ def answers_of(share: float, n: int, lost: int = 0) -> Answers:
 def write_bench(
     run: Path, base: float = 0.0, tuned: float = 0.208, n: int = 24, lost: int = 0
 ) -> None:
-    speeds = {"torch base": 21.5, "torch tuned": 21.9, "executorch-8da4w": 34.1,
-              "onnx-int4": 52.3, "onnx-int8": 47.6}  # fmt: skip
-    solved = {"torch base": base, "torch tuned": tuned, "executorch-8da4w": 0.125}
+    speeds = {"torch base": None, "torch after sft": None, "torch tuned": 21.9,
+              "executorch-8da4w": 34.1, "onnx-int4": 52.3, "onnx-int8": 47.6}  # fmt: skip
+    solved = {"torch base": base, "torch after sft": base, "torch tuned": tuned,
+              "executorch-8da4w": 0.125}  # fmt: skip
     own = {"torch base": 0.25, "torch tuned": 0.125}
 
-    def several(speed: float) -> Spread:
-        return Spread(speed, 0.8, speed, speed + 1)
+    def several(speed: float | None, times: float = 1.0) -> Spread | None:
+        return Spread(speed * times, 0.8, speed * times, speed * times + 1) if speed else None
 
     measured = []
     for name, speed in speeds.items():
@@ -161,8 +163,8 @@ def write_bench(
         measured.append(
             ModelRow(
                 name=name, backend=name.partition(" ")[0].partition("-")[0], size_mb=SIZES[name],
-                load_seconds=2.0, time_to_first_token=several(256 / speed / 8),
-                prefill_tokens_per_second=several(8 * speed),
+                load_seconds=2.0, time_to_first_token=several(speed, 0.1),
+                prefill_tokens_per_second=several(speed, 8),
                 decode_tokens_per_second=several(speed), joules_per_token=None, prompt_tokens=256,
                 peak_memory_mib=900.0 + SIZES[name], load_average=1.9, machine=None, state={},
                 tasks=tasks,
@@ -175,6 +177,10 @@ def write_bench(
     gain = {
         "best": Gain(base, tuned, n, 0, 5, 0.06, change, "as the run asks"),
         "own_way": Gain(0.25, 0.125, 16, 2, 0, 0.5, Difference(-0.125, -0.25, 0.0)),
+        "last_stage": Gain(base, tuned, n, 0, 5, 0.06, change, "torch after sft"),
+        "onnx-int4": Gain(
+            tuned, tuned - 0.1 * (tuned - base), n, 0, 0, 1.0, Difference(-0.02, -0.1, 0.06)
+        ),
     }
     settings = recipe_of(run).bench.model_dump() | {"limit": n}
     rows.write(run / "bench", BenchResults("2026-01-01", device, settings, measured, gain))
@@ -194,8 +200,8 @@ def test_a_full_run_has_every_part(run: Path) -> None:
     html, markdown = page.read_text(), (run / "report.md").read_text()
     for part in ("training", "bench", "parity", "examples", "data", "method"):
         assert f'id="{part}"' in html
-    # Six figures, each once for wide pages and once for phones.
-    assert html.count("<svg") == 12
+    # Seven figures, each once for wide pages and once for phones.
+    assert html.count("<svg") == 14
     for name in SIZES:
         assert f'<th scope="row">{name}</th>' in html
         assert f"| smollm2-135m-instruct | {SIZES[name]:.0f} MB | {name} | 2 | pp256 |" in markdown
@@ -281,7 +287,7 @@ def test_training_that_did_not_help_is_said(run: Path) -> None:
     facts = gather(recipe_of(run), run)
     assert facts.training
     assert (facts.training["kept"]["kind"], facts.training["kept"]["at"]) == ("srl", 0)
-    assert "the kept adapter is the warm-up's" in headline(facts)[0][1]
+    assert "the kept adapter is the warm-up's" in headline(facts)[1][1]
     assert training_words(facts.training)[-1].startswith("No SRL step improved on that")
 
 
@@ -306,8 +312,11 @@ def test_steps_count_through_stages_of_a_kind(tmp_path: Path) -> None:
 )
 def test_verdicts_follow_the_intervals(run: Path, base: float, tuned: float, said: str) -> None:
     write_bench(run, base, tuned)
-    gained, in_own_way, compared, *_ = verdicts(gather(recipe_of(run), run).bench)
+    gained, in_own_way, added, compared, *_, shipped = verdicts(gather(recipe_of(run), run).bench)
     assert said in compared
+    assert f"from {base:.0%} (torch after sft) to {tuned:.0%} of 24 problems" in added
+    assert "onnx-int4 solves" in shipped and "which may be chance" in shipped
+    assert ("keeps 90% of what training brought" in shipped) == (tuned > base + 0.5)
     assert f"the tuned model solves {tuned:.0%} of 24 problems" in gained
     assert ("may be chance" in gained) == (abs(tuned - base) < 0.1)
     assert ("Training cost it that." in gained) == (tuned < base - 0.1)

@@ -16,13 +16,13 @@ import pytest
 from srl_edge.data.trajectories import ParseReport, parse_rows
 from srl_edge.devices.bench.artifacts import bench_artifacts
 from srl_edge.devices.bench.benchmark import begin_or_go_on
-from srl_edge.devices.bench.run import BASE, TUNED, gain
+from srl_edge.devices.bench.run import gain
 from srl_edge.devices.hosts import local
 from srl_edge.devices.hosts.session import RunnerLost, Session
 from srl_edge.errors import InputError
 from srl_edge.recipe import Bench
 from srl_edge.report.results import samples_file
-from srl_edge.report.rows import HELD_OUT, OWN_WAY
+from srl_edge.report.rows import BASE, HELD_OUT, OWN_WAY, TUNED
 from tests.helpers.artifacts import make_run
 from tests.helpers.command_line import srl_edge
 
