@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from srl_edge import owned
-from srl_edge.devices.bench import figures, measure
+from srl_edge.devices.bench import figures, measure, work
 from srl_edge.devices.bench.live import Board
 from srl_edge.devices.bench.measure import Device, Model
 from srl_edge.devices.bench.shots import worked
@@ -106,14 +106,21 @@ def benchmark(
     Each sample is on disk as soon as it ends. soak_minutes: how long each model then decodes
     without a pause. recorded: what else the results say of the settings.
     """
+    asked = [(model, task) for task in tasks for model in task.of(models)]
     each = sum(
-        (len(task.problems) + min(ALONE, len(task.problems)) + len(task.prompts))
-        * len(task.of(models))
-        for task in tasks
+        len(task.problems) + min(ALONE, len(task.problems)) + len(task.prompts) for _, task in asked
     )
     total = each + len(models) * (settings.repeats + 1 + ceil(soak_minutes))
+    to_do = sum(
+        len(task.problems) * work.of_problem(model, settings)
+        + min(ALONE, len(task.problems)) * work.of_one_alone(model, settings)
+        + len(task.prompts) * work.of_step(model, settings)
+        for model, task in asked
+    )
+    to_do += sum(work.of_turn(model, settings) * (settings.repeats + 1) for model in models)
+    to_do += len(models) * ceil(soak_minutes) * work.OF_MINUTE
     board = Board([model.name for model in models])
-    with progress.bar("bench", total, above=board.table) as advance:
+    with progress.bar("bench", total, above=board.table, work=to_do) as advance:
         bench = _Bench(settings, device, out, date, board, advance)
         timed = bench.speeds(models, tasks[0].problems)
         measured = []
@@ -148,11 +155,15 @@ class _Bench(NamedTuple):
         file, settings = self.out / _SPEEDS, self.settings
         kept = {name: row for name, row in rows.read_rows(file).items() if not row.unmeasured}
         left = [model for model in models if model.name not in kept]
-        self.advance("speed", by=len(kept) * (settings.repeats + 1))
+        done = sum(work.of_turn(m, settings) for m in models if m.name in kept)
+        turns = settings.repeats + 1
+        self.advance("speed", by=len(kept) * turns, work=done * turns)
         if left:
+            turn = {model.name: work.of_turn(model, settings) for model in left}
             measured = measure.speeds(
-                left, problems, settings, self.device, self.advance, self.board.show
-            )
+                left, problems, settings, self.device,
+                lambda name: self.advance(name, work=turn[name]), self.board.show,
+            )  # fmt: skip
             kept |= {row.name: row for row in measured}
             rows.write_rows(file, kept)
         for name, row in kept.items():
@@ -188,7 +199,9 @@ class _Bench(NamedTuple):
         kept = _kept(file, "BenchSample")
         known = {row["doc_id"] for row in kept}
         left = [number for number in numbers if number not in known]
-        self.advance(model.name, by=len(kept))
+        of_one = work.of_one_alone if kind == ALONE_ROWS else work.of_problem
+        each = of_one(model, settings)
+        self.advance(model.name, by=len(kept), work=len(kept) * each)
         yield from kept
         asked = [task.problems[number] for number in left]
         samples = measure.solved(model, asked, settings, self.device, alone=kind == ALONE_ROWS)
@@ -198,7 +211,7 @@ class _Bench(NamedTuple):
                 written.write(json.dumps(row, ensure_ascii=False) + "\n")
                 written.flush()
                 yield row
-                self.advance(model.name)
+                self.advance(model.name, work=each)
 
     def _alone(
         self, model: Model, task: Task, settings: Bench, rows: Sequence[Facts]
@@ -211,7 +224,8 @@ class _Bench(NamedTuple):
         if model.answers_only:
             batched = {}
         numbers = sorted(batched)[:ALONE]
-        self.advance(model.name, by=min(ALONE, len(task.problems)) - len(numbers))
+        spared = min(ALONE, len(task.problems)) - len(numbers)
+        self.advance(model.name, by=spared, work=spared * work.of_one_alone(model, settings))
         if not numbers:
             return []
         once = settings.model_copy(update={"samples": 1})
@@ -223,8 +237,9 @@ class _Bench(NamedTuple):
 
     def _steps(self, model: Model, task: Task, settings: Bench) -> StepSimilarity | None:
         """Similarity of a model's steps to the expert's: those on disk, and the rest."""
+        each = work.of_step(model, settings)
         if (model.asked or asked_of(model.path)).whole:
-            self.advance(model.name, by=len(task.prompts))
+            self.advance(model.name, by=len(task.prompts), work=len(task.prompts) * each)
             return None
         if not task.prompts:
             return None
@@ -232,13 +247,13 @@ class _Bench(NamedTuple):
         kept = _kept(file, "StepSample")
         known = {(row["id"], row["step"]) for row in kept}
         left = [p for p in task.prompts if (p.trajectory_id, p.step_index) not in known]
-        self.advance(model.name, by=len(kept))
+        self.advance(model.name, by=len(kept), work=len(kept) * each)
         with file.open("a", encoding="utf-8") as written:
             for row in step_rows(model, left, settings, self.device):
                 written.write(json.dumps(row, ensure_ascii=False) + "\n")
                 written.flush()
                 kept.append(row)
-                self.advance(model.name)
+                self.advance(model.name, work=each)
         return summarized(kept)
 
     def soak(self, models: Sequence[Model], problems: Sequence[Trajectory], minutes: float) -> None:

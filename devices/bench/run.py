@@ -84,7 +84,7 @@ def gain(
 
     scores: by model and task, in the order of the problems. best: the tuned model as it was trained
     to be asked. own_way: both in the model's own way. last_stage: tuned less what the stage before
-    the last had learned, of `stages`. By the name of each artifact that is `shipped`: it less tuned.
+    the last had learned, of `stages`. By the name of each artifact that is `shipped`: less tuned.
     """
     ways = {task: scores[BASE, task] for task in (HELD_OUT, OWN_WAY) if (BASE, task) in scores}
     count = min(map(len, ways.values()))

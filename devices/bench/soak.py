@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from srl_edge.devices.bench.measure import Device, Model, Show, prompt_of
+from srl_edge.devices.bench.work import OF_MINUTE
 from srl_edge.method.types import Trajectory
 from srl_edge.recipe import Bench
 from srl_edge.terminal.progress import Advance
@@ -35,7 +36,7 @@ def soak(
             rate = settings.decode_tokens / (reply.seconds - reply.first_seconds)
             kept = {key: session.state.get(key) for key in ("celsius", "battery")}
             if points and int(elapsed) > int(points[-1]["minutes"]):
-                advance(model.name)
+                advance(model.name, work=OF_MINUTE)
             points.append({"minutes": elapsed, "tokens_per_second": rate, **kept})
             show(model.name, soak=f"{rate:.1f}")
     finally:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator
 from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     TextColumn,
     TimeElapsedColumn,
@@ -36,29 +35,33 @@ def say(sentence: str) -> None:
 
 @contextlib.contextmanager
 def bar(
-    title: str, total: int, done: int = 0, above: Callable[[], RenderableType] | None = None
-) -> Iterator[Advance]:
-    """Yield `advance(note="", by=1)`; shows title, count, elapsed time, ETA and the newest note.
+    title: str, total: int, done: int = 0, above: Callable[[], RenderableType] | None = None,
+    work: float | None = None,
+) -> Iterator[Advance]:  # fmt: skip
+    """Yield `advance(note="", by=1, work=by)`; shows title, count, time, ETA and the newest note.
 
-    above: makes what a terminal shows over the bar, anew with each refresh.
+    above: makes what a terminal shows over the bar, anew with each refresh. work: of all items,
+    where they differ in it: the ETA goes by that.
     """
     console = Console(stderr=True)
+    whole = float(total) if work is None else work
     with (
-        _rich(console, title, total, done, above)
+        _rich(console, title, total, done, above, whole)
         if console.is_terminal
-        else _plain(title, total, done) as advance
+        else _plain(title, total, done, whole) as advance
     ):
         yield advance
 
 
 @contextlib.contextmanager
 def _rich(
-    console: Console, title: str, total: int, done: int, above: Callable[[], RenderableType] | None
-) -> Iterator[Advance]:
+    console: Console, title: str, total: int, done: int,
+    above: Callable[[], RenderableType] | None, whole: float,
+) -> Iterator[Advance]:  # fmt: skip
     columns = [
         TextColumn("{task.description:<26}"),
         BarColumn(bar_width=24),
-        MofNCompleteColumn(),
+        TextColumn("{task.fields[count]}/{task.fields[items]}"),
         TimeElapsedColumn(),
         TextColumn("ETA"),
         TimeRemainingColumn(),
@@ -66,22 +69,34 @@ def _rich(
     ]
     with _Progress(*columns, console=console) as progress:
         progress.above = above
-        task = progress.add_task(title, total=total, completed=done, note="")
-        yield lambda note="", by=1: progress.update(task, advance=by, note=note)
+        task = progress.add_task(
+            title, total=whole, completed=round(done * whole / max(total, 1)), note="", count=done,
+            items=total,
+        )  # fmt: skip
+        count = done
+
+        def advance(note: str = "", by: int = 1, work: float | None = None) -> None:
+            nonlocal count
+            count += by
+            step = by if work is None else work
+            progress.update(task, advance=step, note=note, count=count)
+
+        yield advance
 
 
 @contextlib.contextmanager
-def _plain(title: str, total: int, done: int) -> Iterator[Advance]:
+def _plain(title: str, total: int, done: int, whole: float) -> Iterator[Advance]:
     start = shown = time.monotonic()
-    first = done
+    left_over, worked = whole * (1 - done / max(total, 1)), 0.0
 
-    def advance(note: str = "", by: int = 1) -> None:
-        nonlocal done, shown
+    def advance(note: str = "", by: int = 1, work: float | None = None) -> None:
+        nonlocal done, shown, worked
         done += by
+        worked += by if work is None else work
         now = time.monotonic()
         if now - shown >= PLAIN_EVERY or done == total:
             shown = now
-            left = (now - start) / max(done - first, 1) * (total - done)
+            left = (now - start) / max(worked, 1e-9) * max(left_over - worked, 0.0)
             line = f"{title}: {done}/{total}, {now - start:.0f} s, ETA {left:.0f} s  {note}"
             print(line.rstrip(), file=sys.stderr, flush=True)
 

@@ -16,11 +16,11 @@ import pytest
 from srl_edge.data.trajectories import ParseReport, parse_rows
 from srl_edge.devices.bench.artifacts import bench_artifacts
 from srl_edge.devices.bench.benchmark import begin_or_go_on
-from srl_edge.devices.bench.run import gain
+from srl_edge.devices.bench.run import after_stages, gain
 from srl_edge.devices.hosts import local
 from srl_edge.devices.hosts.session import RunnerLost, Session
 from srl_edge.errors import InputError
-from srl_edge.recipe import Bench
+from srl_edge.recipe import Bench, Recipe
 from srl_edge.report.results import samples_file
 from srl_edge.report.rows import BASE, HELD_OUT, OWN_WAY, TUNED
 from tests.helpers.artifacts import make_run
@@ -261,6 +261,34 @@ def test_the_gain_is_over_the_base_asked_in_its_best_way() -> None:
     once = gain({key: scores[key] for key in ((BASE, HELD_OUT), (TUNED, HELD_OUT))})
     assert once["best"].problems == 6 and "own_way" not in once
     assert once["best"].base_asked == "as the run asks"
+
+
+def test_what_the_last_stage_added_and_what_exporting_cost_are_paired_too() -> None:
+    after = "torch after sft"
+    scores: dict[tuple[str, str], list[float]] = {
+        (BASE, HELD_OUT): [0, 0, 0, 0],
+        (after, HELD_OUT): [1, 0, 0, 0],
+        (TUNED, HELD_OUT): [1, 1, 1, 0],
+        ("onnx-int4", HELD_OUT): [0, 1, 1, 0],
+    }
+    found = gain(scores, [after], ["onnx-int4"])
+    assert (found["last_stage"].base, found["last_stage"].tuned) == (0.25, 0.75)
+    assert (found["last_stage"].won, found["last_stage"].lost) == (2, 0)
+    assert found["last_stage"].base_asked == after
+    assert (found["onnx-int4"].base, found["onnx-int4"].tuned) == (0.75, 0.5)
+
+
+def test_stages_before_the_last_are_named_by_their_kind(tmp_path: Path) -> None:
+    kinds = ["sft", "srl", "srl", "rlvr"]
+    recipe = Recipe.model_validate(
+        {"output": str(tmp_path), "model": {"name": "none"},
+         "stages": [{"kind": kind, "steps": 1} for kind in kinds]}
+    )  # fmt: skip
+    assert after_stages(recipe, tmp_path) == {
+        "torch after sft": tmp_path / "train" / "stage-0-sft",
+        "torch after srl 2": tmp_path / "train" / "stage-1-srl",
+        "torch after srl 3": tmp_path / "train" / "stage-2-srl",
+    }
 
 
 @pytest.mark.parametrize(

@@ -11,15 +11,30 @@ from srl_edge.devices.runtimes import rows
 from srl_edge.devices.runtimes.contract import Logits, greedy, likeliest
 from srl_edge.devices.runtimes.onnx import OnnxRuntime
 from srl_edge.devices.runtimes.onnx_rows import takes_rows
+from srl_edge.devices.runtimes.open import open_model
 from srl_edge.devices.runtimes.torch import TorchRuntime
+from srl_edge.exporters.merging.merge import merge
 from srl_edge.exporters.onnx import build as onnx
-from tests.helpers.artifacts import token_ids
+from tests.helpers.artifacts import make_adapter, token_ids
 from tests.helpers.models import make_model
 
 Ids = list[list[int]]
 SHARED = token_ids(50, 9)
 PROMPTS = [token_ids(30, 1), token_ids(7, 2), token_ids(45, 3), token_ids(30, 4)]
 ALIKE = [[*SHARED, *token_ids(n, n)] for n in (3, 11, 6)]
+
+
+def test_an_adapter_is_run_beside_the_model_that_it_names(tiny_model: Path, tmp_path: Path) -> None:
+    adapter = make_adapter(tiny_model, tmp_path / "adapter", 3)
+    merge(tiny_model, adapter, tmp_path / "merged")
+    prompt = PROMPTS[0]
+    merged, beside = (
+        open_model(kind, path, 1).prefill(prompt)
+        for kind, path in (("torch", tmp_path / "merged"), ("adapter", adapter))
+    )
+    np.testing.assert_allclose(merged, beside, atol=1e-4)
+    plain = open_model("torch", tiny_model, 1).prefill(prompt)
+    assert np.abs(plain - beside).max() > 0.1
 
 
 def one_by_one(

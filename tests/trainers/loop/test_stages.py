@@ -16,6 +16,7 @@ from srl_edge.trainers.loop import checkpoints
 from srl_edge.trainers.loop.batches import sample_solutions, sampled_batch, training_samples
 from srl_edge.trainers.loop.stream import PromptStream
 from srl_edge.trainers.loop.train import train, training_prompts
+from srl_edge.trainers.loop.validation import validate
 from srl_edge.trainers.policy.contract import Loss
 from tests.helpers.fakes import TablePolicy
 from tests.helpers.runs import BAD, BROKEN, GOOD, make_run, rows
@@ -61,6 +62,32 @@ def test_the_longest_trajectory_comes_first_and_each_prompt_once_an_epoch() -> N
         assert {(p.trajectory_id, p.step_index) for p in epoch} == {
             (p.trajectory_id, p.step_index) for trajectory in steps for p in trajectory
         }
+
+
+def test_an_adapter_that_was_measured_is_not_measured_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def counted(policy: Any, stage: Stage, chosen: Any) -> dict[str, float]:
+        asked.append(stage.kind)
+        return validate(policy, stage, chosen)
+
+    monkeypatch.setattr("srl_edge.trainers.loop.stage.validate", counted)
+    for name, other, kinds in (
+        ("same", {"reward": {}}, ["sft", "sft", "srl"]),  # before and after, and after
+        ("other", {"reward": {"characters": 1.0}}, ["sft", "sft", "srl", "srl"]),
+    ):
+        run = tmp_path / name
+        recipe = make_run(run, steps=2, **other)
+        train(recipe, run, TablePolicy([GOOD, BAD, BROKEN]))
+        assert asked == kinds
+        asked.clear()
+        held_out = [row for row in rows(run) if "eval_reward" in row]
+        assert [(row["stage"], row["step"]) for row in held_out] == [(0, 0), (0, 2), (1, 0), (1, 2)]
+        before, after = ({k: v for k, v in row.items() if k.startswith("eval_")}
+                         for row in held_out[1:3])  # fmt: skip
+        assert (before == after) == (name == "same")
 
 
 def test_groups_of_right_or_of_wrong_answers_alone_are_dropped() -> None:
