@@ -6,6 +6,7 @@ from typing import Any
 
 from srl_edge.devices.runtimes.contract import Logits, require_room, reusable
 from srl_edge.errors import InputError
+from srl_edge.terminal.native import without_native_noise
 
 
 class ExecuTorchRuntime:
@@ -20,11 +21,12 @@ class ExecuTorchRuntime:
         self, path: Path, context_length: int, threads: int = 0, adapter: Path | None = None
     ) -> None:
         try:
-            # Both imports register kernels by being imported.
-            import executorch.extension.llm.custom_ops.custom_ops
-            import executorch.kernels.quantized  # noqa: F401
-            from executorch.extension.pybindings import portable_lib
-            from pytorch_tokenizers import CppHFTokenizer
+            with without_native_noise():
+                # Both imports register kernels by being imported.
+                import executorch.extension.llm.custom_ops.custom_ops
+                import executorch.kernels.quantized  # noqa: F401
+                from executorch.extension.pybindings import portable_lib
+                from pytorch_tokenizers import CppHFTokenizer
         except ImportError as error:
             raise InputError(
                 "running .pte artifacts needs executorch: pip install 'srl-edge[executorch]' "
@@ -33,7 +35,8 @@ class ExecuTorchRuntime:
         import torch
 
         if threads:
-            portable_lib._unsafe_reset_threadpool(threads)
+            with without_native_noise():  # it looks for a phone's processor first
+                portable_lib._unsafe_reset_threadpool(threads)
         self._tensor = torch.tensor
         self._tokenizer: Any = CppHFTokenizer()
         if path.is_dir():

@@ -54,14 +54,14 @@ def headline(facts: RunFacts) -> list[list[str]]:
         numbers.append([" → ".join(signed(part["mean"]) for part in reward.values()), label])
     if gain := gains.get("best"):
         label = (
-            f"of {gain.problems} problems solved, base asked {gain.base_asked} to tuned: "
-            f"{points(gain.difference)}"
+            f"of {gain.problems} held-out problems are solved, before (asked {gain.base_asked}) "
+            f"and after training: {points(gain.difference)}"
         )
         label += "; not distinguishable" if gain.difference.may_be_chance else ""
         numbers.append([f"{gain.base:.0%} → {gain.tuned:.0%}", label])
     if added:
         stage = STAGES[facts.recipe.stages[-1].kind]
-        label = f"of them by {stage} alone, after what came before it: {points(added.difference)}"
+        label = f"of them by {stage} itself, after what came before: {points(added.difference)}"
         label += "; not distinguishable" if added.difference.may_be_chance else ""
         kept = not facts.training or facts.training["srl_kept"]
         label += "" if kept else "; the kept adapter is the warm-up's"
