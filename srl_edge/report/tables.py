@@ -10,7 +10,7 @@ Table = list[dict[str, str]]  # rows, each with the same headers and its own cel
 
 
 def speeds(results: BenchResults) -> Table:
-    """Size, speed, energy and memory of each model."""
+    """Size, speed, energy and memory of each model that was timed, or was to be."""
     return [
         {
             "model": row.name,
@@ -18,8 +18,12 @@ def speeds(results: BenchResults) -> Table:
             "load, s": shown(row.load_seconds, ".2f"),
             "joules a token": shown(row.joules_per_token, ".3f"),
         }
-        for row in results.rows
+        for row in _timed(results)
     ]
+
+
+def _timed(results: BenchResults) -> list[ModelRow]:
+    return [row for row in results.rows if row.time_to_first_token or row.unmeasured]
 
 
 def answers(results: BenchResults, task: str) -> Table:
@@ -87,7 +91,7 @@ def told(results: BenchResults) -> list[str]:
 def llama_bench(results: BenchResults, model: str = "") -> Table:
     """Speeds in llama-bench's columns; model: what all of them are, where that is one."""
     table = []
-    for row in results.rows:
+    for row in _timed(results):
         speeds = {
             f"pp{row.prompt_tokens}": row.prefill_tokens_per_second,
             f"tg{results.settings['decode_tokens']}": row.decode_tokens_per_second,
@@ -107,33 +111,32 @@ def llama_bench(results: BenchResults, model: str = "") -> Table:
 
 
 def parity(rows: Sequence[dict[str, Any]]) -> Table:
-    """What the gate found of each artifact."""
+    """What the gate found, a column an artifact."""
     place = "prompt {prompt} step {step_index} position {position}: {got!r}, not {expected!r}"
     read_alike = "{chats_equal}, runtime {runtime_chats_equal} of {chats}"
-    table = []
+    columns: dict[str, dict[str, str]] = {}
     for row in rows:
         where = row["first_difference"]
         least = row["agreement_threshold"]
-        table.append(
-            {
-                "artifact": row["artifact"],
-                "result": "pass" if row["passed"] else "FAIL",
-                "chats read alike": read_alike.format(**row),
-                "same next token (at least)": f"{row['agreement']:.1%} ({least:.1%})",
-                "adapter": row.get("separate_adapter", "merged"),
-                "KL, nats; logit error": (
-                    f"{row['kl_divergence']:.4f}; {row['max_logit_error']:.2f}"
-                ),
-                "same greedy text": f"{row['greedy_texts_equal']} of {row['prompts']}",
-                "in long texts": ", ".join(
-                    f"{x['agreement']:.0%} of {x['tokens']}" for x in row["long"]
-                ),
-                "answers lost / won": "{lost} / {won} of {problems}".format(**row),
-                "peak memory, MiB": f"{row['peak_memory_mib']:.0f}",
-                "first difference": place.format(**where) if where else "none",
-            }
-        )
-    return table
+        columns[row["artifact"]] = {
+            "result": "pass" if row["passed"] else "FAIL",
+            "chats read alike": read_alike.format(**row),
+            "same next token (at least)": f"{row['agreement']:.1%} ({least:.1%})",
+            "adapter": row.get("separate_adapter", "merged"),
+            "KL, nats; logit error": (f"{row['kl_divergence']:.4f}; {row['max_logit_error']:.2f}"),
+            "same greedy text": f"{row['greedy_texts_equal']} of {row['prompts']}",
+            "in long texts": ", ".join(
+                f"{x['agreement']:.0%} of {x['tokens']}" for x in row["long"]
+            ),
+            "answers lost / won": "{lost} / {won} of {problems}".format(**row),
+            "peak memory, MiB": f"{row['peak_memory_mib']:.0f}",
+            "first difference": place.format(**where) if where else "none",
+        }
+    measures = list(next(iter(columns.values()), {}))
+    return [
+        {"measured": measure} | {name: cells[measure] for name, cells in columns.items()}
+        for measure in measures
+    ]
 
 
 def data(report: dict[str, Any]) -> list[Table]:
