@@ -85,7 +85,7 @@ def export(model: Path, out: Path) -> None:
     executorch.export(model, out, "8da4w", CONTEXT_LENGTH, texts)
 
 
-def for_export_llm(model: Path, folder: Path, out: Path) -> Path:
+def for_export_llm(model: Path, folder: Path, out: Path, embedding: str = "8,0") -> Path:
     """Write the model in the layout that export_llm reads, and its configuration file."""
     import torch
     from safetensors.torch import load_file
@@ -117,7 +117,7 @@ def for_export_llm(model: Path, folder: Path, out: Path) -> Path:
                   "enable_dynamic_shape": True},
         "export": {"max_seq_length": CONTEXT_LENGTH, "max_context_length": CONTEXT_LENGTH,
                    "output_name": str(out)},
-        "quantization": {"qmode": "8da4w", "group_size": GROUP, "embedding_quantize": "8,0"},
+        "quantization": {"qmode": "8da4w", "group_size": GROUP, "embedding_quantize": embedding},
         "backend": {"xnnpack": {"enabled": True, "extended_ops": True}},
     }  # fmt: skip
     file = folder / "export_llm.yaml"

@@ -48,7 +48,10 @@ _RUN = """
 - Task {own_way}: The first {own_way_problems} of them, with one greedy reply of at most
   {own_way_tokens} tokens to the model's natural prompt, without the run's format.
 - Gain: The tuned model as it was trained, less the base in whichever way the base does better,
-  paired by problem, with a 95% bootstrap interval of the difference.
+  paired by problem, with a 95% bootstrap interval of the difference. That of the last stage is over
+  what the stage before it had learned, and that of an artifact is it less the tuned model.
+- Torch base, torch after a stage: The untrained model, and what a stage before the last had
+  learned. They are asked and not timed, as they are as fast as the tuned model.
 """
 _PARITY = """
 - Parity: The artifact and the merged model (PyTorch, fp32) read the same {prompts} prompts, held
