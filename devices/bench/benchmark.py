@@ -16,6 +16,7 @@ from srl_edge.devices.bench.measure import Device, Model
 from srl_edge.devices.bench.shots import worked
 from srl_edge.devices.bench.soak import soak
 from srl_edge.devices.bench.step_similarity import step_rows, summarized
+from srl_edge.devices.hosts import local
 from srl_edge.devices.hosts.session import RunnerLost
 from srl_edge.devices.runtimes.chat import Asked, asked_of
 from srl_edge.errors import InputError
@@ -133,9 +134,12 @@ def benchmark(
             measured.append(replace(timed[model.name], tasks=found, told=dict(model.told)))
         if soak_minutes:
             bench.soak(models, tasks[0].problems, soak_minutes)
+    machine = figures.machine_of(measured)
+    if device is local and "memory_gb_per_second" not in machine:
+        machine = machine | {"memory_gb_per_second": local.memory_bandwidth(settings.threads)}
     limit = max(len(task.problems) for task in tasks)
     said = settings.model_dump() | {"limit": limit} | dict(recorded)
-    return BenchResults(date, figures.machine_of(measured), said, measured)
+    return BenchResults(date, machine, said, measured)
 
 
 class _Bench(NamedTuple):

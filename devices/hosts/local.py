@@ -1,6 +1,7 @@
 """This computer: each model in a process of its own."""
 
 import os
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,18 @@ def open_session(name: str, kind: str, folder: Path, threads: int) -> Session:
     runner = "srl_edge.devices.hosts.runner"
     command = processes.python(runner, kind, str(folder), str(threads))
     return Session(name, command, os.environ | {"OMP_NUM_THREADS": str(threads)})
+
+
+def memory_bandwidth(threads: int) -> float | None:
+    """How fast so many threads read memory, in GB/s; None where it cannot be measured."""
+    command = processes.python("srl_edge.devices.hosts.bandwidth", str(threads))
+    # One thread a buffer: the library would share each among all cores.
+    alone = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=alone, capture_output=True, text=True, check=False)
+    try:
+        return float(done.stdout)
+    except ValueError:
+        return None
 
 
 def runnable(run: Path, names: Sequence[str]) -> list[artifacts.Artifact]:

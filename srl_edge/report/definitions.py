@@ -18,7 +18,9 @@ _BENCH = """
   read, and the next token chosen, without tokenization; the prompt's tokens divided by that time.
 - Decode: {decode_tokens} more tokens, greedily and one by one, divided by their time. Speeds are
   mean ± standard deviation over {repeats} repeats after one warm-up, all models in turns.
-  Percentiles are nearest-rank, so the p95 of a speed is a fast repeat.
+  Percentiles are nearest-rank.
+- Weights read: Size times the median of decode, since each token needs all weights; of an
+  embedding beside the projection to the vocabulary only a row is read, so it is at most this.
 - Energy: All that the machine used meanwhile, whatever else it did, as RAPL, powermetrics or
   Android's BatteryManager tell. A token's share holds the reading of the prompt.
 - Peak memory: Highest resident memory (RSS) of a process that holds this one runtime, from its
@@ -66,6 +68,8 @@ def of_bench(results: BenchResults) -> dict[str, str]:
     device = results.device
     tools = ", ".join(f"{name} {version}" for name, version in device["tools"].items())
     busy = max(row.load_average or 0.0 for row in results.rows)
+    rate = device.get("memory_gb_per_second")
+    bandwidth = f" Its memory is read at {rate:.0f} GB/s by as many threads." if rate else ""
     python = f", Python {device['python']}" if device.get("python") else ""
     listed = [answers for row in results.rows for answers in row.tasks.values()]
     said = _BENCH + "".join(
@@ -79,7 +83,7 @@ def of_bench(results: BenchResults) -> dict[str, str]:
     )
     return _read(said, results.settings) | {
         "Device": f"{device['processor']}, {device['cores']} cores, {device['threads']} threads, "
-        f"load average up to {busy:.1f}; {device['system']}{python}, {tools}."
+        f"load average up to {busy:.1f}; {device['system']}{python}, {tools}.{bandwidth}"
     }
 
 

@@ -157,6 +157,6 @@ def _speed_cells(row: ModelRow) -> dict[str, str]:
         "first token, ms (p50)": shown(1000 * first.p50 if first else None, ".0f"),
         "prefill, tokens/s": spread(row.prefill_tokens_per_second, ".0f"),
         "decode, tokens/s": spread(decode, ".1f"),
-        "decode p50 / p95": f"{decode.p50:.1f} / {decode.p95:.1f}" if decode else ABSENT,
+        "weights read, GB/s": shown(row.size_mb * decode.p50 / 1e3 if decode else None, ".1f"),
         "peak memory, MiB": shown(row.peak_memory_mib, ".0f"),
     }
