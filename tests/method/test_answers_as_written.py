@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from srl_edge.method.answers import final_answer, marked_answer, states_answer, unannounced
-from srl_edge.method.prompt_form import PRESETS
+from srl_edge.method.prompt_form import DONE, PRESETS
 from srl_edge.method.solving import solve
 from srl_edge.method.types import Trajectory
 from srl_edge.method.verifiers import is_correct, kind_of, same_value
@@ -31,7 +31,8 @@ ANSWERS = st.one_of(
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", PRESETS)
+# Where a step says done, the answer is what comes before: tests/data/test_home.py.
+@pytest.mark.parametrize("name", [name for name, form in PRESETS.items() if form.answer != DONE])
 @settings(max_examples=150, deadline=None)
 @drawn(ANSWERS)
 def test_what_a_form_states_is_read_back(name: str, answer: str) -> None:
