@@ -67,9 +67,7 @@ def write(side: str, model: Path, file: Path) -> None:
         (file.parent / name).unlink()
 
 
-def compared(
-    model: Path, files: dict[str, Path], options: argparse.Namespace
-) -> dict[str, float]:  # fmt: skip
+def compared(model: Path, files: dict[str, Path], options: argparse.Namespace) -> dict[str, float]:
     """Ratios by what is measured and threads, and the tokens a second that they are of."""
     problems = stories.problems(stories.SPLITS["test"], 40, 3, 60, "test")
     models = [

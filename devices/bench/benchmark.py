@@ -135,7 +135,7 @@ def benchmark(
         if soak_minutes:
             bench.soak(models, tasks[0].problems, soak_minutes)
     machine = figures.machine_of(measured)
-    if device is local and "memory_gb_per_second" not in machine:
+    if device is local:
         machine = machine | {"memory_gb_per_second": local.memory_bandwidth(settings.threads)}
     limit = max(len(task.problems) for task in tasks)
     said = settings.model_dump() | {"limit": limit} | dict(recorded)

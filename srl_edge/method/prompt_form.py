@@ -110,8 +110,11 @@ class PromptForm:
         answer = " ".join(answer.split("\n"))  # a mark's answer ends with its line
         if answer.endswith("\\"):
             answer += " "  # or it would escape the brace
-        marks = {HASHES: f"{HASHES} {answer}", BOXED: rf"The final answer is \boxed{{{answer}}}.",
-                 DONE: DONE}  # fmt: skip
+        marks = {
+            HASHES: f"{HASHES} {answer}",
+            BOXED: rf"The final answer is \boxed{{{answer}}}.",
+            DONE: DONE,
+        }
         return marks[self.answer] if self.answer in marks else _by_pattern(self.answer, answer)
 
     @property

@@ -148,8 +148,12 @@ def write_bench(
 ) -> None:
     speeds = {"torch base": None, "torch after sft": None, "torch tuned": 21.9,
               "executorch-8da4w": 34.1, "onnx-int4": 52.3, "onnx-int8": 47.6}  # fmt: skip
-    solved = {"torch base": base, "torch after sft": base, "torch tuned": tuned,
-              "executorch-8da4w": 0.125}  # fmt: skip
+    solved = {
+        "torch base": base,
+        "torch after sft": base,
+        "torch tuned": tuned,
+        "executorch-8da4w": 0.125,
+    }
     own = {"torch base": 0.25, "torch tuned": 0.125}
 
     def several(speed: float | None, times: float = 1.0) -> Spread | None:

@@ -36,8 +36,14 @@ from srl_edge.trainers.policy.contract import Loss, Policy
 
 # Settings of a stage that its validation depends on.
 _VALIDATED_BY = (
-    "reply", "title_hint", "max_new_tokens", "max_steps", "reward", "guards", "autojunk",
-)  # fmt: skip
+    "reply",
+    "title_hint",
+    "max_new_tokens",
+    "max_steps",
+    "reward",
+    "guards",
+    "autojunk",
+)
 LOST_AT_MOST = 3  # updates in a row whose loss or gradient is not finite
 
 

@@ -4,13 +4,13 @@ Arrays are [B, T], padded; `xp` is torch or mlx.core. `frozen` are the log-proba
 gradient, `before` those of the sampler, `reference` those of the model without adapter.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from srl_edge.method import algorithm
 from srl_edge.method.types import Sample
 from srl_edge.trainers.policy.contract import Loss
-from srl_edge.trainers.policy.packing import LEARNED_AT_ONCE, Pack, gathered, pack
+from srl_edge.trainers.policy.packing import LEARNED_AT_ONCE, Pack, chunks, gathered, pack
 
 Array = Any
 Part = tuple[Pack, Sequence[Sample]]  # and the samples that the pack's owners count in
@@ -72,7 +72,8 @@ def over_packs(
     tokens = sum(len(s.completion_ids) for group in groups for s in group)
     sums: dict[str, float] = {}
     flat = computed = 0
-    for parts in _together(_packs(groups), together):
+    # A pass reads all weights, so that small packs cost little more together.
+    for parts in chunks(_packs(groups), together, lambda part: part[0].tokens):
         members = [samples[i] for packed, samples in parts for i in packed.owners]
         flat += sum(len(s.prompt_ids) + len(s.completion_ids) for s in members)
         computed += sum(packed.tokens for packed, _ in parts)
@@ -85,19 +86,6 @@ def over_packs(
         "token_ratio": flat / computed,
         "num_tokens": float(computed),
     } | ({"kl": sums["kl"] / tokens} if "kl" in sums else {})
-
-
-def _together(parts: Iterable[Part], most_tokens: int) -> Iterator[list[Part]]:
-    """Parts in turn: a pass reads all weights, so that small ones cost little more together."""
-    gathered: list[Part] = []
-    used = 0
-    for part in parts:
-        if gathered and used + part[0].tokens > most_tokens:
-            yield gathered
-            gathered, used = [], 0
-        gathered.append(part)
-        used += part[0].tokens
-    yield gathered
 
 
 def _packs(groups: Sequence[Sequence[Sample]]) -> Iterator[Part]:

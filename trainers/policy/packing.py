@@ -8,16 +8,18 @@ sequence would, and the same gradient, for the fewest tokens.
 """
 
 from bisect import bisect
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 from srl_edge.method.prompts import shared_length
 
 # Keys and values of prompts by their token ids. A call of the sampler takes what it can use, and
 # leaves those of its own prompts instead: they hold for one adapter, and who holds them ends them.
 PrefixCache = dict[tuple[int, ...], Any]
+
+Item = TypeVar("Item")
 
 TOKENS_AT_ONCE = 512  # of rows whose trunks were read: products are as fast as with more
 LEARNED_AT_ONCE = 1024  # of sequences that share little: with 512 a pass takes a fifth longer
@@ -63,14 +65,18 @@ class Pack:
             used += len(ids or ())
 
 
-def chunks(texts: Sequence[Sequence[int]], most_tokens: int) -> Iterator[list[Sequence[int]]]:
-    """Texts in turn, at most so many tokens at a time, or one."""
-    chunk: list[Sequence[int]] = []
-    for text in texts:
-        if chunk and sum(map(len, chunk)) + len(text) > most_tokens:
+def chunks(
+    items: Iterable[Item], most_tokens: int, size: Callable[[Item], int]
+) -> Iterator[list[Item]]:
+    """Items in turn, at most so many tokens at a time, or one; size: an item's tokens."""
+    chunk: list[Item] = []
+    used = 0
+    for item in items:
+        if chunk and used + size(item) > most_tokens:
             yield chunk
-            chunk = []
-        chunk.append(text)
+            chunk, used = [], 0
+        chunk.append(item)
+        used += size(item)
     if chunk:
         yield chunk
 
@@ -123,16 +129,11 @@ def passes(
 
     most_tokens: of a pass's rows, and of its trunks that were not read, which are then let go.
     """
-    together: list[Pack] = []
-    used = 0
-    for packed in packs:
-        tokens = sum(map(len, packed.rows)) if packed.trunk in read else packed.tokens
-        if together and used + tokens > most_tokens:
-            yield together
-            together, used = [], 0
-        together.append(packed)
-        used += tokens
-    yield together
+
+    def tokens(packed: Pack) -> int:
+        return sum(map(len, packed.rows)) if packed.trunk in read else packed.tokens
+
+    return chunks(packs, most_tokens, tokens)
 
 
 def gathered(

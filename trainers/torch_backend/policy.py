@@ -332,7 +332,7 @@ class TorchPolicy:
     @torch.no_grad()
     def divergence(self, texts: Sequence[Sequence[int]]) -> float:
         total = 0.0
-        for part in chunks(texts, _COMPARED_TOKENS):
+        for part in chunks(texts, _COMPARED_TOKENS, len):
             ids = torch.tensor([i for text in part for i in text], device=self.device)
             found = []
             for decoder in (self.base, self.decoder):

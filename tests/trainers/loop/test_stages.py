@@ -85,8 +85,9 @@ def test_an_adapter_that_was_measured_is_not_measured_again(
         asked.clear()
         held_out = [row for row in rows(run) if "eval_reward" in row]
         assert [(row["stage"], row["step"]) for row in held_out] == [(0, 0), (0, 2), (1, 0), (1, 2)]
-        before, after = ({k: v for k, v in row.items() if k.startswith("eval_")}
-                         for row in held_out[1:3])  # fmt: skip
+        before, after = (
+            {k: v for k, v in row.items() if k.startswith("eval_")} for row in held_out[1:3]
+        )
         assert (before == after) == (name == "same")
 
 
