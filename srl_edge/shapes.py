@@ -196,6 +196,7 @@ class StepSample(TypedDict):
     step: Count
     lost: str
     similarity: NotRequired[float]
+    equal: NotRequired[bool]
     fault: NotRequired[str]
 
 

@@ -10,6 +10,7 @@ from statistics import fmean
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
+from srl_edge.data.agents.worlds import enter
 from srl_edge.devices.hosts.session import RunnerLost, Session
 from srl_edge.devices.runtimes.chat import Asked, Chat, text_of
 from srl_edge.devices.runtimes.open import context_of
@@ -245,15 +246,16 @@ def samples(
 
     def reply(asked: Sequence[Attempt]) -> list[tuple[str, bool]]:
         replied = session.generate(
-            [chat.prompt_ids(a.problem, a.steps) for a in asked], settings.max_new_tokens, stops,
-            settings.timeout, settings.temperature, [seeds[a.id].getrandbits(32) for a in asked],
+            [chat.of_attempt(a) for a in asked], settings.max_new_tokens, stops, settings.timeout,
+            settings.temperature, [seeds[a.id].getrandbits(32) for a in asked],
         )  # fmt: skip
         joules.append(session.energy_joules)
         together.update(each.first_seconds is None for each in replied)
         return [text_of(chat, each.ids, stops) for each in replied]
 
     start = time.perf_counter()
-    found = solve(tries, reply, chat.asked.steps(settings.max_steps), lambda: None, form)
+    steps = chat.asked.steps(settings.max_steps)
+    found = solve(tries, reply, steps, lambda: None, form, enter)
     seconds = round((time.perf_counter() - start) / len(tries), 3)
     used = [each for each in joules if each is not None]
     listed = []

@@ -8,6 +8,7 @@ from typing import Any
 from srl_edge.devices.bench.measure import Device, Model
 from srl_edge.devices.hosts.session import RunnerLost
 from srl_edge.devices.runtimes.chat import text_of
+from srl_edge.method.actions import same
 from srl_edge.method.prompt_form import DEFAULT, PromptForm
 from srl_edge.method.prompts import step_prompts
 from srl_edge.method.rewards import step_reward
@@ -46,7 +47,9 @@ def step_rows(
         while left:
             prompt = left[0]
             prompt = replace(prompt, form=chat.asked.form)
-            ids = chat.prompt_ids(prompt.problem, prompt.previous_steps)
+            ids = chat.prompt_ids(
+                prompt.problem, prompt.previous_steps, prompt.observations, prompt.tools
+            )
             (reply,) = session.generate([ids], settings.max_new_tokens, stops, settings.timeout)
             text, finished = text_of(chat, reply.ids, stops)
             rollout = Rollout(tuple(ids), tuple(reply.ids), (), text, finished)
@@ -55,6 +58,7 @@ def step_rows(
                 "id": prompt.trajectory_id, "step": prompt.step_index, "reply": text,
                 "expert": prompt.expert_action, "fault": reward.fault,
                 "similarity": reward.parts.get("similarity", 0.0), "lost": "",
+                "equal": not reward.fault and _equal(text, finished, prompt),
             }  # fmt: skip
             left.pop(0)
     except RunnerLost as error:
@@ -64,6 +68,11 @@ def step_rows(
     finally:
         if session:
             session.close()
+
+
+def _equal(text: str, finished: bool, prompt: StepPrompt) -> bool:
+    form = prompt.form
+    return same(form.read(text, finished).action, prompt.expert_action, form.action)
 
 
 def summarized(rows: Sequence[Facts]) -> StepSimilarity | None:
@@ -78,4 +87,5 @@ def summarized(rows: Sequence[Facts]) -> StepSimilarity | None:
         similarity=fmean(values),
         interval=bootstrap_interval(values),
         format=fmean(not row["fault"] for row in kept),
+        equal=fmean(row.get("equal", False) for row in kept),
     )

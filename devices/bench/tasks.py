@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 
+from srl_edge.data.agents import home_requests, shell_tasks
+from srl_edge.data.agents.sandbox import confinement
 from srl_edge.data.hub import INSTEAD
 from srl_edge.data.reading import columns_for
 from srl_edge.data.row import read as row_of
@@ -25,6 +27,15 @@ TASKS: dict[str, str] = {
     "aime24": "hf:HuggingFaceH4/aime_2024::train",
     "aime25": "hf:math-ai/aime25::test",
 }
+# What agents do in a world, which then says whether it is done; made up, on held-out words.
+AGENTS = {"agent-home": home_requests.problems, "agent-shell": shell_tasks.problems}
+_ACTED = 100  # tasks in worlds, without a limit
+
+
+def _acted(task: str, limit: int | None) -> list[Trajectory]:
+    if task == "agent-shell":
+        progress.say(f"{task}: commands are kept in their folder by {confinement()}.")
+    return AGENTS[task]("test", _ACTED if limit is None else limit, 0)
 
 
 def problems(
@@ -39,10 +50,12 @@ def problems(
     columns: as `data.columns`. Raises InputError where the task is unknown, the source cannot be
     read, or rows hold no problem and answer.
     """
-    if source is None and task not in TASKS:
+    if source is None and task not in (*TASKS, *AGENTS):
         raise InputError(
-            f"task {task!r} is not known; choose from {', '.join(TASKS)}, or give --data FILE."
+            f"task {task!r} is not known; choose from {', '.join((*TASKS, *AGENTS))}, or give --data FILE."
         )
+    if source is None and task in AGENTS:
+        return _acted(task, limit)
     name = TASKS[task] if source is None else str(source)
     try:
         tables = open_source(name).chosen(("test", "train"))
@@ -60,14 +73,17 @@ def problems(
             break
         try:
             read = row_of(row, f"{task}-{number}", styles, columns=columns)
-            if read.answer is None:
+            if read.answer is None and read.world is None:
                 raise Unusable("no answer")
         except Unusable as why:
             report.drop(str(why), f"row {number + 1}", row)
             continue
         found.append(
-            Trajectory(distinct(read.id, report.ids), read.problem, read.steps, read.answer)
-        )
+            Trajectory(
+                distinct(read.id, report.ids), read.problem, read.steps, read.answer,
+                observations=read.observations, tools=read.tools, world=read.world,
+            )
+        )  # fmt: skip
     if not found:
         raise InputError(f"{name}: no problems; left out: {report.reasons}.")
     if report.dropped:

@@ -55,10 +55,15 @@ class Chat:
             raise InputError(f"{folder / 'tokenizer.json'}: cannot be read: {error}.") from None
         self._template = plain() if self.asked.plain else of_folder(folder)
 
-    def prompt_ids(self, problem: str, steps: Sequence[str]) -> list[int]:
+    def prompt_ids(
+        self, problem: str, steps: Sequence[str], observations: Sequence[str] = (),
+        tools: Sequence[Any] = (),
+    ) -> list[int]:  # fmt: skip
         """Token ids of the chat that asks for the next step, or for the whole solution."""
         asked, form = self.asked, self.asked.form
-        *system, question = form.messages(problem, steps, whole=asked.whole)
+        *system, question = form.messages(
+            problem, steps, whole=asked.whole, observations=observations
+        )
         examples = [
             turn
             for other, solution in asked.shots
@@ -67,15 +72,19 @@ class Chat:
                 {"role": "assistant", "content": solution},
             )
         ]
-        text = self.render([*system, *examples, question])
+        text = self.render([*system, *examples, question], tools)
         if asked.plain:  # no template writes what a text begins with
             return list(self._tokenizer.encode(text).ids)
         return self.encode(without_thought(text, form))
 
-    def render(self, chat: Sequence[dict[str, str]]) -> str:
+    def of_attempt(self, attempt: Attempt) -> list[int]:
+        """Token ids of the chat that asks for what comes next in an attempt."""
+        return self.prompt_ids(attempt.problem, attempt.steps, attempt.observations, attempt.tools)
+
+    def render(self, chat: Sequence[dict[str, str]], tools: Sequence[Any] = ()) -> str:
         """The text of a chat, up to where the reply begins."""
         form = self.asked.form
-        return self._template.render(chat, True, form.date, form.chat_template_kwargs)
+        return self._template.render(chat, True, form.date, form.told(tools))
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a text, with no special tokens added."""
@@ -105,7 +114,7 @@ def replies(complete: Complete, chat: Chat, stops: Sequence[int]) -> Reply:
     """What `solving.solve` asks for: a model's replies to attempts that go on."""
 
     def reply(asked: Sequence[Attempt]) -> list[tuple[str, bool]]:
-        completions = complete([chat.prompt_ids(a.problem, a.steps) for a in asked])
+        completions = complete([chat.of_attempt(attempt) for attempt in asked])
         return [text_of(chat, completion, stops) for completion in completions]
 
     return reply

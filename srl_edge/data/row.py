@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from srl_edge.data.agents.episodes import tools_of
+from srl_edge.data.agents.worlds import recorded
 from srl_edge.data.cutting import AUTO, MARK, cut_solution, stated
 from srl_edge.data.shapes import Fields, fields
 from srl_edge.data.thoughts import joined, plain_thought, split_thoughts
@@ -29,6 +31,9 @@ class Row:
     thoughts: tuple[str, ...] = ()
     shape: str = ""
     style: str = ""
+    observations: tuple[str, ...] = ()
+    tools: tuple[Any, ...] = ()
+    world: Mapping[str, Any] | None = None
 
 
 def read(
@@ -50,13 +55,18 @@ def read(
     solutions = solutions_of(found)
     reference: str | None = None
     style = ""
-    if found.steps:
+    if found.observations is not None:
+        steps = [clean(step) for step in found.steps]
+        thoughts = [plain_thought(clean(thought)) for thought in found.thought]
+        said = None
+    elif found.steps:
         steps, thoughts = _given_steps(found.steps, found.thought)
         said = stated(steps[-1]) if steps else None
     else:
         if not solutions and _is_solution(answer):
             solutions, answer = [answer], None
         steps, thoughts, said, style, reference = _best(solutions, styles, found.thought)
+    observations, world = _acted(row, found, steps, ours)
     known = answer_of(answer)
     known = reference if known is None else known
     if not ours and known and said is not None and not same_value(said, known):
@@ -64,7 +74,24 @@ def read(
     return Row(
         _id(row, name), problem, tuple(steps), said if known is None else known,
         tuple(thoughts) if any(thoughts) else (), found.shape, style,
+        observations, found.tools or tools_of(row), world,
     )  # fmt: skip
+
+
+def _acted(
+    row: Mapping[str, Any], found: Fields, steps: Sequence[str], ours: bool
+) -> tuple[tuple[str, ...], Mapping[str, Any] | None]:
+    """What came of the steps that are actions, and their world, which they are taken in."""
+    if found.observations is not None:
+        return tuple(clean(text) for text in found.observations), None
+    world, said = row.get("world"), as_list(row.get("observations"))
+    if isinstance(world, Mapping) and not (ours and said is not None):
+        return recorded(world, steps)
+    if said is None:
+        return (), None
+    if len(said) != len(steps) or not all(isinstance(each, str) for each in said):
+        raise Unusable("steps without an observation each")
+    return tuple(said), world if isinstance(world, Mapping) else None
 
 
 def solutions_of(found: Fields) -> list[str]:

@@ -4,18 +4,21 @@ A new shape is an entry of `SHAPES`; where rows of a source differ, each is read
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from srl_edge.data.agents import episodes
 from srl_edge.data.chats import first_exchange, is_chat
 from srl_edge.data.cutting import MARK
 from srl_edge.data.values import Unusable, as_list
+from srl_edge.method.prompt_form import DONE
 
 Row = Mapping[str, Any]
 
 # Of rows of no source that is known by name; SVAMP's problem is a `Body` and a `Question`.
 _PROBLEMS = ("problem", "question", "question_concat")
 _ANSWERS = ("answer", "Answer", "target")
+_TASKS = ("problem_statement", "task", "issue", "instance_id")
 COLUMNS = ("problem", "solution", "steps", "answer", "thought")  # that a recipe may name
 
 
@@ -24,7 +27,8 @@ class Fields:
     """A row's values by what they are, as they stand in it.
 
     shape: the name of its shape; '' where none is known. asked: the column of its problem.
-    solutions: in the order in which they are tried. thought: the first solution's.
+    solutions: in the order in which they are tried. thought: the first solution's. observations:
+    what came of steps that are actions; None where they are none. tools: what could be called.
     """
 
     shape: str
@@ -34,6 +38,8 @@ class Fields:
     steps: Any = None
     answer: Any = None
     thought: Any = None
+    observations: tuple[str, ...] | None = None
+    tools: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +59,11 @@ def fields(row: Row, columns: Mapping[str, str] | None = None) -> Fields:
     if columns:
         named = {key: row.get(column) for key, column in columns.items()}
         solutions = (named["solution"],) if "solution" in named else ()
-        rest = {key: named.get(key) for key in ("steps", "answer", "thought")}
-        return Fields("data.columns", columns["problem"], named["problem"], solutions, **rest)
+        steps, answer, thought = (named.get(key) for key in ("steps", "answer", "thought"))
+        problem = named["problem"]
+        return Fields(
+            "data.columns", columns["problem"], problem, solutions, steps, answer, thought
+        )
     for shape in SHAPES:
         if all(row.get(column) is not None for column in shape.has) and (found := shape.read(row)):
             return found
@@ -73,8 +82,10 @@ def _of(
 
     def read(row: Row) -> Fields:
         texts = tuple(row.get(column) for column in solutions)
-        rest = (row.get(column) if column else None for column in ("steps", answer, thought))
-        return Fields(name, problem, row[problem], texts, *rest)
+        steps, said, thought_of = (
+            row.get(column) if column else None for column in ("steps", answer, thought)
+        )
+        return Fields(name, problem, row[problem], texts, steps, said, thought_of)
 
     return Shape(name, (problem, solutions[0], *marks), read)
 
@@ -154,6 +165,77 @@ def _prompt_completion(row: Row) -> Fields | None:
     return Fields(name, "prompt", said.question, (said.reply,), None, answer, thought)
 
 
+def _trajectory(row: Row) -> Fields | None:
+    """SWE-agent's and OpenHands' trajectories: turns of a chat, or rows of action and result."""
+    episodes.require_success(row)
+    tools = episodes.tools_of(row)
+    steps = as_list(row["trajectory"]) or []
+    if any(isinstance(step, Mapping) and "action" in step for step in steps):
+        found = episodes.of_steps(steps)
+        asked = next((c for c in (*_PROBLEMS, *_TASKS) if row.get(c)), "")
+        return _acted("SWE-agent", asked, row.get(asked), found, tools)
+    found = episodes.of_turns(steps, tools)
+    return _acted("agent trajectory", "trajectory", found.task, found, tools)
+
+
+def _agent_chat(column: str) -> Shape:
+    def read(row: Row) -> Fields | None:
+        turns = row[column]
+        if not episodes.is_episode(turns) and not (row.get("instance_id") and is_chat(turns)):
+            return None
+        episodes.require_success(row)
+        tools = episodes.tools_of(row)
+        found = episodes.of_turns(turns, tools)
+        return _acted("messages with tool calls", column, found.task, found, tools)
+
+    return Shape("messages with tool calls", (column,), read)
+
+
+def _calls(row: Row) -> Fields | None:
+    tools = episodes.tools_of(row)
+    found = episodes.of_calls(row["query"], row["answers"], tools)
+    return _acted("function calls", "query", row["query"], found, tools)
+
+
+def _tool_output(row: Row) -> Fields | None:
+    """ToolRL's: a chat up to its last reply, and that reply with its thought and calls."""
+    asked, reply = row.get("input") or row["instruction"], row["output"]
+    if not episodes.is_episode([{"role": "assistant", "content": reply}]):
+        return None
+    turns = [{"role": "user", "content": asked}, {"role": "assistant", "content": reply}]
+    found = episodes.of_turns(turns)
+    ended = replace(found, actions=(*found.actions[0].split("\n"), DONE), observations=())
+    return _acted(
+        "tool calls in text", "input" if row.get("input") else "instruction", asked, ended
+    )
+
+
+def _tau(row: Row) -> Fields | None:
+    """tau-bench's tasks: what a user wants, and the calls that bring it about."""
+    scenario, criteria = row.get("user_scenario"), row.get("evaluation_criteria")
+    if isinstance(scenario, Mapping) and isinstance(criteria, Mapping):
+        told = scenario.get("instructions")
+        told = "\n".join(map(str, told.values())) if isinstance(told, Mapping) else told
+        made, asked = criteria.get("actions"), "user_scenario"
+    elif isinstance(row.get("instruction"), str) and as_list(row.get("actions")):
+        told, made, asked = row["instruction"], row["actions"], "instruction"
+    else:
+        return None
+    found = episodes.of_calls(told, made)
+    return _acted("tau-bench", asked, told, found)
+
+
+def _acted(
+    shape: str, asked: str, task: Any, found: episodes.Episode, tools: tuple[Any, ...] = ()
+) -> Fields:
+    ends = found.actions and found.actions[-1] == DONE
+    answer = "\n".join(found.actions[:-1]) if ends else None
+    return Fields(
+        shape, asked, task, (), list(found.actions), answer, list(found.thoughts),
+        found.observations, tools,
+    )  # fmt: skip
+
+
 # The first that fits is taken, so those with more columns come before those with fewer.
 SHAPES = (
     _of("s1K-1.1", "question", "deepseek_attempt", "solution",
@@ -168,6 +250,12 @@ SHAPES = (
     Shape("PRM800K", ("question", "label"), _prm800k),
     Shape("GSM8K", ("question", "answer"), _gsm8k),
     Shape("TRL stepwise", ("prompt", "completions", "labels"), _stepwise),
+    Shape("agent trajectory", ("trajectory",), _trajectory),
+    _agent_chat("messages"),
+    _agent_chat("conversations"),
+    Shape("function calls", ("query", "answers"), _calls),
+    Shape("tool calls in text", ("instruction", "output"), _tool_output),
+    Shape("tau-bench", (), _tau),
     Shape("Alpaca", ("instruction", "output"), _alpaca),
     _chat("ShareGPT", "conversations"),
     _chat("messages", "messages"),

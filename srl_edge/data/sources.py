@@ -11,7 +11,13 @@ from srl_edge.data.formats import ENDINGS, SUFFIXES, Bad, rows_of
 from srl_edge.data.hub import PREFIX, open_hub, read_name
 from srl_edge.errors import InputError
 
-GENERATED = ("gsm_symbolic", "stories", "home")  # made up, and no sources of rows
+GENERATED = (
+    "gsm_symbolic",
+    "stories",
+    "home",
+    "agent-home",
+    "agent-shell",
+)  # made up, and no sources of rows
 _SHARD = re.compile(r"[-_.]\d+(?:-of-\d+)?$")
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from srl_edge import owned
 from srl_edge.data import gsm_symbolic, home, splits, stories, trajectories
+from srl_edge.data.agents import home_requests, shell_tasks
+from srl_edge.data.agents.sandbox import confinement
 from srl_edge.data.reading import Columns, choice_for, columns_for, keep_fitting, read_tables
 from srl_edge.data.sources import Table, open_source, part_of
 from srl_edge.data.splits import SPLITS
@@ -48,6 +50,8 @@ def prepare(recipe: Recipe, run: Path, solved: Solved | None = None) -> Path:
             found, details = _from_stories(recipe, report)
         case "home":
             found, details = _from_home(recipe, report)
+        case "agent-home" | "agent-shell":
+            found, details = _from_agents(recipe, report)
         case _:
             found, details = _from_source(recipe, report)
     if recipe.data.difficulty.keep and solved:
@@ -232,13 +236,33 @@ def _from_stories(recipe: Recipe, report: ParseReport) -> tuple[Splits, dict[str
     return found, {"settings": settings}
 
 
-def _from_home(recipe: Recipe, report: ParseReport) -> tuple[Splits, dict[str, Any]]:
-    made = recipe.data.home
+def _require_done(recipe: Recipe, preset: str) -> None:
     if recipe.prompt.form.answer != DONE:
         raise InputError(
-            "data.source = 'home': a request ends with a step that says done; set prompt.preset = "
-            "'commands'."
+            f"data.source = {recipe.data.source!r}: a request ends with a step that says done; set "
+            f"prompt.preset = {preset!r}."
         )
+
+
+def _from_agents(recipe: Recipe, report: ParseReport) -> tuple[Splits, dict[str, Any]]:
+    _require_done(recipe, "agent")
+    made, details = home_requests.problems, dict[str, Any]()
+    if recipe.data.source == "agent-shell":
+        made, details = shell_tasks.problems, {"confinement": confinement()}
+        progress.say(f"data: commands are kept in their folder by {confinement()}")
+    counts = _counts(recipe.data, recipe.data.agents.problems)
+    with progress.bar("data", sum(counts.values())) as advance:
+        found = {name: made(name, count, recipe.seed, advance) for name, count in counts.items()}
+    report.read = report.kept = sum(map(len, found.values()))
+    families = {
+        name: dict(Counter(t.id.partition("/")[0] for t in split)) for name, split in found.items()
+    }
+    return found, details | {"families": families}
+
+
+def _from_home(recipe: Recipe, report: ParseReport) -> tuple[Splits, dict[str, Any]]:
+    made = recipe.data.home
+    _require_done(recipe, "commands")
     found = {
         name: home.problems(home.SPLITS[name], count, made.things, f"{name}/{recipe.seed}")
         for name, count in _counts(recipe.data, made.problems).items()

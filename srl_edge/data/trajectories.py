@@ -134,10 +134,17 @@ def parse_rows(
         report.styles[found.style or "given"] += 1
         steps = found.steps
         if form is not None:
-            steps = with_answer(steps, found.answer, form, answer_step)
-        more = ("",) * (len(steps) - len(found.thoughts)) if found.thoughts else ()
+            own = answer_step or bool(found.observations)
+            steps = with_answer(steps, found.answer, form, own)
+
+        def filled(texts: tuple[str, ...], to: int = len(steps)) -> tuple[str, ...]:
+            return (*texts, *[""] * (to - len(texts))) if texts else ()
+
         name = distinct(found.id, report.ids)
-        yield Trajectory(name, found.problem, steps, found.answer, (*found.thoughts, *more))
+        yield Trajectory(
+            name, found.problem, steps, found.answer, filled(found.thoughts),
+            filled(found.observations), found.tools, found.world,
+        )  # fmt: skip
 
 
 def _as_text(row: object) -> str:
@@ -159,9 +166,20 @@ def write_jsonl(path: Path, trajectories: Iterable[Trajectory]) -> Path:
     """Write trajectories as rows that `parse_rows` reads back."""
     with path.open("w", encoding="utf-8") as out:
         for t in trajectories:
-            row = {"id": t.id, "problem": t.problem, "steps": list(t.steps), "answer": t.answer}
+            row: dict[str, Any] = {
+                "id": t.id,
+                "problem": t.problem,
+                "steps": list(t.steps),
+                "answer": t.answer,
+            }
             if t.thoughts:
                 row["thoughts"] = list(t.thoughts)
+            if t.observations:
+                row["observations"] = list(t.observations)
+            if t.tools:
+                row["tools"] = list(t.tools)
+            if t.world is not None:
+                row["world"] = t.world
             out.write(json.dumps(row, ensure_ascii=False) + "\n")
     return path
 

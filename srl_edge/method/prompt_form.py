@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from srl_edge.method import actions
 from srl_edge.method.answers import matches, states_answer
 from srl_edge.models.chat_template import DATE
 
@@ -39,6 +40,8 @@ class PromptForm:
     `auto`, by the right answer's kind; number, math, exact, choice, call; or "file.py:function".
     date: what a chat template that asks for today's date is told. chat_template_kwargs: what else
     it is told, by name, as transformers and vLLM call it: `enable_thinking`, `tools`, …
+    action: how a step is read where steps are actions, as in `actions`. context_pairs: how many of
+    the last actions, with what came of them, a prompt holds; None for all.
     """
 
     system: str
@@ -50,29 +53,50 @@ class PromptForm:
     verifier: str = "auto"
     date: str = DATE
     chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    action: actions.Kind = "text"
+    context_pairs: int | None = None
 
     def messages(
-        self, problem: str, previous_steps: Sequence[str], title: str = "", whole: bool = False
-    ) -> list[dict[str, str]]:
+        self, problem: str, previous_steps: Sequence[str], title: str = "", whole: bool = False,
+        observations: Sequence[str] = (),
+    ) -> list[dict[str, str]]:  # fmt: skip
         """The chat that asks for the next step; a longer solution continues the same text.
 
         title: the next step's title, given away. whole: ask for the whole solution instead.
+        observations: what came of the steps that were actions.
         """
         system, user = (self.whole_system, self.whole) if whole else (self.system, self.step)
-        steps = "".join(f"{step}\n" for step in previous_steps) + title
+        steps = self._so_far(previous_steps, observations) + title
         # One pass: what a problem itself says in braces stays as it is.
         values = {"{problem}": problem, "{steps}": steps}
         user = re.sub(r"\{problem\}|\{steps\}", lambda found: values[found[0]], user)
         chat = [{"role": "user", "content": user}]
         return [{"role": "system", "content": system}, *chat] if system else chat
 
+    def told(self, tools: Sequence[Any] = ()) -> dict[str, Any]:
+        """What the chat template is told; tools: of a problem, in place of the form's own."""
+        return dict(self.chat_template_kwargs) | ({"tools": list(tools)} if tools else {})
+
+    def _so_far(self, steps: Sequence[str], observations: Sequence[str]) -> str:
+        if not observations:
+            return "".join(f"{step}\n" for step in steps)
+        pairs = list(zip(steps, observations, strict=True))
+        shown = pairs if self.context_pairs is None else pairs[-self.context_pairs :]
+        return "".join(f"> {step}\n{observed}\n" for step, observed in shown)
+
     def read(self, text: str, finished: bool = True) -> Reply:
         """Split a completion into thought and action.
 
         The format is one <think> span at the start where the form has one, then a step that is not
         empty, then the stop token. Where it is broken, the action is what can still be read: all
-        text after the last tag.
+        text after the last tag. An action that cannot be read as one breaks it too.
         """
+        reply = self._split(text, finished)
+        if reply.fault or self.action == "text" or reply.action == DONE:
+            return reply
+        return replace(reply, fault=actions.fault(reply.action, self.action))
+
+    def _split(self, text: str, finished: bool) -> Reply:
         stripped = text.strip()
         last = re.split(f"{OPEN}|{CLOSE}", text)[-1].strip()
         if not finished:
@@ -184,6 +208,19 @@ PRESETS: Mapping[str, PromptForm] = {
         whole="{problem}",
         think=False,
         answer=DONE,
+    ),
+    "agent": PromptForm(
+        system="You fulfil a task by acting. You are given the task, and your last actions with "
+        "what came of them. First think inside <think> and </think>. After that, write only the "
+        "next action, or done when the task is fulfilled.",
+        step="Task: {problem}\n\n{steps}",
+        whole_system="You fulfil a task by acting. First think inside <think> and </think>. After "
+        "that, write all actions, one a line, and then done.",
+        whole="Task: {problem}",
+        think=True,
+        answer=DONE,
+        action="command",
+        context_pairs=2,
     ),
 }
 DEFAULT = PRESETS["word-problems"]

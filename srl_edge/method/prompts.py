@@ -34,11 +34,21 @@ def step_prompts(
             group.append(
                 StepPrompt(
                     t.id, k, t.problem, t.steps[:k], body, t.answer, title, form=form,
-                    thought=thought,
+                    thought=thought, observations=t.observations[:k], tools=t.tools, world=t.world,
                 )
             )  # fmt: skip
         prompts.append(group)
     return prompts
+
+
+def first_prompts(
+    trajectories: Iterable[Trajectory], form: PromptForm = DEFAULT
+) -> list[list[StepPrompt]]:
+    """The prompt that each problem begins with, without an expert's step."""
+    return [
+        [StepPrompt(t.id, 0, t.problem, (), "", t.answer, form=form, tools=t.tools, world=t.world)]
+        for t in trajectories
+    ]
 
 
 def whole_prompts(
@@ -60,6 +70,8 @@ def whole_prompts(
                 whole=True,
                 form=form,
                 thought="\n".join(filter(None, t.thoughts)),
+                tools=t.tools,
+                world=t.world,
             )
         ]
         for t in trajectories
@@ -78,7 +90,7 @@ def titled(step: str) -> tuple[str, str]:
 def prompt_ids(tokenizer: Any, prompt: StepPrompt) -> tuple[int, ...]:
     """Token ids of the rendered chat, up to where the reply begins."""
     form, template = prompt.form, of_tokenizer(tokenizer)
-    text = template.render(prompt.messages, True, form.date, form.chat_template_kwargs)
+    text = template.render(prompt.messages, True, form.date, prompt.template_kwargs)
     return tuple(tokenizer.encode(without_thought(text, form), add_special_tokens=False))
 
 

@@ -14,6 +14,7 @@ except ImportError:
     from difflib import SequenceMatcher  # type: ignore[assignment]
 
 from srl_edge.errors import InputError, StageError
+from srl_edge.method import actions
 from srl_edge.method.own_code import loaded
 from srl_edge.method.prompts import numbers, titled
 from srl_edge.method.types import Reward, Rollout, StepPrompt
@@ -22,7 +23,8 @@ from srl_edge.method.verifiers import is_correct
 FORMAT_PENALTY = -1.0
 PAPER: Mapping[str, float] = {"characters": 1.0}
 DEFAULT: Mapping[str, float] = {"characters": 0.5, "numbers": 0.5}  # a wrong digit is one of fifty
-PARTS = ("characters", "tokens", "numbers", "results", "answer")
+OF_ACTIONS: Mapping[str, float] = {"characters": 0.5, "call": 0.5}
+PARTS = ("characters", "tokens", "numbers", "results", "answer", "call")
 _TOKEN = re.compile(r"\\[A-Za-z]+|\d+(?:\.\d+)?|\w+|[^\w\s]")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 
@@ -44,7 +46,8 @@ def step_reward(
     if guards and (fault := _guard_fault(reply.action, prompt)):
         return Reward(FORMAT_PENALTY, {"format": 1.0, **parts}, fault)
     total = 0.0
-    for name, weight in (weights or DEFAULT).items():
+    default = DEFAULT if prompt.form.action == "text" else OF_ACTIONS
+    for name, weight in (weights or default).items():
         match name:
             case "characters":
                 value = parts["similarity"]
@@ -58,6 +61,8 @@ def step_reward(
                 value = parts[name] = float(
                     is_correct(reply.action, prompt.answer or "", prompt.form)
                 )
+            case "call":
+                value = parts[name] = actions.agreement(reply.action, expert, prompt.form.action)
             case _:
                 value = parts[name] = _custom(name, reply.action, prompt)
         total += weight * value

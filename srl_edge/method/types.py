@@ -1,7 +1,8 @@
 """The nouns that flow through the line, from expert trajectory to scored rollout."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from srl_edge.method.prompt_form import DEFAULT, PromptForm
 
@@ -11,6 +12,9 @@ class Trajectory:
     """An expert solution cut into steps; the last step states the answer where there is one.
 
     thoughts: what the expert thought before each step, '' for nothing; () where no step has one.
+    observations: what the world said after each step, where the steps are actions. tools: schemas
+    of the functions that may be called. world: where actions are taken, as `agents.worlds` opens
+    it; then the world says whether the problem is solved, and not the answer.
     """
 
     id: str
@@ -18,6 +22,9 @@ class Trajectory:
     steps: tuple[str, ...]
     answer: str | None = None
     thoughts: tuple[str, ...] = ()
+    observations: tuple[str, ...] = ()
+    tools: tuple[Any, ...] = field(default=(), hash=False)
+    world: Mapping[str, Any] | None = field(default=None, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +33,8 @@ class StepPrompt:
 
     title: the next step's title where the prompt gives it away. whole: the reply is to be the whole
     solution, not one step. form: how it is asked and read. thought: what is thought before the
-    expert's step, where that is known.
+    expert's step, where that is known. observations, tools, world: as a trajectory's, of the steps
+    so far.
     """
 
     trajectory_id: str
@@ -39,11 +47,21 @@ class StepPrompt:
     whole: bool = False
     form: PromptForm = DEFAULT
     thought: str = ""
+    observations: tuple[str, ...] = ()
+    tools: tuple[Any, ...] = field(default=(), hash=False)
+    world: Mapping[str, Any] | None = field(default=None, hash=False)
 
     @property
     def messages(self) -> list[dict[str, str]]:
         """The chat that asks for it."""
-        return self.form.messages(self.problem, self.previous_steps, self.title, self.whole)
+        return self.form.messages(
+            self.problem, self.previous_steps, self.title, self.whole, self.observations
+        )
+
+    @property
+    def template_kwargs(self) -> dict[str, Any]:
+        """What its chat template is told."""
+        return self.form.told(self.tools)
 
 
 @dataclass(frozen=True, slots=True)

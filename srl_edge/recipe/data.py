@@ -50,6 +50,11 @@ class Home(Section):
     """Things that a request asks for, a call each."""
 
 
+class Agents(Section):
+    problems: PositiveInt = 1500
+    """Training tasks; held-out ones speak of other places and things, in other sentences."""
+
+
 class Difficulty(Section):
     keep: tuple[Literal["never", "sometimes", "always"], ...] = ()
     """Train on problems that the untrained model solves so often; without any, on all."""
@@ -69,8 +74,8 @@ HeldOut = Annotated[float, Field(gt=0), AfterValidator(held_out)] | None
 
 class Data(Section):
     source: Annotated[str, AfterValidator(file_name)] = GENERATED[0]
-    """`home`, `stories` or `gsm_symbolic`, which are made up; a file or folder of JSON Lines, JSON,
-    CSV or Parquet; or a dataset of the hub as `hf:NAME[@REVISION][:CONFIG[:SPLIT]]`."""
+    """`home`, `agent-home`, `agent-shell`, `stories` or `gsm_symbolic`, which are made up; a file
+    or folder of JSON Lines, JSON, CSV or Parquet; or `hf:NAME[@REVISION][:CONFIG[:SPLIT]]`."""
     columns: Columns = Columns()
     difficulty: Difficulty = Difficulty()
     style: Literal["auto", "numbered", "lines", "paragraphs", "sentences"] = "auto"
@@ -95,6 +100,7 @@ class Data(Section):
     `test`, all)."""
     stories: Stories = Stories()
     home: Home = Home()
+    agents: Agents = Agents()
     rows_per_template: PositiveInt = 20
     """gsm_symbolic: problems drawn from each template."""
     validation_templates: PositiveInt = 8

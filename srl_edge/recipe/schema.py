@@ -23,6 +23,7 @@ from pydantic import (
 from srl_edge.data.sources import rooted, rooted_part
 from srl_edge.errors import InputError
 from srl_edge.files import read_text
+from srl_edge.method.actions import Kind as ActionKind
 from srl_edge.method.answers import Kind
 from srl_edge.method.prompt_form import DONE, PRESETS, PromptForm
 from srl_edge.method.prompts import Targets
@@ -49,9 +50,9 @@ def _holds_none(value: object) -> bool:
 
 
 class Prompt(Section):
-    preset: Literal["word-problems", "math", "general", "commands"] = "word-problems"
+    preset: Literal["word-problems", "math", "general", "commands", "agent"] = "word-problems"
     """word-problems: a thought, then a step. math: the model's own way. general: any task.
-    commands: one a step, until one says done."""
+    commands: one a step, until one says done. agent: a thought, then an action in a world."""
     system: str | None = None
     """System message of a step's prompt; '' leaves the chat template's own."""
     step: str | None = None
@@ -71,6 +72,10 @@ class Prompt(Section):
     """The date that a chat template is told where it asks for today's, so that prompts stay."""
     chat_template_kwargs: dict[str, JsonValue] = Field(default_factory=dict)
     """What else a chat template is told, by name: enable_thinking, tools, date_string, …"""
+    action: ActionKind | None = None
+    """How steps are read where they are actions: text, command (of a shell) or call."""
+    context_pairs: NonNegativeInt | None = None
+    """How many of the last actions, with what came of them, a prompt holds (agent: 2)."""
     own_way: str = PRESETS["math"].whole
     """The model's natural prompt, with {problem}: base and tuned answer it beside the run's own."""
 
@@ -202,8 +207,8 @@ class Stage(Section):
     title_hint: bool = False
     """sft, srl: give the next step's title in the prompt; the target is the rest of the step."""
     reward: dict[str, float] = Field(default_factory=dict)
-    """srl: weights of characters (the paper's), tokens, numbers, results, answer, "file.py:f";
-    without any, half characters and half numbers."""
+    """srl: weights of characters (the paper's), tokens, numbers, results, answer, call,
+    "file.py:f"; without any, half characters and half numbers (of actions, call)."""
     guards: bool = False
     """srl: give the format penalty to a copied, much longer or many-line step."""
     autojunk: bool = False

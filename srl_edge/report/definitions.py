@@ -28,6 +28,8 @@ _BENCH = """
   ExecuTorch rows import PyTorch, which counts.
 - Step similarity: difflib's ratio of the greedy next step to the expert's, over characters, as the
   reward counts it, for {step_prompts} step prompts; 0 where the format is broken.
+- The expert's step: The share of those steps that are the expert's own, spaces aside: commands
+  by their words, calls by name and arguments. Another step may be as good.
 """
 # Of what is only measured where it was asked for.
 _STRICT = """

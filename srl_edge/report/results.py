@@ -138,6 +138,7 @@ def _flat(results: BenchResults) -> list[dict[str, Any]]:
                 f"{task}_seconds_per_problem": _rounded(answers.seconds_per_problem, 3),
                 f"{task}_joules_per_correct": _rounded(answers.joules_per_correct, 1),
                 f"{task}_step_similarity": _rounded(steps.similarity if steps else None, 4),
+                f"{task}_next_step": _rounded(steps.equal if steps else None, 4),
                 f"{task}_steps": steps.steps if steps else 0,
             }  # fmt: skip
             measured = {"strict": answers.strict, "flexible": answers.flexible,

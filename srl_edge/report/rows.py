@@ -74,13 +74,17 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class StepSimilarity:
-    """Greedy next steps beside the expert's; `format` is the share that keeps it."""
+    """Greedy next steps beside the expert's; `format` is the share that keeps it.
+
+    equal: the share that are the expert's, as `actions.same` compares them.
+    """
 
     steps: int
     lost: int
     similarity: float
     interval: tuple[float, float]
     format: float
+    equal: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,7 @@ def answers(results: BenchResults, task: str) -> Table:
                 "step similarity, of steps": (
                     f"{steps.similarity:.3f} of {steps.steps}" if steps else ABSENT
                 ),
+                "the expert's step": shown(steps.equal if steps else None, ".1%"),
                 "lost": f"{found.lost}",
             }
         )

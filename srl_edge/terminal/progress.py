@@ -9,14 +9,29 @@ from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
+from rich.text import Text
 
 PLAIN_EVERY = 15.0  # seconds between lines where there is no terminal
 
 Advance = Callable[..., None]
+
+
+class _Eta(ProgressColumn):
+    """What is left at the pace of all that was done: rich's own goes by the last moments' pace."""
+
+    def render(self, task: Task) -> Text:
+        worked, at = task.fields["worked"], task.fields["at"]
+        if not worked or task.elapsed is None or task.total is None:
+            return Text("-:--:--")
+        left = at / worked * (task.total - task.completed) - (task.elapsed - at)
+        minutes, seconds = divmod(round(max(left, 0.0)), 60)
+        hours, minutes = divmod(minutes, 60)
+        return Text(f"{hours}:{minutes:02}:{seconds:02}")
 
 
 class _Progress(Progress):
@@ -64,22 +79,25 @@ def _rich(
         TextColumn("{task.fields[count]}/{task.fields[items]}"),
         TimeElapsedColumn(),
         TextColumn("ETA"),
-        TimeRemainingColumn(),
+        _Eta(),
         TextColumn("{task.fields[note]}"),
     ]
     with _Progress(*columns, console=console) as progress:
         progress.above = above
         task = progress.add_task(
             title, total=whole, completed=round(done * whole / max(total, 1)), note="", count=done,
-            items=total,
+            items=total, worked=0.0, at=0.0,
         )  # fmt: skip
-        count = done
+        count, worked, start = done, 0.0, time.monotonic()
 
         def advance(note: str = "", by: int = 1, work: float | None = None) -> None:
-            nonlocal count
-            count += by
+            nonlocal count, worked
             step = by if work is None else work
-            progress.update(task, advance=step, note=note, count=count)
+            count, worked = count + by, worked + step
+            progress.update(
+                task, advance=step, note=note, count=count, worked=worked,
+                at=time.monotonic() - start,
+            )  # fmt: skip
 
         yield advance
 

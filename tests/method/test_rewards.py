@@ -206,7 +206,7 @@ def test_a_function_of_ones_own_that_fails(function: str, why: str, tmp_path: Pa
     ("name", "message"),
     [
         ("charcters", "reward: unknown part 'charcters'; did you mean 'characters'?"),
-        ("zzz", "known: characters, tokens, numbers, results, answer, or your own as "),
+        ("zzz", "known: characters, tokens, numbers, results, answer, call, or your own as "),
         ("{}/absent.py:f", "absent.py: no such file."),
         ("{}/own.py:long", "own.py has no function 'long'."),
         ("{}/own.py:limit", "own.py has no function 'limit'."),

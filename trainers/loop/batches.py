@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from random import Random
 
+from srl_edge.data.agents.worlds import enter
 from srl_edge.errors import NothingToCompare
 from srl_edge.method.algorithm import group_relative, has_spread
 from srl_edge.method.prompt_form import PromptForm
@@ -90,10 +91,12 @@ def sample_solutions(
 ) -> list[Group]:
     """Whole solutions of problems, step by step or in one reply; all replies share the reward.
 
-    Reward 1 if every reply keeps the format and the final answer is right, else 0.
+    Reward 1 if every reply keeps the format and the final answer is right, or the world says that
+    the goal is reached, else 0.
     """
     problems = [
-        Trajectory(f"{at}/{i}", p.problem, (), p.answer)  # a batch may have a problem twice
+        # A batch may have a problem twice.
+        Trajectory(f"{at}/{i}", p.problem, (), p.answer, tools=p.tools, world=p.world)
         for at, p in enumerate(prompts)
         for i in range(stage.group_size)
     ]
@@ -132,7 +135,16 @@ def solve_by_policy(
         nonlocal round_
         prompts = [
             StepPrompt(
-                a.id, len(a.steps), a.problem, tuple(a.steps), "", a.answer, whole=whole, form=form
+                a.id,
+                len(a.steps),
+                a.problem,
+                tuple(a.steps),
+                "",
+                a.answer,
+                whole=whole,
+                form=form,
+                observations=tuple(a.observations),
+                tools=tuple(a.tools),
             )
             for a in asked
         ]
@@ -153,7 +165,7 @@ def solve_by_policy(
             texts.append((rollout.text, rollout.finished))
         return texts
 
-    return solve(problems, reply, 1 if whole else stage.max_steps, lambda: None, form)
+    return solve(problems, reply, 1 if whole else stage.max_steps, lambda: None, form, enter)
 
 
 def training_samples(groups: Sequence[Group]) -> list[list[Sample]]:

@@ -107,6 +107,7 @@ def log_rollouts(
                 "trajectory_id": group.prompt.trajectory_id, "step_index": prompt.step_index,
                 "rollout": number, "problem": prompt.problem,
                 "previous_steps": prompt.previous_steps, "expert_action": prompt.expert_action,
+                "observations": prompt.observations,
                 "completion": rollout.text, "finished": rollout.finished, "reward": reward.total,
                 "parts": reward.parts, "fault": reward.fault,
             }

@@ -11,7 +11,7 @@ from srl_edge.data import trajectories
 from srl_edge.data.reading import read_source
 from srl_edge.errors import InputError
 from srl_edge.files import scratch_folder
-from srl_edge.method.prompts import step_prompts, whole_prompts
+from srl_edge.method.prompts import first_prompts, step_prompts, whole_prompts
 from srl_edge.method.types import StepPrompt
 from srl_edge.recipe import Recipe, Stage
 from srl_edge.terminal import progress
@@ -72,7 +72,7 @@ def training_prompts(recipe: Recipe, stage: Stage, run: Path) -> list[list[StepP
     if stage.reply == "whole":
         prompts = whole_prompts(split, form)
     elif stage.kind == "rlvr":
-        prompts = [[StepPrompt(t.id, 0, t.problem, (), "", t.answer, form=form)] for t in split]
+        prompts = first_prompts(split, form)
     else:
         prompts = step_prompts(split, stage.targets, stage.title_hint, form)
     found = [p for p in prompts if p]

@@ -1,0 +1,169 @@
+"""A home with state, run by commands: places with things in them, a shopping list, timers.
+
+Its record is JSON: `{"kind": "home", "state": {"kitchen": {"lamp": "on", "window": "closed",
+"heating": 19}, "list": ["milk"], "timers": {"tea": 4}}, "goal": {…}}`. What a thing can do follows
+from its state: on or off, open or closed, degrees, a list, minutes by name.
+"""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from srl_edge.data.values import Unusable
+
+LIST, TIMERS, HEATING = "list", "timers", "heating"
+OK = "ok"
+# Each command with what stands after it.
+COMMANDS = {
+    "look": "PLACE",
+    "turn_on": "THING PLACE",
+    "turn_off": "THING PLACE",
+    "open": "THING PLACE",
+    "close": "THING PLACE",
+    "heat": "PLACE DEGREES",
+    "add": "ITEM",
+    "remove": "ITEM",
+    "timer": "NAME MINUTES",
+    "stop": "NAME",
+}
+_CHANGES = {
+    "turn_on": ("off", "on"),
+    "turn_off": ("on", "off"),
+    "open": ("closed", "open"),
+    "close": ("open", "closed"),
+}
+_LONGEST = 400  # characters of an action; longer ones are no command
+
+
+class Refused(Exception):
+    """Why a command did nothing, in the words that the home answers."""
+
+
+class Home:
+    """A home that takes commands; `state` is what it is like now."""
+
+    def __init__(self, record: Mapping[str, Any]) -> None:
+        self.failed = False
+        self.state = copy.deepcopy(_checked(record.get("state"), "state"))
+        goal = record.get("goal")
+        self._goal = None if goal is None else _checked(goal, "goal")
+
+    def __enter__(self) -> "Home":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is held."""
+
+    def act(self, action: str) -> str:
+        """What the home answers: what it sees, `ok`, or why it did nothing."""
+        self.failed = False
+        try:
+            return self._done(action[:_LONGEST].split())
+        except Refused as why:
+            self.failed = True
+            return str(why)
+
+    def fulfilled(self) -> bool:
+        """Whether the home is as the goal says, and nothing beside it was changed."""
+        return self.state == self._goal
+
+    def reached(self) -> dict[str, Any]:
+        """The state as the goal of a record."""
+        return copy.deepcopy(self.state)
+
+    def _done(self, words: list[str]) -> str:
+        command, *about = words or [""]
+        if command not in COMMANDS:
+            raise Refused(f"no command {command}; there are {', '.join(COMMANDS)}")
+        form = COMMANDS[command]
+        if len(about) != len(form.split()):
+            raise Refused(f"say: {command} {form}")
+        match command:
+            case "look":
+                return self._seen(about[0])
+            case "heat":
+                self._heat(*about)
+            case "add" | "remove":
+                self._shop(command, about[0])
+            case "timer" | "stop":
+                self._time(command, *about)
+            case _:
+                self._switch(command, *about)
+        return OK
+
+    def _seen(self, place: str) -> str:
+        match self.state.get(place):
+            case dict() as things if things:
+                return ", ".join(f"{thing} {value}" for thing, value in things.items())
+            case list() as items if items:
+                return ", ".join(items)
+            case None:
+                raise Refused(f"there is no {place}")
+        return "nothing"
+
+    def _switch(self, command: str, thing: str, place: str) -> None:
+        things = self._place(place)
+        before, after = _CHANGES[command]
+        if things.get(thing) not in (before, after):
+            raise Refused(f"there is no {thing} in the {place} to {command.replace('_', ' ')}")
+        things[thing] = after
+
+    def _heat(self, place: str, degrees: str) -> None:
+        things = self._place(place)
+        if not isinstance(things.get(HEATING), int):
+            raise Refused(f"there is no {HEATING} in the {place}")
+        things[HEATING] = _number(degrees, "degrees")
+
+    def _shop(self, command: str, item: str) -> None:
+        items = self.state.get(LIST)
+        if not isinstance(items, list):
+            raise Refused("there is no list")
+        if command == "add" and item not in items:
+            items.append(item)
+        elif command == "remove":
+            if item not in items:
+                raise Refused(f"{item} is not on the list")
+            items.remove(item)
+
+    def _time(self, command: str, name: str, minutes: str = "") -> None:
+        timers = self.state.get(TIMERS)
+        if not isinstance(timers, dict):
+            raise Refused("there are no timers")
+        if command == "timer":
+            timers[name] = _number(minutes, "minutes")
+        elif name not in timers:
+            raise Refused(f"there is no timer {name}")
+        else:
+            del timers[name]
+
+    def _place(self, place: str) -> dict[str, Any]:
+        things = self.state.get(place)
+        if not isinstance(things, dict) or place == TIMERS:
+            raise Refused(f"there is no {place}")
+        return things
+
+
+def _number(text: str, what: str) -> int:
+    if not text.isdecimal() or len(text) > 4:
+        raise Refused(f"{text} is no number of {what}")
+    return int(text)
+
+
+def _checked(state: Any, name: str) -> dict[str, Any]:
+    """A state as JSON has it; raises Unusable where it is none."""
+    if not isinstance(state, dict):
+        raise Unusable(f"a home without its {name}")
+    for place, things in state.items():
+        if place == LIST:
+            right = isinstance(things, list) and all(isinstance(item, str) for item in things)
+        elif place == TIMERS:
+            right = isinstance(things, dict) and all(type(each) is int for each in things.values())
+        else:
+            right = isinstance(things, dict) and all(map(_is_state, things.values()))
+        if not right or len(place.split()) != 1:
+            raise Unusable(f"a home whose {place} is of no known kind")
+    return state
+
+
+def _is_state(value: Any) -> bool:
+    return type(value) is int or value in ("on", "off", "open", "closed")

@@ -1,0 +1,96 @@
+"""Actions of agents, compared as the world would take them: commands of a shell, function calls.
+
+A form's `action` says how its steps are read: `text`, `command` or `call`.
+"""
+
+import json
+import shlex
+from collections import Counter
+from typing import Any, Literal
+
+from srl_edge.method import calls
+
+Kind = Literal["text", "command", "call"]
+_BETWEEN = frozenset(";&|()")  # of which shlex makes words of their own
+_EMPTY = "an action that says nothing"
+
+
+def fault(action: str, kind: Kind) -> str:
+    """What keeps an action from being read at all; '' where nothing does."""
+    try:
+        found = _parts(action, kind)
+    except ValueError as error:
+        return f"an action that cannot be read ({error})"
+    return "" if found else _EMPTY
+
+
+def same(action: str, expert: str, kind: Kind) -> bool:
+    """Whether two actions are one to the world: spaces, quotes and JSON's order do not count."""
+    if kind == "call" and calls.parsed(expert) is not None:
+        return calls.same(action, expert)
+    try:
+        return _parts(action, kind) == _parts(expert, kind)
+    except ValueError:
+        return False
+
+
+def agreement(action: str, expert: str, kind: Kind) -> float:
+    """How far a call is the expert's, in [0, 1]: 0 for another name, else half and half its F1.
+
+    The F1 is of arguments, by name and value, as multisets; 1 where neither has any. Of several
+    calls those in the same places are compared. Text that is no call, of either kind, is a name.
+    """
+    try:
+        mine, theirs = _parts(action, kind), _parts(expert, kind)
+    except ValueError:
+        return 0.0
+    pairs = zip(mine, theirs, strict=False)
+    return sum(_agreement(*pair) for pair in pairs) / max(len(mine), len(theirs), 1)
+
+
+_Part = tuple[str, tuple[str, ...]]  # a name, and arguments as texts
+
+
+def _agreement(mine: _Part, theirs: _Part) -> float:
+    if mine[0] != theirs[0]:
+        return 0.0
+    given, wanted = Counter(mine[1]), Counter(theirs[1])
+    total = given.total() + wanted.total()
+    return 0.5 + 0.5 * (2 * (given & wanted).total() / total if total else 1.0)
+
+
+def _parts(action: str, kind: Kind) -> list[_Part]:
+    """What an action does, one after another; raises ValueError for what cannot be read."""
+    if kind == "command":
+        return _commands(action)
+    if kind == "call" and (found := calls.parsed(action)) is not None:
+        return [(name, _arguments(given, named)) for name, given, named in found]
+    if kind == "call" and action.strip()[:1] in ("{", "["):
+        raise ValueError("no call in JSON")
+    return [(" ".join(action.split()), ())] if action.strip() else []
+
+
+def _commands(action: str) -> list[_Part]:
+    """The commands of a line of a shell, with what joins them."""
+    reader = shlex.shlex(action, posix=True, punctuation_chars=True)
+    reader.whitespace_split = True
+    reader.commenters = ""
+    found: list[list[str]] = [[]]
+    for word in reader:
+        if word and set(word) <= _BETWEEN:
+            found += [[word], []]
+        else:
+            found[-1].append(word)
+    return [(words[0], tuple(words[1:])) for words in found if words]
+
+
+def _arguments(given: tuple[Any, ...], named: dict[str, Any]) -> tuple[str, ...]:
+    texts = [_shown(value) for value in given]
+    return (*texts, *sorted(f"{name}={_shown(value)}" for name, value in named.items()))
+
+
+def _shown(value: Any) -> str:
+    """A value as one text: 1 is 1.0 and not true, and keys have no order."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return json.dumps(value, sort_keys=True, default=str)

@@ -1,0 +1,203 @@
+"""What agents did, in the shapes that their recorders write; the samples are our own."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from srl_edge.data.trajectories import ParseReport, load, parse_rows, write_jsonl
+from srl_edge.method.prompt_form import DONE, PRESETS
+from srl_edge.method.prompts import step_prompts
+from srl_edge.method.types import Trajectory
+
+WEATHER = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
+MAIL = {"type": "function", "function": {"name": "mail", "parameters": {"type": "object"}}}
+
+
+def called(name: str, arguments: Any) -> dict[str, Any]:
+    return {"id": "1", "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+OPENAI = {
+    "tools": [WEATHER, MAIL],
+    "messages": [
+        {"role": "system", "content": "You help."},
+        {"role": "user", "content": "Mail me the weather in Rome."},
+        {"role": "assistant", "content": None,
+         "tool_calls": [called("weather", '{"city": "Rome"}')]},
+        {"role": "tool", "tool_call_id": "1", "content": "sunny"},
+        {"role": "assistant", "content": "It is sunny.",
+         "tool_calls": [called("mail", {"text": "sunny"})]},
+        {"role": "tool", "tool_call_id": "1", "content": "sent"},
+        {"role": "assistant", "content": "I have mailed it."},
+    ],
+}  # fmt: skip
+SMITH = {
+    "instance_id": "x__1", "resolved": True,
+    "messages": json.dumps([
+        {"role": "system", "content": "S"},
+        {"role": "user", "content": [{"type": "text", "text": "Mend the bug."}]},
+        {"role": "assistant", "content": "I look.\n<function=bash>\n<parameter=command>ls -la"
+         "</parameter>\n</function>"},
+        {"role": "user", "content": [{"type": "text", "text": "OBSERVATION:\na.py"}]},
+        {"role": "assistant", "content": "Done.\n<function=submit>\n</function>"},
+    ]),
+}  # fmt: skip
+OPENHANDS = {
+    "resolved": 1, "tools": json.dumps([{"name": "execute_bash", "parameters": {}}]),
+    "trajectory": [
+        {"role": "user", "content": "Mend it."},
+        {"role": "assistant", "content": "Look", "tool_calls": [
+            called("execute_bash", '{"command": "cat a.py"}')]},
+        {"role": "tool", "name": "execute_bash", "content": "a = 1", "tool_calls": None},
+        {"role": "assistant", "content": "<execute_bash>\nls\n</execute_bash>"},
+    ],
+}  # fmt: skip
+NEBIUS = {
+    "target": True, "exit_status": "submitted",
+    "trajectory": [
+        {"role": "system", "text": None, "system_prompt": "S", "mask": False},
+        {"role": "user", "text": "Mend it."},
+        {"role": "ai", "text": "Let me see.\n\n```\nls\n```"},
+        {"role": "user", "text": "a.py\nbash-$"},
+        {"role": "ai", "text": "Good.\n```\nsubmit\n```"},
+    ],
+}  # fmt: skip
+SWE_AGENT = {
+    "problem_statement": "Mend it.",
+    "trajectory": [
+        {"action": "ls\n", "observation": "a.py", "thought": "First.", "response": "…"},
+        {"action": "submit", "observation": None, "thought": ""},
+    ],
+}  # fmt: skip
+XLAM = {
+    "id": 7, "query": "Play jazz.",
+    "tools": json.dumps([{"name": "play", "description": "d", "parameters": {}}]),
+    "answers": json.dumps([{"name": "play", "arguments": {"what": "jazz"}}]),
+}  # fmt: skip
+TOOLRL = {
+    "instruction": "You may call: up.", "input": "What is up?",
+    "output": '<think>I call.</think>\n<tool_call>\n{"name": "up", "parameters": {"a": 1}}\n'
+    '{"name": "down", "parameters": {}}\n</tool_call>',
+}  # fmt: skip
+TAU = {"user_id": "u", "instruction": "You want it cancelled.", "outputs": [],
+       "actions": [{"name": "cancel", "kwargs": {"id": 3}}]}  # fmt: skip
+TAU2 = {
+    "id": "1",
+    "user_scenario": {"persona": None, "instructions": {"reason": "It broke.", "task": "Return."}},
+    "evaluation_criteria": {
+        "actions": [{"action_id": "1", "name": "back", "arguments": {"id": 3}}]
+    },
+}
+WEATHER_CALL = '{"name": "weather", "arguments": {"city": "Rome"}}'
+MAIL_CALL = '{"name": "mail", "arguments": {"text": "sunny"}}'
+# A row, then its problem, actions, observations, thoughts and the names of its tools.
+KNOWN: dict[str, tuple[dict[str, Any], str, list[str], list[str], list[str], list[str]]] = {
+    "openai": (
+        OPENAI, "Mail me the weather in Rome.",
+        [WEATHER_CALL, MAIL_CALL, "I have mailed it."], ["sunny", "sent", ""],
+        ["", "It is sunny.", ""], ["weather", "mail"],
+    ),
+    "swe-smith": (
+        SMITH, "Mend the bug.", ["ls -la", '{"name": "submit", "arguments": {}}'],
+        ["OBSERVATION:\na.py", ""], ["I look.", "Done."], [],
+    ),
+    "openhands": (
+        OPENHANDS, "Mend it.", ["cat a.py", "ls"], ["a = 1", ""], ["Look", ""], ["execute_bash"],
+    ),
+    "nebius": (
+        NEBIUS, "Mend it.", ["ls", "submit"], ["a.py\nbash-$", ""], ["Let me see.", "Good."], [],
+    ),
+    "swe-agent": (SWE_AGENT, "Mend it.", ["ls", "submit"], ["a.py", ""], ["First.", ""], []),
+    "xlam": (XLAM, "Play jazz.", ['{"name": "play", "arguments": {"what": "jazz"}}'], [], [],
+             ["play"]),
+    "toolrl": (
+        TOOLRL, "What is up?",
+        ['{"name": "up", "arguments": {"a": 1}}', '{"name": "down", "arguments": {}}'], [],
+        ["I call.", ""], [],
+    ),
+    "tau": (TAU, "You want it cancelled.", ['{"name": "cancel", "arguments": {"id": 3}}'], [], [],
+            []),
+    "tau2": (TAU2, "It broke.\nReturn.", ['{"name": "back", "arguments": {"id": 3}}'], [], [], []),
+}  # fmt: skip
+
+
+def read(row: dict[str, Any]) -> tuple[Trajectory | None, ParseReport]:
+    report = ParseReport()
+    found = list(parse_rows([row], report, form=PRESETS["agent"], answer_step=True))
+    return (found[0] if found else None), report
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_each_shape_is_read_as_actions(name: str, tmp_path: Path) -> None:
+    row, problem, actions, observations, thoughts, tools = KNOWN[name]
+    found, report = read(row)
+    assert found is not None, report.reasons
+    assert found.problem == problem
+    assert list(found.steps) == [*actions, DONE]
+    assert list(found.observations) == ([*observations, ""] if observations else [])
+    assert list(found.thoughts) == ([*thoughts, *[""] * (len(actions) + 1 - len(thoughts))]
+                                    if any(thoughts) else [])  # fmt: skip
+    assert [tool["function"]["name"] for tool in found.tools] == tools
+    assert load(write_jsonl(tmp_path / "t.jsonl", [found])) == [found]
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        (OPENAI | {"tools": [MAIL]}, "a call of a tool that is not declared"),
+        (
+            OPENAI | {"messages": [OPENAI["messages"][n] for n in (0, 1, 2, 4, 5)]},
+            "an action without its observation",
+        ),
+        (
+            {"messages": [{"role": "user", "content": "q"},
+                          {"role": "assistant", "tool_calls": [called("f", "{")]},
+                          {"role": "tool", "content": ""}, {"role": "assistant", "content": "a"}]},
+            "a call whose arguments are no JSON",
+        ),
+        (
+            {"messages": [{"role": "user", "content": "q"},
+                          {"role": "assistant", "tool_calls": [called("f", "[1]")]}]},
+            "a call whose arguments are no JSON",
+        ),
+        (
+            {"messages": [{"role": "user", "content": "q"},
+                          {"role": "assistant", "tool_calls": [{"function": {}}]}]},
+            "a call without a name",
+        ),
+        (
+            {"messages": [{"role": "assistant", "tool_calls": [called("f", "{}")]},
+                          {"role": "tool", "content": "x"}]},
+            "no task before the first action",
+        ),
+        (SMITH | {"resolved": False}, "an attempt that did not succeed"),
+        (NEBIUS | {"target": False}, "an attempt that did not succeed"),
+        (OPENHANDS | {"resolved": 0}, "an attempt that did not succeed"),
+        (XLAM | {"answers": "[]"}, "no call"),
+        (XLAM | {"answers": '[{"name": "stop", "arguments": {}}]'},
+         "a call of a tool that is not declared"),
+        (
+            {"problem_statement": "p", "trajectory": [{"action": "ls"}, {"action": "cat"}]},
+            "an action without its observation",
+        ),
+        ({"problem": "p", "steps": ["a", "b"], "observations": ["x"]},
+         "steps without an observation each"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_learned_from_is_counted(row: dict[str, Any], why: str) -> None:
+    found, report = read(row)
+    assert found is None and dict(report.dropped) == {why: 1}
+
+
+def test_a_prompt_holds_the_last_pairs_and_the_tools() -> None:
+    found, _ = read(KNOWN["openai"][0])
+    assert found is not None
+    (group,) = step_prompts([found], "all", form=PRESETS["agent"])
+    user = [prompt.messages[-1]["content"] for prompt in group]
+    assert user[0] == "Task: Mail me the weather in Rome.\n\n"
+    assert user[1].endswith(f"\n\n> {WEATHER_CALL}\nsunny\n")
+    assert user[3].endswith(f"\n\n> {MAIL_CALL}\nsent\n> I have mailed it.\n\n")
+    assert WEATHER_CALL not in user[3]  # two pairs, as in the paper
+    assert group[0].template_kwargs == {"tools": [WEATHER, MAIL]}
