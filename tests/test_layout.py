@@ -18,8 +18,8 @@ from tests.helpers.sources import ROOT, arrows, circles, imported, modules, room
 
 FRONT_DOOR = {"srl_edge.cli", "srl_edge.line", "srl_edge.without_run", "srl_edge.__main__"}
 GROUND = {
-    "srl_edge", "srl_edge.data", "srl_edge.method", "srl_edge.models", "srl_edge.quantization",
-    "srl_edge.recipe", "srl_edge.report", "srl_edge.terminal",
+    "srl_edge", "srl_edge.data", "srl_edge.data.agents", "srl_edge.method", "srl_edge.models",
+    "srl_edge.quantization", "srl_edge.recipe", "srl_edge.report", "srl_edge.terminal",
 }  # fmt: skip
 RUNTIMES, HOSTS = "srl_edge.devices.runtimes", "srl_edge.devices.hosts"
 POLICY = "srl_edge.trainers.policy"

@@ -51,9 +51,8 @@ def problems(
     read, or rows hold no problem and answer.
     """
     if source is None and task not in (*TASKS, *AGENTS):
-        raise InputError(
-            f"task {task!r} is not known; choose from {', '.join((*TASKS, *AGENTS))}, or give --data FILE."
-        )
+        known = ", ".join((*TASKS, *AGENTS))
+        raise InputError(f"task {task!r} is not known; choose from {known}, or give --data FILE.")
     if source is None and task in AGENTS:
         return _acted(task, limit)
     name = TASKS[task] if source is None else str(source)

@@ -9,11 +9,11 @@ from random import Random
 from typing import Any
 
 from srl_edge import owned
-from srl_edge.data import gsm_symbolic, home, splits, stories, trajectories
+from srl_edge.data import gsm_symbolic, home, quality, splits, stories, trajectories
 from srl_edge.data.agents import home_requests, shell_tasks
 from srl_edge.data.agents.sandbox import confinement
 from srl_edge.data.reading import Columns, choice_for, columns_for, keep_fitting, read_tables
-from srl_edge.data.sources import Table, open_source, part_of
+from srl_edge.data.sources import GENERATED, Table, open_source, part_of
 from srl_edge.data.splits import SPLITS
 from srl_edge.data.style import choose
 from srl_edge.data.trajectories import ParseReport
@@ -54,6 +54,9 @@ def prepare(recipe: Recipe, run: Path, solved: Solved | None = None) -> Path:
             found, details = _from_agents(recipe, report)
         case _:
             found, details = _from_source(recipe, report)
+    judged: list[quality.Judged] = []
+    if recipe.data.source not in GENERATED:
+        judged, details["quality"] = quality.filtered(found, recipe.data.quality, report)
     if recipe.data.difficulty.keep and solved:
         found["train"], details["difficulty"] = _of_difficulty(
             found["train"], recipe, solved, report
@@ -75,6 +78,7 @@ def prepare(recipe: Recipe, run: Path, solved: Solved | None = None) -> Path:
             trajectories.write_jsonl(scratch / f"{name}.jsonl", found[name])
         text = json.dumps(summary, indent=1, ensure_ascii=False) + "\n"
         (scratch / "report.json").write_text(text, encoding="utf-8")
+        (scratch / "quality.jsonl").write_text(quality.write(judged), encoding="utf-8")
         for sentence in _in_words(summary, kept, recipe):
             progress.say(f"data: {sentence}")
         return owned.publish(scratch, folder)
@@ -136,6 +140,8 @@ def _in_words(summary: dict[str, Any], kept: Sequence[Trajectory], recipe: Recip
     sizes = (f"{name} {split['problems']}" for name, split in summary["splits"].items())
     said.append(f"problems: {', '.join(sizes)}")
     said += _warnings(summary, recipe)
+    if poor := quality.in_words(summary.get("quality", {}), recipe.data.quality):
+        said.append(poor)
     if (alike := summary.get("near_duplicates", {})).get("problems"):
         two = alike["on_two_sides"]
         rest = f", but for {two}, of which there are too many" if two else ""

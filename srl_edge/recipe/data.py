@@ -62,6 +62,16 @@ class Difficulty(Section):
     """Tries at each problem, in the model's own way."""
 
 
+class Quality(Section):
+    drop: tuple[Literal["near_duplicate", "evaluation", "arithmetic", "no_answer"], ...] = ()
+    """Leave training trajectories out that are nearly another, share 13 words in a row with a
+    held-out or evaluation problem, write a wrong sum, or have no final answer."""
+    similarity: Annotated[float, Field(gt=0, lt=1)] = 0.8
+    """From which on two are nearly the same: Jaccard's, of three words in a row."""
+    evaluation: tuple[Annotated[str, AfterValidator(file_name)], ...] = ()
+    """Sources of evaluation problems, as `source`; held-out splits always count."""
+
+
 def held_out(value: float) -> float:
     """A number of problems, or a share of them below 1; raises ValueError for neither."""
     if value >= 1 and value != int(value):
@@ -78,6 +88,7 @@ class Data(Section):
     or folder of JSON Lines, JSON, CSV or Parquet; or `hf:NAME[@REVISION][:CONFIG[:SPLIT]]`."""
     columns: Columns = Columns()
     difficulty: Difficulty = Difficulty()
+    quality: Quality = Quality()
     style: Literal["auto", "numbered", "lines", "paragraphs", "sentences"] = "auto"
     """How solutions are cut into steps; auto: what keeps most of them with sensible steps."""
     answer_step: bool = True

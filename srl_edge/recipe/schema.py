@@ -421,7 +421,9 @@ def _rooted(recipe: Recipe, folder: Path) -> Recipe:
     source = rooted(recipe.data.source, folder)
     parts = {"validation": recipe.data.validation, "test": recipe.data.test}
     held = {key: part and rooted_part(part, source, folder) for key, part in parts.items()}
-    data = recipe.data.model_copy(update={"source": source, **held})
+    others = tuple(rooted(name, folder) for name in recipe.data.quality.evaluation)
+    quality = recipe.data.quality.model_copy(update={"evaluation": others})
+    data = recipe.data.model_copy(update={"source": source, "quality": quality, **held})
     prompt = recipe.prompt.model_copy(update={"verifier": root_part(recipe.prompt.verifier)})
     model = recipe.model.model_copy(update={"name": _rooted_model(recipe.model.name, folder)})
     return recipe.model_copy(

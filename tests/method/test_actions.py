@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from srl_edge.method.actions import agreement, fault, same
+from srl_edge.method.actions import Kind, agreement, fault, same
 from srl_edge.method.prompt_form import PRESETS
 from srl_edge.method.rewards import step_reward
 from srl_edge.method.types import Rollout, StepPrompt
@@ -20,7 +20,7 @@ from srl_edge.method.types import Rollout, StepPrompt
         ("I have  sent it.", "I have sent it.", "text"),
     ],
 )
-def test_the_same_to_the_world(action: str, expert: str, kind: str) -> None:
+def test_the_same_to_the_world(action: str, expert: str, kind: Kind) -> None:
     assert same(action, expert, kind)
     assert agreement(action, expert, kind) == 1.0
 
@@ -41,7 +41,7 @@ def test_the_same_to_the_world(action: str, expert: str, kind: str) -> None:
     ],
 )
 def test_a_call_is_its_name_and_arguments(
-    action: str, expert: str, kind: str, value: float
+    action: str, expert: str, kind: Kind, value: float
 ) -> None:
     assert not same(action, expert, kind)
     assert agreement(action, expert, kind) == pytest.approx(value)
@@ -55,7 +55,7 @@ def test_a_call_is_its_name_and_arguments(
         ('{"name": "f", "arguments": {"a": }', "call", "an action that cannot be read"),
     ],
 )
-def test_what_cannot_be_read_is_a_fault(action: str, kind: str, said: str) -> None:
+def test_what_cannot_be_read_is_a_fault(action: str, kind: Kind, said: str) -> None:
     assert fault(action, kind).startswith(said)
 
 

@@ -19,7 +19,7 @@ def called(name: str, arguments: Any) -> dict[str, Any]:
     return {"id": "1", "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
-OPENAI = {
+OPENAI: dict[str, Any] = {
     "tools": [WEATHER, MAIL],
     "messages": [
         {"role": "system", "content": "You help."},
