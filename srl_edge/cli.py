@@ -26,6 +26,10 @@ srl-edge {version}: from expert trajectories to a measured artifact on a device
   srl-edge data PATH      expert trajectories -> step prompts, split
                           [--show N] prints the first N prompts with their tokens counted,
                           and examples of the rows that were dropped
+  srl-edge data generate SOURCE --url URL --model M --out ROWS.jsonl
+                          trajectories from an OpenAI-compatible endpoint, verified
+  srl-edge data record WORLD.json --out ROWS.jsonl
+                          requests to a home of your own, as you fulfil them
   srl-edge train PATH     step prompts -> adapter (goes on from the newest checkpoint;
                           with --resume it fails where there is none)
   srl-edge export PATH    adapter -> merged model -> ONNX and ExecuTorch artifacts
@@ -156,6 +160,14 @@ def _command(arguments: list[str]) -> int:
             verb = "compare" if "--compare" in flags else "bench-tasks"
             print(f"srl-edge: this is `srl-edge {verb}` now.", file=sys.stderr)
             return _command([verb, *(flag for flag in flags if flag != "--compare")])
+        case ["data", "generate", *flags]:
+            from srl_edge.data.commands import run_generate
+
+            print(run_generate(flags))
+        case ["data", "record", *flags]:
+            from srl_edge.data.commands import run_record
+
+            print(run_record(flags))
         case ["data", path, *flags] if "--show" in flags:
             _show_prompts(path, flags)
         case [stage, path, *flags] if stage in STAGES:

@@ -268,6 +268,22 @@ class Parity(TypedDict):
     peak_memory_mib: float
 
 
+class GeneratedRow(TypedDict):
+    """A row that `data generate` wrote."""
+
+    id: str
+    problem: str
+    steps: list[str]
+
+
+class Ungenerated(TypedDict):
+    """What it asked for in vain; `again` where no reply came."""
+
+    id: str
+    why: str
+    again: NotRequired[bool]
+
+
 class Split(TypedDict):
     problems: Count
     steps: Count

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from srl_edge.data.agents.home import Home
+from srl_edge.data.agents.home import COMMANDS, LIST, TIMERS, Home
 from srl_edge.data.agents.shell import Shell
 from srl_edge.data.values import Unusable
 from srl_edge.method.prompt_form import DONE
@@ -18,6 +18,23 @@ def enter(record: Mapping[str, Any]) -> World:
         case "shell":
             return Shell(record)
     raise Unusable(f"a world of no known kind ({record.get('kind')!r})")
+
+
+def described(record: Mapping[str, Any]) -> str:
+    """What somebody who acts there has to know, as a system message."""
+    if record.get("kind") == "home":
+        commands = "\n".join(f"{name} {about}" for name, about in COMMANDS.items())
+        return (
+            "You run a home by these commands, one at a time. You are given a request, and your "
+            "commands so far with what came of them. Write only the next command, or done once "
+            f"the request is fulfilled.\n{commands}\nBeside rooms, {LIST} and {TIMERS} are places "
+            "to look at."
+        )
+    return (
+        "You work in a git repository by commands of bash, one at a time. You are given a task, "
+        "and your commands so far with their output. Write only the next command, in one line, or "
+        "done once the task is fulfilled."
+    )
 
 
 def recorded(

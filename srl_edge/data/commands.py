@@ -1,0 +1,83 @@
+"""The command lines of `srl-edge data generate` and `srl-edge data record`."""
+
+import os
+import sys
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from pathlib import Path
+
+from srl_edge.data.agents import record
+from srl_edge.data.generate import Endpoint, generate, problems_of
+from srl_edge.errors import InputError
+from srl_edge.terminal import progress
+
+
+def run_generate(arguments: Sequence[str]) -> Path:
+    """Run `srl-edge data generate`; return the file of rows."""
+    parser = ArgumentParser("srl-edge data generate", allow_abbrev=False)
+    parser.add_argument(
+        "source", help="rows with problems and answers, as data.source; or agent-home, agent-shell"
+    )
+    parser.add_argument(
+        "--url", required=True, help="of the endpoint, such as http://localhost:8000/v1"
+    )
+    parser.add_argument("--model", required=True, help="what the endpoint calls it")
+    parser.add_argument("--out", required=True, type=Path, help="rows.jsonl, which may be there")
+    parser.add_argument("--count", type=int, help="problems, from the first on (worlds: 100)")
+    parser.add_argument("--samples", type=int, default=1, help="solutions to ask for, each problem")
+    parser.add_argument("--workers", type=int, default=4, help="requests at a time")
+    parser.add_argument("--timeout", type=float, default=120.0, help="seconds to a reply")
+    parser.add_argument("--temperature", type=float, default=0.7)
+    parser.add_argument("--max-tokens", type=int, default=2048, help="longest reply")
+    parser.add_argument("--seed", type=int, default=0, help="of tasks in worlds")
+    parser.add_argument(
+        "--key", default="OPENAI_API_KEY", metavar="NAME",
+        help="variable of the environment that holds the endpoint's key",
+    )  # fmt: skip
+    parser.add_argument(
+        "--price", type=float, nargs=2, metavar=("IN", "OUT"),
+        help="of a million tokens read and written, to say what it cost",
+    )  # fmt: skip
+    chosen = parser.parse_args(arguments)
+    for name in ("count", "samples", "workers", "max_tokens"):
+        if (value := getattr(chosen, name)) is not None and value < 1:
+            parser.error(f"--{name.replace('_', '-')}: at least 1 is needed.")
+    if not 0 < chosen.timeout < 1e5 or not 0 <= chosen.temperature <= 2:
+        parser.error("--timeout: seconds above 0; --temperature: from 0 to 2.")
+    if not chosen.url.startswith(("http://", "https://")):
+        parser.error("--url: it begins with http:// or https://.")
+    problems = problems_of(chosen.source, chosen.count, chosen.seed)
+    endpoint = Endpoint(
+        chosen.url, chosen.model, os.environ.get(chosen.key, "none"), chosen.timeout,
+        chosen.temperature, chosen.max_tokens,
+    )  # fmt: skip
+    chosen.out.parent.mkdir(parents=True, exist_ok=True)
+    counts = generate(problems, endpoint, chosen.out, chosen.samples, chosen.workers)
+    failed = ", ".join(f"{count} for {why}" for why, count in counts.failed.most_common())
+    cost = ""
+    if chosen.price:
+        dollars = sum(
+            p * n for p, n in zip(chosen.price, (counts.read, counts.written), strict=True)
+        )
+        cost = f", which cost {dollars / 1e6:.4f}"
+    progress.say(
+        f"data: {counts.kept} trajectories kept; {counts.failed.total()} not"
+        f"{f' ({failed})' if failed else ''}; {counts.read} tokens read, {counts.written} written"
+        f"{cost}."
+    )
+    return Path(chosen.out)
+
+
+def run_record(arguments: Sequence[str]) -> Path:
+    """Run `srl-edge data record`; return the file of rows."""
+    parser = ArgumentParser("srl-edge data record", allow_abbrev=False)
+    parser.add_argument("world", type=Path, help='JSON such as {"kind": "home", "state": {…}}')
+    parser.add_argument(
+        "--out", required=True, type=Path, help="requests.jsonl, which may be there"
+    )
+    chosen = parser.parse_args(arguments)
+    if not chosen.world.is_file():
+        raise InputError(f"{chosen.world}: no such file.")
+    count = record.record(chosen.world, chosen.out, sys.stdin, sys.stdout)
+    progress.say(f"data: {count} requests were recorded.")
+    return Path(chosen.out)

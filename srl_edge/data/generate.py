@@ -1,0 +1,252 @@
+"""Trajectories from a model behind an OpenAI-compatible endpoint: asked for, verified, written.
+
+Problems are solved in numbered steps, and kept where the final answer is right; tasks in a world
+are acted in, and kept where the goal is reached. What is written is a source of rows.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from threading import Lock
+from typing import Any, TextIO
+
+from srl_edge.data.agents import home_requests, shell_tasks
+from srl_edge.data.agents.worlds import described, enter
+from srl_edge.data.row import read
+from srl_edge.data.sources import open_source
+from srl_edge.data.values import Unusable
+from srl_edge.errors import InputError, StageError
+from srl_edge.files import read_rows
+from srl_edge.method.prompt_form import PRESETS, PromptForm
+from srl_edge.method.solving import Attempt, solve
+from srl_edge.method.types import Trajectory
+from srl_edge.method.verifiers import is_marked_correct
+from srl_edge.terminal import progress
+
+NUMBERED = PRESETS["math"].whole.replace(
+    "Please reason step by step, and",
+    "Solve it in numbered steps, each on a line of its own: `1. **Title**: what is done`. Then",
+)
+UNANSWERED = 5  # requests in a row, after which nothing more is asked
+_WORLDS = {"agent-home": home_requests.problems, "agent-shell": shell_tasks.problems}
+_MOST_STEPS = 12
+
+
+class Unanswered(Exception):
+    """Why an endpoint gave no reply."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where replies come from; `url` ends in /v1, timeout is in seconds."""
+
+    url: str
+    model: str
+    key: str
+    timeout: float
+    temperature: float
+    max_tokens: int
+
+    def ask(self) -> Callable[[Sequence[Mapping[str, str]]], tuple[str, int, int]]:
+        """A function from a chat to the reply, and how many tokens were read and written.
+
+        It raises Unanswered.
+        """
+        try:
+            import openai
+        except ImportError:
+            raise InputError(
+                "data generate needs the openai package: pip install 'srl-edge[data]'."
+            ) from None
+        client: Any = openai.OpenAI(
+            base_url=self.url, api_key=self.key, timeout=self.timeout, max_retries=2
+        )
+
+        def asked(chat: Sequence[Mapping[str, str]]) -> tuple[str, int, int]:
+            try:
+                found = client.chat.completions.create(
+                    model=self.model, messages=list(chat), temperature=self.temperature,
+                    max_tokens=self.max_tokens,
+                )  # fmt: skip
+                text = found.choices[0].message.content
+            except openai.APITimeoutError:
+                raise Unanswered(f"no reply within {self.timeout:.0f} s") from None
+            except openai.APIStatusError as error:
+                raise Unanswered(f"status {error.status_code}") from None
+            except openai.APIConnectionError:
+                raise Unanswered("no connection") from None
+            except (openai.OpenAIError, AttributeError, IndexError, TypeError, ValueError):
+                raise Unanswered("a reply of another form") from None
+            if not isinstance(text, str):
+                raise Unanswered("a reply without text")
+            used = found.usage
+            return text, used.prompt_tokens if used else 0, used.completion_tokens if used else 0
+
+        return asked
+
+
+@dataclass(slots=True)
+class Counts:
+    """What came of all that was asked."""
+
+    kept: int = 0
+    read: int = 0
+    written: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
+
+
+def problems_of(source: str, count: int | None, seed: int) -> list[Trajectory]:
+    """Problems with answers, or tasks in worlds; raises InputError where there are none."""
+    if source in _WORLDS:
+        return _WORLDS[source]("train", count or 100, seed)
+    found = list(islice(_answered(source), count))
+    if not found:
+        raise InputError(f"{source}: no row has a problem and an answer to verify a solution by.")
+    return found
+
+
+def _answered(source: str) -> Iterator[Trajectory]:
+    seen = set()
+    for table in open_source(source).chosen(("train",)):
+        for number, row in enumerate(table.rows(None), start=1):
+            try:
+                found = read(row, str(number))
+            except Unusable:
+                continue
+            if found.answer is not None and found.problem not in seen:
+                seen.add(found.problem)
+                yield Trajectory(found.id, found.problem, (), found.answer, world=found.world)
+
+
+def generate(
+    problems: Sequence[Trajectory], endpoint: Endpoint, out: Path, samples: int, workers: int
+) -> Counts:
+    """Ask for `samples` solutions of each problem; rows that hold are added to `out` one by one.
+
+    What `out` and its `.failed` have already is not asked for again, unless no reply came. Raises
+    StageError where the endpoint stops answering.
+    """
+    failures = out.with_name(f"{out.name}.failed")
+    rows = read_rows(out, "GeneratedRow")
+    done = {row["id"] for row in rows}
+    done |= {row["id"] for row in read_rows(failures, "Ungenerated") if not row.get("again")}
+    known = {_solution(row) for row in rows}
+    left = [
+        replace(t, id=name)
+        for t in problems
+        for number in range(samples)
+        if (name := f"{t.id}#{number}") not in done
+    ]
+    ask, counts, lock, silent = endpoint.ask(), Counts(), Lock(), 0
+
+    def counted(chat: Sequence[Mapping[str, str]]) -> str:
+        text, read_, written = ask(chat)
+        with lock:
+            counts.read += read_
+            counts.written += written
+        return text
+
+    total = len(problems) * samples
+    with (
+        progress.bar("data: generate", total, total - len(left)) as advance,
+        _opened(out) as kept,
+        _opened(failures) as failed,
+        ThreadPoolExecutor(workers) as pool,
+    ):
+        waiting: dict[Future[dict[str, Any]], Trajectory] = {
+            pool.submit(_solved, t, counted): t for t in left
+        }
+        for future in as_completed(waiting):
+            t, why, again = waiting[future], "", False
+            try:
+                row = future.result() | {"model": endpoint.model}
+            except Unusable as error:
+                why = str(error)
+            except Unanswered as error:
+                why, again = str(error), True
+            silent = silent + 1 if again else 0
+            if not why and _solution(row) in known:
+                why = "the same solution again"
+            if why:
+                counts.failed[why] += 1
+                said = {"id": t.id, "why": why} | ({"again": True} if again else {})
+                failed.write(json.dumps(said) + "\n")
+                failed.flush()
+            else:
+                known.add(_solution(row))
+                counts.kept += 1
+                kept.write(json.dumps(row, ensure_ascii=False) + "\n")
+                kept.flush()
+            advance(f"{counts.kept} kept")
+            if silent >= UNANSWERED:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise StageError(
+                    f"{endpoint.url}: {silent} requests in a row had no reply ({why}); "
+                    f"{counts.kept} trajectories were kept, and the same command goes on."
+                )
+    return counts
+
+
+def _opened(file: Path) -> TextIO:
+    """A file of rows to add to, less a last one that was being written when its process died."""
+    if file.is_file() and not (text := file.read_bytes()).endswith(b"\n"):
+        with file.open("r+b") as cut:
+            cut.truncate(text.rfind(b"\n") + 1)
+    return file.open("a", encoding="utf-8")
+
+
+def _solution(row: Mapping[str, Any]) -> str:
+    return json.dumps([row["problem"], row["steps"]])
+
+
+def _solved(t: Trajectory, ask: Callable[[Sequence[Mapping[str, str]]], str]) -> dict[str, Any]:
+    """A trajectory as a row; raises Unusable where it does not hold, and Unanswered."""
+    if t.world is None:
+        asked = NUMBERED.replace("{problem}", t.problem)
+        return _in_steps(t, ask([{"role": "user", "content": asked}]))
+    return _by_acting(t, ask)
+
+
+def _in_steps(t: Trajectory, reply: str) -> dict[str, Any]:
+    """A worked solution whose marked answer is the right one."""
+    found = read({"problem": t.problem, "solution": reply, "answer": t.answer}, t.id)
+    solution = "\n".join(found.steps)
+    if len(found.steps) < 2:
+        raise Unusable("fewer than two steps")
+    if not is_marked_correct(solution, t.answer or "", PRESETS["math"]):
+        raise Unusable("no final answer, or another than the right one")
+    row = {"id": t.id, "problem": t.problem, "steps": list(found.steps), "answer": t.answer}
+    return row | ({"thoughts": list(found.thoughts)} if found.thoughts else {})
+
+
+def _by_acting(t: Trajectory, ask: Callable[[Sequence[Mapping[str, str]]], str]) -> dict[str, Any]:
+    """Actions that reach the goal of the task's world."""
+    system = described(t.world or {})
+    form = replace(PRESETS["agent"], system=system, think=False, context_pairs=None)
+    thoughts: list[str] = []
+
+    def reply(asked: Sequence[Attempt]) -> list[tuple[str, bool]]:
+        texts = []
+        for attempt in asked:
+            chat = form.messages(attempt.problem, attempt.steps, observations=attempt.observations)
+            text = ask(chat)
+            thoughts.append(_thought(text, form))
+            texts.append((text, True))
+        return texts
+
+    (attempt,) = solve([t], reply, _MOST_STEPS, lambda: None, form, enter)
+    if attempt.fault:
+        raise Unusable(attempt.fault)
+    if not attempt.correct:
+        raise Unusable("the goal is not reached")
+    row = {"id": t.id, "problem": t.problem, "steps": attempt.steps, "world": t.world}
+    return row | ({"thoughts": thoughts} if any(thoughts) else {})
+
+
+def _thought(text: str, form: PromptForm) -> str:
+    thinking = replace(form, think=True).read(text)
+    return "" if thinking.fault else thinking.thought

@@ -1,0 +1,128 @@
+"""Trajectories from an endpoint are verified, and what goes wrong there is counted."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from srl_edge.data import generate as module
+from srl_edge.data.commands import run_generate
+from srl_edge.data.trajectories import ParseReport, parse_rows
+from srl_edge.errors import InputError, StageError
+from srl_edge.method.prompt_form import PRESETS
+from tests.helpers.endpoint import Brain, endpoint
+
+PROBLEMS = [{"id": f"p{n}", "problem": f"What is {n} + 1?", "answer": n + 1} for n in range(6)]
+
+
+def solving(chat: list[dict[str, str]]) -> str:
+    number = int(re.findall(r"What is (\d+)", chat[-1]["content"])[0])
+    said = {3: 77}.get(number, number + 1)
+    return f"1. **Sum**: {number} + 1 = {said}.\n2. **Answer**: it is \\boxed{{{said}}}."
+
+
+def generated(
+    tmp_path: Path, brain: Brain, *flags: str, source: str = ""
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    (tmp_path / "problems.jsonl").write_text("".join(json.dumps(p) + "\n" for p in PROBLEMS))
+    out = tmp_path / "made" / "rows.jsonl"
+    with endpoint(brain) as url:
+        name = source or str(tmp_path / "problems.jsonl")
+        run_generate([name, "--url", url, "--model", "m", "--out", str(out), *flags])
+    failed = out.with_name("rows.jsonl.failed")
+    kept, left_out = (
+        [json.loads(line) for line in file.read_text().splitlines()] for file in (out, failed)
+    )
+    return kept, left_out
+
+
+def test_what_is_right_is_kept_as_rows_and_the_rest_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept, failed = generated(tmp_path, solving, "--price", "1", "2")
+    assert sorted(row["id"] for row in kept) == ["p0#0", "p1#0", "p2#0", "p4#0", "p5#0"]
+    assert failed == [
+        {"id": "p3#0", "why": "a solution that ends in another answer than the row's"}
+    ]
+    rows = list(parse_rows(kept, ParseReport()))
+    assert rows[0].steps[0].startswith("1. **Sum**") and len(rows) == 5
+    said = capsys.readouterr().err
+    assert "5 trajectories kept; 1 not (1 for a solution that ends in another answer" in said
+    assert "60 tokens read, 30 written, which cost 0.0001." in said
+
+
+def test_what_is_there_is_not_asked_for_again(tmp_path: Path) -> None:
+    generated(tmp_path, solving, "--count", "2")
+    asked: list[str] = []
+
+    def counting(chat: list[dict[str, str]]) -> str:
+        asked.append(chat[-1]["content"])
+        return solving(chat)
+
+    rows = tmp_path / "made" / "rows.jsonl"
+    rows.write_bytes(rows.read_bytes() + b'{"id": "p2#0", "prob')  # cut off while it was written
+    kept, _ = generated(tmp_path, counting)
+    assert len(asked) == 4 and len(kept) == 5
+
+
+def test_an_equal_solution_is_kept_once(tmp_path: Path) -> None:
+    kept, failed = generated(tmp_path, solving, "--count", "1", "--samples", "3")
+    assert len(kept) == 1
+    assert [row["why"] for row in failed] == ["the same solution again"] * 2
+
+
+@pytest.mark.parametrize(
+    ("reply", "why"),
+    [
+        (None, "no reply within 1 s"),
+        (404, "status 404"),
+        (b"not json", "a reply of another form"),
+        (b"{}", "a reply of another form"),
+        (b'{"choices": [{"message": {"content": null}}]}', "a reply without text"),
+    ],
+)
+def test_an_endpoint_that_does_not_answer_ends_it(
+    reply: int | bytes | None, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openai._constants.INITIAL_RETRY_DELAY", 0.01)
+    flags = ("--timeout", "1", "--workers", "6", "--count", "6")
+    with pytest.raises(StageError, match=rf"5 requests in a row had no reply \({why}\); 0 traj"):
+        generated(tmp_path, lambda chat: reply, *flags)
+    kept, _ = generated(tmp_path, solving)
+    assert len(kept) == 5  # those that had no reply are asked again
+
+
+def test_nothing_listens_there(tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps(p) + "\n" for p in PROBLEMS))
+    flags = ["--url", "http://127.0.0.1:9/v1", "--model", "m", "--out", str(tmp_path / "r.jsonl")]
+    with pytest.raises(StageError, match="no connection"):
+        run_generate([str(tmp_path / "p.jsonl"), *flags])
+
+
+def test_tasks_in_a_world_are_kept_where_the_goal_is_reached(tmp_path: Path) -> None:
+    tasks = module.problems_of("agent-home", 8, 0)
+    wrong = tasks[0].problem
+
+    def acting(chat: list[dict[str, str]]) -> str:
+        asked = chat[-1]["content"]
+        task = next(t for t in tasks if f"Task: {t.problem}\n" in asked)
+        done = asked.count("\n> ")
+        if task.problem == wrong:
+            return "done"
+        return f"<think>step {done}</think>\n{task.steps[done]}"
+
+    kept, failed = generated(tmp_path, acting, "--count", "8", source="agent-home")
+    assert len(kept) + len(failed) == 8 and kept
+    assert {row["why"] for row in failed} == {"the goal is not reached"}
+    report = ParseReport()
+    rows = list(parse_rows(kept, report, form=PRESETS["agent"]))
+    assert len(rows) == len(kept), report.reasons
+    assert all(t.observations and t.thoughts[0] == "step 0" for t in rows)
+
+
+def test_rows_without_answers_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text('{"problem": "Why?"}\n')
+    with pytest.raises(InputError, match="no row has a problem and an answer"):
+        module.problems_of(str(tmp_path / "p.jsonl"), None, 0)
