@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import MappingProxyType
 
 from srl_edge import artifact as artifacts
 from srl_edge import owned
+from srl_edge.data.agents.worlds import described
 from srl_edge.devices.bench.benchmark import Task, begin, benchmark
 from srl_edge.devices.bench.measure import Device, Model
 from srl_edge.devices.bench.step_similarity import chosen_prompts
@@ -15,6 +16,7 @@ from srl_edge.devices.bench.what import models_of
 from srl_edge.devices.runtimes.chat import Asked, asked_of
 from srl_edge.errors import InputError
 from srl_edge.files import file_sha256, fingerprint, text_sha256
+from srl_edge.method.prompt_form import PRESETS
 from srl_edge.method.types import Trajectory
 from srl_edge.recipe import Bench
 from srl_edge.report import results
@@ -82,10 +84,22 @@ def bench_artifacts(
             f"{steps[0].name}: answers step by step, and worked examples are whole solutions; add "
             "--reply whole, or leave --shots out."
         )
+    acted = [name for name, chosen in tasks.items() if any(each.world for each in chosen)]
+    if acted and (whole or ids):
+        raise InputError(
+            f"{acted[0]}: its tasks are acted in, step by step; leave out --reply and --shots."
+        )
+    if len(acted) == len(tasks):
+        models = [
+            model._replace(told=dict(model.told) | {"asked": "to act, a command a reply"})
+            if model.asked
+            else model
+            for model in models
+        ]
     listed = [
         Task(
-            name, chosen, shots=shots.get(name, ()),
-            prompts=chosen_prompts(chosen, settings) if steps else (),
+            name, chosen, shots=shots.get(name, ()), in_world=_in_world(chosen),
+            prompts=chosen_prompts(chosen, settings) if steps or name in acted else (),
         )
         for name, chosen in tasks.items()
     ]  # fmt: skip
@@ -99,6 +113,15 @@ def bench_artifacts(
         found = benchmark(models, listed, settings, device, out, date, soak_minutes, recorded)
         results.write(out, found)
         return write_page(out)
+
+
+def _in_world(problems: Sequence[Trajectory]) -> Asked | None:
+    """How a model that no manifest tells of is asked to act in the world of some problems."""
+    world = next((problem.world for problem in problems if problem.world), None)
+    if world is None:
+        return None
+    form = replace(PRESETS["agent"], system=described(world), think=False, context_pairs=None)
+    return Asked(form)
 
 
 def _way(model: Model) -> dict[str, object]:

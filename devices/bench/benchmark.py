@@ -40,7 +40,8 @@ class Task(NamedTuple):
 
     asked: None is as each model is asked by itself. max_new_tokens: None is the model's or the
     settings'. kinds: of models that are asked; all where it is empty. prompts: steps whose likeness
-    to the expert's is measured. shots: worked examples before each problem.
+    to the expert's is measured. shots: worked examples before each problem. in_world: how those
+    are asked that have no way of their own to act in the problems' world.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Task(NamedTuple):
     kinds: tuple[str, ...] = ()
     prompts: Sequence[StepPrompt] = ()
     shots: Sequence[Trajectory] = ()
+    in_world: Asked | None = None
 
     def of(self, models: Sequence[Model]) -> list[Model]:
         """The models that are asked, each in the way of this task."""
@@ -57,10 +59,12 @@ class Task(NamedTuple):
         for model in models:
             if not self.kinds or model.kind in self.kinds:
                 asked = self.asked or model.asked
+                most = self.max_new_tokens or model.max_new_tokens
+                if self.in_world and model.asked:
+                    asked, most = self.in_world, None
                 if self.shots:
                     asked = asked or asked_of(model.path)
                     asked = replace(asked, shots=worked(self.shots, asked.form))
-                most = self.max_new_tokens or model.max_new_tokens
                 found.append(model._replace(asked=asked, max_new_tokens=most))
         return found
 

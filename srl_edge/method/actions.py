@@ -3,7 +3,10 @@
 A form's `action` says how its steps are read: `text`, `command` or `call`.
 """
 
+import contextlib
+import difflib
 import json
+import re
 import shlex
 from collections import Counter
 from typing import Any, Literal
@@ -12,6 +15,7 @@ from srl_edge.method import calls
 
 Kind = Literal["text", "command", "call"]
 _BETWEEN = frozenset(";&|()")  # of which shlex makes words of their own
+_EDITS = (("old_str", "new_str"), ("old_string", "new_string"), ("search", "replace"))
 _EMPTY = "an action that says nothing"
 
 
@@ -37,8 +41,10 @@ def same(action: str, expert: str, kind: Kind) -> bool:
 def agreement(action: str, expert: str, kind: Kind) -> float:
     """How far a call is the expert's, in [0, 1]: 0 for another name, else half and half its F1.
 
-    The F1 is of arguments, by name and value, as multisets; 1 where neither has any. Of several
-    calls those in the same places are compared. Text that is no call, of either kind, is a name.
+    The F1 is of arguments, by name and value, as multisets; 1 where neither has any. Of a text of
+    several lines each counts, and of an edit, which has an old text and a new one, those that
+    differ. Of several calls those in the same places are compared. What is no call is read as a
+    command, and what is none either has no arguments.
     """
     try:
         mine, theirs = _parts(action, kind), _parts(expert, kind)
@@ -67,7 +73,23 @@ def _parts(action: str, kind: Kind) -> list[_Part]:
         return [(name, _arguments(given, named)) for name, given, named in found]
     if kind == "call" and action.strip()[:1] in ("{", "["):
         raise ValueError("no call in JSON")
+    if changed := _changed(action):
+        return [("diff", changed)]
+    if kind == "call":
+        with contextlib.suppress(ValueError):
+            return _commands(action)
     return [(" ".join(action.split()), ())] if action.strip() else []
+
+
+def _changed(action: str) -> tuple[str, ...]:
+    """The lines that a patch adds and removes; () for a text that is none."""
+    if not re.match(r"(?:diff --git|---) ", action):
+        return ()
+    return tuple(
+        line
+        for line in action.split("\n")
+        if line[:1] in ("+", "-") and not line.startswith(("+++ ", "--- "))
+    )
 
 
 def _commands(action: str) -> list[_Part]:
@@ -86,7 +108,16 @@ def _commands(action: str) -> list[_Part]:
 
 def _arguments(given: tuple[Any, ...], named: dict[str, Any]) -> tuple[str, ...]:
     texts = [_shown(value) for value in given]
-    return (*texts, *sorted(f"{name}={_shown(value)}" for name, value in named.items()))
+    edited: list[str] = []
+    for old, new in _EDITS:
+        if isinstance(named.get(old), str) and isinstance(named.get(new), str):
+            before, after = (named[name].splitlines() for name in (old, new))
+            edited += [line for line in difflib.ndiff(before, after) if line[:1] in "+-"]
+            named = {name: value for name, value in named.items() if name not in (old, new)}
+    for name, value in named.items():
+        lines = value.splitlines() if isinstance(value, str) else []
+        texts += [f"{name}={_shown(each)}" for each in (lines if len(lines) > 1 else [value])]
+    return (*edited, *sorted(texts))
 
 
 def _shown(value: Any) -> str:

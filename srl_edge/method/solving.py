@@ -102,7 +102,12 @@ def _step_taken(
     if read.action:
         attempt.steps.append(read.action)
     attempt.fault = read.fault
-    if read.fault or form.states_answer(read.action):
+    if read.fault:
+        return True
+    if form.states_answer(read.action):
+        before = read.action.rpartition("\n")[0]
+        if world is not None and before.strip():  # actions, and at once that they are all
+            world.act(before)
         return True
     if world is not None:
         attempt.observations.append(world.act(read.action))

@@ -38,6 +38,33 @@ def test_the_same_to_the_world(action: str, expert: str, kind: Kind) -> None:
         ("g(a=1)", "f(a=1)", "call", 0.0),
         ("echo 'open", "echo open", "command", 0.0),
         ("I sent it.", "f(a=1)", "call", 0.0),
+        ("ls -l", "ls -a", "call", 0.5),  # a shell's command among calls
+        ("it's so", "it's not", "call", 0.0),
+        (
+            json.dumps(
+                {
+                    "name": "edit",
+                    "arguments": {"path": "a", "old_str": "1\n2\n3", "new_str": "1\n5\n3"},
+                }
+            ),
+            json.dumps(
+                {"name": "edit", "arguments": {"path": "a", "old_str": "2\n3", "new_str": "6\n3"}}
+            ),
+            "call",
+            0.5 + 0.5 * 2 / 3,  # the path and the line removed; not what stays as it is
+        ),
+        (
+            json.dumps({"name": "new", "arguments": {"text": "a\nb\nc"}}),
+            json.dumps({"name": "new", "arguments": {"text": "a\nb\nd\ne"}}),
+            "call",
+            0.5 + 0.5 * 4 / 7,
+        ),
+        (
+            "--- a/x\n+++ b/x\n@@ -1,2 +1,2 @@\n one\n-two\n+three\n",
+            "--- a/x\n+++ b/x\n@@ -7,1 +7,1 @@\n-two\n+four\n",
+            "text",
+            0.75,
+        ),
     ],
 )
 def test_a_call_is_its_name_and_arguments(

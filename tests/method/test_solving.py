@@ -1,5 +1,8 @@
 from collections.abc import Sequence
+from dataclasses import replace
 
+from srl_edge.data.agents.worlds import enter, recorded
+from srl_edge.method.prompt_form import PRESETS
 from srl_edge.method.solving import Attempt, solve
 from srl_edge.method.types import Trajectory
 
@@ -30,3 +33,30 @@ def test_each_way_an_attempt_can_end() -> None:
     assert attempts[0].steps == ["3 + 4 = 7", "so seven\n#### 7"]
     assert len(attempts[2].steps) == 3 and attempts[2].given == "8"
     assert len(ended) == 4
+
+
+def test_in_a_world_the_world_answers_and_judges() -> None:
+    """Each attempt acts in a home of its own; a broken or a missing end is no success."""
+    home = {"kind": "home", "state": {"hall": {"lamp": "off"}}}
+    _, world = recorded(home, ["turn_on lamp hall"])
+    tasks = [Trajectory(str(n), "Light!", (), "", world=world) for n in range(6)]
+    plans = (
+        ["look hall", "turn_on lamp hall", "done"],
+        ["turn_on fan hall", "turn_on lamp hall", "done"],  # a mistake that does no harm
+        ["done"],
+        ["turn_on lamp hall", "look hall", "look hall"],  # reached, and not said to be
+        ["turn_on lamp 'hall"],
+        ["look hall\nturn_on lamp hall\ndone"],  # the whole of it in one reply
+    )
+    seen: list[list[str]] = []
+
+    def reply(asked: Sequence[Attempt]) -> list[tuple[str, bool]]:
+        seen.append([" | ".join(attempt.observations) for attempt in asked])
+        return [(plans[int(a.id)][len(a.steps)], True) for a in asked]
+
+    form = replace(PRESETS["agent"], think=False)
+    attempts = solve(tasks, reply, 3, lambda: None, form, enter)
+    assert [a.correct for a in attempts] == [True, True, False, False, False, True]
+    assert seen[2] == ["lamp off | ok", "there is no fan in the hall to turn on | ok",
+                       "ok | lamp on"]  # fmt: skip
+    assert attempts[4].fault == "an action that cannot be read (No closing quotation)"

@@ -55,13 +55,16 @@ class Home:
         """Nothing is held."""
 
     def act(self, action: str) -> str:
-        """What the home answers: what it sees, `ok`, or why it did nothing."""
+        """What the home answers a line each: what it sees, `ok`, or why it did nothing."""
         self.failed = False
-        try:
-            return self._done(action[:_LONGEST].split())
-        except Refused as why:
-            self.failed = True
-            return str(why)
+        answers = []
+        for line in action[:_LONGEST].strip().split("\n"):
+            try:
+                answers.append(self._done(line.split()))
+            except Refused as why:
+                self.failed = True
+                answers.append(str(why))
+        return "\n".join(answers)
 
     def fulfilled(self) -> bool:
         """Whether the home is as the goal says, and nothing beside it was changed."""

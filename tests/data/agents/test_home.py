@@ -32,6 +32,7 @@ STATE = {
         ("remove eggs", "eggs is not on the list"),
         ("timer nap 10", "ok"),
         ("stop nap", "there is no timer nap"),
+        ("turn_on lamp hall\nlook hall", "ok\nlamp on"),
         ("turn_on lamp", "say: turn_on THING PLACE"),
         ("", "no command ; there are look, turn_on"),
         ("rm -rf /", "no command rm; there are look, turn_on"),

@@ -250,3 +250,28 @@ def test_what_one_problem_takes_is_measured_one_at_a_time() -> None:
     assert (found.batching.compared, found.batching.differing) == (2, 1)
     assert figures.answers(together[:2]).batching is not None
     assert figures.answers([scored(1.0)]).batching is None
+
+
+def test_models_act_in_worlds(tiny_model: Path, tmp_path: Path) -> None:
+    """One without a manifest is told the commands, and asked for one at a time."""
+
+    def acted(*more: str) -> int:
+        with pytest.raises(SystemExit) as ended:
+            main(["bench-tasks", str(tiny_model), "--tasks", "agent-home", "--limit", "2",
+                  "--repeats", "1", "--max-new-tokens", "8", "--max-steps", "3", "--threads", "1",
+                  "--prompt-tokens", "16", "--decode-tokens", "2", "--step-prompts", "2",
+                  "--out", str(tmp_path / "out"), *more])  # fmt: skip
+        return int(ended.value.code or 0)
+
+    assert acted("--reply", "whole") == 2
+    assert acted() == 0
+    (row,) = json.loads((tmp_path / "out" / "results.json").read_text())["rows"]
+    assert row["told"]["asked"] == "to act, a command a reply"
+    assert row["tasks"]["agent-home"]["accuracy"] == 0.0
+    assert row["tasks"]["agent-home"]["step_similarity"]["equal"] == 0.0
+    date = json.loads((tmp_path / "out" / "settings.json").read_text())["date"]
+    file = samples_file(tmp_path / "out", tiny_model.name, "agent-home", date)
+    found = [json.loads(line) for line in file.read_text().splitlines()]
+    assert len(found) == 2
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "the expert's step" in page.casefold() or "the expert&#x27;s step" in page.casefold()
