@@ -225,6 +225,7 @@ class RolloutRow(Place):
     rollout: Count
     problem: str
     previous_steps: list[str]
+    observations: NotRequired[list[str]]
     expert_action: str
     completion: str
     finished: bool

@@ -128,7 +128,12 @@ def _print(console: Console, row: Row, form: PromptForm) -> None:
     reply = form.read(row["completion"], row["finished"])
     facts = Table.grid(Column(style="dim", no_wrap=True), Column(overflow="fold"), padding=(0, 2))
     facts.add_row("problem", Text(shorten(row["problem"], 240, placeholder=" …")))
-    facts.add_row("so far", Text(_so_far(row["previous_steps"])))
+    came = row.get("observations") or [""] * len(row["previous_steps"])
+    so_far = [
+        f"{step} → {observed}" if observed else step
+        for step, observed in zip(row["previous_steps"], came, strict=True)
+    ]
+    facts.add_row("so far", Text(_so_far(so_far)))
     if reply.thought:
         facts.add_row("thought", Text(reply.thought, "dim"))
     # A broken format is shown as it was written: that is where the fault can be seen.
