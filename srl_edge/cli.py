@@ -55,6 +55,8 @@ srl-edge {version}: from expert trajectories to a measured artifact on a device
   srl-edge headroom PATH [--problems 64] [--k 8]
                           what the model does of the task before it is trained, which pipeline to
                           try, and how long training will take here
+  srl-edge scale PATH --engine trl --out DIR [--adapter A]
+                          the recipe's last stage as a job for an engine of many machines
   srl-edge doctor         what this machine can do, and what to install for the rest
   srl-edge inspect DIR    what an artifact is, from its manifest
   srl-edge convert-adapter ADAPTER FILE
@@ -71,7 +73,7 @@ Exit codes: 0 success, 1 failure, 2 usage or input, 3 parity failed, 4 parity no
 
 STAGES = ("data", "train", "export", "check", "bench", "report")
 VERBS = (
-    *("run", "init", "headroom", *STAGES, "bench-tasks", "compare", "fit"),
+    *("run", "init", "headroom", "scale", *STAGES, "bench-tasks", "compare", "fit"),
     *("doctor", "inspect", "convert-adapter", "rollouts"),
 )
 
@@ -145,6 +147,10 @@ def _command(arguments: list[str]) -> int:
             return _headroom("", ["--help"])
         case ["headroom", path, *flags]:
             return _headroom(path, flags)
+        case ["scale", "-h" | "--help"]:
+            _scale("", ["--help"])
+        case ["scale", path, *flags]:
+            _scale(path, flags)
         case ["run", path, *flags]:
             from srl_edge import line
 
@@ -323,6 +329,20 @@ def _init(arguments: Sequence[str]) -> None:
     chosen = parser.parse_args(arguments)
     file = write_starter(chosen.file, chosen.name)
     print(f"{file}: change what is yours, then: srl-edge headroom {shlex.quote(str(file))}")
+
+
+def _scale(path: str, arguments: Sequence[str]) -> None:
+    from argparse import ArgumentParser
+
+    from srl_edge import line
+
+    parser = ArgumentParser("srl-edge scale", "srl-edge scale PATH [options]", allow_abbrev=False)
+    parser.add_argument("--engine", required=True, help="trl")
+    parser.add_argument("--out", required=True, type=Path, help="folder of the job")
+    parser.add_argument("--adapter", type=Path, help="PEFT folder that training goes on from")
+    chosen, flags = parser.parse_known_args(arguments)
+    _quiet_libraries()
+    print(line.scale(_recipe(path, flags), chosen.engine, chosen.out, chosen.adapter))
 
 
 def _headroom(path: str, arguments: Sequence[str]) -> int:

@@ -246,6 +246,21 @@ def headroom(settings: Recipe, problems: int, k: int) -> tuple[Headroom, Path]:
     return found, run / "headroom.json"
 
 
+def scale(settings: Recipe, engine: str, out: Path, adapter: Path | None) -> Path:
+    """A folder that trains the last stage on an engine of many machines; data is made if need be.
+
+    adapter: where training goes on from. Raises InputError where that is none.
+    """
+    from srl_edge.trainers.scale import folder
+
+    if adapter and not (adapter / "adapter_config.json").is_file():
+        raise InputError(f"{adapter}: no adapter_config.json, so it is no folder of PEFT.")
+    folder.require_taken(engine, settings, adapter)
+    if outdated(settings, "data"):
+        run_stage(settings, "data")
+    return folder.write(engine, settings, settings.run, out, adapter)
+
+
 def _data(settings: Recipe, run: Path) -> Path:
     from srl_edge.data.stage import prepare
     from srl_edge.models.catalog import resolve

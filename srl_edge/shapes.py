@@ -269,6 +269,20 @@ class Parity(TypedDict):
     peak_memory_mib: float
 
 
+class ScaleJob(TypedDict):
+    """What a job for an engine of many machines was made from."""
+
+    model: str
+    adapter: str | None
+    stop_ids: list[Count]
+
+
+class GrpoSettings(TypedDict):
+    """TRL's own words for a stage; it judges the rest of them."""
+
+    num_generations: Size
+
+
 class GeneratedRow(TypedDict):
     """A row that `data generate` wrote."""
 

@@ -30,6 +30,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "srl_edge.trainers.": ("srl_edge.trainers.",),
     POLICY: (),
     "srl_edge.trainers.loop": (POLICY,),
+    "srl_edge.trainers.scale": ("srl_edge.trainers.loop.",),  # jobs for others' trainers
     "srl_edge.trainers.torch_backend": (POLICY,),
     "srl_edge.trainers.mlx_backend": (POLICY,),
     "srl_edge.trainers.memory": (POLICY, "srl_edge.trainers.torch_backend."),

@@ -89,9 +89,14 @@ def titled(step: str) -> tuple[str, str]:
 
 def prompt_ids(tokenizer: Any, prompt: StepPrompt) -> tuple[int, ...]:
     """Token ids of the rendered chat, up to where the reply begins."""
+    return tuple(tokenizer.encode(prompt_text(tokenizer, prompt), add_special_tokens=False))
+
+
+def prompt_text(tokenizer: Any, prompt: StepPrompt) -> str:
+    """The rendered chat, with all its special tokens, up to where the reply begins."""
     form, template = prompt.form, of_tokenizer(tokenizer)
     text = template.render(prompt.messages, True, form.date, prompt.template_kwargs)
-    return tuple(tokenizer.encode(without_thought(text, form), add_special_tokens=False))
+    return without_thought(text, form)
 
 
 _THOUGHT_BEGUN = re.compile(rf"{OPEN}\s*(?:{CLOSE}\s*)?\Z")

@@ -1,0 +1,93 @@
+"""What a recipe becomes for an engine of many machines: a folder with all that it needs."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from srl_edge import owned
+from srl_edge.errors import InputError
+from srl_edge.files import scratch_folder
+from srl_edge.method.prompts import prompt_text
+from srl_edge.method.types import StepPrompt
+from srl_edge.models.catalog import resolve
+from srl_edge.models.tokenizer import load_tokenizer, stop_ids
+from srl_edge.recipe import Recipe, Stage, dumps
+from srl_edge.trainers.loop.train import training_prompts
+from srl_edge.trainers.scale import trl_folder
+
+ENGINES = ("trl",)
+
+
+def require_taken(engine: str, recipe: Recipe, adapter: Path | None) -> None:
+    """Raise InputError, naming what an engine cannot take of a recipe."""
+    if engine not in ENGINES:
+        raise InputError(f"--engine: {engine!r} is not known; choose from {', '.join(ENGINES)}.")
+    if found := list(_not_taken(recipe, recipe.stages[-1], adapter)):
+        raise InputError(f"scale: {engine} cannot take {'; '.join(found)}.")
+
+
+def write(engine: str, recipe: Recipe, run: Path, out: Path, adapter: Path | None = None) -> Path:
+    """Write a job's folder for an engine, from the recipe's last stage; return it.
+
+    adapter: a PEFT folder that training goes on from, such as what the stages before the last left.
+    Raises InputError, before anything is written, naming what the engine cannot take.
+    """
+    require_taken(engine, recipe, adapter)
+    owned.require_own(out)
+    prompts = [p for group in training_prompts(recipe, recipe.stages[-1], run) for p in group]
+    model = resolve(recipe.model.name)
+    tokenizer = load_tokenizer(model)
+    rows = [row_of(tokenizer, prompt) for prompt in prompts]
+    with scratch_folder(out.parent, out.name) as scratch:
+        (scratch / "recipe.toml").write_text(dumps(recipe), encoding="utf-8")
+        if adapter:
+            shutil.copytree(adapter, scratch / "start", ignore=shutil.ignore_patterns(".*"))
+        settings = {
+            "model": recipe.model.name, "adapter": "start" if adapter else None,
+            "stop_ids": stop_ids(model), "srl_edge": version("srl-edge"),
+        }  # fmt: skip
+        (scratch / "job.json").write_text(json.dumps(settings, indent=1) + "\n")
+        trl_folder.write(scratch, recipe, rows)
+        return owned.publish(scratch, out)
+
+
+def row_of(tokenizer: Any, prompt: StepPrompt) -> dict[str, Any]:
+    """A prompt as the model reads it, and what its reply is scored by."""
+    asked = {
+        key: value
+        for key, value in asdict(prompt).items()
+        if key not in ("form", "world", "tools", "observations")
+    }
+    return {"prompt": prompt_text(tokenizer, prompt), "step_prompt": json.dumps(asked)}
+
+
+def _not_taken(recipe: Recipe, stage: Stage, adapter: Path | None) -> Iterator[str]:
+    """Parts of a recipe that an engine has no place for, as its settings name them."""
+    trainer = recipe.trainer
+    if trainer.sampler != "torch":
+        yield f"trainer.sampler = {trainer.sampler!r} (it has samplers of its own)"
+    if trainer.quantization != "none":
+        yield f"trainer.quantization = {trainer.quantization!r}"
+    if trainer.backend == "mlx" or trainer.device == "mps":
+        yield "Apple's GPU (trainer.backend, trainer.device)"
+    if trainer.optimizer != "adamw":
+        yield f"trainer.optimizer = {trainer.optimizer!r}"
+    if stage.kind == "sft":
+        yield "a last stage of kind sft; one of srl or rlvr is wanted"
+    if stage.kind == "rlvr" and stage.reply != "whole":
+        yield "rlvr in several replies (stages.reply); whole solutions are taken"
+    if stage.learned_rollouts:
+        yield "stages.learned_rollouts"
+    if stage.minibatches > 1:
+        yield "stages.minibatches"
+    if any(":" in name for name in stage.reward) or ":" in recipe.prompt.verifier:
+        yield "a reward or verifier of your own, whose file is not on the other machines"
+    if recipe.prompt.chat_template_kwargs.get("tools"):
+        yield "prompt.chat_template_kwargs.tools"
+    if len(recipe.stages) > 1 and adapter is None:
+        kinds = ", ".join(each.kind for each in recipe.stages[:-1])
+        yield f"the stages before the last ({kinds}); train them here and name --adapter"

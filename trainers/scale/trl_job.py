@@ -1,0 +1,162 @@
+"""What each process of a TRL job runs: GRPOTrainer with the recipe's prompts, reward and filter."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from srl_edge.errors import InputError
+from srl_edge.files import read_json
+from srl_edge.method.algorithm import group_relative, has_spread
+from srl_edge.method.prompt_form import PromptForm
+from srl_edge.method.rewards import step_reward
+from srl_edge.method.types import Rollout, StepPrompt
+from srl_edge.method.verifiers import is_correct
+from srl_edge.models.catalog import resolve
+from srl_edge.recipe import Recipe, Stage, load
+
+FIRST = "first_batch"  # files of the first batch's rollouts, one a process
+
+
+def run(folder: Path, arguments: Sequence[str] = ()) -> Path:
+    """Train; return `folder/adapter`, a PEFT folder. arguments: settings of GRPOConfig."""
+    try:
+        from peft import LoraConfig, PeftModel
+        from torch import cuda
+        from transformers import AutoModelForCausalLM, AutoTokenizer, HfArgumentParser
+        from trl import GRPOConfig
+    except ImportError as error:
+        raise InputError(f"{error.name} is not installed: pip install trl accelerate.") from None
+    from datasets import load_dataset
+
+    recipe, job = load(folder / "recipe.toml"), read_json(folder / "job.json", "ScaleJob")
+    path = str(resolve(job["model"]))
+    given = read_json(folder / "grpo.json", "GrpoSettings")
+    parser = HfArgumentParser(GRPOConfig)
+    said = [f"--{key}={_shown(value)}" for key, value in given.items()]
+    if not cuda.is_available():
+        said += ["--use_cpu=true", "--bf16=false"]
+    (config,) = parser.parse_args_into_dataclasses(
+        [f"--output_dir={folder / 'trainer'}", *said, *arguments]
+    )
+    config.generation_kwargs = {"eos_token_id": job["stop_ids"]}
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    model: Any = AutoModelForCausalLM.from_pretrained(path, dtype="auto")
+    lora = LoraConfig(
+        r=recipe.trainer.lora_rank, lora_alpha=recipe.trainer.lora_alpha,
+        target_modules="all-linear", task_type="CAUSAL_LM",
+    )  # fmt: skip
+    if job["adapter"]:
+        model = PeftModel.from_pretrained(model, folder / job["adapter"], is_trainable=True)
+    rows = load_dataset("json", data_files=str(folder / "train.jsonl"), split="train")
+    trainer = _trainer_class()(
+        model=model, args=config, train_dataset=rows, processing_class=tokenizer,
+        reward_funcs=[_Scored(recipe, tokenizer, job["stop_ids"])],
+        peft_config=None if job["adapter"] else lora,
+    )  # fmt: skip
+    trainer.first = folder / FIRST
+    trainer.train()
+    trainer.save_model(str(folder / "adapter"))
+    return folder / "adapter"
+
+
+def _shown(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+class _Scored:
+    """The reward of the recipe's last stage, and whether a group differs enough to compare."""
+
+    __name__ = "srl"
+
+    def __init__(self, recipe: Recipe, tokenizer: Any, stops: Sequence[int]) -> None:
+        self.stage: Stage = recipe.stages[-1]
+        self.form: PromptForm = recipe.prompt.form
+        self.tokenizer, self.stops = tokenizer, set(stops)
+        self.newest: list[float] = []
+        self.texts: list[str] = []
+
+    def __call__(
+        self, completion_ids: Sequence[Sequence[int]], step_prompt: Sequence[str], **_: Any
+    ) -> list[float]:
+        self.newest, self.texts = [], []
+        for ids, asked in zip(completion_ids, step_prompt, strict=True):
+            rollout = self.rollout(ids)
+            self.texts.append(rollout.text)
+            self.newest.append(self.score(rollout, prompt_of(asked, self.form)))
+        return self.newest
+
+    def rollout(self, ids: Sequence[int]) -> Rollout:
+        """A completion's text without its stop token, and whether it has one."""
+        finished = bool(ids) and ids[-1] in self.stops
+        text = self.tokenizer.decode(ids[:-1] if finished else ids, skip_special_tokens=False)
+        return Rollout((), tuple(ids), (), text, finished)
+
+    def score(self, rollout: Rollout, prompt: StepPrompt) -> float:
+        """The reward of srl, or 1 for the right answer in the right format."""
+        stage = self.stage
+        if stage.kind == "srl":
+            return step_reward(rollout, prompt, stage.reward, stage.guards, stage.autojunk).total
+        reply = self.form.read(rollout.text, rollout.finished)
+        right = not reply.fault and is_correct(reply.action, prompt.answer or "", self.form)
+        return float(right)
+
+
+def prompt_of(row: str, form: PromptForm) -> StepPrompt:
+    """The step prompt of a row of `train.jsonl`."""
+    given = json.loads(row)
+    known = {field.name for field in fields(StepPrompt)} - {"form"}
+    values = {key: value for key, value in given.items() if key in known}
+    values["previous_steps"] = tuple(values["previous_steps"])
+    return StepPrompt(**values, form=form)
+
+
+def _trainer_class() -> Any:
+    from trl import GRPOTrainer
+
+    class Trainer(GRPOTrainer):  # type: ignore[misc]
+        """GRPO with the paper's advantages: population std, and groups without spread dropped.
+
+        A process has whole groups, so no rewards of others are needed. Dropped groups are not
+        refilled: their advantages are 0.
+        """
+
+        first: Path | None = None
+
+        def _tokenize_prompts(self, prompts: list[str]) -> tuple[Any, None, dict[str, Any]]:
+            # The template wrote all special tokens.
+            found = self.processing_class(text=prompts, add_special_tokens=False)
+            return found["input_ids"], None, {}
+
+        def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+            import torch
+
+            output: dict[str, Any] = super()._generate_and_score_completions(inputs)
+            scored, size = self.reward_funcs[0], self.num_generations
+            found: list[float] = []
+            for start in range(0, len(scored.newest), size):
+                group = scored.newest[start : start + size]
+                kept = has_spread(group, scored.stage.spread_epsilon)
+                found += group_relative(group) if kept else [0.0] * size
+            advantages = output["advantages"]
+            output["advantages"] = torch.tensor(found, dtype=advantages.dtype).to(advantages.device)
+            if self.first is not None:
+                self._note(inputs, output["advantages"])
+            return output
+
+        def _note(self, inputs: list[dict[str, Any]], advantages: Any) -> None:
+            scored = self.reward_funcs[0]
+            rows = [
+                {"step_prompt": row["step_prompt"], "text": text, "reward": reward, "advantage": a}
+                for row, text, reward, a in zip(
+                    inputs, scored.texts, scored.newest, advantages.tolist(), strict=True
+                )
+            ]
+            assert self.first is not None
+            self.first.mkdir(exist_ok=True)
+            file = self.first / f"{self.accelerator.process_index}.jsonl"
+            file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+            self.first = None
+
+    return Trainer
