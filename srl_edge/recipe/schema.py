@@ -166,12 +166,21 @@ class Trainer(Section):
     """onnx, vllm samplers: most weight of a token that the policy finds likelier than they did."""
     vllm_command: str = "vllm serve --gpu-memory-utilization 0.4"
     """vllm sampler: what starts its server, on this computer, with more options if needed."""
+    vllm_url: Annotated[str, Field(pattern=r"^(https?://.+)?$")] = ""
+    """vllm sampler: a server that runs already, here or elsewhere, such as http://node1:8000."""
+    vllm_folder: str = ""
+    """Of that server: a folder that it sees by the same path, where each update's adapter goes."""
 
     @property
     def own_problems(self) -> int:
         """Held-out problems that are solved in the model's own way at each validation."""
         given = self.own_way_problems
         return self.validation_problems if given is None else given
+
+    @property
+    def starts_vllm(self) -> bool:
+        """Whether a vLLM server is started for this training."""
+        return self.sampler == "vllm" and not self.vllm_url
 
     @property
     def samples_merged(self) -> bool:
@@ -370,7 +379,7 @@ class Recipe(Section):
         names = (*(name for stage in self.stages for name in stage.reward), self.prompt.verifier)
         parts = (name for name in names if ":" in name)
         files = tuple(dict.fromkeys(name.rpartition(":")[0] for name in parts))
-        return (*files, *([self.trainer.vllm_command] if self.trainer.sampler == "vllm" else []))
+        return (*files, *([self.trainer.vllm_command] if self.trainer.starts_vllm else []))
 
     @property
     def run(self) -> Path:

@@ -18,7 +18,15 @@ from srl_edge.trainers.policy.contract import Policy
 LOGS, _STATE = ("metrics.jsonl", "rollouts.jsonl"), "trainer_state.json"
 # Settings that may change between a run and the one that goes on with it: of the trainer, and the
 # budget of stages that are not finished.
-FREE = ("checkpoint_every", "keep_last", "tracker", "threads", "vllm_command")
+FREE = (
+    "checkpoint_every",
+    "keep_last",
+    "tracker",
+    "threads",
+    "vllm_command",
+    "vllm_url",
+    "vllm_folder",
+)
 BUDGET = ("steps", "epochs", "validate_every", "patience")
 
 

@@ -63,7 +63,7 @@ class TorchPolicy:
                 f"trainer.quantization = {settings.quantization!r} samples from its own rounded "
                 "weights; set trainer.sampler to torch."
             )
-        if settings.sampler == "vllm":
+        if settings.starts_vllm:
             require(settings.vllm_command)
         if settings.threads:
             torch.set_num_threads(settings.threads)
@@ -195,8 +195,11 @@ class TorchPolicy:
     def _updated_vllm(self) -> VllmSampler:
         if self._vllm is None:
             settings, dtype = self.settings, str(self.head.dtype).removeprefix("torch.")
-            self._vllm = VllmSampler(
-                settings.vllm_command, Path(self.model_name), dtype, settings.lora_rank, self._seed
+            model, rank = Path(self.model_name), settings.lora_rank
+            self._vllm = (
+                VllmSampler(settings.vllm_command, model, dtype, rank, self._seed)
+                if settings.starts_vllm
+                else VllmSampler.reached(settings.vllm_url, settings.vllm_folder)
             )
         self._vllm.load_adapter(self.save_adapter)
         return self._vllm

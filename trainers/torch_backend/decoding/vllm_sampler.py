@@ -36,6 +36,7 @@ _OPENER = build_opener(ProxyHandler({}))  # no proxy stands between two programs
 class VllmSampler:
     """Samples completions from `vllm serve` on this computer, which lives as long as this process.
 
+    Or, by `reached`, from one that runs already, on this computer or another.
     command: what starts the server, in words like `vllm serve`, more of its options among them.
     model: a local folder. dtype: of its weights there, `bfloat16` or `float32`. rank: of the
     adapters. seed: of all its draws. Raises InputError where the command is not found, and
@@ -67,11 +68,37 @@ class VllmSampler:
             "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1",
         }  # fmt: skip
         with (self._folder / "log").open("w") as log:
-            self._server = subprocess.Popen(
+            self._server: subprocess.Popen[bytes] | None = subprocess.Popen(
                 ["sh", "-c", ENDS_WITH_US, "sh", *words, *options], stdin=subprocess.PIPE,
                 stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True,
             )  # fmt: skip
         self._wait()
+
+    @classmethod
+    def reached(cls, url: str, folder: str) -> "VllmSampler":
+        """One that samples from a server which somebody else started.
+
+        folder: where adapters are put for it, by the same path there and here. Raises InputError
+        where nothing answers, or there is no such folder.
+        """
+        self = cls.__new__(cls)
+        self._url, self._updates, self._server = url.rstrip("/").removesuffix("/v1"), 0, None
+        if not Path(folder).is_dir():
+            raise InputError(
+                f"trainer.vllm_folder = {folder!r}: no such folder; name one that the server sees "
+                "by the same path, where adapters are put for it."
+            )
+        try:
+            with _OPENER.open(f"{self._url}/health", timeout=30):
+                pass
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"trainer.vllm_url = {url!r}: no vLLM answers there ({error})."
+            ) from None
+        self._scratch = tempfile.TemporaryDirectory(prefix="srl-edge-vllm-", dir=folder)
+        self._folder = Path(self._scratch.name)
+        self._folder.chmod(0o755)  # the server may be another user's
+        return self
 
     def load_adapter(self, save: Callable[[Path], None]) -> None:
         """Sample from now on with the adapter that `save` writes into a folder, as PEFT's."""
@@ -111,12 +138,13 @@ class VllmSampler:
 
     @property
     def _adapter(self) -> Path:
-        return self._folder / f"adapter-{self._updates}"
+        # The server may have others' adapters too.
+        return self._folder / f"{self._folder.name}-{self._updates}"
 
     def _wait(self) -> None:
         progress.say("vLLM is loading the model.")
         until = time.monotonic() + LOADING
-        while time.monotonic() < until and self._server.poll() is None:
+        while time.monotonic() < until and self._server and self._server.poll() is None:
             try:
                 with _OPENER.open(f"{self._url}/health", timeout=5):
                     return
@@ -142,6 +170,8 @@ class VllmSampler:
         return json.loads(text) if text.startswith(b"{") else None
 
     def _lost(self, what: str) -> StageError:
+        if self._server is None:
+            return StageError(f"vLLM at {self._url}: {what}")
         lines = (self._folder / "log").read_text(errors="replace").split("\n")
         # The first error is the cause: its other processes then tell of theirs.
         errors = [e[0] for x in lines if "WARN" not in x and (e := _ERROR.search(x))]

@@ -1,0 +1,87 @@
+"""Rollouts from a vLLM server that somebody else started; here a stand-in that speaks its words."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from srl_edge.errors import InputError, StageError
+from tests.helpers.policies import open_policy, trajectory_samples
+
+PROMPTS = [s.prompt_ids for s in trajectory_samples(count=2)]
+
+
+@contextmanager
+def standing_in(asked: list[tuple[str, Any]], status: int = 200) -> Iterator[str]:
+    """Says token 7 and then ends, for each completion; notes what it is asked."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            asked.append((self.path, body))
+            if "lora_path" in body:  # it is read at once
+                assert (Path(body["lora_path"]) / "adapter_model.safetensors").is_file()
+            choice = {"token_ids": [7, 2], "logprobs": {"token_logprobs": [-0.5, -0.1]}}
+            said = {"choices": [{"index": n} | choice for n in range(body.get("n", 0))]}
+            self.send_response(status if self.path.endswith("completions") else 200)
+            self.end_headers()
+            self.wfile.write(json.dumps(said).encode())
+
+        def log_message(self, *_: object) -> None:
+            """Says nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_each_update_sends_its_adapter(tiny_model: Path, tmp_path: Path) -> None:
+    asked: list[tuple[str, Any]] = []
+    with standing_in(asked) as url:
+        policy = open_policy(
+            tiny_model, sampler="vllm", vllm_url=f"{url}/v1", vllm_folder=str(tmp_path)
+        )
+        policy.stop_ids = [2]
+        first, *_ = policy.sample(PROMPTS, 3, 8, 1.0, 0)
+        assert [r.completion_ids for r in first] == [(7, 2)] * 3 and first[0].finished
+        policy._adapter_changed()
+        policy.sample(PROMPTS, 3, 8, 1.0, 1)
+    loaded = [body["lora_name"] for path, body in asked if path == "/v1/load_lora_adapter"]
+    gone = [body["lora_name"] for path, body in asked if path == "/v1/unload_lora_adapter"]
+    models = [body["model"] for path, body in asked if path == "/v1/completions"]
+    assert len(set(loaded)) == 2 and gone == loaded[:1]
+    assert models == [loaded[0]] * len(PROMPTS) + [loaded[1]] * len(PROMPTS)
+    assert len(list(tmp_path.iterdir())) == 1 and len(list(next(tmp_path.iterdir()).iterdir())) == 1
+
+
+def test_a_server_that_fails_is_named(tiny_model: Path, tmp_path: Path) -> None:
+    with standing_in([], status=500) as url:
+        policy = open_policy(tiny_model, sampler="vllm", vllm_url=url, vllm_folder=str(tmp_path))
+        with pytest.raises(StageError, match=rf"vLLM at {url}: completions: "):
+            policy.sample(PROMPTS, 2, 8, 1.0, 0)
+
+
+@pytest.mark.parametrize(
+    ("url", "folder", "why"),
+    [
+        ("http://127.0.0.1:9", ".", "trainer.vllm_url = 'http://127.0.0.1:9': no vLLM answers"),
+        ("http://127.0.0.1:9", "absent", "trainer.vllm_folder = 'absent': no such folder"),
+    ],
+)
+def test_nothing_there_is_one_sentence(tiny_model: Path, url: str, folder: str, why: str) -> None:
+    policy = open_policy(tiny_model, sampler="vllm", vllm_url=url, vllm_folder=folder)
+    with pytest.raises(InputError, match=why):
+        policy.sample(PROMPTS, 2, 8, 1.0, 0)
