@@ -55,7 +55,7 @@ srl-edge {version}: from expert trajectories to a measured artifact on a device
   srl-edge headroom PATH [--problems 64] [--k 8]
                           what the model does of the task before it is trained, which pipeline to
                           try, and how long training will take here
-  srl-edge scale PATH --engine trl --out DIR [--adapter A]
+  srl-edge scale PATH --engine trl|verl --out DIR [--adapter A]
                           the recipe's last stage as a job for an engine of many machines
   srl-edge doctor         what this machine can do, and what to install for the rest
   srl-edge inspect DIR    what an artifact is, from its manifest
@@ -337,7 +337,7 @@ def _scale(path: str, arguments: Sequence[str]) -> None:
     from srl_edge import line
 
     parser = ArgumentParser("srl-edge scale", "srl-edge scale PATH [options]", allow_abbrev=False)
-    parser.add_argument("--engine", required=True, help="trl")
+    parser.add_argument("--engine", required=True, help="trl or verl")
     parser.add_argument("--out", required=True, type=Path, help="folder of the job")
     parser.add_argument("--adapter", type=Path, help="PEFT folder that training goes on from")
     chosen, flags = parser.parse_known_args(arguments)

@@ -3,23 +3,21 @@
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from srl_edge import owned
+from srl_edge.data import trajectories
 from srl_edge.errors import InputError
 from srl_edge.files import scratch_folder
-from srl_edge.method.prompts import prompt_text
-from srl_edge.method.types import StepPrompt
 from srl_edge.models.catalog import resolve
 from srl_edge.models.tokenizer import load_tokenizer, stop_ids
 from srl_edge.recipe import Recipe, Stage, dumps
 from srl_edge.trainers.loop.train import training_prompts
-from srl_edge.trainers.scale import trl_folder
+from srl_edge.trainers.scale import trl_folder, verl_folder
+from srl_edge.trainers.scale.rows import row_of
 
-ENGINES = ("trl",)
+ENGINES = ("trl", "verl")
 
 
 def require_taken(engine: str, recipe: Recipe, adapter: Path | None) -> None:
@@ -51,18 +49,12 @@ def write(engine: str, recipe: Recipe, run: Path, out: Path, adapter: Path | Non
             "stop_ids": stop_ids(model), "srl_edge": version("srl-edge"),
         }  # fmt: skip
         (scratch / "job.json").write_text(json.dumps(settings, indent=1) + "\n")
-        trl_folder.write(scratch, recipe, rows)
+        if engine == "trl":
+            trl_folder.write(scratch, recipe, rows)
+        else:
+            held_out = trajectories.load(run / "data" / "validation.jsonl")
+            verl_folder.write(scratch, recipe, tokenizer, prompts, rows, held_out, bool(adapter))
         return owned.publish(scratch, out)
-
-
-def row_of(tokenizer: Any, prompt: StepPrompt) -> dict[str, Any]:
-    """A prompt as the model reads it, and what its reply is scored by."""
-    asked = {
-        key: value
-        for key, value in asdict(prompt).items()
-        if key not in ("form", "world", "tools", "observations")
-    }
-    return {"prompt": prompt_text(tokenizer, prompt), "step_prompt": json.dumps(asked)}
 
 
 def _not_taken(recipe: Recipe, stage: Stage, adapter: Path | None) -> Iterator[str]:

@@ -2,19 +2,16 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from srl_edge.errors import InputError
 from srl_edge.files import read_json
 from srl_edge.method.algorithm import group_relative, has_spread
-from srl_edge.method.prompt_form import PromptForm
-from srl_edge.method.rewards import step_reward
-from srl_edge.method.types import Rollout, StepPrompt
-from srl_edge.method.verifiers import is_correct
 from srl_edge.models.catalog import resolve
-from srl_edge.recipe import Recipe, Stage, load
+from srl_edge.recipe import Recipe, load
+from srl_edge.trainers.scale.rows import prompt_of
+from srl_edge.trainers.scale.scored import Scored
 
 FIRST = "first_batch"  # files of the first batch's rollouts, one a process
 
@@ -52,7 +49,7 @@ def run(folder: Path, arguments: Sequence[str] = ()) -> Path:
     rows = load_dataset("json", data_files=str(folder / "train.jsonl"), split="train")
     trainer = _trainer_class()(
         model=model, args=config, train_dataset=rows, processing_class=tokenizer,
-        reward_funcs=[_Scored(recipe, tokenizer, job["stop_ids"])],
+        reward_funcs=[_Rewards(recipe, tokenizer, job["stop_ids"])],
         peft_config=None if job["adapter"] else lora,
     )  # fmt: skip
     trainer.first = folder / FIRST
@@ -65,14 +62,13 @@ def _shown(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-class _Scored:
+class _Rewards:
     """The reward of the recipe's last stage, and whether a group differs enough to compare."""
 
     __name__ = "srl"
 
     def __init__(self, recipe: Recipe, tokenizer: Any, stops: Sequence[int]) -> None:
-        self.stage: Stage = recipe.stages[-1]
-        self.form: PromptForm = recipe.prompt.form
+        self.of = Scored(recipe)
         self.tokenizer, self.stops = tokenizer, set(stops)
         self.newest: list[float] = []
         self.texts: list[str] = []
@@ -82,34 +78,16 @@ class _Scored:
     ) -> list[float]:
         self.newest, self.texts = [], []
         for ids, asked in zip(completion_ids, step_prompt, strict=True):
-            rollout = self.rollout(ids)
-            self.texts.append(rollout.text)
-            self.newest.append(self.score(rollout, prompt_of(asked, self.form)))
+            text, finished = self.text(ids)
+            self.texts.append(text)
+            self.newest.append(self.of(text, finished, prompt_of(asked, self.of.form)))
         return self.newest
 
-    def rollout(self, ids: Sequence[int]) -> Rollout:
+    def text(self, ids: Sequence[int]) -> tuple[str, bool]:
         """A completion's text without its stop token, and whether it has one."""
         finished = bool(ids) and ids[-1] in self.stops
-        text = self.tokenizer.decode(ids[:-1] if finished else ids, skip_special_tokens=False)
-        return Rollout((), tuple(ids), (), text, finished)
-
-    def score(self, rollout: Rollout, prompt: StepPrompt) -> float:
-        """The reward of srl, or 1 for the right answer in the right format."""
-        stage = self.stage
-        if stage.kind == "srl":
-            return step_reward(rollout, prompt, stage.reward, stage.guards, stage.autojunk).total
-        reply = self.form.read(rollout.text, rollout.finished)
-        right = not reply.fault and is_correct(reply.action, prompt.answer or "", self.form)
-        return float(right)
-
-
-def prompt_of(row: str, form: PromptForm) -> StepPrompt:
-    """The step prompt of a row of `train.jsonl`."""
-    given = json.loads(row)
-    known = {field.name for field in fields(StepPrompt)} - {"form"}
-    values = {key: value for key, value in given.items() if key in known}
-    values["previous_steps"] = tuple(values["previous_steps"])
-    return StepPrompt(**values, form=form)
+        kept = ids[:-1] if finished else ids
+        return self.tokenizer.decode(kept, skip_special_tokens=False), finished
 
 
 def _trainer_class() -> Any:
@@ -137,7 +115,7 @@ def _trainer_class() -> Any:
             found: list[float] = []
             for start in range(0, len(scored.newest), size):
                 group = scored.newest[start : start + size]
-                kept = has_spread(group, scored.stage.spread_epsilon)
+                kept = has_spread(group, scored.of.stage.spread_epsilon)
                 found += group_relative(group) if kept else [0.0] * size
             advantages = output["advantages"]
             output["advantages"] = torch.tensor(found, dtype=advantages.dtype).to(advantages.device)

@@ -13,8 +13,8 @@ from srl_edge.method.rewards import step_reward
 from srl_edge.method.types import Rollout
 from srl_edge.models.tokenizer import load_tokenizer
 from srl_edge.recipe import load
+from srl_edge.trainers.scale.rows import prompt_of
 from srl_edge.trainers.scale.trl_folder import LOSSES
-from srl_edge.trainers.scale.trl_job import prompt_of
 from tests.helpers.command_line import srl_edge, write_recipe
 
 
