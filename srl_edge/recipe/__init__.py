@@ -9,11 +9,11 @@ from srl_edge.recipe.schema import (
     Prompt,
     Recipe,
     Stage,
-    Trainer,
     dumps,
     load,
 )
 from srl_edge.recipe.section import Section
+from srl_edge.recipe.trainer import Trainer
 
 __all__ = [
     "Bench",
