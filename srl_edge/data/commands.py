@@ -44,6 +44,8 @@ def run_generate(arguments: Sequence[str]) -> Path:
             parser.error(f"--{name.replace('_', '-')}: at least 1 is needed.")
     if not 0 < chosen.timeout < 1e5 or not 0 <= chosen.temperature <= 2:
         parser.error("--timeout: seconds above 0; --temperature: from 0 to 2.")
+    if chosen.price and not all(0 <= price < 1e9 for price in chosen.price):
+        parser.error("--price: two amounts from 0 on.")
     if not chosen.url.startswith(("http://", "https://")):
         parser.error("--url: it begins with http:// or https://.")
     problems = problems_of(chosen.source, chosen.count, chosen.seed)

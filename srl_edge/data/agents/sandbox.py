@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import psutil
 
+from srl_edge.data.values import is_text
 from srl_edge.errors import StageError
 
 SECONDS = 10.0
@@ -83,7 +84,7 @@ class Sandbox:
         Its status is 124 where it took too long, 125 where too much memory or disk, and 126 where
         it is refused.
         """
-        if "\0" in command or not is_text(command):
+        if not is_text(command):
             return Outcome("refused: a character that no command has", 126)
         if len(command.encode()) > _LONGEST:
             return Outcome("refused: a command that is too long", 126)
@@ -118,11 +119,6 @@ class Sandbox:
             if _memory(process) > _MEMORY or _size(self._home) > _DISK:
                 return 125
         return 124
-
-
-def is_text(text: str) -> bool:
-    """Whether a text can be written: half of a character, which JSON may hold, cannot."""
-    return not any("\ud800" <= each <= "\udfff" for each in text)
 
 
 @cache

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from srl_edge.data.agents.sandbox import Sandbox, is_text
-from srl_edge.data.values import Unusable
+from srl_edge.data.agents.sandbox import Sandbox
+from srl_edge.data.values import Unusable, is_text
 
 _SETUP = ".setup"
 _NOT_RUN = (124, 125, 126, 127)  # too slow, too much, refused, no such command
@@ -115,12 +115,12 @@ def _checked_commits(commits: Any) -> Sequence[Mapping[str, Any]]:
     """The commits of a record; raises Unusable where they are of another form."""
     right = isinstance(commits, list) and all(
         isinstance(each, Mapping)
-        and _is_text(each.get("author"))
-        and _is_text(each.get("message"))
+        and is_text(each.get("author"))
+        and is_text(each.get("message"))
         and isinstance(each.get("files"), Mapping)
         and each["files"]
         and all(map(_inside, each["files"]))
-        and all(_is_text(text) and len(text) < _LARGEST for text in each["files"].values())
+        and all(is_text(text) and len(text) < _LARGEST for text in each["files"].values())
         for each in commits
     )
     if not right or not commits:
@@ -133,7 +133,7 @@ def _checked_goal(goal: Any) -> Sequence[Mapping[str, Any]]:
         if not isinstance(check, Mapping):
             return False
         if "runs" in check:
-            return _is_text(check["runs"])
+            return is_text(check["runs"])
         if "same" in check:
             return isinstance(check["same"], list) and all(map(_inside, check["same"]))
         return _inside(check.get("file")) and isinstance(check.get("says", 0), str | None)
@@ -143,13 +143,9 @@ def _checked_goal(goal: Any) -> Sequence[Mapping[str, Any]]:
     return goal
 
 
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and "\0" not in value and is_text(value)
-
-
 def _inside(name: Any) -> bool:
     """Whether a name is that of a file in the repository."""
-    if not _is_text(name) or not 0 < len(name.encode()) < 1000:
+    if not is_text(name) or not 0 < len(name.encode()) < 1000:
         return False
     parts = PurePosixPath(name).parts
     return bool(parts) and not (
