@@ -220,7 +220,7 @@ def _shown(output: str, root: Path) -> str:
     """An output without the folder's own name, cut in its middle where it is long."""
     for name in (str(root), _SEEN):
         output = output.replace(f"{name}/", "").replace(name, ".")
-    text = output.rstrip()
+    text = output.replace("\0", "\ufffd").rstrip()
     if len(text) <= _SHOWN:
         return text
     half = _SHOWN // 2
