@@ -259,7 +259,8 @@ def test_what_is_no_agent_s_is_read_as_it_was(row: dict[str, Any]) -> None:
 )  # fmt: skip
 def test_what_is_in_a_call_stays_as_it_is(text: str, action: str) -> None:
     turns = [CHAT[0], {"role": "assistant", "content": f"So.\n{text}"},
-             {"role": "user", "content": "ok"}, {"role": "assistant", "content": "end"}]  # fmt: skip
+             {"role": "user", "content": "ok"}, 
+             {"role": "assistant", "content": "end"}]  # fmt: skip
     found, report = read({"messages": turns})
     assert found is not None, report.reasons
     assert found.steps == (action, "end", DONE) and found.thoughts[0] == "So."
