@@ -48,9 +48,12 @@ def run_generate(arguments: Sequence[str]) -> Path:
         parser.error("--price: two amounts from 0 on.")
     if not chosen.url.startswith(("http://", "https://")):
         parser.error("--url: it begins with http:// or https://.")
+    key = os.environ.get(chosen.key, "none")
+    if not key.isascii() or not key.isprintable():
+        raise InputError(f"{chosen.key}: a key has no such characters; set the variable anew.")
     problems = problems_of(chosen.source, chosen.count, chosen.seed)
     endpoint = Endpoint(
-        chosen.url, chosen.model, os.environ.get(chosen.key, "none"), chosen.timeout,
+        chosen.url, chosen.model, key, chosen.timeout,
         chosen.temperature, chosen.max_tokens,
     )  # fmt: skip
     chosen.out.parent.mkdir(parents=True, exist_ok=True)

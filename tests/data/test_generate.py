@@ -175,10 +175,14 @@ def test_what_is_kept_is_read_again(bad: str, kept_: int, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "flags", [("--url", "http://[::1"), ("--price", "nan", "1"), ("--price", "-1", "1")]
+    "flags",
+    [("--url", "http://[::1"), ("--price", "nan", "1"), ("--price", "-1", "1"), ("--key", "KEY")],
 )
-def test_flags_of_no_sense_are_refused(flags: tuple[str, ...], tmp_path: Path) -> None:
+def test_flags_of_no_sense_are_refused(
+    flags: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "p.jsonl").write_text("".join(json.dumps(p) + "\n" for p in PROBLEMS))
+    monkeypatch.setenv("KEY", "schl\u00fcssel")
     url = () if "--url" in flags else ("--url", "http://127.0.0.1:9/v1")
     out = ("--model", "m", "--out", str(tmp_path / "r.jsonl"))
     with pytest.raises((InputError, SystemExit)):

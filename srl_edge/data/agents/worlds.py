@@ -6,6 +6,7 @@ from typing import Any
 from srl_edge.data.agents.home import COMMANDS, LIST, TIMERS, Home
 from srl_edge.data.agents.shell import Shell
 from srl_edge.data.values import Unusable
+from srl_edge.errors import StageError
 from srl_edge.method.prompt_form import DONE
 from srl_edge.method.solving import World
 
@@ -18,6 +19,14 @@ def enter(record: Mapping[str, Any]) -> World:
         case "shell":
             return Shell(record)
     raise Unusable(f"a world of no known kind ({record.get('kind')!r})")
+
+
+def entered(record: Mapping[str, Any]) -> World:
+    """As `enter`; raises StageError, since the record was entered when it was read."""
+    try:
+        return enter(record)
+    except Unusable as why:
+        raise StageError(f"a task's world cannot be entered: {why}; make the data again.") from None
 
 
 def described(record: Mapping[str, Any]) -> str:

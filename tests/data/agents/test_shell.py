@@ -251,6 +251,32 @@ def test_the_expert_does_every_task_and_nothing_does_none() -> None:
                 assert world.fulfilled(), t.problem
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "echo 'import os; os._exit(0)' > {thing}.py", "touch unittest.py",
+        "mkdir unittest; touch unittest/__init__.py unittest/__main__.py",
+        "echo 'def {function}(a, b): return {value}' > {thing}.py",
+        "sed -i 's/assertEqual/assertTrue/' test_{thing}.py",
+    ],
+)  # fmt: skip
+def test_a_test_that_passes_for_other_reasons_is_not_enough(command: str) -> None:
+    task = next(t for t in problems("train", 20, 0) if t.id.startswith("mend/"))
+    assert task.world is not None
+    files = task.world["commits"][0]["files"]
+    thing = next(name for name in files if not name.startswith("test_")).removesuffix(".py")
+    function = files[f"{thing}.py"].removeprefix("def ").partition("(")[0]
+    value = files[f"test_{thing}.py"].rpartition(", ")[2].strip(") \n")
+    with enter(task.world) as world:
+        world.act(command.format(thing=thing, function=function, value=value))
+        assert not world.fulfilled()
+    with enter(task.world) as world:  # in another way than the expert's
+        sign = next(iter(set("+-*") & set(task.steps[2].split("/")[2])))
+        code = f"def {function}(*n):\n    first, second = n\n    return first {sign} second"
+        world.act(f"printf '{code}' > {thing}.py")
+        assert world.fulfilled()
+
+
 def test_splits_share_neither_families_nor_names() -> None:
     families = [set(each) for each in FAMILIES.values()]
     assert not families[0] & families[2] and not families[1] & families[2]
