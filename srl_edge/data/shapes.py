@@ -221,7 +221,8 @@ def _tau(row: Row) -> Fields | None:
     scenario, criteria = row.get("user_scenario"), row.get("evaluation_criteria")
     if isinstance(scenario, Mapping) and isinstance(criteria, Mapping):
         told = scenario.get("instructions")
-        told = "\n".join(map(str, told.values())) if isinstance(told, Mapping) else told
+        if isinstance(told, Mapping):
+            told = "\n".join(text for text in told.values() if isinstance(text, str) and text)
         made, asked = criteria.get("actions"), "user_scenario"
     elif isinstance(row.get("instruction"), str) and episodes.are_calls(row.get("actions")):
         told, made, asked = row["instruction"], row["actions"], "instruction"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from srl_edge.data.chats import turns_of
+from srl_edge.data.thoughts import joined, split_thoughts
 from srl_edge.data.values import Unusable, as_list
 from srl_edge.method import calls
 from srl_edge.method.call_forms import unmarked
@@ -228,7 +229,8 @@ def _action(turn: _Turn, fences: bool) -> tuple[str, str]:
         return turn.text[: tags[0].start()].strip(), "\n".join(map(as_action, made))
     if fences and (fence := _fence(turn.text)):
         return turn.text[: fence.start()].strip(), fence[2].strip()
-    return "", turn.text
+    said, thoughts = split_thoughts(turn.text)
+    return joined([thought for _, thought in thoughts]), said.strip()
 
 
 def _fence(text: str) -> re.Match[str] | None:

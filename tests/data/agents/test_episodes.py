@@ -88,7 +88,10 @@ TAU = {"user_id": "u", "instruction": "You want it cancelled.", "outputs": [],
        "actions": [{"name": "cancel", "kwargs": {"id": 3}}]}  # fmt: skip
 TAU2 = {
     "id": "1",
-    "user_scenario": {"persona": None, "instructions": {"reason": "It broke.", "task": "Return."}},
+    "user_scenario": {
+        "persona": None,
+        "instructions": {"reason": "It broke.", "known": None, "task": "Return."},
+    },
     "evaluation_criteria": {
         "actions": [{"action_id": "1", "name": "back", "arguments": {"id": 3}}]
     },
@@ -311,3 +314,11 @@ def test_commands_of_others_are_run_under_bubblewrap_alone(
     monkeypatch.setattr(row_module, "confinement", lambda: sandbox.LIMITS)
     found, report = read(row)
     assert found is None and "for which bubblewrap is needed" in next(iter(report.dropped))
+
+
+def test_a_thought_in_marks_is_no_part_of_what_is_said() -> None:
+    said = {"role": "assistant", "content": "<think>All is done.</think>\n\nI have mailed it."}
+    found, _ = read(OPENAI | {"messages": [*OPENAI["messages"][:-1], said]})
+    assert found is not None
+    assert found.steps[-2:] == ("I have mailed it.", DONE)
+    assert found.thoughts[-2] == "All is done."
