@@ -73,6 +73,8 @@ class Sandbox:
 
     def __exit__(self, *_: object) -> None:
         """Remove the folder, however deep it is, and whatever in it may not be read."""
+        if confinement() == LIMITS:
+            self._end_detached()
         remove = ["rm", "-rf", str(self._home)]
         if subprocess.run(remove, capture_output=True).returncode:
             subprocess.run(["chmod", "-R", "u+rwX", str(self._home)], capture_output=True)
@@ -109,6 +111,13 @@ class Sandbox:
             written.seek(0)
             output = written.read(1 << 20).decode("utf-8", "replace")
         return Outcome(_shown(output, self.root), 124 if status == -signal.SIGKILL else status)
+
+    def _end_detached(self) -> None:
+        """End what left its group and has other parents, by the home that it was given."""
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, OSError):
+                if process.environ().get("HOME") == str(self.root):
+                    process.kill()
 
     def _watched(self, process: "subprocess.Popen[bytes]", seconds: float) -> int:
         """The status of a process, once it ends or takes too much."""

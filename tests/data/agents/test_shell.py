@@ -80,8 +80,8 @@ def test_the_network_is_not_there(confined: str) -> None:
     ],
 )  # fmt: skip
 def test_no_command_hangs_or_leaves_anything(confined: str, command: str) -> None:
-    if confined == LIMITS and (os.geteuid() != 0 or "setsid" in command):
-        pytest.skip("limits alone do not hold what detaches itself")
+    if confined == LIMITS and os.geteuid() != 0 and ":|:" in command:
+        pytest.skip("limits alone leave a user thousands of processes")
     before, start = _nobodys(), time.monotonic()
     with Sandbox() as box:
         box.run(command, 1.0)
