@@ -9,11 +9,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from srl_edge.data.agents import sandbox
+from srl_edge.data.agents import sandbox, worlds
 from srl_edge.data.agents.sandbox import BUBBLEWRAP, LIMITS, Sandbox
 from srl_edge.data.agents.shell import Shell
 from srl_edge.data.agents.shell_tasks import FAMILIES, NAMES, problems
-from srl_edge.data.agents.worlds import enter
+from srl_edge.data.agents.worlds import enter, recorded
 from srl_edge.data.values import Unusable
 
 WORLD = {
@@ -228,6 +228,12 @@ def test_an_answer_that_leads_elsewhere_is_none(tmp_path: Path) -> None:
 def test_a_record_of_another_form_is_refused(changed: dict[str, object]) -> None:
     with pytest.raises(Unusable, match="of no known form"):
         Shell(WORLD | changed)
+
+
+def test_actions_of_a_row_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worlds, "_SECONDS", 0.5)
+    with pytest.raises(Unusable, match="take too long"):
+        recorded(WORLD, ["sleep 0.3"] * 1000)
 
 
 def test_a_repository_that_cannot_be_made_leaves_nothing() -> None:
