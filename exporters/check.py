@@ -12,7 +12,7 @@ from typing import Any
 
 from srl_edge import artifact as artifacts
 from srl_edge import owned
-from srl_edge.data.agents.worlds import enter
+from srl_edge.data.agents.worlds import entered
 from srl_edge.devices.hosts.local import open_session, runnable
 from srl_edge.devices.runtimes.chat import Chat, completions, replies
 from srl_edge.devices.runtimes.contract import Runtime
@@ -175,7 +175,7 @@ def _answers(runtime: Runtime, subject: Subject) -> list[bool]:
     complete = completions(runtime, stops, subject.bench.max_new_tokens)
     chat = Chat(subject.merged, subject.asked)
     reply, steps = replies(complete, chat, stops), chat.asked.steps(subject.bench.max_steps)
-    attempts = solve(problems, reply, steps, lambda: None, chat.asked.form, enter)
+    attempts = solve(problems, reply, steps, lambda: None, chat.asked.form, entered)
     return [attempt.correct for attempt in attempts]
 
 

@@ -292,9 +292,10 @@ class GeneratedRow(TypedDict):
 
 
 class Ungenerated(TypedDict):
-    """What it asked for in vain; `again` where no reply came."""
+    """What it asked for in vain; `again` where no reply came. task: tells tasks of one id apart."""
 
     id: str
+    task: NotRequired[str]
     why: str
     again: NotRequired[bool]
 

@@ -10,7 +10,7 @@ from statistics import fmean
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
-from srl_edge.data.agents.worlds import enter
+from srl_edge.data.agents.worlds import entered
 from srl_edge.devices.hosts.session import RunnerLost, Session
 from srl_edge.devices.runtimes.chat import Asked, Chat, text_of
 from srl_edge.devices.runtimes.open import context_of
@@ -255,7 +255,7 @@ def samples(
 
     start = time.perf_counter()
     steps = chat.asked.steps(settings.max_steps)
-    found = solve(tries, reply, steps, lambda: None, form, enter)
+    found = solve(tries, reply, steps, lambda: None, form, entered)
     seconds = round((time.perf_counter() - start) / len(tries), 3)
     used = [each for each in joules if each is not None]
     listed = []

@@ -30,7 +30,7 @@ def first_exchange(turns: Any) -> Exchange:
     A turn is `{"role": …, "content": …}` (OpenAI, TRL) or `{"from": …, "value": …}` (ShareGPT); a
     content may be a list of parts. System messages are left out.
     """
-    said = [(_speaker(turn), turn) for turn in _turns(turns)]
+    said = [(_speaker(turn), turn) for turn in turns_of(turns)]
     said = [(who, turn) for who, turn in said if who in (*_USERS, *_ASSISTANTS)]
     while said and said[0][0] not in _USERS:
         said.pop(0)  # a greeting
@@ -47,10 +47,11 @@ def first_exchange(turns: Any) -> Exchange:
 
 def is_chat(value: Any) -> bool:
     """Whether a value is a conversation."""
-    return bool(turns := _turns(value)) and all(_speaker(turn) for turn in turns)
+    return bool(turns := turns_of(value)) and all(_speaker(turn) for turn in turns)
 
 
-def _turns(value: Any) -> list[Mapping[str, Any]]:
+def turns_of(value: Any) -> list[Mapping[str, Any]]:
+    """The turns of a conversation in order; [] for a value that is none."""
     if isinstance(value, Mapping) and value and all(isinstance(v, list) for v in value.values()):
         # A table of turns, a column each: how some datasets are stored.
         value = [dict(zip(value, turn, strict=True)) for turn in zip(*value.values(), strict=False)]

@@ -44,11 +44,16 @@ def run_generate(arguments: Sequence[str]) -> Path:
             parser.error(f"--{name.replace('_', '-')}: at least 1 is needed.")
     if not 0 < chosen.timeout < 1e5 or not 0 <= chosen.temperature <= 2:
         parser.error("--timeout: seconds above 0; --temperature: from 0 to 2.")
+    if chosen.price and not all(0 <= price < 1e9 for price in chosen.price):
+        parser.error("--price: two amounts from 0 on.")
     if not chosen.url.startswith(("http://", "https://")):
         parser.error("--url: it begins with http:// or https://.")
+    key = os.environ.get(chosen.key, "none")
+    if not key.isascii() or not key.isprintable():
+        raise InputError(f"{chosen.key}: a key has no such characters; set the variable anew.")
     problems = problems_of(chosen.source, chosen.count, chosen.seed)
     endpoint = Endpoint(
-        chosen.url, chosen.model, os.environ.get(chosen.key, "none"), chosen.timeout,
+        chosen.url, chosen.model, key, chosen.timeout,
         chosen.temperature, chosen.max_tokens,
     )  # fmt: skip
     chosen.out.parent.mkdir(parents=True, exist_ok=True)

@@ -15,13 +15,13 @@ from threading import Lock
 from typing import Any, TextIO
 
 from srl_edge.data.agents import home_requests, shell_tasks
-from srl_edge.data.agents.worlds import described, enter
+from srl_edge.data.agents.worlds import described, enter, recorded
 from srl_edge.data.row import read
 from srl_edge.data.sources import open_source
-from srl_edge.data.values import Unusable
+from srl_edge.data.values import Unusable, is_text
 from srl_edge.errors import InputError, StageError
-from srl_edge.files import read_rows
-from srl_edge.method.prompt_form import PRESETS, PromptForm
+from srl_edge.files import read_rows, text_sha256
+from srl_edge.method.prompt_form import DONE, PRESETS, PromptForm
 from srl_edge.method.solving import Attempt, solve
 from srl_edge.method.types import Trajectory
 from srl_edge.method.verifiers import is_marked_correct
@@ -62,9 +62,12 @@ class Endpoint:
             raise InputError(
                 "data generate needs the openai package: pip install 'srl-edge[data]'."
             ) from None
-        client: Any = openai.OpenAI(
-            base_url=self.url, api_key=self.key, timeout=self.timeout, max_retries=2
-        )
+        try:
+            client: Any = openai.OpenAI(
+                base_url=self.url, api_key=self.key, timeout=self.timeout, max_retries=2
+            )
+        except Exception as error:  # InvalidURL, of whichever HTTP library openai has
+            raise InputError(f"--url {self.url}: no address of an endpoint ({error}).") from None
 
         def asked(chat: Sequence[Mapping[str, str]]) -> tuple[str, int, int]:
             try:
@@ -79,12 +82,14 @@ class Endpoint:
                 raise Unanswered(f"status {error.status_code}") from None
             except openai.APIConnectionError:
                 raise Unanswered("no connection") from None
-            except (openai.OpenAIError, AttributeError, IndexError, TypeError, ValueError):
+            except (openai.OpenAIError, AttributeError, IndexError, TypeError, ValueError,
+                    RecursionError):  # fmt: skip
                 raise Unanswered("a reply of another form") from None
-            if not isinstance(text, str):
+            if not is_text(text):
                 raise Unanswered("a reply without text")
-            used = found.usage
-            return text, used.prompt_tokens if used else 0, used.completion_tokens if used else 0
+            used = (getattr(found.usage, f"{name}_tokens", 0) for name in ("prompt", "completion"))
+            read_, written = (count if type(count) is int else 0 for count in used)
+            return text, read_, written
 
         return asked
 
@@ -132,14 +137,18 @@ def generate(
     """
     failures = out.with_name(f"{out.name}.failed")
     rows = read_rows(out, "GeneratedRow")
-    done = {row["id"] for row in rows}
-    done |= {row["id"] for row in read_rows(failures, "Ungenerated") if not row.get("again")}
+    done = {(row["id"], _task(row["problem"], row.get("world"))) for row in rows}
+    done |= {
+        (row["id"], row.get("task", ""))
+        for row in read_rows(failures, "Ungenerated")
+        if not row.get("again")
+    }
     known = {_solution(row) for row in rows}
     left = [
         replace(t, id=name)
         for t in problems
         for number in range(samples)
-        if (name := f"{t.id}#{number}") not in done
+        if ((name := f"{t.id}#{number}"), _task(t.problem, t.world)) not in done
     ]
     ask, counts, lock, silent = endpoint.ask(), Counts(), Lock(), 0
 
@@ -160,34 +169,38 @@ def generate(
         waiting: dict[Future[dict[str, Any]], Trajectory] = {
             pool.submit(_solved, t, counted): t for t in left
         }
-        for future in as_completed(waiting):
-            t, why, again = waiting[future], "", False
-            try:
-                row = future.result() | {"model": endpoint.model}
-            except Unusable as error:
-                why = str(error)
-            except Unanswered as error:
-                why, again = str(error), True
-            silent = silent + 1 if again else 0
-            if not why and _solution(row) in known:
-                why = "the same solution again"
-            if why:
-                counts.failed[why] += 1
-                said = {"id": t.id, "why": why} | ({"again": True} if again else {})
-                failed.write(json.dumps(said) + "\n")
-                failed.flush()
-            else:
-                known.add(_solution(row))
-                counts.kept += 1
-                kept.write(json.dumps(row, ensure_ascii=False) + "\n")
-                kept.flush()
-            advance(f"{counts.kept} kept")
-            if silent >= UNANSWERED:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise StageError(
-                    f"{endpoint.url}: {silent} requests in a row had no reply ({why}); "
-                    f"{counts.kept} trajectories were kept, and the same command goes on."
-                )
+        try:
+            for future in as_completed(waiting):
+                t, why, again = waiting[future], "", False
+                try:
+                    row = future.result() | {"model": endpoint.model}
+                except Unusable as error:
+                    why = str(error)
+                except Unanswered as error:
+                    why, again = str(error), True
+                silent = silent + 1 if again else 0
+                if not why and _solution(row) in known:
+                    why = "the same solution again"
+                if why:
+                    counts.failed[why] += 1
+                    said: dict[str, Any] = {"id": t.id, "task": _task(t.problem, t.world)}
+                    said |= {"why": why} | ({"again": True} if again else {})
+                    failed.write(json.dumps(said) + "\n")
+                    failed.flush()
+                else:
+                    known.add(_solution(row))
+                    counts.kept += 1
+                    kept.write(json.dumps(row, ensure_ascii=False) + "\n")
+                    kept.flush()
+                advance(f"{counts.kept} kept")
+                if silent >= UNANSWERED:
+                    raise StageError(
+                        f"{endpoint.url}: {silent} requests in a row had no reply ({why}); "
+                        f"{counts.kept} trajectories were kept, and the same command goes on."
+                    )
+        except BaseException:  # nothing more is asked, since that may cost
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     return counts
 
 
@@ -197,6 +210,11 @@ def _opened(file: Path) -> TextIO:
         with file.open("r+b") as cut:
             cut.truncate(text.rfind(b"\n") + 1)
     return file.open("a", encoding="utf-8")
+
+
+def _task(problem: str, world: Mapping[str, Any] | None) -> str:
+    """What tells tasks of one id apart: other sources number theirs alike."""
+    return text_sha256(json.dumps([problem, world], sort_keys=True))[:12]
 
 
 def _solution(row: Mapping[str, Any]) -> str:
@@ -243,7 +261,12 @@ def _by_acting(t: Trajectory, ask: Callable[[Sequence[Mapping[str, str]]], str])
         raise Unusable(attempt.fault)
     if not attempt.correct:
         raise Unusable("the goal is not reached")
-    row = {"id": t.id, "problem": t.problem, "steps": attempt.steps, "world": t.world}
+    steps = attempt.steps
+    if steps[-1] != DONE:  # actions, and at once that they are all
+        steps = [*steps[:-1], steps[-1].rpartition("\n")[0].rstrip(), DONE]
+        thoughts.append("")
+    recorded(t.world or {}, steps)  # as it will be when the row is read
+    row = {"id": t.id, "problem": t.problem, "steps": steps, "world": t.world}
     return row | ({"thoughts": thoughts} if any(thoughts) else {})
 
 

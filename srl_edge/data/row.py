@@ -1,15 +1,18 @@
 """One row of somebody's data: its problem, its steps and its answer; or why it cannot be used."""
 
+import contextlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from srl_edge.data.agents.episodes import tools_of
+from srl_edge.data.agents.sandbox import BUBBLEWRAP, confinement
 from srl_edge.data.agents.worlds import recorded
 from srl_edge.data.cutting import AUTO, MARK, cut_solution, stated
 from srl_edge.data.shapes import Fields, fields
 from srl_edge.data.thoughts import joined, plain_thought, split_thoughts
-from srl_edge.data.values import Unusable, answer_of, as_list, clean
+from srl_edge.data.values import Unusable, answer_of, as_list, clean, is_text
 from srl_edge.method.answers import is_value
 from srl_edge.method.verifiers import same_value
 
@@ -74,7 +77,7 @@ def read(
     return Row(
         _id(row, name), problem, tuple(steps), said if known is None else known,
         tuple(thoughts) if any(thoughts) else (), found.shape, style,
-        observations, found.tools or tools_of(row), world,
+        observations, _tools(row, found), world,
     )  # fmt: skip
 
 
@@ -84,14 +87,48 @@ def _acted(
     """What came of the steps that are actions, and their world, which they are taken in."""
     if found.observations is not None:
         return tuple(clean(text) for text in found.observations), None
-    world, said = row.get("world"), as_list(row.get("observations"))
-    if isinstance(world, Mapping) and not (ours and said is not None):
+    if not found.steps:  # a solution is no actions, whatever columns stand beside it
+        return (), None
+    world, said = _world(row.get("world")), as_list(row.get("observations"))
+    if world is not None and not (ours and said is not None):
+        if world["kind"] == "shell" and confinement() != BUBBLEWRAP:
+            raise Unusable("a repository with commands of others, for which bubblewrap is needed")
         return recorded(world, steps)
     if said is None:
         return (), None
     if len(said) != len(steps) or not all(isinstance(each, str) for each in said):
         raise Unusable("steps without an observation each")
-    return tuple(said), world if isinstance(world, Mapping) else None
+    if not all(map(is_text, said)):
+        raise Unusable("half of a character (a lone surrogate)")
+    return tuple(said), world
+
+
+def _world(value: Any) -> Mapping[str, Any] | None:
+    """A record of a world, also as a cell of CSV has it; None for what another column may be."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        with contextlib.suppress(ValueError, RecursionError):
+            value = json.loads(value)
+    if not isinstance(value, Mapping) or not isinstance(value.get("kind"), str):
+        return None
+    if not _is_json(value):
+        raise Unusable("a world that is no JSON")
+    return value
+
+
+def _tools(row: Mapping[str, Any], found: Fields) -> tuple[Any, ...]:
+    """What could be called, where there are actions."""
+    tools = found.tools or (tools_of(row) if found.steps else ())
+    if not _is_json(tools):
+        raise Unusable("tools that are no JSON")
+    return tools
+
+
+def _is_json(value: Any) -> bool:
+    """Whether a value can be written, which not all is that a table may hold."""
+    try:
+        return is_text(json.dumps(value, ensure_ascii=False))
+    except (TypeError, ValueError, RecursionError):
+        return False
 
 
 def solutions_of(found: Fields) -> list[str]:

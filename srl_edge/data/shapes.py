@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from srl_edge.data.agents import episodes
-from srl_edge.data.chats import first_exchange, is_chat
+from srl_edge.data.chats import first_exchange, is_chat, turns_of
 from srl_edge.data.cutting import MARK
 from srl_edge.data.values import Unusable, as_list
 from srl_edge.method.prompt_form import DONE
@@ -18,7 +18,7 @@ Row = Mapping[str, Any]
 # Of rows of no source that is known by name; SVAMP's problem is a `Body` and a `Question`.
 _PROBLEMS = ("problem", "question", "question_concat")
 _ANSWERS = ("answer", "Answer", "target")
-_TASKS = ("problem_statement", "task", "issue", "instance_id")
+_TASKS = ("problem_statement", "task", "issue")
 COLUMNS = ("problem", "solution", "steps", "answer", "thought")  # that a recipe may name
 
 
@@ -167,10 +167,13 @@ def _prompt_completion(row: Row) -> Fields | None:
 
 def _trajectory(row: Row) -> Fields | None:
     """SWE-agent's and OpenHands' trajectories: turns of a chat, or rows of action and result."""
+    steps = turns_of(row["trajectory"])
+    by_actions = any("action" in step for step in steps)
+    if not by_actions and not is_chat(steps):
+        return None
     episodes.require_success(row)
     tools = episodes.tools_of(row)
-    steps = as_list(row["trajectory"]) or []
-    if any(isinstance(step, Mapping) and "action" in step for step in steps):
+    if by_actions:
         found = episodes.of_steps(steps)
         asked = next((c for c in (*_PROBLEMS, *_TASKS) if row.get(c)), "")
         return _acted("SWE-agent", asked, row.get(asked), found, tools)
@@ -181,7 +184,8 @@ def _trajectory(row: Row) -> Fields | None:
 def _agent_chat(column: str) -> Shape:
     def read(row: Row) -> Fields | None:
         turns = row[column]
-        if not episodes.is_episode(turns) and not (row.get("instance_id") and is_chat(turns)):
+        fenced = row.get("instance_id") and episodes.is_fenced(turns)
+        if not fenced and not episodes.is_episode(turns):
             return None
         episodes.require_success(row)
         tools = episodes.tools_of(row)
@@ -193,6 +197,8 @@ def _agent_chat(column: str) -> Shape:
 
 def _calls(row: Row) -> Fields | None:
     tools = episodes.tools_of(row)
+    if not tools and not episodes.are_calls(row["answers"]):
+        return None
     found = episodes.of_calls(row["query"], row["answers"], tools)
     return _acted("function calls", "query", row["query"], found, tools)
 
@@ -215,9 +221,10 @@ def _tau(row: Row) -> Fields | None:
     scenario, criteria = row.get("user_scenario"), row.get("evaluation_criteria")
     if isinstance(scenario, Mapping) and isinstance(criteria, Mapping):
         told = scenario.get("instructions")
-        told = "\n".join(map(str, told.values())) if isinstance(told, Mapping) else told
+        if isinstance(told, Mapping):
+            told = "\n".join(text for text in told.values() if isinstance(text, str) and text)
         made, asked = criteria.get("actions"), "user_scenario"
-    elif isinstance(row.get("instruction"), str) and as_list(row.get("actions")):
+    elif isinstance(row.get("instruction"), str) and episodes.are_calls(row.get("actions")):
         told, made, asked = row["instruction"], row["actions"], "instruction"
     else:
         return None

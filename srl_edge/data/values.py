@@ -15,6 +15,11 @@ class Unusable(Exception):
     """Why a row cannot be used, in a few words that are counted."""
 
 
+def is_text(value: Any) -> bool:
+    """Whether a value is a text that can be written: half of a character or a NUL cannot."""
+    return isinstance(value, str) and "\0" not in value and not _LONE.search(value)
+
+
 def clean(text: str) -> str:
     """A text with line ends of one kind; raises Unusable for characters that no tokenizer takes."""
     if _LONE.search(text):

@@ -7,14 +7,13 @@ import contextlib
 import difflib
 import json
 import re
-import shlex
 from collections import Counter
 from typing import Any, Literal
 
 from srl_edge.method import calls
+from srl_edge.method.shell_words import commands
 
 Kind = Literal["text", "command", "call"]
-_BETWEEN = frozenset(";&|()")  # of which shlex makes words of their own
 _EDITS = (("old_str", "new_str"), ("old_string", "new_string"), ("search", "replace"))
 _EMPTY = "an action that says nothing"
 
@@ -43,8 +42,8 @@ def agreement(action: str, expert: str, kind: Kind) -> float:
 
     The F1 is of arguments, by name and value, as multisets; 1 where neither has any. Of a text of
     several lines each counts, and of an edit, which has an old text and a new one, those that
-    differ. Of several calls those in the same places are compared. What is no call is read as a
-    command, and what is none either has no arguments.
+    differ. Of several calls those in the same places are compared, with what joins them as an
+    argument. What is no call is read as a command, and what is none either has no arguments.
     """
     try:
         mine, theirs = _parts(action, kind), _parts(expert, kind)
@@ -67,8 +66,15 @@ def _agreement(mine: _Part, theirs: _Part) -> float:
 
 def _parts(action: str, kind: Kind) -> list[_Part]:
     """What an action does, one after another; raises ValueError for what cannot be read."""
+    try:
+        return _read(action, kind)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _read(action: str, kind: Kind) -> list[_Part]:
     if kind == "command":
-        return _commands(action)
+        return commands(action)
     if kind == "call" and (found := calls.parsed(action)) is not None:
         return [(name, _arguments(given, named)) for name, given, named in found]
     if kind == "call" and action.strip()[:1] in ("{", "["):
@@ -77,7 +83,7 @@ def _parts(action: str, kind: Kind) -> list[_Part]:
         return [("diff", changed)]
     if kind == "call":
         with contextlib.suppress(ValueError):
-            return _commands(action)
+            return commands(action)
     return [(" ".join(action.split()), ())] if action.strip() else []
 
 
@@ -92,27 +98,16 @@ def _changed(action: str) -> tuple[str, ...]:
     )
 
 
-def _commands(action: str) -> list[_Part]:
-    """The commands of a line of a shell, with what joins them."""
-    reader = shlex.shlex(action, posix=True, punctuation_chars=True)
-    reader.whitespace_split = True
-    reader.commenters = ""
-    found: list[list[str]] = [[]]
-    for word in reader:
-        if word and set(word) <= _BETWEEN:
-            found += [[word], []]
-        else:
-            found[-1].append(word)
-    return [(words[0], tuple(words[1:])) for words in found if words]
-
-
 def _arguments(given: tuple[Any, ...], named: dict[str, Any]) -> tuple[str, ...]:
     texts = [_shown(value) for value in given]
     edited: list[str] = []
     for old, new in _EDITS:
         if isinstance(named.get(old), str) and isinstance(named.get(new), str):
             before, after = (named[name].splitlines() for name in (old, new))
-            edited += [line for line in difflib.ndiff(before, after) if line[:1] in "+-"]
+            for tag, a, b, c, d in difflib.SequenceMatcher(None, before, after).get_opcodes():
+                if tag != "equal":
+                    edited += [*(f"- {each}" for each in before[a:b])]
+                    edited += [*(f"+ {each}" for each in after[c:d])]
             named = {name: value for name, value in named.items() if name not in (old, new)}
     for name, value in named.items():
         lines = value.splitlines() if isinstance(value, str) else []
@@ -122,6 +117,15 @@ def _arguments(given: tuple[Any, ...], named: dict[str, Any]) -> tuple[str, ...]
 
 def _shown(value: Any) -> str:
     """A value as one text: 1 is 1.0 and not true, and keys have no order."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return json.dumps(value, sort_keys=True, default=str)
+    return json.dumps(_by_value(value), sort_keys=True, default=str)
+
+
+def _by_value(value: Any) -> Any:
+    match value:
+        case float() if value.is_integer():
+            return int(value)
+        case list() | tuple():
+            return [_by_value(each) for each in value]
+        case dict():
+            return {name: _by_value(each) for name, each in value.items()}
+    return value

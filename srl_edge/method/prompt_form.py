@@ -81,8 +81,8 @@ class PromptForm:
         if not observations:
             return "".join(f"{step}\n" for step in steps)
         pairs = list(zip(steps, observations, strict=True))
-        shown = pairs if self.context_pairs is None else pairs[-self.context_pairs :]
-        return "".join(f"> {step}\n{observed}\n" for step, observed in shown)
+        first = 0 if self.context_pairs is None else max(0, len(pairs) - self.context_pairs)
+        return "".join(f"> {step}\n{observed}\n" for step, observed in pairs[first:])
 
     def read(self, text: str, finished: bool = True) -> Reply:
         """Split a completion into thought and action.

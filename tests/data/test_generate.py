@@ -43,8 +43,8 @@ def test_what_is_right_is_kept_as_rows_and_the_rest_counted(
 ) -> None:
     kept, failed = generated(tmp_path, solving, "--price", "1", "2")
     assert sorted(row["id"] for row in kept) == ["p0#0", "p1#0", "p2#0", "p4#0", "p5#0"]
-    assert failed == [
-        {"id": "p3#0", "why": "a solution that ends in another answer than the row's"}
+    assert [(row["id"], row["why"]) for row in failed] == [
+        ("p3#0", "a solution that ends in another answer than the row's")
     ]
     rows = list(parse_rows(kept, ParseReport()))
     assert rows[0].steps[0].startswith("1. **Sum**") and len(rows) == 5
@@ -81,6 +81,8 @@ def test_an_equal_solution_is_kept_once(tmp_path: Path) -> None:
         (b"not json", "a reply of another form"),
         (b"{}", "a reply of another form"),
         (b'{"choices": [{"message": {"content": null}}]}', "a reply without text"),
+        (b'{"choices": [{"message": {"content": "\\ud800"}}]}', "a reply without text"),
+        (b"[" * 100_000, "a reply of another form"),
     ],
 )
 def test_an_endpoint_that_does_not_answer_ends_it(
@@ -126,3 +128,81 @@ def test_rows_without_answers_are_refused(tmp_path: Path) -> None:
     (tmp_path / "p.jsonl").write_text('{"problem": "Why?"}\n')
     with pytest.raises(InputError, match="no row has a problem and an answer"):
         module.problems_of(str(tmp_path / "p.jsonl"), None, 0)
+
+
+@pytest.mark.parametrize("usage", [None, 5, {"prompt_tokens": None, "completion_tokens": "x"}])
+def test_an_endpoint_need_not_count_tokens(usage: Any, tmp_path: Path) -> None:
+    def uncounted(chat: list[dict[str, str]]) -> bytes:
+        message = {"role": "assistant", "content": solving(chat)}
+        return json.dumps({"choices": [{"message": message}], "usage": usage}).encode()
+
+    kept, _ = generated(tmp_path, uncounted, "--count", "2")
+    assert len(kept) == 2
+
+
+def test_another_source_s_problems_of_the_same_numbers_are_asked(tmp_path: Path) -> None:
+    first, other = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    for file, start in ((first, 0), (other, 4)):
+        rows = ({"problem": f"What is {n} + 1?", "answer": n + 1} for n in range(start, start + 2))
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    generated(tmp_path, solving, source=str(first))
+    kept, failed = generated(tmp_path, solving, source=str(other))
+    assert len(kept) == 4 and not failed
+
+
+@pytest.mark.parametrize(
+    ("bad", "kept_"), [("{}\ndone", 1), ("turn_on nothing nowhere", 0), ("{}", 1)]
+)
+def test_what_is_kept_is_read_again(bad: str, kept_: int, tmp_path: Path) -> None:
+    """The first reply is `bad`, with the expert's action for braces; then the expert goes on."""
+    task = next(
+        t for t in module.problems_of("agent-home", 20, 0) if "switch/" in t.id or "time/" in t.id
+    )
+    number = module.problems_of("agent-home", 20, 0).index(task) + 1
+
+    def acting(chat: list[dict[str, str]]) -> str:
+        asked = chat[-1]["content"]
+        if f"Task: {task.problem}\n" not in asked:
+            return "done"
+        taken = asked.count("\n> ")
+        rest = task.steps[1:] if "{" in bad else task.steps
+        return [bad.format(task.steps[0]), *rest][taken]
+
+    kept, _ = generated(tmp_path, acting, "--count", str(number), source="agent-home")
+    assert len(kept) == kept_
+    read = list(parse_rows(kept, ParseReport(), form=PRESETS["agent"]))
+    assert [t.steps for t in read] == [task.steps] * kept_
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [("--url", "http://[::1"), ("--price", "nan", "1"), ("--price", "-1", "1"), ("--key", "KEY")],
+)
+def test_flags_of_no_sense_are_refused(
+    flags: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps(p) + "\n" for p in PROBLEMS))
+    monkeypatch.setenv("KEY", "schl\u00fcssel")
+    url = () if "--url" in flags else ("--url", "http://127.0.0.1:9/v1")
+    out = ("--model", "m", "--out", str(tmp_path / "r.jsonl"))
+    with pytest.raises((InputError, SystemExit)):
+        run_generate([str(tmp_path / "p.jsonl"), *url, *out, *flags])
+
+
+def test_an_interruption_asks_for_nothing_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def counting(chat: list[dict[str, str]]) -> str:
+        asked.append(1)
+        return solving(chat)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_solution", interrupted)
+    flags = ("--workers", "1", "--samples", "20")
+    with pytest.raises(KeyboardInterrupt):
+        generated(tmp_path, counting, *flags)
+    assert len(asked) < 20

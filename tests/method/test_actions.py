@@ -1,6 +1,8 @@
 """Actions are compared as the world would take them."""
 
 import json
+import time
+from dataclasses import replace
 
 import pytest
 
@@ -17,6 +19,16 @@ from srl_edge.method.types import Rollout, StepPrompt
         ("echo 'Ada' > answer.txt", 'echo Ada > "answer.txt"', "command"),
         ("sed -i 's/a/b/' x.py", 'sed -i "s/a/b/" x.py', "command"),
         ('{"arguments": {"b": 2.0, "a": 1}, "name": "f"}', "f(a=1, b=2)", "call"),
+        ('{"name": "f", "arguments": {"a": [1.0, {"b": 2.0}]}}', "f(a=[1, {'b': 2}])", "call"),
+        ("ls\n\ncat x\n", "ls; cat x", "command"),
+        ("ls # it's all", "ls", "command"),
+        ("ls -l \\\n  src", "ls -l src", "command"),
+        ("ls 2>&1|cat", "ls 2>&1 | cat", "command"),
+        ("grep -r x --include='*.py'", "grep -r x --include=*.py", "command"),
+        ("grep 'x$' a", 'grep "x$" a', "command"),
+        ('echo "it\'s $HOME"', 'echo "it\'s "$HOME', "command"),
+        ("cat > a <<'EOF'\nit's\nEOF\nls", 'cat >a << "EOF"\nit\'s\nEOF\nls', "command"),
+        ("git show HEAD~1", "git show 'HEAD~1'", "command"),
         ("I have  sent it.", "I have sent it.", "text"),
     ],
 )
@@ -31,8 +43,17 @@ def test_the_same_to_the_world(action: str, expert: str, kind: Kind) -> None:
         ("rm a", "ls a", "command", 0.0),
         ("rm a b", "rm a", "command", 0.5 + 0.5 * 2 / 3),
         ("rm b", "rm a", "command", 0.5),
-        ("grep x f | wc -l", "grep x f", "command", 1 / 3),
-        ("grep x f", "grep x f | wc -l", "command", 1 / 3),
+        ("grep x f | wc -l", "grep x f", "command", 1 / 2),
+        ("grep x f", "grep x f | wc -l", "command", 1 / 2),
+        ("q | q | q", "a | b | c", "command", 0.0),  # what joins commands is none
+        ("ls; cat x", "ls && cat x", "command", 0.875),
+        ("ls\ncat x", "ls cat x", "command", 0.5 * (0.5 + 0.0)),
+        ("grep '|' x", "grep | x", "command", 0.25),
+        ("echo '$HOME'", "echo $HOME", "command", 0.5),
+        ("rm '*.tmp'", "rm *.tmp", "command", 0.5),
+        ("echo '>' a", "echo > a", "command", 0.75),
+        ("cat <<E\none\ntwo\nE", "cat <<E\none\nthree\nE", "command", 0.5 + 0.5 * 2 / 3),
+        ("ls &", "ls", "command", 0.5),
         ("f(a=1, b=3)", "f(a=1, b=2)", "call", 0.75),
         ("f(a=True)", "f(a=1)", "call", 0.5),
         ("g(a=1)", "f(a=1)", "call", 0.0),
@@ -110,3 +131,34 @@ def test_the_reward_of_a_call() -> None:
 def test_json_of_many_levels_is_no_call() -> None:
     deep = "[" * 100_000
     assert fault(json.dumps({"name": "f"})[:-1] + deep, "call")
+
+
+@pytest.mark.parametrize("line", ["cat > a <<'EOF'\nit's\nEOF", "ls # don't", "echo $'it\\'s'"])
+def test_what_bash_can_read_is_no_fault(line: str) -> None:
+    assert not fault(line, "command")
+
+
+@pytest.mark.parametrize("line", [";;", "# only said", "\n", "&"])
+def test_what_runs_nothing_says_nothing(line: str) -> None:
+    assert fault(line, "command") == "an action that says nothing"
+
+
+@pytest.mark.parametrize("depth", range(880, 1000, 10))
+def test_arguments_of_any_depth_are_read_or_refused(depth: int) -> None:
+    call = json.dumps({"name": "f", "arguments": {"a": 0}}).replace("0", "[" * depth + "]" * depth)
+    assert agreement(call, call, "call") in (0.0, 1.0)
+    fault(call, "call")
+    same(call, call, "call")
+
+
+def test_long_edits_are_compared_at_once() -> None:
+    old, new = ("\n".join(f"line {n} of the {w} here" for n in range(300)) for w in ("old", "new"))
+    call = json.dumps({"name": "edit", "arguments": {"old_str": old, "new_str": new}})
+    start = time.monotonic()
+    assert agreement(call, call, "call") == 1.0
+    assert time.monotonic() - start < 2
+
+
+def test_a_prompt_may_hold_none_of_the_last_actions() -> None:
+    form = replace(PRESETS["agent"], context_pairs=0)
+    assert "ls" not in form.messages("Task", ["ls"], observations=["a"])[-1]["content"]

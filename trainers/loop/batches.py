@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from random import Random
 
-from srl_edge.data.agents.worlds import enter
+from srl_edge.data.agents.worlds import entered
 from srl_edge.errors import NothingToCompare
 from srl_edge.method.algorithm import group_relative, has_spread
 from srl_edge.method.prompt_form import PromptForm
@@ -165,7 +165,7 @@ def solve_by_policy(
             texts.append((rollout.text, rollout.finished))
         return texts
 
-    return solve(problems, reply, 1 if whole else stage.max_steps, lambda: None, form, enter)
+    return solve(problems, reply, 1 if whole else stage.max_steps, lambda: None, form, entered)
 
 
 def training_samples(groups: Sequence[Group]) -> list[list[Sample]]:

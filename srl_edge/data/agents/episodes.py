@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from srl_edge.data.chats import turns_of
+from srl_edge.data.thoughts import joined, split_thoughts
 from srl_edge.data.values import Unusable, as_list
 from srl_edge.method import calls
 from srl_edge.method.call_forms import unmarked
@@ -19,9 +21,18 @@ from srl_edge.method.prompt_form import DONE
 _ASSISTANTS = ("assistant", "ai", "gpt", "model", "agent")
 _SYSTEM = ("system", "developer")
 _SHELLS = ("bash", "execute_bash", "shell", "run_command", "run_shell_command", "terminal")
-_FENCE = re.compile(r"```(?:bash|sh|shell)?\n(.*?)\n?```", re.DOTALL)
+_FENCE = re.compile(r"^[ \t]*```(\w*)[^\n]*\n(.*?)\n?[ \t]*```[ \t]*$", re.DOTALL | re.MULTILINE)
+_OF_SHELLS = ("", "bash", "sh", "shell")
 _BASH_TAG = re.compile(r"<execute_(?:bash|ipython)>(.*?)</execute_(?:bash|ipython)>", re.DOTALL)
-_CALL_TAG = re.compile(r"<(?:tool_call|function=[\w.-]+|function_call)>")
+_CALL_TAG = re.compile(
+    r"<(tool_call|function_call)>(.*?)</\1>|(<function=[\w.-]+>.*?</function>)", re.DOTALL
+)
+_FUNCTION = re.compile(r"<function=([\w.-]+)>(.*?)</function>", re.DOTALL)
+_PARAMETER = re.compile(r"<parameter=([\w.-]+)>\n?(.*?)\n?</parameter>", re.DOTALL)
+_TEXTS = frozenset({
+    "command", "code", "content", "text", "file_text", "insert_text", "old_str", "new_str",
+    "old_string", "new_string",
+})  # fmt: skip
 _THOUGHTS = ("reasoning_content", "thinking", "reasoning")
 _OUTCOMES = ("resolved", "target", "success")
 
@@ -53,11 +64,21 @@ def require_success(row: Mapping[str, Any]) -> None:
 
 def is_episode(turns: Any) -> bool:
     """Whether a conversation has calls or tool results; fences alone may be any talk of code."""
+    return _has_calls(list(map(_turn, turns_of(turns))))
+
+
+def is_fenced(turns: Any) -> bool:
+    """Whether all that is replied in a conversation, more than once, has a command in a fence."""
+    replies = [t for t in map(_turn, turns_of(turns)) if t.role in _ASSISTANTS]
+    return len(replies) > 1 and all(_fence(turn.text) for turn in replies)
+
+
+def _has_calls(turns: Sequence[_Turn]) -> bool:
     return any(
         turn.role in ("tool", "function")
         or turn.calls
         or (turn.role in _ASSISTANTS and _marked(turn.text))
-        for turn in map(_turn, _list(turns))
+        for turn in turns
     )
 
 
@@ -66,7 +87,8 @@ def of_turns(turns: Any, tools: Sequence[Any] = ()) -> Episode:
 
     Of a reply that makes no call, its text is the action: what is said to the user.
     """
-    said = [turn for turn in map(_turn, _list(turns)) if turn.role not in _SYSTEM]
+    said = [turn for turn in map(_turn, turns_of(turns)) if turn.role not in _SYSTEM]
+    fences = not _has_calls(said)  # elsewhere a fence is what is shown to the user
     opening: list[str] = []
     while said and said[0].role not in _ASSISTANTS:
         opening.append(said.pop(0).text)
@@ -77,7 +99,7 @@ def of_turns(turns: Any, tools: Sequence[Any] = ()) -> Episode:
     declared = {name for tool in tools if (name := _name(tool))}
     while said:
         turn = said.pop(0)
-        before, action = _action(turn)
+        before, action = _action(turn, fences)
         if not action:
             raise Unusable("an action that says nothing")
         require_declared(action, declared)
@@ -96,7 +118,9 @@ def of_turns(turns: Any, tools: Sequence[Any] = ()) -> Episode:
 
 def of_steps(steps: Any) -> Episode:
     """The episode of SWE-agent's own files: rows of thought, action and observation."""
-    rows = [step for step in _list(steps) if isinstance(step.get("action"), str)]
+    rows = [step for step in turns_of(steps) if step.get("action") is not None]
+    if not all(isinstance(row["action"], str) for row in rows):
+        raise Unusable("an action that is no text")
     acted = [row for row in rows if row["action"].strip()]
     if any(not isinstance(row.get("observation"), str) for row in acted[:-1]):
         raise Unusable("an action without its observation")
@@ -138,7 +162,18 @@ def as_action(call: Any) -> str:
     if function["name"] in _SHELLS and isinstance(given.get("command"), str):
         return str(given["command"]).strip()
     shown = {"name": function["name"], "arguments": dict(given)}
-    return json.dumps(shown, ensure_ascii=False)
+    try:
+        return json.dumps(shown, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):  # of a table's types, or nested too deeply
+        raise Unusable("a call whose arguments are no JSON") from None
+
+
+def are_calls(made: Any) -> bool:
+    """Whether a value is a list of calls, of one at least."""
+    listed = as_list(made) or []
+    return bool(listed) and all(
+        isinstance(each, Mapping) and ("name" in each or "function" in each) for each in listed
+    )
 
 
 def require_declared(action: str, declared: Iterable[str]) -> None:
@@ -164,10 +199,6 @@ def _name(tool: Any) -> str:
     return name if isinstance(name, str) else ""
 
 
-def _list(turns: Any) -> list[Mapping[str, Any]]:
-    return [turn for turn in as_list(turns) or () if isinstance(turn, Mapping)]
-
-
 def _turn(turn: Mapping[str, Any]) -> _Turn:
     role = str(turn.get("role") or turn.get("from") or "").lower()
     thought = next((turn[key] for key in _THOUGHTS if isinstance(turn.get(key), str)), "")
@@ -187,18 +218,56 @@ def _marked(text: str) -> bool:
     return bool(_CALL_TAG.search(text) or _BASH_TAG.search(text))
 
 
-def _action(turn: _Turn) -> tuple[str, str]:
-    """What is said before an action, and the action."""
+def _action(turn: _Turn, fences: bool) -> tuple[str, str]:
+    """What is said before an action, and the action; fences: whether one is a command."""
     if turn.calls:
         return turn.text, "\n".join(map(as_action, turn.calls))
     if tagged := _BASH_TAG.search(turn.text):
         return turn.text[: tagged.start()].strip(), tagged[1].strip()
-    if tag := _CALL_TAG.search(turn.text):
-        made = calls.parsed(unmarked(turn.text[tag.start() :]))
-        if not made:
-            raise Unusable("a call whose arguments are no JSON")
-        acts = [as_action({"name": name, "arguments": named}) for name, _, named in made]
-        return turn.text[: tag.start()].strip(), "\n".join(acts)
-    if fences := list(_FENCE.finditer(turn.text)):
-        return turn.text[: fences[-1].start()].strip(), fences[-1][1].strip()
-    return "", turn.text
+    if tags := list(_CALL_TAG.finditer(turn.text)):
+        made = [call for tag in tags for call in _in_tag(tag[2] or tag[3])]
+        return turn.text[: tags[0].start()].strip(), "\n".join(map(as_action, made))
+    if fences and (fence := _fence(turn.text)):
+        return turn.text[: fence.start()].strip(), fence[2].strip()
+    said, thoughts = split_thoughts(turn.text)
+    return joined([thought for _, thought in thoughts]), said.strip()
+
+
+def _fence(text: str) -> re.Match[str] | None:
+    """The last fence that holds commands of a shell."""
+    found = [fence for fence in _FENCE.finditer(text) if fence[1].lower() in _OF_SHELLS]
+    return found[-1] if found else None
+
+
+def _in_tag(text: str) -> list[Any]:
+    """The calls of a text between tags, as they stand there; raises Unusable."""
+    if functions := _FUNCTION.findall(text):
+        return [_of_parameters(name, inner) for name, inner in functions]
+    decoder, found, left = json.JSONDecoder(), [], text.strip()
+    try:
+        while left:  # one after another
+            one, end = decoder.raw_decode(left)
+            found += one if isinstance(one, list) else [one]
+            left = left[end:].lstrip(" ,;\n\t")
+    except (ValueError, RecursionError):
+        made = calls.parsed(unmarked(text)) or ()
+        found = [{"name": name, "arguments": named} for name, given, named in made if not given]
+    if not found:
+        raise Unusable("a call whose arguments are no JSON")
+    return found
+
+
+def _of_parameters(name: str, inner: str) -> dict[str, Any]:
+    """A call with a tag for each argument, or with JSON; texts keep their indentation."""
+    given = {key: _value(key, text) for key, text in _PARAMETER.findall(inner)}
+    return {"name": name, "arguments": given or inner.strip() or {}}
+
+
+def _value(key: str, text: str) -> Any:
+    """Tags do not tell 1 from "1": it is read as JSON, but for what is always a text."""
+    if key in _TEXTS:
+        return text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return {"True": True, "False": False, "None": None}.get(text.strip(), text)

@@ -9,7 +9,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from srl_edge.data.values import Unusable
+from srl_edge.data.values import Unusable, is_text
 
 LIST, TIMERS, HEATING = "list", "timers", "heating"
 OK = "ok"
@@ -57,8 +57,11 @@ class Home:
     def act(self, action: str) -> str:
         """What the home answers a line each: what it sees, `ok`, or why it did nothing."""
         self.failed = False
+        if len(action) > _LONGEST:
+            self.failed = True
+            return "that is too long"
         answers = []
-        for line in action[:_LONGEST].strip().split("\n"):
+        for line in action.strip().split("\n"):
             try:
                 answers.append(self._done(line.split()))
             except Refused as why:
@@ -68,7 +71,11 @@ class Home:
 
     def fulfilled(self) -> bool:
         """Whether the home is as the goal says, and nothing beside it was changed."""
-        return self.state == self._goal
+        if self._goal is None:
+            return False
+        listed, wanted = (sorted(state.get(LIST, ())) for state in (self.state, self._goal))
+        # A list is the same in any order.
+        return self.state | {LIST: listed} == self._goal | {LIST: wanted}
 
     def reached(self) -> dict[str, Any]:
         """The state as the goal of a record."""
@@ -158,14 +165,19 @@ def _checked(state: Any, name: str) -> dict[str, Any]:
         raise Unusable(f"a home without its {name}")
     for place, things in state.items():
         if place == LIST:
-            right = isinstance(things, list) and all(isinstance(item, str) for item in things)
+            right = isinstance(things, list) and all(map(_is_word, things))
         elif place == TIMERS:
             right = isinstance(things, dict) and all(type(each) is int for each in things.values())
         else:
             right = isinstance(things, dict) and all(map(_is_state, things.values()))
-        if not right or len(place.split()) != 1:
+        if not right or not all(map(_is_word, (place, *things))):
             raise Unusable(f"a home whose {place} is of no known kind")
     return state
+
+
+def _is_word(name: Any) -> bool:
+    """Whether a command can name it."""
+    return is_text(name) and name.split() == [name]
 
 
 def _is_state(value: Any) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from srl_edge.data.agents.worlds import enter, recorded
-from srl_edge.data.values import Unusable
+from srl_edge.data.values import Unusable, is_text
 from srl_edge.errors import InputError
 from srl_edge.files import read_text
 from srl_edge.method.prompt_form import DONE
@@ -26,19 +26,27 @@ def record(world: Path, out: Path, typed: TextIO, shown: TextIO) -> int:
     try:
         found: Any = json.loads(read_text(world))
         record_ = dict(found) if isinstance(found, Mapping) else {}
+        if not is_text(json.dumps(record_, ensure_ascii=False)):
+            raise Unusable("half of a character (a lone surrogate)")
         with enter(record_):
             pass
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{world}: not JSON: {error}.") from None
     except Unusable as why:
         raise InputError(f"{world}: {why}.") from None
+    if not out.absolute().parent.is_dir() or out.is_dir():
+        raise InputError(f"{out}: no file can be written there.")
     print(HOW, file=shown)
     count = 0
     while request := _asked("request", typed, shown):
         row = _acted(request, record_, typed, shown)
         if row is None:
             continue
-        _, reached = recorded(record_, row["steps"])
+        try:
+            _, reached = recorded(record_, row["steps"])
+        except Unusable as why:
+            print(f"Not recorded: {why}.", file=shown)
+            continue
         with out.open("a", encoding="utf-8") as rows:
             rows.write(json.dumps(row, ensure_ascii=False) + "\n")
         count += 1
@@ -65,4 +73,10 @@ def _acted(
 
 def _asked(what: str, typed: TextIO, shown: TextIO) -> str:
     print(f"{what}> ", end="", file=shown, flush=True)
-    return typed.readline().strip()
+    try:
+        line = typed.readline().strip()
+    except UnicodeDecodeError:
+        line = "\0"
+    if not is_text(line):
+        raise InputError("what was typed is not UTF-8; set the terminal to that encoding.")
+    return line

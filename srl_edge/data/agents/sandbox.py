@@ -2,7 +2,7 @@
 
 Bubblewrap shows them that folder and the system's programs, without a network. Where it is missing
 they run under limits alone, as nobody if we are root, and paths outside are refused by their text;
-`confinement` says which. Either way: bounded seconds, memory, files and processes.
+`confinement` says which. Either way: bounded seconds, memory, disk and processes.
 """
 
 import contextlib
@@ -13,21 +13,34 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import psutil
 
+from srl_edge.data.values import is_text
 from srl_edge.errors import StageError
 
 SECONDS = 10.0
 _NOBODY = 65534
+_SEEN = "/home/agent"  # where bubblewrap shows the folder; /tmp has another of our own
 _SHOWN = 600  # characters of an output
-# CPU seconds, KiB of memory, blocks of a file, processes, open files.
-_LIMITS = "ulimit -t 10; ulimit -v 2000000; ulimit -f 16384; ulimit -u 64; ulimit -n 256"
+_LONGEST = 100_000  # bytes of a command; the system takes 128 KiB
+_WATCHED = 0.2  # seconds between two looks at what a command takes
+_MEMORY, _DISK = 3 << 30, 512 << 20  # bytes, of all its processes and of its folder
+# Whom to end first where memory is short; CPU seconds, KiB of memory, blocks of a file, open files.
+_LIMITS = (
+    "echo 1000 2>/dev/null > /proc/self/oom_score_adj; "
+    "ulimit -t 10; ulimit -v 2000000; ulimit -f 16384; ulimit -n 256"
+)
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
-_OUTSIDE = re.compile(r"""(?:^|[\s'"=:(<>|;&`])(?:/(?!dev/null\b)|~|\.\.(?:/|\s|$))""")
+# A path from the root or of a home, one that goes up, and what ends processes of others.
+_OUTSIDE = re.compile(
+    r"""(?:^|[\s'"=:(<>|;&`{,])(?:/(?!dev/null\b)|~)|(?:^|[^\w.])\.\.(?![\w.])"""
+    r"""|\b(?:p|s)?kill(?:all)?\b"""
+)
 BUBBLEWRAP, LIMITS = "bubblewrap", "limits alone"
 
 
@@ -43,47 +56,78 @@ class Sandbox:
 
     def __init__(self) -> None:
         self._home = Path(tempfile.mkdtemp(prefix="srl-edge-agent-"))
-        self.root = self._home / "work"
+        self.root, self._scratch = self._home / "work", self._home / "tmp"
         self.root.mkdir()
+        self._scratch.mkdir()
         self.owned()
 
     def owned(self) -> None:
         """Give what was put into the folder to whom its commands run as."""
         if _user() is not None:
             self._home.chmod(0o711)
-            for path in (self.root, *self.root.rglob("*")):
+            for path in (self._scratch, self.root, *self.root.rglob("*")):
                 os.chown(path, _NOBODY, _NOBODY, follow_symlinks=False)
 
     def __enter__(self) -> "Sandbox":
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Remove the folder."""
-        shutil.rmtree(self._home, ignore_errors=True)
+        """Remove the folder, however deep it is, and whatever in it may not be read."""
+        if confinement() == LIMITS:
+            self._end_detached()
+        remove = ["rm", "-rf", str(self._home)]
+        if subprocess.run(remove, capture_output=True).returncode:
+            subprocess.run(["chmod", "-R", "u+rwX", str(self._home)], capture_output=True)
+            subprocess.run(remove, capture_output=True)
 
     def run(self, command: str, seconds: float = SECONDS) -> Outcome:
-        """Run a line of bash; status 124 where it took too long, 126 where it is refused."""
-        if "\0" in command:
-            return Outcome("refused: a NUL character", 126)
+        """Run a line of bash.
+
+        Its status is 124 where it took too long, 125 where too much memory or disk, and 126 where
+        it is refused.
+        """
+        if not is_text(command):
+            return Outcome("refused: a character that no command has", 126)
+        if len(command.encode()) > _LONGEST:
+            return Outcome("refused: a command that is too long", 126)
         if confinement() == LIMITS and _OUTSIDE.search(command):
-            return Outcome("refused: a path outside of the folder", 126)
-        limited = f'{_LIMITS}; exec bash -c "$1"'
+            return Outcome("refused: a path outside of the folder, or an end of processes", 126)
+        if _size(self._home) > _DISK:
+            return Outcome("refused: the folder is full", 125)
+        limited = f'{_LIMITS}; ulimit -u {_processes()} 2>/dev/null; exec bash -c "$1"'
         inside = ["bash", "-c", limited, "bash", command]
         with tempfile.TemporaryFile() as written:
+            if (user := _user()) is not None:
+                os.fchown(written.fileno(), user, user)  # /dev/stderr opens it again
             process = subprocess.Popen(
-                [*_around(self.root), *inside],
+                [*_around(self.root, self._scratch), *inside],
                 stdin=subprocess.DEVNULL, stdout=written, stderr=written, cwd=self.root,
                 env=_environment(self.root), start_new_session=True, **_as_user(),
             )  # fmt: skip
             try:
-                status = process.wait(timeout=seconds)
-            except subprocess.TimeoutExpired:
-                status = 124
+                status = self._watched(process, seconds)
             finally:
                 _end(process)
             written.seek(0)
             output = written.read(1 << 20).decode("utf-8", "replace")
         return Outcome(_shown(output, self.root), 124 if status == -signal.SIGKILL else status)
+
+    def _end_detached(self) -> None:
+        """End what left its group and has other parents, by the home that it was given."""
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, OSError):
+                if process.environ().get("HOME") == str(self.root):
+                    process.kill()
+
+    def _watched(self, process: "subprocess.Popen[bytes]", seconds: float) -> int:
+        """The status of a process, once it ends or takes too much."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return process.wait(timeout=min(left, _WATCHED))
+            if _memory(process) > _MEMORY or _size(self._home) > _DISK:
+                return 125
+        return 124
 
 
 @cache
@@ -96,18 +140,19 @@ def confinement() -> str:
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
         tried = subprocess.run(
-            [*_bubblewrap(Path(folder)), "true"], capture_output=True, **_as_user()
+            [*_bubblewrap(Path(folder), Path(folder)), "true"], capture_output=True, **_as_user()
         )
     return LIMITS if tried.returncode else BUBBLEWRAP
 
 
-def _around(root: Path) -> list[str]:
-    return _bubblewrap(root) if confinement() == BUBBLEWRAP else []
+def _around(root: Path, scratch: Path) -> list[str]:
+    return _bubblewrap(root, scratch) if confinement() == BUBBLEWRAP else []
 
 
-def _bubblewrap(root: Path) -> list[str]:
+def _bubblewrap(root: Path, scratch: Path) -> list[str]:
+    """What is there is read-only, but for two folders on disk: memory has no bound of ours."""
     made = ["bwrap", "--unshare-all", "--die-with-parent", "--proc", "/proc", "--dev", "/dev"]
-    made += ["--tmpfs", "/tmp"]
+    made += ["--bind", str(scratch), "/tmp", "--bind", str(scratch), "/dev/shm"]
     for path in _SYSTEM:
         if os.path.islink(path):
             made += ["--symlink", os.readlink(path), path]
@@ -117,15 +162,17 @@ def _bubblewrap(root: Path) -> list[str]:
         made += ["--ro-bind", sys.base_prefix, sys.base_prefix]
     for path in ("/etc/alternatives", "/etc/ld.so.cache"):
         made += ["--ro-bind-try", path, path]
-    return [*made, "--bind", str(root), str(root), "--chdir", str(root)]
+    made += ["--bind", str(root), _SEEN, "--chdir", _SEEN]
+    return [*made, "--remount-ro", "/", "--remount-ro", "/dev"]
 
 
 def _environment(root: Path) -> dict[str, str]:
     own = [] if _user() is not None else [str(Path(sys.base_prefix) / "bin")]
+    confined = confinement() == BUBBLEWRAP
     return {
         "PATH": os.pathsep.join([*own, "/usr/local/bin", "/usr/bin", "/bin"]),
-        "HOME": str(root), "TMPDIR": "/tmp" if confinement() == BUBBLEWRAP else str(root),
-        "LANG": "C.UTF-8", "TZ": "UTC", "PYTHONDONTWRITEBYTECODE": "1",
+        "HOME": _SEEN if confined else str(root), "TMPDIR": "/tmp" if confined else str(root),
+        "LANG": "C.UTF-8", "TZ": "UTC", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONNOUSERSITE": "1",
         "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1", "GIT_PAGER": "cat",
     }  # fmt: skip
 
@@ -138,6 +185,30 @@ def _user() -> int | None:
 def _as_user() -> dict[str, Any]:
     user = _user()
     return {} if user is None else {"user": user, "group": user, "extra_groups": []}
+
+
+def _processes() -> int:
+    """How many a user may have: nobody has no others, whereas we may have hundreds of threads."""
+    return 4096 if _user() is None else 64
+
+
+def _memory(process: "subprocess.Popen[bytes]") -> int:
+    """Bytes that a command's processes have."""
+    total = 0
+    with contextlib.suppress(psutil.Error):
+        for each in psutil.Process(process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                total += each.memory_info().rss
+    return total
+
+
+def _size(folder: Path) -> int:
+    """Bytes on disk; `du` goes as deep as folders do."""
+    try:
+        used = subprocess.run(["du", "-sk", str(folder)], capture_output=True, timeout=SECONDS)
+        return int(used.stdout.split()[0]) << 10
+    except (subprocess.TimeoutExpired, IndexError, ValueError):
+        return _DISK + 1
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
@@ -156,7 +227,9 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 def _shown(output: str, root: Path) -> str:
     """An output without the folder's own name, cut in its middle where it is long."""
-    text = output.replace(f"{root}/", "").replace(str(root), ".").rstrip()
+    for name in (str(root), _SEEN):
+        output = output.replace(f"{name}/", "").replace(name, ".")
+    text = output.replace("\0", "\ufffd").rstrip()
     if len(text) <= _SHOWN:
         return text
     half = _SHOWN // 2

@@ -5,6 +5,7 @@ Its record is JSON: `{"kind": "shell", "commits": [{"author": "Ada", "message": 
 unittest"}, {"same": ["test_a.py"]}]}`; in a later commit, what a file says anew.
 """
 
+import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -12,11 +13,12 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from srl_edge.data.agents.sandbox import Sandbox
-from srl_edge.data.values import Unusable
+from srl_edge.data.values import Unusable, is_text
 
 _SETUP = ".setup"
-_NOT_RUN = (124, 126, 127)  # too slow, refused, no such command
+_NOT_RUN = (124, 125, 126, 127)  # too slow, too much, refused, no such command
 _TIMES = re.compile(r"\b\d+\.\d+s\b")  # that a test took: what is recorded is the same again
+_LARGEST = 1 << 20  # bytes of a file
 _FIRST_DAY = 1_700_000_000  # commits are a day apart
 
 
@@ -29,7 +31,11 @@ class Shell:
         self.failed = False
         self._files = {name: text for each in commits for name, text in each["files"].items()}
         self._sandbox = Sandbox()
-        self._build(commits)
+        try:
+            self._build(commits)
+        except BaseException:
+            self._sandbox.__exit__()
+            raise
 
     def __enter__(self) -> "Shell":
         return self
@@ -42,7 +48,7 @@ class Shell:
         output, status = self._sandbox.run(action)
         output = _TIMES.sub("0s", output)
         self.failed = status in _NOT_RUN
-        said = {124: "it took too long"}.get(status, f"status {status}")
+        said = {124: "it took too long", 125: "it took too much"}.get(status, f"status {status}")
         return "\n".join([*([output] if output else []), *([f"[{said}]"] if status else [])])
 
     def fulfilled(self) -> bool:
@@ -53,27 +59,32 @@ class Shell:
         """A repository's goal must be told."""
 
     def _build(self, commits: Sequence[Mapping[str, Any]]) -> None:
-        script = ["git init -q -b main"]
+        script = ["set -e", "git init -q -b main"]
         for number, commit in enumerate(commits):
             folder = self._sandbox.root / _SETUP / str(number)
-            for name, text in commit["files"].items():
-                file = folder / name
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_text(text, encoding="utf-8")
+            try:
+                for name, text in commit["files"].items():
+                    file = folder / name
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    file.write_text(text, encoding="utf-8")
+            except OSError as error:  # a file where a folder is
+                raise Unusable(f"a repository that cannot be made ({error.strerror})") from None
             who, day = shlex.quote(commit["author"]), _FIRST_DAY + 86400 * number
             named = " ".join(
                 f"GIT_{role}_NAME={who} GIT_{role}_EMAIL=agent@example.org "
                 f"GIT_{role}_DATE='{day} +0000'"
                 for role in ("AUTHOR", "COMMITTER")
             )
-            script.append(
-                f"cp -r {_SETUP}/{number}/. . && git add -A -- ':!{_SETUP}' && "
-                f"{named} git commit -q -m {shlex.quote(commit['message'])}"
-            )
+            script += [
+                f"cp -r {_SETUP}/{number}/. .",
+                f"git add -A -- ':!{_SETUP}'",
+                f"{named} git commit -q -m {shlex.quote(commit['message'])}",
+            ]
+        # A file: it may be longer than a command can be.
+        (self._sandbox.root / _SETUP / "all").write_text("\n".join(script), encoding="utf-8")
         self._sandbox.owned()
-        made = self._sandbox.run(" && ".join([*script, f"rm -rf {_SETUP}"]))
+        made = self._sandbox.run(f"bash {_SETUP}/all && rm -rf {_SETUP}")
         if made.status:
-            self._sandbox.__exit__()
             raise Unusable(f"a repository that cannot be made ({made.output})")
 
     def _holds(self, check: Mapping[str, Any]) -> bool:
@@ -81,30 +92,35 @@ class Shell:
             return not self._sandbox.run(check["runs"]).status
         if "same" in check:
             return all(self._text(name) == self._files.get(name) for name in check["same"])
-        text = self._text(check["file"])
         wanted: str | None = check["says"]
-        if text is None or wanted is None:
-            return text is wanted
-        return text.strip() == wanted.strip()
+        if wanted is None:
+            return not os.path.lexists(self._sandbox.root / check["file"])
+        text = self._text(check["file"])
+        return text is not None and text.strip() == wanted.strip()
 
     def _text(self, name: str) -> str | None:
-        """What a file says; None where it is not there, or leads elsewhere."""
+        """What a file says; None where it is not there, may not be read, or leads elsewhere."""
         file = self._sandbox.root / name
-        if not file.resolve().is_relative_to(self._sandbox.root.resolve()) or not file.is_file():
+        try:
+            inside = file.resolve().is_relative_to(self._sandbox.root.resolve())
+            if not inside or not file.is_file():
+                return None
+            with file.open("rb") as found:
+                return found.read(_LARGEST).decode("utf-8", "replace")
+        except (OSError, RuntimeError):  # the latter of links in a circle
             return None
-        return file.read_bytes()[: 1 << 20].decode("utf-8", "replace")
 
 
 def _checked_commits(commits: Any) -> Sequence[Mapping[str, Any]]:
     """The commits of a record; raises Unusable where they are of another form."""
     right = isinstance(commits, list) and all(
         isinstance(each, Mapping)
-        and isinstance(each.get("author"), str)
-        and isinstance(each.get("message"), str)
+        and is_text(each.get("author"))
+        and is_text(each.get("message"))
         and isinstance(each.get("files"), Mapping)
         and each["files"]
         and all(map(_inside, each["files"]))
-        and all(isinstance(text, str) for text in each["files"].values())
+        and all(is_text(text) and len(text) < _LARGEST for text in each["files"].values())
         for each in commits
     )
     if not right or not commits:
@@ -117,7 +133,7 @@ def _checked_goal(goal: Any) -> Sequence[Mapping[str, Any]]:
         if not isinstance(check, Mapping):
             return False
         if "runs" in check:
-            return isinstance(check["runs"], str)
+            return is_text(check["runs"])
         if "same" in check:
             return isinstance(check["same"], list) and all(map(_inside, check["same"]))
         return _inside(check.get("file")) and isinstance(check.get("says", 0), str | None)
@@ -129,9 +145,12 @@ def _checked_goal(goal: Any) -> Sequence[Mapping[str, Any]]:
 
 def _inside(name: Any) -> bool:
     """Whether a name is that of a file in the repository."""
-    if not isinstance(name, str) or not name or "\0" in name:
+    if not is_text(name) or not 0 < len(name.encode()) < 1000:
         return False
-    path = PurePosixPath(name)
-    return (
-        not path.is_absolute() and ".." not in path.parts and path.parts[0] not in (".git", _SETUP)
+    parts = PurePosixPath(name).parts
+    return bool(parts) and not (
+        name.startswith("/")
+        or ".." in parts
+        or parts[0].lower() in (".git", _SETUP)
+        or any(len(part.encode()) > 255 for part in parts)
     )

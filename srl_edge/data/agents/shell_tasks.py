@@ -113,8 +113,23 @@ def _mend(names: Names, rng: random.Random) -> Task:
         f"sed -i 's/a {wrong} b/a {right} b/' {thing}.py",
         _TEST,
     )
-    return Task(asked, [_files(who, f"add {thing}", files)], commands,
-                [{"runs": _TEST}, {"same": [f"test_{thing}.py"]}])  # fmt: skip
+    goal: list[dict[str, Any]] = [{"runs": _TEST}, {"same": [f"test_{thing}.py"]},
+            _returns(thing, function, right, ((a + 10, b + 4), (b, a), (0, 7)))]  # fmt: skip
+    return Task(asked, [_files(who, f"add {thing}", files)], commands, goal)
+
+
+def _returns(
+    module: str, function: str, sign: str, numbers: Sequence[tuple[int, int]]
+) -> dict[str, str]:
+    """A check that a function is right for numbers that no test names.
+
+    A status can be had by code that ends the test, or by another `unittest` in the folder.
+    """
+    values = {"+": int.__add__, "-": int.__sub__, "*": int.__mul__}
+    wanted = " ".join(str(values[sign](*pair)) for pair in numbers)
+    called = ", ".join(f"f{pair}" for pair in numbers)
+    code = f"import sys; sys.path.insert(0, '.'); from {module} import {function} as f"
+    return {"runs": f'test "$(python3 -I -c "{code}; print({called})")" = "{wanted}"'}
 
 
 def _rename(names: Names, rng: random.Random) -> Task:

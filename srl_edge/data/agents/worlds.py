@@ -1,13 +1,17 @@
 """Worlds by their records: what an agent acts in, and what says whether it did what was asked."""
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from srl_edge.data.agents.home import COMMANDS, LIST, TIMERS, Home
 from srl_edge.data.agents.shell import Shell
 from srl_edge.data.values import Unusable
+from srl_edge.errors import StageError
 from srl_edge.method.prompt_form import DONE
 from srl_edge.method.solving import World
+
+_SECONDS = 60.0  # for all actions of a row
 
 
 def enter(record: Mapping[str, Any]) -> World:
@@ -18,6 +22,14 @@ def enter(record: Mapping[str, Any]) -> World:
         case "shell":
             return Shell(record)
     raise Unusable(f"a world of no known kind ({record.get('kind')!r})")
+
+
+def entered(record: Mapping[str, Any]) -> World:
+    """As `enter`; raises StageError, since the record was entered when it was read."""
+    try:
+        return enter(record)
+    except Unusable as why:
+        raise StageError(f"a task's world cannot be entered: {why}; make the data again.") from None
 
 
 def described(record: Mapping[str, Any]) -> str:
@@ -42,12 +54,16 @@ def recorded(
 ) -> tuple[tuple[str, ...], dict[str, Any]]:
     """What comes of an expert's actions, one by one, and the record with the goal that they reach.
 
-    Raises Unusable where an action fails, and where a goal that is given is not reached.
+    Raises Unusable where an action fails, where all take over a minute, and where a goal that is
+    given is not reached.
     """
     observations = []
+    until = time.monotonic() + _SECONDS
     with enter(record) as world:
         for step in steps:
             observations.append("" if step == DONE else world.act(step))
+            if time.monotonic() > until:
+                raise Unusable("actions that take too long")
             if world.failed:
                 raise Unusable("an action that failed in the recorded world")
         goal = record.get("goal")

@@ -1,11 +1,14 @@
 """What agents did, in the shapes that their recorders write; the samples are our own."""
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from srl_edge.data import row as row_module
+from srl_edge.data.agents import sandbox
 from srl_edge.data.trajectories import ParseReport, load, parse_rows, write_jsonl
 from srl_edge.method.prompt_form import DONE, PRESETS
 from srl_edge.method.prompts import step_prompts
@@ -85,7 +88,10 @@ TAU = {"user_id": "u", "instruction": "You want it cancelled.", "outputs": [],
        "actions": [{"name": "cancel", "kwargs": {"id": 3}}]}  # fmt: skip
 TAU2 = {
     "id": "1",
-    "user_scenario": {"persona": None, "instructions": {"reason": "It broke.", "task": "Return."}},
+    "user_scenario": {
+        "persona": None,
+        "instructions": {"reason": "It broke.", "known": None, "task": "Return."},
+    },
     "evaluation_criteria": {
         "actions": [{"action_id": "1", "name": "back", "arguments": {"id": 3}}]
     },
@@ -201,3 +207,118 @@ def test_a_prompt_holds_the_last_pairs_and_the_tools() -> None:
     assert user[3].endswith(f"\n\n> {MAIL_CALL}\nsent\n> I have mailed it.\n\n")
     assert WEATHER_CALL not in user[3]  # two pairs, as in the paper
     assert group[0].template_kwargs == {"tools": [WEATHER, MAIL]}
+
+
+TALK = "Use:\n```python\nprint(1)\n```\nthen\n```python\nprint(2)\n```\nend"
+CHAT = [{"role": "user", "content": "q"}, {"role": "assistant", "content": TALK}]
+STEPS = {"problem": "p", "solution": "1. a\n2. b"}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"question": "What is 1+1?", "answer": "Add.\nIt is 2.\n#### 2", "trajectory": "a text"},
+        {"question": "What is 1+1?", "answer": "Add.\nIt is 2.\n#### 2", "trajectory": [1, {}]},
+        STEPS | {"query": "x", "answers": ["y"]},
+        {"instruction": "do", "output": "1. a\n2. b", "actions": ["x"]},
+        STEPS | {"world": {"setting": "mars"}},
+        STEPS | {"world": {"kind": "home"}},
+        STEPS | {"observations": ["x"]},
+        STEPS | {"tools": [WEATHER]},
+        {"messages": CHAT, "instance_id": "x__1"},
+        {"messages": CHAT, "tools": [WEATHER]},
+        {"messages": [CHAT[0], {"role": "assistant", "content": "1. <tool_call> marks\n2. b"}]},
+    ],
+)  # fmt: skip
+def test_what_is_no_agent_s_is_read_as_it_was(row: dict[str, Any]) -> None:
+    found, report = read(row)
+    assert found is not None, report.reasons
+    others = ("trajectory", "query", "answers", "actions", "world", "observations", "tools",
+              "instance_id")  # fmt: skip
+    plain, _ = read({key: value for key, value in row.items() if key not in others})
+    assert found == plain and not found.observations and not found.tools
+
+
+@pytest.mark.parametrize(
+    ("text", "action"),
+    [
+        ("<function=bash>\n<parameter=command>echo `date`</parameter>\n</function>", "echo `date`"),
+        ("<function=bash>\n<parameter=command>\ntrue\n</parameter>\n</function>", "true"),
+        (
+            "<function=edit>\n<parameter=old_str>\n    a = `1`\n</parameter>\n<parameter=at>[1, 2]"
+            "</parameter>\n<parameter=new_str>\n    7\n</parameter>\n</function>",
+            '{"name": "edit", "arguments": {"old_str": "    a = `1`", "at": [1, 2], '
+            '"new_str": "    7"}}',
+        ),
+        ('<function=f>{"a": "`b`"}</function>', '{"name": "f", "arguments": {"a": "`b`"}}'),
+        (
+            '<tool_call>\n{"name": "f", "arguments": {"a": "```x```"}}\n</tool_call>\n'
+            '<tool_call>{"name": "g", "arguments": {}}</tool_call>',
+            '{"name": "f", "arguments": {"a": "```x```"}}\n{"name": "g", "arguments": {}}',
+        ),
+        (f"<function=f>\n<parameter=text>{'x' * 30_000}</parameter>\n</function>",
+         f'{{"name": "f", "arguments": {{"text": "{"x" * 30_000}"}}}}'),
+    ],
+)  # fmt: skip
+def test_what_is_in_a_call_stays_as_it_is(text: str, action: str) -> None:
+    turns = [CHAT[0], {"role": "assistant", "content": f"So.\n{text}"},
+             {"role": "user", "content": "ok"}, 
+             {"role": "assistant", "content": "end"}]  # fmt: skip
+    found, report = read({"messages": turns})
+    assert found is not None, report.reasons
+    assert found.steps == (action, "end", DONE) and found.thoughts[0] == "So."
+
+
+def test_a_fence_in_what_an_agent_says_after_its_calls_is_no_command() -> None:
+    for said in (TALK, "All set:\n```\nresult\n```\nSee above."):
+        turns = [*OPENAI["messages"][:-1], {"role": "assistant", "content": said}]
+        found, _ = read(OPENAI | {"messages": turns})
+        assert found is not None and found.steps[-2] == said
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ({"instance_id": "a__1", "trajectory": SWE_AGENT["trajectory"]}, "no problem text"),
+        (SWE_AGENT | {"trajectory": [{"action": {"a": 1}}, {"action": "ls"}]},
+         "an action that is no text"),
+        (XLAM | {"answers": [{"name": "play", "arguments": {"at": datetime(2020, 1, 1)}}]},
+         "a call whose arguments are no JSON"),
+        (OPENAI | {"tools": [WEATHER | {"at": datetime(2020, 1, 1)}, MAIL]},
+         "tools that are no JSON"),
+        (OPENAI | {"tools": [WEATHER | {"at": "\ud800"}, MAIL]}, "tools that are no JSON"),
+        ({"problem": "p", "steps": ["a", "b"], "observations": ["x", "\ud800"]},
+         "half of a character (a lone surrogate)"),
+        ({"problem": "p", "steps": ["a", "b"], "world": {"kind": "home", "x": datetime.min}},
+         "a world that is no JSON"),
+        ({"problem": "p", "steps": ["a", "b"], "world": '{"kind": "home"}'},
+         "a home without its state"),
+    ],
+)  # fmt: skip
+def test_what_can_be_no_action_is_counted(row: dict[str, Any], why: str) -> None:
+    found, report = read(row)
+    assert found is None and dict(report.dropped) == {why: 1}
+
+
+def test_commands_of_others_are_run_under_bubblewrap_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = {
+        "kind": "shell", "goal": [{"file": "a", "says": "y"}],
+        "commits": [{"author": "A", "message": "m", "files": {"a": "x\n"}}],
+    }  # fmt: skip
+    row = {"problem": "p", "steps": ["cat a", "echo y > a", DONE], "world": world}
+    if sandbox.confinement() == sandbox.BUBBLEWRAP:
+        found, _ = read(row)
+        assert found is not None and found.observations[0] == "x"
+    monkeypatch.setattr(row_module, "confinement", lambda: sandbox.LIMITS)
+    found, report = read(row)
+    assert found is None and "for which bubblewrap is needed" in next(iter(report.dropped))
+
+
+def test_a_thought_in_marks_is_no_part_of_what_is_said() -> None:
+    said = {"role": "assistant", "content": "<think>All is done.</think>\n\nI have mailed it."}
+    found, _ = read(OPENAI | {"messages": [*OPENAI["messages"][:-1], said]})
+    assert found is not None
+    assert found.steps[-2:] == ("I have mailed it.", DONE)
+    assert found.thoughts[-2] == "All is done."

@@ -34,6 +34,7 @@ STATE = {
         ("stop nap", "there is no timer nap"),
         ("turn_on lamp hall\nlook hall", "ok\nlamp on"),
         ("turn_on lamp", "say: turn_on THING PLACE"),
+        (f"turn_on lamp hall{' ' * 400}way", "that is too long"),
         ("", "no command ; there are look, turn_on"),
         ("rm -rf /", "no command rm; there are look, turn_on"),
     ],
@@ -58,6 +59,15 @@ def test_the_goal_is_the_whole_state() -> None:
             for action in actions:
                 home.act(action)
             assert home.fulfilled() is holds, actions
+
+
+def test_a_list_has_no_order() -> None:
+    _, record = recorded({"kind": "home", "state": STATE}, ["add eggs", "add tea"])
+    with enter(record) as home:
+        home.act("add tea\nadd eggs")
+        assert home.fulfilled()
+        home.act("remove milk")
+        assert not home.fulfilled()
 
 
 @pytest.mark.parametrize(

@@ -54,3 +54,43 @@ def test_a_world_of_no_known_form_is_refused(tmp_path: Path, text: str, why: str
     (tmp_path / "home.json").write_text(text)
     with pytest.raises(InputError, match=why):
         record(tmp_path / "home.json", tmp_path / "out", io.StringIO(), io.StringIO())
+
+
+@pytest.mark.parametrize(
+    ("state", "why"),
+    [
+        ('{"a":' * 5000 + "1" + "}" * 5000, "not JSON"),
+        ('{"hall": {"big lamp": "on"}}', "whose hall is of no known kind"),
+        ('{"list": ["ripe pears"]}', "whose list is of no known kind"),
+        ('{"timers": {"a b": 1}}', "whose timers is of no known kind"),
+        ('{"h\\ud800": {"lamp": "on"}}', "half of a character"),
+        ('{"hall": {"heating": NaN}}', "whose hall is of no known kind"),
+    ],
+)
+def test_a_home_whose_names_no_command_has_is_refused(tmp_path: Path, state: str, why: str) -> None:
+    (tmp_path / "home.json").write_text(f'{{"kind": "home", "state": {state}}}')
+    with pytest.raises(InputError, match=why):
+        record(tmp_path / "home.json", tmp_path / "out", io.StringIO(), io.StringIO())
+
+
+def test_rows_that_cannot_be_written_are_not_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "home.json").write_text(json.dumps(HOME))
+    for out in (tmp_path / "no" / "out.jsonl", tmp_path):
+        with pytest.raises(InputError, match="no file can be written there"):
+            record(tmp_path / "home.json", out, io.StringIO(TYPED), io.StringIO())
+
+
+def test_a_goal_that_is_not_reached_is_said_and_not_recorded(tmp_path: Path) -> None:
+    goal = {"hall": {"lamp": "on"}, "bath": {"heating": 20}}
+    (tmp_path / "home.json").write_text(json.dumps(HOME | {"goal": goal}))
+    shown = io.StringIO()
+    assert not record(tmp_path / "home.json", tmp_path / "out", io.StringIO(TYPED), shown)
+    assert "Not recorded: actions that do not reach the goal." in shown.getvalue()
+
+
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
+def test_what_is_typed_in_another_encoding_is_refused(tmp_path: Path, errors: str) -> None:
+    (tmp_path / "home.json").write_text(json.dumps(HOME))
+    typed = io.TextIOWrapper(io.BytesIO(b"caf\xe9\n"), "utf-8", errors)
+    with pytest.raises(InputError, match="not UTF-8"):
+        record(tmp_path / "home.json", tmp_path / "out", typed, io.StringIO())

@@ -1,6 +1,7 @@
 """Commands of an agent run in a folder of their own, and checks say what was done there."""
 
 import os
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,11 +9,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from srl_edge.data.agents import sandbox
+from srl_edge.data.agents import sandbox, worlds
 from srl_edge.data.agents.sandbox import BUBBLEWRAP, LIMITS, Sandbox
 from srl_edge.data.agents.shell import Shell
 from srl_edge.data.agents.shell_tasks import FAMILIES, NAMES, problems
-from srl_edge.data.agents.worlds import enter
+from srl_edge.data.agents.worlds import enter, recorded
 from srl_edge.data.values import Unusable
 
 WORLD = {
@@ -79,8 +80,8 @@ def test_the_network_is_not_there(confined: str) -> None:
     ],
 )  # fmt: skip
 def test_no_command_hangs_or_leaves_anything(confined: str, command: str) -> None:
-    if confined == LIMITS and (os.geteuid() != 0 or "setsid" in command):
-        pytest.skip("limits alone do not hold what detaches itself")
+    if confined == LIMITS and os.geteuid() != 0 and ":|:" in command:
+        pytest.skip("limits alone leave a user thousands of processes")
     before, start = _nobodys(), time.monotonic()
     with Sandbox() as box:
         box.run(command, 1.0)
@@ -114,6 +115,91 @@ def test_a_repository_is_as_recorded_and_checked(confined: str) -> None:
         assert "[status 127]" in shell.act("nosuchthing") and shell.failed
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "ln -s answer.txt answer.txt", "mkfifo answer.txt", "mkdir answer.txt",
+        "echo \ud800", "echo " + "x" * 200_000, "mkdir d; touch d/x; chmod 000 d .",
+        "python3 -c 'import os\nfor _ in range(3000):\n os.mkdir(\"a\"); os.chdir(\"a\")'",
+    ],
+)  # fmt: skip
+def test_whatever_is_left_is_judged_and_removed(confined: str, command: str) -> None:
+    with Shell(WORLD) as shell:
+        shell.act(command)
+        assert not shell.fulfilled()
+        home = shell._sandbox.root.parent
+    assert not home.exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "for i in $(seq 200); do head -c 16000000 /dev/zero > $i; done",
+        "for i in $(seq 200); do head -c 16000000 /dev/zero > $TMPDIR/$i; done",
+        "for i in 1 2 3 4 5; do python3 -c 'x = bytearray(9 * 10**8); input()' <&1 & done; sleep 5",
+    ],
+)
+def test_neither_disk_nor_memory_is_filled(
+    confined: str, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox, "_DISK", 60 << 20)
+    monkeypatch.setattr(sandbox, "_MEMORY", 200 << 20)
+    command = command.replace("/dev/zero", "$(python3 -c 'print(chr(47) + \"dev\")')/zero")
+    with Sandbox() as box:
+        assert box.run(command, 8.0).status == 125
+        if "head" in command:
+            assert box.run("ls") == ("refused: the folder is full", 125)
+
+
+def test_only_its_own_folders_can_be_written_to(confined: str) -> None:
+    with Sandbox() as box:
+        if confined == BUBBLEWRAP:
+            made = "touch /x /dev/x /home/x /usr/x; touch a /tmp/b /dev/shm/c; ls -d /*/x /x"
+            assert box.run(made).status
+        assert box.run("echo out > $TMPDIR/t; cat $TMPDIR/t; pwd; python3 -m site --user-site")[
+            0
+        ].startswith("out\n.\n")
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["cd ..;ls", "cd ..&&ls", "cat a/../../x", "ls {/etc,a}", "kill -9 -1", "pkill python"],
+)
+def test_without_bubblewrap_mistakes_are_refused(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox, "confinement", lambda: LIMITS)
+    with Sandbox() as box:
+        assert box.run(command).status == 126
+        assert box.run("git log HEAD~1..main 2>&1 | sed 's/a/b/'").status != 126
+
+
+def test_what_a_person_s_python_is_told_is_not_read() -> None:
+    with Sandbox() as box:
+        box.run(
+            "d=$(python3 -m site --user-site); mkdir -p $d; echo 'print(7)' > $d/usercustomize.py"
+        )
+        assert box.run("python3 -c 1") == ("", 0)
+
+
+def test_a_repository_of_any_length_and_words_is_made(confined: str) -> None:
+    commits = [
+        {"author": "A", "message": f"see ~ and /etc {'x' * 3000}", "files": {f"{n}": "y"}}
+        for n in range(50)
+    ]
+    with Shell(WORLD | {"commits": commits}) as shell:
+        assert shell.act("git log --oneline | wc -l").strip() == "50"
+
+
+def test_a_file_that_must_be_gone_is_not_replaced() -> None:
+    with Shell(WORLD | {"goal": [{"file": "c.txt", "says": None}]}) as shell:
+        for command in ("rm c.txt; ln -s nowhere c.txt", "rm c.txt; mkdir c.txt"):
+            shell.act(command)
+            assert not shell.fulfilled()
+        shell.act("rm -r c.txt")
+        assert shell.fulfilled()
+
+
 def test_an_answer_that_leads_elsewhere_is_none(tmp_path: Path) -> None:
     (tmp_path / "right").write_text("Bo")
     with Shell(WORLD) as shell:
@@ -129,12 +215,33 @@ def test_an_answer_that_leads_elsewhere_is_none(tmp_path: Path) -> None:
         {"commits": [{"author": "A", "message": "m", "files": {"/etc/x": "y"}}]},
         {"commits": [{"author": "A", "message": "m", "files": {".git/hooks/post-commit": "y"}}]},
         {"goal": []}, {"goal": None}, {"goal": [{"file": "../../x", "says": "y"}]},
-        {"goal": [{"says": "y"}]}, {"goal": [{"runs": 3}]},
+        {"goal": [{"says": "y"}]}, {"goal": [{"runs": 3}]}, {"goal": [{"runs": "\ud800"}]},
+        {"goal": [{"file": ".", "says": "y"}]}, {"goal": [{"file": "a" * 300, "says": "y"}]},
+        {"commits": [{"author": "A", "message": "m", "files": {".": "y"}}]},
+        {"commits": [{"author": "A", "message": "m", "files": {"a" * 300: "y"}}]},
+        {"commits": [{"author": "A", "message": "m", "files": {"\ud800": "y"}}]},
+        {"commits": [{"author": "A", "message": "m", "files": {"a": "\ud800"}}]},
+        {"commits": [{"author": "\ud800", "message": "m", "files": {"a": "y"}}]},
+        {"commits": [{"author": "A", "message": "m", "files": {".GIT/config": "y"}}]},
     ],
 )  # fmt: skip
 def test_a_record_of_another_form_is_refused(changed: dict[str, object]) -> None:
     with pytest.raises(Unusable, match="of no known form"):
         Shell(WORLD | changed)
+
+
+def test_actions_of_a_row_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worlds, "_SECONDS", 0.5)
+    with pytest.raises(Unusable, match="take too long"):
+        recorded(WORLD, ["sleep 0.3"] * 1000)
+
+
+def test_a_repository_that_cannot_be_made_leaves_nothing() -> None:
+    before = set(Path(tempfile.gettempdir()).glob("srl-edge-agent-*"))
+    commits = [{"author": "A", "message": "m", "files": {"a": "x", "a/b": "y"}}]
+    with pytest.raises(Unusable, match="cannot be made"):
+        Shell(WORLD | {"commits": commits})
+    assert set(Path(tempfile.gettempdir()).glob("srl-edge-agent-*")) == before
 
 
 def test_the_expert_does_every_task_and_nothing_does_none() -> None:
@@ -148,6 +255,32 @@ def test_the_expert_does_every_task_and_nothing_does_none() -> None:
                 assert not world.fulfilled(), t.problem
                 assert [world.act(step) for step in t.steps[:-1]] == list(t.observations[:-1])
                 assert world.fulfilled(), t.problem
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "echo 'import os; os._exit(0)' > {thing}.py", "touch unittest.py",
+        "mkdir unittest; touch unittest/__init__.py unittest/__main__.py",
+        "echo 'def {function}(a, b): return {value}' > {thing}.py",
+        "sed -i 's/assertEqual/assertTrue/' test_{thing}.py",
+    ],
+)  # fmt: skip
+def test_a_test_that_passes_for_other_reasons_is_not_enough(command: str) -> None:
+    task = next(t for t in problems("train", 20, 0) if t.id.startswith("mend/"))
+    assert task.world is not None
+    files = task.world["commits"][0]["files"]
+    thing = next(name for name in files if not name.startswith("test_")).removesuffix(".py")
+    function = files[f"{thing}.py"].removeprefix("def ").partition("(")[0]
+    value = files[f"test_{thing}.py"].rpartition(", ")[2].strip(") \n")
+    with enter(task.world) as world:
+        world.act(command.format(thing=thing, function=function, value=value))
+        assert not world.fulfilled()
+    with enter(task.world) as world:  # in another way than the expert's
+        sign = next(iter(set("+-*") & set(task.steps[2].split("/")[2])))
+        code = f"def {function}(*n):\n    first, second = n\n    return first {sign} second"
+        world.act(f"printf '{code}' > {thing}.py")
+        assert world.fulfilled()
 
 
 def test_splits_share_neither_families_nor_names() -> None:
