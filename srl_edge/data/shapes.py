@@ -205,7 +205,8 @@ def _calls(row: Row) -> Fields | None:
 
 def _tool_output(row: Row) -> Fields | None:
     """ToolRL's: a chat up to its last reply, and that reply with its thought and calls."""
-    asked, reply = row.get("input") or row["instruction"], row["output"]
+    told = (row["instruction"], row.get("input"))  # what may be called, and what is asked
+    asked, reply = "\n\n".join(text for text in told if isinstance(text, str)), row["output"]
     if not episodes.is_episode([{"role": "assistant", "content": reply}]):
         return None
     turns = [{"role": "user", "content": asked}, {"role": "assistant", "content": reply}]

@@ -118,7 +118,7 @@ def parse_rows(
         report.read += 1
         try:
             found = read(row, str(report.read), styles, form is None, columns)
-            if len(found.steps) < 2:
+            if len(found.steps) < (1 if found.observations else 2):  # one action, and done
                 nothing = not found.steps and not found.style and not row.get("steps")
                 raise Unusable("no solution and no steps" if nothing else "fewer than two steps")
             if max_step_characters and max(map(len, found.steps)) > max_step_characters:

@@ -5,6 +5,7 @@ written in the text (`<function=…>`, `<tool_call>`, `<execute_bash>`), and com
 (SWE-agent). A command of a shell stands alone, other calls as JSON with name and arguments.
 """
 
+import contextlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +19,7 @@ from srl_edge.method import calls
 from srl_edge.method.call_forms import unmarked
 from srl_edge.method.prompt_form import DONE
 
-_ASSISTANTS = ("assistant", "ai", "gpt", "model", "agent")
+_ASSISTANTS = ("assistant", "ai", "gpt", "model", "agent", "function_call")
 _SYSTEM = ("system", "developer")
 _SHELLS = ("bash", "execute_bash", "shell", "run_command", "run_shell_command", "terminal")
 _FENCE = re.compile(r"^[ \t]*```(\w*)[^\n]*\n(.*?)\n?[ \t]*```[ \t]*$", re.DOTALL | re.MULTILINE)
@@ -145,6 +146,9 @@ def of_calls(task: Any, made: Any, tools: Sequence[Any] = ()) -> Episode:
 
 def as_action(call: Any) -> str:
     """A call as an action: JSON, or a shell's command by itself; raises Unusable."""
+    if isinstance(call, str):
+        with contextlib.suppress(ValueError, RecursionError):
+            call = json.loads(call)
     function = call.get("function", call) if isinstance(call, Mapping) else None
     if isinstance(function, str):
         function = {"name": function, **{k: v for k, v in call.items() if k != "function"}}
@@ -202,8 +206,10 @@ def _name(tool: Any) -> str:
 def _turn(turn: Mapping[str, Any]) -> _Turn:
     role = str(turn.get("role") or turn.get("from") or "").lower()
     thought = next((turn[key] for key in _THOUGHTS if isinstance(turn.get(key), str)), "")
-    found = as_list(turn.get("tool_calls")) or ()
-    return _Turn(role, _text(turn), thought, found)
+    text, found = _text(turn), as_list(turn.get("tool_calls")) or ()
+    if role == "function_call":  # LLaMA-Factory's: the call is all that is said
+        text, found = "", [text]
+    return _Turn(role, text, thought, found)
 
 
 def _text(turn: Mapping[str, Any]) -> str:

@@ -98,6 +98,20 @@ TAU2 = {
 }
 WEATHER_CALL = '{"name": "weather", "arguments": {"city": "Rome"}}'
 MAIL_CALL = '{"name": "mail", "arguments": {"text": "sunny"}}'
+FACTORY = {
+    "conversations": [
+        {"from": "human", "value": "Weather in Rome?"},
+        {"from": "function_call", "value": WEATHER_CALL},
+        {"from": "observation", "value": "sunny"},
+        {"from": "gpt", "value": "It is sunny."},
+    ],
+}
+ONCE = {
+    "messages": [
+        {"role": "user", "content": "Weather in Rome?"},
+        {"role": "assistant", "tool_calls": [called("weather", {"city": "Rome"})]},
+    ]
+}
 # A row, then its problem, actions, observations, thoughts and the names of its tools.
 KNOWN: dict[str, tuple[dict[str, Any], str, list[str], list[str], list[str], list[str]]] = {
     "openai": (
@@ -116,10 +130,14 @@ KNOWN: dict[str, tuple[dict[str, Any], str, list[str], list[str], list[str], lis
         NEBIUS, "Mend it.", ["ls", "submit"], ["a.py\nbash-$", ""], ["Let me see.", "Good."], [],
     ),
     "swe-agent": (SWE_AGENT, "Mend it.", ["ls", "submit"], ["a.py", ""], ["First.", ""], []),
+    "llama-factory": (
+        FACTORY, "Weather in Rome?", [WEATHER_CALL, "It is sunny."], ["sunny", ""], [], [],
+    ),
+    "one call": (ONCE, "Weather in Rome?", [WEATHER_CALL], [""], [], []),
     "xlam": (XLAM, "Play jazz.", ['{"name": "play", "arguments": {"what": "jazz"}}'], [], [],
              ["play"]),
     "toolrl": (
-        TOOLRL, "What is up?",
+        TOOLRL, "You may call: up.\n\nWhat is up?",
         ['{"name": "up", "arguments": {"a": 1}}', '{"name": "down", "arguments": {}}'], [],
         ["I call.", ""], [],
     ),
