@@ -1,5 +1,6 @@
 """Which problems are trained on and which are held out, so that no split knows another's."""
 
+import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,12 +23,16 @@ def alike(problem: str) -> str:
 
 
 def unique(trajectories: Iterable[Trajectory], report: ParseReport) -> list[Trajectory]:
-    """The last trajectory of each problem; the others are counted as dropped."""
-    found: dict[str, Trajectory] = {}
+    """The last trajectory of each problem; the others are counted as dropped.
+
+    In another world a problem is another one.
+    """
+    found: dict[tuple[str, str], Trajectory] = {}
     for t in trajectories:
-        if t.problem in found:
+        key = (t.problem, json.dumps(t.world, sort_keys=True))
+        if key in found:
             leave_out([t], "the same problem twice", report)
-        found[t.problem] = t
+        found[key] = t
     return list(found.values())
 
 

@@ -17,6 +17,7 @@ from srl_edge.data.trajectories import ParseReport
 from srl_edge.errors import InputError
 from srl_edge.files import read_json, scratch_folder
 from srl_edge.method.headroom import class_of
+from srl_edge.method.prompt_form import DONE
 from srl_edge.method.prompts import prompt_ids, step_prompts, warm_up_reply, whole_prompts
 from srl_edge.method.types import Trajectory
 from srl_edge.method.verifiers import kind_of
@@ -56,6 +57,7 @@ def prepare(recipe: Recipe, run: Path, solved: Solved | None = None) -> Path:
     details |= {
         "answers": dict(kinds.most_common()),
         "thoughts": sum(bool(t.thoughts) for t in kept),
+        "acted": sum(bool(t.observations) for t in kept),
     }
     details["splits"] = {
         name: {"problems": len(found[name]), "steps": sum(len(t.steps) for t in found[name])}
@@ -146,7 +148,11 @@ def _in_words(summary: dict[str, Any], kept: Sequence[Trajectory], recipe: Recip
 def _warnings(summary: dict[str, Any], recipe: Recipe) -> list[str]:
     """What of the data will not be taught as somebody may expect."""
     form, said = recipe.prompt.form, []
-    if set(summary["answers"]) == {"none"}:
+    if summary["acted"] and form.action == "text" and form.answer != DONE:
+        said.append(
+            f"{summary['acted']} trajectories are of actions; prompt.preset = 'agent' is for those"
+        )
+    elif set(summary["answers"]) == {"none"}:
         said.append(
             "no problem has an answer: nothing can be solved, and rlvr cannot train; name its "
             "column (data.columns.answer), or say how solutions mark it (prompt.answer)"

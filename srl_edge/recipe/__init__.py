@@ -1,6 +1,6 @@
 """A recipe: every setting of a run."""
 
-from srl_edge.recipe.data import Columns, Data, Difficulty, Home, Stories
+from srl_edge.recipe.data import Agents, Columns, Data, Difficulty, Home, Quality, Stories
 from srl_edge.recipe.schema import (
     Bench,
     Check,
@@ -16,6 +16,7 @@ from srl_edge.recipe.section import Section
 from srl_edge.recipe.trainer import Trainer
 
 __all__ = [
+    "Agents",
     "Bench",
     "Check",
     "Columns",
@@ -25,6 +26,7 @@ __all__ = [
     "Home",
     "Model",
     "Prompt",
+    "Quality",
     "Recipe",
     "Section",
     "Stage",

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pydantic import BaseModel
 
 from srl_edge.recipe import (
+    Agents,
     Bench,
     Check,
     Columns,
@@ -14,6 +15,7 @@ from srl_edge.recipe import (
     Home,
     Model,
     Prompt,
+    Quality,
     Recipe,
     Stage,
     Stories,
@@ -27,8 +29,10 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "[data]": Data,
     "[data.columns]": Columns,
     "[data.difficulty]": Difficulty,
+    "[data.quality]": Quality,
     "[data.stories]": Stories,
     "[data.home]": Home,
+    "[data.agents]": Agents,
     "[prompt]": Prompt,
     "[trainer]": Trainer,
     "[[stages]]": Stage,

@@ -7,7 +7,8 @@ from srl_edge.report.rows import HELD_OUT, OWN_WAY, BenchResults
 
 _BENCH = """
 - Solved: Share of attempts whose answer math-verify finds equal to the expected one, units left
-  out. A solution has at most {max_steps} steps and a reply at most {max_new_tokens} tokens. A reply
+  out; of tasks in a world, whose goal holds in the end. A solution has at most {max_steps} steps
+  and a reply at most {max_new_tokens} tokens. A reply
   that breaks the format ends the attempt, and the answer in it counts. Problems that were lost with
   a runner count as unsolved.
 - Answer marked: The share that is solved and marks its answer; without a mark the last number

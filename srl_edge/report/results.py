@@ -33,7 +33,7 @@ def samples_file(out: Path, model: str, task: str, date: str, kind: str = "sampl
 def as_sample(number: int, problem: Trajectory, sample: Sample) -> dict[str, Any]:
     """A measured sample as a row of lm-eval's samples file, with what else is known of it.
 
-    `resps`, `filtered_resps` and `steps` have an entry for each attempt.
+    `resps`, `filtered_resps`, `steps` and `observations` have an entry for each attempt.
     """
     doc = {"id": problem.id, "problem": problem.problem, "answer": problem.answer}
     replies = ["\n".join(attempt.replies) for attempt in sample.attempts]
@@ -49,6 +49,7 @@ def as_sample(number: int, problem: Trajectory, sample: Sample) -> dict[str, Any
         "doc_hash": text_sha256(json.dumps(doc, sort_keys=True)),
         "target_hash": text_sha256(str(problem.answer)),
         "steps": [attempt.steps for attempt in sample.attempts],
+        "observations": [attempt.observations for attempt in sample.attempts],
         "faults": [attempt.fault for attempt in sample.attempts],
         "replies": [len(attempt.replies) for attempt in sample.attempts],
         "marked": float(sample.marked),

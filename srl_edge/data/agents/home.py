@@ -155,24 +155,37 @@ class Home:
 
 def _number(text: str, what: str) -> int:
     if not text.isdecimal() or len(text) > 4:
-        raise Refused(f"{text} is no number of {what}")
+        raise Refused(f"{text} is no whole number of {what}")
     return int(text)
 
 
 def _checked(state: Any, name: str) -> dict[str, Any]:
     """A state as JSON has it; raises Unusable where it is none."""
     if not isinstance(state, dict):
-        raise Unusable(f"a home without its {name}")
+        raise Unusable(f"a home without its {name}, an object of places")
     for place, things in state.items():
         if place == LIST:
-            right = isinstance(things, list) and all(map(_is_word, things))
-        elif place == TIMERS:
-            right = isinstance(things, dict) and all(type(each) is int for each in things.values())
-        else:
-            right = isinstance(things, dict) and all(map(_is_state, things.values()))
-        if not right or not all(map(_is_word, (place, *things))):
-            raise Unusable(f"a home whose {place} is of no known kind")
+            if not isinstance(things, list):
+                raise Unusable(f"a home whose {LIST} is no list of items")
+        elif not isinstance(things, dict):
+            raise Unusable(f"a home whose {_shown(place)} is no object of things")
+        for word in (place, *things):
+            if not _is_word(word):
+                raise Unusable(f"a home with {_shown(word)}, which is no single word")
+        for thing, value in things.items() if isinstance(things, dict) else ():
+            if place == TIMERS and type(value) is not int:
+                raise Unusable(f"a home whose timer {thing} has no whole number of minutes")
+            if place != TIMERS and not _is_state(thing, value):
+                raise Unusable(
+                    f"a home whose {place} has {thing} {_shown(value)}; {HEATING} has a whole "
+                    "number of degrees, other things are on, off, open or closed"
+                )
     return state
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
 
 
 def _is_word(name: Any) -> bool:
@@ -180,5 +193,5 @@ def _is_word(name: Any) -> bool:
     return is_text(name) and name.split() == [name]
 
 
-def _is_state(value: Any) -> bool:
-    return type(value) is int or value in ("on", "off", "open", "closed")
+def _is_state(thing: str, value: Any) -> bool:
+    return type(value) is int if thing == HEATING else value in ("on", "off", "open", "closed")

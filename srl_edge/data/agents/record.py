@@ -13,16 +13,19 @@ from srl_edge.method.prompt_form import DONE
 
 HOW = (
     "Say a request, then the commands that fulfil it, one a line, and done. "
-    "An empty request ends it."
+    "The end of input (Ctrl-D) ends it."
 )
+FAILED = "(This is not recorded. After a request's last command, say done.)"
 
 
 def record(world: Path, out: Path, typed: TextIO, shown: TextIO) -> int:
     """Add a row to `out` for each request that is typed; how many there were.
 
     A home stays as a request left it; the next one begins there. Raises InputError for a world of
-    no known form.
+    no known form, and where the input ends within a request.
     """
+    if out.suffix not in (".jsonl", ".ndjson"):
+        raise InputError(f"{out}: rows are written there; give it a name that ends in .jsonl.")
     try:
         found: Any = json.loads(read_text(world))
         record_ = dict(found) if isinstance(found, Mapping) else {}
@@ -35,12 +38,13 @@ def record(world: Path, out: Path, typed: TextIO, shown: TextIO) -> int:
     except Unusable as why:
         raise InputError(f"{world}: {why}.") from None
     if not out.absolute().parent.is_dir() or out.is_dir():
-        raise InputError(f"{out}: no file can be written there.")
+        raise InputError(f"{out}: no file can be written there; make its folder first.")
     print(HOW, file=shown)
     count = 0
     while request := _asked("request", typed, shown):
         row = _acted(request, record_, typed, shown)
-        if row is None:
+        if len(row["steps"]) == 1:
+            print("Not recorded: nothing was done.", file=shown)
             continue
         try:
             _, reached = recorded(record_, row["steps"])
@@ -57,24 +61,26 @@ def record(world: Path, out: Path, typed: TextIO, shown: TextIO) -> int:
 
 def _acted(
     request: str, record_: Mapping[str, Any], typed: TextIO, shown: TextIO
-) -> dict[str, Any] | None:
-    """The row of a request; None where what was typed ended before it was done."""
+) -> dict[str, Any]:
+    """The row of a request, with what did not fail; raises InputError where input ends."""
     steps: list[str] = []
     with enter(record_) as world:
         while (action := _asked("", typed, shown)) != DONE:
             if not action:
-                print("Not recorded: a request ends with done.", file=shown)
-                return None
+                raise InputError(f"input ended before done: {request!r} is not recorded.")
             print(world.act(action), file=shown)
-            if not world.failed:  # what came to nothing is not to be learned
+            if world.failed:  # what came to nothing is not to be learned
+                print(FAILED, file=shown)
+            else:
                 steps.append(action)
     return {"problem": request, "world": dict(record_), "steps": [*steps, DONE]}
 
 
 def _asked(what: str, typed: TextIO, shown: TextIO) -> str:
+    """The next line that says something; '' at the end of input."""
     print(f"{what}> ", end="", file=shown, flush=True)
     try:
-        line = typed.readline().strip()
+        line = next((text for text in iter(typed.readline, "") if text.strip()), "").strip()
     except UnicodeDecodeError:
         line = "\0"
     if not is_text(line):

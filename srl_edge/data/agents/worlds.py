@@ -21,7 +21,7 @@ def enter(record: Mapping[str, Any]) -> World:
             return Home(record)
         case "shell":
             return Shell(record)
-    raise Unusable(f"a world of no known kind ({record.get('kind')!r})")
+    raise Unusable(f"a world of no known kind ({record.get('kind')!r}); home and shell are known")
 
 
 def entered(record: Mapping[str, Any]) -> World:

@@ -310,7 +310,7 @@ def test_a_fence_in_what_an_agent_says_after_its_calls_is_no_command() -> None:
         ({"problem": "p", "steps": ["a", "b"], "world": {"kind": "home", "x": datetime.min}},
          "a world that is no JSON"),
         ({"problem": "p", "steps": ["a", "b"], "world": '{"kind": "home"}'},
-         "a home without its state"),
+         "a home without its state, an object of places"),
     ],
 )  # fmt: skip
 def test_what_can_be_no_action_is_counted(row: dict[str, Any], why: str) -> None:

@@ -20,12 +20,14 @@ look bath
 heat bath
 heat bath 20
 done
-Never mind
 
+Never mind
+turn_on sun hall
+done
 Lamp off
+
 turn_off lamp hall
 done
-
 """
 
 
@@ -40,7 +42,7 @@ def test_requests_become_rows_of_a_home_that_stays_as_it_was_left(tmp_path: Path
         ["turn_off lamp hall", "done"],
     ]
     assert rows[2]["world"]["state"] == {"hall": {"lamp": "on"}, "bath": {"heating": 20}}
-    assert "say: heat PLACE DEGREES" in shown.getvalue() and "Not recorded" in shown.getvalue()
+    assert "say: heat PLACE DEGREES" in shown.getvalue() and "nothing was done" in shown.getvalue()
     report = ParseReport()
     read = list(parse_rows(rows, report, form=PRESETS["agent"]))
     assert len(read) == 3 and read[1].observations == ("heating 19", "ok", "")
@@ -53,30 +55,38 @@ def test_requests_become_rows_of_a_home_that_stays_as_it_was_left(tmp_path: Path
 def test_a_world_of_no_known_form_is_refused(tmp_path: Path, text: str, why: str) -> None:
     (tmp_path / "home.json").write_text(text)
     with pytest.raises(InputError, match=why):
-        record(tmp_path / "home.json", tmp_path / "out", io.StringIO(), io.StringIO())
+        record(tmp_path / "home.json", tmp_path / "out.jsonl", io.StringIO(), io.StringIO())
 
 
 @pytest.mark.parametrize(
     ("state", "why"),
     [
         ('{"a":' * 5000 + "1" + "}" * 5000, "not JSON"),
-        ('{"hall": {"big lamp": "on"}}', "whose hall is of no known kind"),
-        ('{"list": ["ripe pears"]}', "whose list is of no known kind"),
-        ('{"timers": {"a b": 1}}', "whose timers is of no known kind"),
+        ('{"hall": {"big lamp": "on"}}', "'big lamp', which is no single word"),
+        ('{"list": ["ripe pears"]}', "'ripe pears', which is no single word"),
+        ('{"list": "milk"}', "whose list is no list of items"),
+        ('{"hall": "lamp"}', "whose 'hall' is no object of things"),
+        ('{"hall": {"lamp": "dim"}}', "whose hall has lamp 'dim'; heating has a whole number"),
+        ('{"hall": {"radiator": 19}}', "whose hall has radiator 19; heating has a whole number"),
+        ('{"timers": {"a b": 1}}', "'a b', which is no single word"),
+        ('{"timers": {"tea": "4"}}', "whose timer tea has no whole number of minutes"),
         ('{"h\\ud800": {"lamp": "on"}}', "half of a character"),
-        ('{"hall": {"heating": NaN}}', "whose hall is of no known kind"),
+        ('{"hall": {"heating": NaN}}', "whose hall has heating nan"),
     ],
 )
 def test_a_home_whose_names_no_command_has_is_refused(tmp_path: Path, state: str, why: str) -> None:
     (tmp_path / "home.json").write_text(f'{{"kind": "home", "state": {state}}}')
     with pytest.raises(InputError, match=why):
-        record(tmp_path / "home.json", tmp_path / "out", io.StringIO(), io.StringIO())
+        record(tmp_path / "home.json", tmp_path / "out.jsonl", io.StringIO(), io.StringIO())
 
 
 def test_rows_that_cannot_be_written_are_not_asked_for(tmp_path: Path) -> None:
     (tmp_path / "home.json").write_text(json.dumps(HOME))
-    for out in (tmp_path / "no" / "out.jsonl", tmp_path):
-        with pytest.raises(InputError, match="no file can be written there"):
+    for out, why in (
+        (tmp_path / "no" / "out.jsonl", "make its folder first"),
+        (tmp_path / "home.json", "a name that ends in .jsonl"),
+    ):
+        with pytest.raises(InputError, match=why):
             record(tmp_path / "home.json", out, io.StringIO(TYPED), io.StringIO())
 
 
@@ -84,7 +94,7 @@ def test_a_goal_that_is_not_reached_is_said_and_not_recorded(tmp_path: Path) -> 
     goal = {"hall": {"lamp": "on"}, "bath": {"heating": 20}}
     (tmp_path / "home.json").write_text(json.dumps(HOME | {"goal": goal}))
     shown = io.StringIO()
-    assert not record(tmp_path / "home.json", tmp_path / "out", io.StringIO(TYPED), shown)
+    assert not record(tmp_path / "home.json", tmp_path / "o.jsonl", io.StringIO(TYPED), shown)
     assert "Not recorded: actions that do not reach the goal." in shown.getvalue()
 
 
@@ -93,4 +103,12 @@ def test_what_is_typed_in_another_encoding_is_refused(tmp_path: Path, errors: st
     (tmp_path / "home.json").write_text(json.dumps(HOME))
     typed = io.TextIOWrapper(io.BytesIO(b"caf\xe9\n"), "utf-8", errors)
     with pytest.raises(InputError, match="not UTF-8"):
-        record(tmp_path / "home.json", tmp_path / "out", typed, io.StringIO())
+        record(tmp_path / "home.json", tmp_path / "o.jsonl", typed, io.StringIO())
+
+
+def test_an_end_within_a_request_is_said(tmp_path: Path) -> None:
+    (tmp_path / "home.json").write_text(json.dumps(HOME))
+    typed = io.StringIO("Light\nturn_on lamp hall\n")
+    with pytest.raises(InputError, match="ended before done: 'Light' is not recorded"):
+        record(tmp_path / "home.json", tmp_path / "o.jsonl", typed, io.StringIO())
+    assert not (tmp_path / "o.jsonl").exists()
