@@ -12,6 +12,7 @@ from srl_edge.report.results import read_samples
 from srl_edge.report.rows import BenchResults
 
 MOST = 60  # problems of a task whose answers are shown
+MOST_KINDS = 20  # of problems
 
 
 def speed(results: BenchResults, task: str, verdicts: Sequence[str] = ()) -> Markup:
@@ -40,9 +41,28 @@ def task(folder: Path, results: BenchResults, name: str, heading: str = "") -> M
     models = plots.models(results, name, timed=False)
     return render(
         "task.html", heading=heading, answers=answers, problems=problems[:MOST],
+        kinds=by_kind(folder, results, name),
         intervals=plots.figure(said, plots.intervals, models, wide=980),
         differing=differing, count=len(problems), batching=tables.batching(results, name),
     )  # fmt: skip
+
+
+def by_kind(folder: Path, results: BenchResults, task: str) -> list[dict[str, str]]:
+    """How many problems of each kind every model solved, where their ids say kinds: `kind/7`."""
+    solved: dict[str, dict[str, list[float]]] = {}
+    for row in results.rows:
+        for sample in read_samples(folder, row.name, task, results.date):
+            kind, slash, _ = str(sample["doc"]["id"]).partition("/")
+            if slash:
+                of_kind = solved.setdefault(kind, {})
+                of_kind.setdefault(row.name, []).append(sample["exact_match"])
+    if not 1 < len(solved) <= MOST_KINDS:
+        return []
+    return [
+        {"kind": kind}
+        | {name: f"{sum(each):.0f} of {len(each)}" for name, each in solved[kind].items()}
+        for kind in sorted(solved)
+    ]
 
 
 def best(results: BenchResults, task: str) -> list[str]:
@@ -88,8 +108,18 @@ def _problem(by_model: dict[str, dict[str, Any]]) -> dict[str, Any]:
         (
             name,
             ", ".join(s["filtered_resps"]) or s["lost"],
-            s["resps"][0][0] if s["resps"][0] else "",
+            _reply(s),
         )
         for name, s in by_model.items()
     ]
     return {"problem": doc["problem"], "answer": doc["answer"], "marks": marks, "replies": replies}
+
+
+def _reply(sample: dict[str, Any]) -> str:
+    """The first attempt's replies; of actions in a world, each with what came of it."""
+    came = (sample.get("observations") or [[]])[0]
+    if not came:
+        return sample["resps"][0][0] if sample["resps"][0] else ""
+    steps = sample["steps"][0]
+    pairs = zip(steps, [*came, *[""] * (len(steps) - len(came))], strict=True)
+    return "\n".join(f"> {step}\n{observed}".rstrip() for step, observed in pairs)

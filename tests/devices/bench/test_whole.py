@@ -273,6 +273,8 @@ def test_models_act_in_worlds(tiny_model: Path, tmp_path: Path) -> None:
     date = json.loads((tmp_path / "out" / "settings.json").read_text())["date"]
     file = samples_file(tmp_path / "out", tiny_model.name, "agent-home", date)
     found = [json.loads(line) for line in file.read_text().splitlines()]
-    assert len(found) == 2
+    assert len(found) == 2 and all(len(each["observations"]) == 1 for each in found)
     page = (tmp_path / "out" / "report.html").read_text()
     assert "the expert's step" in html.unescape(page)
+    kinds = {each["doc"]["id"].partition("/")[0] for each in found}
+    assert ("Solved, by kind" in page) == (len(kinds) > 1)
