@@ -1,6 +1,7 @@
 """Tasks in a repository, and the scripted expert that does them by commands; held out by family.
 
-Training, validation and test are of different families and share no names.
+Splits share no names. Validation is of a family of its own; the test has families of its own as
+well, and those of training in other words.
 """
 
 import random
@@ -283,9 +284,15 @@ def _log(names: Names, rng: random.Random) -> tuple[list[str], str]:
 
 
 Family = Callable[[Names, random.Random], Task]
-FAMILIES: Mapping[str, Mapping[str, Family]] = {
-    "train": {"mend": _mend, "rename": _rename, "author": _author, "errors": _errors,
-              "setting": _setting, "tidy": _tidy},
-    "validation": {"which file": _which_file},
-    "test": {"commits": _how_many_commits, "last error": _last_error, "move": _move},
+_TAUGHT: Mapping[str, Family] = {
+    "mend": _mend, "rename": _rename, "author": _author, "errors": _errors, "setting": _setting,
+    "tidy": _tidy,
 }  # fmt: skip
+UNSEEN: Mapping[str, Family] = {
+    "commits": _how_many_commits, "last error": _last_error, "move": _move
+}  # fmt: skip
+FAMILIES: Mapping[str, Mapping[str, Family]] = {
+    "train": _TAUGHT,
+    "validation": {"which file": _which_file},
+    "test": {**_TAUGHT, **UNSEEN},
+}

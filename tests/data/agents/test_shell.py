@@ -12,7 +12,7 @@ import pytest
 from srl_edge.data.agents import sandbox, worlds
 from srl_edge.data.agents.sandbox import BUBBLEWRAP, LIMITS, Sandbox
 from srl_edge.data.agents.shell import Shell
-from srl_edge.data.agents.shell_tasks import FAMILIES, NAMES, problems
+from srl_edge.data.agents.shell_tasks import FAMILIES, NAMES, UNSEEN, problems
 from srl_edge.data.agents.worlds import enter, recorded
 from srl_edge.data.values import Unusable
 
@@ -284,7 +284,9 @@ def test_a_test_that_passes_for_other_reasons_is_not_enough(command: str) -> Non
 
 
 def test_splits_share_neither_families_nor_names() -> None:
-    families = [set(each) for each in FAMILIES.values()]
+    families = [set(FAMILIES["train"]), set(FAMILIES["validation"]), set(UNSEEN)]
+    assert set(FAMILIES["test"]) == families[0] | families[2]
+    assert not families[0] & families[1]
     assert not families[0] & families[2] and not families[1] & families[2]
     said = [{*n.people, *n.things, *n.verbs, *n.words} for n in NAMES.values()]
     assert not said[0] & said[1] and not said[0] & said[2] and not said[1] & said[2]
