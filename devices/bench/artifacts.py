@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 
 from srl_edge import artifact as artifacts
 from srl_edge import owned
-from srl_edge.data.agents.worlds import described
+from srl_edge.data.agents.worlds import form_of
 from srl_edge.devices.bench.benchmark import Task, begin, benchmark
 from srl_edge.devices.bench.measure import Device, Model
 from srl_edge.devices.bench.step_similarity import chosen_prompts
@@ -16,7 +16,6 @@ from srl_edge.devices.bench.what import models_of
 from srl_edge.devices.runtimes.chat import Asked, asked_of
 from srl_edge.errors import InputError
 from srl_edge.files import file_sha256, fingerprint, text_sha256
-from srl_edge.method.prompt_form import PRESETS
 from srl_edge.method.types import Trajectory
 from srl_edge.recipe import Bench
 from srl_edge.report import results
@@ -120,8 +119,7 @@ def _in_world(problems: Sequence[Trajectory]) -> Asked | None:
     world = next((problem.world for problem in problems if problem.world), None)
     if world is None:
         return None
-    form = replace(PRESETS["agent"], system=described(world), think=False, context_pairs=None)
-    return Asked(form)
+    return Asked(form_of(world))
 
 
 def _way(model: Model) -> dict[str, object]:

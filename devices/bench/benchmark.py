@@ -165,7 +165,7 @@ class _Bench(NamedTuple):
         left = [model for model in models if model.name not in kept]
         done = sum(work.of_turn(m, settings) for m in models if m.name in kept)
         turns = settings.repeats + 1
-        self.advance("speed", by=len(kept) * turns, work=done * turns)
+        self.advance("speed", by=len(kept) * turns, work=done * turns, skipped=True)
         if left:
             turn = {model.name: work.of_turn(model, settings) for model in left}
             measured = measure.speeds(
@@ -209,7 +209,7 @@ class _Bench(NamedTuple):
         left = [number for number in numbers if number not in known]
         of_one = work.of_one_alone if kind == ALONE_ROWS else work.of_problem
         each = of_one(model, settings)
-        self.advance(model.name, by=len(kept), work=len(kept) * each)
+        self.advance(model.name, by=len(kept), work=len(kept) * each, skipped=True)
         yield from kept
         asked = [task.problems[number] for number in left]
         samples = measure.solved(model, asked, settings, self.device, alone=kind == ALONE_ROWS)
@@ -233,7 +233,8 @@ class _Bench(NamedTuple):
             batched = {}
         numbers = sorted(batched)[:ALONE]
         spared = min(ALONE, len(task.problems)) - len(numbers)
-        self.advance(model.name, by=spared, work=spared * work.of_one_alone(model, settings))
+        saved = spared * work.of_one_alone(model, settings)
+        self.advance(model.name, by=spared, work=saved, skipped=True)
         if not numbers:
             return []
         once = settings.model_copy(update={"samples": 1})
@@ -247,7 +248,8 @@ class _Bench(NamedTuple):
         """Similarity of a model's steps to the expert's: those on disk, and the rest."""
         each = work.of_step(model, settings)
         if (model.asked or asked_of(model.path)).whole:
-            self.advance(model.name, by=len(task.prompts), work=len(task.prompts) * each)
+            count = len(task.prompts)
+            self.advance(model.name, by=count, work=count * each, skipped=True)
             return None
         if not task.prompts:
             return None
@@ -255,7 +257,7 @@ class _Bench(NamedTuple):
         kept = _kept(file, "StepSample")
         known = {(row["id"], row["step"]) for row in kept}
         left = [p for p in task.prompts if (p.trajectory_id, p.step_index) not in known]
-        self.advance(model.name, by=len(kept), work=len(kept) * each)
+        self.advance(model.name, by=len(kept), work=len(kept) * each, skipped=True)
         with file.open("a", encoding="utf-8") as written:
             for row in step_rows(model, left, settings, self.device):
                 written.write(json.dumps(row, ensure_ascii=False) + "\n")

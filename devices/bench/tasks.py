@@ -72,7 +72,7 @@ def problems(
             break
         try:
             read = row_of(row, f"{task}-{number}", styles, columns=columns)
-            if read.answer is None and read.world is None:
+            if read.answer is None:
                 raise Unusable("no answer")
         except Unusable as why:
             report.drop(str(why), f"row {number + 1}", row)

@@ -15,7 +15,7 @@ from threading import Lock
 from typing import Any, TextIO
 
 from srl_edge.data.agents import home_requests, shell_tasks
-from srl_edge.data.agents.worlds import described, enter, recorded
+from srl_edge.data.agents.worlds import enter, form_of, recorded
 from srl_edge.data.row import read
 from srl_edge.data.sources import open_source
 from srl_edge.data.values import Unusable, is_text
@@ -115,15 +115,16 @@ def problems_of(source: str, count: int | None, seed: int) -> list[Trajectory]:
 
 
 def _answered(source: str) -> Iterator[Trajectory]:
-    seen = set()
+    seen = set[str]()
     for table in open_source(source).chosen(("train",)):
         for number, row in enumerate(table.rows(None), start=1):
             try:
                 found = read(row, str(number))
             except Unusable:
                 continue
-            if found.answer is not None and found.problem not in seen:
-                seen.add(found.problem)
+            task = _task(found.problem, found.world)
+            if found.answer is not None and task not in seen:
+                seen.add(task)
                 yield Trajectory(found.id, found.problem, (), found.answer, world=found.world)
 
 
@@ -218,7 +219,7 @@ def _task(problem: str, world: Mapping[str, Any] | None) -> str:
 
 
 def _solution(row: Mapping[str, Any]) -> str:
-    return json.dumps([row["problem"], row["steps"]])
+    return json.dumps([row["problem"], row["steps"], row.get("world")], sort_keys=True)
 
 
 def _solved(t: Trajectory, ask: Callable[[Sequence[Mapping[str, str]]], str]) -> dict[str, Any]:
@@ -243,8 +244,7 @@ def _in_steps(t: Trajectory, reply: str) -> dict[str, Any]:
 
 def _by_acting(t: Trajectory, ask: Callable[[Sequence[Mapping[str, str]]], str]) -> dict[str, Any]:
     """Actions that reach the goal of the task's world."""
-    system = described(t.world or {})
-    form = replace(PRESETS["agent"], system=system, think=False, context_pairs=None)
+    form = form_of(t.world or {})
     thoughts: list[str] = []
 
     def reply(asked: Sequence[Attempt]) -> list[tuple[str, bool]]:

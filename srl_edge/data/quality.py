@@ -52,9 +52,10 @@ def judged(found: Splits, settings: Quality) -> list[Judged]:
     """What is to be said of each training trajectory; held-out ones are not to be met in them."""
     train = found["train"]
     held = [t for name, split in found.items() if name != "train" for t in split]
-    alike = near_duplicates(held, train, settings.similarity) if find_spec("datasketch") else {}
-    if not alike and "near_duplicate" in settings.drop and not find_spec("datasketch"):
-        raise InputError("data.quality: near_duplicate needs datasketch: pip install datasketch.")
+    there = find_spec("datasketch") is not None
+    if "near_duplicate" in settings.drop and not there:
+        raise InputError("data.quality: near_duplicate needs pip install 'srl-edge[data]'.")
+    alike = near_duplicates(held, train, settings.similarity) if there else {}
     known = {gram: t.id for t in held for gram in _grams(t.problem)}
     for source in settings.evaluation:
         known |= {gram: source for text in _problems_of(source) for gram in _grams(text)}
@@ -70,7 +71,7 @@ def _faults(
         yield "evaluation", shared
     if wrong := wrong_equations("\n".join(t.steps)):
         yield "arithmetic", wrong[0]
-    if t.answer is None and t.world is None:
+    if t.answer is None:
         yield "no_answer", ""
 
 
@@ -102,15 +103,18 @@ def near_duplicates(
     """
     from datasketch import MinHash, MinHashLSH
 
-    seen = MinHashLSH(threshold=similarity, num_perm=_HASHES)
-    held, found = list(before), {}
+    # Few are missed, and what is found is compared.
+    seen = MinHashLSH(threshold=similarity, num_perm=_HASHES, weights=(0.1, 0.9))
+    held, found, known = list(before), {}, dict[tuple[int, str], Any]()
     with progress.bar("data: near-duplicates", len(held) + len(trajectories)) as advance:
         for number, t in enumerate((*held, *trajectories)):
             hashed = MinHash(num_perm=_HASHES)
             hashed.update_batch([gram.encode() for gram in _shingles(t)])
-            if number >= len(held) and (like := seen.query(hashed)):
+            like = [key for key in seen.query(hashed) if known[key].jaccard(hashed) >= similarity]
+            if number >= len(held) and like:
                 found[t.id] = min(like)[1]
             else:
+                known[number, t.id] = hashed
                 seen.insert((number, t.id), hashed, check_duplication=False)
             advance()
     return found

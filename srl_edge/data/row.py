@@ -14,6 +14,7 @@ from srl_edge.data.shapes import Fields, fields
 from srl_edge.data.thoughts import joined, plain_thought, split_thoughts
 from srl_edge.data.values import Unusable, answer_of, as_list, clean, is_text
 from srl_edge.method.answers import is_value
+from srl_edge.method.prompt_form import DONE
 from srl_edge.method.verifiers import same_value
 
 _IDS = ("id", "ID", "unique_id", "uuid")
@@ -72,6 +73,8 @@ def read(
     observations, world = _acted(row, found, steps, ours)
     known = answer_of(answer)
     known = reference if known is None else known
+    if known is None and world is not None and steps and steps[-1] == DONE:
+        known = "\n".join(steps[:-1])
     if not ours and known and said is not None and not same_value(said, known):
         raise Unusable("a solution that ends in another answer than the row's")
     return Row(

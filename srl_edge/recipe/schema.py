@@ -1,5 +1,6 @@
 """All settings of a run: read from TOML, overridden by flags, written beside the result."""
 
+import math
 import re
 import tomllib
 from collections.abc import Sequence
@@ -188,6 +189,10 @@ class Stage(Section):
     """Steps between validations, beside those at the start and the end; 0 for these two alone."""
     patience: NonNegativeInt = 0
     """Validations without a better one after which the stage ends; 0 for never."""
+
+    def steps_of(self, prompts: int) -> int:
+        """Its optimizer steps, each of a batch, on so many prompts."""
+        return self.steps or math.ceil((self.epochs or 1.0) * prompts / self.prompts_per_step)
 
     @model_validator(mode="after")
     def _one_budget(self) -> "Stage":

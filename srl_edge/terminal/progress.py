@@ -53,8 +53,9 @@ def bar(
     title: str, total: int, done: int = 0, above: Callable[[], RenderableType] | None = None,
     work: float | None = None,
 ) -> Iterator[Advance]:  # fmt: skip
-    """Yield `advance(note="", by=1, work=by)`; shows title, count, time, ETA and the newest note.
+    """Yield `advance(note="", by=1, work=by, skipped=False)`; shows title, count, time and ETA.
 
+    And the newest note. skipped: what was there already, so that it tells nothing of the pace.
     above: makes what a terminal shows over the bar, anew with each refresh. work: of all items,
     where they differ in it: the ETA goes by that.
     """
@@ -90,10 +91,12 @@ def _rich(
         )  # fmt: skip
         count, worked, start = done, 0.0, time.monotonic()
 
-        def advance(note: str = "", by: int = 1, work: float | None = None) -> None:
+        def advance(
+            note: str = "", by: int = 1, work: float | None = None, skipped: bool = False
+        ) -> None:
             nonlocal count, worked
             step = by if work is None else work
-            count, worked = count + by, worked + step
+            count, worked = count + by, worked + (0.0 if skipped else step)
             progress.update(
                 task, advance=step, note=note, count=count, worked=worked,
                 at=time.monotonic() - start,
@@ -107,10 +110,16 @@ def _plain(title: str, total: int, done: int, whole: float) -> Iterator[Advance]
     start = shown = time.monotonic()
     left_over, worked = whole * (1 - done / max(total, 1)), 0.0
 
-    def advance(note: str = "", by: int = 1, work: float | None = None) -> None:
-        nonlocal done, shown, worked
+    def advance(
+        note: str = "", by: int = 1, work: float | None = None, skipped: bool = False
+    ) -> None:
+        nonlocal done, shown, worked, left_over
         done += by
-        worked += by if work is None else work
+        step = by if work is None else work
+        if skipped:
+            left_over -= step
+        else:
+            worked += step
         now = time.monotonic()
         if now - shown >= PLAIN_EVERY or done == total:
             shown = now

@@ -82,7 +82,7 @@ class StageRun:
             )  # fmt: skip
         self.stream = PromptStream(prompts, seed)
         self.passes = (stage.epochs or math.inf) * self.stream.size
-        self.steps = stage.steps or math.ceil(self.passes / stage.prompts_per_step)
+        self.steps = stage.steps_of(self.stream.size)
         self.held_out = held_out(recipe, run, stage)
         self.recent = steps_so_far(self.folder, index)
         self.warned: set[str] = set()

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 from srl_edge import owned
@@ -24,7 +25,9 @@ def require_taken(engine: str, recipe: Recipe, adapter: Path | None) -> None:
     """Raise InputError, naming what an engine cannot take of a recipe."""
     if engine not in ENGINES:
         raise InputError(f"--engine: {engine!r} is not known; choose from {', '.join(ENGINES)}.")
-    if found := list(_not_taken(recipe, recipe.stages[-1], adapter)):
+    if engine == "verl" and not find_spec("datasets"):
+        raise InputError("scale: verl's files need datasets: pip install 'srl-edge[data]'.")
+    if found := list(_not_taken(engine, recipe, recipe.stages[-1], adapter)):
         raise InputError(f"scale: {engine} cannot take {'; '.join(found)}.")
 
 
@@ -32,13 +35,20 @@ def write(engine: str, recipe: Recipe, run: Path, out: Path, adapter: Path | Non
     """Write a job's folder for an engine, from the recipe's last stage; return it.
 
     adapter: a PEFT folder that training goes on from, such as what the stages before the last left.
-    Raises InputError, before anything is written, naming what the engine cannot take.
+    Raises InputError, before anything is written, for what `require_taken` cannot see without data.
     """
-    require_taken(engine, recipe, adapter)
     owned.require_own(out)
-    prompts = [p for group in training_prompts(recipe, recipe.stages[-1], run) for p in group]
+    stage = recipe.stages[-1]
+    prompts = [p for group in training_prompts(recipe, stage, run) for p in group]
+    if stage.kind == "rlvr" and any(prompt.world for prompt in prompts):
+        raise InputError(
+            "scale: rlvr in a world is judged by that, which other machines do not have; train it "
+            "here."
+        )
     model = resolve(recipe.model.name)
     tokenizer = load_tokenizer(model)
+    if engine == "verl":
+        verl_folder.require_rendered_alike(tokenizer, prompts)
     rows = [row_of(tokenizer, prompt) for prompt in prompts]
     with scratch_folder(out.parent, out.name) as scratch:
         (scratch / "recipe.toml").write_text(dumps(recipe), encoding="utf-8")
@@ -57,7 +67,7 @@ def write(engine: str, recipe: Recipe, run: Path, out: Path, adapter: Path | Non
         return owned.publish(scratch, out)
 
 
-def _not_taken(recipe: Recipe, stage: Stage, adapter: Path | None) -> Iterator[str]:
+def _not_taken(engine: str, recipe: Recipe, stage: Stage, adapter: Path | None) -> Iterator[str]:
     """Parts of a recipe that an engine has no place for, as its settings name them."""
     trainer = recipe.trainer
     if trainer.sampler != "torch":
@@ -76,6 +86,10 @@ def _not_taken(recipe: Recipe, stage: Stage, adapter: Path | None) -> Iterator[s
         yield "stages.learned_rollouts"
     if stage.minibatches > 1:
         yield "stages.minibatches"
+    if stage.kl and adapter:
+        yield "stages.kl with --adapter (it compares with that, and not with the base model)"
+    if engine == "verl" and stage.overlong == "masked":
+        yield "stages.overlong = 'masked'"
     if any(":" in name for name in stage.reward) or ":" in recipe.prompt.verifier:
         yield "a reward or verifier of your own, whose file is not on the other machines"
     if recipe.prompt.chat_template_kwargs.get("tools"):

@@ -20,7 +20,7 @@ def row_of(tokenizer: Any, prompt: StepPrompt) -> dict[str, Any]:
 
 
 def prompt_of(row: str, form: PromptForm) -> StepPrompt:
-    """The step prompt of a row that `folder.row_of` made."""
+    """The step prompt of a row that `row_of` made."""
     given = json.loads(row)
     known = {field.name for field in fields(StepPrompt)} - {"form"}
     values = {key: value for key, value in given.items() if key in known}

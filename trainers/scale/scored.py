@@ -6,7 +6,7 @@ from srl_edge.method.verifiers import is_correct
 from srl_edge.recipe import Recipe
 
 
-class Scored:
+class StageReward:
     """Scores replies as the recipe's last stage does."""
 
     def __init__(self, recipe: Recipe) -> None:

@@ -51,15 +51,15 @@ def grpo_settings(recipe: Recipe, prompts: int) -> dict[str, Any]:
     A process takes one group at a time, so that no group is spread over processes.
     """
     stage, trainer = recipe.stages[-1], recipe.trainer
-    steps = stage.steps or max(1, round((stage.epochs or 1) * prompts / stage.prompts_per_step))
+    updates = stage.updates_per_batch  # TRL counts these, and our steps are batches
     return {
-        "seed": recipe.seed, "max_steps": steps, "num_generations": stage.group_size,
-        "per_device_train_batch_size": stage.group_size,
+        "seed": recipe.seed, "max_steps": stage.steps_of(prompts) * updates,
+        "num_generations": stage.group_size, "per_device_train_batch_size": stage.group_size,
         "generation_batch_size": stage.prompts_per_step * stage.group_size,
-        "num_iterations": stage.updates_per_batch, "max_completion_length": stage.max_new_tokens,
+        "num_iterations": updates, "max_completion_length": stage.max_new_tokens,
         "temperature": stage.temperature, "top_p": 1.0, "top_k": 0,
         "learning_rate": stage.learning_rate, "lr_scheduler_type": "constant_with_warmup",
-        "warmup_steps": stage.warmup_steps, "max_grad_norm": stage.max_grad_norm,
+        "warmup_steps": stage.warmup_steps * updates, "max_grad_norm": stage.max_grad_norm,
         "weight_decay": 0.0, "beta": stage.kl, "epsilon": stage.clip_low,
         "epsilon_high": stage.clip_high, "loss_type": LOSSES[stage.aggregation],
         "mask_truncated_completions": stage.overlong == "masked",
@@ -94,9 +94,11 @@ Then, here:
 | `fsdp.json` | the model spread over the GPUs (FSDP2) |
 | `deepspeed_zero3.json` | the same by DeepSpeed |
 
-`num_processes` in those files is the number of GPUs; several machines need `num_machines`,
-`machine_rank` and `main_process_ip`. What stands after `train.py` is a setting of GRPOConfig, in
-place of that in `grpo.json`: `--use_vllm true --vllm_mode server` samples by a vLLM server.
+`num_processes` in those files is the number of GPUs, of which `generation_batch_size` over
+`num_generations` in `grpo.json` must be a multiple; several machines need `num_machines`,
+`machine_rank` and `main_process_ip`. A model in a folder must lie at the same path on each.
+What stands after `train.py` is a setting of GRPOConfig, in place of that in `grpo.json`:
+`--use_vllm true --vllm_mode server` samples by a vLLM server.
 
 The adapter is written to `adapter/`, a PEFT folder:
 

@@ -11,7 +11,7 @@ from srl_edge.method.algorithm import group_relative, has_spread
 from srl_edge.models.catalog import resolve
 from srl_edge.recipe import Recipe, load
 from srl_edge.trainers.scale.rows import prompt_of
-from srl_edge.trainers.scale.scored import Scored
+from srl_edge.trainers.scale.scored import StageReward
 
 FIRST = "first_batch"  # files of the first batch's rollouts, one a process
 
@@ -37,9 +37,13 @@ def run(folder: Path, arguments: Sequence[str] = ()) -> Path:
     (config,) = parser.parse_args_into_dataclasses(
         [f"--output_dir={folder / 'trainer'}", *said, *arguments]
     )
-    config.generation_kwargs = {"eos_token_id": job["stop_ids"]}
+    config.gradient_accumulation_steps = config.steps_per_generation  # one update a pass over it
+    if config.use_vllm:
+        stops = {"stop_token_ids": job["stop_ids"]}
+        config.generation_kwargs = (config.generation_kwargs or {}) | stops
     tokenizer = AutoTokenizer.from_pretrained(path)
     model: Any = AutoModelForCausalLM.from_pretrained(path, dtype="auto")
+    model.generation_config.eos_token_id = job["stop_ids"]
     lora = LoraConfig(
         r=recipe.trainer.lora_rank, lora_alpha=recipe.trainer.lora_alpha,
         target_modules="all-linear", task_type="CAUSAL_LM",
@@ -55,6 +59,8 @@ def run(folder: Path, arguments: Sequence[str] = ()) -> Path:
     trainer.first = folder / FIRST
     trainer.train()
     trainer.save_model(str(folder / "adapter"))
+    if trainer.accelerator.is_main_process:
+        trainer.state.save_to_json(str(folder / "trainer_state.json"))
     return folder / "adapter"
 
 
@@ -68,7 +74,7 @@ class _Rewards:
     __name__ = "srl"
 
     def __init__(self, recipe: Recipe, tokenizer: Any, stops: Sequence[int]) -> None:
-        self.of = Scored(recipe)
+        self.of = StageReward(recipe)
         self.tokenizer, self.stops = tokenizer, set(stops)
         self.newest: list[float] = []
         self.texts: list[str] = []

@@ -17,14 +17,14 @@ _WHO = "srl_edge"  # verl's data_source
 
 def require_rendered_alike(tokenizer: Any, prompts: Sequence[StepPrompt]) -> None:
     """Raise InputError where verl, which renders chats itself, would ask otherwise than we do."""
-    first = prompts[0]
+    first = next((prompt for prompt in prompts if prompt.tools), prompts[0])
     theirs = tokenizer.apply_chat_template(
-        first.messages, tokenize=False, add_generation_prompt=True, **first.template_kwargs
+        first.messages, tokenize=False, add_generation_prompt=True, **first.form.told()
     )
     if theirs != prompt_text(tokenizer, first):
         raise InputError(
-            "scale: verl cannot take this model's chat template: it would begin a thought, or tell "
-            "another date, in every prompt; the trl engine takes prompts as they are."
+            "scale: verl cannot take these prompts: by the model's chat template it would begin a "
+            "thought, tell another date, or leave out tools; the trl engine takes them as they are."
         )
 
 
@@ -35,10 +35,11 @@ def write(
     """Write the job's files into a folder; held_out: what verl validates on."""
     from datasets import Dataset
 
-    require_rendered_alike(tokenizer, prompts)
     form, stage = recipe.prompt.form, recipe.stages[-1]
     groups = (
-        whole_prompts(held_out, form) if recipe.whole else step_prompts(held_out, "all", form=form)
+        whole_prompts(held_out, form)
+        if recipe.whole
+        else step_prompts(held_out, "all", stage.title_hint, form)
     )
     asked = [p for group in groups for p in group][: recipe.trainer.validation_prompts]
     Dataset.from_list([_row(p, r["step_prompt"]) for p, r in zip(prompts, rows, strict=True)]
@@ -50,7 +51,7 @@ def write(
     over = {"defaults": ["ppo_trainer", "_self_"]}
     text = json.dumps(over | settings(recipe, len(prompts), longest, adapter), indent=1)
     (folder / "srl.yaml").write_text(_SAID + text + "\n")
-    (folder / "reward.py").write_text(_REWARD.format(most=stage.max_new_tokens))
+    (folder / "reward.py").write_text(_REWARD)
     (folder / "README.md").write_text(_README)
 
 
@@ -68,13 +69,14 @@ def settings(recipe: Recipe, prompts: int, longest: int, adapter: bool) -> dict[
     adapter: whether training goes on from one, in `start`.
     """
     stage, trainer = recipe.stages[-1], recipe.trainer
-    steps = stage.steps or max(1, round((stage.epochs or 1) * prompts / stage.prompts_per_step))
+    steps = stage.steps_of(prompts)
     return {
         "data": {
             "train_files": "${oc.env:JOB}/train.parquet",
             "val_files": "${oc.env:JOB}/validation.parquet",
             "train_batch_size": stage.prompts_per_step, "max_prompt_length": longest,
             "max_response_length": stage.max_new_tokens, "seed": recipe.seed,
+            "apply_chat_template_kwargs": recipe.prompt.form.told(),
         },
         "actor_rollout_ref": {
             "model": {"path": "${oc.env:MODEL}", "lora_rank": trainer.lora_rank,
@@ -83,7 +85,7 @@ def settings(recipe: Recipe, prompts: int, longest: int, adapter: bool) -> dict[
                       "enable_gradient_checkpointing": trainer.gradient_checkpointing},
             "actor": {
                 "optim": {"lr": stage.learning_rate, "lr_warmup_steps": stage.warmup_steps,
-                          "weight_decay": 0.0},
+                          "weight_decay": 0.0, "clip_grad": stage.max_grad_norm},
                 "ppo_mini_batch_size": stage.prompts_per_step, "ppo_micro_batch_size_per_gpu": 4,
                 "ppo_epochs": stage.updates_per_batch, "clip_ratio_low": stage.clip_low,
                 "clip_ratio_high": stage.clip_high, "loss_agg_mode": LOSSES[stage.aggregation],
@@ -96,14 +98,13 @@ def settings(recipe: Recipe, prompts: int, longest: int, adapter: bool) -> dict[
         },
         "algorithm": {
             "adv_estimator": "grpo", "norm_adv_by_std_in_grpo": True, "use_kl_in_reward": False,
-            "filter_groups": {"enable": True, "metric": "reward",
-                              "max_num_gen_batches": stage.max_rounds},
+            "filter_groups": {"enable": True, "metric": "reward"},
         },
         "reward": {"custom_reward_function": {"path": "${oc.env:JOB}/reward.py",
                                               "name": "compute_score"}},
         "trainer": {"total_training_steps": steps, "logger": ["console"], "save_freq": steps,
                     "project_name": "srl_edge", "experiment_name": "job", "n_gpus_per_node": 8,
-                    "nnodes": 1, "val_before_train": False,
+                    "nnodes": 1, "val_before_train": False, "test_freq": stage.validate_every or -1,
                     "default_local_dir": "${oc.env:JOB}/checkpoints"},
     }  # fmt: skip
 
@@ -116,13 +117,13 @@ _REWARD = '''\
 
 from pathlib import Path
 
-from srl_edge.trainers.scale.verl_reward import Scored
+from srl_edge.trainers.scale.verl_reward import VerlReward
 
-_scored = Scored(Path(__file__).resolve().parent, {most})
+_reward = VerlReward(Path(__file__).resolve().parent)
 
 
 def compute_score(data_source, solution_str, ground_truth, extra_info=None, **kwargs):
-    return _scored(solution_str, extra_info["step_prompt"])
+    return _reward(solution_str, extra_info["step_prompt"])
 '''
 _README = """\
 # A job for verl

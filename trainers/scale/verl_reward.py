@@ -8,21 +8,21 @@ from srl_edge.models.catalog import resolve
 from srl_edge.models.tokenizer import load_tokenizer
 from srl_edge.recipe import load
 from srl_edge.trainers.scale.rows import prompt_of
-from srl_edge.trainers.scale.scored import Scored as OfStage
+from srl_edge.trainers.scale.scored import StageReward
 
 
-class Scored:
-    """A job's reward; `most` is the longest reply in tokens.
+class VerlReward:
+    """The reward of a job's folder.
 
-    verl gives the reply's text alone, so one of that many tokens counts as cut off.
+    verl gives the reply's text alone, so one of as many tokens as it may have counts as cut off.
     """
 
-    def __init__(self, folder: Path, most: int) -> None:
+    def __init__(self, folder: Path) -> None:
         recipe = load(folder / "recipe.toml")
         self._model = read_json(folder / "job.json", "ScaleJob")["model"]
-        self._most, self._form = most, recipe.prompt.form
+        self._most, self._form = recipe.stages[-1].max_new_tokens, recipe.prompt.form
         self._tokenizer: Any = None
-        self._of = OfStage(recipe)
+        self._of = StageReward(recipe)
 
     def __call__(self, text: str, step_prompt: str) -> dict[str, float]:
         if self._tokenizer is None:

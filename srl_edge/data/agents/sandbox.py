@@ -133,8 +133,8 @@ class Sandbox:
 @cache
 def confinement() -> str:
     """What keeps commands in their folder here: `bubblewrap`, or `limits alone`."""
-    if os.name != "posix" or not shutil.which("bash"):
-        raise StageError("agents: commands of a shell need bash, as Linux and macOS have it.")
+    if os.name != "posix" or not (shutil.which("bash") and shutil.which("git")):
+        raise StageError("agents: commands of a shell need bash and git, on Linux or macOS.")
     if not shutil.which("bwrap"):
         return LIMITS
     with tempfile.TemporaryDirectory() as folder:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from srl_edge.data.agents.worlds import recorded
+from srl_edge.data.values import Unusable
+from srl_edge.errors import StageError
 from srl_edge.method.prompt_form import DONE
 from srl_edge.method.types import Trajectory
 
@@ -74,7 +76,10 @@ def problems(
             continue
         steps = (*task.commands, DONE)
         record = {"kind": "shell", "commits": task.commits, "goal": task.goal}
-        observations, world = recorded(record, steps)
+        try:
+            observations, world = recorded(record, steps)
+        except Unusable as why:  # our own expert does it, where commands run at all
+            raise StageError(f"agent-shell: {family}: {why}; is this computer very busy?") from None
         found[key] = Trajectory(
             f"{family}/{len(found)}", task.asked, steps, "\n".join(task.commands),
             observations=observations, world=world,

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from srl_edge.data.agents.home import COMMANDS, LIST, TIMERS, Home
 from srl_edge.data.agents.shell import Shell
 from srl_edge.data.values import Unusable
 from srl_edge.errors import StageError
-from srl_edge.method.prompt_form import DONE
+from srl_edge.method.prompt_form import DONE, PRESETS, PromptForm
 from srl_edge.method.solving import World
 
 _SECONDS = 60.0  # for all actions of a row
@@ -30,6 +31,12 @@ def entered(record: Mapping[str, Any]) -> World:
         return enter(record)
     except Unusable as why:
         raise StageError(f"a task's world cannot be entered: {why}; make the data again.") from None
+
+
+def form_of(record: Mapping[str, Any]) -> PromptForm:
+    """How somebody who was never taught to is asked to act there."""
+    system = described(record)
+    return replace(PRESETS["agent"], system=system, think=False, context_pairs=None)
 
 
 def described(record: Mapping[str, Any]) -> str:

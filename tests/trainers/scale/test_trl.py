@@ -48,6 +48,10 @@ def test_an_engine_that_is_not_known_is_refused(
     assert done.returncode == 2 and "'ray' is not known; choose from trl" in done.stderr
 
 
+def written_rows(job: Path) -> list[dict[str, str]]:
+    return [json.loads(line) for line in (job / "train.jsonl").read_text().splitlines()]
+
+
 def test_two_processes_train_from_the_folder_alone(
     tmp_path: Path, taught_model: Path, word_problems: list[dict[str, str]]
 ) -> None:
@@ -56,12 +60,13 @@ def test_two_processes_train_from_the_folder_alone(
     path = write_recipe(tmp_path, taught_model, word_problems)
     text = path.read_text()
     before, after = text.index("[[stages]]"), text.index('[[stages]]\nkind = "srl"')
-    path.write_text(text[:before] + text[after:])  # srl alone: the model was taught already
+    alone = text[:before] + text[after:]  # srl alone: the model was taught already
+    path.write_text(alone.replace("prompts_per_step = 2", "prompts_per_step = 4"))
     job = tmp_path / "job"
     made = srl_edge("scale", path, "--engine", "trl", "--out", job)
     assert made.returncode == 0, made.stderr
     settings = json.loads((job / "grpo.json").read_text())
-    assert settings["generation_batch_size"] == 8 and settings["loss_type"] == LOSSES["sequence"]
+    assert settings["generation_batch_size"] == 16 and settings["loss_type"] == LOSSES["sequence"]
     (tmp_path / "run").rename(tmp_path / "elsewhere")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone",
                "--nproc_per_node", "2", "train.py"]  # fmt: skip
@@ -73,8 +78,13 @@ def test_two_processes_train_from_the_folder_alone(
         [json.loads(line) for line in (job / "first_batch" / f"{n}.jsonl").read_text().splitlines()]
         for n in (0, 1)
     ]
-    assert [len(each) for each in rows] == [4, 4] and any(r["advantage"] for e in rows for r in e)
-    for group in rows:
+    assert [len(each) for each in rows] == [8, 8] and any(r["advantage"] for e in rows for r in e)
+    state = json.loads((job / "trainer_state.json").read_text())
+    updates = [row for row in state["log_history"] if "loss" in row]
+    assert len(updates) == 2 and updates[-1]["num_tokens"] > updates[0]["num_tokens"]
+    # Four groups an update: all of a batch, on both processes.
+    assert state["epoch"] * len(written_rows(job)) == pytest.approx(2 * 4)
+    for group in (each[at : at + 4] for each in rows for at in (0, 4)):
         asked = [prompt_of(row["step_prompt"], form) for row in group]
         assert len(set(asked)) == 1
         ours = [
@@ -89,7 +99,7 @@ def test_two_processes_train_from_the_folder_alone(
         expected = group_relative(ours) if kept else [0.0] * len(ours)
         assert [row["advantage"] for row in group] == pytest.approx(expected, abs=1e-5)
     tokenizer = load_tokenizer(taught_model)
-    written = [json.loads(line) for line in (job / "train.jsonl").read_text().splitlines()]
+    written = written_rows(job)
     prompt = prompt_of(written[0]["step_prompt"], form)
     ids = tokenizer.encode(written[0]["prompt"], add_special_tokens=False)
     assert tuple(ids) == prompt_ids(tokenizer, prompt) and step_prompts([]) == []

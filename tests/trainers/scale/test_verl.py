@@ -11,7 +11,7 @@ from srl_edge.method.prompts import prompt_text
 from srl_edge.models.tokenizer import load_tokenizer
 from srl_edge.recipe import load
 from srl_edge.trainers.scale.rows import prompt_of
-from srl_edge.trainers.scale.verl_reward import Scored
+from srl_edge.trainers.scale.verl_reward import VerlReward
 from tests.helpers.command_line import srl_edge, write_recipe
 
 CHECK = Path(__file__).parents[2] / "helpers" / "verl_check.py"
@@ -39,12 +39,12 @@ def test_the_folder_has_prompts_reward_and_settings(
     assert rows[0]["prompt"] == prompt.messages
     said = json.loads((job / "srl.yaml").read_text().partition("\n")[2])
     assert said["actor_rollout_ref"]["rollout"]["n"] == 4
-    assert said["algorithm"]["filter_groups"]["max_num_gen_batches"] == 10
-    scored = Scored(job, 40)
+    assert said["algorithm"]["filter_groups"]["enable"]
+    scored = VerlReward(job)
     right = f"<think>so</think>\n{prompt.expert_action}"
     assert scored(right, rows[0]["extra_info"]["step_prompt"])["score"] == 1.0
     assert scored(prompt.expert_action, rows[0]["extra_info"]["step_prompt"])["score"] == -1.0
-    assert scored(right + " and" * 50, rows[0]["extra_info"]["step_prompt"])["score"] == -1.0
+    assert scored(right + " and" * 100, rows[0]["extra_info"]["step_prompt"])["score"] == -1.0
 
 
 @pytest.mark.skipif(not PYTHON, reason="SRL_EDGE_VERL does not name a Python that has verl")

@@ -78,6 +78,8 @@ def test_a_server_that_fails_is_named(tiny_model: Path, tmp_path: Path) -> None:
     ("url", "folder", "why"),
     [
         ("http://127.0.0.1:9", ".", "trainer.vllm_url = 'http://127.0.0.1:9': no vLLM answers"),
+        ("http://127.0.0.1:abc", ".", "trainer.vllm_url = 'http://127.0.0.1:abc': no vLLM answers"),
+        ("http://127.0.0.1:9", "", "trainer.vllm_folder = '': no such folder"),
         ("http://127.0.0.1:9", "absent", "trainer.vllm_folder = 'absent': no such folder"),
     ],
 )

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -83,7 +84,7 @@ class VllmSampler:
         """
         self = cls.__new__(cls)
         self._url, self._updates, self._server = url.rstrip("/").removesuffix("/v1"), 0, None
-        if not Path(folder).is_dir():
+        if not folder or not Path(folder).is_dir():
             raise InputError(
                 f"trainer.vllm_folder = {folder!r}: no such folder; name one that the server sees "
                 "by the same path, where adapters are put for it."
@@ -91,11 +92,13 @@ class VllmSampler:
         try:
             with _OPENER.open(f"{self._url}/health", timeout=30):
                 pass
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, HTTPException) as error:
             raise InputError(
                 f"trainer.vllm_url = {url!r}: no vLLM answers there ({error})."
             ) from None
-        self._scratch = tempfile.TemporaryDirectory(prefix="srl-edge-vllm-", dir=folder)
+        self._scratch = tempfile.TemporaryDirectory(
+            prefix="srl-edge-vllm-", dir=Path(folder).resolve()
+        )
         self._folder = Path(self._scratch.name)
         self._folder.chmod(0o755)  # the server may be another user's
         return self
