@@ -251,10 +251,13 @@ def scale(settings: Recipe, engine: str, out: Path, adapter: Path | None) -> Pat
 
     adapter: where training goes on from. Raises InputError where that is none.
     """
+    from srl_edge.models.adapter_folder import require_safetensors
     from srl_edge.trainers.scale import folder
 
     if adapter and not (adapter / "adapter_config.json").is_file():
         raise InputError(f"{adapter}: no adapter_config.json, so it is no folder of PEFT.")
+    if adapter:
+        require_safetensors(adapter)
     folder.require_taken(engine, settings, adapter)
     if outdated(settings, "data"):
         run_stage(settings, "data")

@@ -8,7 +8,9 @@ from typing import Any
 from srl_edge.errors import InputError
 from srl_edge.files import read_json
 from srl_edge.method.algorithm import group_relative, has_spread
+from srl_edge.models import loading
 from srl_edge.models.catalog import resolve
+from srl_edge.models.tokenizer import load_tokenizer
 from srl_edge.recipe import Recipe, load
 from srl_edge.trainers.scale.rows import prompt_of
 from srl_edge.trainers.scale.scored import StageReward
@@ -21,14 +23,14 @@ def run(folder: Path, arguments: Sequence[str] = ()) -> Path:
     try:
         from peft import LoraConfig, PeftModel
         from torch import cuda
-        from transformers import AutoModelForCausalLM, AutoTokenizer, HfArgumentParser
+        from transformers import HfArgumentParser
         from trl import GRPOConfig
     except ImportError as error:
         raise InputError(f"{error.name} is not installed: pip install trl accelerate.") from None
     from datasets import load_dataset
 
     recipe, job = load(folder / "recipe.toml"), read_json(folder / "job.json", "ScaleJob")
-    path = str(resolve(job["model"]))
+    path = resolve(job["model"])
     given = read_json(folder / "grpo.json", "GrpoSettings")
     parser = HfArgumentParser(GRPOConfig)
     said = [f"--{key}={_shown(value)}" for key, value in given.items()]
@@ -41,8 +43,7 @@ def run(folder: Path, arguments: Sequence[str] = ()) -> Path:
     if config.use_vllm:
         stops = {"stop_token_ids": job["stop_ids"]}
         config.generation_kwargs = (config.generation_kwargs or {}) | stops
-    tokenizer = AutoTokenizer.from_pretrained(path)
-    model: Any = AutoModelForCausalLM.from_pretrained(path, dtype="auto")
+    tokenizer, model = load_tokenizer(path), loading.network(path, dtype="auto")
     model.generation_config.eos_token_id = job["stop_ids"]
     lora = LoraConfig(
         r=recipe.trainer.lora_rank, lora_alpha=recipe.trainer.lora_alpha,
