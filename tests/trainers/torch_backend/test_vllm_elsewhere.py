@@ -3,14 +3,14 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
 
 from srl_edge.errors import InputError, StageError
+from tests.helpers.listening import listening
 from tests.helpers.policies import open_policy, trajectory_samples
 
 PROMPTS = [s.prompt_ids for s in trajectory_samples(count=2)]
@@ -39,13 +39,8 @@ def standing_in(asked: list[tuple[str, Any]], status: int = 200) -> Iterator[str
         def log_message(self, *_: object) -> None:
             """Says nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with listening(Handler) as url:
+        yield url
 
 
 def test_each_update_sends_its_adapter(tiny_model: Path, tmp_path: Path) -> None:
