@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import json
 import shlex
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -45,6 +44,7 @@ from srl_edge.run_folder import (
     sources_of,
 )
 from srl_edge.run_lock import LINE, STAGE, alone, held, notes
+from srl_edge.terminal import progress
 from srl_edge.trainers.loop import checkpoints
 from srl_edge.trainers.policy.contract import Policy
 
@@ -84,12 +84,12 @@ def _run_stages(settings: Recipe, run: Path) -> None:
     for name in STAGES:
         why = outdated(settings, name)
         if why is None:
-            print(f"{name}: done and current, skipped", file=sys.stderr)
+            progress.say(f"{name}: done and current, skipped")
             continue
         if name == "train":
             other_data = checkpoints.set_aside_if_of_other_data(run / "train", settings)
             why = other_data or why
-        print(f"{name}: runs, since {why}", file=sys.stderr)
+        progress.say(f"{name}: runs, since {why}")
         if code := processes.run_child(processes.python("srl_edge", name, str(run))):
             raise SystemExit(code)
 
@@ -122,15 +122,14 @@ def run_stage(settings: Recipe, name: str) -> Path:
 
 
 def _run_stage(settings: Recipe, run: Path, name: str) -> Path:
-    print(f"{name}: {DESCRIPTIONS[name]}", file=sys.stderr)
+    progress.say(f"{name}: {DESCRIPTIONS[name]}")
     before = list(STAGES)[: list(STAGES).index(name)]
     stale = [(stage, why) for stage in before if (why := outdated(settings, stage))]
     if stale:
         said = "; ".join(f"{stage}: {why}" for stage, why in stale)
-        print(
+        progress.say(
             f"{name}: goes on from results that are not current ({said}); `srl-edge run "
-            f"{shlex.quote(settings.output)}` runs them again first",
-            file=sys.stderr,
+            f"{shlex.quote(settings.output)}` runs them again first"
         )
     _announce(settings, name)
     begin(settings, name)
@@ -138,7 +137,7 @@ def _run_stage(settings: Recipe, run: Path, name: str) -> Path:
     start = time.monotonic()
     path = _stage(name)(settings, run)
     finish(settings, name, inputs)
-    print(f"{name}: {path} ({time.monotonic() - start:.0f} s)", file=sys.stderr)
+    progress.say(f"{name}: {path} ({time.monotonic() - start:.0f} s)")
     return path
 
 
@@ -155,7 +154,7 @@ def _announce(settings: Recipe, name: str) -> None:
         case _:
             runs = []
     if runs:
-        print(f"{name}: this recipe runs {' and '.join(runs)}", file=sys.stderr)
+        progress.say(f"{name}: this recipe runs {' and '.join(runs)}")
 
 
 def require_checkpoint(run: Path, name: str) -> None:
@@ -300,7 +299,7 @@ def _open_policy(settings: Recipe, run: Path) -> Policy:
     tokenizer, config = load_tokenizer(model), config_of(settings.model.name)
     require_vocabulary(config, len(tokenizer), settings.model.name)
     for sentence in foreseen(settings, run, tokenizer, config):
-        print(sentence, file=sys.stderr)
+        progress.say(sentence)
     return _opened(settings, run, model)
 
 

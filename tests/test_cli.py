@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from srl_edge.cli import ALL
 from srl_edge.errors import InputError
 from srl_edge.quantization.formats import require_builders
 from tests.helpers.command_line import srl_edge, write_recipe
+from tests.helpers.sources import ROOT
 
 
 def test_help_and_doctor_say_what_there_is() -> None:
     shown = srl_edge()
-    assert shown.returncode == 0 and "srl-edge run RECIPE.toml" in shown.stdout
+    assert shown.returncode == 0 and "bench-tasks" in shown.stdout
     assert srl_edge("-V").stdout == srl_edge("--version").stdout != ""
     doctor = srl_edge("doctor")
     assert doctor.returncode == 0 and "train on PyTorch" in doctor.stdout
@@ -29,11 +31,15 @@ def test_help_and_doctor_say_what_there_is() -> None:
         (["trian", "x.toml"], "'trian' is no command of srl-edge; did you mean `srl-edge train`?"),
         (["bench_tasks", "x"], "did you mean `srl-edge bench-tasks`?"),
         (["qwertz"], "`srl-edge --help` lists them"),
-        (["train"], "train needs a recipe or a run folder: srl-edge train PATH"),
-        (["run"], "run needs a recipe or a run folder"),
-        (["headroom"], "headroom needs a recipe or a run folder"),
-        (["fit"], "fit needs a recipe or a run folder"),
-        (["inspect"], "inspect needs an artifact's folder"),
+        (["train"], "train needs PATH (a recipe or a run folder); `srl-edge train --help` says"),
+        (["fit", "--memory", "8GB"], "fit needs PATH (a recipe or a run folder)"),
+        (["inspect"], "inspect needs DIR (an artifact's folder)"),
+        (["scale", "x"], "scale needs --engine (trl or verl) and --out (folder of the job)"),
+        (["doctor", "--jsn"], "doctor: '--jsn' is not taken here; did you mean --json?"),
+        (["compare", "a"], "compare needs NEW (the folder to compare with it)"),
+        (["rollouts", "x", "--step", "two"], "rollouts: --step: invalid int value: 'two'."),
+        (["export", "x", "--out", "y"], "export: --out goes with --model, which is not given."),
+        (["bench-tasks", "x"], "bench-tasks needs --tasks (names, with commas between them) and"),
     ],
 )
 def test_a_mistaken_command_is_one_sentence(words: list[str], said: str) -> None:
@@ -52,29 +58,78 @@ def test_a_start_that_fails_leaves_no_run(verb: str, tmp_path: Path, tiny_model:
     assert srl_edge(verb, path).returncode == 2 and (tmp_path / "run").is_dir()
 
 
+@pytest.mark.parametrize("verb", ALL)
+def test_every_verb_has_help_of_its_own(verb: str) -> None:
+    shown = srl_edge(*verb.split(), "--help")
+    assert shown.returncode == 0 and shown.stdout.startswith(f"usage: srl-edge {verb} ")
+    others = [other for other in ALL if f"usage: srl-edge {other} " in shown.stdout]
+    assert others == [verb]
+    assert srl_edge("help", *verb.split()).stdout == shown.stdout
+
+
+def test_every_verb_has_a_file_and_every_file_a_verb() -> None:
+    common = {"__init__", "outcome", "parser", "stages", "without_run"}
+    files = {file.stem for file in (ROOT / "srl_edge" / "commands").glob("*.py")} - common
+    assert files == {verb.replace(" ", "_").replace("-", "_") for verb in ALL}
+
+
+def test_what_was_found_is_json_for_programs(
+    tmp_path: Path, tiny_model: Path, word_problems: list[dict[str, str]]
+) -> None:
+    path = write_recipe(tmp_path, tiny_model, word_problems)
+    shown = srl_edge("data", path, "--json", "--quiet")
+    found = json.loads(shown.stdout)
+    assert found["path"] == str(tmp_path / "run" / "data") and shown.stderr == ""
+    assert found["data"]["kept"] == len(word_problems)
+    doctor = json.loads(srl_edge("doctor", "--json").stdout)
+    assert any("torch" in each["versions"] for each in doctor["abilities"])
+    failed = srl_edge("train", tmp_path / "absent.toml", "--json")
+    said = json.loads(failed.stdout)
+    assert said["exit_code"] == failed.returncode == 2 and said["error"] in failed.stderr
+
+
+def test_quiet_says_nothing_but_mistakes(
+    tmp_path: Path, tiny_model: Path, word_problems: list[dict[str, str]]
+) -> None:
+    path = write_recipe(tmp_path, tiny_model, word_problems)
+    assert srl_edge("data", path).stderr.startswith("data: ")
+    assert srl_edge("data", path, "-q").stderr == ""
+    failed = srl_edge("data", tmp_path / "absent.toml", "-q")
+    assert failed.returncode == 2 and failed.stderr.count("\n") == 1
+
+
+def test_a_pipe_may_close_before_all_is_said() -> None:
+    command = f"{sys.executable} -m srl_edge run recipes/demo.toml --help | head -1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr == "" and done.stdout.startswith("usage:")
+
+
 @pytest.mark.parametrize(
-    "verb",
+    ("typed", "offered"),
     [
-        "run",
-        "train",
-        "data",
-        "report",
-        "doctor",
-        "init",
-        "headroom",
-        "bench",
-        "bench-tasks",
-        "compare",
-        "fit",
-        "inspect",
-        "rollouts",
+        ("srl-edge ben", {"bench", "bench-tasks"}),
+        ("srl-edge train x.toml --trainer.lora", {"--trainer.lora_rank", "--trainer.lora_alpha"}),
+        ("srl-edge run x.toml --stages.1.group", {"--stages.1.group_size"}),
+        ("srl-edge data gen", {"generate"}),
+        ("srl-edge data generate x --pri", {"--price"}),
+        ("srl-edge completion ", {"bash", "zsh", "fish"}),
     ],
 )
-def test_every_verb_has_help(verb: str) -> None:
-    shown = srl_edge(verb, "--help")
-    assert shown.returncode == 0 and f"srl-edge {verb}" in shown.stdout
-    others = [line for line in shown.stdout.splitlines() if line.startswith("  srl-edge ")]
-    assert all(line.split()[1] in (verb, "run") for line in others)  # its own, not everybody's
+def test_a_shell_is_told_what_may_come_next(typed: str, offered: set[str], tmp_path: Path) -> None:
+    environment = os.environ | {
+        "_ARGCOMPLETE": "1", "COMP_LINE": typed, "COMP_POINT": str(len(typed)),
+        "_ARGCOMPLETE_STDOUT_FILENAME": str(tmp_path / "offered"), "_ARGCOMPLETE_IFS": "\n",
+    }  # fmt: skip
+    command = [sys.executable, "-m", "srl_edge"]
+    subprocess.run(command, env=environment, capture_output=True, check=False)
+    words = (tmp_path / "offered").read_text().split()
+    assert offered <= {word.strip() for word in words}
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_printed_for_a_shell(shell: str) -> None:
+    shown = srl_edge("completion", shell)
+    assert shown.returncode == 0 and "srl-edge" in shown.stdout and "_ARGCOMPLETE" in shown.stdout
 
 
 def test_a_builder_that_is_missing_is_named_before_anything_is_trained(

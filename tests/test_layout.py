@@ -16,7 +16,9 @@ import pytest
 from srl_edge import __version__
 from tests.helpers.sources import ROOT, arrows, circles, imported, modules, room
 
-FRONT_DOOR = {"srl_edge.cli", "srl_edge.line", "srl_edge.without_run", "srl_edge.__main__"}
+FRONT_DOOR = {"srl_edge.cli", "srl_edge.line", "srl_edge.__main__"} | {
+    name for name in modules() if name.startswith("srl_edge.commands")
+}
 GROUND = {
     "srl_edge", "srl_edge.data", "srl_edge.data.agents", "srl_edge.method", "srl_edge.models",
     "srl_edge.quantization", "srl_edge.recipe", "srl_edge.report", "srl_edge.terminal",

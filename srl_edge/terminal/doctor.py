@@ -3,6 +3,8 @@
 import importlib.util
 import os
 import shutil
+from collections.abc import Mapping
+from typing import Any
 
 from srl_edge.artifact import tool_versions
 from srl_edge.files import cache_folder
@@ -21,21 +23,35 @@ ABILITIES = (
 )  # fmt: skip
 
 
-def doctor() -> str:
-    """A table of abilities with versions, the hardware, and the models in the cache."""
-    lines = [_hardware(), ""]
-    for ability, packages, remedy in ABILITIES:
-        found = tool_versions(*packages)
-        if len(found) == len(packages):
-            what = ", ".join(f"{name} {version}" for name, version in found.items())
-            lines.append(f"yes  {ability:<26} {what}")
+def facts() -> dict[str, Any]:
+    """The hardware, what can be done with which packages, and which known models are here."""
+    abilities = [
+        {"ability": ability, "versions": (found := tool_versions(*packages)),
+         "missing": [package for package in packages if package not in found], "remedy": remedy}
+        for ability, packages, remedy in ABILITIES
+    ]  # fmt: skip
+    models = [
+        {"name": name, "licence": model.licence,
+         "here": any((cache_folder() / "models").glob(f"{name}-{model.sha256[:12]}/config.json"))}
+        for name, model in KNOWN.items()
+    ]  # fmt: skip
+    return {"hardware": _hardware(), "abilities": abilities, "models": models}
+
+
+def doctor(found: Mapping[str, Any]) -> str:
+    """A table of facts."""
+    lines = [found["hardware"], ""]
+    for each in found["abilities"]:
+        ability, missing = each["ability"], ", ".join(each["missing"])
+        if missing:
+            lines.append(f"no   {ability:<26} needs {missing}: {each['remedy']}")
         else:
-            missing = ", ".join(p for p in packages if p not in found)
-            lines.append(f"no   {ability:<26} needs {missing}: {remedy}")
+            what = ", ".join(f"{name} {version}" for name, version in each["versions"].items())
+            lines.append(f"yes  {ability:<26} {what}")
     lines.append("")
-    for name, model in KNOWN.items():
-        cached = any((cache_folder() / "models").glob(f"{name}-{model.sha256[:12]}/config.json"))
-        lines.append(f"{'here' if cached else 'away':<4} model {name} ({model.licence})")
+    for model in found["models"]:
+        here = "here" if model["here"] else "away"
+        lines.append(f"{here} model {model['name']} ({model['licence']})")
     return "\n".join(lines)
 
 

@@ -1,6 +1,7 @@
 """A progress bar with an ETA in a terminal, a plain line now and then elsewhere."""
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +17,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+QUIET = "SRL_EDGE_QUIET"  # variable of the environment, for processes that this one starts, too
 PLAIN_EVERY = 15.0  # seconds between lines where there is no terminal
 
 Advance = Callable[..., None]
@@ -43,8 +45,15 @@ class _Progress(Progress):
         yield from super().get_renderables()
 
 
+def quiet() -> bool:
+    """Whether nothing but mistakes is to be said."""
+    return bool(os.environ.get(QUIET))
+
+
 def say(sentence: str) -> None:
-    """A sentence on the terminal, above a bar that may be running."""
+    """A sentence on the terminal, above a bar that may be running; nothing where all is quiet."""
+    if quiet():
+        return
     Console(stderr=True, soft_wrap=True, highlight=False).print(sentence, markup=False)
 
 
@@ -59,6 +68,9 @@ def bar(
     above: makes what a terminal shows over the bar, anew with each refresh. work: of all items,
     where they differ in it: the ETA goes by that.
     """
+    if quiet():
+        yield lambda *_, **__: None
+        return
     console = Console(stderr=True)
     whole = float(total) if work is None else work
     with (

@@ -29,11 +29,16 @@ def show(run: Path, step: int | None = None, pick: Pick | None = None, limit: in
     pick: the best or the worst of each group, the most extreme groups first; None: both of each
     group, in order. limit: most groups. Raises InputError where there is nothing to show.
     """
-    rows = read_step(run / "train" / "rollouts.jsonl", step)
+    rows = picked(run, step, pick, limit)
     form = recipe.load(run).prompt.form if (run / "recipe.toml").is_file() else DEFAULT
     console = Console(highlight=False)
-    for row in choose(rows, pick, limit):
+    for row in rows:
         _print(console, row, form)
+
+
+def picked(run: Path, step: int | None, pick: Pick | None, limit: int) -> list[Row]:
+    """The rows that `show` prints."""
+    return choose(read_step(run / "train" / "rollouts.jsonl", step), pick, limit)
 
 
 def read_step(path: Path, step: int | None = None) -> list[Row]:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from srl_edge.data import generate as module
-from srl_edge.data.commands import run_generate
 from srl_edge.data.trajectories import ParseReport, parse_rows
 from srl_edge.errors import InputError, StageError
 from srl_edge.method.prompt_form import PRESETS
+from tests.helpers.command_line import called
 from tests.helpers.endpoint import Brain, endpoint
 
 PROBLEMS = [{"id": f"p{n}", "problem": f"What is {n} + 1?", "answer": n + 1} for n in range(6)]
@@ -30,7 +30,7 @@ def generated(
     out = tmp_path / "made" / "rows.jsonl"
     with endpoint(brain) as url:
         name = source or str(tmp_path / "problems.jsonl")
-        run_generate([name, "--url", url, "--model", "m", "--out", str(out), *flags])
+        called("data generate", name, "--url", url, "--model", "m", "--out", str(out), *flags)
     failed = out.with_name("rows.jsonl.failed")
     kept, left_out = (
         [json.loads(line) for line in file.read_text().splitlines()] for file in (out, failed)
@@ -100,7 +100,7 @@ def test_nothing_listens_there(tmp_path: Path) -> None:
     (tmp_path / "p.jsonl").write_text("".join(json.dumps(p) + "\n" for p in PROBLEMS))
     flags = ["--url", "http://127.0.0.1:9/v1", "--model", "m", "--out", str(tmp_path / "r.jsonl")]
     with pytest.raises(StageError, match="no connection"):
-        run_generate([str(tmp_path / "p.jsonl"), *flags])
+        called("data generate", str(tmp_path / "p.jsonl"), *flags)
 
 
 def test_tasks_in_a_world_are_kept_where_the_goal_is_reached(tmp_path: Path) -> None:
@@ -185,8 +185,8 @@ def test_flags_of_no_sense_are_refused(
     monkeypatch.setenv("KEY", "schl\u00fcssel")
     url = () if "--url" in flags else ("--url", "http://127.0.0.1:9/v1")
     out = ("--model", "m", "--out", str(tmp_path / "r.jsonl"))
-    with pytest.raises((InputError, SystemExit)):
-        run_generate([str(tmp_path / "p.jsonl"), *url, *out, *flags])
+    with pytest.raises(InputError):
+        called("data generate", str(tmp_path / "p.jsonl"), *url, *out, *flags)
 
 
 def test_an_interruption_asks_for_nothing_more(

@@ -5,6 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from srl_edge.commands.outcome import Outcome
+from srl_edge.commands.parser import file_of
+
 RECIPE = """
 output = "{run}"
 [model]
@@ -57,3 +60,11 @@ def write_recipe(folder: Path, model: Path, rows: list[dict[str, str]]) -> Path:
 def srl_edge(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "srl_edge", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def called(verb: str, *arguments: object) -> Outcome:
+    """A verb in this process; its mistakes are raised."""
+    command = file_of(verb)
+    chosen, settings = command.parser().read(list(map(str, arguments)))
+    outcome: Outcome = command.run(chosen, settings)
+    return outcome

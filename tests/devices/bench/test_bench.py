@@ -325,13 +325,6 @@ def test_a_run_goes_on_with_a_benchmark_that_was_cut_off_and_else_starts_over(
     assert not (out / "results.json").exists()
 
 
-def test_the_old_spellings_say_the_new_ones_and_work(tmp_path: Path) -> None:
-    done = srl_edge("bench", "--compare", tmp_path, tmp_path)
-    assert "this is `srl-edge compare` now" in done.stderr and "no results.json" in done.stderr
-    done = srl_edge("bench", tmp_path, "--tasks", "gsm9k", "--out", tmp_path / "out")
-    assert "this is `srl-edge bench-tasks` now" in done.stderr and "'gsm9k'" in done.stderr
-
-
 def test_results_of_another_version_are_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "results.json").write_text('{"rows": [{"name": "onnx-int8"}]}')
     done = srl_edge("compare", tmp_path, tmp_path)

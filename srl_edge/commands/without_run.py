@@ -1,15 +1,16 @@
-"""`srl-edge export` and `srl-edge check` of a model of one's own, with an adapter or none: no run.
+"""`export` and `check` of a model of one's own, with an adapter or none: no run.
 
 Both make a `Subject` of what they are given, for the same code that a run's stages call.
 """
 
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Iterator, Sequence
+from argparse import Namespace
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from srl_edge.commands.parser import Parser
 from srl_edge.errors import InputError, UnmeasuredError
 from srl_edge.method.prompt_form import PRESETS
 
@@ -21,75 +22,45 @@ if TYPE_CHECKING:
 
 _REPLY_TOKENS = 256  # of a problem's solution at most, and a quarter of the context at most
 _ROWS = 400  # of a file at most, from all over it: more of them are not asked anyway
-_USAGE = {
-    "export": "srl-edge export RUN_OR_RECIPE [--section.key value ...] [--via optimum]\n"
-    "       srl-edge export --model M [--adapter A] --out DIR [options]",
-    "check": "srl-edge check RUN_OR_RECIPE [--section.key value ...]\n"
-    "       srl-edge check ARTIFACT [ARTIFACT ...] --model M [--adapter A] [options]",
-}
-_SAID = {
-    "export": "Of a run: the adapter that it trained, merged, as the recipe's artifacts.\n"
-    "Without a run: any model, with an adapter of any tool merged, or as it is.",
-    "check": "Does each artifact answer as the model that it was made of? Of a run, or of a model\n"
-    "and adapter that you name. Exit code 3 where one does not, 4 where one could not be measured.",
-}
 
 
-def asked_for(arguments: Sequence[str]) -> bool:
-    """Whether arguments of `export` or `check` name a model or artifacts, or want help: no run."""
-    if not arguments:
-        return False
-    named = any(each == "--model" or each.startswith("--model=") for each in arguments)
-    artifact = (Path(arguments[0]) / "manifest.json").is_file()
-    return named or artifact or arguments[0].startswith("-")
+def add_model(parser: Parser) -> None:
+    """The options that name a model instead of a run."""
+    group = parser.add_argument_group("without a run")
+    group.add_argument("--model", metavar="M", help="known name, hub id or folder")
+    group.add_argument(
+        "--adapter", type=_path, metavar="A",
+        help="folder of PEFT or mlx-lm; without: the model as it is",
+    )  # fmt: skip
+    group.add_argument(
+        "--data", type=_path, metavar="FILE",
+        help="JSONL of worked problems, in place of general ones",
+    )  # fmt: skip
+    group.add_argument("--threads", type=int, metavar="N", help="CPU threads; without it, all")
+    group.add_argument("--out", type=_path, metavar="DIR")
 
 
-def command(verb: str, arguments: Sequence[str]) -> None:
-    """Run one of the two commands; prints what it wrote, or found."""
-    chosen = _parser(verb).parse_args(arguments)
-    for name in ("adapter", "data", "out"):
-        if path := getattr(chosen, name):
-            setattr(chosen, name, path.expanduser())
+def _path(text: str) -> Path:
+    return Path(text).expanduser()
+
+
+def require_no_model(parser: Parser, chosen: Namespace, *more: str) -> None:
+    """Raise InputError where an option is given that goes with `--model` alone."""
+    for name in ("adapter", "data", "threads", "out", *more):
+        if getattr(chosen, name) is not None:
+            parser.error(f"--{name.replace('_', '-')} goes with --model, which is not given")
+
+
+def require_adapter(chosen: Namespace) -> None:
+    """Raise InputError where the folder of an adapter is not there."""
     if chosen.adapter and not chosen.adapter.is_dir():
         raise InputError(
             f"{chosen.adapter}: no such folder; --adapter takes one of PEFT or of mlx-lm."
         )
-    if verb == "export":
-        print(_export(chosen))
-    else:
-        _check(chosen)
 
 
-def _parser(verb: str) -> ArgumentParser:
-    parser = ArgumentParser(
-        f"srl-edge {verb}", _USAGE[verb], _SAID[verb], allow_abbrev=False,
-        formatter_class=RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    if verb == "check":
-        parser.add_argument("artifact", nargs="+", type=Path, help="folders with a manifest.json")
-    parser.add_argument("--model", required=True, metavar="M", help="known name, hub id or folder")
-    parser.add_argument("--adapter", type=Path, metavar="A",
-                        help="folder of PEFT or mlx-lm; without: the model as it is")  # fmt: skip
-    parser.add_argument("--data", type=Path, metavar="FILE",
-                        help="JSONL of worked problems, in place of general ones")  # fmt: skip
-    parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads; 0: all")
-    if verb == "check":
-        parser.add_argument("--out", type=Path, metavar="DIR", help="a file of figures for each")
-        return parser
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR",
-                        help="gets one folder for each artifact")  # fmt: skip
-    parser.add_argument("--artifacts", nargs="+", metavar="NAME",
-                        help="onnx-int4 and so on; without it, those of recipes")  # fmt: skip
-    parser.add_argument("--context-length", type=int, metavar="N", help="tokens (1024)")
-    parser.add_argument("--int8-layers", nargs="+", metavar="PATTERN",
-                        help="linear layers that 4-bit artifacts keep in 8 bits")  # fmt: skip
-    parser.add_argument("--prompt-preset", choices=list(PRESETS), default="math",
-                        help="math (the default): one reply, in the model's own way; the "
-                        "others: step by step, as srl-edge trains")  # fmt: skip
-    return parser
-
-
-def _export(chosen: Namespace) -> Path:
+def export(chosen: Namespace) -> Path:
+    """Write artifacts of a model into folders below `chosen.out`; return that."""
     from srl_edge import owned
     from srl_edge.devices.runtimes.chat import Asked
     from srl_edge.exporters.export import write_artifacts
@@ -106,14 +77,19 @@ def _export(chosen: Namespace) -> Path:
     require_builders(settings.artifacts)
     config, name = config_of(chosen.model), chosen.model
     require_exportable(config, settings.artifacts, settings.context_length, name)
-    asked = Asked(PRESETS[chosen.prompt_preset], whole=chosen.prompt_preset == "math")
+    preset = chosen.prompt_preset or "math"
+    asked = Asked(PRESETS[preset], whole=preset == "math")
     given = _given(chosen, asked, settings)
     out = owned.claim(chosen.out, "exports")
     with held(out, STAGE), _in_scratch(given, out) as subject:
         return write_artifacts(subject, out)
 
 
-def _check(chosen: Namespace) -> None:
+def check(chosen: Namespace) -> list[dict[str, Any]]:
+    """Print whether each artifact answers as its model; return the figures of those measured.
+
+    Raises ParityError where one does not, UnmeasuredError where one could not be measured.
+    """
     from srl_edge import artifact as artifacts
     from srl_edge import owned
     from srl_edge.devices.runtimes.chat import asked_of
@@ -122,7 +98,7 @@ def _check(chosen: Namespace) -> None:
     from srl_edge.exporters.parity.faults import in_words
     from srl_edge.recipe import Export
 
-    found = [artifacts.load(folder) for folder in chosen.artifact]
+    found = [artifacts.load(folder) for folder in chosen.path]
     first, asked = found[0], asked_of(found[0].path)
     if other := next((each for each in found if asked_of(each.path) != asked), None):
         raise InputError(
@@ -142,7 +118,15 @@ def _check(chosen: Namespace) -> None:
             artifacts.require_made_of(each, subject.base, subject.adapter)
         folder = owned.claim(chosen.out, "parity") if chosen.out else None
         merge_trained(subject)
-        gate(subject, here, folder, lambda result: print(in_words(result)), unmeasured)
+        measured: list[dict[str, Any]] = []
+
+        def tell(result: dict[str, Any]) -> None:
+            measured.append(result)
+            if not chosen.json:
+                print(in_words(result))
+
+        gate(subject, here, folder, tell, unmeasured)
+    return measured
 
 
 def _settings(kind: Any, **fields: Any) -> Any:
@@ -170,7 +154,7 @@ def _given(chosen: Namespace, asked: "Asked", export: "Export") -> "Subject":
     from srl_edge.recipe import Bench, Check
 
     reply = min(_REPLY_TOKENS, export.context_length // 4 or 1)
-    bench: Bench = _settings(Bench, threads=chosen.threads, max_new_tokens=reply)
+    bench: Bench = _settings(Bench, threads=chosen.threads or 0, max_new_tokens=reply)
     limit_threads(bench.threads)
     texts = worked_texts(chosen.data, asked.form)
     texts = texts[:: -(-len(texts) // _ROWS)]

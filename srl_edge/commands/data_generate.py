@@ -1,20 +1,22 @@
-"""The command lines of `srl-edge data generate` and `srl-edge data record`."""
+"""`srl-edge data generate`: trajectories from an OpenAI-compatible endpoint."""
 
 import os
-import sys
-from argparse import ArgumentParser
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from srl_edge.data.agents import record
+from srl_edge.commands.outcome import Outcome, written
+from srl_edge.commands.parser import Parser
 from srl_edge.data.generate import Endpoint, generate, problems_of
 from srl_edge.errors import InputError
 from srl_edge.terminal import progress
 
 
-def run_generate(arguments: Sequence[str]) -> Path:
-    """Run `srl-edge data generate`; return the file of rows."""
-    parser = ArgumentParser("srl-edge data generate", allow_abbrev=False)
+def parser() -> Parser:
+    parser = Parser(
+        "data generate",
+        "Trajectories from an OpenAI-compatible endpoint, verified and without duplicates; what\n"
+        "an interrupted call has is kept.",
+    )
     parser.add_argument(
         "source", help="rows with problems and answers, as data.source; or agent-home, agent-shell"
     )
@@ -38,16 +40,19 @@ def run_generate(arguments: Sequence[str]) -> Path:
         "--price", type=float, nargs=2, metavar=("IN", "OUT"),
         help="of a million tokens read and written, to say what it cost",
     )  # fmt: skip
-    chosen = parser.parse_args(arguments)
+    return parser
+
+
+def run(chosen: Any, flags: list[str]) -> Outcome:
     for name in ("count", "samples", "workers", "max_tokens"):
         if (value := getattr(chosen, name)) is not None and value < 1:
-            parser.error(f"--{name.replace('_', '-')}: at least 1 is needed.")
+            parser().error(f"--{name.replace('_', '-')}: at least 1 is needed")
     if not 0 < chosen.timeout < 1e5 or not 0 <= chosen.temperature <= 2:
-        parser.error("--timeout: seconds above 0; --temperature: from 0 to 2.")
+        parser().error("--timeout: seconds above 0; --temperature: from 0 to 2")
     if chosen.price and not all(0 <= price < 1e9 for price in chosen.price):
-        parser.error("--price: two amounts from 0 on.")
+        parser().error("--price: two amounts from 0 on")
     if not chosen.url.startswith(("http://", "https://")):
-        parser.error("--url: it begins with http:// or https://.")
+        parser().error("--url: it begins with http:// or https://")
     key = os.environ.get(chosen.key, "none")
     if not key.isascii() or not key.isprintable():
         raise InputError(f"{chosen.key}: a key has no such characters; set the variable anew.")
@@ -70,19 +75,7 @@ def run_generate(arguments: Sequence[str]) -> Path:
         f"{f' ({failed})' if failed else ''}; {counts.read} tokens read, {counts.written} written"
         f"{cost}."
     )
-    return Path(chosen.out)
-
-
-def run_record(arguments: Sequence[str]) -> Path:
-    """Run `srl-edge data record`; return the file of rows."""
-    parser = ArgumentParser("srl-edge data record", allow_abbrev=False)
-    parser.add_argument("world", type=Path, help='JSON such as {"kind": "home", "state": {…}}')
-    parser.add_argument(
-        "--out", required=True, type=Path, help="requests.jsonl, which may be there"
-    )
-    chosen = parser.parse_args(arguments)
-    if not chosen.world.is_file():
-        raise InputError(f"{chosen.world}: no such file.")
-    count = record.record(chosen.world, chosen.out, sys.stdin, sys.stdout)
-    progress.say(f"data: {count} requests were recorded.")
-    return Path(chosen.out)
+    return written(
+        chosen.out, kept=counts.kept, failed=dict(counts.failed), tokens_read=counts.read,
+        tokens_written=counts.written,
+    )  # fmt: skip

@@ -1,0 +1,118 @@
+"""`srl-edge bench-tasks`: models and artifacts of anybody's at tasks."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from srl_edge.commands.outcome import Outcome, written
+from srl_edge.commands.parser import Parser, quiet_libraries
+from srl_edge.devices.bench.artifacts import bench_artifacts, device_named
+from srl_edge.devices.bench.shots import drawn
+from srl_edge.devices.bench.tasks import problems
+from srl_edge.files import read_json
+from srl_edge.method.types import Trajectory
+from srl_edge.recipe import Bench, Columns
+from srl_edge.recipe.errors import first_sentence
+
+_SETTINGS = (
+    "samples", "temperature", "threads", "max_steps", "max_new_tokens", "step_prompts", "repeats",
+    "timeout", "prompt_tokens", "decode_tokens",
+)  # fmt: skip
+
+
+def parser() -> Parser:
+    parser = Parser(
+        "bench-tasks",
+        "Accuracy, speed, memory and size of artifacts, models, GGUF, .pte, ONNX and MLX of\n"
+        "anybody's, at public test sets or rows of your own.",
+    )
+    parser.add_argument(
+        "what", nargs="+", metavar="WHAT",
+        help="an artifact's folder, a model's folder, known name or hub id, a folder of MLX or "
+        "onnxruntime-genai, a .gguf, or a .pte with its tokenizer beside it",
+    )  # fmt: skip
+    parser.add_argument("--tasks", required=True, help="names, with commas between them")
+    parser.add_argument("--out", required=True, type=Path, help="folder of the results")
+    parser.add_argument("--device", default="local", help="local, browser, ssh:HOST or adb:SERIAL")
+    parser.add_argument("--python", default="python3", help="of the ssh host")
+    parser.add_argument("--llama-main", default="",
+                        help="where an Android device has ExecuTorch's program")  # fmt: skip
+    parser.add_argument(
+        "--data",
+        help="rows of the one task in place of its own: a file, a folder or hf:NAME, as "
+        "data.source takes them",
+    )
+    parser.add_argument(
+        "--columns", nargs="+", default=(), metavar="NAME=COLUMN",
+        help="of --data: problem=COLUMN answer=COLUMN, also solution and steps",
+    )  # fmt: skip
+    parser.add_argument("--limit", type=int, help="problems of each task, from its first on")
+    parser.add_argument("--reply", choices=("whole",),
+                        help="of our artifacts too: one, in the model's own way")  # fmt: skip
+    parser.add_argument("--shots", type=int, default=0, metavar="N",
+                        help="worked examples before each problem")  # fmt: skip
+    parser.add_argument("--shots-data", metavar="ROWS",
+                        help="whose rows those are, if not the task's others")  # fmt: skip
+    parser.add_argument("--resume", action="store_true", help="go on with what --out holds")
+    parser.add_argument("--soak", type=float, default=0.0, metavar="MINUTES",
+                        help="then let each decode for that long")  # fmt: skip
+    for name in _SETTINGS:
+        kind = type(Bench.model_fields[name].default)
+        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, default=None)
+    return parser
+
+
+def run(chosen: Any, flags: list[str]) -> Outcome:
+    quiet_libraries()
+    names = list(dict.fromkeys(chosen.tasks.split(",")))
+    if chosen.limit is not None and chosen.limit < 1:
+        parser().error("--limit: at least 1 is needed")
+    if not 0 <= chosen.soak <= 10_000:
+        parser().error("--soak: minutes are needed, at most 10000")
+    if not 0 <= chosen.shots <= 100:
+        parser().error("--shots: from 0 to 100 examples can be shown")
+    if (chosen.data or chosen.shots_data) and len(names) > 1:
+        parser().error("--data and --shots-data hold the rows of one task; name one")
+    if chosen.shots_data and not chosen.shots:
+        parser().error("--shots-data: say with --shots how many of its rows are shown")
+    fields = {name: getattr(chosen, name) for name in _SETTINGS}
+    try:
+        settings = Bench.model_validate({k: v for k, v in fields.items() if v is not None})
+    except ValidationError as error:
+        parser().error(first_sentence(Bench, error))
+    columns = _columns(chosen.columns) if chosen.columns else None
+    tasks, shots = _problems(names, chosen, columns)
+    where = device_named(chosen.device, chosen.python, chosen.llama_main)
+    page = bench_artifacts(
+        chosen.what, tasks, settings, where, chosen.out, chosen.resume, chosen.soak, chosen.device,
+        chosen.reply == "whole", shots,
+    )  # fmt: skip
+    results = read_json(chosen.out / "results.json", "Results") if chosen.json else None
+    return written(page, **({"results": results} if chosen.json else {}))
+
+
+def _problems(
+    names: Sequence[str], chosen: Any, columns: Mapping[str, str] | None
+) -> tuple[dict[str, list[Trajectory]], dict[str, list[Trajectory]]]:
+    """The problems of each task that are measured, and the examples that are shown before them."""
+    tasks, shots = {}, {}
+    for name in names:
+        pooled = chosen.shots and not chosen.shots_data
+        found = problems(name, chosen.data, None if pooled else chosen.limit, columns)
+        tasks[name] = found[: chosen.limit]
+        if chosen.shots:
+            pool = found[len(tasks[name]) :] if pooled else problems(name, chosen.shots_data)
+            shots[name] = drawn(pool, tasks[name], chosen.shots, name)
+    return tasks, shots
+
+
+def _columns(pairs: Sequence[str]) -> dict[str, str] | None:
+    """The columns that `--columns` names, as `data.columns` does."""
+    if wrong := next((pair for pair in pairs if "=" not in pair), None):
+        parser().error(f"--columns: {wrong!r} is not of the form NAME=COLUMN")
+    try:
+        return Columns.model_validate(dict(pair.split("=", 1) for pair in pairs)).named
+    except ValidationError as error:
+        parser().error(f"--columns: {first_sentence(Columns, error)}")

@@ -1,0 +1,31 @@
+"""`srl-edge compare`: what got worse between two folders of results."""
+
+from typing import Any
+
+from srl_edge.commands.outcome import Outcome
+from srl_edge.commands.parser import Parser
+
+
+def parser() -> Parser:
+    from srl_edge.devices.bench.compare import SLOWER
+
+    parser = Parser(
+        "compare",
+        "What changed between two folders of results of `bench` or `bench-tasks`; exit code 1\n"
+        "where something got worse.",
+    )
+    parser.add_path("a folder with a results.json", "old")
+    parser.add_path("the folder to compare with it", "new")
+    parser.add_argument(
+        "--slower", type=float, default=SLOWER, metavar="SHARE",
+        help=f"of speed that may be lost, or of memory and size gained ({SLOWER})",
+    )  # fmt: skip
+    return parser
+
+
+def run(chosen: Any, flags: list[str]) -> Outcome:
+    from srl_edge.devices.bench.compare import compare
+
+    said, worse = compare(chosen.old, chosen.new, chosen.slower)
+    fault = "worse: " + "; ".join(worse) if worse else ""
+    return Outcome("\n".join(said), {"changes": said, "worse": worse}, int(bool(worse)), fault)

@@ -1,0 +1,114 @@
+"""How the verbs' arguments are read: one way of help, of mistakes and of the options of all."""
+
+import difflib
+import os
+import re
+from argparse import SUPPRESS, ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from srl_edge.errors import InputError
+from srl_edge.terminal.progress import QUIET
+
+if TYPE_CHECKING:
+    from srl_edge.recipe import Recipe
+
+PATH = "a recipe or a run folder"
+SETTINGS = (
+    "Any setting of a recipe can follow, as --section.key value; `srl-edge {} PATH --help`\n"
+    "lists them with their values."
+)
+
+
+class Parser(ArgumentParser):
+    """The arguments of one verb. What is wrong with them raises InputError in one sentence.
+
+    settings: whether a recipe's settings may follow, as `--section.key value`.
+    """
+
+    def __init__(self, verb: str, said: str, usage: str | None = None, settings: bool = False):
+        super().__init__(
+            f"srl-edge {verb}", usage, said, SETTINGS.format(verb) if settings else None,
+            formatter_class=RawDescriptionHelpFormatter, allow_abbrev=False,
+        )  # fmt: skip
+        self.verb, self.settings = verb, settings
+        self.add_argument("--json", action="store_true", help="print what was found as JSON")
+        self.add_argument(
+            "-q", "--quiet", action="store_true", help="no progress; mistakes are still said"
+        )
+
+    def add_path(self, what: str = PATH, name: str = "path", **more: Any) -> None:
+        """An argument that comes before the options: a path, and what it is of."""
+        self.add_argument(name, type=Path, metavar=name.upper(), help=what, **more)
+
+    def read(self, arguments: Sequence[str]) -> tuple[Any, list[str]]:
+        """What was chosen, and the settings of a recipe that are left."""
+        chosen, rest = self.parse_known_args(arguments)
+        if rest and not self.settings:
+            known = [flag for action in self._actions for flag in action.option_strings]
+            near = difflib.get_close_matches(rest[0], known, n=1)
+            hint = f"did you mean {near[0]}?" if near else self._help
+            raise InputError(f"{self.verb}: {rest[0]!r} is not taken here; {hint}")
+        if chosen.quiet:
+            os.environ[QUIET] = "1"  # processes that this one starts are quiet, too
+        return chosen, rest
+
+    def error(self, message: str) -> NoReturn:
+        """Raise InputError with what argparse says, or what the code here says of an option."""
+        if missing := re.fullmatch(r"the following arguments are required: (.*)", message):
+            needs = [self._named(name) for name in missing[1].split(", ")]
+            raise InputError(f"{self.verb} needs {' and '.join(needs)}; {self._help}")
+        raise InputError(f"{self.verb}: {message.removeprefix('argument ').rstrip('.')}.")
+
+    @property
+    def _help(self) -> str:
+        return f"`srl-edge {self.verb} --help` says what it takes."
+
+    def _named(self, name: str) -> str:
+        for action in self._actions:
+            if name in (action.metavar, action.dest, "/".join(action.option_strings)):
+                said = action.help if action.help and action.help != SUPPRESS else ""
+                return f"{name} ({said})" if said else name
+        return name
+
+
+def file_of(verb: str) -> Any:
+    """The file of a verb: its `parser()`, and `run(chosen, settings)`."""
+    return import_module(f"srl_edge.commands.{verb.replace(' ', '_').replace('-', '_')}")
+
+
+def recipe_of(path: Path, flags: Sequence[str], no_code: bool = False) -> "Recipe":
+    """The recipe of a path with settings of the command line in place of its own.
+
+    no_code: refuse one that brings code.
+    """
+    from srl_edge import recipe
+
+    settings = recipe.load(path, list(flags))
+    if settings.code and no_code:
+        raise InputError(f"{path}: training runs {' and '.join(settings.code)}; --no-code refuses.")
+    return settings
+
+
+def quiet_libraries() -> None:
+    """Keep libraries' chatter off the terminal, where people look for ours."""
+    import logging
+    import warnings
+
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    warnings.filterwarnings("ignore")
+    for name in (
+        "torchao",
+        "bitsandbytes",
+        "torch.utils._pytree",
+        "transformers",
+        "onnxruntime",
+        "huggingface_hub",
+    ):
+        logging.getLogger(name).setLevel(logging.ERROR)
