@@ -108,3 +108,13 @@ def test_two_processes_train_from_the_folder_alone(
     assert exported.returncode == 0, exported.stderr
     checked = srl_edge("check", tmp_path / "artifacts" / "onnx-fp32", *flags[:4])
     assert checked.returncode == 0, checked.stderr
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in word_problems))
+    task = ("--tasks", "mine", "--data", tmp_path / "rows.jsonl", "--limit", "2", "--repeats", "1")
+    short = ("--max-new-tokens", "8", "--prompt-tokens", "16", "--decode-tokens", "4")
+    out = tmp_path / "results"
+    measured = srl_edge(
+        "bench-tasks", tmp_path / "artifacts" / "onnx-fp32", *task, *short, "--out", out
+    )
+    assert measured.returncode == 0, measured.stderr
+    (row,) = json.loads((out / "results.json").read_text())["rows"]
+    assert row["tasks"]["mine"]["problems"] == 2 and row["decode_tokens_per_second"]["p50"] > 0
