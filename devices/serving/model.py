@@ -214,6 +214,17 @@ class Model:
         return logits
 
 
+def ending(model: Model, attempt: Attempt) -> str:
+    """Why a solution ended, in a sentence."""
+    if attempt.fault:
+        return f"The last reply breaks the format: {attempt.fault}."
+    if model.asked.form.states_answer(attempt.steps[-1]):
+        return "The last step says that all is done or gives the answer."
+    if model.asked.whole:
+        return "The reply ended without an answer that is marked as one."
+    return f"{len(attempt.steps)} steps were the limit."
+
+
 def _turns(messages: Sequence[Message]) -> list[dict[str, Any]]:
     if not messages:
         raise InputError("messages: at least one is needed.")
