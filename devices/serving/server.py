@@ -292,13 +292,18 @@ def listening(host: str, port: int) -> socket.socket:
                          "--port.") from None  # fmt: skip
 
 
-def serve(worker: Worker, host: str, bound: socket.socket) -> None:
-    """Answer until the process is told to end."""
+def server_of(worker: Worker, host: str) -> uvicorn.Server:
+    """What answers once it is run, until the process is told to end."""
     config = uvicorn.Config(
         application(worker, host), lifespan="off", ws="none", log_level="warning",
         access_log=False, server_header=False, limit_concurrency=CONNECTIONS,
     )  # fmt: skip
-    asyncio.run(_Server(config).serve(sockets=[bound]))
+    return _Server(config)
+
+
+def serve(worker: Worker, host: str, bound: socket.socket) -> None:
+    """Answer at a socket; see `server_of`."""
+    asyncio.run(server_of(worker, host).serve(sockets=[bound]))
 
 
 def url_of(host: str, bound: socket.socket) -> str:

@@ -14,14 +14,14 @@ from srl_edge.devices.serving.text import ReplyText, divided
 from srl_edge.errors import InputError
 from srl_edge.method.solving import Attempt, solve
 from srl_edge.method.types import Trajectory
-from tests.helpers.artifacts import CONTEXT, artifact_of
+from tests.helpers.artifacts import CONTEXT
 
 CHAT = [{"role": "user", "content": "Ann has 12 cats and 30 dogs."}]
 
 
 @pytest.fixture(scope="module")
-def model(taught_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Model:
-    return Model(artifact_of(taught_model, tmp_path_factory.mktemp("served")))
+def model(artifact: Path) -> Model:
+    return Model(artifact)
 
 
 def pieces_of(model: Model, sampling: Sampling) -> tuple[list[str], Reply]:
