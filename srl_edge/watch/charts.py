@@ -14,6 +14,7 @@ from srl_edge.report.plots import Series
 Metrics = dict[str, Any]
 MOST_POINTS = 150  # of a curve; means of neighbouring steps stand for more
 _SHARE = (0.0, 1.0)
+_COLOURS = {"similarity": 1, "solved": 2, "format": 3, "own way": 4}  # the same in every figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +109,13 @@ def _validation(step: str, runs: Sequence[Curves]) -> Iterator[Markup]:
         lines = _several(runs[0], keys, held_out=True)
         shown = [said[key] for key, name in keys.items() if name in {s.label for s in lines}]
         words = "; ".join(shown)
-        yield from _figure("held out", step, lines, f"{words[:1].upper()}{words[1:]}.", _SHARE)
+        yield from _figure("held-out", step, lines, f"{words[:1].upper()}{words[1:]}.", _SHARE)
         return
     for key, words in said.items():
         lines = _each(runs, key, held_out=True, alone=True)
-        yield from _figure(keys[key], step, lines, f"{words[0].upper()}{words[1:]}.", _SHARE)
+        yield from _figure(
+            f"held-out: {keys[key]}", step, lines, f"{words[0].upper()}{words[1:]}.", _SHARE
+        )
 
 
 def _figure(
@@ -147,8 +150,12 @@ def _each(
 
 def _several(run: Curves, keys: dict[str, str], held_out: bool = False) -> list[Series]:
     lines = [(name, _points(run.rows, key)) for key, name in keys.items()]
-    there = [(name, points) for name, points in lines if points]
-    return [Series(n, points, 1 + at % 5, held_out) for at, (n, points) in enumerate(there)]
+    others = iter((2, 5, 4, 2, 5, 4))
+    return [
+        Series(name, points, _COLOURS.get(name) or next(others, 0), held_out)
+        for name, points in lines
+        if points
+    ]
 
 
 def _points(rows: Sequence[Metrics], key: str) -> list[tuple[float, float]]:

@@ -154,7 +154,12 @@ def _scores(folder: Path, model: str, task: str, date: str) -> dict[tuple[str, s
         samples = read_samples(folder, model, task, date)
     except InputError:
         return {}
-    return {(str(s["doc"]["id"]), s["doc"]["problem"]): s["exact_match"] for s in samples}
+    docs = [(s.get("doc"), s["exact_match"]) for s in samples]
+    return {
+        (str(doc.get("id")), str(doc.get("problem"))): right
+        for doc, right in docs
+        if isinstance(doc, dict)
+    }
 
 
 def _figures(a: Side, b: Side, common: Sequence[tuple[ModelRow, ModelRow]]) -> Table:
@@ -180,6 +185,14 @@ def _value(settings: dict[str, Any], key: str) -> str:
     if key not in settings:
         return "\N{EN DASH}"
     value = settings[key]
-    text = "not set" if value is None else value if isinstance(value, str) else f"{value!r}".lower()
+    match value:
+        case None:
+            text = "not set"
+        case bool():
+            text = str(value).lower()
+        case float():
+            text = f"{value:g}"
+        case _:
+            text = str(value)
     text = " ".join(text.split()) or "''"
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

@@ -24,6 +24,7 @@ from srl_edge.watch.run import Run, StageProgress, State
 FOLDER = Path(__file__).parent / "templates"
 GROUPS = 3  # of the newest step, whose best and worst rollouts are shown
 ON_A_PAGE = 25
+PASSING = 5  # seconds after which times on the page are said anew
 _TEMPLATES = layout.environment(FOLDER, layout.TEMPLATES)
 _LETTERS = "AB"
 
@@ -55,17 +56,25 @@ def shell(runs: Sequence[Run], here: str, body: Markup) -> str:
     ]
     return _render(
         "shell.html", title=" and ".join(called), version=__version__, body=body,
-        kind="two runs" if many else "a run",
+        kind="two runs compared" if many else "a run",
         pages=[(name, link, link == here) for name, link in pages],
     )  # fmt: skip
 
 
-def live(runs: Sequence[Run], states: Sequence[State]) -> Markup:
-    """What changes while training goes on: one run, or two beside each other."""
+def parts(runs: Sequence[Run], states: Sequence[State]) -> list[tuple[str, Markup]]:
+    """What takes a while to draw, and changes with the runs' editions: curves, tables of two."""
+    labels = short(names(runs)) if len(runs) > 1 else [""]
+    curves = [charts.Curves(label, s.rows) for label, s in zip(labels, states, strict=True)]
+    return [*figures(curves), *(beside(sides(runs, states)) if len(runs) > 1 else ())]
+
+
+def live(
+    runs: Sequence[Run], states: Sequence[State], drawn: Sequence[tuple[str, Markup]]
+) -> Markup:
+    """What changes while training goes on; drawn: the `parts` of these runs."""
     called = names(runs)
     many = len(runs) > 1
     labels = short(called) if many else [""]
-    curves = [charts.Curves(label, s.rows) for label, s in zip(labels, states, strict=True)]
     shown = [
         _run(run, state, name, label, at, many)
         for at, (run, state, name, label) in enumerate(
@@ -73,16 +82,18 @@ def live(runs: Sequence[Run], states: Sequence[State]) -> Markup:
         )
     ]
     return _render(
-        "live.html", edition=edition(runs, states), runs=shown,
+        "live.html", edition=moment(runs, states), runs=shown,
         soon="1" if any(run.rollouts.left for run in runs) else "",
-        parts=[*figures(curves), *(beside(sides(runs, states)) if many else ())],
+        parts=drawn if many else drawn[:1], later=[] if many else drawn[1:],
     )  # fmt: skip
 
 
-def edition(runs: Sequence[Run], states: Sequence[State]) -> str:
-    """Changes whenever the page does, but for the passing of time."""
+def moment(runs: Sequence[Run], states: Sequence[State]) -> str:
+    """Changes whenever the page does; while a process works, now and then with time alone."""
+    works = ("starting", "training")
     return ".".join(
-        f"{run.edition}-{state.status}" for run, state in zip(runs, states, strict=True)
+        f"{run.edition}-{s.status}-{(s.age or 0) // PASSING if s.status in works else 0:.0f}"
+        for run, s in zip(runs, states, strict=True)
     )
 
 
@@ -221,7 +232,7 @@ def _run(run: Run, state: State, name: str, label: str, at: int, many: bool) -> 
 
 def _said(run: Run, state: State) -> str:
     """How things stand, in a sentence or two."""
-    folder = shlex.quote(str(run.folder))
+    folder = shlex.quote(str(run.folder if run.folder.is_dir() else run.path))
     if run.rollouts.left:
         return f"Rollouts are being read, {run.rollouts.left / 1e6:.0f} MB are left."
     now = state.now
@@ -232,7 +243,9 @@ def _said(run: Run, state: State) -> str:
         case "starting":
             return "A process works on this run; its first figures are still to come."
         case "stopped":
-            return f"No process works on it; `srl-edge train {folder}` goes on. {age}"
+            return (
+                f"No process of this computer works on it; `srl-edge train {folder}` goes on. {age}"
+            )
         case "finished":
             return f"Training is done. {age}"
     if now and now.steps and now.done >= now.steps:

@@ -72,13 +72,13 @@ class Run:
     """A run that is looked at; nothing of it is written, locked or run.
 
     path: its folder, or a recipe, whose run need not have begun. Raises InputError for anything
-    else. `lock` is to be held while it is looked at from several threads.
+    else. `lock` is held by who looks at it while other threads may.
     """
 
     def __init__(self, path: Path) -> None:
         is_folder = path.is_dir()
         self._given = None if is_folder else recipes.load(path)
-        self.folder = self._given.run if self._given else path
+        self.path, self.folder = path, self._given.run if self._given else path
         if is_folder and not any((path / name).exists() for name in (RECIPE, "train")):
             raise InputError(f"{path}: no run is there; give a run folder or a recipe.")
         self.name = self.folder.name or str(self.folder)
@@ -89,6 +89,7 @@ class Run:
         self._skipped: list[str] = []
         self._recipe: tuple[int, Recipe | None, str] = (-1, self._given, "")
         self._counted: dict[tuple[int, int], int | None] = {}
+        self._others: tuple[int, ...] = ()
         self.edition = 0  # counts changes
         self._read_recipe()
 
@@ -114,7 +115,9 @@ class Run:
                 except ValueError as error:
                     self._skipped.append(f"the line at byte {at} is left out: {error}.")
             changed = self.rollouts.follow()
-            if self._read_recipe() or changed or news.anew or news.lines:
+            files = tuple(_changed_at(self.folder / name) for name in (DONE, "bench/results.json"))
+            others, self._others = files != self._others, files
+            if self._read_recipe() or changed or others or news.anew or news.lines:
                 self.edition += 1
             return self._state()
 

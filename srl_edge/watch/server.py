@@ -5,15 +5,16 @@ from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from markupsafe import Markup
+
 from srl_edge.errors import InputError
 from srl_edge.files import read_text
 from srl_edge.watch import page
 from srl_edge.watch.rollouts import PICKS, SORTS, Query
-from srl_edge.watch.run import Run
+from srl_edge.watch.run import Run, State
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
-    from starlette.requests import Request
 
 HOST = "127.0.0.1"
 _ALLOWED = [HOST, "localhost"]  # of the Host header, whatever the port: others are a foreign page's
@@ -80,15 +81,23 @@ def application(runs: Sequence[Run]) -> "Starlette":
         text = page.style() if name == "style.css" else read_text(page.FOLDER / name)
         return lambda _: Response(text, media_type=kind)
 
+    drawn: dict[tuple[int, ...], list[tuple[str, Markup]]] = {}
+
+    def now(states: Sequence[State]) -> Markup:
+        editions = tuple(run.edition for run in runs)
+        parts = drawn.get(editions) or page.parts(runs, states)
+        drawn.clear()
+        drawn[editions] = parts
+        return page.live(runs, states, parts)
+
     def start(_: Request) -> Response:
-        states = [run.follow() for run in runs]
-        return html(page.shell(runs, "/", page.live(runs, states)))
+        return html(page.shell(runs, "/", now([run.follow() for run in runs])))
 
     def live(request: Request) -> Response:
         states = [run.follow() for run in runs]
-        if request.query_params.get("edition") == page.edition(runs, states):
+        if request.query_params.get("edition") == page.moment(runs, states):
             return Response(status_code=204)
-        return html(page.live(runs, states))
+        return html(now(states))
 
     def rollouts(request: Request) -> Response:
         given = request.query_params
