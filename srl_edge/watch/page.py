@@ -42,7 +42,8 @@ def names(runs: Sequence[Run]) -> list[str]:
     depth = 1
     while len({f.parts[-depth:] for f in folders}) < len({*folders}):
         depth += 1
-    return ["/".join(f.parts[-depth:]) or str(f) for f in folders]
+    called = ["/".join(f.parts[-depth:]) or str(f) for f in folders]
+    return called if len({*called}) == len(called) else [called[0], f"{called[0]}, again"]
 
 
 def shell(runs: Sequence[Run], here: str, body: Markup) -> str:
