@@ -28,6 +28,7 @@ VERBS: dict[str, dict[str, str]] = {
         "report": "report.html, report.md, report.json",
     },
     "Look": {
+        "watch": "training in the browser while it goes on, or two runs compared",
         "rollouts": "replies of a training step beside the expert's",
         "inspect": "what an artifact is, from its manifest",
         "bench-tasks": "measure artifacts, models, GGUF, .pte, ONNX and MLX of anybody's",

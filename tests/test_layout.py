@@ -22,6 +22,7 @@ FRONT_DOOR = {"srl_edge.cli", "srl_edge.line", "srl_edge.__main__"} | {
 GROUND = {
     "srl_edge", "srl_edge.data", "srl_edge.data.agents", "srl_edge.method", "srl_edge.models",
     "srl_edge.quantization", "srl_edge.recipe", "srl_edge.report", "srl_edge.terminal",
+    "srl_edge.watch",
 }  # fmt: skip
 RUNTIMES, HOSTS = "srl_edge.devices.runtimes", "srl_edge.devices.hosts"
 POLICY = "srl_edge.trainers.policy"

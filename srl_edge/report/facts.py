@@ -61,7 +61,7 @@ def gather(recipe: Recipe, run: Path) -> RunFacts:
     rollouts = read_rows(run / "train" / "rollouts.jsonl", "RolloutRow")
     parts: Facts = {
         "data": read_json_if_there(run / "data" / "report.json", "DataReport"),
-        "training": _training(read_rows(run / "train" / "metrics.jsonl", "Metrics")),
+        "training": training(read_rows(run / "train" / "metrics.jsonl", "Metrics")),
         "examples": _examples(rollouts, recipe.prompt.form),
         "artifacts": [_artifact(name, manifests[name]) for name in current],
         "parity": [row for row in found if row["artifact"] in current],
@@ -84,17 +84,23 @@ def gather(recipe: Recipe, run: Path) -> RunFacts:
     return RunFacts(recipe, **parts, bench_folder=bench, missing=missing, outdated=old)
 
 
-def _training(rows: Sequence[Facts]) -> Facts | None:
-    """Rows by kind; `at` counts steps through all stages of a kind."""
-    if not rows:
-        return None
+def placed(rows: Sequence[Facts]) -> list[Facts]:
+    """Rows of `metrics.jsonl` with `at`, which counts steps through all stages of a kind."""
     last = {row["stage"]: (row["kind"], row["step"]) for row in rows}
-    placed = []
+    found = []
     for row in rows:
         earlier = [n for s, (k, n) in last.items() if s < row["stage"] and k == row["kind"]]
-        placed.append(row | {"at": row["step"] + sum(earlier)})
-    held_out = [row for row in placed if "eval_reward" in row]
-    steps = {k: [r for r in placed if r["kind"] == k and "loss" in r] for k in STAGES}
+        found.append(row | {"at": row["step"] + sum(earlier)})
+    return found
+
+
+def training(rows: Sequence[Facts]) -> Facts | None:
+    """What rows of `metrics.jsonl` say: those by kind, and figures of them; None without any."""
+    if not rows:
+        return None
+    found = placed(rows)
+    held_out = [row for row in found if "eval_reward" in row]
+    steps = {k: [r for r in found if r["kind"] == k and "loss" in r] for k in STAGES}
     rewards = [row["reward"] for row in steps["srl"]]
     quarter = max(1, len(rewards) // 4)
     kept = next((row for row in reversed(held_out) if row["eval_best"]), None)

@@ -9,13 +9,7 @@ from markupsafe import Markup, escape
 
 from srl_edge.report import plots
 
-_TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "templates"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+TEMPLATES = Path(__file__).parent / "templates"
 
 
 class Part(NamedTuple):
@@ -26,6 +20,20 @@ class Part(NamedTuple):
     body: Markup
 
 
+def environment(*folders: Path) -> Environment:
+    """Templates of folders, the first that has one; what is no markup is escaped in them."""
+    return Environment(
+        loader=FileSystemLoader(folders),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+_TEMPLATES = environment(TEMPLATES)
+
+
 def render(template: str, **values: Any) -> Markup:
     """A template with values, of which all that is no markup is escaped."""
     return Markup(_TEMPLATES.get_template(template).render(**values))
@@ -33,15 +41,16 @@ def render(template: str, **values: Any) -> Markup:
 
 def document(
     kind: str, name: str, summary: str, numbers: Sequence[Sequence[str]], parts: Sequence[Part],
-    lead: Markup | str = "", warnings: Sequence[str] = (),
+    lead: Markup | str = "", warnings: Sequence[str] = (), css: str = "",
 ) -> str:  # fmt: skip
     """A whole page under a name, with the few numbers that matter, each with its label.
 
-    lead: a picture that comes first. warnings: sentences about the page itself.
+    lead: a picture that comes first. warnings: sentences about the page itself. css: of what
+    this page alone has.
     """
     return render(
         "page.html", kind=kind, name=name, summary=summary, numbers=numbers, parts=parts, lead=lead,
-        warnings=warnings, plots_css=Markup(plots.CSS),
+        warnings=warnings, plots_css=Markup(plots.CSS + css),
     )  # fmt: skip
 
 

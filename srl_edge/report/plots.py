@@ -277,6 +277,9 @@ def _kept_apart(wanted: Sequence[float], gap: float) -> list[float]:
         if missing > 0:
             placed[before] -= missing / 2
             placed[after] += missing / 2
+    # Where three or more are close, moving one pair can bring another together.
+    for before, after in pairwise(order):
+        placed[after] = max(placed[after], placed[before] + gap)
     return placed
 
 

@@ -1,0 +1,172 @@
+"""Curves of one run, or of two over each other, as figures of a page."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from markupsafe import Markup
+
+from srl_edge.report import plots
+from srl_edge.report.facts import STAGES, placed
+from srl_edge.report.plots import Series
+
+Metrics = dict[str, Any]
+MOST_POINTS = 150  # of a curve; means of neighbouring steps stand for more
+_SHARE = (0.0, 1.0)
+_COLOURS = {"similarity": 1, "solved": 2, "format": 3, "own way": 4}  # the same in every figure
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """The metrics of a run under the label that its lines have; '' where there is one run."""
+
+    label: str
+    rows: Sequence[Metrics]
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """The figures of a kind of stage."""
+
+    title: str
+    figures: Sequence[Markup]
+
+
+def sections(runs: Sequence[Curves]) -> list[Section]:
+    """The figures of each kind of stage that any run has begun, the newest kind first."""
+    all_rows = [placed(run.rows) for run in runs]
+    kinds = {row["kind"]: row["stage"] for rows in all_rows for row in rows if _trained(row)}
+    found = []
+    for kind in sorted(kinds, key=lambda k: kinds[k], reverse=True):
+        of_kind = [
+            Curves(run.label, [row for row in rows if row["kind"] == kind])
+            for run, rows in zip(runs, all_rows, strict=True)
+        ]
+        drawn = tuple(_figures(kind, of_kind))
+        title = STAGES[kind]
+        found.append(Section(f"{title[0].upper()}{title[1:]}", drawn))
+    return found
+
+
+def _figures(kind: str, runs: Sequence[Curves]) -> Iterator[Markup]:
+    step = f"{kind.upper()} step"
+    if kind != "sft":
+        judged = "eval_accuracy" if kind == "rlvr" else "eval_reward"
+        yield from _figure(
+            "reward", step, _each(runs, "reward") + _each(runs, judged, held_out=True),
+            "Mean reward of the rollouts of a step; circles: greedy replies to held-out prompts.",
+        )  # fmt: skip
+        yield from _parts(step, runs)
+        yield from _figure(
+            "keep-rate", step, _each(runs, "keep_rate"),
+            "Share of groups whose rewards differ, and are learned from.", _SHARE,
+        )  # fmt: skip
+    yield from _figure("loss", step, _each(runs, "loss"), "Loss of the update, in nats a token.")
+    yield from _validation(step, runs)
+    if kind != "sft":
+        yield from _figure(
+            "tokens/s", step, _each(runs, "sampling/tokens_per_second"),
+            "Tokens a second while rollouts are sampled.", from_zero=True,
+        )  # fmt: skip
+        yield from _figure(
+            "tokens", step, _each(runs, "completions/mean_length"),
+            "Mean length of a reply, in tokens.", from_zero=True,
+        )  # fmt: skip
+
+
+def _parts(step: str, runs: Sequence[Curves]) -> Iterator[Markup]:
+    """The reward by part: all in one figure of one run, a figure each of two."""
+    keys = {
+        key: key.split("/")[1]
+        for run in runs
+        for row in run.rows
+        for key in row
+        if key.startswith("rewards/")
+    }
+    if len(runs) == 1:
+        lines = _several(runs[0], keys)
+        yield from _figure("mean", step, lines, "The parts of the reward: their means.", _SHARE)
+        return
+    for key, name in keys.items():
+        said = f"The part of the reward for {name}: its mean."
+        yield from _figure(name, step, _each(runs, key), said, _SHARE)
+
+
+def _validation(step: str, runs: Sequence[Curves]) -> Iterator[Markup]:
+    """What validations found: all in one figure of one run, a figure each of two."""
+    keys = {
+        "eval_accuracy": "solved", "eval_similarity": "similarity", "eval_format": "format",
+        "eval_own_accuracy": "own way",
+    }  # fmt: skip
+    said = {
+        "eval_accuracy": "share of held-out problems solved",
+        "eval_similarity": "similarity of held-out steps to the expert's",
+        "eval_format": "share of held-out replies in the format",
+        "eval_own_accuracy": "share of held-out problems solved in the model's own way",
+    }
+    if len(runs) == 1:
+        lines = _several(runs[0], keys, held_out=True)
+        shown = [said[key] for key, name in keys.items() if name in {s.label for s in lines}]
+        words = "; ".join(shown)
+        yield from _figure("held-out", step, lines, f"{words[:1].upper()}{words[1:]}.", _SHARE)
+        return
+    for key, words in said.items():
+        lines = _each(runs, key, held_out=True, alone=True)
+        yield from _figure(
+            f"held-out: {keys[key]}", step, lines, f"{words[0].upper()}{words[1:]}.", _SHARE
+        )
+
+
+def _figure(
+    label: str, step: str, lines: Sequence[Series], said: str,
+    y_range: tuple[float, float] | None = None, from_zero: bool = False,
+) -> Iterator[Markup]:  # fmt: skip
+    """A figure, where there is anything to draw."""
+    drawn = [line for line in lines if line.points]
+    if not drawn:
+        return
+    values = [y for line in drawn for _, y in line.points]
+    if y_range and not all(y_range[0] <= y <= y_range[1] for y in values):
+        y_range = None
+    if from_zero:
+        y_range = (0.0, max(values) * 1.1 or 1.0)
+    yield plots.figure(said, plots.curves, drawn, step, label, y_range=y_range)
+
+
+def _each(
+    runs: Sequence[Curves], key: str, held_out: bool = False, alone: bool = False
+) -> list[Series]:
+    """A line for each run; of one run, held-out figures have another colour than training's."""
+    lines = []
+    for at, run in enumerate(runs):
+        label = run.label or ("held-out" if held_out else "training")
+        if run.label and held_out and not alone:
+            label = ""  # beside the line of the same colour
+        colour = 2 if held_out and not run.label else at + 1
+        lines.append(Series(label, _points(run.rows, key), colour, held_out))
+    return lines
+
+
+def _several(run: Curves, keys: dict[str, str], held_out: bool = False) -> list[Series]:
+    lines = [(name, _points(run.rows, key)) for key, name in keys.items()]
+    others = iter((2, 5, 4, 2, 5, 4))
+    return [
+        Series(name, points, _COLOURS.get(name) or next(others, 0), held_out)
+        for name, points in lines
+        if points
+    ]
+
+
+def _points(rows: Sequence[Metrics], key: str) -> list[tuple[float, float]]:
+    """Steps and values; of many, means of as many neighbours as needed."""
+    found = [(float(row["at"]), float(row[key])) for row in rows if key in row]
+    size = -(-len(found) // MOST_POINTS)
+    if size < 2:
+        return found
+    parts = [found[at : at + size] for at in range(0, len(found), size)]
+    return [(fmean(x for x, _ in part), fmean(y for _, y in part)) for part in parts]
+
+
+def _trained(row: Metrics) -> bool:
+    return "eval_reward" not in row

@@ -1,0 +1,104 @@
+"""A real training of a tiny model, looked at while it goes on; and the command as people call it."""
+
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from srl_edge import line, recipe
+from srl_edge.watch import server
+from srl_edge.watch.run import Run
+from tests.helpers.command_line import srl_edge, write_recipe
+from tests.helpers.watching import add, asked, rollout, served, trained
+
+STEPS = 12
+
+
+def test_the_page_shows_the_newest_step_of_a_training(
+    tmp_path: Path, tiny_model: Path, word_problems: list[dict[str, str]]
+) -> None:
+    file = write_recipe(tmp_path, tiny_model, word_problems)
+    flags = ["--trainer.own_way_problems", "0", "--trainer.validation_problems", "0"]
+    flags += ["--trainer.validation_prompts", "1", "--trainer.threads", "1"]
+    settings = recipe.load(file, flags)
+    stage = settings.stages[0].model_copy(update={"steps": STEPS, "max_new_tokens": 2})
+    settings = settings.model_copy(update={"stages": (stage,)})
+    training = threading.Thread(target=_train, args=(settings,))
+    seen: set[str] = set()
+    with served([Run(file)]) as url:
+        assert 'class="pill waiting"' in asked(url)[1]
+        training.start()
+        while training.is_alive():
+            text = asked(f"{url}/live")[1]
+            seen |= set(re.findall(r'<span class="pill (\w+)"', text))
+            seen |= set(re.findall(r"loss, (sft step \d+)", text))
+            time.sleep(0.02)
+        training.join()
+        text = asked(url)[1]
+    assert f"loss, sft step {STEPS}" in text and f"{STEPS}/{STEPS}" in text
+    assert 'class="pill finished"' in text and "training" in seen
+    assert len({each for each in seen if each.startswith("sft")}) >= 2
+
+
+def _train(settings: recipe.Recipe) -> None:
+    for stage in ("data", "train"):
+        line.run_stage(settings, stage)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_it_at_once(number: int, tmp_path: Path) -> None:
+    add(tmp_path / "train" / "metrics.jsonl", trained(1))
+    add(tmp_path / "train" / "rollouts.jsonl", rollout(1))
+    before = {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in tmp_path.rglob("*.jsonl")}
+    command = [sys.executable, "-m", "srl_edge", "watch", str(tmp_path), "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    url = process.stdout.readline().strip()
+    assert asked(url)[0] == 200
+    start = time.monotonic()
+    process.send_signal(number)
+    _, said = process.communicate(timeout=20)
+    assert time.monotonic() - start < 3
+    assert process.returncode == (0 if number == signal.SIGINT else 128 + number)
+    assert "Ctrl-C ends it" in said and "Traceback" not in said
+    # Nothing was written, and nothing else is there.
+    assert {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in tmp_path.rglob("*.jsonl")} == before
+    assert sorted(p.name for p in tmp_path.rglob("*")) == [
+        "metrics.jsonl",
+        "rollouts.jsonl",
+        "train",
+    ]
+
+
+def test_mistakes_are_one_sentence(tmp_path: Path) -> None:
+    failed = srl_edge("watch", tmp_path)
+    assert failed.returncode == 2 and failed.stderr.count("\n") == 1
+    assert "no run is there; give a run folder or a recipe" in failed.stderr
+    add(tmp_path / "train" / "metrics.jsonl", trained(1))
+    with server.bound(0) as taken:
+        failed = srl_edge("watch", tmp_path, "--port", taken.getsockname()[1])
+    assert failed.returncode == 2 and "give another one, or 0" in failed.stderr
+    assert failed.stdout == ""
+
+
+def test_what_is_not_installed_is_said(tmp_path: Path) -> None:
+    add(tmp_path / "train" / "metrics.jsonl", trained(1))
+    code = (
+        "import sys, importlib.util as u; find = u.find_spec;"
+        "sys.modules['uvicorn'] = None;"
+        "from srl_edge.cli import main; main(['watch', sys.argv[1]])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert (
+        done.stderr
+        == "srl-edge: watch needs Starlette and uvicorn: pip install 'srl-edge[serve]'.\n"
+    )
