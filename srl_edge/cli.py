@@ -33,6 +33,10 @@ VERBS: dict[str, dict[str, str]] = {
         "bench-tasks": "measure artifacts, models, GGUF, .pte, ONNX and MLX of anybody's",
         "compare": "what got worse between two folders of results?",
     },
+    "Hand on": {
+        "card": "a model card for the adapter and for each artifact",
+        "push": "the adapter or artifacts to a repository on a hub, when you say yes",
+    },
     "Data, adapters and other engines": {
         "data generate": "trajectories from an OpenAI-compatible endpoint, verified",
         "data record": "requests to a home of your own, as you fulfil them",
