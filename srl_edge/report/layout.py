@@ -8,8 +8,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from srl_edge.report import plots
+from srl_edge.report.markdown import inline
 
 TEMPLATES = Path(__file__).parent / "templates"
+
+
+_CODE = _TEMPLATES.overlay(autoescape=False)
+_MARKDOWN = _CODE.overlay(
+    finalize=lambda value: value if isinstance(value, Markup) else inline(str(value))
+)
 
 
 class Part(NamedTuple):
@@ -37,6 +44,16 @@ _TEMPLATES = environment(TEMPLATES)
 def render(template: str, **values: Any) -> Markup:
     """A template with values, of which all that is no markup is escaped."""
     return Markup(_TEMPLATES.get_template(template).render(**values))
+
+
+def render_markdown(template: str, **values: Any) -> str:
+    """A template of Markdown with values, of which all that is no markup is escaped."""
+    return _MARKDOWN.get_template(template).render(**values)
+
+
+def render_code(template: str, **literals: Any) -> str:
+    """A template of code with values, each as the code's language writes it."""
+    return _CODE.get_template(template).render(**literals)
 
 
 def document(

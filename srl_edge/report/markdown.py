@@ -18,6 +18,19 @@ def plain(text: str) -> str:
     return escape(" ".join(text.split()), quote=False)
 
 
+def inline(text: str) -> str:
+    """A text as prose on one line in which nothing is markup: Markdown, HTML or a formula."""
+    return re.sub(r"([\\`*_\[\]|~$#])", r"\\\1", plain(text))
+
+
+def code(text: str) -> str:
+    """A text on one line as it is, in the letters of code, whatever backticks are in it."""
+    text = " ".join(text.split())
+    ticks = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    space = " " if "`" in text else ""
+    return f"{ticks}{space}{text}{space}{ticks}"
+
+
 def fenced(text: str, language: str) -> str:
     """A text as a block of code, whatever backticks are in it."""
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))

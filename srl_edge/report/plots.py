@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from srl_edge.report.rows import BenchResults
 
-CSS = """
+_PAGE = """
 figure { margin: 20px 0 26px; }
 figcaption { font-size: 14px; margin-top: 8px; max-width: 84ch; }
 .pair { display: grid; grid-template-columns: 1fr 1fr; gap: 0 40px; }
@@ -19,6 +19,8 @@ figcaption { font-size: 14px; margin-top: 8px; max-width: 84ch; }
 @media (max-width: 760px) {
   .wide { display: none; } .narrow { display: block; } .pair { grid-template-columns: 1fr; } }
 svg { display: block; width: 100%; height: auto; overflow: visible; }
+"""
+_MARKS = """
 svg text { font-size: 12px; fill: var(--muted); }
 svg .name { fill: var(--ink); font-weight: 600; }
 svg .grid { stroke: var(--rule); }
@@ -36,6 +38,12 @@ svg .bar { fill: var(--c); opacity: .75; }
 svg .interval { stroke: var(--ink); stroke-width: 1.5; opacity: .6; }
 svg text.label { fill: var(--c); font-weight: 600; }
 svg .halo text { paint-order: stroke; stroke: var(--page); stroke-width: 4px; }
+"""
+CSS = _PAGE + _MARKS
+# A picture in a file has none of a page's colours, and lies on light and dark ones.
+_ALONE = """
+svg { --page: #fff; --ink: #17202b; --muted: #566270; --rule: #e3e7ec; --blue: #0a62a8;
+  --orange: #ad4a00; --green: #00714f; font-family: system-ui, "DejaVu Sans", sans-serif; }
 """
 CURVES_HEIGHT, SIZES_HEIGHT = 250, 330  # px
 LETTER = 7.9  # px, the mean letter of a wide bold 12 px sans-serif, so that labels keep apart
@@ -149,6 +157,23 @@ def curves(
     for s, at in zip(series, _kept_apart(ends, 16), strict=True):
         parts.append(_text(x.end + 9, at + 4, s.label, f"label c{s.colour}"))
     return _svg(width, CURVES_HEIGHT, f"{y_label} by {x_label}", parts)
+
+
+def in_a_file(panels: Sequence[str], width: int, height: int) -> str:
+    """Plots of one size below each other as an SVG file, which needs no page around it."""
+    edge = 16
+    wide, high = width + 2 * edge, len(panels) * (height + edge) + edge
+    size = f'width="{width}" height="{height}"'
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{wide}" height="{high}" '
+        f'viewBox="0 0 {wide} {high}">',
+        f"<style>{_ALONE}{_MARKS}</style>",
+        '<rect width="100%" height="100%" fill="#fff"/>',
+    ]
+    for i, panel in enumerate(panels):
+        place = f'<svg x="{edge}" y="{edge + i * (height + edge)}" {size} '
+        parts.append(panel.replace("<svg ", place, 1))
+    return "\n".join([*parts, "</svg>", ""])
 
 
 def intervals(models: Sequence[Model], width: int) -> str:

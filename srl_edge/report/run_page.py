@@ -89,20 +89,14 @@ def _part(key: str, facts: RunFacts) -> Markup:
 
 
 def _training(t: dict[str, Any]) -> Markup:
-    srl, loss = t["srl"], _points(t["sft"], "loss")
+    srl, loss = t["srl"], loss_curve(t)
     said = (
         "Faint points: mean reward of the rollouts sampled in a step. Line: Gaussian-weighted "
         "mean over neighbouring steps. Open circles: greedy replies to held-out prompts."
     )
     wide, narrow = [], []
-    for kind, name, key in (("srl", "SRL", "eval_reward"), ("rlvr", "RLVR", "eval_accuracy")):
-        held_out = [row for row in t["held_out"] if row["kind"] == kind and key in row]
-        curves = [plots.Series("training", _points(t[kind], "reward"), 1)] if t[kind] else []
-        if curves and held_out:
-            curves.append(plots.Series("held-out", _points(held_out, key), 2, True))
-        if curves:
-            label = f"{name} step"
-            wide.append(plots.figure(said, plots.curves, curves, label, "reward", wide=980))
+    for label, curves in reward_curves(t).items():
+        wide.append(plots.figure(said, plots.curves, curves, label, "reward", wide=980))
     if srl:
         terms = {"format": 3, "similarity": 1}
         lines = [plots.Series(k, _points(srl, f"rewards/{k}/mean"), c) for k, c in terms.items()]
@@ -110,11 +104,30 @@ def _training(t: dict[str, Any]) -> Markup:
         narrow.append(plots.figure(said, plots.curves, lines, "SRL step", "mean", y_range=(0, 1)))
     if loss:
         said = "Loss of the supervised warm-up on the expert's steps, in nats a token."
-        lines, top = [plots.Series("loss", loss, 1)], max(y for _, y in loss)
+        top = max(y for _, y in loss[0].points)
         narrow.append(
-            plots.figure(said, plots.curves, lines, "warm-up step", "loss", y_range=(0, top))
+            plots.figure(said, plots.curves, loss, "warm-up step", "loss", y_range=(0, top))
         )
     return render("training.html", words=training_words(t), wide=wide, narrow=narrow)
+
+
+def reward_curves(t: dict[str, Any]) -> dict[str, list[plots.Series]]:
+    """Rewards over the steps of each kind that has any, by what its steps are called."""
+    found = {}
+    for kind, name, key in (("srl", "SRL", "eval_reward"), ("rlvr", "RLVR", "eval_accuracy")):
+        held_out = [row for row in t["held_out"] if row["kind"] == kind and key in row]
+        curves = [plots.Series("training", _points(t[kind], "reward"), 1)] if t[kind] else []
+        if curves and held_out:
+            curves.append(plots.Series("held-out", _points(held_out, key), 2, True))
+        if curves:
+            found[f"{name} step"] = curves
+    return found
+
+
+def loss_curve(t: dict[str, Any]) -> list[plots.Series]:
+    """The loss over the steps of supervised training; empty where there were none."""
+    points = _points(t["sft"], "loss")
+    return [plots.Series("loss", points, 1)] if points else []
 
 
 def _example(e: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,179 @@
+"""Model cards of a run: a README.md in its adapter and in each artifact, of its own records."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from markupsafe import Markup
+
+from srl_edge import __version__, owned
+from srl_edge.artifact import ADAPTER, is_current
+from srl_edge.errors import InputError
+from srl_edge.files import read_json
+from srl_edge.models.wheels import KNOWN, cached
+from srl_edge.quantization.formats import FORMATS
+from srl_edge.recipe import Recipe
+from srl_edge.report import card_asking, card_words, plots, tables
+from srl_edge.report.card_metadata import base_on_hub, licence_of, metadata
+from srl_edge.report.facts import RunFacts, gather
+from srl_edge.report.layout import render_markdown
+from srl_edge.report.markdown import as_markdown, fenced, inline
+from srl_edge.report.rows import TUNED
+from srl_edge.report.run_page import loss_curve, reward_curves
+from srl_edge.report.sentences import training_words
+
+README, PICTURE = owned.CARD
+_WIDTH = 860  # px of the picture, which a page of a hub can show whole
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a card is of: the adapter, or an artifact with its manifest."""
+
+    name: str
+    folder: Path
+    manifest: Mapping[str, Any] | None = None
+
+    @property
+    def kind(self) -> str:
+        """Its format; adapter for that."""
+        return str(self.manifest["format"]) if self.manifest else "adapter"
+
+    @property
+    def row(self) -> str:
+        """What the benchmark calls it."""
+        return self.name if self.manifest else TUNED
+
+
+def parts_of(run: Path) -> list[Part]:
+    """What of a run can have a card; raises InputError where nothing has been trained."""
+    if not (run / "adapter" / ADAPTER).is_file():
+        raise InputError(f"{run}: nothing is trained yet; run `srl-edge train {run}` first.")
+    files = sorted((run / "artifacts").glob("*/manifest.json"))
+    return [
+        Part("adapter", run / "adapter"),
+        *(Part(f.parent.name, f.parent, read_json(f, "Manifest")) for f in files),
+    ]
+
+
+def write(recipe: Recipe, run: Path, base: str | None = None) -> dict[str, list[Path]]:
+    """Write the card of a run's adapter and of each artifact; return those written and those kept.
+
+    base: the base model's id on the hub, where the recipe does not say it. A card that srl-edge did
+    not write, or that was changed since, is kept as it is. Raises InputError where there is nothing
+    to describe.
+    """
+    found: dict[str, list[Path]] = {"written": [], "kept": []}
+    parts, facts = parts_of(run), gather(recipe, run)
+    picture = training_picture(facts.training)
+    for part in parts:
+        texts = {README: text(facts, part, bool(picture), base)}
+        texts |= {PICTURE: picture} if picture else {}
+        files = {part.folder / name: said for name, said in texts.items()}
+        if theirs := [file for file in files if file.exists() and not owned.written(file)]:
+            found["kept"] += theirs
+            continue
+        for file, said in files.items():
+            owned.write(file, said)
+            found["written"].append(file)
+    return found
+
+
+def text(facts: RunFacts, part: Part, picture: bool, base: str | None = None) -> str:
+    """The card of a part, as Markdown with metadata."""
+    recipe, run = facts.recipe, facts.recipe.run
+    base = base or base_on_hub(recipe)
+    licence = licence_of(recipe, _base_folder(recipe))
+    title = card_words.title(recipe, part.name)
+    asking = card_asking.asking_of(recipe, run)
+    yaml = metadata(recipe, [part.kind], title, base, licence, facts.bench, part.row)
+    results = card_words.results(facts.bench, part.row)
+    gate = next((row for row in facts.parity if row["artifact"] == part.name), None)
+    return render_markdown(
+        "card.md",
+        yaml=Markup(yaml),
+        title=title,
+        what=card_words.what(facts, part.name, part.kind, base),
+        warnings=_warnings(facts, part, run, gate),
+        results=Markup(as_markdown(results)) if results else "",
+        measured=card_words.measured(facts.bench),
+        findings=card_words.findings(facts.bench, part.row),
+        unmeasured=facts.missing.get("bench", "This artifact has not been measured."),
+        reply=card_words.reply(asking),
+        turns=card_words.asked(asking),
+        asked_by=card_words.asked_by(asking),
+        needs=card_words.needs(part.kind, part.manifest),
+        run=_code(asking, part, base),
+        after_run=card_words.after_run(part.kind, recipe),
+        data=card_words.data(recipe, facts.data),
+        splits=Markup(as_markdown(tables.data(facts.data)[0])) if facts.data else "",
+        training=" ".join(training_words(facts.training)) if facts.training else "",
+        picture=Markup(PICTURE) if picture else "",
+        settings=Markup(fenced(card_words.settings(recipe), "toml")),
+        artifact=bool(part.manifest),
+        gate=card_words.gate(gate, part.name) if part.manifest else "",
+        licence=card_words.licence(recipe, base, licence),
+        limits=card_words.limits(facts, part.row, part.manifest),
+        version=__version__,
+    )
+
+
+def of_several(facts: RunFacts, parts: Sequence[Part], base: str | None = None) -> str:
+    """The card of a repository that has several artifacts, each in a folder with its own."""
+    recipe = facts.recipe
+    base = base or base_on_hub(recipe)
+    licence = licence_of(recipe, _base_folder(recipe))
+    title = card_words.title(recipe, "artifacts")
+    own = [part.row for part in parts]
+    results = card_words.results(facts.bench, *own)
+    return render_markdown(
+        "cards.md",
+        yaml=Markup(metadata(recipe, [part.kind for part in parts], title, base, licence)),
+        title=title,
+        what=card_words.what_several(facts, base),
+        parts=[Markup(f"[{inline(part.name)}]({quote(part.name)}/README.md)") for part in parts],
+        results=Markup(as_markdown(results)) if results else "",
+        measured=card_words.measured(facts.bench),
+        licence=card_words.licence(recipe, base, licence),
+        version=__version__,
+    )
+
+
+def training_picture(training: Mapping[str, Any] | None) -> str:
+    """The curves of training as an SVG file; '' where there are none."""
+    panels = []
+    if training and (loss := loss_curve(dict(training))):
+        top = max(y for _, y in loss[0].points)
+        panels.append(plots.curves(loss, "supervised step", "loss", _WIDTH, (0, top)))
+    for label, series in reward_curves(dict(training)).items() if training else ():
+        panels.append(plots.curves(series, label, "reward", _WIDTH))
+    return plots.in_a_file(panels, _WIDTH, plots.CURVES_HEIGHT) if panels else ""
+
+
+def _warnings(facts: RunFacts, part: Part, run: Path, gate: Mapping[str, Any] | None) -> list[str]:
+    """What whoever reads a card must know before the rest."""
+    said = []
+    if part.manifest and not is_current(part.manifest, run):
+        said.append("This artifact was made of an earlier adapter than the run has now.")
+    if gate and not gate["passed"]:
+        said.append("The gate found that this artifact does not answer as the trained model does.")
+    return said
+
+
+def _code(asking: card_asking.Asking, part: Part, base: str | None) -> Markup:
+    if not part.manifest:
+        where = base or "the folder of the base model"
+        return card_asking.code("adapter", asking, base=where)
+    separate = part.manifest.get("adapter") == "separate"
+    adapter = FORMATS[part.kind].adapter if separate else None
+    values = {"context_length": part.manifest["context_length"], "adapter": adapter}
+    return card_asking.code(part.kind, asking, **values)
+
+
+def _base_folder(recipe: Recipe) -> Path | None:
+    """The base model's folder, where it is on this computer under a name or a path."""
+    name = recipe.model.name
+    folder = cached(name) if name in KNOWN else Path(name).expanduser()
+    return folder if folder.is_dir() else None

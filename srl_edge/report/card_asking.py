@@ -1,0 +1,140 @@
+"""How a card shows a model being asked: the values of the code in it, as Python writes them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from srl_edge.artifact import MANIFEST
+from srl_edge.errors import InputError
+from srl_edge.files import read_json_if_there
+from srl_edge.method.prompt_form import BOXED, DONE, HASHES, PromptForm
+from srl_edge.method.prompts import without_thought
+from srl_edge.models.chat_template import ChatTemplate, of_folder
+from srl_edge.models.wheels import KNOWN, cached
+from srl_edge.recipe import Recipe
+from srl_edge.report.layout import render_code
+from srl_edge.report.markdown import fenced
+
+OWN_PROBLEM = {  # what a model is asked in an example, where srl-edge itself made its problems up
+    "home": "Please open the window in the library and turn on the lamp in the porch.",
+    "stories": "Tom has 7 shells. He finds 5 more, and then he gives 3 away. How many has he now?",
+    "gsm_symbolic": "A box holds 12 eggs. Mara packs 3 boxes and sells 10 eggs. How many are left?",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """How a run's model is asked, and where its tokenizer is on this computer, if anywhere.
+
+    stops: the token ids that end a reply; none where they are not known.
+    """
+
+    form: PromptForm
+    whole: bool
+    problem: str
+    max_steps: int
+    max_new_tokens: int
+    template: ChatTemplate | None
+    stops: tuple[int, ...]
+
+
+def asking_of(recipe: Recipe, run: Path) -> Asking:
+    """How a run's model is asked; downloads nothing."""
+    template, stops = None, tuple[int, ...]()
+    for folder in _folders(recipe, run):
+        manifest = read_json_if_there(folder / MANIFEST, "Json") or {}
+        stops = stops or tuple(manifest.get("stop_token_ids", ()))
+        try:
+            template = template or of_folder(folder)
+        except InputError:
+            continue
+    if not stops and (run / "merged" / "tokenizer.json").is_file():
+        from srl_edge.models.tokenizer import stop_ids
+
+        stops = tuple(stop_ids(run / "merged"))
+    problem = OWN_PROBLEM.get(recipe.data.source, "What the model is to solve.")
+    return Asking(
+        recipe.prompt.form, recipe.whole, problem, recipe.bench.max_steps,
+        recipe.bench.max_new_tokens, template, stops,
+    )  # fmt: skip
+
+
+def _folders(recipe: Recipe, run: Path) -> list[Path]:
+    """Where a tokenizer of the model may lie."""
+    base = Path(recipe.model.name).expanduser()
+    known = [cached(recipe.model.name)] if recipe.model.name in KNOWN else []
+    return [*sorted((run / "artifacts").glob("*")), run / "merged", base, *known]
+
+
+def code(kind: str, asking: Asking, **values: Any) -> Markup:
+    """A block of Python that asks a model of a kind of folder, until it is done.
+
+    kind: names the template. values: what else that takes; text becomes a literal of Python's.
+    """
+    literals = {key: repr(value) for key, value in values.items()}
+    said = render_code(f"run_{kind}.txt", **literals, **_values(asking))
+    return Markup(fenced(f"{said.strip()}\n", "python"))
+
+
+def turns(asking: Asking) -> list[Mapping[str, str]]:
+    """The chat that asks, with {problem} and {steps} where those go, as the template takes it."""
+    form = asking.form
+    system, user = (form.whole_system, form.whole) if asking.whole else (form.system, form.step)
+    chat = [{"role": "user", "content": user}]
+    chat = [{"role": "system", "content": system}, *chat] if system else chat
+    return list(asking.template.accepted(chat)) if asking.template else list(chat)
+
+
+def _values(asking: Asking) -> dict[str, Any]:
+    form, template = asking.form, asking.template
+    first, *rest = turns(asking)
+    # Where the template takes no system turn its text comes before the user's.
+    system = form.whole_system if asking.whole else form.system
+    rendered = template.render([first, *rest], True, form.date, form.told()) if template else ""
+    thinks = form.think and (not template or without_thought(rendered, form) != rendered)
+    told = ", ".join(f"{key}={value!r}" for key, value in form.told().items())
+    literals = {
+        "system": system,
+        "user": form.whole if asking.whole else form.step,
+        "problem": asking.problem,
+        "stops": list(asking.stops),
+        "date": form.date,
+        "pairs": form.context_pairs,
+    }
+    return {key: repr(value) for key, value in literals.items()} | {
+        "system_apart": bool(rest),
+        "asks_system": bool(system),
+        "whole": asking.whole,
+        "acts": form.action != "text",
+        "think": form.think,
+        "thinks": thinks,
+        "dated": bool(template and _dated(template, form)),
+        "told": f", {told}" if told else "",
+        "ended": _ended(form),
+        "max_steps": asking.max_steps,
+        "max_new_tokens": asking.max_new_tokens,
+    }
+
+
+def _dated(template: ChatTemplate, form: PromptForm) -> bool:
+    """Whether what a template writes depends on the date."""
+    chat = [{"role": "user", "content": "Yes?"}]
+    return template.render(chat, True, form.date, form.told()) != template.render(
+        chat, True, "1999-12-31", form.told()
+    )
+
+
+def _ended(form: PromptForm) -> str:
+    """Python that says whether a step is the last one."""
+    match form.answer:
+        case "done":
+            return f"step == {DONE!r}"
+        case "####":
+            return f"{HASHES!r} in step"
+        case "boxed":
+            return f"{BOXED!r} in step"
+        case pattern:
+            return f"re.search({pattern!r}, step)"
