@@ -73,7 +73,7 @@ def test_formulas_are_drawn_without_a_script(site: Path) -> None:
     assert "$" not in body and "\\frac" not in body
 
 
-@pytest.mark.parametrize("link", ["docs/nowhere.md", "docs/README.md#nowhere", "#nowhere"])
+@pytest.mark.parametrize("link", ["nowhere.md", "docs/README.md#nowhere", "#nowhere"])
 def test_a_broken_link_ends_the_build(
     link: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

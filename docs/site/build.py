@@ -63,12 +63,14 @@ def rows(index: Path, text: str) -> Nav:
 
 
 def navigation() -> Nav:
-    """The README, and a section for each heading of `docs/README.md`."""
+    """The README, and a section for each heading of `docs/README.md`, or its page if it has one."""
     index = ROOT / "docs" / "README.md"
     parts = re.split(r"^## (.+)$", index.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    nav: Nav = [{"srl-edge": "README.md"}, {"All pages": "docs/README.md"}]
-    sections = zip(parts[1::2], parts[2::2], strict=True)
-    return nav + [{title: rows(index, text)} for title, text in sections]
+    nav: Nav = [{"Overview": "README.md"}, {"All pages": "docs/README.md"}]
+    for title, text in zip(parts[1::2], parts[2::2], strict=True):
+        found = rows(index, text)
+        nav.append({title: found if len(found) > 1 else pages(found).pop()})
+    return nav
 
 
 def pages(nav: Nav | str | dict[str, Any]) -> set[str]:
