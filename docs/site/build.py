@@ -93,6 +93,7 @@ def build(site: Path) -> None:
                 copy = Path(scratch) / "pages" / path.relative_to(ROOT)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, copy)
+        shutil.copyfile(HERE / "site.css", Path(scratch) / "pages" / "site.css")
         settings["project"] |= {"docs_dir": "pages", "site_dir": "site", "nav": navigation()}
         config = Path(scratch) / "zensical.toml"
         config.write_bytes(tomli_w.dumps(settings).encode())

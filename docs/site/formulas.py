@@ -16,7 +16,12 @@ _BLOCK = re.compile(r'<div class="arithmatex">\s*\\\[(.*?)\\\]\s*</div>', re.DOT
 class _Formulas(Postprocessor):  # type: ignore[misc]
     def run(self, text: str) -> str:
         text = _INLINE.sub(lambda found: convert(unescape(found[1])), text)
-        return _BLOCK.sub(lambda found: convert(unescape(found[1]), display="block"), text)
+        return _BLOCK.sub(lambda found: _block(unescape(found[1])), text)
+
+
+def _block(formula: str) -> str:
+    """A formula in a paragraph of its own, which scrolls where it is too wide."""
+    return f'<div class="formula">{convert(formula, display="block")}</div>'
 
 
 class Formulas(Extension):  # type: ignore[misc]
