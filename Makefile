@@ -1,5 +1,5 @@
 # make setup: .venv with pinned packages. make demo: the whole line. make test: lint, types, tests.
-# make test-fast: the tests of a few minutes.
+# make test-fast: the tests of a few minutes. make docs: the documentation's site, in site/.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,7 +15,7 @@ SLOW := tests/exporters tests/test_cli.py tests/test_line.py tests/test_notebook
 	$(patsubst %,tests/trainers/torch_backend/test_%.py,onnx_sampler qlora rounded_training trl_loss vllm)
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-fast
+.PHONY: setup demo docs test test-fast
 
 setup: $(READY)
 
@@ -33,6 +33,9 @@ $(READY): constraints.txt pyproject.toml
 
 demo: setup
 	$(BIN)/srl-edge run recipes/demo.toml
+
+docs: setup
+	$(BIN)/python docs/site/build.py
 
 test: setup
 	$(BIN)/ruff check .

@@ -59,8 +59,12 @@ def parser() -> Parser:
     parser.add_argument("--soak", type=float, default=0.0, metavar="MINUTES",
                         help="then let each decode for that long")  # fmt: skip
     for name in _SETTINGS:
-        kind = type(Bench.model_fields[name].default)
-        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, default=None)
+        field = Bench.model_fields[name]
+        said = (field.description or "").rstrip(".")
+        parser.add_argument(
+            f"--{name.replace('_', '-')}", type=type(field.default), default=None,
+            metavar="N", help=f"{said} ({field.default})",
+        )  # fmt: skip
     return parser
 
 

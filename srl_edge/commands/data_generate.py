@@ -29,7 +29,7 @@ def parser() -> Parser:
     parser.add_argument("--samples", type=int, default=1, help="solutions to ask for, each problem")
     parser.add_argument("--workers", type=int, default=4, help="requests at a time")
     parser.add_argument("--timeout", type=float, default=120.0, help="seconds to a reply")
-    parser.add_argument("--temperature", type=float, default=0.7)
+    parser.add_argument("--temperature", type=float, default=0.7, help="of draws; 0 is greedy")
     parser.add_argument("--max-tokens", type=int, default=2048, help="longest reply")
     parser.add_argument("--seed", type=int, default=0, help="of tasks in worlds")
     parser.add_argument(

@@ -37,7 +37,12 @@ def add_model(parser: Parser) -> None:
         help="JSONL of worked problems, in place of general ones",
     )  # fmt: skip
     group.add_argument("--threads", type=int, metavar="N", help="CPU threads; without it, all")
-    group.add_argument("--out", type=_path, metavar="DIR")
+    group.add_argument(
+        "--out",
+        type=_path,
+        metavar="DIR",
+        help="folder of export's artifacts, or of check's figures",
+    )
 
 
 def _path(text: str) -> Path:

@@ -81,7 +81,7 @@ def own_way_alarms(base: Mapping[str, float], now: Mapping[str, float], count: i
         found.append(
             f"asked in its own way, the model solves {after:.0%} of {count} held-out problems, "
             f"{before:.0%} before training; lower the learning rate or the sft steps, give kl, or "
-            'train on its own way with `prompt.preset = "math"`.'
+            'train in its own way (`prompt.preset = "math"` with `reply = "whole"`).'
         )
     if now["eval_own_length"] < 0.5 * base["eval_own_length"]:
         found.append(

@@ -107,8 +107,7 @@ def advice(found: Headroom, kinds: Sequence[str]) -> Iterator[str]:
         mend = (
             "the sft stage that the recipe begins with has to teach it"
             if kinds[0] == "sft"
-            else "begin with a short sft stage, or ask in the model's own way (prompt.preset = "
-            "'math')"
+            else "begin with a short sft stage, or ask without a format (prompt.preset = 'math')"
         )
         yield (
             f"Only {found.format_kept:.0%} of the replies keep the run's format, and a broken one "

@@ -53,7 +53,7 @@ def _holds_none(value: object) -> bool:
 
 class Prompt(Section):
     preset: Literal["word-problems", "math", "general", "commands", "agent"] = "word-problems"
-    """word-problems: a thought, then a step. math: the model's own way. general: any task.
+    """word-problems: a thought, then a step. math: plain, no format of ours. general: any task.
     commands: one a step, until one says done. agent: a thought, then an action in a world."""
     system: str | None = None
     """System message of a step's prompt; '' leaves the chat template's own."""
@@ -79,7 +79,7 @@ class Prompt(Section):
     context_pairs: NonNegativeInt | None = None
     """How many of the last actions, with what came of them, a prompt holds (agent: 2)."""
     own_way: str = PRESETS["math"].whole
-    """The model's natural prompt, with {problem}: base and tuned answer it beside the run's own."""
+    """Plain prompt of the model's own way, with {problem}; base and tuned give it one reply."""
 
     @property
     def form(self) -> PromptForm:

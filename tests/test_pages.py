@@ -1,0 +1,86 @@
+"""That the pages quote the program as it is: sentences, functions, verbs and worked examples."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from srl_edge.commands.listing import page
+from srl_edge.method.algorithm import group_relative
+from srl_edge.method.rewards import similarity
+from tests.helpers.sources import ROOT, modules
+
+DOCS = ROOT / "docs"
+_NAMED = re.compile(r"`(\w+/[\w/]+\.py)::(\w+)`")
+_ROW = re.compile(r"^\| (.+?) \| ", re.MULTILINE)
+_SENTENCE = re.compile(r"`` (.+?) ``|`([^`]+)`")
+
+
+def texts(file: Path) -> Iterator[str]:
+    """Every text in a file's code, `…` for what is put into it; concatenated ones are one."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        match node:
+            case ast.JoinedStr(values=values):
+                yield "".join(str(v.value) if isinstance(v, ast.Constant) else "…" for v in values)
+            case ast.Constant(value=str(value)):
+                yield value
+
+
+def sentences() -> list[str]:
+    """What the page of troubleshooting quotes of the program, but for what a shell says."""
+    text = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
+    first = [cell for cell in _ROW.findall(text) if cell.startswith("`")]
+    quoted = [next(filter(None, _SENTENCE.findall(cell)[0])) for cell in first]
+    return [each for each, cell in zip(quoted, first, strict=True) if "from the shell" not in cell]
+
+
+@pytest.fixture(scope="module")
+def said() -> str:
+    return "\0".join(text for file in modules().values() for text in texts(file))
+
+
+@pytest.mark.parametrize("sentence", sentences())
+def test_sentences_that_are_quoted_are_said(sentence: str, said: str) -> None:
+    """Their literal parts stand in one text of the code, in this order."""
+    parts = [re.escape(part) for part in sentence.split("…") if part.strip(" :;,.()")]
+    assert parts, f"{sentence} has no words"
+    assert re.search(r"[^\0]*?".join(parts), said), f"nothing says {sentence!r}"
+
+
+def test_forty_sentences_are_explained() -> None:
+    assert len(set(sentences())) == len(sentences()) >= 40
+
+
+@pytest.mark.parametrize("file", sorted(DOCS.glob("*.md")), ids=lambda path: path.name)
+def test_functions_that_are_named_exist(file: Path) -> None:
+    for where, name in _NAMED.findall(file.read_text(encoding="utf-8")):
+        tree = ast.parse((ROOT / where).read_text(encoding="utf-8"))
+        assert name in {n.name for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+
+
+def test_the_page_of_the_method_names_where_each_formula_is() -> None:
+    text = (DOCS / "method.md").read_text(encoding="utf-8")
+    assert len(_NAMED.findall(text)) >= 20 and text.count("$$") >= 14
+
+
+def test_the_worked_example_of_the_method_is_right() -> None:
+    text = (DOCS / "method.md").read_text(encoding="utf-8").replace("\u2212", "-")
+    step, other = "36 - 10 = 26 eggs left.", "36 + 10 = 46 eggs left."
+    assert f"`{step}`" in text and f"`{other}`" in text
+    rewards = [1.0, similarity(other, step), -1.0]
+    assert f"1, {rewards[1]:.2f} and -1" in text
+    a, b, c = (f"{value:+.2f}" for value in group_relative(rewards))
+    assert f"{a}, {b} and {c}" in text
+
+
+def test_the_page_of_verbs_is_current() -> None:
+    written = (DOCS / "verbs.md").read_text(encoding="utf-8")
+    assert written == page(), "run `python -m srl_edge.commands > docs/verbs.md`"
+
+
+def test_the_page_of_verbs_does_not_depend_on_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = page()
+    monkeypatch.setenv("COLUMNS", "30")
+    assert page() == before

@@ -1,0 +1,89 @@
+"""The documentation's site: every page is in it, no link is broken, and nothing is fetched."""
+
+import importlib.util
+import re
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tests.helpers.sources import ROOT
+
+
+def builder() -> ModuleType:
+    """docs/site/build.py, which is no part of the package."""
+    spec = importlib.util.spec_from_file_location("build", ROOT / "docs" / "site" / "build.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+build = builder()
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    listed = build.pages(build.navigation())
+    there = {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    assert there <= listed, f"a table of docs/README.md must name {sorted(there - listed)}"
+    assert all((ROOT / name).is_file() for name in listed)
+
+
+class Fetched(HTMLParser):
+    """What a browser fetches for a page, by itself; links that a reader may follow are not that."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        names = ("src", "srcset", "poster", "data", *(["href"] if tag in ("link", "use") else []))
+        self.found += [value for name, value in attributes if name in names and value]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("zensical")
+    pytest.importorskip("latex2mathml")
+    folder: Path = tmp_path_factory.mktemp("site") / "site"
+    build.build(folder)
+    return folder
+
+
+def test_it_has_every_page_and_fetches_nothing_from_elsewhere(site: Path) -> None:
+    html = {path.relative_to(site).as_posix(): path for path in site.rglob("*.html")}
+    for page in build.pages(build.navigation()):
+        name = page.replace("README.md", "index.html").replace(".md", ".html")
+        assert name in html, f"{page} is missing"
+    for path in html.values():
+        fetched = Fetched(path.read_text(encoding="utf-8")).found
+        assert fetched
+        assert [url for url in fetched if re.match(r"\w+:|//", url)] == []
+    for style in site.rglob("*.css"):
+        assert not re.search(r"(url\(['\"]?|@import\s+['\"])(https?:)?//", style.read_text())
+
+
+def test_formulas_are_drawn_without_a_script(site: Path) -> None:
+    page = (site / "docs" / "method.html").read_text(encoding="utf-8")
+    assert page.count('<math xmlns="http://www.w3.org/1998/Math/MathML" display="block"') > 5
+    body = re.sub(r"<math.*?</math>|<(script|code|pre).*?</\1>", "", page, flags=re.DOTALL)
+    assert "$" not in body and "\\frac" not in body
+
+
+@pytest.mark.parametrize("link", ["nowhere.md", "docs/README.md#nowhere", "#nowhere"])
+def test_a_broken_link_ends_the_build(
+    link: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("zensical")
+    pytest.importorskip("latex2mathml")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "README.md").write_text("# Pages\n")
+    (tmp_path / "README.md").write_text(f"# Project\n\nSee [here]({link}).\n")
+    monkeypatch.setattr(build, "ROOT", tmp_path)
+    with pytest.raises(subprocess.CalledProcessError):
+        build.build(tmp_path / "site")
+    assert "does not exist" in capfd.readouterr().err
+    assert not (tmp_path / "site").exists()
