@@ -14,6 +14,7 @@ from sysconfig import get_path
 import pytest
 
 from srl_edge import __version__
+from tests.helpers.building import copied, pip
 from tests.helpers.sources import ROOT, arrows, circles, imported, modules, room
 
 FRONT_DOOR = {"srl_edge.cli", "srl_edge.line", "srl_edge.__main__"} | {
@@ -102,35 +103,6 @@ def test_every_room_is_named_in_the_project_file() -> None:
     of_data = {"srl_edge.recipes"}
     assert set(project["tool"]["setuptools"]["packages"]) == rooms | of_data
     assert {room(module) for module in modules()} == rooms
-
-
-def copied(to: Path, links: bool) -> Path:
-    """The sources in a folder of their own, since a build leaves files beside them.
-
-    links: whether git makes symbolic links; without, a link is a file that holds its target.
-    """
-    tracked = ["git", "-C", str(ROOT), "ls-files", "-z", "-co", "--exclude-standard"]
-    listed = subprocess.run(tracked, capture_output=True, check=True).stdout.decode()
-    for name in listed.split("\0"):
-        file, copy = ROOT / name, to / name
-        if name and (file.is_file() or file.is_symlink()):
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            if not file.is_symlink():
-                copy.write_bytes(file.read_bytes())
-            elif links:
-                copy.symlink_to(file.readlink())
-            else:
-                copy.write_text(file.readlink().as_posix())
-    return to
-
-
-def pip(*arguments: object) -> None:
-    command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    offline = ["--no-deps", "--no-build-isolation"]
-    done = subprocess.run(
-        [*command, *map(str, arguments), *offline], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
 
 
 def wheel_of(source: Path, out: Path) -> Path:
