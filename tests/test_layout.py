@@ -9,12 +9,11 @@ import tomllib
 import zipfile
 from io import BytesIO
 from pathlib import Path
-from sysconfig import get_path
 
 import pytest
 
 from srl_edge import __version__
-from tests.helpers.building import copied, pip
+from tests.helpers.building import copied, packages, pip
 from tests.helpers.sources import ROOT, arrows, circles, imported, modules, room
 
 FRONT_DOOR = {"srl_edge.cli", "srl_edge.line", "srl_edge.__main__"} | {
@@ -143,7 +142,7 @@ def test_the_wheel_holds_every_module_and_each_can_be_imported(tmp_path: Path) -
 IMPORTS = """
 import io, site, sys, zipfile
 site.addsitedir(sys.argv[1])
-sys.path.append(sys.argv[3])
+sys.path += sys.argv[3:]
 import srl_edge.exporters.export, srl_edge.trainers.loop.train
 from srl_edge.devices.hosts import runner, ssh
 parts = (srl_edge, srl_edge.exporters.export, srl_edge.trainers.loop.train, runner)
@@ -177,7 +176,7 @@ def test_all_rooms_are_there_however_git_writes_the_links(
         installed = tmp_path / "installed"
         pip("install", "--target", installed, "--editable", source)
     done = subprocess.run(
-        [sys.executable, "-S", "-c", IMPORTS, str(installed), str(tmp_path), get_path("purelib")],
+        [sys.executable, "-S", "-c", IMPORTS, str(installed), str(tmp_path), *packages()],
         cwd=tmp_path, env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
         capture_output=True, text=True,
     )  # fmt: skip

@@ -13,17 +13,10 @@ import pytest
 
 from srl_edge import __version__
 from srl_edge.models.wheels import KNOWN
-from tests.helpers.building import copied, pip
+from tests.helpers.building import copied, packages, pip
+from tests.helpers.small_demo import settings
 from tests.helpers.sources import ROOT
 
-SMALL = """
---model.name {model} --data.validation_problems 4 --data.test_problems 4
---stages.0.steps 4 --stages.1.steps 1 --stages.1.group_size 4 --stages.1.max_rounds 2
---trainer.validation_prompts 2
---export.artifacts onnx-fp32 --check.prompts 2 --check.problems 0 --check.greedy_tokens 4
---bench.problems 1 --bench.own_way_problems 1 --bench.own_way_tokens 4 --bench.max_steps 1
---bench.max_new_tokens 4 --bench.repeats 1 --bench.prompt_tokens 16 --bench.decode_tokens 4
-"""
 SDIST = "import sys; from setuptools import build_meta; print(build_meta.build_sdist(sys.argv[1]))"
 
 
@@ -60,19 +53,17 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     where = "import sysconfig; print(sysconfig.get_path('purelib'))"
     told = subprocess.run([python, "-c", where], capture_output=True, text=True, check=True)
     # Named as folders alone: the checkout that is installed in one of them is not found.
-    shared = [path for path in sys.path if path.endswith("site-packages")]
-    Path(told.stdout.strip(), "shared.pth").write_text("\n".join(shared), encoding="utf-8")
+    Path(told.stdout.strip(), "shared.pth").write_text("\n".join(packages()), encoding="utf-8")
     return programs
 
 
 def test_the_demo_runs_from_the_wheel_outside_of_a_checkout(
     installed: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
-    words = SMALL.format(model=tiny_model).split()
     clean = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
     done = subprocess.run(
-        [str(installed / "srl-edge"), "demo", "--output", "mine", *words], cwd=tmp_path,
-        env=clean, capture_output=True, text=True, encoding="utf-8",
+        [str(installed / "srl-edge"), "demo", "--output", "mine", *settings(tiny_model)],
+        cwd=tmp_path, env=clean, capture_output=True, text=True, encoding="utf-8",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     first = done.stderr.splitlines()[0]
@@ -135,3 +126,22 @@ def test_the_metadata_is_what_an_index_takes(wheel: Path) -> None:
     versions = [match[1] for line in classifiers if (match := known.match(line))]
     workflow = (ROOT / ".github" / "workflows" / "test.yml").read_text(encoding="utf-8")
     assert versions and all(f'"{version}"' in workflow for version in versions)
+
+
+def test_an_index_gets_links_that_lead_somewhere(tmp_path: Path) -> None:
+    source = copied(tmp_path / "source", links=True)
+    root = "https://forge.example/someone/srl-edge"
+    script = [sys.executable, str(ROOT / ".ci" / "public_links.py"), f"{root}/", "v9.9.9"]
+    subprocess.run(script, cwd=source, check=True)
+    pip("wheel", "-w", tmp_path, source)
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as archive:
+        name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        text = archive.read(name).decode()
+    assert f"Project-URL: Repository, {root}" in text
+    links = re.findall(r"\]\(([^)\s]+)\)", text)
+    assert links and all(link.startswith(("https://", "#")) for link in links)
+    ours = [link for link in links if link.startswith(root)]
+    assert f"{root}/raw/v9.9.9/docs/report.png" in ours
+    for link in ours:
+        _, _, path = link.removeprefix(f"{root}/").split("/", 2)
+        assert (ROOT / path.partition("#")[0]).exists(), link

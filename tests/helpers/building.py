@@ -27,6 +27,11 @@ def copied(to: Path, links: bool) -> Path:
     return to
 
 
+def packages() -> list[str]:
+    """Folders of installed packages, without what else an environment may add to the path."""
+    return [path for path in sys.path if path.endswith("site-packages")]
+
+
 def pip(*arguments: object) -> None:
     command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     offline = ["--no-deps", "--no-build-isolation"]
