@@ -13,6 +13,7 @@ from srl_edge import __version__, processes
 # Every verb with one sentence, in the order in which a person meets them.
 VERBS: dict[str, dict[str, str]] = {
     "Begin": {
+        "demo": "the whole line on a small model, in minutes",
         "doctor": "what this machine can do, and what to install for the rest",
         "init": "write a commented recipe",
         "headroom": "is training worth it, which pipeline, how long will it take here?",

@@ -9,11 +9,11 @@ import tomllib
 import zipfile
 from io import BytesIO
 from pathlib import Path
-from sysconfig import get_path
 
 import pytest
 
 from srl_edge import __version__
+from tests.helpers.building import copied, packages, pip
 from tests.helpers.sources import ROOT, arrows, circles, imported, modules, room
 
 FRONT_DOOR = {"srl_edge.cli", "srl_edge.line", "srl_edge.__main__"} | {
@@ -106,35 +106,6 @@ def test_every_room_is_named_in_the_project_file() -> None:
     assert {room(module) for module in modules()} == rooms
 
 
-def copied(to: Path, links: bool) -> Path:
-    """The sources in a folder of their own, since a build leaves files beside them.
-
-    links: whether git makes symbolic links; without, a link is a file that holds its target.
-    """
-    tracked = ["git", "-C", str(ROOT), "ls-files", "-z", "-co", "--exclude-standard"]
-    listed = subprocess.run(tracked, capture_output=True, check=True).stdout.decode()
-    for name in listed.split("\0"):
-        file, copy = ROOT / name, to / name
-        if name and (file.is_file() or file.is_symlink()):
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            if not file.is_symlink():
-                copy.write_bytes(file.read_bytes())
-            elif links:
-                copy.symlink_to(file.readlink())
-            else:
-                copy.write_text(file.readlink().as_posix())
-    return to
-
-
-def pip(*arguments: object) -> None:
-    command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    offline = ["--no-deps", "--no-build-isolation"]
-    done = subprocess.run(
-        [*command, *map(str, arguments), *offline], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-
-
 def wheel_of(source: Path, out: Path) -> Path:
     """The folder that a wheel of the sources is unpacked into."""
     pip("wheel", "-w", out, source)
@@ -173,7 +144,7 @@ def test_the_wheel_holds_every_module_and_each_can_be_imported(tmp_path: Path) -
 IMPORTS = """
 import io, site, sys, zipfile
 site.addsitedir(sys.argv[1])
-sys.path.append(sys.argv[3])
+sys.path += sys.argv[3:]
 import srl_edge.exporters.export, srl_edge.trainers.loop.train
 from srl_edge.devices.hosts import runner, ssh
 parts = (srl_edge, srl_edge.exporters.export, srl_edge.trainers.loop.train, runner)
@@ -207,7 +178,7 @@ def test_all_rooms_are_there_however_git_writes_the_links(
         installed = tmp_path / "installed"
         pip("install", "--target", installed, "--editable", source)
     done = subprocess.run(
-        [sys.executable, "-S", "-c", IMPORTS, str(installed), str(tmp_path), get_path("purelib")],
+        [sys.executable, "-S", "-c", IMPORTS, str(installed), str(tmp_path), *packages()],
         cwd=tmp_path, env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
         capture_output=True, text=True,
     )  # fmt: skip

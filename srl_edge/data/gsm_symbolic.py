@@ -22,7 +22,7 @@ def rows_by_template(per_template: int, seed: int) -> dict[int, list[dict[str, A
     except ImportError:
         raise InputError(
             "gsm_symbolic comes with reasoning-gym, which is not installed: "
-            "pip install 'srl-edge[demo]'."
+            "pip install 'srl-edge[problems]'."
         ) from None
     templates: dict[int, list[dict[str, Any]]] = defaultdict(list)
     seen: set[str] = set()

@@ -16,6 +16,11 @@ def names() -> list[str]:
     return sorted(file.stem for file in _folder().glob("*.toml"))
 
 
+def file_of(name: str) -> Path:
+    """The file of a recipe that is there."""
+    return _folder() / f"{name}.toml"
+
+
 def write_starter(file: Path, name: str) -> Path:
     """Write a commented recipe to `file`; return it.
 
@@ -27,7 +32,7 @@ def write_starter(file: Path, name: str) -> Path:
         raise InputError(f"--from {name}: no recipe has that name; {hint}")
     if file.exists():
         raise InputError(f"{file}: is there already, and stays as it is; name another file.")
-    text = read_text(_folder() / f"{name}.toml")
+    text = read_text(file_of(name))
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("x", encoding="utf-8") as out:
         out.write(text)

@@ -19,7 +19,7 @@ ABILITIES = (
      "pip install 'srl-edge[onnx]'"),
     ("export and run ExecuTorch", ("executorch", "torchao"), "pip install 'srl-edge[executorch]'"),
     ("run GGUF in llama.cpp", ("llama-cpp-python",), "pip install llama-cpp-python"),
-    ("the demo's problems", ("reasoning-gym",), "pip install 'srl-edge[demo]'"),
+    ("problems of gsm_symbolic", ("reasoning-gym",), "pip install 'srl-edge[problems]'"),
 )  # fmt: skip
 
 
