@@ -1,6 +1,7 @@
 """The recipes that come with srl-edge, to begin one's own from."""
 
 import difflib
+import os
 from pathlib import Path
 
 import srl_edge
@@ -14,6 +15,22 @@ _FOLDERS = (Path(srl_edge.__file__).parent, Path(srl_edge.__file__).parents[1])
 def names() -> list[str]:
     """Names of the recipes, without `.toml`."""
     return sorted(file.stem for file in _folder().glob("*.toml"))
+
+
+def file_of(what: str | os.PathLike[str]) -> Path:
+    """The path of a recipe: a file or run folder that is there, else the one of that name here.
+
+    Raises InputError where there is neither.
+    """
+    path = Path(what).expanduser()
+    if path.is_file() or (path / "recipe.toml").is_file():
+        return path
+    if str(what) in (known := names()):
+        return _folder() / f"{what}.toml"
+    raise InputError(
+        f"{what}: no such recipe; give a .toml file, a run folder, or the name of one that comes "
+        f"with srl-edge: {', '.join(known)}."
+    )
 
 
 def write_starter(file: Path, name: str) -> Path:
