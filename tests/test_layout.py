@@ -42,6 +42,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     RUNTIMES: (),
     HOSTS: (RUNTIMES,),
     "srl_edge.devices.bench": (RUNTIMES, HOSTS),
+    "srl_edge.devices.serving": (RUNTIMES, HOSTS, "srl_edge.devices.bench.what"),
 }
 # Of the ground, where torch may be imported at all; `doctor` looks for a GPU.
 WITH_TORCH = ("srl_edge.models.", "srl_edge.quantization.", "srl_edge.terminal.doctor")

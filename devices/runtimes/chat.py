@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
+from tokenizers.decoders import DecodeStream
 
 from srl_edge.artifact import MANIFEST
 from srl_edge.devices.runtimes.contract import Batched, Runtime, greedy, likeliest
@@ -73,9 +74,7 @@ class Chat:
             )
         ]
         text = self.render([*system, *examples, question], tools)
-        if asked.plain:  # no template writes what a text begins with
-            return list(self._tokenizer.encode(text).ids)
-        return self.encode(without_thought(text, form))
+        return self.read(text if asked.plain else without_thought(text, form))
 
     def of_attempt(self, attempt: Attempt) -> list[int]:
         """Token ids of the chat that asks for what comes next in an attempt."""
@@ -86,6 +85,10 @@ class Chat:
         form = self.asked.form
         return self._template.render(chat, True, form.date, form.told(tools))
 
+    def read(self, rendered: str) -> list[int]:
+        """Token ids of a chat's text, with what a text begins with where no template writes it."""
+        return list(self._tokenizer.encode(rendered, add_special_tokens=self.asked.plain).ids)
+
     def encode(self, text: str) -> list[int]:
         """Token ids of a text, with no special tokens added."""
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
@@ -95,6 +98,11 @@ class Chat:
         """The text of token ids, special tokens included."""
         text: str = self._tokenizer.decode(list(ids), skip_special_tokens=False)
         return text
+
+    def pieces(self) -> Callable[[int], str]:
+        """Takes a reply's tokens, and gives the text that each adds: '' within a character."""
+        stream = DecodeStream(skip_special_tokens=False)
+        return lambda token: stream.step(self._tokenizer, token) or ""
 
 
 def text_of(chat: Chat, completion: Sequence[int], stops: Sequence[int]) -> tuple[str, bool]:

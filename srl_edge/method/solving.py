@@ -82,7 +82,7 @@ def solve(
             replies = reply(going)
             unfinished = []
             for attempt, (text, finished) in zip(going, replies, strict=True):
-                ended = _step_taken(attempt, text, finished, form, worlds.get(id(attempt)))
+                ended = take_step(attempt, text, finished, form, worlds.get(id(attempt)))
                 if ended or step + 1 == max_steps:
                     advance()
                 else:
@@ -93,8 +93,8 @@ def solve(
     return attempts
 
 
-def _step_taken(
-    attempt: Attempt, text: str, finished: bool, form: PromptForm, world: World | None
+def take_step(
+    attempt: Attempt, text: str, finished: bool, form: PromptForm, world: World | None = None
 ) -> bool:
     """Note a reply; whether the attempt ends with it."""
     read = form.read(text, finished)
