@@ -1,9 +1,9 @@
 """Train small language models to reason step by step, and ship them to the device one has.
 
-    recipe = srl_edge.Recipe.load("demo", output="runs/mine")
-    run = srl_edge.Run(recipe)
-    run.all()
-    model = run.artifacts["onnx-int4"].open()
+recipe = srl_edge.Recipe.load("demo", output="runs/mine")
+run = srl_edge.Run(recipe)
+run.all()
+model = run.artifacts["onnx-int4"].open()
 """
 
 import os

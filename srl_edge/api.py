@@ -85,7 +85,9 @@ class Run:
 
     def __repr__(self) -> str:
         stages = ", ".join(stage.kind for stage in self.recipe.stages)
-        return f"<Run {self.folder}: {self.recipe.model.name} on {self.recipe.data.source}, {stages}>"
+        return (
+            f"<Run {self.folder}: {self.recipe.model.name} on {self.recipe.data.source}, {stages}>"
+        )
 
     # The stages. One that is done and current is skipped; what it gives is there all the same.
 

@@ -1,4 +1,4 @@
-"""Settings in place of a recipe's own, as Python says them: nested, by the names of the sections."""
+"""Settings in place of a recipe's own, as Python says them: nested, by their sections."""
 
 import os
 from collections.abc import Mapping

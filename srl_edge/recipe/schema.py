@@ -14,10 +14,10 @@ from pydantic import (
     BeforeValidator,
     Field,
     JsonValue,
+    ModelWrapValidatorHandler,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveInt,
-    ModelWrapValidatorHandler,
     ValidationError,
     field_validator,
     model_validator,
@@ -334,9 +334,7 @@ class Recipe(Section):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _in_one_sentence(
-        cls, given: Any, made: ModelWrapValidatorHandler["Recipe"]
-    ) -> "Recipe":
+    def _in_one_sentence(cls, given: Any, made: ModelWrapValidatorHandler["Recipe"]) -> "Recipe":
         try:
             return made(given)
         except ValidationError as error:
