@@ -5,7 +5,7 @@ Everything here is one call of `line` or of what reads a run folder. The names a
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -14,7 +14,7 @@ from srl_edge import artifact, line
 from srl_edge.data import trajectories
 from srl_edge.errors import InputError
 from srl_edge.files import read_json, read_rows
-from srl_edge.method.headroom import Headroom
+from srl_edge.method.headroom import Headroom, advice
 from srl_edge.method.rewards import step_reward
 from srl_edge.method.types import Reward, Rollout, StepPrompt, Trajectory
 from srl_edge.recipe import Recipe
@@ -121,9 +121,43 @@ class Run:
             return line.run_line_here(self.recipe)
 
     def headroom(self, problems: int = 64, k: int = 8) -> Headroom:
-        """What the model does before training, of so many problems with k replies to each."""
+        """What the model does before training, of so many problems with k replies to each.
+
+        `print` shows the figures; `advice` says what they speak for.
+        """
+        if problems < 1 or k < 2:
+            raise InputError("headroom: at least 1 problem and 2 replies to each are needed.")
         with libraries_quiet():
             return line.headroom(self.recipe, problems, k)[0]
+
+    def advice(self, found: Headroom) -> list[str]:
+        """Which pipeline the figures of `headroom` speak for, in sentences."""
+        return list(advice(found, [stage.kind for stage in self.recipe.stages]))
+
+    def bench_on(
+        self, device: str, out: str | os.PathLike[str], artifacts: Sequence[str] | None = None
+    ) -> rows.BenchResults:
+        """Measure artifacts at the held-out problems on another device, into a folder of its own.
+
+        device: `ssh:HOST`, `browser`, `browser:link` or `adb:SERIAL` (docs/bench.md). artifacts:
+        names of those of the run; None takes all. One that was cut off goes on.
+        """
+        from srl_edge.devices.bench.artifacts import bench_artifacts, device_named
+
+        there = self.artifacts
+        if unknown := [name for name in artifacts or () if name not in there]:
+            raise InputError(
+                f"{unknown[0]}: no such artifact in {self.folder}; there are: {', '.join(there)}."
+            )
+        settings = self.recipe.bench
+        problems = self.trajectories("test")[: settings.problems]
+        paths = [there[name].path for name in artifacts or there]
+        with libraries_quiet():
+            bench_artifacts(
+                paths, {rows.HELD_OUT: problems}, settings, device_named(device), Path(out),
+                resume=True, device_name=device,
+            )  # fmt: skip
+        return rows.read(Path(out))
 
     # What the stages wrote. Rows are as they are on disk: pandas.DataFrame(run.metrics) works.
 
