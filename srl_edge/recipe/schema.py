@@ -291,6 +291,8 @@ class Bench(Section):
 
 
 class Recipe(Section):
+    """All settings of a run; what cannot be raises InputError in one sentence."""
+
     output: Annotated[str, Field(min_length=1), BeforeValidator(file_name)]
     """Run folder."""
     seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
