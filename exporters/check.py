@@ -5,13 +5,12 @@ Each link is compared with the one before it, so that the one that broke is name
 """
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from srl_edge import artifact as artifacts
-from srl_edge import owned
+from srl_edge import owned, processes
 from srl_edge.data.agents.worlds import entered
 from srl_edge.devices.hosts.local import open_session, runnable
 from srl_edge.devices.runtimes.chat import Chat, completions, replies
@@ -182,7 +181,7 @@ def _answers(runtime: Runtime, subject: Subject) -> list[bool]:
 def _memory(artifact: artifacts.Artifact, threads: int) -> float:
     """Peak memory in MiB of a process that fills an artifact's context, with nothing else in it."""
     length = artifact.manifest["context_length"]
-    session = open_session(artifact.name, "artifact", artifact.path, threads or os.cpu_count() or 1)
+    session = open_session(artifact.name, "artifact", artifact.path, threads or processes.cores())
     try:
         session.generate([[0] * (length - 1)], 1)
         assert session.peak_memory_mib is not None

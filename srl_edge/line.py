@@ -55,15 +55,32 @@ def run_line(settings: Recipe) -> Path:
     What training or an export held in memory is gone when the next stage starts. A stage that fails
     says why itself, and ends this process with its exit code.
     """
-    require_routes(settings)
-    require_builders(settings.export.artifacts)
-    checkpoints.require_same_settings(settings.run / "train", settings)
+    _require_line(settings)
     with _begun(settings.run):
         run = claim_run(settings)
         with held(run, LINE):
             note_recipe(settings)
-            _run_stages(settings, run)
+            for name in STAGES:
+                if due(settings, name) and (
+                    code := processes.run_child(processes.python("srl_edge", name, str(run)))
+                ):
+                    raise SystemExit(code)
     return run / "report.html"
+
+
+def run_line_here(settings: Recipe) -> Path:
+    """As `run_line`, with every stage in this process, whose exceptions it lets through."""
+    _require_line(settings)
+    for name in STAGES:
+        if due(settings, name):
+            run_stage(settings, name)
+    return settings.run / "report.html"
+
+
+def _require_line(settings: Recipe) -> None:
+    require_routes(settings)
+    require_builders(settings.export.artifacts)
+    checkpoints.require_same_settings(settings.run / "train", settings)
 
 
 @contextlib.contextmanager
@@ -80,18 +97,17 @@ def _begun(run: Path) -> Iterator[None]:
         raise
 
 
-def _run_stages(settings: Recipe, run: Path) -> None:
-    for name in STAGES:
-        why = outdated(settings, name)
-        if why is None:
-            progress.say(f"{name}: done and current, skipped")
-            continue
-        if name == "train":
-            other_data = checkpoints.set_aside_if_of_other_data(run / "train", settings)
-            why = other_data or why
-        progress.say(f"{name}: runs, since {why}")
-        if code := processes.run_child(processes.python("srl_edge", name, str(run))):
-            raise SystemExit(code)
+def due(settings: Recipe, name: str) -> bool:
+    """Whether a stage is to be run, which is said; training on other data is set aside first."""
+    why = outdated(settings, name)
+    if why is None:
+        progress.say(f"{name}: done and current, skipped")
+        return False
+    if name == "train":
+        folder = settings.run / "train"
+        why = checkpoints.set_aside_if_of_other_data(folder, settings) or why
+    progress.say(f"{name}: runs, since {why}")
+    return True
 
 
 def require_routes(settings: Recipe) -> None:

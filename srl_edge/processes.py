@@ -37,6 +37,13 @@ def python(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
+def cores() -> int:
+    """The processor cores that this process may use, as `taskset` and containers say it."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def say(number: int) -> int:
     """Say, once, by which signal this process ends; return its exit code."""
     if not _said.is_set():

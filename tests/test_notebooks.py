@@ -1,31 +1,92 @@
-"""Every notebook runs from top to bottom, defines nothing, and is stored without outputs."""
+"""Every notebook runs from top to bottom, defines nothing, and is stored with its outputs."""
 
 import ast
+import re
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
+from IPython.core.inputtransformer2 import TransformerManager
 from nbclient import NotebookClient
 
+from srl_edge.recipe import starters
+
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+NAMES = [path.stem for path in NOTEBOOKS]
 SECONDS = 1500  # a cell, on a slow and busy machine
+KILOBYTES = 300
+# Of the computer that a notebook was run on, and what libraries say that no reader can act on.
+NOT_SHOWN = re.compile(r"/(?:root|home|work|tmp|Users|usr)/|Warning\b|Traceback")
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_it_defines_nothing_and_holds_no_output(path: Path) -> None:
-    for cell in nbformat.read(path, as_version=4).cells:
-        if cell.cell_type == "code":
-            assert not cell.outputs
-            nodes = ast.walk(ast.parse(cell.source))
-            assert not [
-                n for n in nodes if isinstance(n, ast.FunctionDef | ast.ClassDef | ast.Lambda)
-            ]
+def cells(path: Path, kind: str) -> Iterator[Any]:
+    found = nbformat.read(path, as_version=4).cells
+    return (cell for cell in found if cell.cell_type == kind)
+
+
+def test_there_are_seven() -> None:
+    assert [name[:2] for name in NAMES] == [f"{number:02}" for number in range(1, 8)]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_it_defines_nothing(path: Path) -> None:
+    for cell in cells(path, "code"):
+        nodes = ast.walk(ast.parse(TransformerManager().transform_cell(cell.source)))
+        assert not [n for n in nodes if isinstance(n, ast.FunctionDef | ast.ClassDef | ast.Lambda)]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_its_first_cells_say_what_one_will_have_and_install_in_colab(path: Path) -> None:
+    first, *_ = cells(path, "markdown")
+    assert first.source.startswith("# ") and re.search(r"\*\*At its end you", first.source)
+    install, *_ = cells(path, "code")
+    assert '"google.colab" in sys.modules' in install.source
+    assert "%pip install" in install.source and 'quantization": "nf4"' in install.source
+    assert install.source == next(cells(NOTEBOOKS[0], "code")).source
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_it_is_stored_with_outputs_of_no_machine(path: Path) -> None:
+    assert path.stat().st_size <= KILOBYTES * 1000
+    outputs = [output for cell in cells(path, "code") for output in cell.outputs]
+    counts = [cell.execution_count for cell in cells(path, "code")]
+    assert counts == list(range(1, len(counts) + 1))  # at one go, from top to bottom
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+    for output in outputs:
+        assert output.output_type != "error" and output.get("name") != "stderr"
+        texts = [output.get("text", "")] + [
+            text for kind, text in output.get("data", {}).items() if kind.startswith("text/")
+        ]
+        for text in texts:
+            assert not NOT_SHOWN.search(text), text
+
+
+def execute(path: Path, folder: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    NotebookClient(notebook, timeout=SECONDS, resources={"metadata": {"path": folder}}).execute()
+
+
+@pytest.fixture(scope="module")
+def at_home(tmp_path_factory: pytest.TempPathFactory, taught_model: Path) -> Path:
+    """A folder where the demo's model is a tiny one, whose 4-bit artifacts need not agree."""
+    folder = tmp_path_factory.mktemp("notebooks")
+    shutil.copytree(taught_model, folder / "smollm2-135m-instruct")
+    demo = starters.file_of("demo").read_text(encoding="utf-8")
+    (folder / "demo").mkdir()
+    (folder / "demo" / "recipe.toml").write_text(
+        demo + "\n[check.agreement]\nint4 = 0.0\n8da4w = 0.0\n", encoding="utf-8"
+    )
+    return folder
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_it_runs_on_a_tiny_model(path: Path, at_home: Path) -> None:
+    execute(path, at_home)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_it_runs(path: Path) -> None:
-    notebook = nbformat.read(path, as_version=4)
-    NotebookClient(
-        notebook, timeout=SECONDS, resources={"metadata": {"path": path.parent}}
-    ).execute()
+def test_the_first_one_runs_on_the_real_model(tmp_path: Path) -> None:
+    execute(NOTEBOOKS[0], tmp_path)

@@ -1,13 +1,12 @@
 """The benchmark of models and artifacts at tasks, on a device that has a name."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 
 from srl_edge import artifact as artifacts
-from srl_edge import owned
+from srl_edge import owned, processes
 from srl_edge.data.agents.worlds import form_of
 from srl_edge.devices.bench.benchmark import Task, begin, benchmark
 from srl_edge.devices.bench.measure import Device, Model
@@ -67,7 +66,7 @@ def bench_artifacts(
     task, before each of its problems. Raises InputError where `out` holds something else.
     """
     models = models_of(named, whole, settings)
-    settings = settings.model_copy(update={"threads": settings.threads or os.cpu_count() or 1})
+    settings = settings.model_copy(update={"threads": settings.threads or processes.cores()})
     ids = {task: [each.id for each in examples] for task, examples in shots.items() if examples}
     asked = {
         "artifacts": {model.name: _known_by(model) for model in models},

@@ -1,11 +1,11 @@
 """The benchmark of a run: base, tuned model and artifacts at its held-out problems."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
+from srl_edge import processes
 from srl_edge.data import trajectories
 from srl_edge.devices.bench.benchmark import Task, begin_or_go_on, benchmark
 from srl_edge.devices.bench.measure import Model
@@ -28,7 +28,7 @@ def bench(recipe: Recipe, run: Path) -> Path:
     One that was cut off goes on; see `results` for what is beside.
     """
     found, folder = local.runnable(run, recipe.export.artifacts), run / "bench"
-    threads = recipe.bench.threads or os.cpu_count() or 1
+    threads = recipe.bench.threads or processes.cores()
     settings = recipe.bench.model_copy(update={"threads": threads})
     problems = trajectories.load(run / "data" / "test.jsonl")[: settings.problems]
     trained = Asked(recipe.prompt.form, recipe.whole)

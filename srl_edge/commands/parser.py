@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from srl_edge.errors import InputError
+from srl_edge.terminal.libraries import quiet_libraries
 from srl_edge.terminal.progress import QUIET
 
 if TYPE_CHECKING:
     from srl_edge.recipe import Recipe
 
+__all__ = ["PATH", "Parser", "file_of", "quiet_libraries", "recipe_of"]
 PATH = "a recipe or a run folder"
 SETTINGS = (
     "Any setting of a recipe can follow, as --section.key value; `srl-edge {} PATH --help`\n"
@@ -90,25 +92,3 @@ def recipe_of(path: Path, flags: Sequence[str], no_code: bool = False) -> "Recip
     if settings.code and no_code:
         raise InputError(f"{path}: training runs {' and '.join(settings.code)}; --no-code refuses.")
     return settings
-
-
-def quiet_libraries() -> None:
-    """Keep libraries' chatter off the terminal, where people look for ours."""
-    import logging
-    import warnings
-
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TQDM_DISABLE", "1")
-    warnings.filterwarnings("ignore")
-    for name in (
-        "torchao",
-        "bitsandbytes",
-        "torch.utils._pytree",
-        "transformers",
-        "onnxruntime",
-        "huggingface_hub",
-    ):
-        logging.getLogger(name).setLevel(logging.ERROR)

@@ -31,6 +31,9 @@ class Headroom:
     spread: float | None
     seconds: float | None
 
+    def __str__(self) -> str:
+        return "\n".join(in_words(self))
+
     @property
     def pass_at_1(self) -> float:
         """Share of right answers."""

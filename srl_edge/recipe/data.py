@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, PositiveInt, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, model_validator
 
 from srl_edge.data.sources import GENERATED
 from srl_edge.recipe.section import Section, file_name
@@ -68,7 +68,7 @@ class Quality(Section):
     held-out or evaluation problem, write a wrong sum, or have no final answer."""
     similarity: Annotated[float, Field(gt=0, lt=1)] = 0.8
     """From which on two are nearly the same: Jaccard's, of three words in a row."""
-    evaluation: tuple[Annotated[str, AfterValidator(file_name)], ...] = ()
+    evaluation: tuple[Annotated[str, BeforeValidator(file_name)], ...] = ()
     """Sources of evaluation problems, as `source`; held-out splits always count."""
 
 
@@ -83,7 +83,8 @@ HeldOut = Annotated[float, Field(gt=0), AfterValidator(held_out)] | None
 
 
 class Data(Section):
-    source: Annotated[str, AfterValidator(file_name)] = GENERATED[0]
+    main = "source"
+    source: Annotated[str, BeforeValidator(file_name)] = GENERATED[0]
     """`home`, `agent-home`, `agent-shell`, `stories` or `gsm_symbolic`, which are made up; a file
     or folder of JSON Lines, JSON, CSV or Parquet; or `hf:NAME[@REVISION][:CONFIG[:SPLIT]]`."""
     columns: Columns = Columns()
@@ -99,9 +100,9 @@ class Data(Section):
     """Leave out trajectories of more steps."""
     max_number: PositiveInt | None = None
     """Leave out trajectories that write a larger number: easier arithmetic."""
-    validation: Annotated[str, AfterValidator(file_name)] | None = None
+    validation: Annotated[str, BeforeValidator(file_name)] | None = None
     """What to validate on: a split or file of the source by its name, or a source of its own."""
-    test: Annotated[str, AfterValidator(file_name)] | None = None
+    test: Annotated[str, BeforeValidator(file_name)] | None = None
     """The same for the benchmark; without them, problems of the source are held out."""
     validation_problems: HeldOut = None
     """Problems held out for validation, or a share below 1; None: 60, at most a tenth of all (of

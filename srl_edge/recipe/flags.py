@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from srl_edge.errors import InputError
 from srl_edge.files import parsed
-from srl_edge.recipe.errors import first_sentence, keys
+from srl_edge.recipe.errors import keys
 from srl_edge.recipe.listing import listing, plain
 
 Settings = TypeVar("Settings", bound=BaseModel)
@@ -42,8 +42,8 @@ def override(recipe: Settings, flags: Sequence[str], file: Path) -> Settings:
         parent[last] = parent[last] | given if inner else given
     try:
         return type(recipe).model_validate(settings)
-    except ValidationError as error:
-        raise InputError(f"command line: {first_sentence(type(recipe), error)}") from None
+    except InputError as error:
+        raise InputError(f"command line: {error}") from None
 
 
 def _grouped(flags: Sequence[str]) -> Iterator[tuple[str, list[str]]]:

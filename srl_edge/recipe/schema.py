@@ -1,18 +1,20 @@
 """All settings of a run: read from TOML, overridden by flags, written beside the result."""
 
 import math
+import os
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import tomli_w
 from pydantic import (
-    AfterValidator,
+    BeforeValidator,
     Field,
     JsonValue,
+    ModelWrapValidatorHandler,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveInt,
@@ -31,15 +33,18 @@ from srl_edge.method.prompts import Targets
 from srl_edge.method.rewards import check_weights
 from srl_edge.models.chat_template import DATE
 from srl_edge.quantization.formats import default_agreement, parse_name
+from srl_edge.recipe.changes import merged
 from srl_edge.recipe.data import Data
 from srl_edge.recipe.errors import first_sentence
 from srl_edge.recipe.flags import override
 from srl_edge.recipe.section import Section, file_name
+from srl_edge.recipe.starters import found
 from srl_edge.recipe.trainer import Trainer
 
 
 class Model(Section):
-    name: Annotated[str, AfterValidator(file_name)]
+    main = "name"
+    name: Annotated[str, BeforeValidator(file_name)]
     """A known name (qwen2.5-coder-0.5b-instruct, …: README), a hub id, or a local folder."""
 
 
@@ -286,7 +291,9 @@ class Bench(Section):
 
 
 class Recipe(Section):
-    output: Annotated[str, Field(min_length=1), AfterValidator(file_name)]
+    """All settings of a run; what cannot be raises InputError in one sentence."""
+
+    output: Annotated[str, Field(min_length=1), BeforeValidator(file_name)]
     """Run folder."""
     seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
     """Of the splits, the adapter, the order of prompts and the draws of rollouts."""
@@ -298,6 +305,42 @@ class Recipe(Section):
     export: Export = Export()
     check: Check = Check()
     bench: Bench = Bench()
+
+    if TYPE_CHECKING:  # what may be given; pydantic makes sections of it
+
+        def __init__(
+            self, *, output: str | os.PathLike[str], model: Model | Mapping[str, Any] | str,
+            stages: Sequence[Stage | Mapping[str, Any]], seed: int = 0,
+            data: Data | Mapping[str, Any] | str | os.PathLike[str] = ...,
+            prompt: Prompt | Mapping[str, Any] = ..., trainer: Trainer | Mapping[str, Any] = ...,
+            export: Export | Mapping[str, Any] = ..., check: Check | Mapping[str, Any] = ...,
+            bench: Bench | Mapping[str, Any] = ...,
+        ) -> None: ...  # fmt: skip
+
+    @classmethod
+    def load(cls, what: str | os.PathLike[str], **changes: Any) -> "Recipe":
+        """The recipe of a TOML file, of a run folder, or one that ships, by its name, with changes.
+
+        changes: as `changed` takes them. Raises InputError, in one sentence, for what is no recipe
+        and for what a recipe cannot hold.
+        """
+        return load(found(what)).changed(**changes)
+
+    def changed(self, **changes: Any) -> "Recipe":
+        """A recipe with other settings: `export={"artifacts": [...]}`, `stages={0: {"steps": 9}}`.
+
+        What is not named stays; a list gives all stages anew. Paths count from the current folder.
+        Raises InputError, in one sentence, for what a recipe cannot hold.
+        """
+        return rooted_at(Recipe.model_validate(merged(self, changes)), Path())
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _in_one_sentence(cls, given: Any, made: ModelWrapValidatorHandler["Recipe"]) -> "Recipe":
+        try:
+            return made(given)
+        except ValidationError as error:
+            raise InputError(first_sentence(cls, error)) from None
 
     @model_validator(mode="after")
     def _thinks(self) -> "Recipe":
@@ -339,15 +382,15 @@ def load(path: Path, flags: Sequence[str] = ()) -> Recipe:
         raise InputError(f"{file}: nested too deeply.") from None
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{file}: not TOML: {error}.") from None
-    except ValidationError as error:
-        raise InputError(f"{file}: {first_sentence(Recipe, error)}") from None
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
     if path.is_dir():
         recipe = recipe.model_copy(update={"output": str(path)})
-    recipe = _rooted(recipe, file.parent)
-    return _rooted(override(recipe, flags, file), Path()) if flags else recipe
+    recipe = rooted_at(recipe, file.parent)
+    return rooted_at(override(recipe, flags, file), Path()) if flags else recipe
 
 
-def _rooted(recipe: Recipe, folder: Path) -> Recipe:
+def rooted_at(recipe: Recipe, folder: Path) -> Recipe:
     """A recipe whose paths are absolute: they count from a folder, or where nothing is there, and
     something is in the current one, from that. `output` stays as it is.
     """

@@ -1,6 +1,7 @@
 """The recipes that come with srl-edge, to begin one's own from."""
 
 import difflib
+import os
 from pathlib import Path
 
 import srl_edge
@@ -19,6 +20,22 @@ def names() -> list[str]:
 def file_of(name: str) -> Path:
     """The file of a recipe that is there."""
     return _folder() / f"{name}.toml"
+
+
+def found(what: str | os.PathLike[str]) -> Path:
+    """The path of a recipe: a file or run folder that is there, else the one of that name here.
+
+    Raises InputError where there is neither.
+    """
+    path = Path(what).expanduser()
+    if path.is_file() or (path / "recipe.toml").is_file():
+        return path
+    if str(what) in (known := names()):
+        return file_of(str(what))
+    raise InputError(
+        f"{what}: no such recipe; give a .toml file, a run folder, or the name of one that comes "
+        f"with srl-edge: {', '.join(known)}."
+    )
 
 
 def write_starter(file: Path, name: str) -> Path:

@@ -1,4 +1,4 @@
-"""A progress bar with an ETA in a terminal, a plain line now and then elsewhere."""
+"""A progress bar with an ETA in a terminal or a notebook, a plain line now and then elsewhere."""
 
 import contextlib
 import os
@@ -17,8 +17,12 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from srl_edge.terminal import notebook
+
 QUIET = "SRL_EDGE_QUIET"  # variable of the environment, for processes that this one starts, too
 PLAIN_EVERY = 15.0  # seconds between lines where there is no terminal
+CHANGED_EVERY = 0.5  # and between the changes of one in a notebook
+BAR = 24  # columns
 
 Advance = Callable[..., None]
 
@@ -54,6 +58,9 @@ def say(sentence: str) -> None:
     """A sentence on the terminal, above a bar that may be running; nothing where all is quiet."""
     if quiet():
         return
+    if notebook.here():
+        print(sentence, flush=True)
+        return
     Console(stderr=True, soft_wrap=True, highlight=False).print(sentence, markup=False)
 
 
@@ -71,8 +78,12 @@ def bar(
     if quiet():
         yield lambda *_, **__: None
         return
-    console = Console(stderr=True)
     whole = float(total) if work is None else work
+    if notebook.here():
+        with _changing(title, total, done, whole) as advance:
+            yield advance
+        return
+    console = Console(stderr=True)
     with (
         _rich(console, title, total, done, above, whole)
         if console.is_terminal
@@ -88,7 +99,7 @@ def _rich(
 ) -> Iterator[Advance]:  # fmt: skip
     columns = [
         TextColumn("{task.description:<26}"),
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=BAR),
         TextColumn("{task.fields[count]}/{task.fields[items]}"),
         TimeElapsedColumn(),
         TextColumn("ETA"),
@@ -119,6 +130,35 @@ def _rich(
 
 @contextlib.contextmanager
 def _plain(title: str, total: int, done: int, whole: float) -> Iterator[Advance]:
+    def show(done: int, seconds: float, left: float, note: str) -> None:
+        line = f"{title}: {done}/{total}, {seconds:.0f} s, ETA {left:.0f} s  {note}"
+        print(line.rstrip(), file=sys.stderr, flush=True)
+
+    with _now_and_then(total, done, whole, PLAIN_EVERY, show) as advance:
+        yield advance
+
+
+@contextlib.contextmanager
+def _changing(title: str, total: int, done: int, whole: float) -> Iterator[Advance]:
+    line = notebook.changing_line()
+
+    def show(done: int, seconds: float, left: float, note: str) -> None:
+        full = round(BAR * done / max(total, 1))
+        bar = "█" * full + "░" * (BAR - full)
+        eta = "" if done == total else f"  ETA {left:.0f} s"
+        line(f"{title:<26} {bar} {done}/{total}  {seconds:.0f} s{eta}  {note}".rstrip())
+
+    show(done, 0.0, 0.0, "")
+    with _now_and_then(total, done, whole, CHANGED_EVERY, show) as advance:
+        yield advance
+
+
+@contextlib.contextmanager
+def _now_and_then(
+    total: int, done: int, whole: float, every: float,
+    show: Callable[[int, float, float, str], None],
+) -> Iterator[Advance]:  # fmt: skip
+    """Yield `advance`; calls `show(done, seconds, seconds left, note)` so often, and at the end."""
     start = shown = time.monotonic()
     left_over, worked = whole * (1 - done / max(total, 1)), 0.0
 
@@ -133,10 +173,9 @@ def _plain(title: str, total: int, done: int, whole: float) -> Iterator[Advance]
         else:
             worked += step
         now = time.monotonic()
-        if now - shown >= PLAIN_EVERY or done == total:
+        if now - shown >= every or done == total:
             shown = now
             left = (now - start) / max(worked, 1e-9) * max(left_over - worked, 0.0)
-            line = f"{title}: {done}/{total}, {now - start:.0f} s, ETA {left:.0f} s  {note}"
-            print(line.rstrip(), file=sys.stderr, flush=True)
+            show(done, now - start, left, note)
 
     yield advance

@@ -32,8 +32,9 @@ def show(run: Path, step: int | None = None, pick: Pick | None = None, limit: in
     rows = picked(run, step, pick, limit)
     form = recipe.load(run).prompt.form if (run / "recipe.toml").is_file() else DEFAULT
     console = Console(highlight=False)
-    for row in rows:
-        _print(console, row, form)
+    with console:  # a notebook shows it as one output
+        for row in rows:
+            _print(console, row, form)
 
 
 def picked(run: Path, step: int | None, pick: Pick | None, limit: int) -> list[Row]:
