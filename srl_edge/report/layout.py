@@ -13,12 +13,6 @@ from srl_edge.report.markdown import inline
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-_CODE = _TEMPLATES.overlay(autoescape=False)
-_MARKDOWN = _CODE.overlay(
-    finalize=lambda value: value if isinstance(value, Markup) else inline(str(value))
-)
-
-
 class Part(NamedTuple):
     """A section of a page: its id, its title, and what is in it."""
 
@@ -39,6 +33,10 @@ def environment(*folders: Path) -> Environment:
 
 
 _TEMPLATES = environment(TEMPLATES)
+_CODE = _TEMPLATES.overlay(autoescape=False)
+_MARKDOWN = _CODE.overlay(
+    finalize=lambda value: value if isinstance(value, Markup) else inline(str(value))
+)
 
 
 def render(template: str, **values: Any) -> Markup:
