@@ -15,6 +15,7 @@ from tests.helpers.sources import ROOT, modules
 DOCS = ROOT / "docs"
 _NAMED = re.compile(r"`(\w+/[\w/]+\.py)::(\w+)`")
 _ROW = re.compile(r"^\| (.+?) \| ", re.MULTILINE)
+_LINES = re.DOTALL | re.MULTILINE
 _SENTENCE = re.compile(r"`` (.+?) ``|`([^`]+)`")
 
 
@@ -63,6 +64,14 @@ def test_functions_that_are_named_exist(file: Path) -> None:
 def test_the_page_of_the_method_names_where_each_formula_is() -> None:
     text = (DOCS / "method.md").read_text(encoding="utf-8")
     assert len(_NAMED.findall(text)) >= 20 and text.count("$$") >= 14
+
+
+@pytest.mark.parametrize("file", sorted(DOCS.glob("*.md")), ids=lambda path: path.name)
+def test_formulas_are_drawn_on_a_code_host_too(file: Path) -> None:
+    r"""Markdown takes the backslash of `\,` and its like away before formulas are looked for."""
+    text = re.sub(r"^```.*?^```$|`[^`\n]*`", "", file.read_text(encoding="utf-8"), flags=_LINES)
+    for formula in re.findall(r"\$\$(.+?)\$\$|(?<!\$)\$(?=\S)([^$\n]+?)\$(?!\d)", text):
+        assert not re.search(r"\\[^A-Za-z]", "".join(formula)), formula
 
 
 def test_the_worked_example_of_the_method_is_right() -> None:

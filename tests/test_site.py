@@ -25,10 +25,10 @@ build = builder()
 
 
 def test_every_page_is_in_the_navigation() -> None:
-    listed = build.pages(build.navigation())
-    there = {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md")}
-    assert there <= listed, f"a table of docs/README.md must name {sorted(there - listed)}"
-    assert all((ROOT / name).is_file() for name in listed)
+    nav = build.by_index()
+    rest = build.unlisted(nav)
+    assert not rest, f"name {' and '.join(rest)} in a table of docs/README.md"
+    assert all((ROOT / name).is_file() for name in build.pages(nav))
 
 
 class Fetched(HTMLParser):
@@ -55,7 +55,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_it_has_every_page_and_fetches_nothing_from_elsewhere(site: Path) -> None:
     html = {path.relative_to(site).as_posix(): path for path in site.rglob("*.html")}
-    for page in build.pages(build.navigation()):
+    for page in build.pages(build.by_index()):
         name = page.replace("README.md", "index.html").replace(".md", ".html")
         assert name in html, f"{page} is missing"
     for path in html.values():
@@ -64,6 +64,21 @@ def test_it_has_every_page_and_fetches_nothing_from_elsewhere(site: Path) -> Non
         assert [url for url in fetched if re.match(r"\w+:|//", url)] == []
     for style in site.rglob("*.css"):
         assert not re.search(r"(url\(['\"]?|@import\s+['\"])(https?:)?//", style.read_text())
+
+
+def test_a_page_that_no_table_names_is_listed_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("zensical")
+    pytest.importorskip("latex2mathml")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "README.md").write_text("# Project\n")
+    (tmp_path / "docs" / "README.md").write_text("# Pages\n")
+    (tmp_path / "docs" / "new.md").write_text("# Something new\n")
+    monkeypatch.setattr(build, "ROOT", tmp_path)
+    build.build(tmp_path / "site")
+    first = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+    assert 'href="./docs/new.html"' in first and "Something new" in first
 
 
 def test_formulas_are_drawn_without_a_script(site: Path) -> None:
