@@ -22,6 +22,7 @@ def builder() -> ModuleType:
 
 
 build = builder()
+_ELSEWHERE = re.compile(r"\w+:|//")
 
 
 def test_every_page_is_in_the_navigation() -> None:
@@ -31,17 +32,20 @@ def test_every_page_is_in_the_navigation() -> None:
     assert all((ROOT / name).is_file() for name in build.pages(nav))
 
 
-class Fetched(HTMLParser):
-    """What a browser fetches for a page, by itself; links that a reader may follow are not that."""
+class Links(HTMLParser):
+    """Of a page, what a browser fetches by itself, and what a reader may follow."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, page: Path) -> None:
         super().__init__()
-        self.found: list[str] = []
-        self.feed(text)
+        self.fetched: list[str] = []
+        self.followed: list[str] = []
+        self.feed(page.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         names = ("src", "srcset", "poster", "data", *(["href"] if tag in ("link", "use") else []))
-        self.found += [value for name, value in attributes if name in names and value]
+        self.fetched += [value for name, value in attributes if name in names and value]
+        if tag == "a":
+            self.followed += [value for name, value in attributes if name == "href" and value]
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +63,14 @@ def test_it_has_every_page_and_fetches_nothing_from_elsewhere(site: Path) -> Non
         name = page.replace("README.md", "index.html").replace(".md", ".html")
         assert name in html, f"{page} is missing"
     for path in html.values():
-        fetched = Fetched(path.read_text(encoding="utf-8")).found
-        assert fetched
-        assert [url for url in fetched if re.match(r"\w+:|//", url)] == []
+        links = Links(path)
+        assert links.fetched and not list(filter(_ELSEWHERE.match, links.fetched))
+        if path.name == "404.html":  # shown at any address
+            continue
+        for link in links.fetched + links.followed:
+            file = re.split("[#?]", link)[0]
+            there = _ELSEWHERE.match(link) or not file or (path.parent / file).is_file()
+            assert there, f"{path.relative_to(site)}: {link} is not there"
     for style in site.rglob("*.css"):
         assert not re.search(r"(url\(['\"]?|@import\s+['\"])(https?:)?//", style.read_text())
 
