@@ -2,19 +2,29 @@
 
 import ast
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from srl_edge.cli import ALL
 from srl_edge.commands.listing import page
+from srl_edge.commands.parser import file_of
 from srl_edge.method.algorithm import group_relative
 from srl_edge.method.rewards import similarity
+from srl_edge.recipe import Model, Recipe, Stage
+from srl_edge.recipe.errors import keys
 from tests.helpers.sources import ROOT, modules
 
 DOCS = ROOT / "docs"
+SETTINGS = {
+    f"--{key}".replace("_", "-")
+    for key in keys(Recipe(output="x", model=Model(name="x"), stages=(Stage(kind="sft", steps=1),)))
+} | {"--section.key"}
 _NAMED = re.compile(r"`(\w+/[\w/]+\.py)::(\w+)`")
 _ROW = re.compile(r"^\| (.+?) \| ", re.MULTILINE)
+_LINES = re.DOTALL | re.MULTILINE
 _SENTENCE = re.compile(r"`` (.+?) ``|`([^`]+)`")
 
 
@@ -65,6 +75,14 @@ def test_the_page_of_the_method_names_where_each_formula_is() -> None:
     assert len(_NAMED.findall(text)) >= 20 and text.count("$$") >= 14
 
 
+@pytest.mark.parametrize("file", sorted(DOCS.glob("*.md")), ids=lambda path: path.name)
+def test_formulas_are_drawn_on_a_code_host_too(file: Path) -> None:
+    r"""Markdown takes the backslash of `\,` and its like away before formulas are looked for."""
+    text = re.sub(r"^```.*?^```$|`[^`\n]*`", "", file.read_text(encoding="utf-8"), flags=_LINES)
+    for formula in re.findall(r"\$\$(.+?)\$\$|(?<!\$)\$(?=\S)([^$\n]+?)\$(?!\d)", text):
+        assert not re.search(r"\\[^A-Za-z]", "".join(formula)), formula
+
+
 def test_the_worked_example_of_the_method_is_right() -> None:
     text = (DOCS / "method.md").read_text(encoding="utf-8").replace("\u2212", "-")
     step, other = "36 - 10 = 26 eggs left.", "36 + 10 = 46 eggs left."
@@ -73,6 +91,32 @@ def test_the_worked_example_of_the_method_is_right() -> None:
     assert f"1, {rewards[1]:.2f} and -1" in text
     a, b, c = (f"{value:+.2f}" for value in group_relative(rewards))
     assert f"{a}, {b} and {c}" in text
+
+
+def commands(file: Path) -> list[str]:
+    """The command lines of a page's code, fenced or indented, without what comes after."""
+    text = file.read_text(encoding="utf-8").replace("\\\n", " ")
+    fenced = "\n".join(re.findall(r"^```\w*\n(.*?)^```$", text, _LINES))
+    code = re.findall(r"^srl-edge .*", fenced, re.MULTILINE)
+    code += re.findall(r"^ {4}(srl-edge [a-z].*)", text, re.MULTILINE)
+    return [re.split(r"\s#|&&|\|", line)[0].strip() for line in code]
+
+
+@pytest.mark.parametrize(
+    "line", sorted({line for file in (ROOT / "README.md", *DOCS.glob("*.md"))
+                    for line in commands(file)})
+)  # fmt: skip
+def test_commands_that_are_shown_can_be_given(line: str) -> None:
+    """Their verbs exist, and take the options that are shown."""
+    words = shlex.split(line)[1:]
+    verb = " ".join(words[:2]) if " ".join(words[:2]) in ALL else words[0]
+    assert verb in ALL
+    parser = file_of(verb).parser()
+    known = {flag for action in parser._actions for flag in action.option_strings}
+    if parser.settings:
+        known |= SETTINGS
+    options = [re.sub(r"\.\d+\.", ".0.", word) for word in words if word.startswith("--")]
+    assert [option for option in options if option.replace("_", "-") not in known] == []
 
 
 def test_the_page_of_verbs_is_current() -> None:

@@ -22,26 +22,30 @@ def builder() -> ModuleType:
 
 
 build = builder()
+_ELSEWHERE = re.compile(r"\w+:|//")
 
 
 def test_every_page_is_in_the_navigation() -> None:
-    listed = build.pages(build.navigation())
-    there = {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md")}
-    assert there <= listed, f"a table of docs/README.md must name {sorted(there - listed)}"
-    assert all((ROOT / name).is_file() for name in listed)
+    nav = build.by_index()
+    rest = build.unlisted(nav)
+    assert not rest, f"name {' and '.join(rest)} in a table of docs/README.md"
+    assert all((ROOT / name).is_file() for name in build.pages(nav))
 
 
-class Fetched(HTMLParser):
-    """What a browser fetches for a page, by itself; links that a reader may follow are not that."""
+class Links(HTMLParser):
+    """Of a page, what a browser fetches by itself, and what a reader may follow."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, page: Path) -> None:
         super().__init__()
-        self.found: list[str] = []
-        self.feed(text)
+        self.fetched: list[str] = []
+        self.followed: list[str] = []
+        self.feed(page.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         names = ("src", "srcset", "poster", "data", *(["href"] if tag in ("link", "use") else []))
-        self.found += [value for name, value in attributes if name in names and value]
+        self.fetched += [value for name, value in attributes if name in names and value]
+        if tag == "a":
+            self.followed += [value for name, value in attributes if name == "href" and value]
 
 
 @pytest.fixture(scope="module")
@@ -55,15 +59,35 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_it_has_every_page_and_fetches_nothing_from_elsewhere(site: Path) -> None:
     html = {path.relative_to(site).as_posix(): path for path in site.rglob("*.html")}
-    for page in build.pages(build.navigation()):
+    for page in build.pages(build.by_index()):
         name = page.replace("README.md", "index.html").replace(".md", ".html")
         assert name in html, f"{page} is missing"
     for path in html.values():
-        fetched = Fetched(path.read_text(encoding="utf-8")).found
-        assert fetched
-        assert [url for url in fetched if re.match(r"\w+:|//", url)] == []
+        links = Links(path)
+        assert links.fetched and not list(filter(_ELSEWHERE.match, links.fetched))
+        if path.name == "404.html":  # shown at any address
+            continue
+        for link in links.fetched + links.followed:
+            file = re.split("[#?]", link)[0]
+            there = _ELSEWHERE.match(link) or not file or (path.parent / file).is_file()
+            assert there, f"{path.relative_to(site)}: {link} is not there"
     for style in site.rglob("*.css"):
         assert not re.search(r"(url\(['\"]?|@import\s+['\"])(https?:)?//", style.read_text())
+
+
+def test_a_page_that_no_table_names_is_listed_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("zensical")
+    pytest.importorskip("latex2mathml")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "README.md").write_text("# Project\n")
+    (tmp_path / "docs" / "README.md").write_text("# Pages\n")
+    (tmp_path / "docs" / "new.md").write_text("# Something new\n")
+    monkeypatch.setattr(build, "ROOT", tmp_path)
+    build.build(tmp_path / "site")
+    first = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+    assert 'href="./docs/new.html"' in first and "Something new" in first
 
 
 def test_formulas_are_drawn_without_a_script(site: Path) -> None:

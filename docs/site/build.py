@@ -62,7 +62,7 @@ def rows(index: Path, text: str) -> Nav:
     return nav
 
 
-def navigation() -> Nav:
+def by_index() -> Nav:
     """The README, and a section for each heading of `docs/README.md`, or its page if it has one."""
     index = ROOT / "docs" / "README.md"
     parts = re.split(r"^## (.+)$", index.read_text(encoding="utf-8"), flags=re.MULTILINE)
@@ -71,6 +71,12 @@ def navigation() -> Nav:
         found = rows(index, text)
         nav.append({title: found if len(found) > 1 else pages(found).pop()})
     return nav
+
+
+def unlisted(nav: Nav) -> list[str]:
+    """Pages of docs/ that a navigation does not have."""
+    there = {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    return sorted(there - pages(nav))
 
 
 def pages(nav: Nav | str | dict[str, Any]) -> set[str]:
@@ -94,7 +100,9 @@ def build(site: Path) -> None:
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, copy)
         shutil.copyfile(HERE / "site.css", Path(scratch) / "pages" / "site.css")
-        settings["project"] |= {"docs_dir": "pages", "site_dir": "site", "nav": navigation()}
+        nav = by_index()
+        nav += [{"More": rest}] if (rest := unlisted(nav)) else []
+        settings["project"] |= {"docs_dir": "pages", "site_dir": "site", "nav": nav}
         config = Path(scratch) / "zensical.toml"
         config.write_bytes(tomli_w.dumps(settings).encode())
         command = [sys.executable, "-m", "zensical", "build", "--strict", "-f", str(config)]

@@ -19,7 +19,7 @@ _INTO = {
 def parser() -> Parser:
     lines = "\n".join(f"  {line}" for line in _INTO.values())
     parser = Parser("completion", f"Print what a shell reads to complete srl-edge. Put\n{lines}")
-    parser.add_argument("shell", choices=list(_INTO))
+    parser.add_argument("shell", choices=list(_INTO), metavar="SHELL", help="bash, zsh or fish")
     return parser
 
 
