@@ -1,13 +1,13 @@
 """Rollouts are found by text, step, fault and group, in any order, while the file grows."""
 
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from srl_edge.terminal.rollouts import choose
-from srl_edge.watch import rollouts as module
-from srl_edge.watch.rollouts import PICKS, SORTS, Query, Rollouts
+from srl_edge.watch.rollouts import PICKS, SORTS, Entry, Query, Rollouts
 from tests.helpers.watching import add, rollout
 
 
@@ -85,14 +85,17 @@ def test_new_rows_are_found_without_reading_old_ones_again(
     found = read(file)
     assert numbers(found, text="apples") == [0]
     add(file, rollout(3, completion="<think></think>\nMore apples."), rollout(3, 1))
-    read_again: list[str] = []
-    parsed = module.parsed
-    monkeypatch.setattr(
-        module, "parsed", lambda line, shape: (read_again.append(line), parsed(line, shape))[1]
-    )
+    read_again: list[int] = []
+    whole = Rollouts._lines
+
+    def lines(self: Rollouts, entries: Sequence[Entry]) -> Iterator[tuple[Entry, bytes]]:
+        read_again.extend(entry.number for entry in entries)
+        return whole(self, entries)
+
+    monkeypatch.setattr(Rollouts, "_lines", lines)
     found.follow_to_end()
-    assert len(read_again) == 2
-    assert numbers(found, text="apples") == [5, 0] and len(read_again) == 3
+    assert len(found.entries) == 7 and read_again == []
+    assert numbers(found, text="apples") == [5, 0] and read_again == [5, 6]
     assert [entry.number for entry in found.newest()] == [5, 6]
 
 
