@@ -48,8 +48,5 @@ def run(chosen: Any, flags: list[str]) -> Outcome:
         progress.say("watch: open this page in a browser of this computer; Ctrl-C ends it.")
         if chosen.open:
             webbrowser.open(url)
-        try:
-            server.serve(runs, listening)
-        except KeyboardInterrupt:
-            return Outcome()
+        server.serve(runs, listening)
     return Outcome()
