@@ -78,8 +78,10 @@ def _figures(kind: str, runs: Sequence[Curves]) -> Iterator[Markup]:
 def _parts(step: str, runs: Sequence[Curves]) -> Iterator[Markup]:
     """The reward by part."""
     keys = {key: None for run in runs for row in run.rows for key in row if key[:8] == "rewards/"}
-    parts = {key: (name := key.split("/")[1], f"mean reward for {name}") for key in keys}
-    yield from _together("parts of the reward", step, runs, parts)
+    parts = {key: (name := key.split("/")[1], f"mean of the reward's part {name}") for key in keys}
+    yield from _together(
+        "parts of the reward", step, runs, parts, "The parts of the reward: means."
+    )
 
 
 def _validation(step: str, runs: Sequence[Curves]) -> Iterator[Markup]:
@@ -97,30 +99,33 @@ def _alarms(step: str, runs: Sequence[Curves]) -> Iterator[Markup]:
     """Signs that the reward is earned without the step being right."""
     shares = {
         "alarms/copied_step": ("copied", "share of steps that copy the one before"),
-        "alarms/wrong_numbers": ("numbers", "of the expert's words with other numbers"),
+        "alarms/wrong_numbers": ("numbers", "share that have the expert's words and other numbers"),
     }
     yield from _together("signs of hacking", step, runs, shares)
 
 
 def _together(
     label: str, step: str, runs: Sequence[Curves], keys: Mapping[str, tuple[str, str]],
-    held_out: bool = False,
+    caption: str = "", held_out: bool = False,
 ) -> Iterator[Markup]:  # fmt: skip
-    """Shares by key, each with its name and a caption: in one figure of one run, else in one each.
+    """Shares by key, each with its name and what it is: in one figure of one run, else in one each.
 
-    A line's colour is its name's, in every figure.
+    caption: of that one figure, in place of all that its lines are. A line's colour is its name's.
     """
+    newest = max((row["at"] for run in runs for row in run.rows), default=0)
     if len(runs) > 1:
         for key, (name, said) in keys.items():
             lines = _each(runs, key, held_out, alone=True)
-            yield from _figure(f"{label}: {name}", step, lines, f"{_sentence(said)}.", _SHARE)
+            said = f"{_sentence(said)}."
+            yield from _figure(f"{label}: {name}", step, lines, said, _SHARE, x_to=newest)
         return
     others, lines, shown = iter((2, 5, 4) * len(keys)), [], []
     for key, (name, said) in keys.items():
         if points := _points(runs[0].rows, key):
             lines.append(Series(name, points, _COLOURS.get(name) or next(others), held_out))
             shown.append(said)
-    yield from _figure(label, step, lines, f"{_sentence('; '.join(shown))}.", _SHARE)
+    caption = caption or f"{_sentence('; '.join(shown))}."
+    yield from _figure(label, step, lines, caption, _SHARE, x_to=newest)
 
 
 def _sentence(said: str) -> str:
@@ -129,7 +134,7 @@ def _sentence(said: str) -> str:
 
 def _figure(
     label: str, step: str, lines: Sequence[Series], said: str,
-    y_range: tuple[float, float] | None = None, from_zero: bool = False,
+    y_range: tuple[float, float] | None = None, from_zero: bool = False, x_to: float = 0,
 ) -> Iterator[Markup]:  # fmt: skip
     """A figure, where there is anything to draw."""
     drawn = [line for line in lines if line.points]
@@ -140,7 +145,7 @@ def _figure(
         y_range = None
     if from_zero:
         y_range = (0.0, max(values) * 1.1 or 1.0)
-    yield plots.figure(said, plots.curves, drawn, step, label, y_range=y_range)
+    yield plots.figure(said, plots.curves, drawn, step, label, y_range=y_range, x_to=x_to)
 
 
 def _each(

@@ -136,16 +136,15 @@ def beside(both: Sequence[Side]) -> list[tuple[str, Markup]]:
 
 
 def _run(run: Run, state: State, name: str, label: str, at: int, many: bool) -> dict[str, Any]:
-    newest = run.rollouts.rows(run.rollouts.newest())
+    groups = 1 if many else GROUPS
+    newest = run.rollouts.rows(run.rollouts.newest(groups))
     entries = {id(row): entry for entry, row in newest}
-    shown = choose([row for _, row in newest], None, 1 if many else GROUPS)
+    shown = choose([row for _, row in newest], None, groups)
     said = ""
     if newest:
         entry = newest[0][0]
-        said = (
-            f"{entry.kind} step {entry.step}: the best and the worst of "
-            f"{'its first group' if many else 'its first groups'}, of {len(newest)} replies."
-        )
+        of = "group whose rewards differ" if many else "groups whose rewards differ"
+        said = f"{entry.kind} step {entry.step}: the best and the worst of the {of} most."
     return {
         "name": name,
         "label": label,

@@ -138,14 +138,19 @@ class Rollouts:
                 return sorted(kept, key=lambda e: e.length, reverse=query.sort == "longest")
         return kept[::-1]
 
-    def newest(self) -> list[Entry]:
-        """The entries of the newest step."""
-        found: list[Entry] = []
+    def newest(self, groups: int) -> list[Entry]:
+        """The entries of the newest step's groups whose rewards differ most, in order."""
+        found: dict[int, list[Entry]] = {}
         for entry in reversed(self.entries):
-            if found and (entry.stage, entry.step) != (found[-1].stage, found[-1].step):
+            if (entry.stage, entry.step) != (self.entries[-1].stage, self.entries[-1].step):
                 break
-            found.append(entry)
-        return found[::-1]
+            found.setdefault(entry.group, []).append(entry)
+        spread = {
+            group: max(e.reward for e in part) - min(e.reward for e in part)
+            for group, part in sorted(found.items())
+        }
+        most = sorted(spread, key=lambda group: -spread[group])[:groups]
+        return sorted((e for group in most for e in found[group]), key=lambda e: e.number)
 
     def rows(self, entries: Sequence[Entry]) -> list[tuple[Entry, Row]]:
         """The rows of entries; without those that the file has no more."""

@@ -96,7 +96,7 @@ def test_new_rows_are_found_without_reading_old_ones_again(
     found.follow_to_end()
     assert len(found.entries) == 7 and read_again == []
     assert numbers(found, text="apples") == [5, 0] and read_again == [5, 6]
-    assert [entry.number for entry in found.newest()] == [5, 6]
+    assert [entry.number for entry in found.newest(9)] == [5, 6]
 
 
 def test_a_run_that_begins_anew_replaces_all(file: Path) -> None:
@@ -128,3 +128,17 @@ def test_a_large_file_is_read_bit_by_bit(file: Path) -> None:
     assert found.follow(most=300) and 0 < len(found.entries) < 5 and found.left > 0
     found.follow_to_end()
     assert len(found.entries) == 5 and found.left == 0
+
+
+def test_the_newest_steps_groups_with_most_to_tell_are_shown(tmp_path: Path) -> None:
+    path = tmp_path / "rollouts.jsonl"
+    for group, rewards in enumerate(((0.5, 0.5), (0.1, 0.9), (0.2, 0.8))):
+        rows = [rollout(2, n, r, trajectory_id=f"made/{group}") for n, r in enumerate(rewards)]
+        add(path, rollout(1, 0, group / 10, trajectory_id="old"), *rows)
+    found = read(path)
+    # Of the newest step alone, in the order of the file.
+    assert [entry.number for entry in found.newest(1)] == [7, 8]
+    add(path, *(rollout(3, n, r, trajectory_id=f"{n // 2}") for n, r in enumerate((0, 0.1, 0, 1))))
+    found.follow_to_end()
+    assert [entry.number for entry in found.newest(1)] == [11, 12]
+    assert [entry.number for entry in found.newest(5)] == [9, 10, 11, 12]
