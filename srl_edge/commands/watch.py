@@ -13,7 +13,7 @@ def parser() -> Parser:
         "watch",
         "A page that follows training: reward, loss, validations, alarms, and rollouts beside the\n"
         "expert's steps. Of two runs, their curves over each other, the settings that differ, and\n"
-        "results side by side. It reads and writes nothing; only this computer is answered.",
+        "results side by side. It only reads, and only a browser of this computer is answered.",
     )
     parser.add_path("a run folder, or a recipe whose run is still to begin", "run")
     parser.add_path("a second run, to compare", "other", nargs="?")
@@ -48,8 +48,5 @@ def run(chosen: Any, flags: list[str]) -> Outcome:
         progress.say("watch: open this page in a browser of this computer; Ctrl-C ends it.")
         if chosen.open:
             webbrowser.open(url)
-        try:
-            server.serve(runs, listening)
-        except KeyboardInterrupt:
-            return Outcome()
+        server.serve(runs, listening)
     return Outcome()

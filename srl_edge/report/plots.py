@@ -128,14 +128,17 @@ def figure(
 
 def curves(
     series: Sequence[Series], x_label: str, y_label: str, width: int,
-    y_range: tuple[float, float] | None = None,
+    y_range: tuple[float, float] | None = None, x_to: float = 0,
 ) -> str:  # fmt: skip
-    """Series over steps, each labelled where it ends; y is fitted to the points by default."""
+    """Series over steps, labelled where they end; y is fitted to the points by default.
+
+    x_to: a step that the axis reaches at least.
+    """
     values = [y for s in series for _, y in s.points]
     steps = [x for s in series for x, _ in s.points]
     margin = max(len(s.label) for s in series) * LETTER + 14
     low, high = y_range or _fitted(min(values), max(values))
-    x = Scale(min(steps), max(max(steps), min(steps) + 1), 42, width - margin)
+    x = Scale(min(steps), max(*steps, x_to, min(steps) + 1), 42, width - margin)
     y = Scale(low, high, CURVES_HEIGHT - 42, 30)
     parts = _y_axis(y, y_label, x.start, x.end) + _x_axis(
         x, [t for t in _ticks(x.low, x.high, 8 if width > 500 else 5) if t == int(t)],
@@ -154,7 +157,9 @@ def curves(
         order = [drawn, *marks] if s.held_out else [*marks, drawn]
         parts.append(f'<g class="c{s.colour}">{"".join(order)}</g>')
         ends.append(y(line[-1][1]))
-    for s, at in zip(series, _kept_apart(ends, 16), strict=True):
+    named = [(s, end) for s, end in zip(series, ends, strict=True) if s.label]
+    heights = _kept_apart([end for _, end in named], 16)
+    for (s, _), at in zip(named, heights, strict=True):
         parts.append(_text(x.end + 9, at + 4, s.label, f"label c{s.colour}"))
     return _svg(width, CURVES_HEIGHT, f"{y_label} by {x_label}", parts)
 

@@ -1,6 +1,6 @@
 """Curves of one run, or of two over each other, as figures of a page."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -44,8 +44,7 @@ def sections(runs: Sequence[Curves]) -> list[Section]:
             for run, rows in zip(runs, all_rows, strict=True)
         ]
         drawn = tuple(_figures(kind, of_kind))
-        title = STAGES[kind]
-        found.append(Section(f"{title[0].upper()}{title[1:]}", drawn))
+        found.append(Section(_sentence(STAGES[kind]), drawn))
     return found
 
 
@@ -73,54 +72,69 @@ def _figures(kind: str, runs: Sequence[Curves]) -> Iterator[Markup]:
             "tokens", step, _each(runs, "completions/mean_length"),
             "Mean length of a reply, in tokens.", from_zero=True,
         )  # fmt: skip
+        yield from _alarms(step, runs)
 
 
 def _parts(step: str, runs: Sequence[Curves]) -> Iterator[Markup]:
-    """The reward by part: all in one figure of one run, a figure each of two."""
-    keys = {
-        key: key.split("/")[1]
-        for run in runs
-        for row in run.rows
-        for key in row
-        if key.startswith("rewards/")
-    }
-    if len(runs) == 1:
-        lines = _several(runs[0], keys)
-        yield from _figure("mean", step, lines, "The parts of the reward: their means.", _SHARE)
-        return
-    for key, name in keys.items():
-        said = f"The part of the reward for {name}: its mean."
-        yield from _figure(name, step, _each(runs, key), said, _SHARE)
+    """The reward by part."""
+    keys = {key: None for run in runs for row in run.rows for key in row if key[:8] == "rewards/"}
+    parts = {key: (name := key.split("/")[1], f"mean of the reward's part {name}") for key in keys}
+    yield from _together(
+        "parts of the reward", step, runs, parts, "The parts of the reward: means."
+    )
 
 
 def _validation(step: str, runs: Sequence[Curves]) -> Iterator[Markup]:
-    """What validations found: all in one figure of one run, a figure each of two."""
-    keys = {
-        "eval_accuracy": "solved", "eval_similarity": "similarity", "eval_format": "format",
-        "eval_own_accuracy": "own way",
-    }  # fmt: skip
-    said = {
-        "eval_accuracy": "share of held-out problems solved",
-        "eval_similarity": "similarity of held-out steps to the expert's",
-        "eval_format": "share of held-out replies in the format",
-        "eval_own_accuracy": "share of held-out problems solved in the model's own way",
+    """What validations found."""
+    found = {
+        "eval_accuracy": ("solved", "share of held-out problems solved"),
+        "eval_similarity": ("similarity", "similarity of held-out steps to the expert's"),
+        "eval_format": ("format", "share of held-out replies in the format"),
+        "eval_own_accuracy": ("own way", "share of them solved in the model's own way"),
     }
-    if len(runs) == 1:
-        lines = _several(runs[0], keys, held_out=True)
-        shown = [said[key] for key, name in keys.items() if name in {s.label for s in lines}]
-        words = "; ".join(shown)
-        yield from _figure("held-out", step, lines, f"{words[:1].upper()}{words[1:]}.", _SHARE)
+    yield from _together("held-out", step, runs, found, held_out=True)
+
+
+def _alarms(step: str, runs: Sequence[Curves]) -> Iterator[Markup]:
+    """Signs that the reward is earned without the step being right."""
+    shares = {
+        "alarms/copied_step": ("copied", "share of steps that copy the one before"),
+        "alarms/wrong_numbers": ("numbers", "share that have the expert's words and other numbers"),
+    }
+    yield from _together("signs of hacking", step, runs, shares)
+
+
+def _together(
+    label: str, step: str, runs: Sequence[Curves], keys: Mapping[str, tuple[str, str]],
+    caption: str = "", held_out: bool = False,
+) -> Iterator[Markup]:  # fmt: skip
+    """Shares by key, each with its name and what it is: in one figure of one run, else in one each.
+
+    caption: of that one figure, in place of all that its lines are. A line's colour is its name's.
+    """
+    newest = max((row["at"] for run in runs for row in run.rows), default=0)
+    if len(runs) > 1:
+        for key, (name, said) in keys.items():
+            lines = _each(runs, key, held_out, alone=True)
+            said = f"{_sentence(said)}."
+            yield from _figure(f"{label}: {name}", step, lines, said, _SHARE, x_to=newest)
         return
-    for key, words in said.items():
-        lines = _each(runs, key, held_out=True, alone=True)
-        yield from _figure(
-            f"held-out: {keys[key]}", step, lines, f"{words[0].upper()}{words[1:]}.", _SHARE
-        )
+    others, lines, shown = iter((2, 5, 4) * len(keys)), [], []
+    for key, (name, said) in keys.items():
+        if points := _points(runs[0].rows, key):
+            lines.append(Series(name, points, _COLOURS.get(name) or next(others), held_out))
+            shown.append(said)
+    caption = caption or f"{_sentence('; '.join(shown))}."
+    yield from _figure(label, step, lines, caption, _SHARE, x_to=newest)
+
+
+def _sentence(said: str) -> str:
+    return f"{said[:1].upper()}{said[1:]}"
 
 
 def _figure(
     label: str, step: str, lines: Sequence[Series], said: str,
-    y_range: tuple[float, float] | None = None, from_zero: bool = False,
+    y_range: tuple[float, float] | None = None, from_zero: bool = False, x_to: float = 0,
 ) -> Iterator[Markup]:  # fmt: skip
     """A figure, where there is anything to draw."""
     drawn = [line for line in lines if line.points]
@@ -131,7 +145,7 @@ def _figure(
         y_range = None
     if from_zero:
         y_range = (0.0, max(values) * 1.1 or 1.0)
-    yield plots.figure(said, plots.curves, drawn, step, label, y_range=y_range)
+    yield plots.figure(said, plots.curves, drawn, step, label, y_range=y_range, x_to=x_to)
 
 
 def _each(
@@ -146,16 +160,6 @@ def _each(
         colour = 2 if held_out and not run.label else at + 1
         lines.append(Series(label, _points(run.rows, key), colour, held_out))
     return lines
-
-
-def _several(run: Curves, keys: dict[str, str], held_out: bool = False) -> list[Series]:
-    lines = [(name, _points(run.rows, key)) for key, name in keys.items()]
-    others = iter((2, 5, 4, 2, 5, 4))
-    return [
-        Series(name, points, _COLOURS.get(name) or next(others, 0), held_out)
-        for name, points in lines
-        if points
-    ]
 
 
 def _points(rows: Sequence[Metrics], key: str) -> list[tuple[float, float]]:

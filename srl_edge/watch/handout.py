@@ -9,6 +9,7 @@ from srl_edge.files import read_text, replace
 from srl_edge.report.layout import Part, document
 from srl_edge.watch import charts, page
 from srl_edge.watch.run import Run
+from srl_edge.watch.templates import FOLDER
 
 
 def write(runs: Sequence[Run], out: Path) -> Path:
@@ -30,7 +31,7 @@ def write(runs: Sequence[Run], out: Path) -> Path:
     text = document(
         f"srl-edge {__version__}: two runs compared", " and ".join(called),
         "Curves over each other, the settings that differ, and results side by side.", (), parts,
-        page.legend(labels, called), css=read_text(page.FOLDER / "watch.css"),
+        page.legend(labels, called), css=read_text(FOLDER / "watch.css"),
     )  # fmt: skip
     replace(out, text)
     return out

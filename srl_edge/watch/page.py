@@ -2,30 +2,21 @@
 
 import shlex
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 from markupsafe import Markup
 
 from srl_edge import __version__
 from srl_edge.files import read_text
-from srl_edge.method.prompt_form import PromptForm
-from srl_edge.method.rewards import matching_blocks
 from srl_edge.report import layout, plots
-from srl_edge.report.layout import marked
-from srl_edge.report.text import signed
 from srl_edge.terminal.rollouts import choose
-from srl_edge.watch import charts, comparison
+from srl_edge.watch import charts, comparison, rollouts_page
 from srl_edge.watch.comparison import Side
-from srl_edge.watch.rollouts import FAULTLESS, FAULTY, Entry, Query, Row
 from srl_edge.watch.run import Run, StageProgress, State
+from srl_edge.watch.templates import FOLDER, render
 
-FOLDER = Path(__file__).parent / "templates"
 GROUPS = 3  # of the newest step, whose best and worst rollouts are shown
-ON_A_PAGE = 25
 PASSING = 5  # seconds after which times on the page are said anew
-_TEMPLATES = layout.environment(FOLDER, layout.TEMPLATES)
 _LETTERS = "AB"
 
 
@@ -55,7 +46,7 @@ def shell(runs: Sequence[Run], here: str, body: Markup) -> str:
         (f"Rollouts of {name}" if many else "Rollouts", f"/rollouts?run={at}")
         for at, name in enumerate(called)
     ]
-    return _render(
+    return render(
         "shell.html", title=" and ".join(called), version=__version__, body=body,
         kind="two runs compared" if many else "a run",
         pages=[(name, link, link == here) for name, link in pages],
@@ -82,7 +73,7 @@ def live(
             zip(runs, states, called, labels, strict=True)
         )
     ]
-    return _render(
+    return render(
         "live.html", edition=moment(runs, states), runs=shown,
         soon="1" if any(run.rollouts.left for run in runs) else "",
         parts=drawn if many else drawn[:1], later=[] if many else drawn[1:],
@@ -114,14 +105,14 @@ def sides(runs: Sequence[Run], states: Sequence[State]) -> list[Side]:
 def figures(curves: Sequence[charts.Curves]) -> list[tuple[str, Markup]]:
     """The curves of runs: titles, and what is below each."""
     return [
-        (section.title, _render("figures.html", figures=section.figures))
+        (section.title, render("figures.html", figures=section.figures))
         for section in charts.sections(curves)
     ]
 
 
 def legend(labels: Sequence[str], called: Sequence[str]) -> Markup:
     """Which colour is which run's."""
-    return _render("legend.html", runs=list(zip(labels, called, strict=True)))
+    return render("legend.html", runs=list(zip(labels, called, strict=True)))
 
 
 def beside(both: Sequence[Side]) -> list[tuple[str, Markup]]:
@@ -138,84 +129,22 @@ def beside(both: Sequence[Side]) -> list[tuple[str, Markup]]:
         ("Results side by side", found.tables, found.said),
     ]
     return [
-        (title, _render("beside.html", tables=[t for t in tables.items() if t[1]], said=said))
+        (title, render("beside.html", tables=[t for t in tables.items() if t[1]], said=said))
         for title, tables, said in shown
         if said or any(tables.values())
     ]
 
 
-def rollouts(run: Run, at: int, asked: Query, page: int) -> Markup:
-    """A page of the rollouts that are asked for; at: which of the runs it is."""
-    found = run.rollouts.find(asked)
-    total, pages = len(run.rollouts.entries), max(-(-len(found) // ON_A_PAGE), 1)
-    page = min(page, pages)
-    part = found[(page - 1) * ON_A_PAGE : page * ON_A_PAGE]
-    said = f"{len(found)} of {total} rollouts."
-    if not total:
-        said = "No rollouts yet; the first come with the first step of an srl or rlvr stage."
-    elif not found:
-        said = f"None of {total} rollouts is like that."
-    links = {
-        "first": address(at, asked, 1), "prev": address(at, asked, page - 1),
-        "next": address(at, asked, page + 1), "last": address(at, asked, pages),
-    }  # fmt: skip
-    return _render(
-        "rollouts.html", run=at, asked=asked, choices=_choices(run, asked), said=said,
-        count=total, rows=[_rollout(e, r, run.form) for e, r in run.rollouts.rows(part)],
-        page=page, pages=pages, links=links, here=address(at, asked, 1),
-        warnings=run.rollouts.skipped[:1],
-    )  # fmt: skip
-
-
-def address(at: int, asked: Query, page: int) -> str:
-    """Where a page of rollouts is."""
-    values = {
-        "run": at, "q": asked.text, "stage": asked.stage, "step": asked.step,
-        "fault": asked.fault, "pick": asked.pick, "sort": asked.sort, "page": page,
-    }  # fmt: skip
-    plain = {"pick": "all", "sort": "newest", "page": 1}
-    kept = {k: v for k, v in values.items() if v not in (None, "") and plain.get(k) != v}
-    return f"/rollouts?{urlencode(kept)}"
-
-
-def _choices(run: Run, asked: Query) -> list[tuple[str, str, list[tuple[str, str, bool]]]]:
-    """Lists to choose from: a parameter, its title, and its values in words, chosen or not."""
-    sorts = {
-        "newest": "newest first", "oldest": "oldest first", "best": "highest reward first",
-        "worst": "lowest reward first", "longest": "longest reply first",
-        "shortest": "shortest reply first",
-    }  # fmt: skip
-    picks = {"all": "all", "best": "the best", "worst": "the worst"}
-    faults = {"": "any or none", FAULTLESS: "no fault", FAULTY: "some fault"}
-    faults |= {fault: f"{fault} ({count})" for fault, count in run.rollouts.faults().items()}
-    stages = {"": "all"} | {
-        str(index): f"{index + 1}: {kind}" for index, (kind, _) in run.rollouts.steps().items()
-    }
-    stage = "" if asked.stage is None else str(asked.stage)
-    lists = [
-        ("sort", "Order", sorts, asked.sort),
-        ("pick", "Of each group", picks, asked.pick),
-        ("fault", "Fault", faults, asked.fault),
-        ("stage", "Stage", stages, stage),
-    ]
-    shown = lists if len(stages) > 2 else lists[:-1]
-    return [
-        (name, title, [(value, said, value == chosen) for value, said in options.items()])
-        for name, title, options, chosen in shown
-    ]
-
-
 def _run(run: Run, state: State, name: str, label: str, at: int, many: bool) -> dict[str, Any]:
-    newest = run.rollouts.rows(run.rollouts.newest())
+    groups = 1 if many else GROUPS
+    newest = run.rollouts.rows(run.rollouts.newest(groups))
     entries = {id(row): entry for entry, row in newest}
-    shown = choose([row for _, row in newest], None, 1 if many else GROUPS)
+    shown = choose([row for _, row in newest], None, groups)
     said = ""
     if newest:
         entry = newest[0][0]
-        said = (
-            f"{entry.kind} step {entry.step}: the best and the worst of "
-            f"{'its first group' if many else 'its first groups'}, of {len(newest)} replies."
-        )
+        of = "group whose rewards differ" if many else "groups whose rewards differ"
+        said = f"{entry.kind} step {entry.step}: the best and the worst of the {of} most."
     return {
         "name": name,
         "label": label,
@@ -225,7 +154,7 @@ def _run(run: Run, state: State, name: str, label: str, at: int, many: bool) -> 
         "alarms": state.alarms,
         "stages": [_stage(stage, state) for stage in state.stages],
         "numbers": _numbers(state),
-        "newest": [_rollout(entries[id(row)], row, run.form) for row in shown],
+        "newest": [rollouts_page.beside(entries[id(row)], row, run.form) for row in shown],
         "newest_said": said,
         "link": f"/rollouts?run={at}",
     }
@@ -280,17 +209,19 @@ def _numbers(state: State) -> list[tuple[str, str]]:
     """The newest figures, each with what it is."""
     step = state.steps[-1] if state.steps else {}
     kind = f"{step['kind']} step {step['step']}" if step else ""
+    of_step = {
+        "reward": (f"mean reward, {kind}", ".2f"),
+        "keep_rate": ("keep-rate: groups that are learned from", ".0%"),
+        "loss": (f"loss, {kind}", ".4f"),
+        "sampling/tokens_per_second": ("tokens a second, sampling", ".0f"),
+        "step_time": ("seconds a step", ".1f"),
+        "completions/clipped_ratio": ("of replies cut off", ".0%"),
+    }
     found = [
-        (signed(step["reward"]), f"mean reward, {kind}") if "reward" in step else None,
-        (f"{step['keep_rate']:.0%}", "keep-rate: groups that are learned from")
-        if "keep_rate" in step else None,
-        (f"{step['loss']:.4f}", f"loss, {kind}") if "loss" in step else None,
-        (f"{step['sampling/tokens_per_second']:.0f}", "tokens a second, sampling")
-        if "sampling/tokens_per_second" in step else None,
-        (f"{step['step_time']:.1f} s", "a step") if "step_time" in step else None,
-        (f"{step['completions/clipped_ratio']:.0%}", "of replies cut off")
-        if "completions/clipped_ratio" in step else None,
-    ]  # fmt: skip
+        (f"{step[key]:{form}}".replace("-", "\N{MINUS SIGN}"), said)
+        for key, (said, form) in of_step.items()
+        if key in step
+    ]
     for key, said, form in (
         ("eval_accuracy", "of held-out problems solved, at first and now", ".0%"),
         ("eval_similarity", "similarity on held-out prompts, at first and now", ".2f"),
@@ -298,33 +229,4 @@ def _numbers(state: State) -> list[tuple[str, str]]:
         if values := [row[key] for row in state.validations if key in row]:
             ends = [values[0], values[-1]] if len(values) > 1 else values
             found.append((" → ".join(f"{v:{form}}" for v in ends), said))
-    return [number for number in found if number]
-
-
-def _rollout(entry: Entry, row: Row, form: PromptForm) -> dict[str, Any]:
-    expert = row["expert_action"].strip()
-    reply = form.read(row["completion"], row["finished"])
-    # A broken format is shown as it was written: that is where the fault can be seen.
-    action = row["completion"] if reply.fault else reply.action
-    blocks = [] if reply.fault or not expert else matching_blocks(action, expert)
-    came = row.get("observations") or []
-    came = [*came, *[""] * (len(row["previous_steps"]) - len(came))]
-    return {
-        "id": f"r{entry.number}",
-        "reward": signed(entry.reward) if entry.reward < 0 else f"+{entry.reward:.2f}",
-        "grade": "high" if entry.reward >= 0.9 else "low" if entry.reward < 0.3 else "",
-        "where": f"{entry.kind} step {entry.step}: {row['trajectory_id']}, step "
-        f"{row['step_index'] + 1}, rollout {entry.rollout + 1}",
-        "problem": row["problem"],
-        "steps": list(zip(row["previous_steps"], came, strict=False)),
-        "thought": "" if reply.fault else reply.thought,
-        "what": "the whole reply; it is not compared" if reply.fault else "its step",
-        "expert": marked(expert, [(b, n) for _, b, n in blocks]) if expert else "",
-        "action": marked(action, [(a, n) for a, _, n in blocks]),
-        "fault": entry.fault,
-        "parts": [(name, signed(value)) for name, value in row["parts"].items()],
-    }
-
-
-def _render(template: str, **values: Any) -> Markup:
-    return Markup(_TEMPLATES.get_template(template).render(**values))
+    return found

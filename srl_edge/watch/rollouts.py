@@ -61,6 +61,7 @@ class Rollouts:
 
     def __init__(self, path: Path) -> None:
         self._tail = Tail(path)
+        self.edition = 0  # counts changes
         self._begin()
 
     def _begin(self) -> None:
@@ -79,7 +80,9 @@ class Rollouts:
         for at, line in news.lines:
             self._add(at, line)
         self.left = news.left if news.more else 0
-        return news.anew or bool(news.lines)
+        changed = news.anew or bool(news.lines)
+        self.edition += changed
+        return changed
 
     def follow_to_end(self) -> None:
         """Take in all that is there."""
@@ -135,14 +138,19 @@ class Rollouts:
                 return sorted(kept, key=lambda e: e.length, reverse=query.sort == "longest")
         return kept[::-1]
 
-    def newest(self) -> list[Entry]:
-        """The entries of the newest step."""
-        found: list[Entry] = []
+    def newest(self, groups: int) -> list[Entry]:
+        """The entries of the newest step's groups whose rewards differ most, in order."""
+        found: dict[int, list[Entry]] = {}
         for entry in reversed(self.entries):
-            if found and (entry.stage, entry.step) != (found[-1].stage, found[-1].step):
+            if (entry.stage, entry.step) != (self.entries[-1].stage, self.entries[-1].step):
                 break
-            found.append(entry)
-        return found[::-1]
+            found.setdefault(entry.group, []).append(entry)
+        spread = {
+            group: max(e.reward for e in part) - min(e.reward for e in part)
+            for group, part in sorted(found.items())
+        }
+        most = sorted(spread, key=lambda group: -spread[group])[:groups]
+        return sorted((e for group in most for e in found[group]), key=lambda e: e.number)
 
     def rows(self, entries: Sequence[Entry]) -> list[tuple[Entry, Row]]:
         """The rows of entries; without those that the file has no more."""
@@ -172,19 +180,19 @@ class Rollouts:
         # As it stands in the file, so that most lines need not be taken apart.
         written = json.dumps(wanted)[1:-1] if text.isascii() else ""
         for entry, line in self._lines(self.entries[seen:]):
-            if written in line.decode("utf-8", "replace").casefold():
-                for _, row in self._taken_apart(entry, line):
-                    if any(wanted in row[key].casefold() for key in _SEARCHED):
-                        found.append(entry)
+            if written in line.decode("utf-8", "replace").casefold() and _holds(line, wanted):
+                found.append(entry)
         self._found = (text, len(self.entries), found)
         return list(found)
 
-    @staticmethod
-    def _taken_apart(entry: Entry, line: bytes) -> Iterator[tuple[Entry, Row]]:
-        try:
-            yield entry, parsed(line, "RolloutRow")
-        except ValueError:
-            return
+
+def _holds(line: bytes, wanted: str) -> bool:
+    """Whether a row, whose shape was looked at before, has a text in what is searched."""
+    try:
+        row = json.loads(line)
+        return any(wanted in row[key].casefold() for key in _SEARCHED)
+    except (ValueError, LookupError, TypeError, AttributeError):  # the file is another meanwhile
+        return False
 
 
 def _asked(entry: Entry, query: Query) -> bool:

@@ -90,13 +90,18 @@ class Run:
         self._recipe: tuple[int, Recipe | None, str] = (-1, self._given, "")
         self._counted: dict[tuple[int, int], int | None] = {}
         self._others: tuple[int, ...] = ()
-        self.edition = 0  # counts changes
+        self._edition = 0
         self._read_recipe()
 
     @property
     def recipe(self) -> Recipe | None:
         """Its settings, as far as they are known."""
         return self._recipe[1]
+
+    @property
+    def edition(self) -> int:
+        """Grows with each change that was found."""
+        return self._edition + self.rollouts.edition
 
     @property
     def form(self) -> PromptForm:
@@ -114,11 +119,11 @@ class Run:
                     self._rows.append(parsed(line, "Metrics"))
                 except ValueError as error:
                     self._skipped.append(f"the line at byte {at} is left out: {error}.")
-            changed = self.rollouts.follow()
+            self.rollouts.follow()
             files = tuple(_changed_at(self.folder / name) for name in (DONE, "bench/results.json"))
             others, self._others = files != self._others, files
-            if self._read_recipe() or changed or others or news.anew or news.lines:
-                self.edition += 1
+            if self._read_recipe() or others or news.anew or news.lines:
+                self._edition += 1
             return self._state()
 
     def follow_to_end(self) -> State:

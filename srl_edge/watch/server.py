@@ -1,7 +1,9 @@
 """Pages of runs for a browser on this computer: nothing is written, and nobody else is answered."""
 
+import os
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +11,10 @@ from markupsafe import Markup
 
 from srl_edge.errors import InputError
 from srl_edge.files import read_text
-from srl_edge.watch import page
+from srl_edge.watch import page, rollouts_page
 from srl_edge.watch.rollouts import PICKS, SORTS, Query
-from srl_edge.watch.run import Run, State
+from srl_edge.watch.run import Run
+from srl_edge.watch.templates import FOLDER
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -41,7 +44,8 @@ def bound(port: int) -> socket.socket:
     """A socket on loopback; port 0 is any free one. Raises InputError where the port is taken."""
     found = socket.socket()
     try:
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if os.name == "posix":  # elsewhere it would let two programs have one port
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind((HOST, port))
         found.listen()  # a browser that comes before the server waits
     except (OSError, OverflowError) as error:
@@ -58,7 +62,7 @@ def serve(runs: Sequence[Run], listening: socket.socket) -> None:
     import uvicorn
 
     config = uvicorn.Config(
-        application(runs), log_config=None, log_level="critical", access_log=False, ws="none",
+        application(runs), log_config=None, log_level="error", access_log=False, ws="none",
         lifespan="off", server_header=False, timeout_graceful_shutdown=0,
     )  # fmt: skip
     uvicorn.Server(config).run(sockets=[listening])
@@ -78,26 +82,31 @@ def application(runs: Sequence[Run]) -> "Starlette":
         return Response(text.encode("utf-8", "replace"), media_type="text/html; charset=utf-8")
 
     def file(name: str, kind: str) -> Callable[[Request], Response]:
-        text = page.style() if name == "style.css" else read_text(page.FOLDER / name)
+        text = page.style() if name == "style.css" else read_text(FOLDER / name)
         return lambda _: Response(text, media_type=kind)
 
     drawn: dict[tuple[int, ...], list[tuple[str, Markup]]] = {}
 
-    def now(states: Sequence[State]) -> Markup:
-        editions = tuple(run.edition for run in runs)
-        parts = drawn.get(editions) or page.parts(runs, states)
-        drawn.clear()
-        drawn[editions] = parts
-        return page.live(runs, states, parts)
+    def now(seen: str | None) -> Markup | None:
+        """What changes with time; None where it is as it was at the moment that was seen."""
+        with ExitStack() as locks:
+            for run in runs:
+                locks.enter_context(run.lock)
+            states = [run.follow() for run in runs]
+            if seen == page.moment(runs, states):
+                return None
+            editions = tuple(run.edition for run in runs)
+            parts = drawn.get(editions) or page.parts(runs, states)
+            drawn.clear()
+            drawn[editions] = parts
+            return page.live(runs, states, parts)
 
     def start(_: Request) -> Response:
-        return html(page.shell(runs, "/", now([run.follow() for run in runs])))
+        return html(page.shell(runs, "/", now(None) or Markup()))
 
     def live(request: Request) -> Response:
-        states = [run.follow() for run in runs]
-        if request.query_params.get("edition") == page.moment(runs, states):
-            return Response(status_code=204)
-        return html(now(states))
+        found = now(request.query_params.get("edition"))
+        return Response(status_code=204) if found is None else html(found)
 
     def rollouts(request: Request) -> Response:
         given = request.query_params
@@ -109,7 +118,7 @@ def application(runs: Sequence[Run]) -> "Starlette":
             return PlainTextResponse("No such page of rollouts.", 400)
         with run.lock:
             run.rollouts.follow_to_end()
-            body = page.rollouts(run, at, asked, max(number, 1))
+            body = rollouts_page.page(run, at, asked, max(number, 1))
         return html(page.shell(runs, f"/rollouts?run={at}", body))
 
     def count(request: Request) -> Response:

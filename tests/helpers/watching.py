@@ -16,7 +16,9 @@ from srl_edge.watch.run import Run
 from srl_edge.watch.server import application, bound
 
 
-def rollout(step: int = 1, number: int = 0, reward: float = 0.5, **others: Any) -> dict[str, Any]:
+def rollout(
+    step: int = 1, number: int = 0, reward: float = 0.5, /, **others: Any
+) -> dict[str, Any]:  # fmt: skip
     """A row of rollouts.jsonl."""
     return {
         "stage": 1, "kind": "srl", "step": step, "trajectory_id": "made/1", "step_index": 0,
@@ -27,7 +29,7 @@ def rollout(step: int = 1, number: int = 0, reward: float = 0.5, **others: Any) 
     } | others  # fmt: skip
 
 
-def trained(step: int, stage: int = 1, kind: str = "srl", **others: Any) -> dict[str, Any]:
+def trained(step: int, stage: int = 1, kind: str = "srl", /, **others: Any) -> dict[str, Any]:
     """A row of metrics.jsonl of a training step."""
     sampled = {
         "reward": 0.5, "reward_std": 0.1, "keep_rate": 0.5, "rewards/format/mean": 1.0,
@@ -38,7 +40,7 @@ def trained(step: int, stage: int = 1, kind: str = "srl", **others: Any) -> dict
     return row | (sampled if kind != "sft" else {}) | others
 
 
-def validated(step: int, stage: int = 1, kind: str = "srl", **others: Any) -> dict[str, Any]:
+def validated(step: int, stage: int = 1, kind: str = "srl", /, **others: Any) -> dict[str, Any]:
     """A row of metrics.jsonl of a validation."""
     found = {"eval_reward": 0.4, "eval_similarity": 0.4, "eval_format": 0.9, "eval_best": 1.0}
     return {"stage": stage, "kind": kind, "step": step} | found | others

@@ -98,7 +98,8 @@ def test_rollouts_are_walked_by_keys(page: Page, tmp_path: Path) -> None:
         page.press("t")
         assert page.run("document.getElementById('r59-thought').open")
         page.press("n")
-        page.wait("location.search.includes('page=2') && document.getElementById('r34')")
+        page.wait("location.search.includes('page=2') && document.readyState === 'complete'")
+        assert page.run("document.querySelector('details.row').id") == "r34"
         page.press("/")
         assert page.run("document.activeElement.name") == "q"
         page.press("j")  # is typed there

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from srl_edge.data.trajectories import Trajectory
 from srl_edge.errors import InputError
 from srl_edge.method.solving import Attempt
+from srl_edge.method.types import Trajectory
 from srl_edge.recipe import dumps
 from srl_edge.report import rows
 from srl_edge.report.results import as_sample, samples_file

