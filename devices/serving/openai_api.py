@@ -21,6 +21,7 @@ _ONLY: dict[str, tuple[Any, ...]] = {
 }  # fmt: skip
 
 
+_KINDS = ("str", "list[_Part]", "list[str]")  # what pydantic adds to a field that may be either
 Shape = TypeVar("Shape", bound=BaseModel)
 
 
@@ -83,9 +84,7 @@ class _Message(_Shape):
             self.content if isinstance(self.content, str) else ""
         )
         if not text and self.role == "user" and self.content is None:
-            raise Refused(
-                400, f"messages.{at}.content: a user's message has one.", param="messages"
-            )
+            raise Refused(400, f"messages.{at}.content: a user's turn has one.", param="messages")
         said: dict[str, Any] = {"role": "system" if self.role == "developer" else self.role,
                                 "content": text}  # fmt: skip
         if self.tool_calls:
@@ -206,13 +205,17 @@ def _read(shape: type[Shape], body: bytes) -> Shape:
     try:
         return shape.model_validate_json(body)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
+        found = error.errors(include_url=False, include_input=False)
+        # Of what each kind of a field says, what went furthest.
+        first = max((e for e in found if e["loc"][:1] == found[0]["loc"][:1]), key=_depth)
+        where = ".".join(str(part) for part in first["loc"] if part not in _KINDS)
         message = f"{where or 'the body'}: {first['msg'][:1].lower()}{first['msg'][1:]}."
-        param = str(first["loc"][0]) if first["loc"] else None
-        raise Refused(
-            400, message, "missing" if first["type"] == "missing" else None, param
-        ) from None
+        code = "missing" if first["type"] == "missing" else None
+        raise Refused(400, message, code, where.partition(".")[0] or None) from None
+
+
+def _depth(error: Any) -> int:
+    return len(error["loc"])
 
 
 def _usage(reply: Reply) -> dict[str, int]:

@@ -229,8 +229,8 @@ def test_a_server_for_a_network_is_reached_by_its_addresses_and_names() -> None:
     assert not Guard("box.example").refusal({"host": "BOX.example:8080"})
 
 
-LONG: dict[str, Any] = {"messages": [{"role": "user", "content": "Ann"}], "max_tokens": 1900,
-                        "temperature": 2, "seed": 1}  # fmt: skip
+# Greedily the tiny random model goes round in circles, and never ends by itself.
+LONG: dict[str, Any] = {"messages": [{"role": "user", "content": "Ann"}], "max_tokens": 1900}
 
 
 def name_of(url: str) -> str:
