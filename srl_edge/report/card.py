@@ -16,7 +16,7 @@ from srl_edge.models.wheels import KNOWN, cached
 from srl_edge.quantization.formats import FORMATS
 from srl_edge.recipe import Recipe
 from srl_edge.report import card_asking, card_words, plots, tables
-from srl_edge.report.card_metadata import base_on_hub, licence_of, metadata
+from srl_edge.report.card_metadata import HUB_ID, base_on_hub, licence_of, metadata, metadata_of
 from srl_edge.report.facts import RunFacts, gather
 from srl_edge.report.layout import render_markdown
 from srl_edge.report.markdown import as_markdown, fenced, inline
@@ -61,15 +61,15 @@ def parts_of(run: Path) -> list[Part]:
 def write(recipe: Recipe, run: Path, base: str | None = None) -> dict[str, list[Path]]:
     """Write the card of a run's adapter and of each artifact; return those written and those kept.
 
-    base: the base model's id on the hub, where the recipe does not say it. A card that srl-edge did
-    not write, or that was changed since, is kept as it is. Raises InputError where there is nothing
-    to describe.
+    base: the base model's id on the hub, where neither the recipe nor an earlier card says it. A
+    card that srl-edge did not write, or that was changed since, is kept as it is. Raises InputError
+    where there is nothing to describe.
     """
     found: dict[str, list[Path]] = {"written": [], "kept": []}
     parts, facts = parts_of(run), gather(recipe, run)
     picture = training_picture(facts.training)
     for part in parts:
-        texts = {README: text(facts, part, bool(picture), base)}
+        texts = {README: text(facts, part, bool(picture), base or named_base(recipe, part))}
         texts |= {PICTURE: picture} if picture else {}
         files = {part.folder / name: said for name, said in texts.items()}
         if theirs := [file for file in files if file.exists() and not owned.written(file)]:
@@ -81,10 +81,15 @@ def write(recipe: Recipe, run: Path, base: str | None = None) -> dict[str, list[
     return found
 
 
-def text(facts: RunFacts, part: Part, picture: bool, base: str | None = None) -> str:
-    """The card of a part, as Markdown with metadata."""
+def named_base(recipe: Recipe, part: Part) -> str | None:
+    """The base model's id on the hub: as the part's card has it, else as the recipe does."""
+    said = metadata_of(part.folder / README).get("base_model")
+    return said if isinstance(said, str) and HUB_ID.fullmatch(said) else base_on_hub(recipe)
+
+
+def text(facts: RunFacts, part: Part, picture: bool, base: str | None) -> str:
+    """The card of a part, as Markdown with metadata; base: the base model's id on the hub."""
     recipe, run = facts.recipe, facts.recipe.run
-    base = base or base_on_hub(recipe)
     licence = licence_of(recipe, _base_folder(recipe))
     title = card_words.title(recipe, part.name)
     asking = card_asking.asking_of(recipe, run)
@@ -120,10 +125,9 @@ def text(facts: RunFacts, part: Part, picture: bool, base: str | None = None) ->
     )
 
 
-def of_several(facts: RunFacts, parts: Sequence[Part], base: str | None = None) -> str:
+def of_several(facts: RunFacts, parts: Sequence[Part]) -> str:
     """The card of a repository that has several artifacts, each in a folder with its own."""
-    recipe = facts.recipe
-    base = base or base_on_hub(recipe)
+    recipe, base = facts.recipe, named_base(facts.recipe, parts[0])
     licence = licence_of(recipe, _base_folder(recipe))
     title = card_words.title(recipe, "artifacts")
     own = [part.row for part in parts]

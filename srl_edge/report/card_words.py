@@ -36,6 +36,13 @@ _PACKAGES = {
 _TOOLS = {
     "onnx": "onnxruntime-genai", "executorch": "executorch", "mlx": "mlx-lm", "adapter": "peft",
 }  # fmt: skip
+_SOURCES = {  # what the sources are that are made up
+    "home": "requests to a home, which commands fulfil",
+    "stories": "short stories in which things are counted",
+    "gsm_symbolic": "word problems from templates",
+    "agent-home": "tasks in a home, which actions fulfil",
+    "agent-shell": "tasks in a folder of files, which commands of a shell fulfil",
+}
 _LICENCES = {  # by the hub's name: what it is called, where it stands, and what handing on takes
     "apache-2.0": (
         "Apache-2.0 (https://www.apache.org/licenses/LICENSE-2.0)",
@@ -70,7 +77,7 @@ def what(facts: RunFacts, name: str, kind: str, base: str | None) -> str:
     steps = {stage: len(done.get(stage, ())) for stage in STAGES}
     did = [f"{n} steps of {STAGES[stage]}" for stage, n in steps.items() if n]
     trained = f"trained in {' and '.join(did)}" if did else "trained"
-    trained += f" on expert solutions from {placeless(recipe.data.source)}"
+    trained += f" on expert solutions {_of_what(recipe)}"
     if kind == "adapter":
         return (
             f"This is a LoRA adapter of {model}, {trained}. It holds the changes alone, in "
@@ -85,13 +92,18 @@ def what(facts: RunFacts, name: str, kind: str, base: str | None) -> str:
     )
 
 
+def _of_what(recipe: Recipe) -> str:
+    """What was solved: made-up problems by their kind, others by their source."""
+    source = recipe.data.source
+    return f"of {_SOURCES[source]}" if source in GENERATED else f"from {placeless(source)}"
+
+
 def what_several(facts: RunFacts, base: str | None) -> str:
     """What several artifacts in one repository are."""
-    source = placeless(facts.recipe.data.source)
     return (
         f"These are artifacts of {base or base_name(facts.recipe)}, trained on expert solutions "
-        f"from {source}. Each folder has a card of its own, with how the model must be asked and "
-        "how to run it."
+        f"{_of_what(facts.recipe)}. Each folder has a card of its own, with how the model must be "
+        "asked and how to run it."
     )
 
 
@@ -180,9 +192,13 @@ def asked_by(asking: Asking) -> Markup:
     """What stands for what in the turns, and who renders them."""
     said = f"{code('{problem}')} is where the problem goes"
     if not asking.whole:
-        pairs = "the actions so far, each with what came of it"
-        steps = pairs if asking.form.action != "text" else "the steps so far, a line each"
-        said += f", and {code('{steps}')} where {steps} go"
+        acts = asking.form.action != "text"
+        steps = (
+            "actions so far go, each with what came of it"
+            if acts
+            else "steps so far go, one a line"
+        )
+        said += f", and {code('{steps}')} where the {steps}"
     said += ". The tokenizer's own chat template makes one text of the turns"
     if told := asking.form.told():
         said += f", and is told {code(', '.join(f'{k} = {v!r}' for k, v in told.items()))}"
@@ -230,8 +246,9 @@ def data(recipe: Recipe, report: Mapping[str, Any] | None) -> list[str]:
     if source in GENERATED:
         by = "reasoning-gym and srl-edge" if source == "gsm_symbolic" else "srl-edge"
         said.append(
-            f"Its problems and expert solutions ({source}) are made up by {by}, whose licence is "
-            "Apache-2.0; held-out ones speak of other things, in other words."
+            f"Its problems ({source}) are {_SOURCES[source]}. They and their expert solutions are "
+            f"made up by {by}, whose licence is Apache-2.0; held-out ones speak of other things, in "
+            "other words."
         )
     elif is_hub(source) and read_name(source).folder is None:
         said.append(
@@ -338,8 +355,15 @@ def limits(facts: RunFacts, own: str, manifest: Mapping[str, Any] | None) -> lis
         "Whatever else the base model could do was not measured again, and may be worse; what it "
         "says was not checked for harm or bias."
     )
-    old = [s.partition("; `srl-edge")[0] for s in facts.outdated if s.startswith(_FIGURES)]
-    return [*said, *(f"Of the figures, {s}." for s in old)]
+    why: dict[str, list[str]] = {}
+    for sentence in facts.outdated:
+        stage, _, rest = sentence.partition("; `srl-edge")[0].partition(" is out of date ")
+        if stage in _FIGURES and rest:
+            why.setdefault(rest.strip("()"), []).append(stage)
+    return said + [
+        f"What {' and '.join(stages)} found may be of an earlier state of the run: {reason}."
+        for reason, stages in why.items()
+    ]
 
 
-_FIGURES = ("train ", "check ", "bench ")
+_FIGURES = ("train", "check", "bench")  # stages whose figures are in a card

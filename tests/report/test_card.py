@@ -142,6 +142,7 @@ def test_no_card_says_where_anything_lies(run: Path, tmp_path: Path) -> None:
     found = metadata_of(run / "adapter" / "README.md")
     assert "base_model" not in found and found["license"] == "mit"
     write(recipe, run, base="them/their-model")
+    write(recipe, run)  # as the card has it
     assert metadata_of(run / "adapter" / "README.md")["base_model"] == "them/their-model"
 
 
