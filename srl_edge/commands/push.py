@@ -29,7 +29,7 @@ def parser() -> Parser:
 def run(chosen: Any, flags: list[str]) -> Outcome:
     from srl_edge import __version__
     from srl_edge.report import hub
-    from srl_edge.report.card_metadata import HUB_ID
+    from srl_edge.report.card_base import HUB_ID
     from srl_edge.run_lock import alone
 
     if not HUB_ID.fullmatch(chosen.repo):

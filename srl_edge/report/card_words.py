@@ -9,13 +9,12 @@ from markupsafe import Markup
 
 from srl_edge.data.hub import read_name
 from srl_edge.data.sources import GENERATED, is_hub, placeless
-from srl_edge.method.prompt_form import BOXED, DONE, HASHES
 from srl_edge.models.wheels import KNOWN
 from srl_edge.quantization.formats import ALL
 from srl_edge.recipe import Recipe
-from srl_edge.report.card_asking import Asking
+from srl_edge.report.card_base import base_name
 from srl_edge.report.facts import STAGES, RunFacts
-from srl_edge.report.markdown import code, fenced
+from srl_edge.report.markdown import fenced
 from srl_edge.report.rows import AFTER, BASE, HELD_OUT, OWN_WAY, TUNED, BenchResults
 from srl_edge.report.sentences import verdicts
 from srl_edge.report.tables import Table
@@ -43,25 +42,6 @@ _SOURCES = {  # what the sources are that are made up
     "agent-home": "tasks in a home, which actions fulfil",
     "agent-shell": "tasks in a folder of files, which commands of a shell fulfil",
 }
-_LICENCES = {  # by the hub's name: what it is called, where it stands, and what handing on takes
-    "apache-2.0": (
-        "Apache-2.0 (https://www.apache.org/licenses/LICENSE-2.0)",
-        "give a copy of that licence along, keep the notices that came with the model, and say "
-        "that its weights were changed",
-    ),
-    "mit": ("MIT", "keep its copyright notice and the licence's text with what you hand on"),
-    "gemma": (
-        "the Gemma Terms of Use (https://ai.google.dev/gemma/terms)",
-        "give a copy of those terms along, bind whoever gets it to their restrictions of use, say "
-        "in the files that they were changed, and add the notice that the terms ask for",
-    ),
-}
-
-
-def base_name(recipe: Recipe) -> str:
-    """What a base model is called, which is never where it lies."""
-    name = recipe.model.name
-    return Path(name).name if Path(name).expanduser().is_dir() else name
 
 
 def title(recipe: Recipe, name: str) -> str:
@@ -163,48 +143,6 @@ def findings(bench: BenchResults | None, own: str) -> list[str]:
     return said if bench.row(own) else [*said, f"{own} itself has not been measured."]
 
 
-def reply(asking: Asking) -> str:
-    """What a reply of the model is, and how one goes on."""
-    form = asking.form
-    thought = " after a thought inside <think> and </think>" if form.think else ""
-    if asking.whole:
-        return f"A reply is the whole solution{thought}."
-    ends = {
-        DONE: "a reply says done",
-        HASHES: "a step has a line that begins with ####",
-        BOXED: "a step has its answer in \\boxed{}",
-    }
-    ended = ends.get(form.answer, f"a step matches {form.answer}")
-    if form.action != "text":
-        return f"A reply is one action{thought}; what came of it is told, until {ended}."
-    return f"A reply is one step{thought}; it is asked again, with the steps so far, until {ended}."
-
-
-def asked(asking: Asking) -> list[tuple[str, Markup]]:
-    """The turns that ask, each its role and its text as it is."""
-    form = asking.form
-    system, user = (form.whole_system, form.whole) if asking.whole else (form.system, form.step)
-    said = [("System", system)] if system else []
-    return [(role, Markup(fenced(f"{text}\n", "text"))) for role, text in [*said, ("User", user)]]
-
-
-def asked_by(asking: Asking) -> Markup:
-    """What stands for what in the turns, and who renders them."""
-    said = f"{code('{problem}')} is where the problem goes"
-    if not asking.whole:
-        acts = asking.form.action != "text"
-        steps = (
-            "actions so far go, each with what came of it"
-            if acts
-            else "steps so far go, one a line"
-        )
-        said += f", and {code('{steps}')} where the {steps}"
-    said += ". The tokenizer's own chat template makes one text of the turns"
-    if told := asking.form.told():
-        said += f", and is told {code(', '.join(f'{k} = {v!r}' for k, v in told.items()))}"
-    return Markup(f"{said}. Replies were chosen greedily where they were measured.")
-
-
 def needs(kind: str, manifest: Mapping[str, Any] | None) -> Markup:
     """What to install."""
     tool = _TOOLS.get(kind)
@@ -246,9 +184,9 @@ def data(recipe: Recipe, report: Mapping[str, Any] | None) -> list[str]:
     if source in GENERATED:
         by = "reasoning-gym and srl-edge" if source == "gsm_symbolic" else "srl-edge"
         said.append(
-            f"Its problems ({source}) are {_SOURCES[source]}. They and their expert solutions are "
-            f"made up by {by}, whose licence is Apache-2.0; held-out ones speak of other things, in "
-            "other words."
+            f"Its problems ({source}) are {_SOURCES[source]}. They and their expert solutions "
+            f"are made up by {by}, whose licence is Apache-2.0; held-out ones speak of other "
+            "things, in other words."
         )
     elif is_hub(source) and read_name(source).folder is None:
         said.append(
@@ -313,20 +251,6 @@ def gate(row: Mapping[str, Any] | None, name: str) -> str:
         f"problems {row['lost']} lost and {row['won']} won."
         + (f" It failed by: {failures}." if failures else "")
     )
-
-
-def licence(recipe: Recipe, base: str | None, found: str | None) -> str:
-    """The base model's licence, and what it asks of whoever hands the result on."""
-    model = base or base_name(recipe)
-    if found in _LICENCES:
-        called, duties = _LICENCES[found]
-        return f"The base model {model} is under {called}. To hand this on, {duties}."
-    if found:
-        return (
-            f"The base model {model} says that its licence is {found}; see there what it asks of "
-            "whoever hands this on."
-        )
-    return f"See the base model, {model}, for its licence and what that asks of this one."
 
 
 def limits(facts: RunFacts, own: str, manifest: Mapping[str, Any] | None) -> list[str]:

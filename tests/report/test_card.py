@@ -14,7 +14,7 @@ from srl_edge import owned
 from srl_edge.errors import InputError
 from srl_edge.recipe import Recipe
 from srl_edge.report.card import write
-from srl_edge.report.card_metadata import metadata_of
+from srl_edge.report.card_base import metadata_of
 from tests.helpers.command_line import called, srl_edge
 from tests.helpers.reports import recipe_of, whole_run, write_data, write_training
 from tests.helpers.reports import write as write_json
