@@ -10,8 +10,8 @@ PYTEST_FLAGS ?= --numprocesses 2 --dist loadfile --no-loadscope-reorder
 SLOW := tests/exporters tests/test_api.py tests/test_cli.py tests/test_line.py tests/test_notebooks.py tests/test_wheel.py \
 	tests/devices/bench/test_bench.py tests/devices/bench/test_lm_eval.py \
 	$(patsubst %,tests/devices/hosts/test_%.py,adb arm browser ssh) \
-	tests/recipe/test_recipes.py tests/trainers/loop/test_resume.py tests/trainers/memory \
-	tests/trainers/mlx_backend \
+	tests/recipe/test_recipes.py tests/report/test_card_programs.py \
+	tests/trainers/loop/test_resume.py tests/trainers/memory tests/trainers/mlx_backend \
 	$(patsubst %,tests/trainers/torch_backend/test_%.py,onnx_sampler qlora rounded_training trl_loss vllm)
 READY := $(VENV)/.ready
 

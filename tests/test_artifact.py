@@ -83,6 +83,7 @@ def test_a_link_may_lead_into_the_hubs_cache_alone(copied: Path, tmp_path: Path)
 
 def test_what_hubs_put_beside_an_artifact_does_no_harm(copied: Path) -> None:
     (copied / "README.md").write_text("a card")
+    (copied / "training.svg").write_text("<svg/>")
     (copied / ".gitattributes").touch()
     assert artifact.load(copied).name == "onnx-fp32"
     (copied / "evil.so").touch()

@@ -22,7 +22,7 @@ def parser() -> Parser:
 
 def run(chosen: Any, flags: list[str]) -> Outcome:
     from srl_edge.report.card import write
-    from srl_edge.report.card_metadata import HUB_ID
+    from srl_edge.report.card_base import HUB_ID
     from srl_edge.run_lock import alone
 
     recipe = recipe_of(chosen.run, [])

@@ -1,7 +1,6 @@
 """`srl-edge push`: an adapter or artifacts to a repository on a hub, when asked to."""
 
 import sys
-from pathlib import Path
 from typing import Any
 
 from srl_edge.commands.outcome import Outcome
@@ -28,8 +27,10 @@ def parser() -> Parser:
 
 
 def run(chosen: Any, flags: list[str]) -> Outcome:
+    from srl_edge import __version__
     from srl_edge.report import hub
-    from srl_edge.report.card_metadata import HUB_ID
+    from srl_edge.report.card_base import HUB_ID
+    from srl_edge.run_lock import alone
 
     if not HUB_ID.fullmatch(chosen.repo):
         parser().error(f"--repo: {chosen.repo!r} is no name like your-name/your-model")
@@ -53,9 +54,11 @@ def run(chosen: Any, flags: list[str]) -> Outcome:
     state = "it is there already" if there.there else "it will be made"
     state += f", and {', '.join(replaced)} of it will be replaced" if replaced else ""
     print(f"{listed}\n{chosen.repo}: {state}.", file=sys.stderr)
-    if not chosen.yes and not _agreed():
-        return Outcome("Nothing was uploaded.", facts | {"uploaded": False})
-    url = hub.push(chosen.repo, plan, chosen.private, _message(recipe.run, chosen.artifact))
+    with alone(recipe.run):  # what was listed stays as it is until it is there
+        if not chosen.yes and not _agreed():
+            return Outcome("Nothing was uploaded.", facts | {"uploaded": False})
+        message = f"{', '.join(chosen.artifact) or 'adapter'}, by srl-edge {__version__}"
+        url = hub.push(chosen.repo, plan, chosen.private, message)
     return Outcome(url, facts | {"uploaded": True, "url": url})
 
 
@@ -73,9 +76,3 @@ def _agreed() -> bool:
         raise InputError("push: nobody is here to say yes; give --yes, or --dry-run to look.")
     print("Upload this? [yes/no] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() == "yes"
-
-
-def _message(run: Path, names: list[str]) -> str:
-    from srl_edge import __version__
-
-    return f"{', '.join(names) or 'adapter'}, by srl-edge {__version__}"

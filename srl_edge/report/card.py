@@ -12,11 +12,10 @@ from srl_edge import __version__, owned
 from srl_edge.artifact import ADAPTER, is_current
 from srl_edge.errors import InputError
 from srl_edge.files import read_json
-from srl_edge.models.wheels import KNOWN, cached
 from srl_edge.quantization.formats import FORMATS
 from srl_edge.recipe import Recipe
-from srl_edge.report import card_asking, card_words, plots, tables
-from srl_edge.report.card_metadata import base_on_hub, licence_of, metadata
+from srl_edge.report import card_asking, card_base, card_words, plots, tables
+from srl_edge.report.card_metadata import metadata
 from srl_edge.report.facts import RunFacts, gather
 from srl_edge.report.layout import render_markdown
 from srl_edge.report.markdown import as_markdown, fenced, inline
@@ -61,15 +60,15 @@ def parts_of(run: Path) -> list[Part]:
 def write(recipe: Recipe, run: Path, base: str | None = None) -> dict[str, list[Path]]:
     """Write the card of a run's adapter and of each artifact; return those written and those kept.
 
-    base: the base model's id on the hub, where the recipe does not say it. A card that srl-edge did
-    not write, or that was changed since, is kept as it is. Raises InputError where there is nothing
-    to describe.
+    base: the base model's id on the hub, where neither the recipe nor an earlier card says it. A
+    card that srl-edge did not write, or that was changed since, is kept as it is. Raises InputError
+    where there is nothing to describe.
     """
     found: dict[str, list[Path]] = {"written": [], "kept": []}
     parts, facts = parts_of(run), gather(recipe, run)
     picture = training_picture(facts.training)
     for part in parts:
-        texts = {README: text(facts, part, bool(picture), base)}
+        texts = {README: text(facts, part, bool(picture), base or named_base(recipe, part))}
         texts |= {PICTURE: picture} if picture else {}
         files = {part.folder / name: said for name, said in texts.items()}
         if theirs := [file for file in files if file.exists() and not owned.written(file)]:
@@ -81,11 +80,20 @@ def write(recipe: Recipe, run: Path, base: str | None = None) -> dict[str, list[
     return found
 
 
-def text(facts: RunFacts, part: Part, picture: bool, base: str | None = None) -> str:
-    """The card of a part, as Markdown with metadata."""
+def named_base(recipe: Recipe, part: Part) -> str | None:
+    """The base model's id on the hub: as the part's card has it, else as the recipe does."""
+    said = card_base.metadata_of(part.folder / README).get("base_model")
+    return (
+        said
+        if isinstance(said, str) and card_base.HUB_ID.fullmatch(said)
+        else card_base.base_on_hub(recipe)
+    )
+
+
+def text(facts: RunFacts, part: Part, picture: bool, base: str | None) -> str:
+    """The card of a part, as Markdown with metadata; base: the base model's id on the hub."""
     recipe, run = facts.recipe, facts.recipe.run
-    base = base or base_on_hub(recipe)
-    licence = licence_of(recipe, _base_folder(recipe))
+    licence = card_base.licence_of(recipe)
     title = card_words.title(recipe, part.name)
     asking = card_asking.asking_of(recipe, run)
     yaml = metadata(recipe, [part.kind], title, base, licence, facts.bench, part.row)
@@ -99,11 +107,11 @@ def text(facts: RunFacts, part: Part, picture: bool, base: str | None = None) ->
         warnings=_warnings(facts, part, run, gate),
         results=Markup(as_markdown(results)) if results else "",
         measured=card_words.measured(facts.bench),
-        findings=card_words.findings(facts.bench, part.row),
+        findings=[*card_words.findings(facts.bench, part.row), *_alone(facts, part)],
         unmeasured=facts.missing.get("bench", "This artifact has not been measured."),
-        reply=card_words.reply(asking),
-        turns=card_words.asked(asking),
-        asked_by=card_words.asked_by(asking),
+        reply=card_asking.reply(asking),
+        turns=card_asking.asked(asking),
+        asked_by=card_asking.asked_by(asking),
         needs=card_words.needs(part.kind, part.manifest),
         run=_code(asking, part, base),
         after_run=card_words.after_run(part.kind, recipe),
@@ -114,17 +122,16 @@ def text(facts: RunFacts, part: Part, picture: bool, base: str | None = None) ->
         settings=Markup(fenced(card_words.settings(recipe), "toml")),
         artifact=bool(part.manifest),
         gate=card_words.gate(gate, part.name) if part.manifest else "",
-        licence=card_words.licence(recipe, base, licence),
+        licence=card_base.licence(recipe, base, licence),
         limits=card_words.limits(facts, part.row, part.manifest),
         version=__version__,
     )
 
 
-def of_several(facts: RunFacts, parts: Sequence[Part], base: str | None = None) -> str:
+def of_several(facts: RunFacts, parts: Sequence[Part]) -> str:
     """The card of a repository that has several artifacts, each in a folder with its own."""
-    recipe = facts.recipe
-    base = base or base_on_hub(recipe)
-    licence = licence_of(recipe, _base_folder(recipe))
+    recipe, base = facts.recipe, named_base(facts.recipe, parts[0])
+    licence = card_base.licence_of(recipe)
     title = card_words.title(recipe, "artifacts")
     own = [part.row for part in parts]
     results = card_words.results(facts.bench, *own)
@@ -136,7 +143,7 @@ def of_several(facts: RunFacts, parts: Sequence[Part], base: str | None = None) 
         parts=[Markup(f"[{inline(part.name)}]({quote(part.name)}/README.md)") for part in parts],
         results=Markup(as_markdown(results)) if results else "",
         measured=card_words.measured(facts.bench),
-        licence=card_words.licence(recipe, base, licence),
+        licence=card_base.licence(recipe, base, licence),
         version=__version__,
     )
 
@@ -162,6 +169,14 @@ def _warnings(facts: RunFacts, part: Part, run: Path, gate: Mapping[str, Any] | 
     return said
 
 
+def _alone(facts: RunFacts, part: Part) -> list[str]:
+    """How large an adapter is by itself: what was measured is the model that it is merged into."""
+    if part.manifest or not (facts.bench and facts.bench.row(TUNED)):
+        return []
+    size = (part.folder / ADAPTER).stat().st_size / 1e6
+    return [f"{TUNED} is the base with this adapter merged; the adapter itself has {size:.1f} MB."]
+
+
 def _code(asking: card_asking.Asking, part: Part, base: str | None) -> Markup:
     if not part.manifest:
         where = base or "the folder of the base model"
@@ -170,10 +185,3 @@ def _code(asking: card_asking.Asking, part: Part, base: str | None) -> Markup:
     adapter = FORMATS[part.kind].adapter if separate else None
     values = {"context_length": part.manifest["context_length"], "adapter": adapter}
     return card_asking.code(part.kind, asking, **values)
-
-
-def _base_folder(recipe: Recipe) -> Path | None:
-    """The base model's folder, where it is on this computer under a name or a path."""
-    name = recipe.model.name
-    folder = cached(name) if name in KNOWN else Path(name).expanduser()
-    return folder if folder.is_dir() else None

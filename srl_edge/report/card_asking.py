@@ -16,6 +16,7 @@ from srl_edge.models.chat_template import ChatTemplate, of_folder
 from srl_edge.models.wheels import KNOWN, cached
 from srl_edge.recipe import Recipe
 from srl_edge.report.layout import render_code
+from srl_edge.report.markdown import code as inline_code
 from srl_edge.report.markdown import fenced
 
 OWN_PROBLEM = {  # what a model is asked in an example, where srl-edge itself made its problems up
@@ -86,6 +87,46 @@ def turns(asking: Asking) -> list[Mapping[str, str]]:
     chat = [{"role": "user", "content": user}]
     chat = [{"role": "system", "content": system}, *chat] if system else chat
     return list(asking.template.accepted(chat)) if asking.template else list(chat)
+
+
+def reply(asking: Asking) -> str:
+    """What a reply of the model is, and how one goes on."""
+    form = asking.form
+    thought = " after a thought inside <think> and </think>" if form.think else ""
+    if asking.whole:
+        return f"A reply is the whole solution{thought}."
+    ends = {
+        DONE: "a reply says done",
+        HASHES: "a step has a line that begins with ####",
+        BOXED: "a step has its answer in \\boxed{}",
+    }
+    ended = ends.get(form.answer, f"a step matches {form.answer}")
+    if form.action != "text":
+        return f"A reply is one action{thought}; what came of it is told, until {ended}."
+    return f"A reply is one step{thought}; it is asked again, with the steps so far, until {ended}."
+
+
+def asked(asking: Asking) -> list[tuple[str, Markup]]:
+    """The turns that ask, each its role and its text as it is."""
+    form = asking.form
+    system, user = (form.whole_system, form.whole) if asking.whole else (form.system, form.step)
+    said = [("System", system)] if system else []
+    return [(role, Markup(fenced(f"{text}\n", "text"))) for role, text in [*said, ("User", user)]]
+
+
+def asked_by(asking: Asking) -> Markup:
+    """What stands for what in the turns, and who renders them."""
+    said = f"{inline_code('{problem}')} is where the problem goes"
+    if not asking.whole:
+        steps = "steps so far go, one a line"
+        if asking.form.action != "text":
+            steps = "actions so far go, each with what came of it"
+        said += f", and {inline_code('{steps}')} where the {steps}"
+    said += ". The tokenizer's own chat template makes one text of the turns"
+    if told := asking.form.told():
+        settings = ", ".join(f"{key} = {value!r}" for key, value in told.items())
+        said += f", and is told {inline_code(settings)}"
+    return Markup(f"{said}. Replies were chosen greedily where they were measured.")
 
 
 def _values(asking: Asking) -> dict[str, Any]:

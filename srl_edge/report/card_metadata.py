@@ -1,62 +1,18 @@
 """The metadata of a card, as hubs read it: YAML that huggingface_hub writes."""
 
-import re
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from srl_edge.data.hub import read_name
 from srl_edge.data.sources import GENERATED, is_hub, placeless
-from srl_edge.errors import InputError
-from srl_edge.files import read_text
-from srl_edge.models.wheels import KNOWN
 from srl_edge.recipe import Recipe
 from srl_edge.report.rows import HELD_OUT, BenchResults
 
-HUB_ID = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
 LIBRARIES = {  # by format, as the hub calls them
     "adapter": "peft", "executorch": "executorch", "mlx": "mlx", "gguf": "llama.cpp",
     "onnx": "onnxruntime-genai", "optimum": "optimum",
 }  # fmt: skip
 _RELATIONS = {"adapter": "adapter"}  # to the base model; every artifact is one of `quantized`
-_LICENCES = {"Apache-2.0": "apache-2.0", "MIT": "mit", "Gemma Terms of Use": "gemma"}
-
-
-def base_on_hub(recipe: Recipe) -> str | None:
-    """The hub's id of a run's base model; None where only its folder is known."""
-    name = recipe.model.name
-    if name in KNOWN:
-        return KNOWN[name].hub
-    return name if HUB_ID.fullmatch(name) and not Path(name).expanduser().is_dir() else None
-
-
-def licence_of(recipe: Recipe, base: Path | None) -> str | None:
-    """The base model's licence by the hub's name for it; None where nothing here says it.
-
-    base: its folder, whose README may have metadata of its own.
-    """
-    if recipe.model.name in KNOWN:
-        return _LICENCES.get(KNOWN[recipe.model.name].licence)
-    said = metadata_of(base / "README.md").get("license") if base else None
-    return said if isinstance(said, str) and re.fullmatch(r"[\w.-]+", said) else None
-
-
-def metadata_of(card: Path) -> Mapping[str, Any]:
-    """The metadata of a card; none where there is no card, or what it has cannot be read."""
-    from huggingface_hub import ModelCard
-
-    if not card.is_file():
-        return {}
-    try:
-        data: Any = ModelCard(read_text(card), ignore_metadata_errors=True).data
-    except (InputError, ValueError, TypeError):
-        return {}
-    except Exception as error:  # the parser's own, of a package that is not asked for here
-        if type(error).__module__.partition(".")[0] != "yaml":
-            raise
-        return {}
-    found: Mapping[str, Any] = data.to_dict()
-    return found
 
 
 def datasets_of(recipe: Recipe) -> list[str]:

@@ -9,13 +9,12 @@ from markupsafe import Markup
 
 from srl_edge.data.hub import read_name
 from srl_edge.data.sources import GENERATED, is_hub, placeless
-from srl_edge.method.prompt_form import BOXED, DONE, HASHES
 from srl_edge.models.wheels import KNOWN
 from srl_edge.quantization.formats import ALL
 from srl_edge.recipe import Recipe
-from srl_edge.report.card_asking import Asking
+from srl_edge.report.card_base import base_name
 from srl_edge.report.facts import STAGES, RunFacts
-from srl_edge.report.markdown import code, fenced
+from srl_edge.report.markdown import fenced
 from srl_edge.report.rows import AFTER, BASE, HELD_OUT, OWN_WAY, TUNED, BenchResults
 from srl_edge.report.sentences import verdicts
 from srl_edge.report.tables import Table
@@ -36,25 +35,13 @@ _PACKAGES = {
 _TOOLS = {
     "onnx": "onnxruntime-genai", "executorch": "executorch", "mlx": "mlx-lm", "adapter": "peft",
 }  # fmt: skip
-_LICENCES = {  # by the hub's name: what it is called, where it stands, and what handing on takes
-    "apache-2.0": (
-        "Apache-2.0 (https://www.apache.org/licenses/LICENSE-2.0)",
-        "give a copy of that licence along, keep the notices that came with the model, and say "
-        "that its weights were changed",
-    ),
-    "mit": ("MIT", "keep its copyright notice and the licence's text with what you hand on"),
-    "gemma": (
-        "the Gemma Terms of Use (https://ai.google.dev/gemma/terms)",
-        "give a copy of those terms along, bind whoever gets it to their restrictions of use, say "
-        "in the files that they were changed, and add the notice that the terms ask for",
-    ),
+_SOURCES = {  # what the sources are that are made up
+    "home": "requests to a home, which commands fulfil",
+    "stories": "short stories in which things are counted",
+    "gsm_symbolic": "word problems from templates",
+    "agent-home": "tasks in a home, which actions fulfil",
+    "agent-shell": "tasks in a folder of files, which commands of a shell fulfil",
 }
-
-
-def base_name(recipe: Recipe) -> str:
-    """What a base model is called, which is never where it lies."""
-    name = recipe.model.name
-    return Path(name).name if Path(name).expanduser().is_dir() else name
 
 
 def title(recipe: Recipe, name: str) -> str:
@@ -70,7 +57,7 @@ def what(facts: RunFacts, name: str, kind: str, base: str | None) -> str:
     steps = {stage: len(done.get(stage, ())) for stage in STAGES}
     did = [f"{n} steps of {STAGES[stage]}" for stage, n in steps.items() if n]
     trained = f"trained in {' and '.join(did)}" if did else "trained"
-    trained += f" on expert solutions from {placeless(recipe.data.source)}"
+    trained += f" on expert solutions {_of_what(recipe)}"
     if kind == "adapter":
         return (
             f"This is a LoRA adapter of {model}, {trained}. It holds the changes alone, in "
@@ -85,13 +72,18 @@ def what(facts: RunFacts, name: str, kind: str, base: str | None) -> str:
     )
 
 
+def _of_what(recipe: Recipe) -> str:
+    """What was solved: made-up problems by their kind, others by their source."""
+    source = recipe.data.source
+    return f"of {_SOURCES[source]}" if source in GENERATED else f"from {placeless(source)}"
+
+
 def what_several(facts: RunFacts, base: str | None) -> str:
     """What several artifacts in one repository are."""
-    source = placeless(facts.recipe.data.source)
     return (
         f"These are artifacts of {base or base_name(facts.recipe)}, trained on expert solutions "
-        f"from {source}. Each folder has a card of its own, with how the model must be asked and "
-        "how to run it."
+        f"{_of_what(facts.recipe)}. Each folder has a card of its own, with how the model must be "
+        "asked and how to run it."
     )
 
 
@@ -151,44 +143,6 @@ def findings(bench: BenchResults | None, own: str) -> list[str]:
     return said if bench.row(own) else [*said, f"{own} itself has not been measured."]
 
 
-def reply(asking: Asking) -> str:
-    """What a reply of the model is, and how one goes on."""
-    form = asking.form
-    thought = " after a thought inside <think> and </think>" if form.think else ""
-    if asking.whole:
-        return f"A reply is the whole solution{thought}."
-    ends = {
-        DONE: "a reply says done",
-        HASHES: "a step has a line that begins with ####",
-        BOXED: "a step has its answer in \\boxed{}",
-    }
-    ended = ends.get(form.answer, f"a step matches {form.answer}")
-    if form.action != "text":
-        return f"A reply is one action{thought}; what came of it is told, until {ended}."
-    return f"A reply is one step{thought}; it is asked again, with the steps so far, until {ended}."
-
-
-def asked(asking: Asking) -> list[tuple[str, Markup]]:
-    """The turns that ask, each its role and its text as it is."""
-    form = asking.form
-    system, user = (form.whole_system, form.whole) if asking.whole else (form.system, form.step)
-    said = [("System", system)] if system else []
-    return [(role, Markup(fenced(f"{text}\n", "text"))) for role, text in [*said, ("User", user)]]
-
-
-def asked_by(asking: Asking) -> Markup:
-    """What stands for what in the turns, and who renders them."""
-    said = f"{code('{problem}')} is where the problem goes"
-    if not asking.whole:
-        pairs = "the actions so far, each with what came of it"
-        steps = pairs if asking.form.action != "text" else "the steps so far, a line each"
-        said += f", and {code('{steps}')} where {steps} go"
-    said += ". The tokenizer's own chat template makes one text of the turns"
-    if told := asking.form.told():
-        said += f", and is told {code(', '.join(f'{k} = {v!r}' for k, v in told.items()))}"
-    return Markup(f"{said}. Replies were chosen greedily where they were measured.")
-
-
 def needs(kind: str, manifest: Mapping[str, Any] | None) -> Markup:
     """What to install."""
     tool = _TOOLS.get(kind)
@@ -230,8 +184,9 @@ def data(recipe: Recipe, report: Mapping[str, Any] | None) -> list[str]:
     if source in GENERATED:
         by = "reasoning-gym and srl-edge" if source == "gsm_symbolic" else "srl-edge"
         said.append(
-            f"Its problems and expert solutions ({source}) are made up by {by}, whose licence is "
-            "Apache-2.0; held-out ones speak of other things, in other words."
+            f"Its problems ({source}) are {_SOURCES[source]}. They and their expert solutions "
+            f"are made up by {by}, whose licence is Apache-2.0; held-out ones speak of other "
+            "things, in other words."
         )
     elif is_hub(source) and read_name(source).folder is None:
         said.append(
@@ -298,20 +253,6 @@ def gate(row: Mapping[str, Any] | None, name: str) -> str:
     )
 
 
-def licence(recipe: Recipe, base: str | None, found: str | None) -> str:
-    """The base model's licence, and what it asks of whoever hands the result on."""
-    model = base or base_name(recipe)
-    if found in _LICENCES:
-        called, duties = _LICENCES[found]
-        return f"The base model {model} is under {called}. To hand this on, {duties}."
-    if found:
-        return (
-            f"The base model {model} says that its licence is {found}; see there what it asks of "
-            "whoever hands this on."
-        )
-    return f"See the base model, {model}, for its licence and what that asks of this one."
-
-
 def limits(facts: RunFacts, own: str, manifest: Mapping[str, Any] | None) -> list[str]:
     """What was not measured, and how far what was measured carries."""
     recipe, bench, said = facts.recipe, facts.bench, []
@@ -338,8 +279,15 @@ def limits(facts: RunFacts, own: str, manifest: Mapping[str, Any] | None) -> lis
         "Whatever else the base model could do was not measured again, and may be worse; what it "
         "says was not checked for harm or bias."
     )
-    old = [s.partition("; `srl-edge")[0] for s in facts.outdated if s.startswith(_FIGURES)]
-    return [*said, *(f"Of the figures, {s}." for s in old)]
+    why: dict[str, list[str]] = {}
+    for sentence in facts.outdated:
+        stage, _, rest = sentence.partition("; `srl-edge")[0].partition(" is out of date ")
+        if stage in _FIGURES and rest:
+            why.setdefault(rest.strip("()"), []).append(stage)
+    return said + [
+        f"What {' and '.join(stages)} found may be of an earlier state of the run: {reason}."
+        for reason, stages in why.items()
+    ]
 
 
-_FIGURES = ("train ", "check ", "bench ")
+_FIGURES = ("train", "check", "bench")  # stages whose figures are in a card

@@ -17,8 +17,7 @@ from srl_edge.errors import InputError
 from srl_edge.files import file_sha256, read_json, read_json_if_there
 from srl_edge.models.adapter_folder import FROZEN
 from srl_edge.recipe import Recipe
-from srl_edge.report.card import Part, of_several, parts_of
-from srl_edge.report.card_metadata import HUB_ID, base_on_hub, metadata_of
+from srl_edge.report.card import Part, named_base, of_several, parts_of
 from srl_edge.report.facts import gather
 
 README = owned.CARD[0]
@@ -86,7 +85,7 @@ def _files(recipe: Recipe, part: Part) -> dict[str, bytes | Path]:
     """The files of a part by their names in its folder; what tells of this computer is replaced."""
     found: dict[str, bytes | Path]
     card = {name: part.folder / name for name in owned.CARD if (part.folder / name).is_file()}
-    base = _base(recipe, part)
+    base = named_base(recipe, part)
     if part.manifest is None:
         if not base:
             raise InputError(
@@ -105,14 +104,6 @@ def _files(recipe: Recipe, part: Part) -> dict[str, bytes | Path]:
         public = made_of | {"name": base or Path(called).name}
         found[MANIFEST] = _dumped(manifest | {"base": public})
     return found | card
-
-
-def _base(recipe: Recipe, part: Part) -> str | None:
-    """The base model's id on the hub: as the card says, else as the recipe does."""
-    said = metadata_of(part.folder / README).get("base_model")
-    if isinstance(said, str) and HUB_ID.fullmatch(said):
-        return said
-    return base_on_hub(recipe)
 
 
 def _dumped(value: Mapping[str, Any]) -> bytes:

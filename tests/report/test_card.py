@@ -14,7 +14,7 @@ from srl_edge import owned
 from srl_edge.errors import InputError
 from srl_edge.recipe import Recipe
 from srl_edge.report.card import write
-from srl_edge.report.card_metadata import metadata_of
+from srl_edge.report.card_base import metadata_of
 from tests.helpers.command_line import called, srl_edge
 from tests.helpers.reports import recipe_of, whole_run, write_data, write_training
 from tests.helpers.reports import write as write_json
@@ -142,6 +142,7 @@ def test_no_card_says_where_anything_lies(run: Path, tmp_path: Path) -> None:
     found = metadata_of(run / "adapter" / "README.md")
     assert "base_model" not in found and found["license"] == "mit"
     write(recipe, run, base="them/their-model")
+    write(recipe, run)  # as the card has it
     assert metadata_of(run / "adapter" / "README.md")["base_model"] == "them/their-model"
 
 
