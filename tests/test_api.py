@@ -120,6 +120,27 @@ def test_an_artifact_is_opened_and_asked(run: srl_edge.Run) -> None:
     assert repr(srl_edge.Artifact.load(folder)) == repr(run.artifacts["onnx-int8"])
 
 
+def test_artifacts_are_measured_on_a_device_that_is_named(
+    run: srl_edge.Run, tmp_path: Path
+) -> None:
+    (row,) = run.bench_on("local", tmp_path / "bench", artifacts=["onnx-int8"]).rows
+    assert row.name == "onnx-int8" and row.tasks["held-out"].problems == 3
+    with pytest.raises(srl_edge.InputError, match=r"onnx-int4: no such artifact .* onnx-int8"):
+        run.bench_on("local", tmp_path / "other", artifacts=["onnx-int4"])
+    with pytest.raises(srl_edge.InputError, match="toaster"):
+        run.bench_on("toaster", tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_headroom_is_figures_and_advice(run: srl_edge.Run) -> None:
+    few = srl_edge.Run(run.recipe.changed(trainer={"own_way_tokens": 16}))
+    found = few.headroom(problems=2, k=2)
+    assert found.problems == 2 and str(found).startswith("2 problems, 2 replies each")
+    assert any("2 problems say little" in sentence for sentence in few.advice(found))
+    with pytest.raises(srl_edge.InputError, match="at least 1 problem and 2 replies"):
+        few.headroom(problems=0)
+
+
 def test_what_is_not_there_yet_says_what_writes_it(tmp_path: Path) -> None:
     run = srl_edge.Run(srl_edge.Recipe.load("demo", output=tmp_path / "run"))
     reads: list[tuple[str, Any]] = [
