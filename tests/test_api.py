@@ -41,12 +41,12 @@ def test_from_import_to_an_answer_in_fifteen_lines(
     taught_model: Path, word_problems: list[dict[str, str]], tmp_path: Path
 ) -> None:
     page = (Path(__file__).parents[1] / "docs" / "api.md").read_text(encoding="utf-8")
-    example = page.split("```python\n")[1].split("```")[0]
-    assert len([line for line in example.splitlines() if line.strip()]) <= 15
-    # The page's own names and budget, with a model, rows and thresholds that are here.
+    examples = [part.split("```")[0] for part in page.split("```python\n")[1:]]
+    assert len([line for line in examples[0].splitlines() if line.strip()]) <= 15
+    # The page as it is, with a recipe of a tiny model by the name of the demo.
     write_recipe(tmp_path, taught_model, word_problems).rename(tmp_path / "demo")
     out = subprocess.run(
-        [sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True
+        [sys.executable, "-c", "\n".join(examples)], cwd=tmp_path, capture_output=True, text=True
     )
     assert out.returncode == 0, out.stderr
     assert (tmp_path / "runs" / "mine" / "adapter" / "adapter_model.safetensors").is_file()
@@ -118,6 +118,27 @@ def test_an_artifact_is_opened_and_asked(run: srl_edge.Run) -> None:
     assert 1 <= len(replies) <= 2 and replies[0].text
     folder = run.folder / "artifacts" / "onnx-int8"
     assert repr(srl_edge.Artifact.load(folder)) == repr(run.artifacts["onnx-int8"])
+
+
+def test_artifacts_are_measured_on_a_device_that_is_named(
+    run: srl_edge.Run, tmp_path: Path
+) -> None:
+    (row,) = run.bench_on("local", tmp_path / "bench", artifacts=["onnx-int8"]).rows
+    assert row.name == "onnx-int8" and row.tasks["held-out"].problems == 3
+    with pytest.raises(srl_edge.InputError, match=r"onnx-int4: no such artifact .* onnx-int8"):
+        run.bench_on("local", tmp_path / "other", artifacts=["onnx-int4"])
+    with pytest.raises(srl_edge.InputError, match="toaster"):
+        run.bench_on("toaster", tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_headroom_is_figures_and_advice(run: srl_edge.Run) -> None:
+    few = srl_edge.Run(run.recipe.changed(trainer={"own_way_tokens": 16}))
+    found = few.headroom(problems=2, k=2)
+    assert found.problems == 2 and str(found).startswith("2 problems, 2 replies each")
+    assert any("2 problems say little" in sentence for sentence in few.advice(found))
+    with pytest.raises(srl_edge.InputError, match="at least 1 problem and 2 replies"):
+        few.headroom(problems=0)
 
 
 def test_what_is_not_there_yet_says_what_writes_it(tmp_path: Path) -> None:

@@ -209,3 +209,13 @@ def test_a_verifier_is_said_by_each_stage_that_runs_it(
     every = settings.data.model_copy(update={"difficulty": recipe.Difficulty()})
     line._announce(settings.model_copy(update={"data": every}), "data")
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs Linux")
+def test_cores_are_those_that_a_process_may_use() -> None:
+    code = (
+        "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))});"
+        "from srl_edge import processes; print(processes.cores())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "1"
