@@ -18,7 +18,7 @@ from queue import SimpleQueue
 from typing import NoReturn, TextIO
 
 GRACE = 1.0  # seconds to end by itself
-STARTED_BY = "SRL_EDGESTARTED_BY"  # who holds the other end of a child's standard input
+STARTED_BY = "SRL_EDGE_STARTED_BY"  # who holds the other end of a child's standard input
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 _said, _has_child = threading.Event(), threading.Event()
 
@@ -34,6 +34,17 @@ class Ended(BaseException):
 def python(module: str, *arguments: str) -> list[str]:
     """The command that runs a module, with none of the current folder's in its way."""
     return [sys.executable, "-P", "-m", module, *arguments]
+
+
+def started_by_ours() -> bool:
+    """Whether `run_child` started this process, and that one is still there."""
+    starter = os.environ.get(STARTED_BY)
+    if sys.platform != "win32" or starter is None:
+        return starter == str(os.getppid())
+    import psutil
+
+    # An environment's python.exe there is a launcher, whose child is the Python that runs.
+    return starter in {str(above.pid) for above in psutil.Process().parents()[:2]}
 
 
 def say(number: int) -> int:
@@ -75,7 +86,7 @@ def listen() -> None:
     told.setblocking(False)
     signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
     threading.Thread(target=_end_late, args=(heard, told), daemon=True).start()
-    if os.environ.get(STARTED_BY) == str(os.getppid()):
+    if started_by_ours():
         threading.Thread(target=list, args=(lines(sys.stdin),), daemon=True).start()
 
 
