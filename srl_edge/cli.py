@@ -56,7 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a console of few signs shows others as ?
             stream.reconfigure(errors="replace")
-    processes.listen()
+    try:
+        processes.listen()
+    except KeyboardInterrupt:
+        processes.end(signal.SIGINT)
     given = list(sys.argv[1:] if arguments is None else arguments)
     code = _run(given)
     try:

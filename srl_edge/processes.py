@@ -76,7 +76,7 @@ def listen() -> None:
     """Let SIGTERM and SIGHUP end this process as Ctrl-C does; call it once, in the main thread.
 
     One that is ignored, as under nohup, stays so. A process that `run_child` started ends with the
-    one that started it, too.
+    one that started it, too. Raises KeyboardInterrupt for a Ctrl-C that came before.
     """
     for name in _NAMES[1:]:
         number = getattr(signal, name, None)
@@ -86,6 +86,8 @@ def listen() -> None:
     told.setblocking(False)
     signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
     threading.Thread(target=_end_late, args=(heard, told), daemon=True).start()
+    if sys.platform != "win32" and STARTED_BY in os.environ:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # one may have come already
     if started_by_ours():
         threading.Thread(target=list, args=(lines(sys.stdin),), daemon=True).start()
 
@@ -115,9 +117,10 @@ def run_child(command: Sequence[str]) -> int:
     A signal that ends this process ends the child first, which says so itself.
     """
     environment = os.environ | {STARTED_BY: str(os.getpid())}
-    child = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment
-    )
+    with _interrupts_wait():
+        child = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment
+        )
     _has_child.set()
     try:
         return child.wait()
@@ -135,6 +138,22 @@ def run_child(command: Sequence[str]) -> int:
         raise
     finally:
         _has_child.clear()
+
+
+@contextlib.contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Ctrl-C comes when this is left; in a process that is started, once it listens.
+
+    One that is still importing Python's own modules would end in a traceback.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _raise(number: int, _: object) -> NoReturn:

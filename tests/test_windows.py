@@ -22,8 +22,8 @@ FEW_SIGNS = {
 }  # fmt: skip
 SMALL = """
 --stages.1.kind sft --stages.0.steps 1 --stages.1.steps 1 --export.artifacts onnx-fp32
---check.prompts 2 --check.problems 0 --check.greedy_tokens 4 --bench.problems 1
---bench.own_way_problems 0 --bench.step_prompts 1 --bench.repeats 1 --bench.max_new_tokens 8
+--check.prompts 2 --check.problems 0 --check.greedy_tokens 4 --trainer.validation_problems 0
+--trainer.validation_prompts 2
 """
 # Libraries have code of their own for Windows: from ours alone is it kept.
 ABSENT_TO_US = f"""
@@ -84,8 +84,13 @@ def test_a_small_run_goes_through_without_what_windows_has_not(
     (tmp_path / "site" / "sitecustomize.py").write_text(ABSENT_TO_US, encoding="utf-8")
     rows = [row | {"problem": f"{row['problem']} \u2192 \u00bd\u6570"} for row in word_problems]
     path = write_recipe(tmp_path, tiny_model, rows)
-    words = SMALL.split()
-    code = f"from srl_edge.cli import main; main({['run', str(path), *words]!r})"
+    verbs = ("data", "train", "export", "check", "report")
+    # One after the other in one process, where `run` would load the libraries for each again.
+    code = f"""
+from srl_edge import cli
+for verb in {verbs!r}:
+    assert cli._run([verb, {str(path)!r}, *{SMALL.split()!r}]) == 0, verb
+"""
     done = run(code, **FEW_SIGNS, PYTHONPATH=str(tmp_path / "site"))
     assert done.returncode == 0, done.stderr
     report = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
