@@ -7,7 +7,8 @@ BIN := $(VENV)/bin
 PYTEST_FLAGS ?= --numprocesses 2 --dist loadfile --no-loadscope-reorder
 # Left out by path and not by a marker, so that a new test counts as fast until it is named here:
 # what exports, runs the whole command line in processes, or loads another framework.
-SLOW := tests/exporters tests/test_api.py tests/test_cli.py tests/test_line.py tests/test_notebooks.py tests/test_wheel.py \
+SLOW := tests/exporters tests/test_api.py tests/test_cli.py tests/test_line.py tests/test_notebooks.py \
+	tests/test_wheel.py tests/test_windows.py \
 	tests/devices/bench/test_bench.py tests/devices/bench/test_lm_eval.py \
 	$(patsubst %,tests/devices/hosts/test_%.py,adb arm browser ssh) \
 	tests/recipe/test_recipes.py tests/report/test_card_programs.py \

@@ -110,7 +110,7 @@ def child(model: str, work: Work, quantization: Trainable = "none") -> dict[str,
 
 
 def _forget_peak() -> None:
-    Path("/proc/self/clear_refs").write_text("5")
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
 def measure(model: str, work: Work, how: str, config: dict[str, Any]) -> dict[str, Any]:

@@ -144,7 +144,7 @@ def measure(side: str, options: argparse.Namespace) -> dict[str, Any]:
         if done.returncode:
             tail = "\n".join(done.stdout.splitlines()[-15:])
             sys.exit(f"{side}: the process failed with exit status {done.returncode}.\n{tail}")
-        return dict(json.loads(result.read_text()), side=side)
+        return dict(json.loads(result.read_text(encoding="utf-8")), side=side)
 
 
 def summarize(runs: list[dict[str, Any]], options: argparse.Namespace) -> dict[str, Any]:

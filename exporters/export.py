@@ -16,7 +16,13 @@ from srl_edge.files import read_json, read_json_if_there, read_text, scratch_fol
 from srl_edge.models.chat_template import source_of
 from srl_edge.models.routes import require_vocabulary
 from srl_edge.models.tokenizer import load_tokenizer, stop_ids
-from srl_edge.quantization.formats import ALL, AS_SHIPPED, FORMATS, parse_name, require_builders
+from srl_edge.quantization.formats import (
+    ALL,
+    AS_SHIPPED,
+    parse_name,
+    require_builders,
+    require_options,
+)
 from srl_edge.recipe import Recipe
 from srl_edge.terminal import progress
 
@@ -30,7 +36,6 @@ _TOOLS = (
     "torchao",
     "mlx-lm",
 )
-_GPTQ = tuple(name for name, kind in ALL.items() if kind.gptq)
 
 
 def export(recipe: Recipe, run: Path) -> Path:
@@ -51,6 +56,8 @@ def write_artifacts(subject: Subject, folder: Path) -> Path:
     names = [parse_name(name) for name in subject.export.artifacts]
     for out in (subject.merged, *(folder / name for name in subject.export.artifacts)):
         owned.require_own(out)  # before the work, not after it
+    asked = subject.export
+    require_options(asked.artifacts, asked.adapter, asked.int8_layers, _quantization_of(subject))
     try:
         with progress.bar("export", len(names) + 1) as advance:
             merged = merge_trained(subject)  # what artifacts are checked by
@@ -71,6 +78,12 @@ def write_artifacts(subject: Subject, folder: Path) -> Path:
     return folder
 
 
+def _quantization_of(subject: Subject) -> str:
+    """The trainer.quantization that an adapter was trained with; "" for what has none."""
+    found: str = trained_on(subject.adapter).get("quantization", "")
+    return found
+
+
 def _build(subject: Subject, folder: Path, format_: str, quantization: str) -> None:
     out = folder / f"{format_}-{quantization}"
     with scratch_folder(folder, out.name) as scratch:
@@ -87,28 +100,10 @@ def _build(subject: Subject, folder: Path, format_: str, quantization: str) -> N
 def _write(subject: Subject, out: Path, format_: str, quantization: str) -> dict[str, Any]:
     """Write what the format itself consists of; returns the options used."""
     settings, merged, length = subject.export, subject.merged, subject.export.context_length
-    separate = settings.adapter == "separate"
-    kind = ALL[out.name]
-    alone = kind.bits is None or not kind.runs
-    if separate and (alone or not FORMATS[format_].adapter):
-        raise InputError(
-            f"{out.name}: takes merged models alone; set export.adapter = 'merged', or leave it "
-            "out of export.artifacts."
-        )
-    if settings.int8_layers and kind.bits == 4 and not kind.gptq:
-        raise InputError(
-            f"{out.name}: export.int8_layers is for {', '.join(_GPTQ)}; leave it out of "
-            "export.artifacts."
-        )
+    separate, kind = settings.adapter == "separate", ALL[out.name]
     layers = settings.int8_layers if kind.gptq else ()
-    as_trained = not separate and out.name == AS_SHIPPED.get(
-        trained_on(subject.adapter).get("quantization", "")
-    )
-    if as_trained and layers:
-        raise InputError(
-            f"{out.name}: the adapter was trained on other bits than export.int8_layers asks for; "
-            "leave it out, or train with trainer.quantization = 'none'."
-        )
+    trained = _quantization_of(subject)
+    as_trained = not separate and out.name == AS_SHIPPED.get(trained)
     model, adapter = merged, None
     if separate:
         model, adapter = merged_into(subject), subject.adapter

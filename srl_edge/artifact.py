@@ -60,7 +60,9 @@ def write_manifest(folder: Path, fields: dict[str, Any]) -> Path:
         if file.is_file() and file.name not in (MANIFEST, owned.MARKER)
     }
     path = folder / MANIFEST
-    path.write_text(json.dumps(fields | {"files": files}, indent=1, ensure_ascii=False) + "\n")
+    path.write_text(
+        json.dumps(fields | {"files": files}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
     return path
 
 

@@ -1,6 +1,8 @@
 """The command line: one verb and its arguments, each verb a file of `srl_edge/commands/`."""
 
 import difflib
+import errno
+import io
 import json
 import os
 import signal
@@ -60,12 +62,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from srl_edge.commands.completion import complete
 
         complete(ALL)
-    processes.listen()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a console of few signs shows others as ?
+            stream.reconfigure(errors="replace")
+    try:
+        processes.listen()
+    except KeyboardInterrupt:
+        processes.end(signal.SIGINT)
     given = list(sys.argv[1:] if arguments is None else arguments)
     code = _run(given)
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
+        if not _closed(error):
+            raise
         _drop_output()
     sys.exit(code)
 
@@ -84,10 +94,10 @@ def _run(arguments: list[str]) -> int:
         return _fail(error, 4, as_json)
     except StageError as error:
         return _fail(error, 1, as_json)
-    except BrokenPipeError:  # who read the output has enough of it
-        _drop_output()
-        return 0
     except OSError as error:
+        if _closed(error):
+            _drop_output()
+            return 0
         where = f"{error.filename}: " if error.filename else ""
         return _fail(f"{where}{error.strerror or error}.", 2, as_json)
     except Exception as error:
@@ -172,6 +182,12 @@ def _fail(message: object, code: int, as_json: bool = False) -> int:
     if as_json:
         print(json.dumps({"error": str(message), "exit_code": code}, ensure_ascii=True))
     return code
+
+
+def _closed(error: OSError) -> bool:
+    """Whether who read the output has enough of it; Windows calls that an invalid argument."""
+    of_windows = sys.platform == "win32" and error.errno == errno.EINVAL
+    return isinstance(error, BrokenPipeError) or (of_windows and error.filename is None)
 
 
 def _drop_output() -> None:

@@ -93,7 +93,8 @@ def replace(path: Path, text: str) -> None:
     scratch = path.with_name(f"{_SCRATCH}{os.getpid()}-{threading.get_ident()}-{path.name}")
     scratch.unlink(missing_ok=True)  # of a process that had this id before
     try:
-        with scratch.open("x", encoding="utf-8") as out:  # never through a link
+        # Never through a link, and with the same bytes on every system: they are hashed.
+        with scratch.open("x", encoding="utf-8", newline="\n") as out:
             out.write(text)
         scratch.replace(path)
     finally:
@@ -123,7 +124,10 @@ def scratch_folder(beside: Path, name: str) -> Iterator[Path]:
                 shutil.rmtree(left, ignore_errors=True)
             else:
                 left.unlink(missing_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f"{_SCRATCH}{os.getpid()}-", dir=beside) as made:
+    # What Windows keeps, since a library still has it open, the next process removes.
+    with tempfile.TemporaryDirectory(
+        prefix=f"{_SCRATCH}{os.getpid()}-", dir=beside, ignore_cleanup_errors=True
+    ) as made:
         folder = Path(made, name)
         folder.mkdir()
         yield folder

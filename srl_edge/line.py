@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from srl_edge import owned, processes, recipe
+from srl_edge import owned, preflight, processes, recipe
 from srl_edge.errors import InputError
 from srl_edge.method.headroom import Headroom
 from srl_edge.method.own_code import loaded
@@ -29,7 +29,6 @@ from srl_edge.models.routes import (
     require_unquantized,
     require_vocabulary,
 )
-from srl_edge.quantization.formats import require_builders
 from srl_edge.recipe import Recipe
 from srl_edge.run_folder import (
     DONE,
@@ -79,7 +78,7 @@ def run_line_here(settings: Recipe) -> Path:
 
 def _require_line(settings: Recipe) -> None:
     require_routes(settings)
-    require_builders(settings.export.artifacts)
+    _require_all(settings, *_left(settings))
     checkpoints.require_same_settings(settings.run / "train", settings)
 
 
@@ -94,6 +93,8 @@ def _begun(run: Path) -> Iterator[None]:
             # Another process that has begun there since holds the lock.
             with contextlib.suppress(InputError), held(run, LINE), held(run, STAGE):
                 owned.withdraw(run, (RECIPE, DONE, *notes()))
+            with contextlib.suppress(OSError):  # Windows removes locks with their release
+                run.rmdir()
         raise
 
 
@@ -108,6 +109,31 @@ def due(settings: Recipe, name: str) -> bool:
         why = checkpoints.set_aside_if_of_other_data(folder, settings) or why
     progress.say(f"{name}: runs, since {why}")
     return True
+
+
+def _left(settings: Recipe) -> list[str]:
+    """The stages that a run has yet to do: from the first that is not current on."""
+    names = list(STAGES)
+    first = next((at for at, name in enumerate(names) if outdated(settings, name)), len(names))
+    return names[first:]
+
+
+def _require_all(settings: Recipe, *stages: str) -> None:
+    """Raise InputError for what stages will need and this computer has not."""
+    preflight.require(settings, stages)
+    if "train" in stages and settings.trainer.sampler == "vllm":
+        from srl_edge.trainers.torch_backend.decoding import vllm_sampler
+
+        trainer = settings.trainer
+        if trainer.starts_vllm:
+            vllm_sampler.require(trainer.vllm_command)
+        else:
+            vllm_sampler.require_reached(trainer.vllm_url, trainer.vllm_folder)
+    named = settings.trainer.device in ("cuda", "mps") and settings.trainer.backend != "mlx"
+    if "train" in stages and named:
+        from srl_edge.trainers.open import require_device
+
+        require_device(settings.trainer)
 
 
 def require_routes(settings: Recipe) -> None:
@@ -128,6 +154,7 @@ def run_stage(settings: Recipe, name: str) -> Path:
         checkpoints.require_same_settings(settings.run / "train", settings)
     if name in ("train", "export"):
         require_routes(settings)
+    _require_all(settings, name)
     if name != "data" and not settings.run.is_dir():
         raise InputError(f"{settings.run}: no run is there; `srl-edge data RECIPE` begins one.")
     with _begun(settings.run):
@@ -251,6 +278,7 @@ def headroom(settings: Recipe, problems: int, k: int) -> tuple[Headroom, Path]:
     from srl_edge.trainers.loop import headroom as measured
 
     require_routes(settings)
+    _require_all(settings, "train", *(["data"] if outdated(settings, "data") else []))
     if outdated(settings, "data"):
         run_stage(settings, "data")
     _announce(settings, "headroom")
@@ -273,6 +301,7 @@ def scale(settings: Recipe, engine: str, out: Path, adapter: Path | None) -> Pat
         raise InputError(f"{adapter}: no adapter_config.json, so it is no folder of PEFT.")
     if adapter:
         require_safetensors(adapter)
+    owned.require_own(out)
     folder.require_taken(engine, settings, adapter)
     if outdated(settings, "data"):
         run_stage(settings, "data")

@@ -82,7 +82,8 @@ def withdraw(folder: Path, names: Collection[str]) -> None:
     if any(path.name not in files or not path.is_file() for path in folder.iterdir()):
         return
     for name in files:
-        (folder / name).unlink(missing_ok=True)
+        with contextlib.suppress(PermissionError):  # a lock that is held, on Windows
+            (folder / name).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         folder.rmdir()
 

@@ -18,7 +18,7 @@ from queue import SimpleQueue
 from typing import NoReturn, TextIO
 
 GRACE = 1.0  # seconds to end by itself
-STARTED_BY = "SRL_EDGESTARTED_BY"  # who holds the other end of a child's standard input
+STARTED_BY = "SRL_EDGE_STARTED_BY"  # who holds the other end of a child's standard input
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 _said, _has_child, _takes_interrupts = threading.Event(), threading.Event(), threading.Event()
 _then = ["the same command goes on from where it was"]
@@ -42,6 +42,17 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def started_by_ours() -> bool:
+    """Whether `run_child` started this process, and that one is still there."""
+    starter = os.environ.get(STARTED_BY)
+    if sys.platform != "win32" or starter is None:
+        return starter == str(os.getppid())
+    import psutil
+
+    # An environment's python.exe there is a launcher, whose child is the Python that runs.
+    return starter in {str(above.pid) for above in psutil.Process().parents()[:2]}
 
 
 def say(number: int) -> int:
@@ -82,7 +93,7 @@ def listen() -> None:
     """Let SIGTERM and SIGHUP end this process as Ctrl-C does; call it once, in the main thread.
 
     One that is ignored, as under nohup, stays so. A process that `run_child` started ends with the
-    one that started it, too.
+    one that started it, too. Raises KeyboardInterrupt for a Ctrl-C that came before.
     """
     for name in _NAMES[1:]:
         number = getattr(signal, name, None)
@@ -92,7 +103,9 @@ def listen() -> None:
     told.setblocking(False)
     signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
     threading.Thread(target=_end_late, args=(heard, told), daemon=True).start()
-    if os.environ.get(STARTED_BY) == str(os.getppid()):
+    if sys.platform != "win32" and STARTED_BY in os.environ:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # one may have come already
+    if started_by_ours():
         threading.Thread(target=list, args=(lines(sys.stdin),), daemon=True).start()
 
 
@@ -121,9 +134,10 @@ def run_child(command: Sequence[str]) -> int:
     A signal that ends this process ends the child first, which says so itself.
     """
     environment = os.environ | {STARTED_BY: str(os.getpid())}
-    child = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment
-    )
+    with _interrupts_wait():
+        child = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment
+        )
     _has_child.set()
     try:
         return child.wait()
@@ -141,6 +155,22 @@ def run_child(command: Sequence[str]) -> int:
         raise
     finally:
         _has_child.clear()
+
+
+@contextlib.contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Ctrl-C comes when this is left; in a process that is started, once it listens.
+
+    One that is still importing Python's own modules would end in a traceback.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _raise(number: int, _: object) -> NoReturn:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from srl_edge import processes
 from srl_edge.errors import InputError
 from srl_edge.files import read_json_if_there, replace
-from srl_edge.processes import STARTED_BY
 
 LINE, STAGE = "line", "stage"  # `srl-edge run` holds the first, and each of its stages the second
 ENDING = 5.0  # seconds that a stage waits for one whose `srl-edge run` was killed
@@ -45,7 +45,7 @@ def notes() -> list[str]:
 def alone(run: Path) -> Iterator[None]:
     """Held by one stage: no other goes on meanwhile, nor a line that did not start it."""
     with ExitStack() as locks:
-        if os.environ.get(STARTED_BY) != str(os.getppid()):
+        if not processes.started_by_ours():
             locks.enter_context(held(run, LINE))
         locks.enter_context(held(run, STAGE, ENDING))
         yield

@@ -31,9 +31,9 @@ def copied(made: Path, tmp_path: Path) -> Path:
 
 def change(file: Path, **fields: Any) -> None:
     """Write a JSON file anew, and not through its hard link."""
-    changed = json.loads(file.read_text()) | fields
+    changed = json.loads(file.read_text(encoding="utf-8")) | fields
     file.unlink()
-    file.write_text(json.dumps(changed))
+    file.write_text(json.dumps(changed), encoding="utf-8")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import pytest
 
 from srl_edge import __version__
 from tests.helpers.building import copied, packages, pip
+from tests.helpers.encodings import unnamed
 from tests.helpers.sources import ROOT, arrows, circles, imported, modules, room
 
 FRONT_DOOR = {"srl_edge.api", "srl_edge.cli", "srl_edge.line", "srl_edge.__main__"} | {
@@ -90,6 +91,26 @@ def test_the_ground_and_the_command_line_load_neither_torch_nor_mlx() -> None:
 @pytest.mark.parametrize("module", sorted(modules()))
 def test_files_stay_small(module: str) -> None:
     assert len(modules()[module].read_text(encoding="utf-8").splitlines()) <= 450
+
+
+def test_text_is_read_and_written_in_a_named_encoding() -> None:
+    files = [*modules().values(), *(ROOT / ".ci").glob("*.py")]
+    found = {f"{file.relative_to(ROOT)}:{line}" for file in files for line in unnamed(file)}
+    assert found == set()  # the machine's own is not UTF-8 on Windows
+
+
+def test_what_names_no_encoding_is_found(tmp_path: Path) -> None:
+    calls = [
+        "p.read_text()", "p.write_text(t)", "p.open()", "p.open('w')", "open(p)", "open(p, 'a')",
+        "p.open(mode='r')", "os.fdopen(1, 'w')", "run(c, text=True)", "TemporaryFile('w+')",
+    ]  # fmt: skip
+    sound = [
+        "p.read_text(encoding='utf-8')", "read_text(p)", "p.open('rb')", "open(p, 'r+b')",
+        "tarfile.open(p)", "run(c)", "os.open(p, os.O_WRONLY)", "TemporaryFile()", "o.open(url)",
+    ]  # fmt: skip
+    file = tmp_path / "calls.py"
+    file.write_text("\n".join([*calls, *sound]), encoding="utf-8")
+    assert sorted(unnamed(file)) == list(range(1, len(calls) + 1))
 
 
 def test_the_folders_cannot_be_imported_under_their_own_names() -> None:

@@ -1,6 +1,7 @@
 """From a recipe's settings to the policy that trains: which backend it is."""
 
 import platform
+import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,6 +28,25 @@ def open_policy(
     from srl_edge.trainers.torch_backend.policy import TorchPolicy
 
     return TorchPolicy(model, settings, seed, onnx_base)
+
+
+def require_device(settings: Trainer) -> None:
+    """Raise InputError where the device that a recipe names is not here, or cannot train it.
+
+    torch is asked in a process of its own, which is gone afterwards.
+    """
+    code = (
+        "import sys; from srl_edge.errors import InputError; from srl_edge.recipe import Trainer\n"
+        "from srl_edge.trainers.torch_backend.device import chosen_device\n"
+        "try: chosen_device(Trainer.model_validate_json(sys.argv[1]))\n"
+        "except InputError as error: sys.exit(str(error))"
+    )
+    command = [sys.executable, "-P", "-c", code, settings.model_dump_json()]
+    asked = subprocess.run(
+        command, capture_output=True, text=True, encoding="utf-8", errors="replace", check=False
+    )
+    if asked.returncode:
+        raise InputError((asked.stderr.strip().splitlines() or ["torch cannot be loaded"])[-1])
 
 
 def _has_metal() -> bool:

@@ -1,5 +1,6 @@
 """The benchmark of models and artifacts at tasks, on a device that has a name."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +17,7 @@ from srl_edge.devices.runtimes.chat import Asked, asked_of
 from srl_edge.errors import InputError
 from srl_edge.files import file_sha256, fingerprint, text_sha256
 from srl_edge.method.types import Trajectory
+from srl_edge.quantization.formats import FORMATS, require_runtime
 from srl_edge.recipe import Bench
 from srl_edge.report import results
 from srl_edge.report.bench_page import write_page
@@ -36,20 +38,29 @@ def device_named(name: str, python: str = "python3", llama_main: str = "") -> De
             return local
         case "browser" if where in ("", "webgpu", "link"):
             from srl_edge.devices.hosts.browser import Browser
+            from srl_edge.devices.hosts.browser_runner import require_browser
 
+            require_browser(where)
             return Browser(where or "wasm")
         case "ssh" if where:
             from srl_edge.devices.hosts.ssh import Ssh
 
+            _require_program("ssh", "OpenSSH")
             return Ssh(where, python)
         case "adb":
             from srl_edge.devices.hosts.adb import Adb
 
+            _require_program("adb", "Android's platform tools")
             return Adb(where, llama_main)
     raise InputError(
         f"device {name!r} is not known; choose local, ssh:HOST, adb:SERIAL, browser, "
         "browser:webgpu or browser:link."
     )
+
+
+def _require_program(name: str, comes_with: str) -> None:
+    if shutil.which(name) is None:
+        raise InputError(f"{name} is not on the PATH; install {comes_with}.")
 
 
 def bench_artifacts(
@@ -66,6 +77,9 @@ def bench_artifacts(
     task, before each of its problems. Raises InputError where `out` holds something else.
     """
     models = models_of(named, whole, settings)
+    for model in models if device_name == "local" else ():
+        if model.backend in FORMATS:
+            require_runtime(model.backend, model.path)
     settings = settings.model_copy(update={"threads": settings.threads or processes.cores()})
     ids = {task: [each.id for each in examples] for task, examples in shots.items() if examples}
     asked = {

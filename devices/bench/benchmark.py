@@ -69,20 +69,28 @@ class Task(NamedTuple):
         return found
 
 
+def require_place(out: Path, resume: bool) -> None:
+    """Raise InputError where a benchmark cannot be written to `out`, before anything is asked."""
+    if out.exists():
+        owned.claim(out, "benchmark")
+    file = out / _SETTINGS
+    if not resume and file.is_file() and any(other != file for other in out.glob("[!.]*")):
+        date = read_json(file, "BenchSettings")["date"]
+        raise InputError(
+            f"{out}: holds a benchmark of {date}; --resume goes on with it, or name another --out."
+        )
+
+
 def begin(out: Path, asked: Mapping[str, Any], resume: bool) -> str:
     """The date of this benchmark: today's, or that of the one that is resumed.
 
     asked: all that its results depend on. Raises InputError where `out` holds something else.
     """
+    require_place(out, resume)
     file = out / _SETTINGS
     if file.is_file() and any(other != file for other in out.glob("[!.]*")):
         earlier = read_json(file, "BenchSettings")
         date: str = earlier.pop("date")
-        if not resume:
-            raise InputError(
-                f"{out}: holds a benchmark of {date}; --resume goes on with it, or name another "
-                "--out."
-            )
         if earlier != asked:
             changed = ", ".join(key for key in asked if asked[key] != earlier.get(key))
             raise InputError(f"{out}: was begun with other {changed}; name another --out.")

@@ -67,7 +67,7 @@ def _make(made: Path, folder: Path, facts: Any = None, **options: str) -> None:
     with cache_lock(), scratch_folder(made.parent, made.name) as scratch:
         loading.tokenizer(folder, **options).save_pretrained(scratch)
         if facts is not None:
-            (scratch / _FACTS).write_text(json.dumps(facts))
+            (scratch / _FACTS).write_text(json.dumps(facts), encoding="utf-8")
         owned.publish(scratch, made)
 
 
@@ -97,7 +97,9 @@ def _read_gguf(file: Path) -> dict[str, Any]:
 
 def _asked(module: str, file: Path) -> "subprocess.CompletedProcess[str]":
     command = processes.python(f"srl_edge.devices.runtimes.{module}", str(file))
-    return subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    return subprocess.run(
+        command, capture_output=True, text=True, errors="replace", check=False, encoding="utf-8"
+    )
 
 
 def _last_words(done: "subprocess.CompletedProcess[str]") -> str:

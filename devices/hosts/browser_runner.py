@@ -31,6 +31,14 @@ TOKEN = "SRL_EDGE_BROWSER_TOKEN"  # the variable that holds it
 VERSION = "1.30.0"
 _SHA256 = "d2228df7e4616bc3348bf504ee888f3bec43789a273f0a63f3e68d203ce3bf71"
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+# Where they lie that are on no PATH: on macOS, and on Windows, which has Edge at least.
+_PLACES = (
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+    r"%ProgramFiles%\Google\Chrome\Application\chrome.exe",
+    r"%ProgramFiles(x86)%\Google\Chrome\Application\chrome.exe",
+    r"%ProgramFiles(x86)%\Microsoft\Edge\Application\msedge.exe",
+)
 _FLAGS = {
     "wasm": ["--disable-gpu"],
     "webgpu": ["--enable-unsafe-webgpu", "--enable-features=Vulkan"],
@@ -57,16 +65,16 @@ def main() -> None:
     questions: Queue[str] = Queue()
     roots = {"": Path(__file__).parent, "ort": web, "model": folder}
     server = serve(roots, threads, where, questions, (host, port), token)
-    with tempfile.TemporaryDirectory() as profile:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:  # the browser's, too
         # Everybody on this computer may read a command, and this folder only its owner.
         start = Path(profile, "start.html")
         url = f"http://{host}:{server.server_port}/{token}/"
-        start.write_text(f'<meta http-equiv="refresh" content="0; url={url}">')
+        start.write_text(f'<meta http-equiv="refresh" content="0; url={url}">', encoding="utf-8")
         page = browser and subprocess.Popen(
             [browser, "--headless=new", "--no-first-run", "--disable-sync",
              "--disable-background-networking", "--disable-component-update",
              "--remote-debugging-port=0", f"--user-data-dir={profile}", *_FLAGS[where],
-             *(["--no-sandbox"] if os.geteuid() == 0 else []),
+             *(["--no-sandbox"] if getattr(os, "geteuid", lambda: 1)() == 0 else []),
              start.as_uri()],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
@@ -84,15 +92,20 @@ def onnxruntime_web() -> Path:
 
     Raises InputError where npm is missing, cannot fetch it, or fetched something else.
     """
-    folder = cache_folder() / f"onnxruntime-web-{VERSION}"
+    folder, npm = _web(), _require_npm()
     if folder.is_dir():
         return folder
-    npm = shutil.which("npm")
-    if npm is None:
-        raise InputError("the browser needs onnxruntime-web, which npm fetches: install npm.")
     with scratch_folder(folder.parent, folder.name) as scratch:
         command = [npm, "pack", "--silent", f"onnxruntime-web@{VERSION}"]
-        done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command,
+            cwd=scratch,
+            capture_output=True,
+            text=True,
+            check=False,
+            encoding="utf-8",
+            errors="replace",
+        )
         packed = next(scratch.glob("*.tgz"), None)
         if done.returncode or packed is None:
             raise InputError(f"onnxruntime-web {VERSION} could not be fetched with npm.")
@@ -104,8 +117,28 @@ def onnxruntime_web() -> Path:
     return folder
 
 
+def require_browser(where: str) -> None:
+    """Raise InputError where no browser is found that could be started, or nothing to run in it."""
+    if where != "link":
+        _browser()
+    _require_npm()
+
+
+def _require_npm() -> str:
+    """The path of npm; any text where it is not needed any more."""
+    npm = shutil.which("npm")
+    if npm is None and not _web().is_dir():
+        raise InputError("the browser needs onnxruntime-web, which npm fetches: install npm.")
+    return npm or ""
+
+
+def _web() -> Path:
+    return cache_folder() / f"onnxruntime-web-{VERSION}"
+
+
 def _browser() -> str:
-    found = next(filter(None, map(shutil.which, _BROWSERS)), None)
+    places = map(os.path.expandvars, _PLACES)
+    found = next(filter(None, map(shutil.which, (*_BROWSERS, *places))), None)
     if found is None:
         raise InputError(f"no browser on the PATH ({', '.join(_BROWSERS)}); install Chromium.")
     return found

@@ -56,7 +56,7 @@ def powermetrics(command: Sequence[str]) -> Meter:
     try:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            text=True,
+            text=True, encoding="utf-8", errors="replace",
         )  # fmt: skip
     except OSError:
         return lambda: None
@@ -95,4 +95,4 @@ def _read(file: Path, otherwise: str) -> str:
     # Most systems let root alone read the counters.
     if not os.access(file, os.R_OK):
         return otherwise
-    return file.read_text().strip()
+    return file.read_text(encoding="utf-8").strip()

@@ -24,7 +24,15 @@ def memory_bandwidth(threads: int) -> float | None:
     command = processes.python("srl_edge.devices.hosts.bandwidth", str(threads))
     # One thread a buffer: the library would share each among all cores.
     alone = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=alone, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command,
+        env=alone,
+        capture_output=True,
+        text=True,
+        check=False,
+        encoding="utf-8",
+        errors="replace",
+    )
     try:
         return float(done.stdout)
     except ValueError:

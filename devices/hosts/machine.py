@@ -15,7 +15,9 @@ def peak_mib() -> float:
     status = Path("/proc/self/status")
     if status.is_file():
         # Not ru_maxrss: on Linux it starts at what the parent process had when it forked.
-        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
+        line = next(
+            x for x in status.read_text(encoding="utf-8").splitlines() if x.startswith("VmHWM")
+        )
         return int(line.split()[1]) / 2**10
     if sys.platform == "win32":
         import psutil
@@ -35,7 +37,9 @@ def peak_mib_below(process: int) -> float | None:
     peaks: dict[int, float] = {}
     for status in Path("/proc").glob("[0-9]*/status"):
         with contextlib.suppress(OSError):  # it has ended meanwhile
-            told = dict(x.split(":", 1) for x in status.read_text().splitlines() if ":" in x)
+            told = dict(
+                x.split(":", 1) for x in status.read_text(encoding="utf-8").splitlines() if ":" in x
+            )
             parents[int(told["Pid"])] = int(told["PPid"])
             peaks[int(told["Pid"])] = int(told.get("VmHWM", "0").split()[0]) / 2**10
     below = {process}
@@ -68,7 +72,7 @@ def _texts(folder: str, pattern: str) -> list[str]:
     found = []
     for file in sorted(Path(folder).glob(pattern)):
         with contextlib.suppress(OSError):
-            found.append(file.read_text().strip())
+            found.append(file.read_text(encoding="utf-8").strip())
     return found
 
 
@@ -89,11 +93,11 @@ def describe(threads: int) -> dict[str, Any]:
 def processor_name(proc: Path) -> str:
     """The processor's name, or the board's where Linux names no processor, as on Arm."""
     cpuinfo, board = proc / "cpuinfo", proc / "device-tree" / "model"
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.is_file() else []
     for line in lines:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     if board.is_file():
-        name = board.read_text().rstrip("\0")
+        name = board.read_text(encoding="utf-8").rstrip("\0")
         return f"{name} ({platform.machine()})"
     return platform.processor() or platform.machine()

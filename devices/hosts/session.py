@@ -47,7 +47,7 @@ class Session:
         self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None
     ) -> None:
         self.name = name
-        self._words = tempfile.TemporaryFile("w+")  # noqa: SIM115  # closed by `close`
+        self._words = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115  # closed by `close`
         self._runner = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._words, text=True,
             encoding="utf-8", errors="replace", env=environment, start_new_session=True,

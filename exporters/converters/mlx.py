@@ -32,7 +32,7 @@ def export(merged: Path, out: Path, quantization: str) -> dict[str, Any]:
         source, made = scratch / "source", scratch / "mlx"
         settings = mlx_settings(merged, loading.settings(merged), "exported to MLX")
         shutil.copytree(merged, source, ignore=shutil.ignore_patterns(MARKER))
-        (source / "config.json").write_text(json.dumps(settings, indent=2))
+        (source / "config.json").write_text(json.dumps(settings, indent=2), encoding="utf-8")
         mlx_lm.convert(str(source), str(made), **options)  # type: ignore[operator]
         for file in made.iterdir():
             if file.suffix != ".md":  # the converter's advertisement

@@ -41,7 +41,7 @@ def write(adapter: Path, out: Path) -> Path:
         },
     }
     out.mkdir(parents=True)
-    (out / "adapter_config.json").write_text(json.dumps(config, indent=1) + "\n")
+    (out / "adapter_config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
     save_file(tensors, out / FILE)
     return out
 

@@ -31,7 +31,15 @@ def export(merged: Path, out: Path, quantization: str) -> dict[str, Any]:
             "--no-post-process", str(made),
         )  # fmt: skip
         environment = os.environ | {"PYTHONPATH": str(_environment()), "HF_HUB_OFFLINE": "1"}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            encoding="utf-8",
+            errors="replace",
+        )
         if done.returncode or not (made / "model.onnx").is_file():
             lines = [line for line in done.stderr.splitlines() if line.strip()] or ["no message"]
             raise StageError(f"optimum {quantization}: optimum failed: {lines[-1].strip()}")
@@ -55,7 +63,12 @@ def _install(folder: Path) -> None:
     with scratch_folder(folder.parent, "site") as site:
         command = processes.python("pip", "install", "--quiet", "--no-deps", "--target")
         done = subprocess.run(
-            [*command, str(site), *_PACKAGES], capture_output=True, text=True, check=False
+            [*command, str(site), *_PACKAGES],
+            capture_output=True,
+            text=True,
+            check=False,
+            encoding="utf-8",
+            errors="replace",
         )
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]

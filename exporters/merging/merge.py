@@ -43,7 +43,9 @@ def _say_where_replies_end(folder: Path) -> None:
     file = folder / "generation_config.json"
     said = read_json_if_there(file, "Generation") or {}
     if said.get("eos_token_id") != (stops := stop_ids(folder)):
-        file.write_text(json.dumps(said | {"eos_token_id": stops}, indent=2) + "\n")
+        file.write_text(
+            json.dumps(said | {"eos_token_id": stops}, indent=2) + "\n", encoding="utf-8"
+        )
 
 
 def merge(base: Path, adapter: Path | None, out: Path) -> Path:

@@ -53,7 +53,9 @@ def merge_trained(subject: Subject) -> Path:
     best = min(figures, key=lambda name: figures[name]["kl_divergence"])
     into = best if subject.export.merge_into == "auto" else subject.export.merge_into
     choice = {"into": into, "trained_on": frozen, "to_the_trained_model": figures}
-    (run / f"merged-{into}" / CHOICE).write_text(json.dumps(choice, indent=1) + "\n")
+    (run / f"merged-{into}" / CHOICE).write_text(
+        json.dumps(choice, indent=1) + "\n", encoding="utf-8"
+    )
     owned.publish(run / f"merged-{into}", subject.merged)
     for name in bases:
         owned.remove(run / f"merged-{name}")

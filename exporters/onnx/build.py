@@ -62,11 +62,11 @@ def export(
     require_exportable(settings, [f"onnx-{quantization}"], context_length, model)
     build(model, out, chosen.precision, {**chosen.options, **extra})
     config_file = out / "genai_config.json"
-    config = json.loads(config_file.read_text())
+    config = json.loads(config_file.read_text(encoding="utf-8"))
     config["model"] |= {"context_length": context_length, "eos_token_id": stop_ids(model)}
     config["search"]["max_length"] = context_length
     config["model"]["decoder"]["session_options"]["provider_options"] = []
-    config_file.write_text(json.dumps(config, indent=4) + "\n")
+    config_file.write_text(json.dumps(config, indent=4) + "\n", encoding="utf-8")
     fitted = {}
     with rewritten(out) as graph:
         set_ropes(graph, model, context_length)

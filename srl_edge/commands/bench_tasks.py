@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from srl_edge.commands.outcome import Outcome, written
 from srl_edge.commands.parser import Parser, quiet_libraries
 from srl_edge.devices.bench.artifacts import bench_artifacts, device_named
+from srl_edge.devices.bench.benchmark import require_place
 from srl_edge.devices.bench.shots import drawn
 from srl_edge.devices.bench.tasks import problems
 from srl_edge.files import read_json
@@ -87,8 +88,9 @@ def run(chosen: Any, flags: list[str]) -> Outcome:
     except ValidationError as error:
         parser().error(first_sentence(Bench, error))
     columns = _columns(chosen.columns) if chosen.columns else None
-    tasks, shots = _problems(names, chosen, columns)
     where = device_named(chosen.device, chosen.python, chosen.llama_main)
+    require_place(chosen.out, chosen.resume)
+    tasks, shots = _problems(names, chosen, columns)
     page = bench_artifacts(
         chosen.what, tasks, settings, where, chosen.out, chosen.resume, chosen.soak, chosen.device,
         chosen.reply == "whole", shots,

@@ -1,18 +1,37 @@
 """`srl-edge report`."""
 
+from pathlib import Path
 from typing import Any
 
-from srl_edge.commands.outcome import Outcome
-from srl_edge.commands.parser import Parser
+from srl_edge.commands.outcome import Outcome, written
+from srl_edge.commands.parser import Parser, quiet_libraries, recipe_of
 from srl_edge.commands.stages import run_stage, stage_parser
+from srl_edge.errors import InputError
+from srl_edge.files import read_json
 
 
 def parser() -> Parser:
-    return stage_parser(
+    parser = stage_parser(
         "report",
         "One page of a run that can be handed on: report.html, report.md and report.json.",
     )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR",
+        help="write them there, and nothing into the run, which may be read-only",
+    )  # fmt: skip
+    return parser
 
 
 def run(chosen: Any, flags: list[str]) -> Outcome:
-    return run_stage("report", chosen, flags)
+    if chosen.out is None:
+        return run_stage("report", chosen, flags)
+    from srl_edge import owned
+    from srl_edge.report.run import report
+
+    quiet_libraries()
+    settings = recipe_of(chosen.path, flags, chosen.no_code)
+    if not settings.run.is_dir():
+        raise InputError(f"{settings.run}: no run is there; `srl-edge data RECIPE` begins one.")
+    page = report(settings, settings.run, owned.claim(chosen.out, "report"))
+    facts = {"report": read_json(chosen.out / "report.json", "Json")} if chosen.json else {}
+    return written(page, **facts)

@@ -71,7 +71,7 @@ def export(chosen: Namespace) -> Path:
     from srl_edge.exporters.export import write_artifacts
     from srl_edge.models.catalog import config_of
     from srl_edge.models.routes import require_exportable
-    from srl_edge.quantization.formats import require_builders
+    from srl_edge.quantization.formats import require_builders, require_options
     from srl_edge.recipe import Export
     from srl_edge.run_lock import STAGE, held
 
@@ -84,6 +84,9 @@ def export(chosen: Namespace) -> Path:
     require_exportable(config, settings.artifacts, settings.context_length, name)
     preset = chosen.prompt_preset or "math"
     asked = Asked(PRESETS[preset], whole=preset == "math")
+    require_options(settings.artifacts, settings.adapter, settings.int8_layers)
+    if chosen.out.exists():
+        owned.claim(chosen.out, "exports")  # before a model is fetched
     given = _given(chosen, asked, settings)
     out = owned.claim(chosen.out, "exports")
     with held(out, STAGE), _in_scratch(given, out) as subject:
@@ -101,6 +104,7 @@ def check(chosen: Namespace) -> list[dict[str, Any]]:
     from srl_edge.exporters.check import gate
     from srl_edge.exporters.merging.trained_weights import merge_trained
     from srl_edge.exporters.parity.faults import in_words
+    from srl_edge.quantization.formats import require_runtime
     from srl_edge.recipe import Export
 
     found = [artifacts.load(folder) for folder in chosen.path]
@@ -115,6 +119,8 @@ def check(chosen: Namespace) -> list[dict[str, Any]]:
     unmeasured = [f"{each.name}: nothing here runs it." for each in found if not each.runs]
     if not (here := [each for each in found if each.runs]):
         raise UnmeasuredError("\n".join(unmeasured))
+    for each in here:
+        require_runtime(each.format, each.path)
     length = min(each.manifest["context_length"] for each in found)
     into = (first.manifest.get("merge") or {}).get("into", "auto")
     given = _given(chosen, asked, Export(context_length=length, merge_into=into))

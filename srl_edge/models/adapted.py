@@ -125,13 +125,15 @@ def _as_peft(adapter: Path, state: Mapping[str, Any], scratch: Path) -> Path:
         return adapter
     shutil.copy(adapter / SETTINGS, scratch)
     save_file({_name(key): value for key, value in state.items()}, scratch / FILE)
-    settings = json.loads((scratch / SETTINGS).read_text())
+    settings = json.loads((scratch / SETTINGS).read_text(encoding="utf-8"))
     pattern = settings.get("target_modules")
     if isinstance(pattern, str):  # it names modules of that other model
         named = sorted(
             {found[1].rsplit(".", 1)[1] for key in state if (found := MATRIX.search(key))}
         )
-        (scratch / SETTINGS).write_text(json.dumps(settings | {"target_modules": named}))
+        (scratch / SETTINGS).write_text(
+            json.dumps(settings | {"target_modules": named}), encoding="utf-8"
+        )
     return scratch
 
 

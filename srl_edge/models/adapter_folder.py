@@ -53,9 +53,11 @@ def write(
     }
     if only_layers is not None:
         config["layers_to_transform"] = list(only_layers)
-    (folder / "adapter_config.json").write_text(json.dumps(config, indent=1) + "\n")
+    (folder / "adapter_config.json").write_text(
+        json.dumps(config, indent=1) + "\n", encoding="utf-8"
+    )
     if frozen:
-        (folder / FROZEN).write_text(json.dumps(dict(frozen)) + "\n")
+        (folder / FROZEN).write_text(json.dumps(dict(frozen)) + "\n", encoding="utf-8")
     named = {f"{PREFIX}{k}": np.ascontiguousarray(v) for k, v in weights.items()}
     save_file(named, folder / "adapter_model.safetensors", metadata={"format": "pt"})
     return folder

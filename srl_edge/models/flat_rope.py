@@ -15,7 +15,7 @@ def flattened(model: Path, out: Path, place: Place, to: str) -> Path:
     config = read_json(model / "config.json", "ModelConfig")
     config = flat(config, model, place, to)
     shutil.copytree(model, out)
-    (out / "config.json").write_text(json.dumps(config, indent=2))
+    (out / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
     return out
 
 

@@ -62,7 +62,10 @@ def _limit_memory() -> tuple[int, int] | None:
     try:
         import resource
 
-        size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        size = (
+            int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0])
+            * resource.getpagesize()
+        )
         soft, hard = resource.getrlimit(resource.RLIMIT_AS)
         wanted = size + BYTES
         if soft != resource.RLIM_INFINITY and soft < wanted:

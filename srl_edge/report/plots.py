@@ -10,6 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from srl_edge.report.rows import BenchResults
+from srl_edge.report.text import megabytes
 
 _PAGE = """
 figure { margin: 20px 0 26px; }
@@ -256,7 +257,7 @@ def size_and_speed(models: Sequence[Model], width: int) -> str:
     taken = [(cx - r, cy - r, cx + r, cy + r) for cx, cy, r in circles]
     # Large marks first, so that small ones stay visible on top.
     for i in sorted(range(len(models)), key=lambda i: -circles[i][2]):
-        said = f"{models[i].name}: {sizes[i]:.0f} MB, {speeds[i]:.1f} tok/s"
+        said = f"{models[i].name}: {megabytes(sizes[i])} MB, {speeds[i]:.1f} tok/s"
         parts.append(f'<g class="c{models[i].colour}">{_circle(*circles[i], "area", said)}</g>')
     for m, circle in zip(models, circles, strict=True):
         lines = (m.name, f"{m.accuracy:.0%} solved")

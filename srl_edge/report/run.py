@@ -14,9 +14,10 @@ from srl_edge.report.run_page import PARTS, page
 from srl_edge.report.sentences import headline, summary, training_words, verdicts
 
 
-def report(recipe: Recipe, run: Path) -> Path:
+def report(recipe: Recipe, run: Path, out: Path | None = None) -> Path:
     """Write `report.json`, `report.md` and `report.html`, one offline page; return the page.
 
+    out: a claimed folder that they go to, in place of the run's own; nothing is written into that.
     Parts that have not run yet are left out, and the report says so; raises InputError where
     there are none at all.
     """
@@ -24,8 +25,8 @@ def report(recipe: Recipe, run: Path) -> Path:
     dumped = json.dumps(as_json(facts), indent=1, ensure_ascii=False) + "\n"
     texts = {"json": dumped, "md": markdown(facts), "html": page(facts, commands(recipe))}
     for kind, text in texts.items():
-        owned.write(run / f"report.{kind}", text)
-    return run / "report.html"
+        owned.write((out or run) / f"report.{kind}", text)
+    return (out or run) / "report.html"
 
 
 def as_json(facts: RunFacts) -> dict[str, Any]:

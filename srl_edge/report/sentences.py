@@ -4,7 +4,7 @@ from typing import Any
 
 from srl_edge.report.facts import STAGES, RunFacts
 from srl_edge.report.rows import AFTER, BASE, HELD_OUT, TUNED, Answers, BenchResults, Gain
-from srl_edge.report.text import accuracy, overlap, points, signed
+from srl_edge.report.text import accuracy, counted, megabytes, overlap, points, signed
 
 
 def training_words(training: dict[str, Any]) -> list[str]:
@@ -39,7 +39,7 @@ def summary(facts: RunFacts) -> str:
         said += f"; exported as {', '.join(a['name'] for a in facts.artifacts)}"
     if facts.bench:
         device = facts.bench.device
-        said += f" and measured on {device['processor']}, {device['threads']} threads"
+        said += f" and measured on {device['processor']}, {counted(device['threads'], 'thread')}"
     return f"{said}."
 
 
@@ -72,7 +72,7 @@ def headline(facts: RunFacts) -> list[list[str]]:
         row = facts.bench.row(smallest["name"]) if facts.bench else None
         if row and row.decode_tokens_per_second:
             label += f"; {row.decode_tokens_per_second.mean:.1f} tokens/s"
-        numbers.append([f"{smallest['size_mb']:.0f} MB", label])
+        numbers.append([f"{megabytes(smallest['size_mb'])} MB", label])
     if facts.parity:
         label = "artifacts answer as the trained model does, within their thresholds"
         passed = sum(row["passed"] for row in facts.parity)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from srl_edge.report.rows import Answers, BenchResults, ModelRow
-from srl_edge.report.text import ABSENT, accuracy, shown, spread
+from srl_edge.report.text import ABSENT, accuracy, megabytes, shown, spread
 
 Table = list[dict[str, str]]  # rows, each with the same headers and its own cells
 
@@ -101,7 +101,7 @@ def llama_bench(results: BenchResults, model: str = "") -> Table:
             table.append(
                 {
                     "model": model or row.name,
-                    "size": f"{row.size_mb:.0f} MB",
+                    "size": f"{megabytes(row.size_mb)} MB",
                     "backend": row.name if model else row.backend,
                     "threads": f"{results.device['threads']}",
                     "test": test,
@@ -154,7 +154,7 @@ def data(report: dict[str, Any]) -> list[Table]:
 def _speed_cells(row: ModelRow) -> dict[str, str]:
     first, decode = row.time_to_first_token, row.decode_tokens_per_second
     return {
-        "size, MB": f"{row.size_mb:.0f}",
+        "size, MB": megabytes(row.size_mb),
         "first token, ms (p50)": shown(1000 * first.p50 if first else None, ".0f"),
         "prefill, tokens/s": spread(row.prefill_tokens_per_second, ".0f"),
         "decode, tokens/s": spread(decode, ".1f"),

@@ -10,6 +10,16 @@ def shown(value: float | None, form: str) -> str:
     return ABSENT if value is None else f"{value:{form}}"
 
 
+def counted(number: object, noun: str) -> str:
+    """A number with its noun: 1 thread, 2 threads."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def megabytes(size: float) -> str:
+    """A size in MB without its unit: whole, or where that would be 0, two digits."""
+    return f"{size:.0f}" if size >= 1 else f"{size:.2g}"
+
+
 def spread(figure: Spread | None, form: str) -> str:
     """Mean and standard deviation as text, if they were measured."""
     return f"{figure.mean:{form}} ± {figure.std:{form}}" if figure else ABSENT

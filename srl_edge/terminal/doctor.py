@@ -56,7 +56,8 @@ def doctor(found: Mapping[str, Any]) -> str:
 
 
 def _hardware() -> str:
-    parts = [f"{os.cpu_count()} cores", f"{_memory_gb():.0f} GB memory"]
+    cores = os.cpu_count()
+    parts = [f"{cores} core{'s' * (cores != 1)}", f"{_memory_gb():.0f} GB memory"]
     parts.append(f"{shutil.disk_usage('.').free / 1e9:.0f} GB free disk")
     if importlib.util.find_spec("torch"):
         import torch

@@ -30,9 +30,13 @@ def written_csv(path: Path, delimiter: str, mark: str = "") -> Path:
 def written(path: Path, form: str) -> Path:
     match form:
         case "jsonl":
-            path.write_text("\ufeff" + "\n\n".join(json.dumps(row) for row in ROWS))
+            path.write_text(
+                "\ufeff" + "\n\n".join(json.dumps(row) for row in ROWS), encoding="utf-8"
+            )
         case "array" | "indented":
-            path.write_text(json.dumps(ROWS, indent=2 if form == "indented" else None))
+            path.write_text(
+                json.dumps(ROWS, indent=2 if form == "indented" else None), encoding="utf-8"
+            )
         case "parquet":
             pyarrow = pytest.importorskip("pyarrow")
             parquet = pytest.importorskip("pyarrow.parquet")

@@ -37,7 +37,7 @@ def test_a_row_of_each_shape_is_the_same_out_of_a_file(
     row, expected = ROWS[shape]
     name = str(tmp_path / f"train.{form}")
     if form == "jsonl":
-        Path(name).write_text(json.dumps(row) + "\n")
+        Path(name).write_text(json.dumps(row) + "\n", encoding="utf-8")
     else:
         pyarrow = pytest.importorskip("pyarrow")
         parquet = pytest.importorskip("pyarrow.parquet")

@@ -17,7 +17,7 @@ def test_each_recipe_that_comes_along_can_be_begun_from(
     assert done.returncode == 0 and "srl-edge headroom" in done.stdout, done.stderr
     mine = recipe.load(tmp_path / "new" / "mine.toml")
     assert [stage.kind for stage in mine.stages] == ["sft", "srl"]
-    shipped = Path("recipes/starter.toml").read_text()
+    shipped = Path("recipes/starter.toml").read_text(encoding="utf-8")
     assert (tmp_path / "new" / "mine.toml").read_text() == shipped and "# " in shipped
 
 

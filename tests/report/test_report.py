@@ -11,6 +11,7 @@ from srl_edge.errors import InputError
 from srl_edge.method.rewards import matching_blocks
 from srl_edge.method.solving import Attempt
 from srl_edge.method.types import Trajectory
+from srl_edge.recipe import dumps
 from srl_edge.report.facts import gather
 from srl_edge.report.layout import marked
 from srl_edge.report.results import as_sample, samples_file
@@ -20,6 +21,8 @@ from srl_edge.report.rows import (
 )
 from srl_edge.report.run import as_json, report
 from srl_edge.report.sentences import headline, training_words, verdicts
+from srl_edge.report.text import counted, megabytes
+from tests.helpers.command_line import called
 from tests.helpers.reports import (
     EVIL,
     EXPERT,
@@ -217,3 +220,26 @@ def test_the_facts_survive_their_file(run: Path) -> None:
     report(recipe_of(run), run)
     facts = as_json(gather(recipe_of(run), run))
     assert json.loads((run / "report.json").read_text()) == facts
+
+
+def test_a_report_elsewhere_leaves_the_run_as_it_is(run: Path, tmp_path: Path) -> None:
+    (run / "recipe.toml").write_text(dumps(recipe_of(run)), encoding="utf-8")
+
+    def files() -> dict[str, tuple[int, int]]:
+        found = (path for path in run.rglob("*") if path.is_file())
+        return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in found}
+
+    before = files()
+    page = called("report", run, "--out", tmp_path / "elsewhere").text
+    assert page == str(tmp_path / "elsewhere" / "report.html") and Path(page).is_file()
+    called("report", run, "--out", tmp_path / "elsewhere")  # its own is written again
+    assert files() == before
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"notes.txt was not written by srl-edge"):
+        called("report", run, "--out", tmp_path / "theirs")
+
+
+def test_one_is_no_plural_and_little_is_not_nothing() -> None:
+    assert counted(1, "thread") == "1 thread" and counted(2, "core") == "2 cores"
+    assert [megabytes(size) for size in (0.034, 0.4, 1.2, 104.3)] == ["0.034", "0.4", "1", "104"]

@@ -63,10 +63,10 @@ def save(folder: Path, policy: Policy, cursor: Cursor, recipe: Recipe) -> None:
         "settings": _inputs(recipe),
         "files": [p.relative_to(scratch).as_posix() for p in scratch.rglob("*") if p.is_file()],
     }
-    (scratch / _STATE).write_text(json.dumps(state, indent=1))
+    (scratch / _STATE).write_text(json.dumps(state, indent=1), encoding="utf-8")
     for file in scratch.rglob("*"):
         if file.is_file():
-            with file.open("rb") as opened:
+            with file.open("r+b") as opened:  # Windows writes through what may be written alone
                 os.fsync(opened.fileno())
     scratch.rename(final)
     newest = _oldest_first(folder)

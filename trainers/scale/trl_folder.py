@@ -36,13 +36,15 @@ def write(folder: Path, recipe: Recipe, rows: Sequence[dict[str, Any]]) -> None:
     """Write the job's files into a folder."""
     with (folder / "train.jsonl").open("w", encoding="utf-8") as out:
         out.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    (folder / "grpo.json").write_text(json.dumps(grpo_settings(recipe, len(rows)), indent=1) + "\n")
+    (folder / "grpo.json").write_text(
+        json.dumps(grpo_settings(recipe, len(rows)), indent=1) + "\n", encoding="utf-8"
+    )
     (folder / "accelerate").mkdir()
     for name, its in ACCELERATE.items():
         text = json.dumps(_COMMON | its, indent=1) + "\n"  # accelerate reads JSON too
-        (folder / "accelerate" / f"{name}.json").write_text(text)
-    (folder / "train.py").write_text(_TRAIN)
-    (folder / "README.md").write_text(_README)
+        (folder / "accelerate" / f"{name}.json").write_text(text, encoding="utf-8")
+    (folder / "train.py").write_text(_TRAIN, encoding="utf-8")
+    (folder / "README.md").write_text(_README, encoding="utf-8")
 
 
 def grpo_settings(recipe: Recipe, prompts: int) -> dict[str, Any]:

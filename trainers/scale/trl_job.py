@@ -141,7 +141,7 @@ def _trainer_class() -> Any:
             assert self.first is not None
             self.first.mkdir(exist_ok=True)
             file = self.first / f"{self.accelerator.process_index}.jsonl"
-            file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+            file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
             self.first = None
 
     return Trainer

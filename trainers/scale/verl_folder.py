@@ -50,9 +50,9 @@ def write(
     longest = max(len(prompt_ids(tokenizer, p)) for p in (*prompts, *asked))
     over = {"defaults": ["ppo_trainer", "_self_"]}
     text = json.dumps(over | settings(recipe, len(prompts), longest, adapter), indent=1)
-    (folder / "srl.yaml").write_text(_SAID + text + "\n")
-    (folder / "reward.py").write_text(_REWARD)
-    (folder / "README.md").write_text(_README)
+    (folder / "srl.yaml").write_text(_SAID + text + "\n", encoding="utf-8")
+    (folder / "reward.py").write_text(_REWARD, encoding="utf-8")
+    (folder / "README.md").write_text(_README, encoding="utf-8")
 
 
 def _row(prompt: StepPrompt, asked: str) -> dict[str, Any]:

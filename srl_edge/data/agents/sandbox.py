@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import psutil
 
 from srl_edge.data.values import is_text
-from srl_edge.errors import StageError
+from srl_edge.errors import InputError
 
 SECONDS = 10.0
 _NOBODY = 65534
@@ -33,7 +33,8 @@ _MEMORY, _DISK = 3 << 30, 512 << 20  # bytes, of all its processes and of its fo
 # Whom to end first where memory is short; CPU seconds, KiB of memory, blocks of a file, open files.
 _LIMITS = (
     "echo 1000 2>/dev/null > /proc/self/oom_score_adj; "
-    "ulimit -t 10; ulimit -v 2000000; ulimit -f 16384; ulimit -n 256"
+    # macOS bounds no memory, and would say so to the agent.
+    "ulimit -t 10; ulimit -v 2000000 2>/dev/null; ulimit -f 16384; ulimit -n 256"
 )
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
 # A path from the root or of a home, one that goes up, and what ends processes of others.
@@ -130,11 +131,16 @@ class Sandbox:
         return 124
 
 
+def require_shell(what: str) -> None:
+    """Raise InputError where commands of a shell cannot run here; `what` wants them."""
+    if os.name != "posix" or not (shutil.which("bash") and shutil.which("git")):
+        raise InputError(f"{what}: commands of a shell need bash and git, on Linux or macOS alone.")
+
+
 @cache
 def confinement() -> str:
     """What keeps commands in their folder here: `bubblewrap`, or `limits alone`."""
-    if os.name != "posix" or not (shutil.which("bash") and shutil.which("git")):
-        raise StageError("agents: commands of a shell need bash and git, on Linux or macOS.")
+    require_shell("agents")
     if not shutil.which("bwrap"):
         return LIMITS
     with tempfile.TemporaryDirectory() as folder:

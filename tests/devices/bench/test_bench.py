@@ -180,7 +180,7 @@ def test_a_model_that_does_not_load_is_marked_and_tried_again(
 def test_what_was_killed_goes_on(artifacts: list[Path], data: Path, tmp_path: Path) -> None:
     """The speeds and every finished sample are kept; a line that was cut off is not."""
     many = tmp_path / "many.jsonl"
-    many.write_text(data.read_text() * 25)
+    many.write_text(data.read_text(encoding="utf-8") * 25)
     out = tmp_path / "out"
     command = [sys.executable, "-m", "srl_edge", "bench-tasks", str(artifacts[0])]
     running = subprocess.Popen([*command, *flags(many, out, limit=600)], start_new_session=True)

@@ -69,7 +69,7 @@ def test_a_lost_connection_costs_what_is_left_and_resume_completes_it(
     folder = artifact_of(taught_model, tmp_path)
     tasks = {"animals": list(parse_rows(word_problems[:4], ParseReport()))}
     settings = Bench(max_steps=3, max_new_tokens=24, repeats=1, threads=1, step_prompts=0)
-    port = int(re.findall(r"Port (\d+)", config.read_text())[0])
+    port = int(re.findall(r"Port (\d+)", config.read_text(encoding="utf-8"))[0])
     samples, asked = measure.samples, []
 
     def unplugged(*arguments: Any) -> Any:

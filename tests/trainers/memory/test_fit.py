@@ -103,7 +103,9 @@ def test_no_weights_stay_mapped_from_their_file(tiny_model: Path, tmp_path: Path
     # A copy: another test's model that is not yet let go of would map the file all of them use.
     model = shutil.copytree(tiny_model, tmp_path / "model")
     policy = TorchPolicy(model, Trainer(dtype="float32"), 0)
-    assert str(model / "model.safetensors") not in Path("/proc/self/maps").read_text()
+    assert str(model / "model.safetensors") not in Path("/proc/self/maps").read_text(
+        encoding="utf-8"
+    )
     assert policy.head.shape == (512, 64)
 
 

@@ -116,4 +116,4 @@ def _content(path: Path) -> str:
     while not path.is_file():
         assert time.monotonic() < until
         time.sleep(0.05)
-    return path.read_text()
+    return path.read_text(encoding="utf-8")

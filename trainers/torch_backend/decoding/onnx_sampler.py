@@ -34,7 +34,9 @@ class OnnxDecoding:
         shapes = {i.name: i.shape for i in self.session.get_inputs()}
         self.cached = [name for name in shapes if name.startswith("past_key_values.")]
         self.written = [n.replace("past_key_values", "present") for n in self.cached]
-        config = json.loads((folder / "genai_config.json").read_text())["model"]["decoder"]
+        config = json.loads((folder / "genai_config.json").read_text(encoding="utf-8"))["model"][
+            "decoder"
+        ]
         self.heads, self.head_dim = config["num_key_value_heads"], config["head_size"]
         self.load_adapter(layers)
 

@@ -68,7 +68,7 @@ class VllmSampler:
             "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1", "VLLM_NO_USAGE_STATS": "1",
             "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1",
         }  # fmt: skip
-        with (self._folder / "log").open("w") as log:
+        with (self._folder / "log").open("w", encoding="utf-8") as log:
             self._server: subprocess.Popen[bytes] | None = subprocess.Popen(
                 ["sh", "-c", ENDS_WITH_US, "sh", *words, *options], stdin=subprocess.PIPE,
                 stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True,
@@ -83,19 +83,8 @@ class VllmSampler:
         where nothing answers, or there is no such folder.
         """
         self = cls.__new__(cls)
-        self._url, self._updates, self._server = url.rstrip("/").removesuffix("/v1"), 0, None
-        if not folder or not Path(folder).is_dir():
-            raise InputError(
-                f"trainer.vllm_folder = {folder!r}: no such folder; name one that the server sees "
-                "by the same path, where adapters are put for it."
-            )
-        try:
-            with _OPENER.open(f"{self._url}/health", timeout=30):
-                pass
-        except (OSError, ValueError, HTTPException) as error:
-            raise InputError(
-                f"trainer.vllm_url = {url!r}: no vLLM answers there ({error})."
-            ) from None
+        self._url, self._updates, self._server = _root(url), 0, None
+        require_reached(url, folder)
         self._scratch = tempfile.TemporaryDirectory(
             prefix="srl-edge-vllm-", dir=Path(folder).resolve()
         )
@@ -175,15 +164,38 @@ class VllmSampler:
     def _lost(self, what: str) -> StageError:
         if self._server is None:
             return StageError(f"vLLM at {self._url}: {what}")
-        lines = (self._folder / "log").read_text(errors="replace").split("\n")
+        lines = (self._folder / "log").read_text(errors="replace", encoding="utf-8").split("\n")
         # The first error is the cause: its other processes then tell of theirs.
         errors = [e[0] for x in lines if "WARN" not in x and (e := _ERROR.search(x))]
         words = (errors or [x for x in reversed(lines) if x.strip()] or ["nothing"])[0]
         return StageError(f"vLLM: {what}; it said: {words}")
 
 
+def require_reached(url: str, folder: str) -> None:
+    """Raise InputError where no server answers, or its folder for adapters is not there."""
+    if not folder or not Path(folder).is_dir():
+        raise InputError(
+            f"trainer.vllm_folder = {folder!r}: no such folder; name one that the server sees "
+            "by the same path, where adapters are put for it."
+        )
+    try:
+        with _OPENER.open(f"{_root(url)}/health", timeout=30):
+            pass
+    except (OSError, ValueError, HTTPException) as error:
+        raise InputError(f"trainer.vllm_url = {url!r}: no vLLM answers there ({error}).") from None
+
+
+def _root(url: str) -> str:
+    return url.rstrip("/").removesuffix("/v1")
+
+
 def require(command: str) -> list[str]:
     """The words of a command whose program is found; raises InputError for another one."""
+    if os.name != "posix":
+        raise InputError(
+            "trainer.sampler = 'vllm': a server is started on Linux and macOS alone; name one that "
+            "runs elsewhere with trainer.vllm_url."
+        )
     try:
         words = shlex.split(command)
     except ValueError as error:
