@@ -20,9 +20,9 @@ from srl_edge.models.tokenizer import stop_ids
 from srl_edge.recipe import Recipe
 from srl_edge.report.card import write
 from srl_edge.report.card_asking import asking_of, code
-from tests.helpers import templates
 from tests.helpers.models import CHAT_TEMPLATE, make_tokenizer
 from tests.helpers.reports import write_data
+from tests.helpers.templates import QWEN_3
 
 CONTEXT, STEPS, TOKENS = 256, 3, 24
 PROBLEM = "Ann has 3 cats and 4 dogs."
@@ -51,7 +51,7 @@ def program(folder: Path) -> str:
     return re.sub(r"^problem = .*$", f"problem = {PROBLEM!r}", found, flags=re.M)
 
 
-@pytest.mark.parametrize("template", [CHAT_TEMPLATE, NO_SYSTEM, DATED, THINKING, templates.QWEN_3])
+@pytest.mark.parametrize("template", [CHAT_TEMPLATE, NO_SYSTEM, DATED, THINKING, QWEN_3])
 @pytest.mark.parametrize(
     ("reply", "prompt"),
     [
