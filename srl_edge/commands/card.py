@@ -30,7 +30,10 @@ def run(chosen: Any, flags: list[str]) -> Outcome:
         parser().error(f"--base-model: {chosen.base_model!r} is no id like Qwen/Qwen3-0.6B")
     with alone(recipe.run):
         found = write(recipe, recipe.run, chosen.base_model)
-    kept = [f"kept as it is, since it was not written by srl-edge: {f}" for f in found["kept"]]
+    kept = [
+        f"{file}: stays, as srl-edge did not write it, or it has changed since"
+        for file in found["kept"]
+    ]
     said = [str(file) for file in found["written"]]
     return Outcome(
         "\n".join([*said, *kept]), {k: list(map(str, files)) for k, files in found.items()}

@@ -95,7 +95,7 @@ def text(facts: RunFacts, part: Part, picture: bool, base: str | None) -> str:
     recipe, run = facts.recipe, facts.recipe.run
     licence = card_base.licence_of(recipe)
     title = card_words.title(recipe, part.name)
-    asking = card_asking.asking_of(recipe, run)
+    asking = card_asking.asking_of(recipe, run, part.manifest)
     yaml = metadata(recipe, [part.kind], title, base, licence, facts.bench, part.row)
     results = card_words.results(facts.bench, part.row)
     gate = next((row for row in facts.parity if row["artifact"] == part.name), None)
@@ -108,7 +108,7 @@ def text(facts: RunFacts, part: Part, picture: bool, base: str | None) -> str:
         results=Markup(as_markdown(results)) if results else "",
         measured=card_words.measured(facts.bench),
         findings=[*card_words.findings(facts.bench, part.row), *_alone(facts, part)],
-        unmeasured=facts.missing.get("bench", "This artifact has not been measured."),
+        unmeasured="Accuracy, speed and memory have not been measured yet.",
         reply=card_asking.reply(asking),
         turns=card_asking.asked(asking),
         asked_by=card_asking.asked_by(asking),

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from srl_edge.artifact import MANIFEST
 from srl_edge.errors import InputError
 from srl_edge.files import read_json_if_there
-from srl_edge.method.prompt_form import BOXED, DONE, HASHES, PromptForm
+from srl_edge.method.prompt_form import BOXED, DONE, HASHES, PromptForm, form_of
 from srl_edge.method.prompts import without_thought
 from srl_edge.models.chat_template import ChatTemplate, of_folder
 from srl_edge.models.wheels import KNOWN, cached
@@ -42,12 +42,18 @@ class Asking:
     stops: tuple[int, ...]
 
 
-def asking_of(recipe: Recipe, run: Path) -> Asking:
-    """How a run's model is asked; downloads nothing."""
+def asking_of(recipe: Recipe, run: Path, manifest: Mapping[str, Any] | None) -> Asking:
+    """How a run's model is asked: as an artifact's manifest says, else as the recipe does.
+
+    Downloads nothing.
+    """
+    said = (manifest or {}).get("prompt")
+    form = form_of(said) if said else recipe.prompt.form
+    whole = said.get("reply") == "whole" if said else recipe.whole
     template, stops = None, tuple[int, ...]()
     for folder in _folders(recipe, run):
-        manifest = read_json_if_there(folder / MANIFEST, "Json") or {}
-        stops = stops or tuple(manifest.get("stop_token_ids", ()))
+        there = read_json_if_there(folder / MANIFEST, "Json") or {}
+        stops = stops or tuple(there.get("stop_token_ids", ()))
         try:
             template = template or of_folder(folder)
         except InputError:
@@ -58,8 +64,7 @@ def asking_of(recipe: Recipe, run: Path) -> Asking:
         stops = tuple(stop_ids(run / "merged"))
     problem = OWN_PROBLEM.get(recipe.data.source, "What the model is to solve.")
     return Asking(
-        recipe.prompt.form, recipe.whole, problem, recipe.bench.max_steps,
-        recipe.bench.max_new_tokens, template, stops,
+        form, whole, problem, recipe.bench.max_steps, recipe.bench.max_new_tokens, template, stops
     )  # fmt: skip
 
 

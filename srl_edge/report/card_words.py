@@ -27,7 +27,7 @@ _NAMES = {
 _PACKAGES = {
     "adapter": "torch transformers peft",
     "onnx": "onnxruntime-genai transformers",
-    "executorch": "executorch transformers",
+    "executorch": "executorch torch transformers",  # which it imports and does not ask for
     "mlx": "mlx-lm",
     "gguf": "transformers",
     "optimum": "'optimum[onnxruntime]' transformers",

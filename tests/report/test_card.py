@@ -12,6 +12,7 @@ from markdown_it import MarkdownIt
 
 from srl_edge import owned
 from srl_edge.errors import InputError
+from srl_edge.method.prompt_form import PRESETS
 from srl_edge.recipe import Recipe
 from srl_edge.report.card import write
 from srl_edge.report.card_base import metadata_of
@@ -94,7 +95,16 @@ def test_what_was_not_measured_is_said(tmp_path: Path) -> None:
     assert found.data.eval_results is None and "model-index" not in found.content
     assert "Accuracy, speed and memory have not been measured yet" in found.text
     assert "Its accuracy, speed and memory have not been measured." in found.text
-    assert "| model |" not in found.text
+    assert "| model |" not in found.text and str(tmp_path) not in found.text
+
+
+def test_an_artifact_is_asked_as_its_own_manifest_says(run: Path) -> None:
+    file = run / "artifacts" / "onnx-int4" / "manifest.json"
+    form = PRESETS["commands"].as_dict() | {"system": "Of an earlier recipe.", "reply": "step"}
+    write_json(file, json.loads(file.read_text()) | {"prompt": form})
+    write(recipe_of(run), run)
+    said = "Of an earlier recipe."
+    assert card(file.parent).text.count(said) == 2 and said not in card(run / "adapter").text
 
 
 def test_texts_of_other_people_stay_text(run: Path, tmp_path: Path) -> None:
@@ -184,10 +194,10 @@ def test_the_verb(run: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert str(run / "adapter" / "README.md") in json.loads(done.stdout)["written"]
     again = called("card", run, "--base-model", "a/b").text
-    assert again.count("training.svg") == 4 and "kept" not in again
+    assert again.count("training.svg") == 4 and "stays" not in again
     with pytest.raises(InputError, match="'x y' is no id like"):
         called("card", run, "--base-model", "x y")
     with pytest.raises(InputError, match="nothing is trained yet; run `srl-edge train"):
         called("card", tmp_path / "empty")
     (run / "adapter" / "README.md").write_text("mine")
-    assert "kept as it is, since it was not written by srl-edge" in called("card", run).text
+    assert "README.md: stays, as srl-edge did not write it" in called("card", run).text

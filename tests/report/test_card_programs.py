@@ -19,9 +19,10 @@ from srl_edge.devices.runtimes.torch import TorchRuntime
 from srl_edge.models.tokenizer import stop_ids
 from srl_edge.recipe import Recipe
 from srl_edge.report.card import write
-from tests.helpers import templates
+from srl_edge.report.card_asking import asking_of, code
 from tests.helpers.models import CHAT_TEMPLATE, make_tokenizer
 from tests.helpers.reports import write_data
+from tests.helpers.templates import QWEN_3
 
 CONTEXT, STEPS, TOKENS = 256, 3, 24
 PROBLEM = "Ann has 3 cats and 4 dogs."
@@ -50,7 +51,7 @@ def program(folder: Path) -> str:
     return re.sub(r"^problem = .*$", f"problem = {PROBLEM!r}", found, flags=re.M)
 
 
-@pytest.mark.parametrize("template", [CHAT_TEMPLATE, NO_SYSTEM, DATED, THINKING, templates.QWEN_3])
+@pytest.mark.parametrize("template", [CHAT_TEMPLATE, NO_SYSTEM, DATED, THINKING, QWEN_3])
 @pytest.mark.parametrize(
     ("reply", "prompt"),
     [
@@ -89,6 +90,22 @@ def test_a_program_asks_as_the_model_was_trained(
     assert chat.encode(said) == chat.prompt_ids(problem, steps, seen)
 
 
+@pytest.mark.parametrize("adapter", [None, "adapter.of"])
+@pytest.mark.parametrize("preset", ["word-problems", "commands", "agent"])
+@pytest.mark.parametrize("kind", ["onnx", "executorch", "mlx", "gguf", "optimum"])
+def test_every_program_is_python(
+    kind: str, preset: str, adapter: str | None, tmp_path: Path
+) -> None:
+    asking = asking_of(recipe_of(tmp_path, tmp_path, preset=preset), tmp_path, None)
+    block = code(kind, asking, context_length=77, adapter=adapter)
+    said = block.removeprefix("```python\n").removesuffix("```")
+    compile(said, kind, "exec")
+    assert "{%" not in said and "\n\n\n\n" not in said
+    if kind in ("onnx", "executorch"):
+        assert ("adapter.of" in said) == bool(adapter)
+    assert ("input(" in said) == (preset == "agent")
+
+
 @pytest.fixture(scope="module")
 def run(trained: Path, taught_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with an adapter and what it was merged into, and the folder of its base beside it."""
@@ -125,24 +142,24 @@ def answered(runtime: Any, chat: Chat, stops: list[int]) -> list[str]:
     return steps
 
 
-def printed(code: str, folder: Path, monkeypatch: Any, capsys: Any) -> str:
+def printed(written: str, folder: Path, monkeypatch: Any, capsys: Any) -> str:
     monkeypatch.chdir(folder)
     capsys.readouterr()  # what an export said before
-    exec(compile(code, "card", "exec"), {"__name__": "card"})
+    exec(compile(written, "card", "exec"), {"__name__": "card"})
     return str(capsys.readouterr().out)
 
 
 def test_the_adapters_program(run: Path, monkeypatch: Any, capsys: Any) -> None:
     recipe, base = recipe_of(run, run.parent / "base"), run.parent / "base"
     write(recipe, run)
-    code = program(run / "adapter")
-    assert "BASE = 'the folder of the base model'" in code
-    code = code.replace("'the folder of the base model'", repr(str(base)))
+    written = program(run / "adapter")
+    assert "BASE = 'the folder of the base model'" in written
+    written = written.replace("'the folder of the base model'", repr(str(base)))
     runtime = TorchRuntime(base, 1, run / "adapter")
     chat = Chat(run / "merged", Asked(recipe.prompt.form))
     steps = answered(runtime, chat, stop_ids(run / "merged"))
     assert len(steps) > 1 and any(steps)
-    assert printed(code, run / "adapter", monkeypatch, capsys) == "\n".join([*steps, ""])
+    assert printed(written, run / "adapter", monkeypatch, capsys) == "\n".join([*steps, ""])
 
 
 @pytest.mark.parametrize("name", ["onnx-fp32", "mlx-fp32", "executorch-fp32"])
