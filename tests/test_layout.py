@@ -157,6 +157,7 @@ def test_the_wheel_holds_every_module_and_each_can_be_imported(tmp_path: Path) -
     assert done.returncode == 0, done.stderr
     page = installed / "srl_edge" / "devices" / "hosts" / "browser_page.html"
     assert page.is_file() and (installed / "srl_edge" / "py.typed").is_file()
+    assert (installed / "srl_edge" / "watch" / "parts" / "watch.js").is_file()
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); from srl_edge.recipe import starters;"
         "assert str(starters._folder()).startswith(sys.argv[1]); print(starters.names())"
