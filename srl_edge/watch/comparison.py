@@ -85,8 +85,8 @@ def results(a: Side, b: Side) -> Results:
         if task in second.tasks
     }
     said = [
-        f"Differences are {b.name} less {a.name}, paired by problem, with 95% intervals; p is the "
-        "exact sign test's."
+        f"A difference above 0 speaks for {b.name}. Differences are paired by problem and have "
+        "95% intervals; p is the exact sign test's."
     ]
     if first.device["processor"] != second.device["processor"]:
         said.append("The two were measured on different processors, so their speeds say little.")
@@ -129,8 +129,8 @@ def _answers(
         both = [key for key in scores[0] if key in scores[1]]
         row = {
             "model": mine.name,
-            a[0].name: accuracy(mine.tasks[task]),
-            b[0].name: accuracy(theirs.tasks[task]),
+            a[0].name: _together(accuracy(mine.tasks[task])),
+            b[0].name: _together(accuracy(theirs.tasks[task])),
             "difference": ABSENT, "problems in both": str(len(both)), "lost": "", "won": "",
             "p": "",
         }  # fmt: skip
@@ -145,7 +145,12 @@ def _answers(
 
 
 def _chance(found: Difference) -> str:
-    return points(found) + ("; may be chance" if found.may_be_chance else "")
+    return _together(points(found)) + ("; may be chance" if found.may_be_chance else "")
+
+
+def _together(figure: str) -> str:
+    """A figure with its interval, which no line's end may part."""
+    return figure.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _scores(folder: Path, model: str, task: str, date: str) -> dict[tuple[str, str], float]:

@@ -129,7 +129,15 @@ def beside(both: Sequence[Side]) -> list[tuple[str, Markup]]:
         ("Results side by side", found.tables, found.said),
     ]
     return [
-        (title, render("beside.html", tables=[t for t in tables.items() if t[1]], said=said))
+        (
+            title,
+            render(
+                "beside.html",
+                tables=[t for t in tables.items() if t[1]],
+                said=said,
+                free=tables is not found.tables,  # values of settings may be of any length
+            ),
+        )
         for title, tables, said in shown
         if said or any(tables.values())
     ]

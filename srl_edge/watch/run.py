@@ -81,7 +81,6 @@ class Run:
         self.path, self.folder = path, self._given.run if self._given else path
         if is_folder and not any((path / name).exists() for name in (RECIPE, "train")):
             raise InputError(f"{path}: no run is there; give a run folder or a recipe.")
-        self.name = self.folder.name or str(self.folder)
         self.lock = threading.RLock()
         self.rollouts = Rollouts(self.folder / "train" / "rollouts.jsonl")
         self._metrics = Tail(self.folder / "train" / "metrics.jsonl")

@@ -90,7 +90,7 @@ def test_answers_are_compared_problem_by_problem(both: list[Path]) -> None:
     assert row["old"].startswith("50.0%") and row["new"].startswith("75.0%")
     assert (row["problems in both"], row["lost"], row["won"]) == ("20", "5", "10")
     expected = difference([float(x) for x in before], [float(x) for x in after])
-    assert row["difference"].startswith(f"+{100 * expected.mean:.1f} points [")
+    assert row["difference"].startswith(f"+{100 * expected.mean:.1f}\N{NO-BREAK SPACE}points")
     assert row["difference"].endswith("may be chance") == expected.may_be_chance
     (speed,) = found.tables["Size and speed"]
     assert speed["decode, tokens/s: old"] == "50.0" and speed["decode, tokens/s: new"] == "75.0"
