@@ -303,3 +303,19 @@ def test_an_interrupt_leaves_a_run_that_goes_on(
     rows = (tmp_path / "run" / "train" / "metrics.jsonl").read_text().splitlines()
     steps = [r["step"] for r in map(json.loads, rows) if r["kind"] == "sft" and "loss" in r]
     assert steps == list(range(1, len(steps) + 1))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="processes have no groups there")
+def test_ctrl_c_while_a_stage_starts_is_one_sentence(
+    tmp_path: Path, tiny_model: Path, word_problems: list[dict[str, str]]
+) -> None:
+    command = [sys.executable, "-m", "srl_edge", "run"]
+    path = write_recipe(tmp_path, tiny_model, word_problems)
+    line = subprocess.Popen(
+        [*command, str(path)], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert line.stderr and "data: runs" in line.stderr.readline()
+    os.killpg(line.pid, signal.SIGINT)  # as a terminal sends it
+    said = "srl-edge: interrupted; the same command goes on from where it was.\n"
+    assert line.stderr.read() == said
+    assert line.wait() == 130

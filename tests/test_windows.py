@@ -10,6 +10,7 @@ import pytest
 
 from srl_edge import owned, processes
 from srl_edge.cli import ALL
+from srl_edge.data import trajectories
 from srl_edge.errors import InputError
 from tests.helpers.command_line import write_recipe
 from tests.helpers.sources import modules
@@ -93,8 +94,10 @@ for verb in {verbs!r}:
 """
     done = run(code, **FEW_SIGNS, PYTHONPATH=str(tmp_path / "site"))
     assert done.returncode == 0, done.stderr
+    read = trajectories.load(tmp_path / "run" / "data" / "train.jsonl")
+    assert all("\u2192 \u00bd\u6570" in each.problem for each in read)
     report = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
-    assert "\u2192 \u00bd\u6570" in report
+    assert "\N{MINUS SIGN}" in report and "100.0%" in report
     assert b"\r\n" not in (tmp_path / "run" / "recipe.toml").read_bytes()
 
 
