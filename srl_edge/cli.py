@@ -33,6 +33,10 @@ VERBS: dict[str, dict[str, str]] = {
         "bench-tasks": "measure artifacts, models, GGUF, .pte, ONNX and MLX of anybody's",
         "compare": "what got worse between two folders of results?",
     },
+    "Use it": {
+        "chat": "ask an artifact, or a model of anybody's, in the terminal",
+        "serve": "an OpenAI-compatible server of it, and a page",
+    },
     "Data, adapters and other engines": {
         "data generate": "trajectories from an OpenAI-compatible endpoint, verified",
         "data record": "requests to a home of your own, as you fulfil them",

@@ -20,7 +20,8 @@ from typing import NoReturn, TextIO
 GRACE = 1.0  # seconds to end by itself
 STARTED_BY = "SRL_EDGESTARTED_BY"  # who holds the other end of a child's standard input
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
-_said, _has_child = threading.Event(), threading.Event()
+_said, _has_child, _takes_interrupts = threading.Event(), threading.Event(), threading.Event()
+_then = ["the same command goes on from where it was"]
 
 
 class Ended(BaseException):
@@ -48,9 +49,18 @@ def say(number: int) -> int:
     if not _said.is_set():
         _said.set()
         by = "interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}"
-        words = f"srl-edge: {by}; the same command goes on from where it was."
-        print(words, file=sys.stderr, flush=True)
+        print(f"srl-edge: {by}; {_then[0]}.", file=sys.stderr, flush=True)
     return 128 + number
+
+
+def leave_with(words: str) -> None:
+    """Say something else of what a signal that ends this process leaves behind."""
+    _then[0] = words
+
+
+def take_interrupts() -> None:
+    """Let Ctrl-C be no more than KeyboardInterrupt, which whoever calls this sees to."""
+    _takes_interrupts.set()
 
 
 def end(number: int) -> NoReturn:
@@ -143,6 +153,8 @@ def _end_late(heard: socket.socket, told: socket.socket) -> None:
     ending = {getattr(signal, name, None) for name in _NAMES}
     while True:
         number = heard.recv(1)[0]
+        if number == signal.SIGINT and _takes_interrupts.is_set():
+            continue
         if number in ending:
             time.sleep(GRACE * 1.8 if _has_child.is_set() else GRACE)
             end(number)

@@ -156,8 +156,11 @@ def test_the_wheel_holds_every_module_and_each_can_be_imported(tmp_path: Path) -
         [sys.executable, "-c", code, str(installed)], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    page = installed / "srl_edge" / "devices" / "hosts" / "browser_page.html"
-    assert page.is_file() and (installed / "srl_edge" / "py.typed").is_file()
+    devices = installed / "srl_edge" / "devices"
+    assert (devices / "hosts" / "browser_page.html").is_file()
+    assert (devices / "serving" / "page.html").is_file() and (
+        installed / "srl_edge" / "py.typed"
+    ).is_file()
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); from srl_edge.recipe import starters;"
         "assert str(starters._folder()).startswith(sys.argv[1]); print(starters.names())"

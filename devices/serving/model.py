@@ -18,7 +18,7 @@ from srl_edge.devices.runtimes.open import open_model
 from srl_edge.devices.serving.sampling import chooser
 from srl_edge.devices.serving.text import ReplyText, divided
 from srl_edge.errors import InputError
-from srl_edge.method.prompt_form import OPEN
+from srl_edge.method.prompt_form import DONE, OPEN
 from srl_edge.method.solving import Attempt, take_step
 from srl_edge.models.chat_template import NEXT_QUESTION
 from srl_edge.recipe import Bench
@@ -212,6 +212,18 @@ class Model:
         logits = self._runtime.decode(token)
         self._sound = True
         return logits
+
+
+def ending(model: Model, attempt: Attempt) -> str:
+    """Why a solution ended, in a sentence."""
+    if attempt.fault:
+        return f"The last reply breaks the format: {attempt.fault}."
+    form = model.asked.form
+    if form.states_answer(attempt.steps[-1]):
+        return "It says that it is done." if form.answer == DONE else "It gave its answer."
+    if model.asked.whole:
+        return "The reply ended without an answer that is marked as one."
+    return f"{len(attempt.steps)} steps were the limit."
 
 
 def _turns(messages: Sequence[Message]) -> list[dict[str, Any]]:

@@ -40,6 +40,41 @@ class ReplyText:
         return 0
 
 
+class AnswerAlone:
+    """The answer of a reply as it comes, without the thought before it.
+
+    thinking: whether the last piece belongs to a thought; tokens: pieces of the thought so far.
+    """
+
+    def __init__(self) -> None:
+        self.thinking, self.tokens, self.answer = False, 0, ""
+        self._held, self._decided = "", False
+
+    def add(self, piece: str) -> str:
+        """What the answer has more, with this piece of the reply."""
+        self._held += piece
+        if not self._decided:
+            begun = self._held.lstrip()
+            if OPEN.startswith(begun[: len(OPEN)]) and len(begun) < len(OPEN):
+                return ""
+            self._decided, self.thinking = True, begun.startswith(OPEN)
+        if self.thinking:
+            self.tokens += 1
+            if CLOSE not in self._held:
+                return ""
+            self._held, self.thinking = self._held.partition(CLOSE)[2], False
+        return self._shown()
+
+    def rest(self) -> str:
+        """What was held back, at the end."""
+        return "" if self.thinking else self._shown()
+
+    def _shown(self) -> str:
+        shown, self._held = self._held if self.answer else self._held.lstrip(), ""
+        self.answer += shown
+        return shown
+
+
 def divided(text: str) -> tuple[str, str]:
     """A reply's thought and its answer; a thought that does not end leaves no answer."""
     stripped = text.lstrip()

@@ -1,6 +1,7 @@
 """The core of chat and server: pieces, replies and steps of a real tiny artifact."""
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +12,16 @@ from srl_edge.devices.serving.model import Model, Reply, Sampling
 from srl_edge.devices.serving.sampling import chooser
 from srl_edge.devices.serving.text import ReplyText, divided
 from srl_edge.errors import InputError
-from srl_edge.method.solving import solve
+from srl_edge.method.solving import Attempt, solve
 from srl_edge.method.types import Trajectory
-from tests.helpers.artifacts import CONTEXT, artifact_of
+from tests.helpers.artifacts import CONTEXT
 
 CHAT = [{"role": "user", "content": "Ann has 12 cats and 30 dogs."}]
 
 
 @pytest.fixture(scope="module")
-def model(taught_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Model:
-    return Model(artifact_of(taught_model, tmp_path_factory.mktemp("served")))
+def model(artifact: Path) -> Model:
+    return Model(artifact)
 
 
 def pieces_of(model: Model, sampling: Sampling) -> tuple[list[str], Reply]:
@@ -89,9 +90,8 @@ def test_a_solution_is_asked_for_as_in_training(
     problem = word_problems[3]["problem"]
     assert model.trained_step_by_step
 
-    def reply(attempts: object) -> list[tuple[str, bool]]:
-        (attempt,) = attempts  # type: ignore[misc]
-        ids = greedy(model._runtime, model.chat.of_attempt(attempt), 60, model._stops)
+    def reply(attempts: Sequence[Attempt]) -> list[tuple[str, bool]]:
+        ids = greedy(model._runtime, model.chat.of_attempt(attempts[0]), 60, model._stops)
         ended = ids[-1] in model._stops
         return [(model.chat.decode(ids[:-1] if ended else ids), ended)]
 

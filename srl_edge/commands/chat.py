@@ -1,0 +1,46 @@
+"""`srl-edge chat`: ask an artifact in the terminal."""
+
+import dataclasses
+import os
+import sys
+from contextlib import nullcontext
+from typing import Any
+
+from srl_edge.commands.outcome import Outcome
+from srl_edge.commands.parser import Parser, quiet_libraries
+from srl_edge.commands.serve import add_model, require_within
+
+
+def parser() -> Parser:
+    parser = Parser(
+        "chat",
+        "Ask an artifact, or a model of anybody's, in the terminal; /help lists what it does\n"
+        "besides. Of a pipe, each line is a question, and its reply is printed.",
+    )
+    add_model(parser)
+    parser.add_argument("--max-new-tokens", type=int, default=512, help="of a reply (512)")
+    parser.add_argument("--max-steps", type=int, default=8, help="of a solution (8)")
+    parser.add_argument("--temperature", type=float, default=0.0, help="0 is greedy (0)")
+    parser.add_argument("--top-p", type=float, default=1.0, help="drawn from so much (1)")
+    parser.add_argument("--seed", type=int, help="the same draws each time")
+    return parser
+
+
+def run(chosen: Any, flags: list[str]) -> Outcome:
+    require_within(parser(), chosen, threads=(0, 1024), context=(0, 1 << 24), max_steps=(1, 64))
+    quiet_libraries()
+    from srl_edge import processes
+    from srl_edge.devices.serving.chat import Terminal, converse
+    from srl_edge.devices.serving.model import Model, Sampling
+
+    sampling = Sampling(chosen.max_new_tokens, chosen.temperature, chosen.top_p, chosen.seed)
+    model = Model(chosen.artifact, chosen.threads, chosen.context)
+    people = sys.stdin.isatty() and sys.stdout.isatty() and not chosen.json
+    processes.take_interrupts()
+    processes.leave_with("the chat has ended")
+    with open(os.devnull, "w") if chosen.json else nullcontext(sys.stdout) as out:
+        terminal = Terminal(model, sampling, chosen.max_steps, people, out)
+        converse(terminal, people)
+    if not chosen.json:
+        return Outcome()
+    return Outcome(facts={"replies": [dataclasses.asdict(each) for each in terminal.replies]})
