@@ -11,8 +11,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from srl_edge.api import Artifact, Run
-    from srl_edge.devices.serving.model import Model, Reply, Sampling
+    from srl_edge.api import Artifact, Model, Run
+    from srl_edge.devices.serving.model import Reply, Sampling
     from srl_edge.errors import InputError, ParityError, StageError, UnmeasuredError
     from srl_edge.recipe import Recipe
 
@@ -29,8 +29,8 @@ __all__ = [
 ]  # fmt: skip
 # Where each name is, so that it is imported when it is asked for and `import srl_edge` stays light.
 _PLACES = {
-    "srl_edge.api": ("Artifact", "Run"),
-    "srl_edge.devices.serving.model": ("Model", "Reply", "Sampling"),
+    "srl_edge.api": ("Artifact", "Model", "Run"),
+    "srl_edge.devices.serving.model": ("Reply", "Sampling"),
     "srl_edge.errors": ("InputError", "ParityError", "StageError", "UnmeasuredError"),
     "srl_edge.recipe": ("Recipe",),
 }

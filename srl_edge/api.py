@@ -8,10 +8,11 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from srl_edge import artifact, line
 from srl_edge.data import trajectories
+from srl_edge.devices.serving import model as serving
 from srl_edge.errors import InputError
 from srl_edge.files import read_json, read_rows
 from srl_edge.method.headroom import Headroom, advice
@@ -25,12 +26,23 @@ from srl_edge.terminal import rollouts
 from srl_edge.terminal.libraries import libraries_quiet
 from srl_edge.trainers.loop.train import training_prompts
 
-if TYPE_CHECKING:
-    from srl_edge.devices.serving.model import Model
-
 Split = Literal["train", "validation", "test"]
 Row = dict[str, Any]
 T = TypeVar("T")
+
+
+class Model(serving.Model):
+    """An artifact, or a model of anybody's, in memory: `reply` to a chat, `solve` a problem."""
+
+    def __init__(self, what: str | os.PathLike[str], threads: int = 0, context: int = 0) -> None:
+        """what: a folder, a file, a known name or a hub id; docs/bench.md says which.
+
+        threads: of the processor; context: tokens of prompt and reply. 0 is the runtime's choice.
+        """
+        with libraries_quiet():
+            super().__init__(
+                Path(what) if isinstance(what, os.PathLike) else what, threads, context
+            )
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -48,10 +60,8 @@ class Artifact(artifact.Artifact):
         """Size on disk, tokenizer included; MB."""
         return self.bytes / 1e6
 
-    def open(self, threads: int = 0) -> "Model":
+    def open(self, threads: int = 0) -> Model:
         """The model in memory, ready to be asked. threads: of the processor; 0 takes all."""
-        from srl_edge.devices.serving.model import Model
-
         return Model(self.path, threads)
 
     def __repr__(self) -> str:

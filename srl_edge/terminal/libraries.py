@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,11 @@ def quiet_libraries() -> None:
     warnings.filterwarnings("ignore")
     for name in _LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)
+    # One that was imported before has read its variable.
+    if hub := sys.modules.get("huggingface_hub.utils"):
+        hub.disable_progress_bars()
+    if transformers := sys.modules.get("transformers.utils.logging"):
+        transformers.disable_progress_bar()
 
 
 @contextmanager
