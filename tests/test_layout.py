@@ -149,7 +149,11 @@ def test_the_wheel_holds_every_module_and_each_can_be_imported(tmp_path: Path) -
         [sys.executable, "-c", code, str(installed)], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    of_wheel = ("devices/hosts/browser_page.html", "devices/serving/page.html", "watch/parts/watch.js")
+    of_wheel = (
+        "devices/hosts/browser_page.html",
+        "devices/serving/page.html",
+        "watch/parts/watch.js",
+    )
     missing = [
         name for name in (*of_wheel, "py.typed") if not (installed / "srl_edge" / name).is_file()
     ]
