@@ -3,13 +3,16 @@
 import asyncio
 import contextlib
 import json
+import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+from srl_edge import processes
 from srl_edge.devices.serving.guard import Guard, is_loopback
 from srl_edge.devices.serving.model import Model, Reply, ending
 from srl_edge.devices.serving.openai_api import Answer, Refused, models, read_chat, read_solve
@@ -277,7 +280,11 @@ def application(worker: Worker, host: str) -> ASGIApp:
 class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Take none: Ctrl-C ends the process at once, whatever a client still waits for."""
+        """End the process at once, whatever a client still waits for."""
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    signal.signal(number, lambda number, _: processes.end(number))
         yield
 
 
@@ -296,7 +303,8 @@ def server_of(worker: Worker, host: str) -> uvicorn.Server:
     """What answers once it is run, until the process is told to end."""
     config = uvicorn.Config(
         application(worker, host), lifespan="off", ws="none", log_level="warning",
-        access_log=False, server_header=False, limit_concurrency=CONNECTIONS,
+        access_log=False, server_header=False, proxy_headers=False,
+        limit_concurrency=CONNECTIONS,
     )  # fmt: skip
     return _Server(config)
 

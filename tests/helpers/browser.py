@@ -68,7 +68,7 @@ class Page:
     def wait(self, script: str, seconds: float = 20.0) -> None:
         """Until a script gives something that holds."""
         end = time.monotonic() + seconds
-        while not self.value(f"!!({script})"):
+        while not self.value(f"Promise.resolve({script}).then(Boolean)"):
             assert time.monotonic() < end, f"{script} never held: {self.errors}"
             time.sleep(0.05)
 
