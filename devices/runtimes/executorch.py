@@ -34,9 +34,11 @@ class ExecuTorchRuntime:
             ) from None
         import torch
 
-        if threads:
-            with without_native_noise():  # it looks for a phone's processor first
+        with without_native_noise():  # its first use looks for a phone's processor
+            if threads:
                 portable_lib._unsafe_reset_threadpool(threads)
+            else:
+                portable_lib._threadpool_get_thread_count()
         self._tensor = torch.tensor
         self._tokenizer: Any = CppHFTokenizer()
         if path.is_dir():

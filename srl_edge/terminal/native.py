@@ -1,15 +1,17 @@
-"""Silence for C++ libraries, which write to the process's own error stream."""
+"""Silence for C++ libraries, which write to the process's own error stream, or to Python's."""
 
+import contextlib
 import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 
-@contextmanager
+@contextlib.contextmanager
 def without_native_noise() -> Iterator[None]:
     """Nothing that is written to file descriptor 2 meanwhile is seen, unless an exception ends it.
+
+    Nor what is written to `sys.stderr`, which is another place in a notebook.
 
     For what cannot crash: what a library says before a crash would be lost.
     """
@@ -22,7 +24,11 @@ def without_native_noise() -> Iterator[None]:
             return
         os.dup2(hidden.fileno(), 2)
         try:
-            yield
+            with (
+                open(os.dup(hidden.fileno()), "w", encoding="utf-8") as pythons,
+                contextlib.redirect_stderr(pythons),
+            ):
+                yield
         except BaseException:
             os.dup2(kept, 2)
             hidden.seek(0)
