@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import threading
@@ -39,7 +40,8 @@ def listening(host: str, port: int) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family, backlog=CONNECTIONS)
     except (OSError, OverflowError, UnicodeError) as error:
-        said = getattr(error, "strerror", None) or error
+        number = getattr(error, "errno", None) or 0
+        said = os.strerror(number) if number > 0 else getattr(error, "strerror", None) or error
         raise InputError(f"serve: {host}, port {port}: {said}; choose another with --host or "
                          "--port.") from None  # fmt: skip
 

@@ -326,8 +326,8 @@ def test_ctrl_c_ends_it_at_once_in_the_middle_of_a_reply(serve: Any, tiny_model:
 def test_a_start_that_fails_is_one_sentence(tmp_path: Path, url: str) -> None:
     taken = str(urlsplit(url).port)
     for arguments, said in (
-        ([str(tmp_path / "nothing.gguf")], "no such file"),
-        ([str(tmp_path)], "nothing here is a model"),
+        ([str(tmp_path / "nothing.gguf"), "--port", "0"], "no such file"),
+        ([str(tmp_path), "--port", "0"], "nothing here is a model"),
         ([str(tmp_path), "--port", taken], "choose another with --host or --port"),
         ([str(tmp_path), "--host", "no.such.host.invalid"], "choose another with --host"),
         ([str(tmp_path), "--port", "70000"], "--port: from 0 to 65535"),
