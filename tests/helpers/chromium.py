@@ -35,15 +35,17 @@ class Page:
         self.wait("!window.old && document.readyState === 'complete'")
 
     def run(self, script: str) -> Any:
-        """The value of a JavaScript expression."""
-        found = self._ask("Runtime.evaluate", expression=script, returnByValue=True)
+        """The value of a JavaScript expression, or of what it promises."""
+        found = self._ask(
+            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
+        )
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
     def wait(self, condition: str, seconds: float = 20.0) -> None:
         """Wait until an expression holds."""
         end = time.monotonic() + seconds
-        while not self.run(f"Boolean({condition})"):
+        while not self.run(f"Promise.resolve({condition}).then(Boolean)"):
             assert time.monotonic() < end, f"{condition}: {self.errors}"
             time.sleep(0.05)
 
@@ -56,7 +58,7 @@ class Page:
         """The window's width in px, and whether it is dark."""
         self._ask(
             "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1,
-            mobile=False,
+            mobile=width < 600,
         )  # fmt: skip
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self._ask("Emulation.setEmulatedMedia", features=[scheme])

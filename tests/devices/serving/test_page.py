@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from srl_edge.devices.serving import server
-from tests.helpers.browser import CHROMIUM, browser
+from tests.helpers.chromium import BROWSER, browsing
 
-needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="no Chromium here")
+needs_chromium = pytest.mark.skipif(not BROWSER, reason="no Chromium here")
 
 
 def test_the_page_names_no_other_place() -> None:
@@ -19,46 +19,48 @@ def test_the_page_names_no_other_place() -> None:
 
 @needs_chromium
 def test_a_problem_and_a_chat_are_shown_as_they_come(
-    url: str, word_problems: list[dict[str, str]]
+    url: str, word_problems: list[dict[str, str]], tmp_path: Path
 ) -> None:
-    with browser() as page:
-        page.open(url, width=400)
+    with browsing(tmp_path) as page:
+        page.size(400)
+        page.open(url)
         page.wait("by('facts').textContent === '512-token context'")
-        assert page.value("mode()") == "solve"  # which it was trained for
-        page.value("by('most').value = 60")
+        assert page.run("mode()") == "solve"  # which it was trained for
+        page.run("by('most').value = 60")
         problem = word_problems[3]["problem"]
-        page.value(f"text.value = '{problem}'; by('form').requestSubmit()")
+        page.run(f"text.value = '{problem}'; by('form').requestSubmit()")
         page.wait("!going && document.querySelector('.ended')")
-        assert page.value("document.querySelector('.ended').textContent") == "It gave its answer."
-        steps = page.value("[...document.querySelectorAll('li .answer')].map(e => e.textContent)")
+        assert page.run("document.querySelector('.ended').textContent") == "It gave its answer."
+        steps = page.run("[...document.querySelectorAll('li .answer')].map(e => e.textContent)")
         assert len(steps) > 1 and "<think>" not in "".join(steps)
-        folded = page.value("document.querySelector('li details summary').textContent")
+        folded = page.run("document.querySelector('li details summary').textContent")
         assert re.fullmatch(r"thought, \d+ tokens", folded)
-        assert not page.value("document.querySelector('li details').open")
-        assert page.value("document.documentElement.scrollWidth") <= 400
+        assert not page.run("document.querySelector('li details').open")
+        assert page.run("document.documentElement.scrollWidth") <= 400
 
-        page.value("document.querySelector('[value=chat]').click()")
-        page.value("text.value = '<b>Ann</b>'; by('form').requestSubmit()")
+        page.run("document.querySelector('[value=chat]').click()")
+        page.run("text.value = '<b>Ann</b>'; by('form').requestSubmit()")
         page.wait("!going && talk.lastChild.querySelector('.facts')")
-        shown = page.value("talk.lastChild.querySelector('.facts').textContent")
+        shown = page.run("talk.lastChild.querySelector('.facts').textContent")
         assert re.match(r"\d+ tokens.* tokens/s, first after [\d.]+ s", shown)
-        assert page.value("document.querySelectorAll('b').length") == len(steps)  # no markup
-        page.value(f"text.value = '{'cats ' * 600}'; by('form').requestSubmit()")
+        assert page.run("document.querySelectorAll('b').length") == len(steps)  # no markup
+        page.run(f"text.value = '{'cats ' * 600}'; by('form').requestSubmit()")
         page.wait("document.querySelector('.wrong')")
-        assert "takes 512 of" in page.value("document.querySelector('.wrong').textContent")
-        assert all(address.startswith((url, "data:")) for address in page.asked), page.asked
+        assert "takes 512 of" in page.run("document.querySelector('.wrong').textContent")
+        assert all(address.startswith((url, "data:")) for address in page.requests), page.requests
         assert [e for e in page.errors if "400" not in e] == []
 
 
 @needs_chromium
-def test_a_reply_is_stopped_from_the_page(slow_url: str) -> None:
-    with browser() as page:
-        page.open(slow_url, dark=True)
+def test_a_reply_is_stopped_from_the_page(slow_url: str, tmp_path: Path) -> None:
+    with browsing(tmp_path) as page:
+        page.size(1280, dark=True)
+        page.open(slow_url)
         page.wait("model && by('facts').textContent")
-        page.value("text.value = 'Ann'; by('form').requestSubmit()")
+        page.run("text.value = 'Ann'; by('form').requestSubmit()")
         page.wait("document.querySelector('.going .answer')?.textContent.length > 20")
-        assert page.value("send.textContent") == "Stop"
-        page.value("by('form').requestSubmit()")
+        assert page.run("send.textContent") == "Stop"
+        page.run("by('form').requestSubmit()")
         page.wait("!going")
-        assert page.value("talk.lastChild.querySelector('.facts').textContent") == "stopped"
+        assert page.run("talk.lastChild.querySelector('.facts').textContent") == "stopped"
         page.wait("fetch('/health').then(r => r.json()).then(said => said.load === 0)")
