@@ -1,19 +1,14 @@
 """An OpenAI-compatible server of one model, which answers one request after the other."""
 
 import asyncio
-import contextlib
 import json
-import signal
-import socket
 import sys
-import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from srl_edge import processes
-from srl_edge.devices.serving.guard import Guard, is_loopback
+from srl_edge.devices.serving.guard import Guard
 from srl_edge.devices.serving.model import Model, Reply, ending
 from srl_edge.devices.serving.openai_api import Answer, Refused, models, read_chat, read_solve
 from srl_edge.devices.serving.worker import Ask, Full, Gone, Job, Worker
@@ -22,7 +17,6 @@ from srl_edge.method.solving import Attempt
 from srl_edge.terminal import progress
 
 try:
-    import uvicorn
     from starlette.applications import Starlette
     from starlette.exceptions import HTTPException
     from starlette.requests import Request
@@ -37,7 +31,6 @@ except ImportError as error:
 Found = TypeVar("Found")
 LARGEST = 2 << 20  # bytes of a request's body
 BODY_SECONDS = 30.0  # for it to arrive
-CONNECTIONS = 256
 # The page is one file, and nothing of another place gets into it.
 _SAFE = {
     "Content-Security-Policy": "default-src 'none'; script-src 'unsafe-inline'; style-src "
@@ -275,46 +268,3 @@ def application(worker: Worker, host: str) -> ASGIApp:
     ]
     kinds: Any = {kind: _refused for kind in (Refused, HTTPException, InputError, Exception)}
     return _guarded(Starlette(routes=routes, exception_handlers=kinds), Guard(host))
-
-
-class _Server(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """End the process at once, whatever a client still waits for."""
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                if signal.getsignal(number) is not signal.SIG_IGN:
-                    signal.signal(number, lambda number, _: processes.end(number))
-        yield
-
-
-def listening(host: str, port: int) -> socket.socket:
-    """A socket at an address; raises InputError where it cannot be had."""
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address[:2], family=family, backlog=CONNECTIONS)
-    except (OSError, OverflowError, UnicodeError) as error:
-        said = getattr(error, "strerror", None) or error
-        raise InputError(f"serve: {host}, port {port}: {said}; choose another with --host or "
-                         "--port.") from None  # fmt: skip
-
-
-def server_of(worker: Worker, host: str) -> uvicorn.Server:
-    """What answers once it is run, until the process is told to end."""
-    config = uvicorn.Config(
-        application(worker, host), lifespan="off", ws="none", log_level="warning",
-        access_log=False, server_header=False, proxy_headers=False,
-        limit_concurrency=CONNECTIONS,
-    )  # fmt: skip
-    return _Server(config)
-
-
-def serve(worker: Worker, host: str, bound: socket.socket) -> None:
-    """Answer at a socket; see `server_of`."""
-    asyncio.run(server_of(worker, host).serve(sockets=[bound]))
-
-
-def url_of(host: str, bound: socket.socket) -> str:
-    """Where people and programs find the server from here."""
-    shown = host if is_loopback(host) or host not in ("0.0.0.0", "::") else "localhost"
-    return f"http://{f'[{shown}]' if ':' in shown else shown}:{bound.getsockname()[1]}"

@@ -45,22 +45,22 @@ def run(chosen: Any, flags: list[str]) -> Outcome:
                    context=(0, 1 << 24))  # fmt: skip
     quiet_libraries()
     from srl_edge import processes
-    from srl_edge.devices.serving import server
+    from srl_edge.devices.serving import running
     from srl_edge.devices.serving.guard import is_loopback
     from srl_edge.devices.serving.worker import Worker
     from srl_edge.terminal import progress
 
-    bound = server.listening(chosen.host, chosen.port)
-    worker = Worker(chosen.artifact, chosen.threads, chosen.context, chosen.queue)
-    model, url = worker.model, server.url_of(chosen.host, bound)
-    if chosen.json:
-        print(json.dumps({"url": url, "model": model.name}), flush=True)
-    progress.say(
-        f"serve: {model.name}, with {model.context_length} tokens of context, at {url} for people "
-        f"and {url}/v1 for OpenAI's clients; Ctrl-C ends it."
-    )
-    if not is_loopback(chosen.host):
-        progress.say("serve: whoever reaches this computer can ask it; there is no password.")
-    processes.leave_with("the server has stopped")
-    server.serve(worker, chosen.host, bound)
+    with running.listening(chosen.host, chosen.port) as bound:
+        worker = Worker(chosen.artifact, chosen.threads, chosen.context, chosen.queue)
+        model, url = worker.model, running.url_of(chosen.host, bound)
+        if chosen.json:
+            print(json.dumps({"url": url, "model": model.name}), flush=True)
+        progress.say(
+            f"serve: {model.name}, with {model.context_length} tokens of context, at {url} for "
+            f"people and {url}/v1 for OpenAI's clients; Ctrl-C ends it."
+        )
+        if not is_loopback(chosen.host):
+            progress.say("serve: whoever reaches this computer can ask it; there is no password.")
+        processes.leave_with("the server has stopped")
+        running.serve(worker, chosen.host, bound)
     return Outcome()

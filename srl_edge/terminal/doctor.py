@@ -19,6 +19,7 @@ ABILITIES = (
      "pip install 'srl-edge[onnx]'"),
     ("export and run ExecuTorch", ("executorch", "torchao"), "pip install 'srl-edge[executorch]'"),
     ("run GGUF in llama.cpp", ("llama-cpp-python",), "pip install llama-cpp-python"),
+    ("serve a model", ("starlette", "uvicorn"), "pip install 'srl-edge[serve]'"),
     ("the demo's problems", ("reasoning-gym",), "pip install 'srl-edge[demo]'"),
 )  # fmt: skip
 

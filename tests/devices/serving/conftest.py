@@ -13,7 +13,7 @@ from threading import Thread
 
 import pytest
 
-from srl_edge.devices.serving import server
+from srl_edge.devices.serving import running
 from srl_edge.devices.serving.worker import Worker
 from tests.helpers.artifacts import artifact_of
 
@@ -26,7 +26,7 @@ def artifact(taught_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 @contextmanager
-def running(what: Path, *options: str) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
+def started(what: Path, *options: str) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
     """A server in a process of its own, as people start it: its URL, and the process."""
     command = [sys.executable, "-m", "srl_edge", "serve", str(what), "--port", "0", "--json"]
     process = subprocess.Popen(
@@ -47,18 +47,18 @@ def running(what: Path, *options: str) -> Iterator[tuple[str, "subprocess.Popen[
 
 @pytest.fixture(scope="session")
 def serve() -> Serve:
-    return running
+    return started
 
 
 @contextmanager
 def beside(what: Path, queue: int) -> Iterator[str]:
     """The URL of a server in a thread of this process."""
-    bound = server.listening("127.0.0.1", 0)
+    bound = running.listening("127.0.0.1", 0)
     worker = Worker(what, 1, 0, queue)
-    answers = server.server_of(worker, "127.0.0.1")
+    answers = running.server_of(worker, "127.0.0.1")
     thread = Thread(target=lambda: asyncio.run(answers.serve(sockets=[bound])), daemon=True)
     thread.start()
-    yield server.url_of("127.0.0.1", bound)
+    yield running.url_of("127.0.0.1", bound)
     answers.should_exit = True
     thread.join(10)
 

@@ -18,7 +18,8 @@ import pytest
 from srl_edge.devices.serving.chat import Terminal
 from srl_edge.devices.serving.model import Model, Sampling
 from srl_edge.devices.serving.text import AnswerAlone
-from tests.helpers.command_line import srl_edge
+from srl_edge.errors import InputError
+from tests.helpers.command_line import called
 
 CHAT = (sys.executable, "-m", "srl_edge", "chat")
 PROBLEM = "Ann has 3 cats and 4 dogs."
@@ -160,5 +161,5 @@ def test_options_that_mean_nothing_are_refused(artifact: Path) -> None:
         ("--max-new-tokens", "0", "max_new_tokens: at least 1"), ("--context", "9999", "up to 512"),
         ("--max-steps", "0", "--max-steps: from 1 to 64"),
     ):  # fmt: skip
-        failed = srl_edge("chat", artifact, option, value)
-        assert failed.returncode == 2 and said in failed.stderr, failed.stderr
+        with pytest.raises(InputError, match=said):
+            called("chat", artifact, option, value)

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import shutil
 import signal
 import socket
@@ -18,7 +19,8 @@ import pytest
 from srl_edge.devices.serving.guard import Guard
 from srl_edge.devices.serving.model import Model, Sampling
 from srl_edge.devices.serving.server import LARGEST
-from tests.helpers.command_line import srl_edge
+from srl_edge.errors import InputError
+from tests.helpers.command_line import called
 
 ASK: dict[str, Any] = {
     "model": "onnx-fp32", "messages": [{"role": "user", "content": "Ann has 12 cats and 30 dogs."}],
@@ -324,12 +326,11 @@ def test_ctrl_c_ends_it_at_once_in_the_middle_of_a_reply(serve: Any, tiny_model:
 def test_a_start_that_fails_is_one_sentence(tmp_path: Path, url: str) -> None:
     taken = str(urlsplit(url).port)
     for arguments, said in (
-        ([str(tmp_path / "nothing.gguf")], "no such file"),
-        ([str(tmp_path)], "nothing here is a model"),
+        ([str(tmp_path / "nothing.gguf"), "--port", "0"], "no such file"),
+        ([str(tmp_path), "--port", "0"], "nothing here is a model"),
         ([str(tmp_path), "--port", taken], "choose another with --host or --port"),
         ([str(tmp_path), "--host", "no.such.host.invalid"], "choose another with --host"),
         ([str(tmp_path), "--port", "70000"], "--port: from 0 to 65535"),
     ):
-        failed = srl_edge("serve", *arguments)
-        assert failed.returncode == 2 and said in failed.stderr, failed.stderr
-        assert failed.stderr.count("\n") == 1
+        with pytest.raises(InputError, match=re.escape(said)):
+            called("serve", *arguments)

@@ -1,0 +1,67 @@
+"""From a model that is loaded and a socket to a server that runs until it is told to end."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+
+from srl_edge import processes
+from srl_edge.devices.serving.server import application
+from srl_edge.devices.serving.worker import Worker
+from srl_edge.errors import InputError
+
+try:
+    import uvicorn
+except ImportError as error:
+    raise InputError(
+        f"serve needs starlette and uvicorn: pip install 'srl-edge[serve]' ({error})."
+    ) from None
+
+CONNECTIONS = 256
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """End the process at once, whatever a client still waits for."""
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    signal.signal(number, lambda number, _: processes.end(number))
+        yield
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket at an address; raises InputError where it cannot be had."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family, backlog=CONNECTIONS)
+    except (OSError, OverflowError, UnicodeError) as error:
+        number = getattr(error, "errno", None) or 0
+        said = os.strerror(number) if number > 0 else getattr(error, "strerror", None) or error
+        raise InputError(f"serve: {host}, port {port}: {said}; choose another with --host or "
+                         "--port.") from None  # fmt: skip
+
+
+def server_of(worker: Worker, host: str) -> uvicorn.Server:
+    """What answers once it is run, until the process is told to end."""
+    config = uvicorn.Config(
+        application(worker, host), lifespan="off", ws="none", log_level="warning",
+        access_log=False, server_header=False, proxy_headers=False,
+        limit_concurrency=CONNECTIONS,
+    )  # fmt: skip
+    return _Server(config)
+
+
+def serve(worker: Worker, host: str, bound: socket.socket) -> None:
+    """Answer at a socket; see `server_of`."""
+    asyncio.run(server_of(worker, host).serve(sockets=[bound]))
+
+
+def url_of(host: str, bound: socket.socket) -> str:
+    """Where people and programs find the server from here."""
+    shown = "localhost" if host in ("0.0.0.0", "::") else host
+    return f"http://{f'[{shown}]' if ':' in shown else shown}:{bound.getsockname()[1]}"
