@@ -258,6 +258,11 @@ def test_energy_is_what_the_battery_gave_while_the_model_answered() -> None:
     assert [joules(*each) for each in untold] == [None] * len(untold)
 
 
-def test_the_device_has_a_name() -> None:
+def test_the_device_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError, match="adb is not on the PATH; install Android's platform"):
+        device_named("adb")
+    (tmp_path / "adb").write_text("#!/bin/sh\n")
+    (tmp_path / "adb").chmod(0o755)
     assert isinstance(device_named("adb:emulator-5554"), Adb)
     assert isinstance(device_named("adb"), Adb)
