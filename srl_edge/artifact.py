@@ -72,9 +72,9 @@ def load(folder: Path) -> Artifact:
     if not folder.exists():
         raise InputError(f"{folder}: there is no such folder.")
     if not path.is_file():
-        inside_it = sorted(each.parent.name for each in folder.glob(f"*/{MANIFEST}"))
-        hint = f" It holds {', '.join(inside_it)}: name one of them." if inside_it else ""
-        raise InputError(f"{folder}: no {MANIFEST}, so this is not an artifact of srl-edge.{hint}")
+        raise InputError(
+            f"{folder}: no {MANIFEST}, so this is not an artifact of srl-edge.{held_by(folder)}"
+        )
     manifest = read_json(path, "Manifest")
     name = f"{manifest['format']}-{manifest['quantization']}"
     if name not in ALL:
@@ -93,6 +93,13 @@ def load(folder: Path) -> Artifact:
             raise InputError(f"{file}: changed since the export (sha256); export it again.")
     size = sum(entry["bytes"] for entry in manifest["files"].values())
     return Artifact(folder, manifest["format"], manifest["quantization"], size, manifest)
+
+
+def held_by(folder: Path) -> str:
+    """A sentence that names the artifacts of a run, or of a folder of them; '' where none are."""
+    found = [*folder.glob(f"*/{MANIFEST}"), *folder.glob(f"artifacts/*/{MANIFEST}")]
+    names = sorted(each.parent.relative_to(folder).as_posix() for each in found)
+    return f" It holds {', '.join(names)}: name one of them." if names else ""
 
 
 def _strangers(folder: Path, known: Iterable[str]) -> list[str]:

@@ -12,12 +12,13 @@ SLOWER = 0.1  # share of speed that may be lost, or of memory and size gained
 
 
 def compare(old: Path, new: Path, slower: float = SLOWER) -> tuple[list[str], list[str]]:
-    """What changed between two folders of results, a line each, and which lines are regressions.
+    """What changed between two folders of results or runs, a line each, and which got worse.
 
     Answers are compared problem by problem (exact sign test, 5%), speeds by their medians, memory
     and size as they are. Raises InputError where the folders have no model in common, or where
     their problems differ.
     """
+    old, new = _results(old), _results(new)
     before, after = rows.read(old), rows.read(new)
     common = [(row, there) for row in before.rows if (there := after.row(row.name))]
     if not common:
@@ -32,6 +33,14 @@ def compare(old: Path, new: Path, slower: float = SLOWER) -> tuple[list[str], li
             if regressed:
                 worse.append(line)
     return said, worse
+
+
+def _results(folder: Path) -> Path:
+    """The folder itself, or of a run the one of its benchmark."""
+    of_run = folder / "bench"
+    return (
+        of_run if (of_run / rows.FILE).is_file() and not (folder / rows.FILE).is_file() else folder
+    )
 
 
 def _change(before: float, after: float) -> str:
@@ -66,6 +75,8 @@ def _answers(
         a, b = (_scores(folder, name, task, found.date) for folder, found in (old, new))
         if list(a) != list(b):
             raise InputError(f"{old[0]} and {new[0]}: other problems of {task}.")
+        if not a:  # not measured
+            continue
         result = paired(list(a.values()), list(b.values()))
         flipped = [key for key in a if a[key] != b[key]]
         line = (

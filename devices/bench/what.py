@@ -122,7 +122,7 @@ def _of_folder(folder: Path, name: str) -> Model:
                          "`merged`.")  # fmt: skip
     raise InputError(
         f"{folder}: nothing here is a model: no {artifacts.MANIFEST}, config.json with "
-        f"*.safetensors, {genai_config.FILE}, *.gguf or *.pte."
+        f"*.safetensors, {genai_config.FILE}, *.gguf or *.pte.{artifacts.held_by(folder)}"
     )
 
 

@@ -28,7 +28,9 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 class Terminal:
     """The chat, its history, and how it is shown.
 
-    people: whether someone sits at it; else a line in gives a reply out, and nothing besides.
+    people: whether someone sits at it; else each line is a question of its own, whose reply is
+    printed and nothing besides. asked, failed: how many lines were questions, and were not
+    answered. replies: all of them, each with its question.
     """
 
     def __init__(
@@ -40,7 +42,8 @@ class Terminal:
         self._aside = self._out if people else Console(stderr=True, highlight=False, soft_wrap=True)
         self._history: list[dict[str, Any]] = []
         self._thoughts: list[str] = []
-        self.replies: list[Reply] = []
+        self.replies: list[tuple[str, Reply]] = []
+        self.asked, self.failed = 0, list[tuple[str, str]]()
 
     def greet(self) -> None:
         """What it is, and what it was trained for."""
@@ -69,13 +72,16 @@ class Terminal:
                 case "/thought":
                     self._say("\n".join(self._thoughts) or "The last reply has no thought.")
                 case "/solve":
-                    self._solve(rest.strip())
+                    self.asked += 1
+                    self._solve(rest.strip(), line)
                 case _ if word.startswith("/") and "/" not in word[1:]:
-                    self._say(f"{word} is no command here; there are {', '.join(COMMANDS)}.")
+                    raise InputError(f"{word} is no command here; there are {', '.join(COMMANDS)}.")
                 case _:
+                    self.asked += 1
                     self._ask(line)
         except InputError as error:
-            self._say(f"{error}{' /reset begins a new chat.' if self._history else ''}")
+            self.failed.append((line, str(error)))
+            self._wrong(f"{error}{' /reset begins a new chat.' if self._history else ''}")
         except KeyboardInterrupt:
             self._say("\nstopped")
         return True
@@ -85,27 +91,28 @@ class Terminal:
         self._thoughts, said = [], AnswerAlone()
         try:
             for each in self._model.stream([*self._history, asked], self._sampling):
-                self._show(each, said)
+                self._show(each, said, question)
         finally:
             # What was stopped stays as far as it came, since that is what can be read above.
-            if answer := said.answer.strip():
+            if self._people and (answer := said.answer.strip()):
                 self._history += [asked, {"role": "assistant", "content": answer}]
 
-    def _solve(self, problem: str) -> None:
+    def _solve(self, problem: str, question: str) -> None:
         if not problem:
-            self._say("/solve needs a problem: /solve Ann has 3 cats and 4 dogs. How many animals?")
-            return
+            raise InputError(
+                "/solve needs a problem: /solve Ann has 3 cats and 4 dogs. How many animals?"
+            )
         self._thoughts, said, step = [], AnswerAlone(), 1
         for each in self._model.solution(problem, self._max_steps, self._sampling):
             if isinstance(each, Attempt):
                 self._say(ending(self._model, each))
                 continue
-            self._show(each, said, f"{step}. ")
+            self._show(each, said, question, f"{step}. ")
             if isinstance(each, Reply):
                 said, step = AnswerAlone(), step + 1
 
-    def _show(self, each: str | Reply, said: AnswerAlone, title: str = "") -> None:
-        """A piece, or the end of a reply; title: what stands before its answer."""
+    def _show(self, each: str | Reply, said: AnswerAlone, question: str, title: str = "") -> None:
+        """A piece, or the end of a reply to a question; title: what stands before its answer."""
         if isinstance(each, str):
             thinking, first = said.thinking, not said.answer
             text = said.add(each)
@@ -119,11 +126,11 @@ class Terminal:
             self._write(f"{title}{text}" if first else text)
         if isinstance(each, Reply):
             self._write("\n")
-            self._ended(each)
+            self._ended(each, question)
 
-    def _ended(self, reply: Reply) -> None:
+    def _ended(self, reply: Reply, question: str) -> None:
         """Note a reply, and say how fast it came."""
-        self.replies.append(reply)
+        self.replies.append((question, reply))
         if reply.thought:
             self._thoughts.append(reply.thought)
         full = ", cut at the limit" if reply.finish_reason == "length" else ""
@@ -144,6 +151,10 @@ class Terminal:
             self._out.file.flush()
         elif ended and self._people:
             self._say(line)
+
+    def _wrong(self, text: str) -> None:
+        """What is wrong with a line, which is said where all else is quiet, too."""
+        self._aside.print(_CONTROL.sub("", text), style="dim", markup=False)
 
     def _say(self, text: str) -> None:
         if not progress.quiet():

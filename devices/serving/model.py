@@ -100,16 +100,18 @@ class Model:
         self._sound = True  # whether the runtime's cache is what it takes it for
 
     def stream(
-        self, messages: Sequence[Message], sampling: Sampling = GREEDY, tools: Sequence[Any] = ()
-    ) -> Iterator[str | Reply]:
-        """Pieces of the reply to a chat as they come, one a token, and then the whole.
+        self, messages_or_question: str | Sequence[Message], sampling: Sampling = GREEDY,
+        tools: Sequence[Any] = (),
+    ) -> Iterator[str | Reply]:  # fmt: skip
+        """Pieces of the reply to a chat or a question as they come, one a token; then the whole.
 
         A piece is empty within a character, or where what it holds may begin a stop. Whoever no
         longer asks for pieces ends the reply. Raises InputError for a chat that the template does
         not take, or that does not fit the context.
         """
-        text = self.chat.render(_turns(messages), tools)
-        if tools and text == self.chat.render(_turns(messages)):
+        turns = _turns(messages_or_question)
+        text = self.chat.render(turns, tools)
+        if tools and text == self.chat.render(turns):
             raise InputError(f"{self.name}: its chat template takes no tools.")
         begun = OPEN if text.rstrip().endswith(OPEN) else ""
         yield from self._written(self.chat.read(text), sampling, begun)
@@ -119,9 +121,7 @@ class Model:
         tools: Sequence[Any] = (),
     ) -> Reply:  # fmt: skip
         """The reply to a chat, or to one question; raises as `stream`."""
-        asked = messages_or_question
-        chat = [{"role": "user", "content": asked}] if isinstance(asked, str) else asked
-        (*_, last) = self.stream(chat, sampling, tools)
+        (*_, last) = self.stream(messages_or_question, sampling, tools)
         assert isinstance(last, Reply)
         return last
 
@@ -226,9 +226,12 @@ def ending(model: Model, attempt: Attempt) -> str:
     return f"{len(attempt.steps)} steps were the limit."
 
 
-def _turns(messages: Sequence[Message]) -> list[dict[str, Any]]:
+def _turns(asked: str | Sequence[Message]) -> list[dict[str, Any]]:
+    messages = [{"role": "user", "content": asked}] if isinstance(asked, str) else asked
     if not messages:
         raise InputError("messages: at least one is needed.")
+    if wrong := next((each for each in messages if not isinstance(each, Mapping)), None):
+        raise InputError(f"messages: {wrong!r} is no message with a role and a content.")
     return [dict(message) for message in messages]
 
 

@@ -15,7 +15,7 @@ def parser() -> Parser:
     parser = Parser(
         "chat",
         "Ask an artifact, or a model of anybody's, in the terminal; /help lists what it does\n"
-        "besides. Of a pipe, each line is a question, and its reply is printed.",
+        "besides. Of a pipe, each line is a question of its own, and its reply is printed.",
     )
     add_model(parser)
     parser.add_argument("--max-new-tokens", type=int, default=512, help="of a reply (512)")
@@ -41,6 +41,13 @@ def run(chosen: Any, flags: list[str]) -> Outcome:
     with open(os.devnull, "w") if chosen.json else nullcontext(sys.stdout) as out:
         terminal = Terminal(model, sampling, chosen.max_steps, people, out)
         converse(terminal, people)
-    if not chosen.json:
-        return Outcome()
-    return Outcome(facts={"replies": [dataclasses.asdict(each) for each in terminal.replies]})
+    facts = {
+        "replies": [
+            {"question": line} | dataclasses.asdict(each) for line, each in terminal.replies
+        ],
+        "failed": [{"question": line, "error": why} for line, why in terminal.failed],
+    }
+    if people or not terminal.failed:
+        return Outcome(facts=facts)
+    fault = f"{len(terminal.failed)} lines had no reply, of {terminal.asked} questions."
+    return Outcome("", facts, 1, fault)

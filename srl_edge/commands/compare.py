@@ -14,7 +14,7 @@ def parser() -> Parser:
         "What changed between two folders of results of `bench` or `bench-tasks`; exit code 1\n"
         "where something got worse.",
     )
-    parser.add_path("a folder with a results.json", "old")
+    parser.add_path("a folder with a results.json, or a run", "old")
     parser.add_path("the folder to compare with it", "new")
     parser.add_argument(
         "--slower", type=float, default=SLOWER, metavar="SHARE",

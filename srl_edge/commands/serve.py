@@ -55,6 +55,8 @@ def run(chosen: Any, flags: list[str]) -> Outcome:
         model, url = worker.model, running.url_of(chosen.host, bound)
         if chosen.json:
             print(json.dumps({"url": url, "model": model.name}), flush=True)
+        if chosen.quiet and not chosen.json:
+            print(url, flush=True)
         progress.say(
             f"serve: {model.name}, with {model.context_length} tokens of context, at {url} for "
             f"people and {url}/v1 for OpenAI's clients; Ctrl-C ends it."

@@ -27,6 +27,7 @@ def parser() -> Parser:
 
 
 def run(chosen: Any, flags: list[str]) -> Outcome:
+    from srl_edge import processes
     from srl_edge.terminal import progress
     from srl_edge.watch import server
     from srl_edge.watch.run import Run, as_json
@@ -45,6 +46,7 @@ def run(chosen: Any, flags: list[str]) -> Outcome:
     with server.bound(chosen.port) as listening:
         url = f"http://{server.HOST}:{listening.getsockname()[1]}/"
         print(url, flush=True)
+        processes.leave_with("no longer served; training is not touched")
         progress.say("watch: open this page in a browser of this computer; Ctrl-C ends it.")
         if chosen.open:
             webbrowser.open(url)

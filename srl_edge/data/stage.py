@@ -135,11 +135,12 @@ def _in_words(summary: dict[str, Any], kept: Sequence[Trajectory], recipe: Recip
         said.append(poor)
     if (alike := summary.get("near_duplicates", {})).get("problems"):
         two = alike["on_two_sides"]
-        rest = f", but for {two}, of which there are too many" if two else ""
-        said.append(
-            f"{alike['problems']} problems differ from another in numbers alone; they are on one "
-            f"side{rest}"
+        where = (
+            f"{two} of them have one on another side of the split, since there are too many"
+            if two
+            else "they are kept on one side of the split"
         )
+        said.append(f"{alike['problems']} problems differ from another in numbers alone; {where}")
     if unused := summary.get("unused"):
         said.append(f"not used: {', '.join(unused)} (data.validation and data.test take them)")
     return said

@@ -33,7 +33,9 @@ def override(recipe: Settings, flags: Sequence[str], file: Path) -> Settings:
             name, key, values = off, off, ["false"]
         if name is None:
             near = difflib.get_close_matches(flag, [f"--{k}" for k in keys(recipe)], n=1)
-            hint = f" Did you mean {near[0]}?" if near else " See --help for all of them."
+            hint = (
+                f" Did you mean {near[0]}?" if near else f" `srl-edge run {file} --help` lists all."
+            )
             raise InputError(f"command line: unknown option {flag}.{hint}")
         # What is left of a longer key is a table's: --check.agreement.int8 0.5
         inner = key.removeprefix(name).removeprefix(".")

@@ -375,7 +375,10 @@ def load(path: Path, flags: Sequence[str] = ()) -> Recipe:
     """
     file = path / "recipe.toml" if path.is_dir() else path
     if not file.is_file():
-        raise InputError(f"{path}: no such recipe; give a .toml file or a run folder.")
+        raise InputError(
+            f"{path}: no such recipe; give a .toml file or a run folder, or begin with one that "
+            "comes with srl-edge: `srl-edge init mine.toml`."
+        )
     try:
         recipe = Recipe.model_validate(tomllib.loads(read_text(file)))
     except RecursionError:

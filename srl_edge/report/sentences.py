@@ -14,7 +14,8 @@ def training_words(training: dict[str, Any]) -> list[str]:
         start, end = (f"{signed(p['mean'])} ± {p['std']:.2f}" for p in reward.values())
         said.append(
             "The reward of a step is \N{MINUS SIGN}1 where the reply breaks the format, otherwise "
-            "how similar the step is to the expert's, from 0 to 1. Its mean (± standard deviation "
+            "from 0 to 1 by how like the expert's the step is in its text, its numbers or its "
+            "call, as the recipe weighs them. Its mean (± standard deviation "
             f"over steps) is {start} in the first quarter of the SRL steps, {end} in the last."
         )
     if kept := training["kept"]:

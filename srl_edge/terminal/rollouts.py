@@ -33,6 +33,11 @@ def show(run: Path, step: int | None = None, pick: Pick | None = None, limit: in
     form = recipe.load(run).prompt.form if (run / "recipe.toml").is_file() else DEFAULT
     console = Console(highlight=False)
     with console:  # a notebook shows it as one output
+        if pick is None:
+            said = (
+                "The best and the worst reply of each group; what matches is green, the rest red."
+            )
+            console.print(said, style="dim")
         for row in rows:
             _print(console, row, form)
 

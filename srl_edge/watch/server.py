@@ -62,7 +62,7 @@ def serve(runs: Sequence[Run], listening: socket.socket) -> None:
     import uvicorn
 
     config = uvicorn.Config(
-        application(runs), log_config=None, log_level="error", access_log=False, ws="none",
+        application(runs), log_config=None, log_level="critical", access_log=False, ws="none",
         lifespan="off", server_header=False, timeout_graceful_shutdown=0,
     )  # fmt: skip
     uvicorn.Server(config).run(sockets=[listening])

@@ -375,6 +375,6 @@ def test_an_adapter_that_names_another_model_is_told_of_and_taken_where_it_fits(
 @pytest.mark.parametrize("verb", ["export", "check"])
 def test_help_describes_both_ways(verb: str, command: Command) -> None:
     code, out, _ = command(verb, "-h")
-    assert code == 0 and f"srl-edge {verb} RUN_OR_RECIPE" in out and "--model M" in out
+    assert code == 0 and f"srl-edge {verb} PATH" in out and "--model M" in out
     code, _, err = command(verb, "--adapter", "x")
-    assert code == 2 and "the following arguments are required: " in err
+    assert code == 2 and "a recipe" in err and "run folder" in err

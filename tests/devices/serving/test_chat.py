@@ -62,23 +62,23 @@ def test_each_line_of_a_pipe_gives_a_reply_and_nothing_besides(
 
 def test_the_history_goes_on_until_it_is_reset(model: Model) -> None:
     _, terminal = talk(model, [PROBLEM, "And?"])
-    first, second = terminal.replies
+    (_, first), (_, second) = terminal.replies
     assert second.prompt_tokens > first.prompt_tokens + 5
     assert [turn["role"] for turn in terminal._history] == ["user", "assistant"] * 2
     assert [turn["content"] for turn in terminal._history[1::2]] == [first.answer, second.answer]
     _, again = talk(model, [PROBLEM, "/reset", PROBLEM])
-    assert again.replies[0].text == again.replies[1].text
+    assert again.replies[0][1].text == again.replies[1][1].text
 
 
 def test_a_solution_is_shown_by_steps_with_its_thoughts_folded(model: Model) -> None:
     shown, terminal = talk(model, [f"/solve {PROBLEM}", "/thought"])
     assert len(terminal.replies) > 1 and "<think>" not in shown
-    for step, reply in enumerate(terminal.replies, start=1):
+    for step, (_, reply) in enumerate(terminal.replies, start=1):
         assert f"{step}. {reply.answer}" in shown
     folded = re.findall(r"thought, (\d+) tokens; /thought shows it", shown)
     assert len(folded) == len(terminal.replies) and int(folded[0]) > 1
     assert shown.count("It gave its answer.") == 1
-    assert terminal.replies[0].thought in shown.split("It gave its answer.")[1]
+    assert terminal.replies[0][1].thought in shown.split("It gave its answer.")[1]
 
 
 def test_commands_and_mistakes_are_told_and_the_chat_goes_on(model: Model) -> None:
