@@ -1,5 +1,6 @@
 """The command line: one verb and its arguments, each verb a file of `srl_edge/commands/`."""
 
+import contextlib
 import difflib
 import errno
 import io
@@ -8,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from math import isfinite
 from typing import Any
 
 from srl_edge import __version__, processes
@@ -58,10 +60,14 @@ ALL = {verb: said for group in VERBS.values() for verb, said in group.items()}
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; ends the process with its exit code."""
-    if "_ARGCOMPLETE" in os.environ:
+    if {"_ARGCOMPLETE", "COMP_LINE", "COMP_POINT"} <= os.environ.keys():
         from srl_edge.commands.completion import complete
 
         complete(ALL)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # it was closed
+            nowhere = open(os.devnull, mode, encoding="utf-8")  # noqa: SIM115 - until the end
+            setattr(sys, name, nowhere)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a console of few signs shows others as ?
             stream.reconfigure(errors="replace")
@@ -69,15 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         processes.listen()
     except KeyboardInterrupt:
         processes.end(signal.SIGINT)
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    code = _run(given)
-    try:
-        sys.stdout.flush()
-    except OSError as error:
-        if not _closed(error):
-            raise
-        _drop_output()
-    sys.exit(code)
+    sys.exit(_run(list(sys.argv[1:] if arguments is None else arguments)))
 
 
 def _run(arguments: list[str]) -> int:
@@ -85,7 +83,9 @@ def _run(arguments: list[str]) -> int:
 
     as_json = "--json" in arguments
     try:
-        return _command(arguments)
+        code = _command(arguments)
+        sys.stdout.flush()
+        return code
     except InputError as error:
         return _fail(error, 2, as_json)
     except ParityError as error:
@@ -99,6 +99,8 @@ def _run(arguments: list[str]) -> int:
             _drop_output()
             return 0
         where = f"{error.filename}: " if error.filename else ""
+        if error.errno == errno.ENOSPC and not error.filename:  # what the output goes to is full
+            _drop_output()
         return _fail(f"{where}{error.strerror or error}.", 2, as_json)
     except Exception as error:
         # What safetensors says of a disk that is full; its class is not imported for that.
@@ -137,7 +139,7 @@ def _command(arguments: list[str]) -> int:
     outcome = command.run(chosen, settings)
     if chosen.json:
         facts = {"text": outcome.text} if outcome.facts is None else outcome.facts
-        print(json.dumps(facts, ensure_ascii=True, indent=1, default=str))
+        print(json.dumps(_finite(facts), ensure_ascii=True, indent=1, default=str))
     elif outcome.text:
         print(outcome.text)
     return _fail(outcome.fault, outcome.code) if outcome.fault else outcome.code
@@ -166,8 +168,21 @@ def _show_settings(parser: Any, path: str) -> int:
     from srl_edge.commands.parser import recipe_of
 
     print(parser.format_help())
-    recipe_of(Path(path), ["--help"])
+    with contextlib.suppress(SystemExit):  # the list is its end, too
+        recipe_of(Path(path), ["--help"])
     return 0
+
+
+def _finite(value: Any) -> Any:
+    """A value whose figures JSON has: what is not finite is null."""
+    match value:
+        case float() if not isfinite(value):
+            return None
+        case dict():
+            return {key: _finite(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [_finite(inner) for inner in value]
+    return value
 
 
 def _mistaken(verb: str) -> str:

@@ -104,6 +104,18 @@ def test_a_pipe_may_close_before_all_is_said() -> None:
     assert done.returncode == 0 and done.stderr == "" and done.stdout.startswith("usage:")
 
 
+def test_closed_and_full_outputs_end_without_a_traceback() -> None:
+    for verb in ("doctor", "--help", "completion bash"):
+        command = f"{sys.executable} -m srl_edge {verb}"
+        done = subprocess.run(["bash", "-c", f"{command} >&- <&-"], capture_output=True, text=True)
+        assert done.stderr == "" and done.returncode == 0, verb
+        done = subprocess.run(
+            ["bash", "-c", f"{command} >/dev/full"], capture_output=True, text=True
+        )
+        assert "Traceback" not in done.stderr and "No space left" in done.stderr
+        assert done.returncode == 2
+
+
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [

@@ -87,6 +87,10 @@ class Chat:
 
     def read(self, rendered: str) -> list[int]:
         """Token ids of a chat's text, with what a text begins with where no template writes it."""
+        try:
+            rendered.encode()
+        except UnicodeEncodeError:
+            raise InputError("the chat holds half of a character, as \\ud800 is one.") from None
         return list(self._tokenizer.encode(rendered, add_special_tokens=self.asked.plain).ids)
 
     def encode(self, text: str) -> list[int]:

@@ -4,6 +4,7 @@ import contextlib
 import re
 import sys
 from collections.abc import Iterator
+from io import TextIOWrapper
 from typing import Any, TextIO
 
 from rich.console import Console
@@ -185,5 +186,7 @@ def _typed() -> Iterator[str]:
 
 
 def _piped() -> Iterator[str]:
+    if isinstance(sys.stdin, TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8", errors="replace")
     for line in sys.stdin:
         yield line.rstrip("\n")

@@ -40,6 +40,15 @@ class Sampling:
     stop: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if isinstance(self.stop, str):
+            object.__setattr__(self, "stop", (self.stop,))
+        for name in ("max_new_tokens", "seed"):
+            value = getattr(self, name)
+            if not (isinstance(value, int) or (name == "seed" and value is None)):
+                raise InputError(f"{name}: a whole number is needed, not {value!r}.")
+        for name in ("temperature", "top_p"):
+            if not isinstance(value := getattr(self, name), int | float):
+                raise InputError(f"{name}: a number is needed, not {value!r}.")
         if self.max_new_tokens < 1:
             raise InputError(f"max_new_tokens: at least 1 is needed, not {self.max_new_tokens}.")
         if not (math.isfinite(self.temperature) and self.temperature >= 0):

@@ -28,7 +28,8 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """End the process at once, whatever a client still waits for."""
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            hangup = [signal.SIGHUP] if hasattr(signal, "SIGHUP") else []
+            for number in (signal.SIGINT, signal.SIGTERM, *hangup):
                 if signal.getsignal(number) is not signal.SIG_IGN:
                     signal.signal(number, lambda number, _: processes.end(number))
         yield

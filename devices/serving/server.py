@@ -30,6 +30,7 @@ except ImportError as error:
 
 Found = TypeVar("Found")
 LARGEST = 2 << 20  # bytes of a request's body
+_UNREAD = {"Connection": "close"}  # a body that was not read is not waited for
 BODY_SECONDS = 30.0  # for it to arrive
 # The page is one file, and nothing of another place gets into it.
 _SAFE = {
@@ -239,6 +240,7 @@ async def _refused(_: Request, error: Exception) -> Response:
     refused = _refusal(error)
     headers = dict(getattr(error, "headers", None) or {})
     headers |= {"Retry-After": "1"} if refused.status == 429 else {}
+    headers |= _UNREAD if refused.status in (403, 404, 405, 408, 413, 415) else {}
     return JSONResponse(refused.as_dict(), refused.status, headers)
 
 
@@ -248,7 +250,7 @@ def _guarded(app: ASGIApp, guard: Guard) -> ASGIApp:
                    for name, value in scope.get("headers", ())}  # fmt: skip
         if why := guard.refusal(headers):
             refused = Refused(403, why)
-            await JSONResponse(refused.as_dict(), refused.status)(scope, receive, send)
+            await JSONResponse(refused.as_dict(), refused.status, _UNREAD)(scope, receive, send)
             return
         await app(scope, receive, send)
 

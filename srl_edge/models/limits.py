@@ -35,7 +35,7 @@ def limited() -> Iterator[None]:
     timer = threading.Timer(SECONDS, end)
     timer.daemon = True
     timer.start()
-    before = _limit_memory()
+    _bound_memory()
     watched = _watched()
     try:
         yield
@@ -45,7 +45,29 @@ def limited() -> Iterator[None]:
         with lock:
             over.set()
         timer.cancel()
-        _set_limit(before)
+        _free_memory()
+
+
+# The limit is the process's, so of several at a time the first sets it and the last takes it off.
+_memory = threading.Lock()
+_inside = 0
+_before: tuple[int, int] | None = None
+
+
+def _bound_memory() -> None:
+    global _inside, _before
+    with _memory:
+        if not _inside:
+            _before = _limit_memory()
+        _inside += 1
+
+
+def _free_memory() -> None:
+    global _inside
+    with _memory:
+        _inside -= 1
+        if not _inside:
+            _set_limit(_before)
 
 
 def _watched() -> bool:

@@ -14,7 +14,7 @@ from srl_edge.quantization.formats import ALL
 from srl_edge.recipe import Recipe
 from srl_edge.report.card_base import base_name
 from srl_edge.report.facts import STAGES, RunFacts
-from srl_edge.report.markdown import fenced
+from srl_edge.report.markdown import fenced, inline
 from srl_edge.report.rows import AFTER, BASE, HELD_OUT, OWN_WAY, TUNED, BenchResults
 from srl_edge.report.sentences import verdicts
 from srl_edge.report.tables import Table
@@ -151,7 +151,7 @@ def needs(kind: str, manifest: Mapping[str, Any] | None) -> Markup:
     first = "llama.cpp runs it; its server is asked here." if kind == "gguf" else ""
     first += made
     return Markup("\n\n".join(filter(None, [
-        first.strip(), fenced(f"pip install {_PACKAGES[kind]}\n", "sh"),
+        inline(first.strip()), fenced(f"pip install {_PACKAGES[kind]}\n", "sh"),
     ])))  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from srl_edge import owned
 from srl_edge.artifact import ADAPTER, MANIFEST, is_current, load
 from srl_edge.errors import InputError
-from srl_edge.files import file_sha256, read_json, read_json_if_there
+from srl_edge.files import file_sha256, inside, read_json, read_json_if_there
 from srl_edge.models.adapter_folder import FROZEN
 from srl_edge.recipe import Recipe
 from srl_edge.report.card import Part, named_base, of_several, parts_of
@@ -85,6 +85,9 @@ def _files(recipe: Recipe, part: Part) -> dict[str, bytes | Path]:
     """The files of a part by their names in its folder; what tells of this computer is replaced."""
     found: dict[str, bytes | Path]
     card = {name: part.folder / name for name in owned.CARD if (part.folder / name).is_file()}
+    for name in (*card, ADAPTER, FROZEN, CONFIG, MANIFEST):
+        if (file := part.folder / name).is_file() and not inside(file, part.folder):
+            raise InputError(f"{file}: a link to a file outside of its folder, which does not go.")
     base = named_base(recipe, part)
     if part.manifest is None:
         if not base:

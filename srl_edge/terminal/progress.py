@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.progress import (
@@ -40,6 +41,17 @@ class _Eta(ProgressColumn):
         return Text(f"{hours}:{minutes:02}:{seconds:02}")
 
 
+class Aside(Console):
+    """Standard error for what need not be read: where nobody reads it any more, nothing is said."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(stderr=True, **options)
+
+    def on_broken_pipe(self) -> None:
+        """Say nothing from now on; rich would end the process."""
+        self.quiet = True
+
+
 class _Progress(Progress):
     above: Callable[[], RenderableType] | None = None
 
@@ -61,7 +73,7 @@ def say(sentence: str) -> None:
     if notebook.here():
         print(sentence, flush=True)
         return
-    Console(stderr=True, soft_wrap=True, highlight=False).print(sentence, markup=False)
+    Aside(soft_wrap=True, highlight=False).print(sentence, markup=False)
 
 
 @contextlib.contextmanager
@@ -83,7 +95,7 @@ def bar(
         with _changing(title, total, done, whole) as advance:
             yield advance
         return
-    console = Console(stderr=True)
+    console = Aside()
     with (
         _rich(console, title, total, done, above, whole)
         if console.is_terminal
@@ -132,7 +144,8 @@ def _rich(
 def _plain(title: str, total: int, done: int, whole: float) -> Iterator[Advance]:
     def show(done: int, seconds: float, left: float, note: str) -> None:
         line = f"{title}: {done}/{total}, {seconds:.0f} s, ETA {left:.0f} s  {note}"
-        print(line.rstrip(), file=sys.stderr, flush=True)
+        with contextlib.suppress(BrokenPipeError):
+            print(line.rstrip(), file=sys.stderr, flush=True)
 
     with _now_and_then(total, done, whole, PLAIN_EVERY, show) as advance:
         yield advance

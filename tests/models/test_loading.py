@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -148,6 +149,27 @@ def test_a_limit_that_is_not_reached_leaves_nothing_behind() -> None:
         with limits.limited():
             pass
     assert len(bytearray(limits.BYTES + (1 << 20))) > limits.BYTES
+
+
+def test_limits_of_several_threads_leave_nothing_behind() -> None:
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    inside, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with limits.limited():
+            inside.set()
+            over.wait(4)
+
+    other = threading.Thread(target=hold)
+    other.start()
+    inside.wait()
+    entered = limits.limited()
+    entered.__enter__()
+    over.set()
+    other.join()
+    entered.__exit__(None, None, None)
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
 
 
 @pytest.mark.parametrize("name", [name for name in SIDE_FILES if name != "LICENSE"])

@@ -238,6 +238,25 @@ def test_a_file_that_names_a_folder_of_somebody_stays_here(name: str, text: str,
         push(run, "--artifact", "onnx-int4", "--dry-run")
 
 
+@pytest.mark.parametrize(
+    ("name", "flags"),
+    [
+        ("adapter/README.md", ()),
+        ("adapter/adapter_model.safetensors", ()),
+        ("artifacts/onnx-int4/README.md", ("--artifact", "onnx-int4")),
+    ],
+)
+def test_a_link_out_of_the_run_stays_here(
+    name: str, flags: tuple[str, ...], run: Path, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("a key")
+    (run / name).unlink(missing_ok=True)
+    (run / name).symlink_to(secret)
+    with pytest.raises(InputError, match="a link to a file outside"):
+        push(run, *flags, "--dry-run")
+
+
 def test_what_cannot_go_is_one_sentence(
     run: Path, there: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

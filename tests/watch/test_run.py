@@ -83,6 +83,15 @@ def test_a_process_that_ended_works_no_more(recipe: Recipe) -> None:
     assert run.follow().status == "stopped"
 
 
+def test_figures_that_cannot_be_drawn_are_left_out(recipe: Recipe) -> None:
+    run, log = Run(recipe.run), recipe.run / "train" / "metrics.jsonl"
+    odd = {"loss": "x", "keep_rate": float("nan"), "step_time": float("inf"), "reward": 1e308}
+    add(log, trained(1), json.loads(json.dumps(trained(2))) | odd, trained(3))
+    state = run.follow()
+    assert [row["step"] for row in state.rows] == [1, 2, 3]
+    assert not odd.keys() & state.rows[1].keys()
+
+
 def test_a_finished_run_is_extended(recipe: Recipe) -> None:
     run, log = Run(recipe.run), recipe.run / "train" / "metrics.jsonl"
     add(log, *(trained(step) for step in range(1, 9)))

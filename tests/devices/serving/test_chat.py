@@ -103,6 +103,18 @@ def test_json_has_all_replies(artifact: Path) -> None:
     assert done.stderr == ""
 
 
+def test_a_line_without_a_reply_is_told_however_quiet_all_is(artifact: Path) -> None:
+    """Lines of a pipe are questions of their own, whatever bytes are in them."""
+    lines = b"Ann?\n" + b"cats " * 600 + b"\nBo\xff?\nAnn?\n"
+    command = [*CHAT, str(artifact), "--max-new-tokens", "8", "-q"]
+    done = subprocess.run([*command, "--json"], input=lines, capture_output=True)
+    found = json.loads(done.stdout)
+    assert done.returncode == 1 and b"1 lines had no reply, of 4 questions." in done.stderr
+    assert [each["question"] for each in found["replies"]] == ["Ann?", "Bo\ufffd?", "Ann?"]
+    assert found["replies"][0]["prompt_tokens"] == found["replies"][2]["prompt_tokens"]
+    assert "takes 512 of" in found["failed"][0]["error"]
+
+
 @pytest.mark.parametrize("cut", range(1, 9))
 def test_an_answer_is_told_from_its_thought_however_it_is_cut(cut: int) -> None:
     for text, answer in (
