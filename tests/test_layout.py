@@ -222,7 +222,8 @@ def test_what_is_sent_over_ssh_holds_all_that_a_runner_imports() -> None:
         module = left.pop()
         if module not in needed:
             needed.add(module)
-            left += arrows()[module]
+            if module != "srl_edge":  # it imports what is asked of it, and a runner asks nothing
+                left += arrows()[module]
             left += [module.rpartition(".")[0]] if "." in module else []
     with zipfile.ZipFile(BytesIO(_runner())) as archive:
         sent = set(archive.namelist())

@@ -38,7 +38,7 @@ def run(chosen: Any, flags: list[str]) -> Outcome:
     people = sys.stdin.isatty() and sys.stdout.isatty() and not chosen.json
     processes.take_interrupts()
     processes.leave_with("the chat has ended")
-    with open(os.devnull, "w") if chosen.json else nullcontext(sys.stdout) as out:
+    with open(os.devnull, "w", encoding="utf-8") if chosen.json else nullcontext(sys.stdout) as out:
         terminal = Terminal(model, sampling, chosen.max_steps, people, out)
         converse(terminal, people)
     facts = {
