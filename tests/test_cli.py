@@ -13,7 +13,7 @@ import pytest
 from srl_edge.cli import ALL
 from srl_edge.errors import InputError
 from srl_edge.quantization.formats import require_builders
-from tests.helpers.command_line import srl_edge, write_recipe
+from tests.helpers.command_line import heeding_interrupts, srl_edge, write_recipe
 from tests.helpers.sources import ROOT
 
 
@@ -300,8 +300,7 @@ def test_an_interrupt_leaves_a_run_that_goes_on(
         command,
         stderr=subprocess.PIPE,
         text=True,
-        # A shell starts background jobs with interrupts ignored, and children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=heeding_interrupts,
     )
     while not list((tmp_path / "run" / "train").glob("checkpoint-*")):
         assert running.poll() is None
@@ -324,8 +323,9 @@ def test_ctrl_c_while_a_stage_starts_is_one_sentence(
     command = [sys.executable, "-m", "srl_edge", "run"]
     path = write_recipe(tmp_path, tiny_model, word_problems)
     line = subprocess.Popen(
-        [*command, str(path)], stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+        [*command, str(path)], stderr=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=heeding_interrupts,
+    )  # fmt: skip
     assert line.stderr and "data: runs" in line.stderr.readline()
     os.killpg(line.pid, signal.SIGINT)  # as a terminal sends it
     said = "srl-edge: interrupted; the same command goes on from where it was.\n"

@@ -1,6 +1,7 @@
 """Every notebook runs from top to bottom, defines nothing, and is stored with its outputs."""
 
 import ast
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -88,5 +89,6 @@ def test_it_runs_on_a_tiny_model(path: Path, at_home: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif("SRL_EDGE_NOTEBOOKS" not in os.environ, reason="minutes; SRL_EDGE_NOTEBOOKS=1")
 def test_the_first_one_runs_on_the_real_model(tmp_path: Path) -> None:
     execute(NOTEBOOKS[0], tmp_path)

@@ -46,6 +46,7 @@ for name in ("killpg", "getpgrp", "geteuid", "getuid", "setsid", "fork", "chown"
 for name in ("SIGHUP", "SIGKILL", "SIGALRM", "alarm", "setitimer"):
     delattr(signal, name)
 sys.platform = "win32"
+sys.modules["msvcrt"] = type(sys)("msvcrt")  # of Windows, which uvicorn asks for there
 """
 
 

@@ -334,20 +334,20 @@ class Recipe(Section):
         """
         return rooted_at(Recipe.model_validate(merged(self, changes)), Path())
 
-    @model_validator(mode="wrap")
-    @classmethod
-    def _in_one_sentence(cls, given: Any, made: ModelWrapValidatorHandler["Recipe"]) -> "Recipe":
-        try:
-            return made(given)
-        except ValidationError as error:
-            raise InputError(first_sentence(cls, error)) from None
-
     @model_validator(mode="after")
     def _thinks(self) -> "Recipe":
         own = any(stage.warm_up_thoughts == "own" for stage in self.stages)
         if own and not self.prompt.form.think:
             raise ValueError("warm_up_thoughts = 'own' needs a prompt with thoughts (prompt.think)")
         return self
+
+    @model_validator(mode="wrap")  # the last one, so around the others
+    @classmethod
+    def _in_one_sentence(cls, given: Any, made: ModelWrapValidatorHandler["Recipe"]) -> "Recipe":
+        try:
+            return made(given)
+        except ValidationError as error:
+            raise InputError(first_sentence(cls, error)) from None
 
     @property
     def whole(self) -> bool:

@@ -1,6 +1,7 @@
 """The command line as a user calls it, and a recipe for it."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -68,3 +69,8 @@ def called(verb: str, *arguments: object) -> Outcome:
     chosen, settings = command.parser().read(list(map(str, arguments)))
     outcome: Outcome = command.run(chosen, settings)
     return outcome
+
+
+def heeding_interrupts() -> None:
+    """For a child: a shell starts background jobs with interrupts ignored, which is inherited."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -14,7 +14,7 @@ from srl_edge import line, recipe
 from srl_edge.errors import InputError
 from srl_edge.watch import server
 from srl_edge.watch.run import Run
-from tests.helpers.command_line import called, write_recipe
+from tests.helpers.command_line import called, heeding_interrupts, write_recipe
 from tests.helpers.watching import add, asked, rollout, served, trained
 
 STEPS = 6
@@ -58,7 +58,10 @@ def test_ctrl_c_ends_it_at_once(number: int, tmp_path: Path) -> None:
     add(tmp_path / "train" / "rollouts.jsonl", rollout(1))
     before = {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in tmp_path.rglob("*.jsonl")}
     command = [sys.executable, "-m", "srl_edge", "watch", str(tmp_path), "--port", "0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=heeding_interrupts,
+    )  # fmt: skip
     assert process.stdout is not None
     url = process.stdout.readline().strip()
     assert asked(url)[0] == 200

@@ -19,7 +19,7 @@ from srl_edge.devices.serving.chat import Terminal
 from srl_edge.devices.serving.model import Model, Sampling
 from srl_edge.devices.serving.text import AnswerAlone
 from srl_edge.errors import InputError
-from tests.helpers.command_line import called
+from tests.helpers.command_line import called, heeding_interrupts
 
 CHAT = (sys.executable, "-m", "srl_edge", "chat")
 PROBLEM = "Ann has 3 cats and 4 dogs."
@@ -131,6 +131,7 @@ def terminal_of(*command: str) -> Iterator[tuple[int, int]]:
     """A process in a terminal of its own: the terminal, and the process's id."""
     process, terminal = pty.fork()
     if not process:
+        heeding_interrupts()
         os.execv(command[0], command)
     try:
         yield terminal, process
