@@ -136,20 +136,25 @@ def terminal_of(*command: str) -> Iterator[tuple[int, int]]:
     try:
         yield terminal, process
     finally:
+        _rest.pop(terminal, None)
         os.close(terminal)
 
 
+_rest: dict[int, str] = {}  # by the terminal, what it has shown and nobody waited for yet
+
+
 def until(terminal: int, wanted: str, seconds: float = 150.0) -> str:
-    """What the terminal shows up to a text."""
-    shown, end = "", time.monotonic() + seconds
+    """What the terminal shows up to a text; what came after it is kept for the next call."""
+    shown, end = _rest.pop(terminal, ""), time.monotonic() + seconds
     while wanted not in shown:
         assert time.monotonic() < end, f"{wanted!r} never came: {shown}"
         if select.select([terminal], [], [], 0.2)[0]:
             shown += os.read(terminal, 1 << 16).decode(errors="replace")
-    return shown
+    before, _, _rest[terminal] = shown.partition(wanted)
+    return before + wanted
 
 
-@pytest.mark.skip(reason="with OMP_NUM_THREADS=1 the interrupt was lost in two of three runs")
+@pytest.mark.skip(reason="does not end within 40 s where OMP_NUM_THREADS=1; not understood yet")
 def test_ctrl_c_stops_a_reply_and_ctrl_d_leaves(tiny_model: Path) -> None:
     command = [*CHAT, str(tiny_model), "--max-new-tokens", "1900", "--threads", "1"]
     with terminal_of(*command) as (terminal, process):
