@@ -41,12 +41,12 @@ WITHOUT = f"""
 {ABSENT_TO_US}
 import importlib, os, signal, sys
 import torch, transformers, peft, psutil, numpy, onnxruntime, http.server, multiprocessing
+import starlette, uvicorn
 for name in ("killpg", "getpgrp", "geteuid", "getuid", "setsid", "fork", "chown", "getloadavg"):
     delattr(os, name)
 for name in ("SIGHUP", "SIGKILL", "SIGALRM", "alarm", "setitimer"):
     delattr(signal, name)
 sys.platform = "win32"
-sys.modules["msvcrt"] = type(sys)("msvcrt")  # of Windows, which uvicorn asks for there
 """
 
 

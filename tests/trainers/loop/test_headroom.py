@@ -1,6 +1,7 @@
 """What a model does before training, measured on a policy whose replies are known."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -36,7 +37,9 @@ def test_more_steps_and_fewer_useful_groups_take_longer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ticks = iter(range(10**6))
-    monkeypatch.setattr("srl_edge.trainers.loop.headroom.time.monotonic", lambda: next(ticks))
+    # The module's own clock: a progress bar's thread would tick a shared one.
+    clock = SimpleNamespace(monotonic=lambda: next(ticks))
+    monkeypatch.setattr("srl_edge.trainers.loop.headroom.time", clock)
     few, policy = make_run(tmp_path / "few"), TablePolicy([GOOD, BAD])
     many = make_run(tmp_path / "many", steps=80)
     assert training_seconds(policy, few, few.run, 1.0, 1.0) == 2 * 2 + 8 * 2
