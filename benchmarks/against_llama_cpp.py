@@ -33,8 +33,13 @@ from srl_edge.report.statistics import paired
 from srl_edge.terminal import progress
 
 ARTIFACTS = (
-    "onnx-int4-small", "onnx-int4", "executorch-8da4w", "gguf-q4_0", "gguf-q4_1", "gguf-q4_k_m",
-)  # fmt: skip
+    "onnx-int4-small",
+    "onnx-int4",
+    "executorch-8da4w",
+    "gguf-q4_0",
+    "gguf-q4_1",
+    "gguf-q4_k_m",
+)
 Facts = dict[str, Any]
 
 
@@ -67,9 +72,15 @@ def main() -> None:
 
 
 def next_tokens(options: argparse.Namespace, asked: list[Model], found: dict[str, Facts]) -> None:
-    chosen = recipe.load(options.run / "recipe.toml", [
-        "--check.prompts", str(options.prompts), "--check.greedy_tokens", "1",
-    ])  # fmt: skip
+    chosen = recipe.load(
+        options.run / "recipe.toml",
+        [
+            "--check.prompts",
+            str(options.prompts),
+            "--check.greedy_tokens",
+            "1",
+        ],
+    )
     merged = options.run / "merged"
     cases, _ = references(of_run(chosen, options.run), merged, "test")
     tokenizer = load_tokenizer(merged)
@@ -92,14 +103,20 @@ def answers(problems: list[Any], asked: list[Model], found: dict[str, Facts]) ->
 
 
 def show(options: argparse.Namespace, found: dict[str, Facts]) -> None:
-    columns = ["artifact", "MB", *(f"{kind}, {threads} t" for threads in options.threads
-                                   for kind in ("prefill", "decode"))]  # fmt: skip
+    columns = [
+        "artifact",
+        "MB",
+        *(f"{kind}, {threads} t" for threads in options.threads for kind in ("prefill", "decode")),
+    ]
     table = Table(*columns, "next tokens", "KL, nats", "solved")
     for name, row in found.items():
         speeds = [row[f"speed_{threads}"] for threads in options.threads]
         cells = [name, f"{speeds[0]['size_mb']:.0f}"]
-        cells += [f"{speed[f'{kind}_tokens_per_second']['p50']:.0f}" for speed in speeds
-                  for kind in ("prefill", "decode")]  # fmt: skip
+        cells += [
+            f"{speed[f'{kind}_tokens_per_second']['p50']:.0f}"
+            for speed in speeds
+            for kind in ("prefill", "decode")
+        ]
         same, solved = row.get("next_tokens"), row.get("answers")
         cells += [f"{same['agreement']:.1%}", f"{same['kl_divergence']:.3f}"] if same else ["", ""]
         table.add_row(*cells, f"{solved['accuracy']:.1%} of {solved['problems']}" if solved else "")
@@ -108,8 +125,10 @@ def show(options: argparse.Namespace, found: dict[str, Facts]) -> None:
     for name in set(found) - set(theirs) if options.problems else ():
         for other in theirs:
             test = paired(found[other]["correct"], found[name]["correct"])
-            print(f"{name} against {other}: {test['won']} won, {test['lost']} lost, "
-                  f"p = {test['sign_test']:.2f}")  # fmt: skip
+            print(
+                f"{name} against {other}: {test['won']} won, {test['lost']} lost, "
+                f"p = {test['sign_test']:.2f}"
+            )
 
 
 if __name__ == "__main__":

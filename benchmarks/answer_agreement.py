@@ -40,9 +40,12 @@ def _filtered(reply: str, answer: str, pattern: str, group: int) -> bool:
 
     ((found,),) = RegexFilter(regex_pattern=pattern, group_select=group).apply([[reply]], [{}])
     result = exact_match_hf_evaluate(
-        predictions=[found], references=[answer], ignore_case=True, ignore_punctuation=False,
+        predictions=[found],
+        references=[answer],
+        ignore_case=True,
+        ignore_punctuation=False,
         regexes_to_ignore=[",", "\\$", "(?s).*#### ", "\\.$"],
-    )  # fmt: skip
+    )
     return bool(result["exact_match"])
 
 

@@ -43,13 +43,22 @@ def main() -> None:
     end = time.perf_counter()
     pairs = list(zip(together, alone, strict=True))
     same = sum(a == b for x, y in pairs for a, b in zip(x, y, strict=False))
-    print(json.dumps({
-        "model": model.name, "problems": count, "threads": options.threads,
-        "seconds a problem": {"together": round((middle - start) / count, 2),
-                              "alone": round((end - middle) / count, 2)},
-        "replies equal token by token": sum(x == y for x, y in pairs),
-        "tokens at the same place equal": f"{same} of {sum(map(len, alone))}",
-    }, indent=1))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "model": model.name,
+                "problems": count,
+                "threads": options.threads,
+                "seconds a problem": {
+                    "together": round((middle - start) / count, 2),
+                    "alone": round((end - middle) / count, 2),
+                },
+                "replies equal token by token": sum(x == y for x, y in pairs),
+                "tokens at the same place equal": f"{same} of {sum(map(len, alone))}",
+            },
+            indent=1,
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -129,9 +129,16 @@ def _generate(model: Path, prompts: list[tuple[int, ...]], dtype: str) -> Callab
     ids = torch.tensor([[0] * (width - len(p)) + list(p) for p in rows])
     mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in rows])
     return lambda new: network.generate(
-        ids, attention_mask=mask, do_sample=True, temperature=1.0, top_k=0, top_p=1.0,
-        min_new_tokens=new, max_new_tokens=new, pad_token_id=0,
-    )  # fmt: skip
+        ids,
+        attention_mask=mask,
+        do_sample=True,
+        temperature=1.0,
+        top_k=0,
+        top_p=1.0,
+        min_new_tokens=new,
+        max_new_tokens=new,
+        pad_token_id=0,
+    )
 
 
 def _seconds(call: Callable[[], object]) -> float:

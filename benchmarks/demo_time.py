@@ -69,10 +69,13 @@ def measured(path: Path, seed: int, run: Path) -> dict[str, Any]:
         for name, each in bench.gain.items()
     }
     return {
-        "seed": seed, "seconds": seconds, "total": sum(seconds.values()),
+        "seed": seed,
+        "seconds": seconds,
+        "total": sum(seconds.values()),
         "problems": held_out[rows.TUNED].problems,
-        "solved": {name: each.accuracy for name, each in held_out.items()}, "gain": gain,
-    }  # fmt: skip
+        "solved": {name: each.accuracy for name, each in held_out.items()},
+        "gain": gain,
+    }
 
 
 if __name__ == "__main__":

@@ -29,12 +29,19 @@ CONTEXT_LENGTH, GROUP = 1024, 32
 SIDES = ("srl_edge", "export_llm")
 # Where the parts of a Llama are in export_llm's checkpoints.
 _PARTS = {
-    "model.": "", "self_attn.q_proj": "attention.wq", "self_attn.k_proj": "attention.wk",
-    "self_attn.v_proj": "attention.wv", "self_attn.o_proj": "attention.wo",
-    "mlp.gate_proj": "feed_forward.w1", "mlp.down_proj": "feed_forward.w2",
-    "mlp.up_proj": "feed_forward.w3", "input_layernorm": "attention_norm",
-    "post_attention_layernorm": "ffn_norm", "embed_tokens": "tok_embeddings", "lm_head": "output",
-}  # fmt: skip
+    "model.": "",
+    "self_attn.q_proj": "attention.wq",
+    "self_attn.k_proj": "attention.wk",
+    "self_attn.v_proj": "attention.wv",
+    "self_attn.o_proj": "attention.wo",
+    "mlp.gate_proj": "feed_forward.w1",
+    "mlp.down_proj": "feed_forward.w2",
+    "mlp.up_proj": "feed_forward.w3",
+    "input_layernorm": "attention_norm",
+    "post_attention_layernorm": "ffn_norm",
+    "embed_tokens": "tok_embeddings",
+    "lm_head": "output",
+}
 
 
 def main() -> None:
@@ -67,8 +74,12 @@ def main() -> None:
                     ]
                 else:
                     config = for_export_llm(model, folder, file)
-                    command = ["-m", "executorch.extension.llm.export.export_llm",
-                               "--config", str(config)]  # fmt: skip
+                    command = [
+                        "-m",
+                        "executorch.extension.llm.export.export_llm",
+                        "--config",
+                        str(config),
+                    ]
                 found.append(
                     measured(command, options.threads, folder) | {"mb": file.stat().st_size / 1e6}
                 )
@@ -101,25 +112,41 @@ def for_export_llm(model: Path, folder: Path, out: Path, embedding: str = "8,0")
     torch.save(weights, folder / "model.pth")
     heads = config["num_attention_heads"]
     parameters = {
-        "dim": config["hidden_size"], "hidden_dim": config["intermediate_size"],
-        "n_heads": heads, "n_kv_heads": config["num_key_value_heads"],
-        "n_layers": config["num_hidden_layers"], "norm_eps": config["rms_norm_eps"],
-        "rope_theta": config["rope_parameters"]["rope_theta"], "use_scaled_rope": False,
-        "vocab_size": config["vocab_size"], "use_hf_rope": True,
+        "dim": config["hidden_size"],
+        "hidden_dim": config["intermediate_size"],
+        "n_heads": heads,
+        "n_kv_heads": config["num_key_value_heads"],
+        "n_layers": config["num_hidden_layers"],
+        "norm_eps": config["rms_norm_eps"],
+        "rope_theta": config["rope_parameters"]["rope_theta"],
+        "use_scaled_rope": False,
+        "vocab_size": config["vocab_size"],
+        "use_hf_rope": True,
         "head_dim": config.get("head_dim") or config["hidden_size"] // heads,
-    }  # fmt: skip
+    }
     (folder / "params.json").write_text(json.dumps(parameters))
     metadata = {"get_bos_id": config["bos_token_id"], "get_eos_ids": stop_ids(model)}
     sections = {
-        "base": {"model_class": "smollm2", "checkpoint": str(folder / "model.pth"),
-                 "params": str(folder / "params.json"), "metadata": json.dumps(metadata)},
-        "model": {"use_kv_cache": True, "use_sdpa_with_kv_cache": True, "dtype_override": "fp32",
-                  "enable_dynamic_shape": True},
-        "export": {"max_seq_length": CONTEXT_LENGTH, "max_context_length": CONTEXT_LENGTH,
-                   "output_name": str(out)},
+        "base": {
+            "model_class": "smollm2",
+            "checkpoint": str(folder / "model.pth"),
+            "params": str(folder / "params.json"),
+            "metadata": json.dumps(metadata),
+        },
+        "model": {
+            "use_kv_cache": True,
+            "use_sdpa_with_kv_cache": True,
+            "dtype_override": "fp32",
+            "enable_dynamic_shape": True,
+        },
+        "export": {
+            "max_seq_length": CONTEXT_LENGTH,
+            "max_context_length": CONTEXT_LENGTH,
+            "output_name": str(out),
+        },
         "quantization": {"qmode": "8da4w", "group_size": GROUP, "embedding_quantize": embedding},
         "backend": {"xnnpack": {"enabled": True, "extended_ops": True}},
-    }  # fmt: skip
+    }
     file = folder / "export_llm.yaml"
     file.write_text(json.dumps(sections))  # JSON is YAML
     return file

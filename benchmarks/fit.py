@@ -72,10 +72,13 @@ def child(model: str, work: Work, quantization: Trainable = "none") -> dict[str,
     from srl_edge.trainers.torch_backend.policy import TorchPolicy
 
     settings = Trainer(
-        dtype="float32", threads=1, lora_rank=work.lora_rank,
-        micro_batch_tokens=work.micro_batch_tokens, quantization=quantization,
+        dtype="float32",
+        threads=1,
+        lora_rank=work.lora_rank,
+        micro_batch_tokens=work.micro_batch_tokens,
+        quantization=quantization,
         gradient_checkpointing=work.checkpointed,
-    )  # fmt: skip
+    )
     policy = TorchPolicy(resolve(model), settings, 0)
     policy.stop_ids = [-1]  # no token has it
     policy.fit_rounding([tuple(range(8, 264))])
@@ -130,14 +133,32 @@ def measure(model: str, work: Work, how: str, config: dict[str, Any]) -> dict[st
     for figures in (measured, predicted):
         figures["peak"] = max(figures["sampling"], figures["training"])
     errors = {k: predicted[k] / measured[k] - 1 for k in predicted}
-    return {"model": model, "work": asdict(work), "frozen": how, "measured": measured,
-            "predicted": predicted, "error": errors}  # fmt: skip
+    return {
+        "model": model,
+        "work": asdict(work),
+        "frozen": how,
+        "measured": measured,
+        "predicted": predicted,
+        "error": errors,
+    }
 
 
 def measured_table(rows: list[dict[str, Any]]) -> Table:
     """Predicted / measured MiB and the error of each phase, a row a shape."""
-    out = Table("model", "prompts", "of one trajectory", "tokens", "G", "reply", "micro-batch",
-                "settings", "sampling", "training", "peak", box=MARKDOWN)  # fmt: skip
+    out = Table(
+        "model",
+        "prompts",
+        "of one trajectory",
+        "tokens",
+        "G",
+        "reply",
+        "micro-batch",
+        "settings",
+        "sampling",
+        "training",
+        "peak",
+        box=MARKDOWN,
+    )
     for row in sorted(rows, key=lambda row: MODELS.index(row["model"])):
         figures = [
             f"{row['predicted'][k]:,.0f} / {row['measured'][k]:,.0f} ({row['error'][k]:+.1%})"

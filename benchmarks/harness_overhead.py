@@ -36,10 +36,18 @@ def main() -> None:
     artifacts.load(options.artifact)
     session = local.open_session("harness", "artifact", options.artifact, options.threads)
     loop = subprocess.Popen(
-        [sys.executable, __file__, str(options.artifact), "--threads", str(options.threads),
-         "--bare"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            __file__,
+            str(options.artifact),
+            "--threads",
+            str(options.threads),
+            "--bare",
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert loop.stdin is not None and loop.stdout is not None
     seconds: dict[str, list[float]] = {"session": [], "bare": []}
     for repeat in range(options.repeats + 1):

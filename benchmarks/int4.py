@@ -43,10 +43,17 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    chosen = recipe.load(options.run / "recipe.toml", [
-        "--check.prompts", str(options.prompts), "--check.greedy_tokens", "1",
-        "--export.context_length", str(LENGTH),
-    ])  # fmt: skip
+    chosen = recipe.load(
+        options.run / "recipe.toml",
+        [
+            "--check.prompts",
+            str(options.prompts),
+            "--check.greedy_tokens",
+            "1",
+            "--export.context_length",
+            str(LENGTH),
+        ],
+    )
     with tempfile.TemporaryDirectory(dir=options.run) as scratch:
         figures = measured(chosen, options, Path(scratch))
     if options.json:
@@ -55,17 +62,25 @@ def main() -> None:
     table = Table(
         "artifact", "MB", "of fp16", "next tokens", "KL, nats", "tokens/s", "of default's"
     )
-    sizes, rates = ({k: row[key] for k, row in figures["artifacts"].items()}
-                    for key in ("mb", "tokens_per_second"))  # fmt: skip
+    sizes, rates = (
+        {k: row[key] for k, row in figures["artifacts"].items()}
+        for key in ("mb", "tokens_per_second")
+    )
     for name, row in figures["artifacts"].items():
         table.add_row(
-            name, f"{row['mb']:.1f}", f"{row['mb'] / sizes['fp16']:.0%}", f"{row['agreement']:.1%}",
-            f"{row['kl_divergence']:.3f}", f"{row['tokens_per_second']:.0f}",
+            name,
+            f"{row['mb']:.1f}",
+            f"{row['mb'] / sizes['fp16']:.0%}",
+            f"{row['agreement']:.1%}",
+            f"{row['kl_divergence']:.3f}",
+            f"{row['tokens_per_second']:.0f}",
             f"{row['tokens_per_second'] / rates[DEFAULT]:.2f}",
-        )  # fmt: skip
+        )
     Console(width=110).print(table)
-    print(f"{figures['prompts']} prompts, {figures['positions']} positions, "
-          f"{options.threads} threads, {options.repeats} repeats")  # fmt: skip
+    print(
+        f"{figures['prompts']} prompts, {figures['positions']} positions, "
+        f"{options.threads} threads, {options.repeats} repeats"
+    )
 
 
 def measured(chosen: recipe.Recipe, options: argparse.Namespace, scratch: Path) -> dict[str, Any]:

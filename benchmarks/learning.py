@@ -33,8 +33,14 @@ RESULTS = ROOT / "benchmarks" / "results" / "learning"
 # events that a right answer is hardly ever.
 EVENTS, LARGEST = 4, 30
 FEW = 12  # training problems of the methods that end in _few: one of each setting
-FAST = ("--stages.1.learning_rate", "2e-4", "--stages.1.warmup_steps", "10",
-        "--trainer.validation_prompts", "96")  # fmt: skip
+FAST = (
+    "--stages.1.learning_rate",
+    "2e-4",
+    "--stages.1.warmup_steps",
+    "10",
+    "--trainer.validation_prompts",
+    "96",
+)
 # Each is a recipe with flags.
 METHODS: dict[str, tuple[str, tuple[str, ...]]] = {
     "sft": ("sft", ()),

@@ -31,8 +31,13 @@ MEASURES = {
     "right": "steps with the right numbers",
     "similarity": "step similarity",
 }
-PAIRS = (("srl", "rlvr"), ("srl_rlvr", "srl"), ("sft", "srl_rlvr"), ("sft_srl", "sft_short"),
-         ("srl_few", "sft_few"))  # fmt: skip
+PAIRS = (
+    ("srl", "rlvr"),
+    ("srl_rlvr", "srl"),
+    ("sft", "srl_rlvr"),
+    ("sft_srl", "sft_short"),
+    ("srl_few", "sft_few"),
+)
 DRAWS = 4000
 # Pipelines that all three seeds have, by the number of problems they were trained on.
 DRAWN = {120: ("sft", "rlvr", "srl", "srl_rlvr"), 12: ("sft_few", "srl_few")}
@@ -141,9 +146,11 @@ def picture(results: Results, path: Path) -> None:
                     points = [(p["minutes"] / total, p[key]) for p in result["curve"] if key in p]
                     pipeline = method.removesuffix("_few")
                     axis.plot(
-                        *zip(*points, strict=True), color=f"C{COLORS.index(pipeline)}", alpha=0.8,
+                        *zip(*points, strict=True),
+                        color=f"C{COLORS.index(pipeline)}",
+                        alpha=0.8,
                         label=None if number else NAMES[pipeline],
-                    )  # fmt: skip
+                    )
             axis.set(title=f"{MEASURED[key]}, {problems} training problems")
             axis.grid(alpha=0.3)
         axes[-1].legend(frameon=False, ncols=2)  # there are places without lines here

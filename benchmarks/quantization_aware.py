@@ -80,8 +80,10 @@ def compare(options: argparse.Namespace, seed: int) -> None:
     kind, work = options.quantization, options.run / "quantization_aware"
     plain, aware = work / f"none-{seed}", work / f"{kind}-{seed}"
     rounded, throughout = work / f"{kind}-rounded-{seed}", work / f"{kind}-throughout-{seed}"
-    settings = {run: chosen(options, seed, run, trained) for run, trained in
-                ((plain, "none"), (aware, kind), (rounded, kind))}  # fmt: skip
+    settings = {
+        run: chosen(options, seed, run, trained)
+        for run, trained in ((plain, "none"), (aware, kind), (rounded, kind))
+    }
     if options.throughout:
         settings[throughout] = chosen(options, seed, throughout, kind, whole=True)
         alone(train, settings[throughout], throughout, options.run, None)
@@ -94,8 +96,9 @@ def compare(options: argparse.Namespace, seed: int) -> None:
     runs = {"fitted": plain, "rounded": rounded, "aware": aware, "throughout": throughout}
     models = {
         variant: Model(variant, "artifact", run / name)
-        for variant, run in runs.items() if run in settings
-    }  # fmt: skip
+        for variant, run in runs.items()
+        if run in settings
+    }
     problems = trajectories.load(options.run / "data" / "test.jsonl")[: options.problems]
     for variant in ("fp32", *models):
         label = None if variant == "fp32" else kind
@@ -103,9 +106,12 @@ def compare(options: argparse.Namespace, seed: int) -> None:
         if file.is_file():
             continue
         of = {
-            "quantization": label, "variant": variant, "seed": seed,
-            "model": settings[plain].model.name, "steps": settings[plain].stages[0].steps,
-        }  # fmt: skip
+            "quantization": label,
+            "variant": variant,
+            "seed": seed,
+            "model": settings[plain].model.name,
+            "steps": settings[plain].stages[0].steps,
+        }
         if variant == "fp32":
             found = alone(sampled, settings[plain], plain, problems)
         else:
@@ -125,23 +131,31 @@ def chosen(
     if options.steps:
         stage = stage.model_copy(update={"steps": options.steps, "epochs": None})
     values = source.model_dump(mode="json", exclude_none=True) | {
-        "output": str(run), "seed": seed,
+        "output": str(run),
+        "seed": seed,
         "stages": [
             each.model_dump(mode="json", exclude_none=True)
             for each in (*(before if whole else ()), stage)
         ],
-    }  # fmt: skip
+    }
     values["trainer"] |= {
-        "backend": "torch", "dtype": "float32", "sampler": "torch", "quantization": trained,
+        "backend": "torch",
+        "dtype": "float32",
+        "sampler": "torch",
+        "quantization": trained,
         "threads": options.threads,
-    }  # fmt: skip
+    }
     values["export"] |= {
-        "artifacts": [ARTIFACTS[options.quantization]], "adapter": "merged", "int8_layers": [],
-    }  # fmt: skip
+        "artifacts": [ARTIFACTS[options.quantization]],
+        "adapter": "merged",
+        "int8_layers": [],
+    }
     values["bench"] |= {
-        "threads": options.threads, "step_prompts": options.step_prompts,
-        "max_new_tokens": stage.max_new_tokens, "max_steps": stage.max_steps,
-    }  # fmt: skip
+        "threads": options.threads,
+        "step_prompts": options.step_prompts,
+        "max_new_tokens": stage.max_new_tokens,
+        "max_steps": stage.max_steps,
+    }
     return Recipe.model_validate(values)
 
 
@@ -259,10 +273,13 @@ def write(folder: Path, page: Path) -> Path:
 def table(results: Sequence[Result], kind: str) -> list[str]:
     """Markdown of one artifact; models without a result are left out, seeds that one lacks too."""
     every = {
-        variant: {r["seed"]: r for r in results
-                  if r["variant"] == variant and r["quantization"] in (None, kind)}
+        variant: {
+            r["seed"]: r
+            for r in results
+            if r["variant"] == variant and r["quantization"] in (None, kind)
+        }
         for variant in NAMES
-    }  # fmt: skip
+    }
     by_variant = {variant: found for variant, found in every.items() if found}
     seeds = sorted(set.intersection(*(set(found) for found in by_variant.values())))
     if not seeds:

@@ -47,15 +47,32 @@ PILOTS: dict[str, tuple[str, ...]] = {
     "rlvr_fast": ("--stages.0.learning_rate", "3e-4", "--stages.0.temperature", "0.8"),
     # The expert's results as a dense reward: groups in which no answer is right count too.
     "results": (
-        "--stages.0.kind", "srl", "--stages.0.reward", "results", "0.5", "answer", "0.5",
-        "--stages.0.spread_epsilon", "0.05",
+        "--stages.0.kind",
+        "srl",
+        "--stages.0.reward",
+        "results",
+        "0.5",
+        "answer",
+        "0.5",
+        "--stages.0.spread_epsilon",
+        "0.05",
     ),
     "results_fast": (
-        "--stages.0.kind", "srl", "--stages.0.reward", "results", "0.5", "answer", "0.5",
-        "--stages.0.spread_epsilon", "0.05", "--stages.0.learning_rate", "3e-4",
-        "--stages.0.temperature", "0.8",
+        "--stages.0.kind",
+        "srl",
+        "--stages.0.reward",
+        "results",
+        "0.5",
+        "answer",
+        "0.5",
+        "--stages.0.spread_epsilon",
+        "0.05",
+        "--stages.0.learning_rate",
+        "3e-4",
+        "--stages.0.temperature",
+        "0.8",
     ),
-}  # fmt: skip
+}
 ANSWERING = Stage(kind="rlvr", reply="whole", steps=1, max_new_tokens=512)
 CHUNK = 100  # problems that are answered at a time
 

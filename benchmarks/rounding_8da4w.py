@@ -56,10 +56,12 @@ def measured(model: Path) -> dict[str, dict[str, Any]]:
     prompts = [
         tokenizer.apply_chat_template(
             [{"role": "user", "content": question}],
-            add_generation_prompt=True, return_tensors="pt", return_dict=False,
+            add_generation_prompt=True,
+            return_tensors="pt",
+            return_dict=False,
         )
         for question in QUESTIONS
-    ]  # fmt: skip
+    ]
     stops = stop_ids(model)
     reference = torch_model(model)
     replies = [greedy(reference, prompt, stops) for prompt in prompts]
@@ -82,8 +84,10 @@ def measured(model: Path) -> dict[str, dict[str, Any]]:
             divergence += float((p.exp() * (p - q)).sum())
             followed.append(f"{[*equal, False].index(False)}/{len(reply)}")
         rows[name] = {
-            "agreement": same / total, "kl": divergence / total, "followed": ", ".join(followed),
-        }  # fmt: skip
+            "agreement": same / total,
+            "kl": divergence / total,
+            "followed": ", ".join(followed),
+        }
     return rows
 
 

@@ -37,10 +37,17 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     run, merged = options.run, options.run / "merged"
-    chosen = recipe.load(run / "recipe.toml", [
-        "--check.prompts", str(options.prompts), "--check.greedy_tokens", "1",
-        "--export.context_length", str(LENGTH),
-    ])  # fmt: skip
+    chosen = recipe.load(
+        run / "recipe.toml",
+        [
+            "--check.prompts",
+            str(options.prompts),
+            "--check.greedy_tokens",
+            "1",
+            "--export.context_length",
+            str(LENGTH),
+        ],
+    )
     subject = of_run(chosen, run)
     cases, _ = references(subject, merged, "test")
     tokenizer = load_tokenizer(merged)

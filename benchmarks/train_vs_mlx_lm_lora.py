@@ -113,14 +113,29 @@ def run_mlx_lm_lora(options: argparse.Namespace, batch: int) -> dict[str, Any]:
     steps = len(rows) // batch
     with tempfile.TemporaryDirectory() as scratch:
         arguments = GRPOTrainingArgs(
-            batch_size=batch, iters=steps, gradient_accumulation_steps=steps,
-            group_size=GROUP_SIZE, beta=0.0, temperature=1.0, top_p=1.0, top_k=0,
-            max_completion_length=shape.new_tokens, adapter_file=f"{scratch}/adapters.safetensors",
-        )  # fmt: skip
+            batch_size=batch,
+            iters=steps,
+            gradient_accumulation_steps=steps,
+            group_size=GROUP_SIZE,
+            beta=0.0,
+            temperature=1.0,
+            top_p=1.0,
+            top_k=0,
+            max_completion_length=shape.new_tokens,
+            adapter_file=f"{scratch}/adapters.safetensors",
+        )
         train_grpo(
-            model, None, tokenizer, mlx.optimizers.AdamW(LEARNING_RATE), rows, None,
-            [step_similarity], arguments, iterate_batches=batches, end_answer_token="",
-        )  # fmt: skip
+            model,
+            None,
+            tokenizer,
+            mlx.optimizers.AdamW(LEARNING_RATE),
+            rows,
+            None,
+            [step_similarity],
+            arguments,
+            iterate_batches=batches,
+            end_answer_token="",
+        )
         clock.mark()
     tokens = sum(len(i) + shape.new_tokens for i in ids) * GROUP_SIZE
     return clock.figures(tokens) | {"prompt_tokens": list(map(len, ids))}
@@ -132,15 +147,26 @@ def measure(side: str, options: argparse.Namespace) -> dict[str, Any]:
         result = Path(scratch, "result.json")
         threads = str(options.threads)
         environment = {
-            "LD_PRELOAD": options.blas, "OMP_NUM_THREADS": threads, "MLX_DISABLE_COMPILE": "1",
+            "LD_PRELOAD": options.blas,
+            "OMP_NUM_THREADS": threads,
+            "MLX_DISABLE_COMPILE": "1",
             "OPENBLAS_NUM_THREADS": threads,
-        }  # fmt: skip
+        }
         done = subprocess.run(
-            [sys.executable, __file__, f"--child={side}", f"--result={result}",
-             f"--model={options.model}", f"--prompts={options.prompts}"],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            env=os.environ | environment, check=False,
-        )  # fmt: skip
+            [
+                sys.executable,
+                __file__,
+                f"--child={side}",
+                f"--result={result}",
+                f"--model={options.model}",
+                f"--prompts={options.prompts}",
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=os.environ | environment,
+            check=False,
+        )
         if done.returncode:
             tail = "\n".join(done.stdout.splitlines()[-15:])
             sys.exit(f"{side}: the process failed with exit status {done.returncode}.\n{tail}")
@@ -158,9 +184,10 @@ def summarize(runs: list[dict[str, Any]], options: argparse.Namespace) -> dict[s
             out[f"{side}_{key}_spread"] = [min(pairs), max(pairs)]
     names = ("mlx", "mlx-lm", "mlx-lm-lora")
     return out | {
-        "versions": {name: version(name) for name in names}, "threads": options.threads,
+        "versions": {name: version(name) for name in names},
+        "threads": options.threads,
         "runs": runs,
-    }  # fmt: skip
+    }
 
 
 def show(summary: dict[str, Any]) -> None:

@@ -181,10 +181,15 @@ def measure(side: str, shape: str, options: argparse.Namespace) -> dict[str, Any
     with tempfile.TemporaryDirectory() as scratch:
         result = Path(scratch) / "result.json"
         arguments = {
-            "child": side, "shapes": shape, "result": result, "model": options.model,
-            "threads": options.threads, "trl-dtype": options.trl_dtype,
-            "trl-batch": options.trl_batch, "trl-checkpointing": options.trl_checkpointing,
-        }  # fmt: skip
+            "child": side,
+            "shapes": shape,
+            "result": result,
+            "model": options.model,
+            "threads": options.threads,
+            "trl-dtype": options.trl_dtype,
+            "trl-batch": options.trl_batch,
+            "trl-checkpointing": options.trl_checkpointing,
+        }
         given = [f"--{k}={v}" for k, v in arguments.items() if v is not None]
         given += ["--quick"] * options.quick
         _python(f"{side} on the {shape} prompts", options.threads, __file__, *given)
@@ -194,9 +199,13 @@ def measure(side: str, shape: str, options: argparse.Namespace) -> dict[str, Any
 def _python(what: str, threads: int, *command: str) -> str:
     environment = {"OMP_NUM_THREADS": str(threads), "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(
-        [sys.executable, *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env=os.environ | environment, check=False,
-    )  # fmt: skip
+        [sys.executable, *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | environment,
+        check=False,
+    )
     if done.returncode:
         tail = "\n".join(done.stdout.splitlines()[-15:])
         sys.exit(f"{what}: the process failed with exit status {done.returncode}.\n{tail}")
@@ -252,9 +261,11 @@ def read_options() -> argparse.Namespace:
     add("--quick", action="store_true", help="one repeat of one step, no warm-up")
     add("--repeats", type=int, default=3)
     add(
-        "--shapes", type=lambda s: s.split(","), default=["short", "long"],
+        "--shapes",
+        type=lambda s: s.split(","),
+        default=["short", "long"],
         help=f"of {','.join(SHAPES)}",
-    )  # fmt: skip
+    )
     add("--threads", type=int, default=2)
     add("--model", default="smollm2-135m-instruct")
     add("--trl-dtype", choices=("float32", "bfloat16"), help="default: TRL's own")

@@ -49,13 +49,21 @@ def write(file: Path, size: int) -> None:
         while out.tell() < size:
             step, place = divmod(number, 128)
             row = {
-                "stage": 0, "kind": "srl", "step": step + 1, "trajectory_id": f"t/{number // 8}",
-                "step_index": 1, "rollout": number % 8, "problem": "Ann has 3 cats. " * 6,
-                "previous_steps": ["3 + 4 = 7 cats."], "expert_action": "7 + 5 = 12 cats.",
+                "stage": 0,
+                "kind": "srl",
+                "step": step + 1,
+                "trajectory_id": f"t/{number // 8}",
+                "step_index": 1,
+                "rollout": number % 8,
+                "problem": "Ann has 3 cats. " * 6,
+                "previous_steps": ["3 + 4 = 7 cats."],
+                "expert_action": "7 + 5 = 12 cats.",
                 "completion": f"<think>{'A thought about cats. ' * 10}</think>\n7 + {place} cats.",
-                "finished": True, "reward": place / 128, "fault": "",
+                "finished": True,
+                "reward": place / 128,
+                "fault": "",
                 "parts": {"format": 1.0, "similarity": place / 128},
-            }  # fmt: skip
+            }
             out.write(json.dumps(row) + "\n")
             number += 1
 

@@ -58,10 +58,13 @@ def _sentences(rng: random.Random, count: int) -> str:
         a, b = rng.randrange(11, 99), rng.randrange(3, 40)
         text.append(
             rng.choice(SENTENCES).format(
-                a=a, b=b, product=a * b, sum=a + b,
+                a=a,
+                b=b,
+                product=a * b,
+                sum=a + b,
                 name=rng.choice(("Ann", "Omar", "Mei", "Lucas")),
                 thing=rng.choice(("apples", "pencils", "eggs", "tickets")),
                 day=rng.choice(("Monday", "Wednesday", "Friday")),
             )
-        )  # fmt: skip
+        )
     return " ".join(text)

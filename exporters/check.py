@@ -49,9 +49,12 @@ def check(recipe: Recipe, run: Path) -> Path:
 
 
 def gate(
-    subject: Subject, found: Sequence[artifacts.Artifact], folder: Path | None = None,
-    tell: Callable[[dict[str, Any]], None] = lambda _: None, unmeasured: Sequence[str] = (),
-) -> None:  # fmt: skip
+    subject: Subject,
+    found: Sequence[artifacts.Artifact],
+    folder: Path | None = None,
+    tell: Callable[[dict[str, Any]], None] = lambda _: None,
+    unmeasured: Sequence[str] = (),
+) -> None:
     """Compare the merged model with the one with its adapter beside it, and artifacts with that.
 
     An artifact that is rounded as its adapter was trained is compared with the same weights,
@@ -109,9 +112,12 @@ def gate(
 
 
 def _measured(
-    artifact: artifacts.Artifact, runtime: Any, reference: Reference, subject: Subject,
+    artifact: artifacts.Artifact,
+    runtime: Any,
+    reference: Reference,
+    subject: Subject,
     advance: progress.Advance,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """All that the gate asks of one artifact; raises InputError where it cannot be asked."""
     cases, long, expected = reference
     result = compare(artifact, runtime, cases, long, subject, advance)
@@ -127,9 +133,13 @@ def _measured(
 
 
 def compare(
-    artifact: artifacts.Artifact, runtime: Runtime, cases: Sequence[Case], long: Sequence[Case],
-    subject: Subject, advance: progress.Advance,
-) -> dict[str, Any]:  # fmt: skip
+    artifact: artifacts.Artifact,
+    runtime: Runtime,
+    cases: Sequence[Case],
+    long: Sequence[Case],
+    subject: Subject,
+    advance: progress.Advance,
+) -> dict[str, Any]:
     """Measure one artifact against the merged model."""
     tokenizer, stops = load_tokenizer(subject.merged), stop_ids(subject.merged)
     bits = ALL[artifact.name].bits

@@ -125,9 +125,12 @@ def _write(subject: Subject, out: Path, format_: str, quantization: str) -> dict
         from srl_edge.data.calibration import calibration_texts
 
         texts = calibration_texts(
-            subject.texts("train"), load_tokenizer(model), subject.seed, subject.asked.form,
+            subject.texts("train"),
+            load_tokenizer(model),
+            subject.seed,
+            subject.asked.form,
             subject.asked.whole,
-        )  # fmt: skip
+        )
         texts = [t[:length] for t in texts]
     if format_ == "executorch":
         from srl_edge.exporters.executorch import build as executorch

@@ -48,8 +48,14 @@ class Subject:
 def of_run(recipe: Recipe, run: Path) -> Subject:
     """The adapter that a run trained, with the run's own splits and settings."""
     return Subject(
-        recipe.model.name, resolve(recipe.model.name), run / "adapter", run,
+        recipe.model.name,
+        resolve(recipe.model.name),
+        run / "adapter",
+        run,
         lambda split: trajectories.load(run / "data" / f"{split}.jsonl"),
-        Asked(recipe.prompt.form, recipe.whole), recipe.export, recipe.check, recipe.bench,
+        Asked(recipe.prompt.form, recipe.whole),
+        recipe.export,
+        recipe.check,
+        recipe.bench,
         recipe.seed,
-    )  # fmt: skip
+    )

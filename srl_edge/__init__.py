@@ -24,9 +24,17 @@ __version__ = "0.1.0"
 os.environ.setdefault("GOMP_SPINCOUNT", "8000")
 
 __all__ = [
-    "Artifact", "InputError", "Model", "ParityError", "Recipe", "Reply", "Run", "Sampling",
-    "StageError", "UnmeasuredError",
-]  # fmt: skip
+    "Artifact",
+    "InputError",
+    "Model",
+    "ParityError",
+    "Recipe",
+    "Reply",
+    "Run",
+    "Sampling",
+    "StageError",
+    "UnmeasuredError",
+]
 # Where each name is, so that it is imported when it is asked for and `import srl_edge` stays light.
 _PLACES = {
     "srl_edge.api": ("Artifact", "Model", "Run"),

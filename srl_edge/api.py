@@ -177,9 +177,14 @@ class Run:
         paths = [there[name].path for name in artifacts or there]
         with libraries_quiet():
             bench_artifacts(
-                paths, {rows.HELD_OUT: problems}, settings, device_named(device), Path(out),
-                resume=True, device_name=device,
-            )  # fmt: skip
+                paths,
+                {rows.HELD_OUT: problems},
+                settings,
+                device_named(device),
+                Path(out),
+                resume=True,
+                device_name=device,
+            )
         return rows.read(Path(out))
 
     # What the stages wrote. Rows are as they are on disk: pandas.DataFrame(run.metrics) works.

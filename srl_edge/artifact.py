@@ -145,10 +145,14 @@ def require_made_of(artifact: Artifact, base: Path, adapter: Path | None) -> Non
         return
     raise InputError(
         f"{artifact.path}: was made "
-        + (f"with another adapter than {adapter}; name its own (--adapter)." if adapter and theirs
-           else "with an adapter; name it (--adapter)." if theirs
-           else "of the model alone, without an adapter; leave --adapter out.")
-    )  # fmt: skip
+        + (
+            f"with another adapter than {adapter}; name its own (--adapter)."
+            if adapter and theirs
+            else "with an adapter; name it (--adapter)."
+            if theirs
+            else "of the model alone, without an adapter; leave --adapter out."
+        )
+    )
 
 
 def tool_versions(*packages: str) -> dict[str, str]:

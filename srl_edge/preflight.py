@@ -76,10 +76,11 @@ def _packages(recipe: Recipe, stages: Collection[str]) -> Iterator[_Package]:
                 "data.source = 'gsm_symbolic'", "reasoning_gym", "pip install 'srl-edge[problems]'"
             )
         hubs = [
-            ("data.source", data.source), ("data.validation", data.validation),
+            ("data.source", data.source),
+            ("data.validation", data.validation),
             ("data.test", data.test),
             *(("data.quality.evaluation", name) for name in data.quality.evaluation),
-        ]  # fmt: skip
+        ]
         for setting, name in hubs:
             if name and is_hub(name):
                 yield _Package(f"{setting} = {name!r}", "datasets", "pip install 'srl-edge[data]'")
@@ -101,9 +102,10 @@ def _packages(recipe: Recipe, stages: Collection[str]) -> Iterator[_Package]:
         )
     if trainer.optimizer != "adamw":
         yield _Package(
-            f"trainer.optimizer = {trainer.optimizer!r}", "bitsandbytes",
+            f"trainer.optimizer = {trainer.optimizer!r}",
+            "bitsandbytes",
             "pip install 'srl-edge[qlora]'",
-        )  # fmt: skip
+        )
     if trainer.sampler == "onnx":
         for module in ("onnxruntime_genai", "onnx_ir"):
             yield _Package("trainer.sampler = 'onnx'", module, "pip install 'srl-edge[onnx]'")
@@ -182,9 +184,10 @@ def _sizes(recipe: Recipe, stages: Collection[str]) -> dict[str, int]:
         if not (recipe.run / "merged").is_dir():
             found["the merged model"] = whole
         names = [
-            name for name in recipe.export.artifacts
+            name
+            for name in recipe.export.artifacts
             if not (recipe.run / "artifacts" / name).is_dir()
-        ]  # fmt: skip
+        ]
         found["artifacts"] = sum(_artifact_size(name, shape.parameters) for name in names)
         found["building them"] = whole if names else 0
     return found

@@ -177,9 +177,11 @@ def test_a_mistake_in_settings_is_one_sentence(changes: dict[str, Any], said: st
 
 def test_a_recipe_is_made_of_keywords(tmp_path: Path) -> None:
     recipe = srl_edge.Recipe(
-        output=tmp_path / "run", model="smollm2-135m-instruct", data=tmp_path / "rows.jsonl",
+        output=tmp_path / "run",
+        model="smollm2-135m-instruct",
+        data=tmp_path / "rows.jsonl",
         stages=[{"kind": "sft", "steps": 3}],
-    )  # fmt: skip
+    )
     assert recipe.data.source == str(tmp_path / "rows.jsonl")
     assert recipe.model.name == "smollm2-135m-instruct" and recipe.stages[0].learning_rate == 1e-4
     with pytest.raises(srl_edge.InputError, match=r"^'output' is missing\.$"):

@@ -116,9 +116,11 @@ def test_a_genai_folder_runs_no_code_and_names_no_file(
     config = json.loads(file.read_text())
     decoder = config["model"]["decoder"]
     places = {
-        "session_options": decoder["session_options"], "decoder": decoder,
-        "model": config["model"], "search": config["search"],
-    }  # fmt: skip
+        "session_options": decoder["session_options"],
+        "decoder": decoder,
+        "model": config["model"],
+        "search": config["search"],
+    }
     places[where][key] = value
     change(file, **config)
     with pytest.raises(InputError, match=f"{key}.*it is not loaded, since such files can run code"):

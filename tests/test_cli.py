@@ -129,9 +129,12 @@ def test_closed_and_full_outputs_end_without_a_traceback() -> None:
 )
 def test_a_shell_is_told_what_may_come_next(typed: str, offered: set[str], tmp_path: Path) -> None:
     environment = os.environ | {
-        "_ARGCOMPLETE": "1", "COMP_LINE": typed, "COMP_POINT": str(len(typed)),
-        "_ARGCOMPLETE_STDOUT_FILENAME": str(tmp_path / "offered"), "_ARGCOMPLETE_IFS": "\n",
-    }  # fmt: skip
+        "_ARGCOMPLETE": "1",
+        "COMP_LINE": typed,
+        "COMP_POINT": str(len(typed)),
+        "_ARGCOMPLETE_STDOUT_FILENAME": str(tmp_path / "offered"),
+        "_ARGCOMPLETE_IFS": "\n",
+    }
     command = [sys.executable, "-m", "srl_edge"]
     subprocess.run(command, env=environment, capture_output=True, check=False)
     words = (tmp_path / "offered").read_text().split()
@@ -208,9 +211,12 @@ def test_a_recipes_own_values_are_in_its_help() -> None:
     ],
 )
 def test_a_mistake_in_the_recipe(
-    damage: tuple[str, str], message: str, tmp_path: Path, tiny_model: Path,
+    damage: tuple[str, str],
+    message: str,
+    tmp_path: Path,
+    tiny_model: Path,
     word_problems: list[dict[str, str]],
-) -> None:  # fmt: skip
+) -> None:
     recipe = write_recipe(tmp_path, tiny_model, word_problems)
     old, new = damage
     actual = {"{data}": str(tmp_path / "data.jsonl"), "{model}": str(tiny_model)}.get(old, old)
@@ -323,9 +329,12 @@ def test_ctrl_c_while_a_stage_starts_is_one_sentence(
     command = [sys.executable, "-m", "srl_edge", "run"]
     path = write_recipe(tmp_path, tiny_model, word_problems)
     line = subprocess.Popen(
-        [*command, str(path)], stderr=subprocess.PIPE, text=True, start_new_session=True,
+        [*command, str(path)],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
         preexec_fn=heeding_interrupts,
-    )  # fmt: skip
+    )
     assert line.stderr and "data: runs" in line.stderr.readline()
     os.killpg(line.pid, signal.SIGINT)  # as a terminal sends it
     said = "srl-edge: interrupted; the same command goes on from where it was.\n"

@@ -20,8 +20,10 @@ def tracked(*patterns: str) -> list[Path]:
     """Files of the checkout, those not yet committed too; links are not followed."""
     listed = subprocess.run(
         ["git", "-C", str(ROOT), "ls-files", "-co", "--exclude-standard", "--", *patterns],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return [path for name in listed.stdout.splitlines() if (path := ROOT / name).is_file()]
 
 
@@ -94,8 +96,10 @@ def test_diffs_still_fit_the_code(diff: str) -> None:
     tried = [
         subprocess.run(
             ["git", "-C", str(ROOT), "apply", "--check", *way, "-"],
-            input=diff, capture_output=True, text=True,
+            input=diff,
+            capture_output=True,
+            text=True,
         )
         for way in ([], ["--reverse"])
-    ]  # fmt: skip
+    ]
     assert 0 in [each.returncode for each in tried], tried[0].stderr

@@ -25,35 +25,71 @@ from srl_edge.report import rows
 TIMES = int(os.environ.get("SRL_EDGE_MUTATIONS", "1500"))  # 20,000 once, by hand
 SPEED = {"mean": 1.0, "std": 0.0, "p50": 1.0, "p95": 1.0}
 ANSWERS = {
-    "problems": 1, "lost": 0, "accuracy": 1.0, "accuracy_interval": [0.0, 1.0], "marked": 1.0,
-    "seconds_per_problem": 1.0, "joules_per_correct": None, "reply_characters": 9.0,
-}  # fmt: skip
+    "problems": 1,
+    "lost": 0,
+    "accuracy": 1.0,
+    "accuracy_interval": [0.0, 1.0],
+    "marked": 1.0,
+    "seconds_per_problem": 1.0,
+    "joules_per_correct": None,
+    "reply_characters": 9.0,
+}
 MODEL_ROW = {
-    "name": "a", "backend": "onnx", "size_mb": 1.0, "load_seconds": 1.0,
+    "name": "a",
+    "backend": "onnx",
+    "size_mb": 1.0,
+    "load_seconds": 1.0,
     "time_to_first_token": SPEED,
-    "prefill_tokens_per_second": SPEED, "decode_tokens_per_second": SPEED, "joules_per_token": None,
-    "prompt_tokens": 3, "peak_memory_mib": 5.0, "load_average": None, "machine": {}, "state": {},
+    "prefill_tokens_per_second": SPEED,
+    "decode_tokens_per_second": SPEED,
+    "joules_per_token": None,
+    "prompt_tokens": 3,
+    "peak_memory_mib": 5.0,
+    "load_average": None,
+    "machine": {},
+    "state": {},
     "tasks": {"held-out": ANSWERS},
-}  # fmt: skip
+}
 PLACE = {"stage": 0, "kind": "srl", "step": 1}
 PARITY = {
-    "artifact": "onnx-int8", "passed": True, "prompts": 1, "agreement": 1.0,
-    "agreement_threshold": 0.9, "kl_divergence": 0.0, "max_logit_error": 0.1,
+    "artifact": "onnx-int8",
+    "passed": True,
+    "prompts": 1,
+    "agreement": 1.0,
+    "agreement_threshold": 0.9,
+    "kl_divergence": 0.0,
+    "max_logit_error": 0.1,
     "greedy_texts_equal": 1,
-    "first_difference": None, "chats": 1, "chats_equal": 1, "runtime_chats_equal": 1, "lost": 0,
-    "won": 0, "problems": 1, "long": [{"tokens": 9, "agreement": 1.0}], "peak_memory_mib": 1.0,
-}  # fmt: skip
+    "first_difference": None,
+    "chats": 1,
+    "chats_equal": 1,
+    "runtime_chats_equal": 1,
+    "lost": 0,
+    "won": 0,
+    "problems": 1,
+    "long": [{"tokens": 9, "agreement": 1.0}],
+    "peak_memory_mib": 1.0,
+}
 # What a file holds, as srl-edge or a hub writes it, by the shape that its reader asks for.
 VALUES: dict[str, Any] = {
-    "Manifest": {"format": "onnx", "quantization": "int8", "context_length": 8, "adapter": "merged",
-                 "files": {"config.json": {"bytes": 2, "sha256": "0" * 64}}, "options": {}},
+    "Manifest": {
+        "format": "onnx",
+        "quantization": "int8",
+        "context_length": 8,
+        "adapter": "merged",
+        "files": {"config.json": {"bytes": 2, "sha256": "0" * 64}},
+        "options": {},
+    },
     "Adapter": {"r": 4, "lora_alpha": 8, "use_rslora": False, "base_model_name_or_path": "x"},
     "MlxAdapter": {"fine_tune_type": "lora", "lora_parameters": {"rank": 4, "scale": 2.0}},
     "ModelConfig": {"model_type": "llama", "eos_token_id": [1, 2], "hidden_size": 64},
     "Generation": {"eos_token_id": 2},
     "Tokenizer": {"chat_template": "{{ messages }}", "bos_token": {"content": "<s>"}},
-    "TrainerState": {"cursor": {"stage": 0, "step": 1, "prompts": 8, "best": -1e9, "worse": 0},
-                     "log_bytes": {"metrics.jsonl": 7}, "settings": {"seed": 0}},
+    "TrainerState": {
+        "cursor": {"stage": 0, "step": 1, "prompts": 8, "best": -1e9, "worse": 0},
+        "log_bytes": {"metrics.jsonl": 7},
+        "settings": {"seed": 0},
+    },
     "Stages": {"data": {"seed": 0}},
     "Texts": {"quantization": "nf4"},
     "Choice": {"into": "original"},
@@ -61,35 +97,75 @@ VALUES: dict[str, Any] = {
     "Holder": {"process": 1, "since": "12:00:00"},
     "BenchSettings": {"date": "2026-01-01T00-00-00"},
     "Soak": {"a": [{"minutes": 0.1, "tokens_per_second": 3.0, "celsius": None, "battery": 80.0}]},
-    "BenchSample": {"doc_id": 0, "exact_match": 1.0, "marked": 1.0, "seconds": 0.5, "joules": None,
-                    "lost": "", "replies": [1], "resps": [["x"]]},
+    "BenchSample": {
+        "doc_id": 0,
+        "exact_match": 1.0,
+        "marked": 1.0,
+        "seconds": 0.5,
+        "joules": None,
+        "lost": "",
+        "replies": [1],
+        "resps": [["x"]],
+    },
     "StepSample": {"id": "a", "step": 0, "lost": "", "similarity": 0.5, "fault": ""},
     "Metrics": PLACE | {"loss": 0.5, "eval_best": 1.0},
-    "RolloutRow": PLACE | {"trajectory_id": "a", "step_index": 0, "rollout": 0, "problem": "p",
-                           "previous_steps": [], "expert_action": "e", "completion": "c",
-                           "finished": True, "reward": 0.5, "parts": {"format": 1.0}, "fault": ""},
+    "RolloutRow": PLACE
+    | {
+        "trajectory_id": "a",
+        "step_index": 0,
+        "rollout": 0,
+        "problem": "p",
+        "previous_steps": [],
+        "expert_action": "e",
+        "completion": "c",
+        "finished": True,
+        "reward": 0.5,
+        "parts": {"format": 1.0},
+        "fault": "",
+    },
     "Parity": PARITY,
-    "DataReport": {"read": 2, "kept": 1, "dropped": {"x": 1}, "source": "f",
-                   "splits": {"train": {"problems": 1, "steps": 2}}},
+    "DataReport": {
+        "read": 2,
+        "kept": 1,
+        "dropped": {"x": 1},
+        "source": "f",
+        "splits": {"train": {"problems": 1, "steps": 2}},
+    },
     "Loaded": {"load_seconds": 0.1, "batch": 1, "machine": {}, "state": {}},
-    "Answered": {"replies": [{"ids": [1], "first_seconds": 0.1, "seconds": 0.2}], "state": {},
-                 "peak_memory_mib": 3.0, "energy_joules": None},
-}  # fmt: skip
+    "Answered": {
+        "replies": [{"ids": [1], "first_seconds": 0.1, "seconds": 0.2}],
+        "state": {},
+        "peak_memory_mib": 3.0,
+        "energy_joules": None,
+    },
+}
 RESULTS = {"date": "d", "device": {"threads": 1}, "settings": {}, "rows": [MODEL_ROW], "gain": {}}
 GENAI = {
-    "model": {"type": "llama", "eos_token_id": [2], "decoder": {
-        "filename": "model.onnx", "session_options": {"provider_options": []}}},
+    "model": {
+        "type": "llama",
+        "eos_token_id": [2],
+        "decoder": {"filename": "model.onnx", "session_options": {"provider_options": []}},
+    },
     "search": {"top_k": 50},
-}  # fmt: skip
+}
 TRAJECTORY = {"problem": "p", "solution": "a = 1\nb = 2\n#### 2", "id": 1}
 TASK = {"question": "q", "answer": "a = 2\n#### 2", "steps": ["a", "b"], "id": "x"}
-CHAT = {"conversations": [{"from": "human", "value": "q"},
-                          {"from": "gpt", "value": "<think>t</think>a\n$b$. C"}]}  # fmt: skip
-LABELLED = {"question": {"problem": "p", "ground_truth_answer": "2"},
-            "label": {"finish_reason": "solution", "steps": [
-                {"completions": [{"text": "a"}], "human_completion": None, "chosen_completion": 0},
-                {"completions": [], "human_completion": {"text": "b"}, "chosen_completion": None},
-            ]}}  # fmt: skip
+CHAT = {
+    "conversations": [
+        {"from": "human", "value": "q"},
+        {"from": "gpt", "value": "<think>t</think>a\n$b$. C"},
+    ]
+}
+LABELLED = {
+    "question": {"problem": "p", "ground_truth_answer": "2"},
+    "label": {
+        "finish_reason": "solution",
+        "steps": [
+            {"completions": [{"text": "a"}], "human_completion": None, "chosen_completion": 0},
+            {"completions": [], "human_completion": {"text": "b"}, "chosen_completion": None},
+        ],
+    },
+}
 CSV = 'problem,steps,answer,thought\np,"[""a"", ""b""]",5.0,\nq,"[\'a\']",x,"t\nu"\n'
 RECIPE = """output = "run"
 [model]
@@ -111,35 +187,82 @@ READERS: dict[str, tuple[str, str, Callable[[Path], Any]]] = {
     shape: ("file.json", json.dumps(value) + "\n", reader(shape)) for shape, value in VALUES.items()
 } | {
     "results": ("results.json", json.dumps(RESULTS), lambda file: rows.read(file.parent)),
-    "genai": ("genai_config.json", json.dumps(GENAI),
-              lambda file: genai_config.read_config(file.parent)),
-    "artifact": ("manifest.json", json.dumps(VALUES["Manifest"]),
-                 lambda file: artifact.load(file.parent)),
-    "trajectories": ("rows.jsonl", (json.dumps(TRAJECTORY) + "\n") * 2,
-                     lambda file: list(trajectories.parse_rows(
-                         rows_of(file), trajectories.ParseReport()))),
-    "chats": ("rows.jsonl", json.dumps(CHAT) + "\n" + json.dumps(LABELLED) + "\n",
-              lambda file: list(trajectories.parse_rows(
-                  rows_of(file), trajectories.ParseReport()))),
-    "csv": ("rows.csv", CSV,
-            lambda file: list(trajectories.parse_rows(
-                rows_of(file), trajectories.ParseReport()))),
-    "tasks": ("rows.jsonl", (json.dumps(TASK) + "\n") * 2,
-              lambda file: tasks.problems("mine", file, None)),
-    "task array": ("rows.json", json.dumps([TASK]),
-                   lambda file: tasks.problems("mine", file, None)),
+    "genai": (
+        "genai_config.json",
+        json.dumps(GENAI),
+        lambda file: genai_config.read_config(file.parent),
+    ),
+    "artifact": (
+        "manifest.json",
+        json.dumps(VALUES["Manifest"]),
+        lambda file: artifact.load(file.parent),
+    ),
+    "trajectories": (
+        "rows.jsonl",
+        (json.dumps(TRAJECTORY) + "\n") * 2,
+        lambda file: list(trajectories.parse_rows(rows_of(file), trajectories.ParseReport())),
+    ),
+    "chats": (
+        "rows.jsonl",
+        json.dumps(CHAT) + "\n" + json.dumps(LABELLED) + "\n",
+        lambda file: list(trajectories.parse_rows(rows_of(file), trajectories.ParseReport())),
+    ),
+    "csv": (
+        "rows.csv",
+        CSV,
+        lambda file: list(trajectories.parse_rows(rows_of(file), trajectories.ParseReport())),
+    ),
+    "tasks": (
+        "rows.jsonl",
+        (json.dumps(TASK) + "\n") * 2,
+        lambda file: tasks.problems("mine", file, None),
+    ),
+    "task array": (
+        "rows.json",
+        json.dumps([TASK]),
+        lambda file: tasks.problems("mine", file, None),
+    ),
     "recipe": ("recipe.toml", RECIPE, recipe.load),
-    "model": ("config.json", json.dumps(VALUES["ModelConfig"]),
-              lambda file: (config_of(str(file.parent)), stop_ids(file.parent))),
-    "adapter": ("adapter_config.json", json.dumps(VALUES["Adapter"]),
-                lambda file: adapter_folder.pairs(file.parent)),
-    "template": ("tokenizer_config.json", json.dumps(VALUES["Tokenizer"]),
-                 lambda file: chat_template.of_folder(file.parent).render([])),
-    "jinja": ("chat_template.jinja", "{% for m in messages %}{{ m.content }}{% endfor %}{{ 3 }}",
-              lambda file: chat_template.of_folder(file.parent).render([])),
-}  # fmt: skip
-NONSENSE = ["1", "null", "[]", "{}", '""', "true", "-1", "1e999", "NaN", "[[[]]]", '"\\ud800"',
-            "9" * 5000, "[" * 100_000, '{"a":' * 50_000, "\x00", "\u2028", "\ufeff"]  # fmt: skip
+    "model": (
+        "config.json",
+        json.dumps(VALUES["ModelConfig"]),
+        lambda file: (config_of(str(file.parent)), stop_ids(file.parent)),
+    ),
+    "adapter": (
+        "adapter_config.json",
+        json.dumps(VALUES["Adapter"]),
+        lambda file: adapter_folder.pairs(file.parent),
+    ),
+    "template": (
+        "tokenizer_config.json",
+        json.dumps(VALUES["Tokenizer"]),
+        lambda file: chat_template.of_folder(file.parent).render([]),
+    ),
+    "jinja": (
+        "chat_template.jinja",
+        "{% for m in messages %}{{ m.content }}{% endfor %}{{ 3 }}",
+        lambda file: chat_template.of_folder(file.parent).render([]),
+    ),
+}
+NONSENSE = [
+    "1",
+    "null",
+    "[]",
+    "{}",
+    '""',
+    "true",
+    "-1",
+    "1e999",
+    "NaN",
+    "[[[]]]",
+    '"\\ud800"',
+    "9" * 5000,
+    "[" * 100_000,
+    '{"a":' * 50_000,
+    "\x00",
+    "\u2028",
+    "\ufeff",
+]
 
 
 def mutated(sound: str, number: int) -> bytes:

@@ -21,10 +21,17 @@ FRONT_DOOR = {"srl_edge.api", "srl_edge.cli", "srl_edge.line", "srl_edge.__main_
     name for name in modules() if name.startswith("srl_edge.commands")
 }
 GROUND = {
-    "srl_edge", "srl_edge.data", "srl_edge.data.agents", "srl_edge.method", "srl_edge.models",
-    "srl_edge.quantization", "srl_edge.recipe", "srl_edge.report", "srl_edge.terminal",
+    "srl_edge",
+    "srl_edge.data",
+    "srl_edge.data.agents",
+    "srl_edge.method",
+    "srl_edge.models",
+    "srl_edge.quantization",
+    "srl_edge.recipe",
+    "srl_edge.report",
+    "srl_edge.terminal",
     "srl_edge.watch",
-}  # fmt: skip
+}
 RUNTIMES, HOSTS = "srl_edge.devices.runtimes", "srl_edge.devices.hosts"
 POLICY = "srl_edge.trainers.policy"
 # By the beginning of a module's name, what of the other rooms it may import besides the ground and
@@ -101,13 +108,28 @@ def test_text_is_read_and_written_in_a_named_encoding() -> None:
 
 def test_what_names_no_encoding_is_found(tmp_path: Path) -> None:
     calls = [
-        "p.read_text()", "p.write_text(t)", "p.open()", "p.open('w')", "open(p)", "open(p, 'a')",
-        "p.open(mode='r')", "os.fdopen(1, 'w')", "run(c, text=True)", "TemporaryFile('w+')",
-    ]  # fmt: skip
+        "p.read_text()",
+        "p.write_text(t)",
+        "p.open()",
+        "p.open('w')",
+        "open(p)",
+        "open(p, 'a')",
+        "p.open(mode='r')",
+        "os.fdopen(1, 'w')",
+        "run(c, text=True)",
+        "TemporaryFile('w+')",
+    ]
     sound = [
-        "p.read_text(encoding='utf-8')", "read_text(p)", "p.open('rb')", "open(p, 'r+b')",
-        "tarfile.open(p)", "run(c)", "os.open(p, os.O_WRONLY)", "TemporaryFile()", "o.open(url)",
-    ]  # fmt: skip
+        "p.read_text(encoding='utf-8')",
+        "read_text(p)",
+        "p.open('rb')",
+        "open(p, 'r+b')",
+        "tarfile.open(p)",
+        "run(c)",
+        "os.open(p, os.O_WRONLY)",
+        "TemporaryFile()",
+        "o.open(url)",
+    ]
     file = tmp_path / "calls.py"
     file.write_text("\n".join([*calls, *sound]), encoding="utf-8")
     assert sorted(unnamed(file)) == list(range(1, len(calls) + 1))
@@ -189,13 +211,14 @@ assert "srl_edge/devices/hosts/runner.py" in sent and "srl_edge/method/types.py"
         (False, "editable"),
         (False, "wheel"),
         pytest.param(
-            True, "editable",
+            True,
+            "editable",
             marks=pytest.mark.skipif(
                 not (ROOT / "srl_edge" / "trainers").is_symlink(), reason="git made no links here"
             ),
         ),
     ],
-)  # fmt: skip
+)
 def test_all_rooms_are_there_however_git_writes_the_links(
     links: bool, how: str, tmp_path: Path
 ) -> None:
@@ -208,9 +231,11 @@ def test_all_rooms_are_there_however_git_writes_the_links(
         pip("install", "--target", installed, "--editable", source)
     done = subprocess.run(
         [sys.executable, "-S", "-c", IMPORTS, str(installed), str(tmp_path), *packages()],
-        cwd=tmp_path, env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
-        capture_output=True, text=True,
-    )  # fmt: skip
+        cwd=tmp_path,
+        env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
 
 

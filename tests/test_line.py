@@ -49,8 +49,11 @@ def test_the_run_folder_holds_what_the_contract_says(finished_run: Path) -> None
     results = rows.read(finished_run / "bench")
     artifacts = ["executorch-fp32", "onnx-fp32", "onnx-int8"]
     assert [row.name for row in results.rows] == [
-        rows.BASE, "torch after sft", rows.TUNED, *artifacts,
-    ]  # fmt: skip
+        rows.BASE,
+        "torch after sft",
+        rows.TUNED,
+        *artifacts,
+    ]
     for row in results.rows:
         if row.name in (rows.BASE, "torch after sft"):
             assert row.decode_tokens_per_second is None and not row.unmeasured
@@ -124,9 +127,16 @@ def test_the_line_on_mlx_with_4_bit_weights(
     pytest.importorskip("mlx_lm", reason="mlx-lm is not installed")
     path = write_recipe(tmp_path, taught_model, word_problems)
     done = srl_edge(
-        "run", path, "--trainer.backend", "mlx", "--trainer.quantization", "int4",
-        "--export.artifacts", "onnx-fp32", "executorch-fp32",
-    )  # fmt: skip
+        "run",
+        path,
+        "--trainer.backend",
+        "mlx",
+        "--trainer.quantization",
+        "int4",
+        "--export.artifacts",
+        "onnx-fp32",
+        "executorch-fp32",
+    )
     assert done.returncode == 0, done.stderr
     run = tmp_path / "run"
     choice = json.loads((run / "merged" / "merge.json").read_text())

@@ -103,9 +103,9 @@ def commands(file: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "line", sorted({line for file in (ROOT / "README.md", *DOCS.glob("*.md"))
-                    for line in commands(file)})
-)  # fmt: skip
+    "line",
+    sorted({line for file in (ROOT / "README.md", *DOCS.glob("*.md")) for line in commands(file)}),
+)
 def test_commands_that_are_shown_can_be_given(line: str) -> None:
     """Their verbs exist, and take the options that are shown."""
     words = shlex.split(line)[1:]

@@ -44,23 +44,37 @@ def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
         ("--trainer.tracker wandb", "wandb", "'wandb' needs wandb, which is not installed"),
         ("--export.artifacts onnx-int4", "onnx_ir", "onnx-int4 needs onnx-ir"),
         ("--trainer.sampler vllm --trainer.vllm_command nowhere", "", "no such program"),
-        ("--trainer.sampler vllm --trainer.vllm_url http://127.0.0.1:9 --trainer.vllm_folder .",
-         "", "no vLLM answers there"),
+        (
+            "--trainer.sampler vllm --trainer.vllm_url http://127.0.0.1:9 --trainer.vllm_folder .",
+            "",
+            "no vLLM answers there",
+        ),
         ("--trainer.backend torch --trainer.quantization int4", "", "needs trainer.backend = 'mlx"),
         ("--export.adapter separate --export.artifacts mlx-int4", "", "takes merged models alone"),
-        ("--export.int8_layers *.down_proj --export.artifacts onnx-int4-rtn", "",
-         "export.int8_layers is for onnx-int4, "),
-        ("--export.int8_layers *.down_proj --export.artifacts onnx-int4 "
-         "--trainer.quantization int4-onnx", "", "the adapter was trained on other bits"),
+        (
+            "--export.int8_layers *.down_proj --export.artifacts onnx-int4-rtn",
+            "",
+            "export.int8_layers is for onnx-int4, ",
+        ),
+        (
+            "--export.int8_layers *.down_proj --export.artifacts onnx-int4 "
+            "--trainer.quantization int4-onnx",
+            "",
+            "the adapter was trained on other bits",
+        ),
         ("--stages.1.data gone.jsonl", "", "gone.jsonl is not there"),
         ("--stages.1.reward gone.py:mine 1.0", "", "gone.py"),
         ("--prompt.verifier gone.py:mine", "", "gone.py"),
     ],
-)  # fmt: skip
+)
 def test_a_run_begins_with_all_that_it_needs(
-    flags: str, absent: str, said: str, recipe: Path, capsys: pytest.CaptureFixture[str],
+    flags: str,
+    absent: str,
+    said: str,
+    recipe: Path,
+    capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     if absent:
         monkeypatch.setitem(sys.modules, absent, None)
     assert said in refused(capsys, "run", recipe, *flags.split())
@@ -77,9 +91,11 @@ def test_a_device_that_is_not_here_is_no_matter_of_minutes(
 
 
 def test_programs_are_looked_for_at_the_start(
-    recipe: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    recipe: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("SRL_EDGE_CACHE", str(tmp_path / "cache"))
     gguf = refused(capsys, "run", recipe, "--export.artifacts", "gguf-q8_0")
@@ -87,10 +103,12 @@ def test_programs_are_looked_for_at_the_start(
     shell = ["--data.source", "agent-shell", "--prompt.preset", "agent"]
     assert "need bash and git, on Linux or macOS alone" in refused(capsys, "run", recipe, *shell)
     for device, needs in {
-        "browser": "no browser on the PATH", "browser:link": "npm fetches: install npm",
-        "adb": "adb is not on the PATH", "ssh:pi": "ssh is not on the PATH",
+        "browser": "no browser on the PATH",
+        "browser:link": "npm fetches: install npm",
+        "adb": "adb is not on the PATH",
+        "ssh:pi": "ssh is not on the PATH",
         "nowhere": "device 'nowhere' is not known",
-    }.items():  # fmt: skip
+    }.items():
         words = ["x", "--tasks", "mine", "--data", "gone.jsonl", "--out", tmp_path / "out"]
         assert needs in refused(capsys, "bench-tasks", *words, "--device", device)
     assert not (recipe.parent / "run").exists() and not (tmp_path / "out").exists()
@@ -112,9 +130,11 @@ def test_a_model_without_a_chat_template_is_told_at_once(
 
 
 def test_room_on_disk_is_compared_with_what_will_be_written(
-    recipe: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    recipe: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
-) -> None:  # fmt: skip
+) -> None:
     free = {"run": 100 << 20, "cache": 1 << 40}
 
     def usage(folder: Path) -> Usage:

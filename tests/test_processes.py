@@ -86,9 +86,11 @@ def test_a_line_that_ends_takes_its_stage_along(busy: str, name: str) -> None:
 def test_what_nohup_ignores_stays_ignored() -> None:
     code = STAGE.format(busy="import time; time.sleep(1.5); sys.exit(7)")
     process = subprocess.Popen(
-        [sys.executable, "-c", code], stderr=subprocess.PIPE, text=True,
+        [sys.executable, "-c", code],
+        stderr=subprocess.PIPE,
+        text=True,
         preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
-    )  # fmt: skip
+    )
     assert process.stderr and process.stderr.readline() == "busy\n"
     process.send_signal(signal.SIGHUP)
     assert process.wait(timeout=30) == 7

@@ -205,8 +205,11 @@ def test_every_file_that_rows_are_read_from_counts(tmp_path: Path) -> None:
     recipe = recipe.model_copy(update={"data": data, "stages": stages})
     noted = {name: inputs_of(recipe, name) for name in ("data", "train")}
     keys = {key.removesuffix(" (contents)") for key in noted["data"] if "contents" in key}
-    assert keys == {"data.source: part/train.jsonl", "data.validation: part/train.jsonl",
-                    "data.test"}  # fmt: skip
+    assert keys == {
+        "data.source: part/train.jsonl",
+        "data.validation: part/train.jsonl",
+        "data.test",
+    }
     assert noted["data"]["data.source"] == "set"
     assert noted["data"]["data.validation"] == "hf:stage:main"
     own.write_text("problem,answer,more")

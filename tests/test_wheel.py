@@ -63,8 +63,12 @@ def test_the_demo_runs_from_the_wheel_outside_of_a_checkout(
     clean = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
     done = subprocess.run(
         [str(installed / "srl-edge"), "demo", "--output", "mine", *settings(tiny_model)],
-        cwd=tmp_path, env=clean, capture_output=True, text=True, encoding="utf-8",
-    )  # fmt: skip
+        cwd=tmp_path,
+        env=clean,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
     assert done.returncode == 0, done.stderr
     first = done.stderr.splitlines()[0]
     assert "ten to twelve minutes" in first and "Nothing is downloaded." in first
@@ -92,17 +96,28 @@ def test_the_sdist_builds_the_same_wheel_and_holds_nothing_else(
     files = {path.relative_to(sdist).as_posix() for path in sdist.rglob("*") if path.is_file()}
     tops = {name.partition("/")[0] for name in files}
     assert tops <= {
-        "srl_edge", "trainers", "exporters", "devices", "recipes", "srl_edge.egg-info", "tests",
-        "pyproject.toml", "setup.cfg", "README.md", "LICENSE", "PKG-INFO",
-    }, tops  # fmt: skip
+        "srl_edge",
+        "trainers",
+        "exporters",
+        "devices",
+        "recipes",
+        "srl_edge.egg-info",
+        "tests",
+        "pyproject.toml",
+        "setup.cfg",
+        "README.md",
+        "LICENSE",
+        "PKG-INFO",
+    }, tops
     pip("wheel", "-w", tmp_path, sdist)
     (again,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as one, zipfile.ZipFile(again) as other:
         assert sorted(one.namelist()) == sorted(other.namelist())
         names = one.namelist()
     assert {name.partition("/")[0] for name in names} == {
-        "srl_edge", f"srl_edge-{__version__}.dist-info",
-    }  # fmt: skip
+        "srl_edge",
+        f"srl_edge-{__version__}.dist-info",
+    }
     shipped = {f"srl_edge/recipes/{file.name}" for file in (ROOT / "recipes").glob("*.toml")}
     assert shipped <= set(names)
 

@@ -18,9 +18,11 @@ from tests.helpers.sources import modules
 ABSENT = ("resource", "fcntl", "termios", "pwd", "grp")
 # An encoding of few signs, as a console's and as the files' own.
 FEW_SIGNS = {
-    "PYTHONIOENCODING": "cp1252:strict", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0",
+    "PYTHONIOENCODING": "cp1252:strict",
+    "PYTHONUTF8": "0",
+    "PYTHONCOERCECLOCALE": "0",
     "LC_ALL": "C",
-}  # fmt: skip
+}
 SMALL = """
 --stages.1.kind sft --stages.0.steps 1 --stages.1.steps 1 --export.artifacts onnx-fp32
 --check.prompts 2 --check.problems 0 --check.greedy_tokens 4 --trainer.validation_problems 0
@@ -52,9 +54,12 @@ sys.platform = "win32"
 
 def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, encoding="cp1252",
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        encoding="cp1252",
         env=os.environ | environment,
-    )  # fmt: skip
+    )
 
 
 def test_every_module_is_imported_where_those_of_posix_are_not() -> None:

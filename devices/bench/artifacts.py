@@ -64,11 +64,17 @@ def _require_program(name: str, comes_with: str) -> None:
 
 
 def bench_artifacts(
-    named: Sequence[str | Path], tasks: Mapping[str, Sequence[Trajectory]], settings: Bench,
-    device: Device, out: Path, resume: bool = False, soak_minutes: float = 0.0,
-    device_name: str = "local", whole: bool = False,
+    named: Sequence[str | Path],
+    tasks: Mapping[str, Sequence[Trajectory]],
+    settings: Bench,
+    device: Device,
+    out: Path,
+    resume: bool = False,
+    soak_minutes: float = 0.0,
+    device_name: str = "local",
+    whole: bool = False,
     shots: Mapping[str, Sequence[Trajectory]] = MappingProxyType({}),
-) -> Path:  # fmt: skip
+) -> Path:
     """Measure models on a device; return `out/report.html`, see `results` for what is beside.
 
     named: what `what.py` recognizes. resume: what an earlier call with the same models, tasks and
@@ -110,11 +116,14 @@ def bench_artifacts(
         ]
     listed = [
         Task(
-            name, chosen, shots=shots.get(name, ()), in_world=_in_world(chosen),
+            name,
+            chosen,
+            shots=shots.get(name, ()),
+            in_world=_in_world(chosen),
             prompts=chosen_prompts(chosen, settings) if steps or name in acted else (),
         )
         for name, chosen in tasks.items()
-    ]  # fmt: skip
+    ]
     for model in models:
         if model.told:
             facts = "; ".join(f"{key}: {value}" for key, value in model.told.items())

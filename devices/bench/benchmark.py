@@ -111,9 +111,15 @@ def begin_or_go_on(out: Path, asked: Mapping[str, Any]) -> str:
 
 
 def benchmark(
-    models: Sequence[Model], tasks: Sequence[Task], settings: Bench, device: Device, out: Path,
-    date: str, soak_minutes: float = 0.0, recorded: Mapping[str, Any] = MappingProxyType({}),
-) -> BenchResults:  # fmt: skip
+    models: Sequence[Model],
+    tasks: Sequence[Task],
+    settings: Bench,
+    device: Device,
+    out: Path,
+    date: str,
+    soak_minutes: float = 0.0,
+    recorded: Mapping[str, Any] = MappingProxyType({}),
+) -> BenchResults:
     """Measure models at tasks; what `out` has of it already is kept, what was lost is tried again.
 
     Each sample is on disk as soon as it ends. soak_minutes: how long each model then decodes
@@ -177,15 +183,24 @@ class _Bench(NamedTuple):
         if left:
             turn = {model.name: work.of_turn(model, settings) for model in left}
             measured = measure.speeds(
-                left, problems, settings, self.device,
-                lambda name: self.advance(name, work=turn[name]), self.board.show,
-            )  # fmt: skip
+                left,
+                problems,
+                settings,
+                self.device,
+                lambda name: self.advance(name, work=turn[name]),
+                self.board.show,
+            )
             kept |= {row.name: row for row in measured}
             rows.write_rows(file, kept)
         for name, row in kept.items():
             rate = row.decode_tokens_per_second
-            self.board.show(name, **{"tokens/s": shown(rate.p50 if rate else None, ".1f"),
-                                     "MiB": shown(row.peak_memory_mib, ".0f")})  # fmt: skip
+            self.board.show(
+                name,
+                **{
+                    "tokens/s": shown(rate.p50 if rate else None, ".1f"),
+                    "MiB": shown(row.peak_memory_mib, ".0f"),
+                },
+            )
         return kept
 
     def answers(self, model: Model, task: Task) -> Answers:
@@ -207,9 +222,13 @@ class _Bench(NamedTuple):
         return figures.answers(scores, steps, self._alone(model, task, settings, found))
 
     def _samples(
-        self, model: Model, task: Task, settings: Bench, numbers: Sequence[int],
+        self,
+        model: Model,
+        task: Task,
+        settings: Bench,
+        numbers: Sequence[int],
         kind: str = "samples",
-    ) -> Iterator[Facts]:  # fmt: skip
+    ) -> Iterator[Facts]:
         """The rows of those problems: those on disk, and the rest, which are then there too."""
         file = results.samples_file(self.out, model.name, task.name, self.date, kind)
         kept = _kept(file, "BenchSample")
@@ -282,9 +301,14 @@ class _Bench(NamedTuple):
             if model.name not in kept:
                 try:
                     kept[model.name] = soak(
-                        model, problems, self.settings, self.device, minutes, self.advance,
+                        model,
+                        problems,
+                        self.settings,
+                        self.device,
+                        minutes,
+                        self.advance,
                         self.board.show,
-                    )  # fmt: skip
+                    )
                 except RunnerLost as error:
                     progress.say(f"bench: {error}")
                     continue

@@ -49,8 +49,10 @@ def _change(before: float, after: float) -> str:
 
 def _figures(a: ModelRow, b: ModelRow, slower: float) -> list[tuple[str, bool]]:
     name, lines = a.name, []
-    for key, unit in (("prefill_tokens_per_second", "tokens/s prefill"),
-                      ("decode_tokens_per_second", "tokens/s decode")):  # fmt: skip
+    for key, unit in (
+        ("prefill_tokens_per_second", "tokens/s prefill"),
+        ("decode_tokens_per_second", "tokens/s decode"),
+    ):
         first, second = getattr(a, key), getattr(b, key)
         if None in (first, second):
             lines.append((f"{name}: {unit} not measured in both", False))

@@ -28,14 +28,17 @@ def tokenizer_of(folder: Path) -> Path:
         return folder
     sources = [*folder.glob("*token*"), *folder.glob("vocab*"), *folder.glob("*.txt")]
     if not sources:
-        raise InputError(f"{folder}: no tokenizer (tokenizer.json, tokenizer.model), so it cannot "
-                         "be asked; copy the model's own there.")  # fmt: skip
+        raise InputError(
+            f"{folder}: no tokenizer (tokenizer.json, tokenizer.model), so it cannot "
+            "be asked; copy the model's own there."
+        )
     made = _cached("-".join(sorted({fingerprint(file) for file in sources})))
     if not made.is_dir():
         _make(made, folder)
     if not (made / "tokenizer.json").is_file():
-        raise InputError(f"{folder}: its tokenizer has no form as tokenizer.json, which is what is "
-                         "read here.")  # fmt: skip
+        raise InputError(
+            f"{folder}: its tokenizer has no form as tokenizer.json, which is what is read here."
+        )
     return made
 
 

@@ -12,9 +12,10 @@ Facts = dict[str, Any]
 
 
 def answers(
-    scores: Sequence[Score], steps: StepSimilarity | None = None,
+    scores: Sequence[Score],
+    steps: StepSimilarity | None = None,
     alone: Sequence[tuple[Score, bool]] = (),
-) -> Answers:  # fmt: skip
+) -> Answers:
     """Share of correct attempts with its 95% interval over problems, lost ones counted as wrong.
 
     alone: scores of problems that were solved in a batch and then one at a time, and whether the

@@ -101,9 +101,13 @@ class _Timed:
 
 
 def speeds(
-    asked: Sequence[Model], problems: Sequence[Trajectory], settings: Bench, device: Device,
-    advance: Callable[..., None], show: Show = lambda name, **figures: None,
-) -> list[ModelRow]:  # fmt: skip
+    asked: Sequence[Model],
+    problems: Sequence[Trajectory],
+    settings: Bench,
+    device: Device,
+    advance: Callable[..., None],
+    show: Show = lambda name, **figures: None,
+) -> list[ModelRow]:
     """Loading, time to the first token, prefill and decode tokens/s, memory and size of models.
 
     All are loaded and take turns, so that what else the machine does falls on each of them; the
@@ -195,9 +199,12 @@ def _row(timed: _Timed, settings: Bench) -> ModelRow:
 
 
 def solved(
-    model: Model, problems: Sequence[Trajectory], settings: Bench, device: Device,
+    model: Model,
+    problems: Sequence[Trajectory],
+    settings: Bench,
+    device: Device,
     alone: bool = False,
-) -> Iterator[Sample]:  # fmt: skip
+) -> Iterator[Sample]:
     """A sample for every problem, in order, as it ends: its attempts, and what each of them took.
 
     Several problems are solved at once where the runner takes them, unless `alone`. Where a runner
@@ -233,9 +240,12 @@ def solved(
 
 
 def samples(
-    session: Session, chat: Chat, stops: Sequence[int], problems: Sequence[Trajectory],
+    session: Session,
+    chat: Chat,
+    stops: Sequence[int],
+    problems: Sequence[Trajectory],
     settings: Bench,
-) -> list[Sample]:  # fmt: skip
+) -> list[Sample]:
     """Samples of problems that are solved together; seconds and joules are those of an attempt."""
     form, count = chat.asked.form, settings.samples
     joules: list[float | None] = []
@@ -246,9 +256,13 @@ def samples(
 
     def reply(asked: Sequence[Attempt]) -> list[tuple[str, bool]]:
         replied = session.generate(
-            [chat.of_attempt(a) for a in asked], settings.max_new_tokens, stops, settings.timeout,
-            settings.temperature, [seeds[a.id].getrandbits(32) for a in asked],
-        )  # fmt: skip
+            [chat.of_attempt(a) for a in asked],
+            settings.max_new_tokens,
+            stops,
+            settings.timeout,
+            settings.temperature,
+            [seeds[a.id].getrandbits(32) for a in asked],
+        )
         joules.append(session.energy_joules)
         together.update(each.first_seconds is None for each in replied)
         return [text_of(chat, each.ids, stops) for each in replied]
@@ -263,16 +277,18 @@ def samples(
         attempts = found[at * count : (at + 1) * count]
         for attempt in attempts:
             attempt.id = problem.id
-        listed.append(Sample(
-            attempts,
-            fmean(a.correct for a in attempts),
-            fmean(a.marked for a in attempts),
-            seconds,
-            sum(used) / len(tries) if used else None,
-            harness=chat.asked.whole and is_number(problem.answer or ""),
-            majority=majority(attempts, form.verifier),
-            batched=any(together),
-        ))  # fmt: skip
+        listed.append(
+            Sample(
+                attempts,
+                fmean(a.correct for a in attempts),
+                fmean(a.marked for a in attempts),
+                seconds,
+                sum(used) / len(tries) if used else None,
+                harness=chat.asked.whole and is_number(problem.answer or ""),
+                majority=majority(attempts, form.verifier),
+                batched=any(together),
+            )
+        )
     return listed
 
 

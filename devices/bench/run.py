@@ -77,9 +77,10 @@ def after_stages(recipe: Recipe, run: Path) -> dict[str, Path]:
 
 
 def gain(
-    scores: dict[tuple[str, str], list[float]], stages: Sequence[str] = (),
+    scores: dict[tuple[str, str], list[float]],
+    stages: Sequence[str] = (),
     shipped: Sequence[str] = (),
-) -> dict[str, Gain]:  # fmt: skip
+) -> dict[str, Gain]:
     """What training brought, problem by problem: tuned less the base, asked in its best way.
 
     scores: by model and task, in the order of the problems. best: the tuned model as it was trained

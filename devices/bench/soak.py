@@ -14,9 +14,14 @@ Facts = dict[str, Any]
 
 
 def soak(
-    model: Model, problems: Sequence[Trajectory], settings: Bench, device: Device, minutes: float,
-    advance: Advance, show: Show,
-) -> list[Facts]:  # fmt: skip
+    model: Model,
+    problems: Sequence[Trajectory],
+    settings: Bench,
+    device: Device,
+    minutes: float,
+    advance: Advance,
+    show: Show,
+) -> list[Facts]:
     """Decode without a pause; a point for each reply of `decode_tokens`.
 
     A point has the minutes since the start, tokens/s, and the warmest sensor's degrees and the

@@ -55,11 +55,15 @@ def step_rows(
             rollout = Rollout(tuple(ids), tuple(reply.ids), (), text, finished)
             reward = step_reward(rollout, prompt, {"characters": 1.0})
             yield {
-                "id": prompt.trajectory_id, "step": prompt.step_index, "reply": text,
-                "expert": prompt.expert_action, "fault": reward.fault,
-                "similarity": reward.parts.get("similarity", 0.0), "lost": "",
+                "id": prompt.trajectory_id,
+                "step": prompt.step_index,
+                "reply": text,
+                "expert": prompt.expert_action,
+                "fault": reward.fault,
+                "similarity": reward.parts.get("similarity", 0.0),
+                "lost": "",
                 "equal": not reward.fault and _equal(text, finished, prompt),
-            }  # fmt: skip
+            }
             left.pop(0)
     except RunnerLost as error:
         progress.say(f"bench: {error}")

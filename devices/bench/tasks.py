@@ -79,10 +79,15 @@ def problems(
             continue
         found.append(
             Trajectory(
-                distinct(read.id, report.ids), read.problem, read.steps, read.answer,
-                observations=read.observations, tools=read.tools, world=read.world,
+                distinct(read.id, report.ids),
+                read.problem,
+                read.steps,
+                read.answer,
+                observations=read.observations,
+                tools=read.tools,
+                world=read.world,
             )
-        )  # fmt: skip
+        )
     if not found:
         raise InputError(f"{name}: no problems; left out: {report.reasons}.")
     if report.dropped:

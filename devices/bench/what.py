@@ -118,8 +118,9 @@ def _of_folder(folder: Path, name: str) -> Model:
     if (folder / "config.json").is_file():
         return _weights(resolve(str(folder)), name)
     if (folder / "adapter_config.json").is_file():
-        raise InputError(f"{folder}: an adapter without its model; merge it first, or name a run's "
-                         "`merged`.")  # fmt: skip
+        raise InputError(
+            f"{folder}: an adapter without its model; merge it first, or name a run's `merged`."
+        )
     raise InputError(
         f"{folder}: nothing here is a model: no {artifacts.MANIFEST}, config.json with "
         f"*.safetensors, {genai_config.FILE}, *.gguf or *.pte.{artifacts.held_by(folder)}"
@@ -136,10 +137,12 @@ def _ours(folder: Path) -> Model:
 def _weights(folder: Path, name: str) -> Model:
     config = read_json(folder / "config.json", "ModelConfig")
     length = config.get("max_position_embeddings")
-    told = {"format": "safetensors, on PyTorch in fp32",
-            "architecture": config["model_type"],
-            "quantization": _quantization(config),
-            "context": f"{length} tokens" if isinstance(length, int) else NOT_TOLD}  # fmt: skip
+    told = {
+        "format": "safetensors, on PyTorch in fp32",
+        "architecture": config["model_type"],
+        "quantization": _quantization(config),
+        "context": f"{length} tokens" if isinstance(length, int) else NOT_TOLD,
+    }
     tokenizer = facts.tokenizer_of(folder)
     if not _is_mlx(folder, config):
         return Model(name, "torch", folder, "torch", tokenizer=tokenizer, told=told)
@@ -171,10 +174,21 @@ def _gguf(file: Path, name: str) -> Model:
     found, tokenizer = facts.of_gguf(file)
     # What it takes says nothing of llama.cpp then.
     format_ = "GGUF" if find_spec("llama_cpp") else "GGUF, its weights expanded, on PyTorch in fp32"
-    told = {"format": format_, "architecture": found["architecture"],
-            "quantization": found["quantization"], "context": _shown(found["context"])}  # fmt: skip
-    return Model(name, f"gguf:{_at_most(found['context'])}", file, "gguf", tokenizer=tokenizer,
-                 stops=tuple(found["stops"]), told=told)  # fmt: skip
+    told = {
+        "format": format_,
+        "architecture": found["architecture"],
+        "quantization": found["quantization"],
+        "context": _shown(found["context"]),
+    }
+    return Model(
+        name,
+        f"gguf:{_at_most(found['context'])}",
+        file,
+        "gguf",
+        tokenizer=tokenizer,
+        stops=tuple(found["stops"]),
+        told=told,
+    )
 
 
 def _pte(file: Path, name: str) -> Model:
@@ -189,8 +203,15 @@ def _pte(file: Path, name: str) -> Model:
     if context is None:
         raise InputError(f"{file}: does not tell its context (get_max_context_len).")
     told = {"format": "ExecuTorch", "quantization": NOT_TOLD, "context": _shown(found["context"])}
-    model = Model(name, f"executorch:{context}", file, "executorch", tokenizer=folder,
-                  stops=tuple(found["stops"]), told=told)  # fmt: skip
+    model = Model(
+        name,
+        f"executorch:{context}",
+        file,
+        "executorch",
+        tokenizer=folder,
+        stops=tuple(found["stops"]),
+        told=told,
+    )
     facts.require_vocabulary(folder, found["vocabulary"], file)
     return model
 
@@ -207,11 +228,21 @@ def _genai(folder: Path, name: str) -> Model:
     context = min(known) if known else None
     ends = config["model"].get("eos_token_id")
     stops = [end for end in (ends if isinstance(ends, list) else [ends]) if isinstance(end, int)]
-    told = {"format": "onnxruntime-genai", "architecture": str(config["model"].get("type")),
-            "quantization": NOT_TOLD, "context": _shown(context)}  # fmt: skip
-    return Model(name, f"onnx:{_at_most(context)}", folder, "onnx",
-                 tokenizer=facts.tokenizer_of(folder),
-                 stops=tuple(stops), told=told)  # fmt: skip
+    told = {
+        "format": "onnxruntime-genai",
+        "architecture": str(config["model"].get("type")),
+        "quantization": NOT_TOLD,
+        "context": _shown(context),
+    }
+    return Model(
+        name,
+        f"onnx:{_at_most(context)}",
+        folder,
+        "onnx",
+        tokenizer=facts.tokenizer_of(folder),
+        stops=tuple(stops),
+        told=told,
+    )
 
 
 def _at_most(context: Any) -> int:

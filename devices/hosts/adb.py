@@ -43,9 +43,14 @@ class Adb:
             if file not in there:
                 self._push(folder / file, f"{target}/{file}")
         command = processes.python(
-            "srl_edge.devices.hosts.adb_runner", self._serial, self._llama_main, target,
-            str(folder), str(threads), *([adapter.name] if adapter else []),
-        )  # fmt: skip
+            "srl_edge.devices.hosts.adb_runner",
+            self._serial,
+            self._llama_main,
+            target,
+            str(folder),
+            str(threads),
+            *([adapter.name] if adapter else []),
+        )
         return Session(name, command)
 
     def _reach(self) -> None:

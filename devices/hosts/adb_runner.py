@@ -41,8 +41,10 @@ def main() -> None:
     _, stats, _ = run(phone, "1", 1, False)
     loaded = {
         "load_seconds": (stats["model_load_end_ms"] - stats["model_load_start_ms"]) / 1000,
-        "batch": 1, "machine": machine, "state": before,
-    }  # fmt: skip
+        "batch": 1,
+        "machine": machine,
+        "state": before,
+    }
     print(json.dumps(loaded), flush=True)
     for line in processes.lines(sys.stdin):
         print(json.dumps(answer(phone, json.loads(line))), flush=True)
@@ -92,11 +94,15 @@ def run(phone: Phone, prompt: str, limit: int, ignore_eos: bool) -> tuple[str, d
     ignore_eos: whether it goes on where the model would end its reply.
     """
     options = [
-        phone.llama_main, "--model_path=model.pte", "--tokenizer_path=tokenizer.json",
-        f"--max_new_tokens={limit}", "--temperature=0", f"--cpu_threads={phone.threads}",
+        phone.llama_main,
+        "--model_path=model.pte",
+        "--tokenizer_path=tokenizer.json",
+        f"--max_new_tokens={limit}",
+        "--temperature=0",
+        f"--cpu_threads={phone.threads}",
         *([f"--data_paths={phone.adapter}"] if phone.adapter else []),
         *(["--ignore_eos"] if ignore_eos else []),
-    ]  # fmt: skip
+    ]
     # A shell drops the newlines that a text ends in, but for the dot behind them.
     command = (
         f"{WATCH}cd {phone.target}; prompt=$(cat; echo .)\n"

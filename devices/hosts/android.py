@@ -63,9 +63,12 @@ def adb(serial: str, command: Sequence[str], sent: bytes = b"", timeout: float |
     chosen = ["-s", serial] if serial else []
     try:
         return subprocess.run(
-            ["adb", *chosen, *command], input=sent, capture_output=True, timeout=timeout,
+            ["adb", *chosen, *command],
+            input=sent,
+            capture_output=True,
+            timeout=timeout,
             check=False,
-        )  # fmt: skip
+        )
     except subprocess.TimeoutExpired:
         return Done(command, 1, b"", b"error: no answer from the device")
 

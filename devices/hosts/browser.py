@@ -46,9 +46,13 @@ class Browser:
         if self._where == "link":
             progress.say(f"{name}: open {self.url} on the device, and leave it open.")
         command = processes.python(
-            "srl_edge.devices.hosts.browser_runner", str(folder), str(threads), self._where,
-            self._host, str(self._port),
-        )  # fmt: skip
+            "srl_edge.devices.hosts.browser_runner",
+            str(folder),
+            str(threads),
+            self._where,
+            self._host,
+            str(self._port),
+        )
         return Session(name, command, os.environ | {TOKEN: self._token})
 
 

@@ -71,13 +71,22 @@ def main() -> None:
         url = f"http://{host}:{server.server_port}/{token}/"
         start.write_text(f'<meta http-equiv="refresh" content="0; url={url}">', encoding="utf-8")
         page = browser and subprocess.Popen(
-            [browser, "--headless=new", "--no-first-run", "--disable-sync",
-             "--disable-background-networking", "--disable-component-update",
-             "--remote-debugging-port=0", f"--user-data-dir={profile}", *_FLAGS[where],
-             *(["--no-sandbox"] if getattr(os, "geteuid", lambda: 1)() == 0 else []),
-             start.as_uri()],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            [
+                browser,
+                "--headless=new",
+                "--no-first-run",
+                "--disable-sync",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--remote-debugging-port=0",
+                f"--user-data-dir={profile}",
+                *_FLAGS[where],
+                *(["--no-sandbox"] if getattr(os, "geteuid", lambda: 1)() == 0 else []),
+                start.as_uri(),
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         try:
             for line in processes.lines(sys.stdin):
                 questions.put(line)
@@ -145,9 +154,13 @@ def _browser() -> str:
 
 
 def serve(
-    roots: Mapping[str, Path], threads: int, where: str, questions: "Queue[str]",
-    address: tuple[str, int], token: str,
-) -> ThreadingHTTPServer:  # fmt: skip
+    roots: Mapping[str, Path],
+    threads: int,
+    where: str,
+    questions: "Queue[str]",
+    address: tuple[str, int],
+    token: str,
+) -> ThreadingHTTPServer:
     """Serve the folders `roots` and the conversation under the path `token`, and nothing else."""
     meter = open_meter()
     before: list[float | None] = [None]
@@ -184,9 +197,10 @@ def serve(
                 machine |= describe(threads) | {"tools": machine.get("tools")}
                 start, end = before[0], meter()
                 said |= {
-                    "peak_memory_mib": peak_mib_below(os.getpid()), "state": state(),
+                    "peak_memory_mib": peak_mib_below(os.getpid()),
+                    "state": state(),
                     "energy_joules": None if start is None or end is None else end - start,
-                }  # fmt: skip
+                }
             print(json.dumps(said), flush=True)
 
         def _file(self, path: str) -> None:

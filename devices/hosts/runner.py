@@ -90,9 +90,13 @@ def chooser(temperature: float, seed: int) -> Choose:
 
 
 def _reply(
-    runtime: Runtime, prompt: Sequence[int], limit: int, stops: Sequence[int],
-    choose: Choose, reuse: bool,
-) -> dict[str, Any]:  # fmt: skip
+    runtime: Runtime,
+    prompt: Sequence[int],
+    limit: int,
+    stops: Sequence[int],
+    choose: Choose,
+    reuse: bool,
+) -> dict[str, Any]:
     start = time.perf_counter()
     ids = [choose(runtime.prefill(prompt, reuse))]
     first = time.perf_counter()

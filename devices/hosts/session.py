@@ -49,9 +49,16 @@ class Session:
         self.name = name
         self._words = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115  # closed by `close`
         self._runner = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._words, text=True,
-            encoding="utf-8", errors="replace", env=environment, start_new_session=True,
-        )  # fmt: skip
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._words,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            env=environment,
+            start_new_session=True,
+        )
         self._lines: Queue[str] = Queue()
         Thread(target=self._listen, daemon=True).start()
         first = self._hear(LOADING, "Loaded")
@@ -62,19 +69,27 @@ class Session:
         self.energy_joules: float | None = None  # of the last answer
 
     def generate(
-        self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stops: Sequence[int] = (),
-        timeout: float | None = None, temperature: float = 0.0, seeds: Sequence[int] = (),
+        self,
+        prompts: Sequence[Sequence[int]],
+        max_new_tokens: int,
+        stops: Sequence[int] = (),
+        timeout: float | None = None,
+        temperature: float = 0.0,
+        seeds: Sequence[int] = (),
         reuse: bool = True,
-    ) -> list[Generated]:  # fmt: skip
+    ) -> list[Generated]:
         """A reply to each prompt of token ids; `timeout` is in seconds, for each of them.
 
         seeds: one a prompt, where tokens are drawn.
         """
         question = {
-            "prompts": [list(ids) for ids in prompts], "max_new_tokens": max_new_tokens,
-            "stops": list(stops), "temperature": temperature, "reuse": reuse,
+            "prompts": [list(ids) for ids in prompts],
+            "max_new_tokens": max_new_tokens,
+            "stops": list(stops),
+            "temperature": temperature,
+            "reuse": reuse,
             "seeds": list(seeds) or [0] * len(prompts),
-        }  # fmt: skip
+        }
         assert self._runner.stdin is not None
         try:
             self._runner.stdin.write(json.dumps(question) + "\n")

@@ -57,9 +57,12 @@ class Chat:
         self._template = plain() if self.asked.plain else of_folder(folder)
 
     def prompt_ids(
-        self, problem: str, steps: Sequence[str], observations: Sequence[str] = (),
+        self,
+        problem: str,
+        steps: Sequence[str],
+        observations: Sequence[str] = (),
         tools: Sequence[Any] = (),
-    ) -> list[int]:  # fmt: skip
+    ) -> list[int]:
         """Token ids of the chat that asks for the next step, or for the whole solution."""
         asked, form = self.asked, self.asked.form
         *system, question = form.messages(

@@ -48,9 +48,12 @@ class Batched(Protocol):
         """Whether this model can be asked so."""
 
     def complete(
-        self, prompts: Sequence[Sequence[int]], limits: Sequence[int], stops: Sequence[int],
+        self,
+        prompts: Sequence[Sequence[int]],
+        limits: Sequence[int],
+        stops: Sequence[int],
         choices: Sequence[Choose],
-    ) -> list[list[int]]:  # fmt: skip
+    ) -> list[list[int]]:
         """A completion of each prompt, of at most as many tokens as its limit; see `greedy`."""
 
 

@@ -25,9 +25,12 @@ class LlamaCppRuntime:
 
         self._library: Any = llama_cpp
         self._model: Any = llama_cpp.Llama(
-            str(path / GGUF if path.is_dir() else path), n_ctx=context_length,
-            n_threads=threads or None, n_threads_batch=threads or None, verbose=False,
-        )  # fmt: skip
+            str(path / GGUF if path.is_dir() else path),
+            n_ctx=context_length,
+            n_threads=threads or None,
+            n_threads_batch=threads or None,
+            verbose=False,
+        )
         self._folder = path if path.is_dir() else path.parent
         self._ids: list[int] = []
 

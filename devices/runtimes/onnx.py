@@ -74,9 +74,12 @@ class OnnxRuntime:
         return self._several
 
     def complete(
-        self, prompts: Sequence[Sequence[int]], limits: Sequence[int], stops: Sequence[int],
+        self,
+        prompts: Sequence[Sequence[int]],
+        limits: Sequence[int],
+        stops: Sequence[int],
         choices: Sequence[Choose],
-    ) -> list[list[int]]:  # fmt: skip
+    ) -> list[list[int]]:
         if self._rows is None:  # the weights a second time, so not before they are needed
             decoder = self._config["model"]["decoder"]
             self._rows = OnnxRows(self._folder, decoder, self._context_length, self._threads)

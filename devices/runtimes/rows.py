@@ -26,9 +26,13 @@ class Rows(Protocol):
 
 
 def complete(
-    rows: Rows, most: int, prompts: Sequence[Sequence[int]], limits: Sequence[int],
-    stops: Sequence[int], choices: Sequence[Choose],
-) -> list[list[int]]:  # fmt: skip
+    rows: Rows,
+    most: int,
+    prompts: Sequence[Sequence[int]],
+    limits: Sequence[int],
+    stops: Sequence[int],
+    choices: Sequence[Choose],
+) -> list[list[int]]:
     """A completion of each prompt, with the stop token that ended it, if any.
 
     most: rows at once, or fewer where their caches would be too large. limits: most tokens of each
@@ -45,9 +49,12 @@ def complete(
 
 
 def _together(
-    rows: Rows, prompts: Sequence[Sequence[int]], limits: Sequence[int], stops: Sequence[int],
+    rows: Rows,
+    prompts: Sequence[Sequence[int]],
+    limits: Sequence[int],
+    stops: Sequence[int],
     choices: Sequence[Choose],
-) -> list[list[int]]:  # fmt: skip
+) -> list[list[int]]:
     replies: list[list[int]] = [[] for _ in prompts]
     going = list(range(len(prompts)))
     logits = rows.start(prompts, max(limits))

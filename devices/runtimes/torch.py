@@ -66,9 +66,12 @@ class TorchRuntime:
         return takes_rows(self.model)
 
     def complete(
-        self, prompts: Sequence[Sequence[int]], limits: Sequence[int], stops: Sequence[int],
+        self,
+        prompts: Sequence[Sequence[int]],
+        limits: Sequence[int],
+        stops: Sequence[int],
         choices: Sequence[Choose],
-    ) -> list[list[int]]:  # fmt: skip
+    ) -> list[list[int]]:
         most = BATCH if self.takes_several() else 1
         return complete(self._rows, most, prompts, limits, stops, choices)
 

@@ -107,8 +107,11 @@ class TorchRows:
             asked["position_ids"] = positions[:, -ids.shape[1] :]
         with self._torch.inference_mode():
             out = self._model(
-                input_ids=ids, attention_mask=self._mask, past_key_values=self._cache,
-                logits_to_keep=1, **asked,
-            )  # fmt: skip
+                input_ids=ids,
+                attention_mask=self._mask,
+                past_key_values=self._cache,
+                logits_to_keep=1,
+                **asked,
+            )
         logits: Logits = out.logits[:, -1].float().numpy()
         return logits

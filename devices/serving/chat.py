@@ -49,11 +49,14 @@ class Terminal:
     def greet(self) -> None:
         """What it is, and what it was trained for."""
         model = self._model
-        self._say(f"{model.name}, {model.context_length} tokens of context. /help lists what you "
-                  "can do.")  # fmt: skip
+        self._say(
+            f"{model.name}, {model.context_length} tokens of context. /help lists what you can do."
+        )
         if model.trained_step_by_step:
-            self._say("It was trained to solve problems step by step, which /solve PROBLEM asks "
-                      "for; other lines ask it as any chat model.")  # fmt: skip
+            self._say(
+                "It was trained to solve problems step by step, which /solve PROBLEM asks "
+                "for; other lines ask it as any chat model."
+            )
 
     def take(self, line: str) -> bool:
         """Do what a line says; whether the chat goes on."""
@@ -135,8 +138,10 @@ class Terminal:
         if reply.thought:
             self._thoughts.append(reply.thought)
         full = ", cut at the limit" if reply.finish_reason == "length" else ""
-        self._say(f"{reply.completion_tokens} tokens{full}, {reply.tokens_per_second:.1f} tokens/s,"
-                  f" first after {reply.seconds_to_first:.2f} s")  # fmt: skip
+        self._say(
+            f"{reply.completion_tokens} tokens{full}, {reply.tokens_per_second:.1f} tokens/s,"
+            f" first after {reply.seconds_to_first:.2f} s"
+        )
 
     def _write(self, text: str) -> None:
         """Text of the model's own."""

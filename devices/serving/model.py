@@ -109,9 +109,11 @@ class Model:
         self._sound = True  # whether the runtime's cache is what it takes it for
 
     def stream(
-        self, messages_or_question: str | Sequence[Message], sampling: Sampling = GREEDY,
+        self,
+        messages_or_question: str | Sequence[Message],
+        sampling: Sampling = GREEDY,
         tools: Sequence[Any] = (),
-    ) -> Iterator[str | Reply]:  # fmt: skip
+    ) -> Iterator[str | Reply]:
         """Pieces of the reply to a chat or a question as they come, one a token; then the whole.
 
         A piece is empty within a character, or where what it holds may begin a stop. Whoever no
@@ -126,9 +128,11 @@ class Model:
         yield from self._written(self.chat.read(text), sampling, begun)
 
     def reply(
-        self, messages_or_question: str | Sequence[Message], sampling: Sampling = GREEDY,
+        self,
+        messages_or_question: str | Sequence[Message],
+        sampling: Sampling = GREEDY,
         tools: Sequence[Any] = (),
-    ) -> Reply:  # fmt: skip
+    ) -> Reply:
         """The reply to a chat, or to one question; raises as `stream`."""
         (*_, last) = self.stream(messages_or_question, sampling, tools)
         assert isinstance(last, Reply)
@@ -205,9 +209,14 @@ class Model:
             if left := shown.add(rest) + ("" if shown.stopped else shown.rest()):
                 yield left
         yield Reply(
-            shown.text, *divided(shown.text), reason, len(ids), len(tokens), first,
+            shown.text,
+            *divided(shown.text),
+            reason,
+            len(ids),
+            len(tokens),
+            first,
             time.perf_counter() - start,
-        )  # fmt: skip
+        )
 
     def _prefilled(self, ids: Sequence[int]) -> Logits:
         # What was interrupted or failed may have left more, or less, in the cache than it notes.

@@ -14,11 +14,20 @@ from srl_edge.devices.serving.model import Model, Reply, Sampling
 # Fields that would change a reply and cannot be heeded, with what they may say all the same.
 # All others that are not known are left alone, as `user` or `metadata`.
 _ONLY: dict[str, tuple[Any, ...]] = {
-    "n": (1,), "logprobs": (False,), "top_logprobs": (0,), "logit_bias": ({},),
-    "response_format": ({"type": "text"},), "frequency_penalty": (0,), "presence_penalty": (0,),
-    "functions": ([],), "function_call": ("none", "auto"), "modalities": (["text"],), "audio": (),
-    "prediction": (), "web_search_options": (),
-}  # fmt: skip
+    "n": (1,),
+    "logprobs": (False,),
+    "top_logprobs": (0,),
+    "logit_bias": ({},),
+    "response_format": ({"type": "text"},),
+    "frequency_penalty": (0,),
+    "presence_penalty": (0,),
+    "functions": ([],),
+    "function_call": ("none", "auto"),
+    "modalities": (["text"],),
+    "audio": (),
+    "prediction": (),
+    "web_search_options": (),
+}
 
 
 _KINDS = ("str", "list[_Part]", "list[str]")  # what pydantic adds to a field that may be either
@@ -36,8 +45,14 @@ class Refused(Exception):
 
     def as_dict(self) -> dict[str, Any]:
         """OpenAI's shape of an error."""
-        return {"error": {"message": self.message, "type": _type(self.status),
-                          "param": self.param, "code": self.code}}  # fmt: skip
+        return {
+            "error": {
+                "message": self.message,
+                "type": _type(self.status),
+                "param": self.param,
+                "code": self.code,
+            }
+        }
 
 
 def _type(status: int) -> str:
@@ -85,14 +100,19 @@ class _Message(_Shape):
         )
         if not text and self.role == "user" and self.content is None:
             raise Refused(400, f"messages.{at}.content: a user's turn has one.", param="messages")
-        said: dict[str, Any] = {"role": "system" if self.role == "developer" else self.role,
-                                "content": text}  # fmt: skip
+        said: dict[str, Any] = {
+            "role": "system" if self.role == "developer" else self.role,
+            "content": text,
+        }
         if self.tool_calls:
             said["tool_calls"] = [
-                {"id": call.id, "type": "function",
-                 "function": {"name": call.function.name, "arguments": _arguments(call, at)}}
+                {
+                    "id": call.id,
+                    "type": "function",
+                    "function": {"name": call.function.name, "arguments": _arguments(call, at)},
+                }
                 for call in self.tool_calls
-            ]  # fmt: skip
+            ]
         told = {"tool_call_id": self.tool_call_id, "name": self.name}
         return said | {key: value for key, value in told.items() if value is not None}
 
@@ -103,8 +123,11 @@ def _arguments(call: _Call, at: int) -> dict[str, Any]:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise Refused(400, f"messages.{at}.tool_calls: arguments are a JSON object, as a text.",
-                      param="messages")  # fmt: skip
+        raise Refused(
+            400,
+            f"messages.{at}.tool_calls: arguments are a JSON object, as a text.",
+            param="messages",
+        )
     return found
 
 
@@ -165,8 +188,9 @@ class ChatRequest(Ways):
     def offered(self) -> list[dict[str, Any]]:
         """The tools that the model may call, as it is told of them."""
         if self.tool_choice not in (None, "none", "auto"):
-            raise Refused(400, "tool_choice: only auto and none can be asked for here.",
-                          param="tool_choice")  # fmt: skip
+            raise Refused(
+                400, "tool_choice: only auto and none can be asked for here.", param="tool_choice"
+            )
         chosen = [] if self.tool_choice == "none" else self.tools or []
         return [tool.model_dump(exclude_none=True) for tool in chosen]
 
@@ -188,11 +212,16 @@ def read_chat(body: bytes, model: Model) -> ChatRequest:
     asked = _read(ChatRequest, body)
     for name, value in (asked.model_extra or {}).items():
         if name in _ONLY and value is not None and value not in _ONLY[name]:
-            raise Refused(400, f"{name}: not supported here; leave it out.",
-                          "unsupported_parameter", name)  # fmt: skip
+            raise Refused(
+                400, f"{name}: not supported here; leave it out.", "unsupported_parameter", name
+            )
     if asked.model != model.name:
-        raise Refused(404, f"the model {asked.model[:200]!r} is not here; {model.name!r} is.",
-                      "model_not_found", "model")  # fmt: skip
+        raise Refused(
+            404,
+            f"the model {asked.model[:200]!r} is not here; {model.name!r} is.",
+            "model_not_found",
+            "model",
+        )
     return asked
 
 
@@ -220,8 +249,11 @@ def _depth(error: Any) -> int:
 
 def _usage(reply: Reply) -> dict[str, int]:
     total = reply.prompt_tokens + reply.completion_tokens
-    return {"prompt_tokens": reply.prompt_tokens, "completion_tokens": reply.completion_tokens,
-            "total_tokens": total}  # fmt: skip
+    return {
+        "prompt_tokens": reply.prompt_tokens,
+        "completion_tokens": reply.completion_tokens,
+        "total_tokens": total,
+    }
 
 
 class Answer:
@@ -229,18 +261,28 @@ class Answer:
 
     def __init__(self, asked: ChatRequest, model: str) -> None:
         self._tools, self._usage = asked.offered(), asked.with_usage
-        self._head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()),
-                      "model": model}  # fmt: skip
+        self._head = {
+            "id": f"chatcmpl-{uuid.uuid4().hex}",
+            "created": int(time.time()),
+            "model": model,
+        }
 
     def whole(self, reply: Reply) -> dict[str, Any]:
         """The body of an answer that is not streamed."""
         text, calls = self._message(reply)
         message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
         message |= {"tool_calls": calls} if calls else {}
-        choice = {"index": 0, "message": message, "logprobs": None,
-                  "finish_reason": "tool_calls" if calls else reply.finish_reason}  # fmt: skip
-        return self._head | {"object": "chat.completion", "choices": [choice],
-                             "usage": _usage(reply)}  # fmt: skip
+        choice = {
+            "index": 0,
+            "message": message,
+            "logprobs": None,
+            "finish_reason": "tool_calls" if calls else reply.finish_reason,
+        }
+        return self._head | {
+            "object": "chat.completion",
+            "choices": [choice],
+            "usage": _usage(reply),
+        }
 
     def begun(self) -> dict[str, Any]:
         """The first chunk."""
@@ -260,8 +302,9 @@ class Answer:
                 yield self._chunk({"content": text})
             if calls:
                 reason = "tool_calls"
-                yield self._chunk({"tool_calls": [{"index": at} | call
-                                                  for at, call in enumerate(calls)]})  # fmt: skip
+                yield self._chunk(
+                    {"tool_calls": [{"index": at} | call for at, call in enumerate(calls)]}
+                )
         yield self._chunk({}, reason)
         if self._usage:
             yield self._chunk(None) | {"usage": _usage(each)}
@@ -272,20 +315,31 @@ class Answer:
         text, found = tool_calls.divided(reply.answer, self._tools)
         if not found:
             return reply.text, []
-        calls = [{"id": f"call_{uuid.uuid4().hex[:24]}", "type": "function", "function": call}
-                 for call in found]  # fmt: skip
+        calls = [
+            {"id": f"call_{uuid.uuid4().hex[:24]}", "type": "function", "function": call}
+            for call in found
+        ]
         thought = f"<think>{reply.thought}</think>\n" if reply.thought else ""
         return f"{thought}{text}" or None, calls
 
     def _chunk(self, delta: dict[str, Any] | None, reason: str | None = None) -> dict[str, Any]:
-        choices = [] if delta is None else [
-            {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
-        ]  # fmt: skip
+        choices = (
+            []
+            if delta is None
+            else [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}]
+        )
         usage = {"usage": None} if self._usage else {}
         return self._head | {"object": "chat.completion.chunk", "choices": choices} | usage
 
 
 def models(model: Model, created: int) -> list[dict[str, Any]]:
     """The list of the one model."""
-    return [{"id": model.name, "object": "model", "created": created, "owned_by": "srl-edge",
-             "context_length": model.context_length}]  # fmt: skip
+    return [
+        {
+            "id": model.name,
+            "object": "model",
+            "created": created,
+            "owned_by": "srl-edge",
+            "context_length": model.context_length,
+        }
+    ]

@@ -43,17 +43,23 @@ def listening(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError, UnicodeError) as error:
         number = getattr(error, "errno", None) or 0
         said = os.strerror(number) if number > 0 else getattr(error, "strerror", None) or error
-        raise InputError(f"serve: {host}, port {port}: {said}; choose another with --host or "
-                         "--port.") from None  # fmt: skip
+        raise InputError(
+            f"serve: {host}, port {port}: {said}; choose another with --host or --port."
+        ) from None
 
 
 def server_of(worker: Worker, host: str) -> uvicorn.Server:
     """What answers once it is run, until the process is told to end."""
     config = uvicorn.Config(
-        application(worker, host), lifespan="off", ws="none", log_level="warning",
-        access_log=False, server_header=False, proxy_headers=False,
+        application(worker, host),
+        lifespan="off",
+        ws="none",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
         limit_concurrency=CONNECTIONS,
-    )  # fmt: skip
+    )
     return _Server(config)
 
 

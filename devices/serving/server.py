@@ -60,9 +60,13 @@ class App:
     async def health(self, _: Request) -> Response:
         """Whether the model still answers, and what it is."""
         model, alive = self._model, self._worker.alive
-        said = {"status": "ok" if alive else "gone", "model": model.name,
-                "context_length": model.context_length, "load": self._worker.load,
-                "trained_step_by_step": model.trained_step_by_step}  # fmt: skip
+        said = {
+            "status": "ok" if alive else "gone",
+            "model": model.name,
+            "context_length": model.context_length,
+            "load": self._worker.load,
+            "trained_step_by_step": model.trained_step_by_step,
+        }
         return JSONResponse(said, 200 if alive else 503)
 
     async def models(self, _: Request) -> Response:
@@ -99,8 +103,9 @@ class App:
         try:
             return self._worker.submit(ask)
         except Full:
-            raise Refused(429, "so many requests wait already that no more may; try again soon.",
-                          "queue_full") from None  # fmt: skip
+            raise Refused(
+                429, "so many requests wait already that no more may; try again soon.", "queue_full"
+            ) from None
         except Gone:
             raise Refused(503, "the model has ended; start the server again.") from None
 
@@ -118,13 +123,19 @@ class _Steps:
                 if each:
                     yield {"step": self._step, "text": each}
             case Reply():
-                yield {"step": self._step, "reply": {
-                    "text": each.text, "thought": each.thought, "answer": each.answer,
-                    "finish_reason": each.finish_reason, "prompt_tokens": each.prompt_tokens,
-                    "completion_tokens": each.completion_tokens,
-                    "seconds_to_first": round(each.seconds_to_first, 3),
-                    "tokens_per_second": round(each.tokens_per_second, 1),
-                }}  # fmt: skip
+                yield {
+                    "step": self._step,
+                    "reply": {
+                        "text": each.text,
+                        "thought": each.thought,
+                        "answer": each.answer,
+                        "finish_reason": each.finish_reason,
+                        "prompt_tokens": each.prompt_tokens,
+                        "completion_tokens": each.completion_tokens,
+                        "seconds_to_first": round(each.seconds_to_first, 3),
+                        "tokens_per_second": round(each.tokens_per_second, 1),
+                    },
+                }
                 self._step += 1
             case Attempt():
                 yield {"steps": each.steps, "ended": ending(self._model, each)}
@@ -181,9 +192,11 @@ async def _unless_gone(request: Request, wanted: Awaitable[Found], job: Job) -> 
 
 
 async def _streamed(
-    request: Request, job: Job, shown: Callable[[Any], Iterator[dict[str, Any]]],
+    request: Request,
+    job: Job,
+    shown: Callable[[Any], Iterator[dict[str, Any]]],
     begun: dict[str, Any] | None = None,
-) -> Response:  # fmt: skip
+) -> Response:
     """Events as they come, once there is a first one: what fails before has a status of its own."""
     events = job.events()
     first = await _unless_gone(request, anext(events), job)  # type: ignore[arg-type]
@@ -246,8 +259,10 @@ async def _refused(_: Request, error: Exception) -> Response:
 
 def _guarded(app: ASGIApp, guard: Guard) -> ASGIApp:
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
-        headers = {name.decode("latin-1"): value.decode("latin-1")
-                   for name, value in scope.get("headers", ())}  # fmt: skip
+        headers = {
+            name.decode("latin-1"): value.decode("latin-1")
+            for name, value in scope.get("headers", ())
+        }
         if why := guard.refusal(headers):
             refused = Refused(403, why)
             await JSONResponse(refused.as_dict(), refused.status, _UNREAD)(scope, receive, send)

@@ -31,8 +31,12 @@ def export(merged: Path, out: Path, quantization: str) -> dict[str, Any]:
     python = [sys.executable] if found.endswith(".py") else []
     done = subprocess.run(
         [*python, found, "--outtype", kind, "--outfile", str(out / GGUF), str(merged)],
-        capture_output=True, text=True, check=False, encoding="utf-8", errors="replace",
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        encoding="utf-8",
+        errors="replace",
+    )
     if done.returncode or not (out / GGUF).is_file():
         lines = [line for line in done.stderr.splitlines() if line.strip()] or ["no message"]
         raise StageError(f"gguf {quantization}: llama.cpp's converter failed: {lines[-1].strip()}")

@@ -12,8 +12,13 @@ from srl_edge.models.flat_rope import flattened
 from srl_edge.terminal import progress
 
 # It needs a transformers older than ours. What is not named comes from this environment.
-_PACKAGES = ("optimum-onnx==0.1.0", "optimum==2.1.0", "transformers==4.57.6",
-             "tokenizers==0.22.2", "huggingface-hub==0.36.2")  # fmt: skip
+_PACKAGES = (
+    "optimum-onnx==0.1.0",
+    "optimum==2.1.0",
+    "transformers==4.57.6",
+    "tokenizers==0.22.2",
+    "huggingface-hub==0.36.2",
+)
 
 
 def export(merged: Path, out: Path, quantization: str) -> dict[str, Any]:
@@ -26,10 +31,18 @@ def export(merged: Path, out: Path, quantization: str) -> dict[str, Any]:
         source = flattened(merged, scratch / "source", "optimum", "exported by optimum")
         made = scratch / "made"
         command = processes.python(
-            "optimum.exporters.onnx", "--model", str(source), "--task",
-            "text-generation-with-past", "--dtype", quantization, "--device", "cpu",
-            "--no-post-process", str(made),
-        )  # fmt: skip
+            "optimum.exporters.onnx",
+            "--model",
+            str(source),
+            "--task",
+            "text-generation-with-past",
+            "--dtype",
+            quantization,
+            "--device",
+            "cpu",
+            "--no-post-process",
+            str(made),
+        )
         environment = os.environ | {"PYTHONPATH": str(_environment()), "HF_HUB_OFFLINE": "1"}
         done = subprocess.run(
             command,

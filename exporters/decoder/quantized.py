@@ -41,9 +41,13 @@ class Linears(nn.Module):
     """
 
     def __init__(
-        self, names: Sequence[str], weights: Sequence[Tensor], biases: Sequence[Tensor | None],
-        bits: int, trained: Sequence[Codes] = (),
-    ) -> None:  # fmt: skip
+        self,
+        names: Sequence[str],
+        weights: Sequence[Tensor],
+        biases: Sequence[Tensor | None],
+        bits: int,
+        trained: Sequence[Codes] = (),
+    ) -> None:
         super().__init__()
         self.names = names
         self.bits = 32

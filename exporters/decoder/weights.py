@@ -83,9 +83,11 @@ def linears_of(stage: nn.Module) -> list[Linears]:
 
 @torch.no_grad()
 def quantized_stages(
-    checkpoint: "Checkpoint", embedding: nn.Module, attention: Attention,
+    checkpoint: "Checkpoint",
+    embedding: nn.Module,
+    attention: Attention,
     calibration: Sequence[Sequence[int]],
-) -> Iterator[nn.Module]:  # fmt: skip
+) -> Iterator[nn.Module]:
     """The stages of a checkpoint, one at a time, so that its floats are never all in memory.
 
     calibration: token ids of texts whose inputs 4-bit weights are fitted to; without any, weights

@@ -42,11 +42,14 @@ def zeros(config: Any, rank: int) -> dict[str, Tensor]:
     hidden, inner, dim = config.hidden_size, config.intermediate_size, head_dim(config)
     heads, kv_heads = config.num_attention_heads * dim, config.num_key_value_heads * dim
     sizes = {
-        "self_attn.q_proj": (hidden, heads), "self_attn.k_proj": (hidden, kv_heads),
-        "self_attn.v_proj": (hidden, kv_heads), "self_attn.o_proj": (heads, hidden),
-        "mlp.gate_proj": (hidden, inner), "mlp.up_proj": (hidden, inner),
+        "self_attn.q_proj": (hidden, heads),
+        "self_attn.k_proj": (hidden, kv_heads),
+        "self_attn.v_proj": (hidden, kv_heads),
+        "self_attn.o_proj": (heads, hidden),
+        "mlp.gate_proj": (hidden, inner),
+        "mlp.up_proj": (hidden, inner),
         "mlp.down_proj": (inner, hidden),
-    }  # fmt: skip
+    }
     tensors = {}
     for layer in range(config.num_hidden_layers):
         for name, (inputs, outputs) in sizes.items():

@@ -167,9 +167,13 @@ class _Lowering:
     """
 
     def __init__(
-        self, config: Any, context_length: int, lora: Mapping[str, Tensor],
-        backend: str, specs: list[Any],
-    ) -> None:  # fmt: skip
+        self,
+        config: Any,
+        context_length: int,
+        lora: Mapping[str, Tensor],
+        backend: str,
+        specs: list[Any],
+    ) -> None:
         self._context_length, self._backend, self._specs = context_length, backend, specs
         dim = head_dim(config)
         attended, x = (1, 3, config.num_attention_heads, dim), (1, 3, config.hidden_size)

@@ -36,9 +36,12 @@ class Decoder(nn.Module):
     positions: Tensor
 
     def __init__(
-        self, embedding: Embedding, stages: Sequence[nn.Module], attention: Attention,
+        self,
+        embedding: Embedding,
+        stages: Sequence[nn.Module],
+        attention: Attention,
         lora: Mapping[str, Tensor] = MappingProxyType({}),
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         self.embedding, self.stages = embedding, nn.ModuleList(stages)
         self.kinds, self.window = attention.kinds, attention.window

@@ -24,9 +24,11 @@ from srl_edge.terminal import progress
 
 # The layers that are quantized as one, since they read the same input.
 TOGETHER = (
-    ("self_attn", ("q_proj", "k_proj", "v_proj")), ("self_attn", ("o_proj",)),
-    ("mlp", ("gate_proj", "up_proj")), ("mlp", ("down_proj",)),
-)  # fmt: skip
+    ("self_attn", ("q_proj", "k_proj", "v_proj")),
+    ("self_attn", ("o_proj",)),
+    ("mlp", ("gate_proj", "up_proj")),
+    ("mlp", ("down_proj",)),
+)
 CHOICE = "merge.json"  # in the merged folder: what the adapter was merged into
 
 
@@ -84,8 +86,9 @@ def _as_trained(base: Path, frozen: dict[str, Any], out: Path) -> Path:
     for layer in model.get_decoder().layers:
         for owner, names in TOGETHER:
             linears = [getattr(getattr(layer, owner), name) for name in names]
-            kept = dequantized([x.weight.detach() for x in linears], frozen["quantization"],
-                               frozen["backend"])  # fmt: skip
+            kept = dequantized(
+                [x.weight.detach() for x in linears], frozen["quantization"], frozen["backend"]
+            )
             for linear, weight in zip(linears, kept, strict=True):
                 linear.weight.data = weight
     model.float()

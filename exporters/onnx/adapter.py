@@ -13,14 +13,21 @@ from srl_edge.models import adapter_folder, loading
 from srl_edge.models.routes import require
 from srl_edge.quantization.formats import FORMATS
 
-_PROJECTIONS = {"attn": ("q_proj", "k_proj", "v_proj", "o_proj"),
-                "mlp": ("gate_proj", "up_proj", "down_proj")}  # fmt: skip
+_PROJECTIONS = {
+    "attn": ("q_proj", "k_proj", "v_proj", "o_proj"),
+    "mlp": ("gate_proj", "up_proj", "down_proj"),
+}
 
 
 def export(
-    base: Path, adapter: Path, out: Path, quantization: str, context_length: int,
-    texts: Sequence[Sequence[int]] = (), int8_layers: Sequence[str] = (),
-) -> dict[str, Any]:  # fmt: skip
+    base: Path,
+    adapter: Path,
+    out: Path,
+    quantization: str,
+    context_length: int,
+    texts: Sequence[Sequence[int]] = (),
+    int8_layers: Sequence[str] = (),
+) -> dict[str, Any]:
     """Write the base as an onnxruntime-genai folder, and the adapter beside it.
 
     adapter: a PEFT folder. Without an active adapter the graph is the base model. texts and

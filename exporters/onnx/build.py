@@ -47,10 +47,14 @@ QUANTIZATIONS = {
 
 
 def export(
-    model: Path, out: Path, quantization: str, context_length: int,
-    texts: Sequence[Sequence[int]] = (), extra: Mapping[str, str] = MappingProxyType({}),
+    model: Path,
+    out: Path,
+    quantization: str,
+    context_length: int,
+    texts: Sequence[Sequence[int]] = (),
+    extra: Mapping[str, str] = MappingProxyType({}),
     int8_layers: Sequence[str] = (),
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Write an onnxruntime-genai folder of a model into `out`; return the options used.
 
     quantization: a key of QUANTIZATIONS. texts: token ids that 4-bit weights are fitted to; without

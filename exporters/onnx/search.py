@@ -17,9 +17,14 @@ CANDIDATES = ("int4-rtn", "int4-small", "int4", "int4-mixed", "int4-kquant", "in
 
 
 def export_smallest(
-    merged: Path, out: Path, cases: Sequence[Case], least: float, context_length: int,
-    texts: Sequence[Sequence[int]], threads: int = 0,
-) -> dict[str, Any]:  # fmt: skip
+    merged: Path,
+    out: Path,
+    cases: Sequence[Case],
+    least: float,
+    context_length: int,
+    texts: Sequence[Sequence[int]],
+    threads: int = 0,
+) -> dict[str, Any]:
     """Write into `out` the smallest candidate that agrees on `least` of the cases' next tokens.
 
     texts: token ids that 4-bit weights are fitted to. Returns its options, with `search`: every

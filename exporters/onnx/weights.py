@@ -23,9 +23,12 @@ _PACKED = {"qkv_proj": ("q_proj", "k_proj", "v_proj")}
 
 
 def fit(
-    graph: Any, model: Path, context_length: int, texts: Sequence[Sequence[int]],
+    graph: Any,
+    model: Path,
+    context_length: int,
+    texts: Sequence[Sequence[int]],
     int8_layers: Sequence[str] = (),
-) -> None:  # fmt: skip
+) -> None:
     """Put better codes and scales in place of the rounded ones in a graph of the builder.
 
     model: what the graph was built from, with symmetric weights in blocks of 32. texts: token ids
@@ -44,9 +47,14 @@ def fit(
     widened = [node for node in body if asked.intersection(_modules(node.name))]
     kept = frozenset(name for node in widened for name in _modules(node.name))
     precision = Precision(
-        embedding=32, query_key=4, value_output=4, mlp=4, head=32 if wide else 4,
-        kept=kept, kept_bits=32,
-    )  # fmt: skip
+        embedding=32,
+        query_key=4,
+        value_output=4,
+        mlp=4,
+        head=32 if wide else 4,
+        kept=kept,
+        kept_bits=32,
+    )
     checkpoint = Checkpoint(model, config, precision)
     attention = Attention.of(config, context_length)
     fitted: dict[str, tuple[Array, Array]] = {}
@@ -58,8 +66,11 @@ def fit(
                 pairs = [(codes.numpy(), scales.numpy()) for codes, scales in weights]
                 fitted |= zip(linears.names, pairs, strict=True)
             else:
-                floats |= {n: w.numpy() for n, w in zip(linears.names, linears.weights, strict=True)
-                           if n in kept}  # fmt: skip
+                floats |= {
+                    n: w.numpy()
+                    for n, w in zip(linears.names, linears.weights, strict=True)
+                    if n in kept
+                }
     last: Any = stage
     tensors = {tensor.name: tensor for tensor in graph.initializer}
     for node in widened:

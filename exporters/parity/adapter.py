@@ -23,9 +23,12 @@ _TIMES = 5
 
 
 def compare_adapter(
-    artifact: Artifact, runtime: ArtifactRuntime, cases: Sequence[Case],
-    base: Path, adapter: Path,
-) -> dict[str, Any]:  # fmt: skip
+    artifact: Artifact,
+    runtime: ArtifactRuntime,
+    cases: Sequence[Case],
+    base: Path,
+    adapter: Path,
+) -> dict[str, Any]:
     """Effect of a separate adapter beside PEFT's, and switching base -> it -> another -> base.
 
     The effect is what the adapter adds to the logits; `adapter_effect` is the cosine between the
@@ -44,8 +47,13 @@ def compare_adapter(
         other = convert(
             _opposite(adapter, Path(scratch, "peft")), Path(scratch, own.name), artifact.path
         )
-        order = {"base": nothing, "adapter": own, "other": other, "base again": nothing,
-                 "adapter again": own}  # fmt: skip
+        order = {
+            "base": nothing,
+            "adapter": own,
+            "other": other,
+            "base again": nothing,
+            "adapter again": own,
+        }
         logits: dict[str, Any] = {}
         for name, file in order.items():
             runtime.switch(file)

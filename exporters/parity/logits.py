@@ -60,10 +60,12 @@ def references(
     runtime = TorchRuntime(model, subject.bench.threads, adapter)
     length = subject.export.context_length
     encoded = [
-        (list(prompt_ids(tokenizer, p)),
-         list(tokenizer.encode(warm_up_reply(p), add_special_tokens=False)))
+        (
+            list(prompt_ids(tokenizer, p)),
+            list(tokenizer.encode(warm_up_reply(p), add_special_tokens=False)),
+        )
         for p in prompts
-    ]  # fmt: skip
+    ]
     encoded = [(ids, reply[: max(1, length - len(ids))]) for ids, reply in encoded]
     count = len(prompts)
     replies = runtime.complete(
@@ -98,9 +100,13 @@ def teacher_forced(runtime: Runtime, prompt: Sequence[int], reply: Sequence[int]
 
 
 def agreement(
-    runtime: Runtime, cases: Sequence[Case], tokenizer: Any, advance: progress.Advance, name: str,
+    runtime: Runtime,
+    cases: Sequence[Case],
+    tokenizer: Any,
+    advance: progress.Advance,
+    name: str,
     bits: int | None = 32,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Share of positions with the same most likely token, KL in nats, largest logit error.
 
     `ties` are the positions that differ where the reference's own margin is within the artifact's

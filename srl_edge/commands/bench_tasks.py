@@ -18,9 +18,17 @@ from srl_edge.recipe import Bench, Columns
 from srl_edge.recipe.errors import first_sentence
 
 _SETTINGS = (
-    "samples", "temperature", "threads", "max_steps", "max_new_tokens", "step_prompts", "repeats",
-    "timeout", "prompt_tokens", "decode_tokens",
-)  # fmt: skip
+    "samples",
+    "temperature",
+    "threads",
+    "max_steps",
+    "max_new_tokens",
+    "step_prompts",
+    "repeats",
+    "timeout",
+    "prompt_tokens",
+    "decode_tokens",
+)
 
 
 def parser() -> Parser:
@@ -30,42 +38,59 @@ def parser() -> Parser:
         "anybody's, at public test sets or rows of your own.",
     )
     parser.add_argument(
-        "what", nargs="+", metavar="WHAT",
+        "what",
+        nargs="+",
+        metavar="WHAT",
         help="an artifact's folder, a model's folder, known name or hub id, a folder of MLX or "
         "onnxruntime-genai, a .gguf, or a .pte with its tokenizer beside it",
-    )  # fmt: skip
+    )
     parser.add_argument("--tasks", required=True, help="names, with commas between them")
     parser.add_argument("--out", required=True, type=Path, help="folder of the results")
     parser.add_argument("--device", default="local", help="local, browser, ssh:HOST or adb:SERIAL")
     parser.add_argument("--python", default="python3", help="of the ssh host")
-    parser.add_argument("--llama-main", default="",
-                        help="where an Android device has ExecuTorch's program")  # fmt: skip
+    parser.add_argument(
+        "--llama-main", default="", help="where an Android device has ExecuTorch's program"
+    )
     parser.add_argument(
         "--data",
         help="rows of the one task in place of its own: a file, a folder or hf:NAME, as "
         "data.source takes them",
     )
     parser.add_argument(
-        "--columns", nargs="+", default=(), metavar="NAME=COLUMN",
+        "--columns",
+        nargs="+",
+        default=(),
+        metavar="NAME=COLUMN",
         help="of --data: problem=COLUMN answer=COLUMN, also solution and steps",
-    )  # fmt: skip
+    )
     parser.add_argument("--limit", type=int, help="problems of each task, from its first on")
-    parser.add_argument("--reply", choices=("whole",),
-                        help="of our artifacts too: one, in the model's own way")  # fmt: skip
-    parser.add_argument("--shots", type=int, default=0, metavar="N",
-                        help="worked examples before each problem")  # fmt: skip
-    parser.add_argument("--shots-data", metavar="ROWS",
-                        help="whose rows those are, if not the task's others")  # fmt: skip
+    parser.add_argument(
+        "--reply", choices=("whole",), help="of our artifacts too: one, in the model's own way"
+    )
+    parser.add_argument(
+        "--shots", type=int, default=0, metavar="N", help="worked examples before each problem"
+    )
+    parser.add_argument(
+        "--shots-data", metavar="ROWS", help="whose rows those are, if not the task's others"
+    )
     parser.add_argument("--resume", action="store_true", help="go on with what --out holds")
-    parser.add_argument("--soak", type=float, default=0.0, metavar="MINUTES",
-                        help="then let each decode for that long")  # fmt: skip
+    parser.add_argument(
+        "--soak",
+        type=float,
+        default=0.0,
+        metavar="MINUTES",
+        help="then let each decode for that long",
+    )
     for name in _SETTINGS:
         field = Bench.model_fields[name]
         said = (field.description or "").rstrip(".")
         parser.add_argument(
-            f"--{name.replace('_', '-')}", type=type(field.default), default=None,
-            metavar="N", help=f"{said} ({field.default})",
-        )  # fmt: skip
+            f"--{name.replace('_', '-')}",
+            type=type(field.default),
+            default=None,
+            metavar="N",
+            help=f"{said} ({field.default})",
+        )
     return parser
 
 
@@ -92,9 +117,17 @@ def run(chosen: Any, flags: list[str]) -> Outcome:
     require_place(chosen.out, chosen.resume)
     tasks, shots = _problems(names, chosen, columns)
     page = bench_artifacts(
-        chosen.what, tasks, settings, where, chosen.out, chosen.resume, chosen.soak, chosen.device,
-        chosen.reply == "whole", shots,
-    )  # fmt: skip
+        chosen.what,
+        tasks,
+        settings,
+        where,
+        chosen.out,
+        chosen.resume,
+        chosen.soak,
+        chosen.device,
+        chosen.reply == "whole",
+        shots,
+    )
     results = read_json(chosen.out / "results.json", "Results") if chosen.json else None
     return written(page, **({"results": results} if chosen.json else {}))
 

@@ -14,9 +14,10 @@ def parser() -> Parser:
     )
     parser.add_path("a run folder", "run")
     parser.add_argument(
-        "--base-model", metavar="ID",
+        "--base-model",
+        metavar="ID",
         help="the base model on the hub, OWNER/NAME, where the recipe names a folder",
-    )  # fmt: skip
+    )
     return parser
 
 

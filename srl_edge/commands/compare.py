@@ -17,9 +17,12 @@ def parser() -> Parser:
     parser.add_path("a folder with a results.json, or a run", "old")
     parser.add_path("the folder to compare with it", "new")
     parser.add_argument(
-        "--slower", type=float, default=SLOWER, metavar="SHARE",
+        "--slower",
+        type=float,
+        default=SLOWER,
+        metavar="SHARE",
         help=f"of speed that may be lost, or of memory and size gained ({SLOWER})",
-    )  # fmt: skip
+    )
     return parser
 
 

@@ -14,10 +14,14 @@ def parser() -> Parser:
         "`data generate` asks an endpoint for trajectories, `data record` writes down yours.",
     )
     parser.add_argument(
-        "--show", type=int, nargs="?", const=3, metavar="N",
+        "--show",
+        type=int,
+        nargs="?",
+        const=3,
+        metavar="N",
         help="print the first N prompts (3) with their tokens counted, and examples of the rows "
         "that were dropped",
-    )  # fmt: skip
+    )
     return parser
 
 

@@ -33,13 +33,18 @@ def parser() -> Parser:
     parser.add_argument("--max-tokens", type=int, default=2048, help="longest reply")
     parser.add_argument("--seed", type=int, default=0, help="of tasks in worlds")
     parser.add_argument(
-        "--key", default="OPENAI_API_KEY", metavar="NAME",
+        "--key",
+        default="OPENAI_API_KEY",
+        metavar="NAME",
         help="variable of the environment that holds the endpoint's key",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--price", type=float, nargs=2, metavar=("IN", "OUT"),
+        "--price",
+        type=float,
+        nargs=2,
+        metavar=("IN", "OUT"),
         help="of a million tokens read and written, to say what it cost",
-    )  # fmt: skip
+    )
     return parser
 
 
@@ -58,9 +63,13 @@ def run(chosen: Any, flags: list[str]) -> Outcome:
         raise InputError(f"{chosen.key}: a key has no such characters; set the variable anew.")
     problems = problems_of(chosen.source, chosen.count, chosen.seed)
     endpoint = Endpoint(
-        chosen.url, chosen.model, key, chosen.timeout,
-        chosen.temperature, chosen.max_tokens,
-    )  # fmt: skip
+        chosen.url,
+        chosen.model,
+        key,
+        chosen.timeout,
+        chosen.temperature,
+        chosen.max_tokens,
+    )
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
     counts = generate(problems, endpoint, chosen.out, chosen.samples, chosen.workers)
     failed = ", ".join(f"{count} for {why}" for why, count in counts.failed.most_common())
@@ -76,6 +85,9 @@ def run(chosen: Any, flags: list[str]) -> Outcome:
         f"{cost}."
     )
     return written(
-        chosen.out, kept=counts.kept, failed=dict(counts.failed), tokens_read=counts.read,
+        chosen.out,
+        kept=counts.kept,
+        failed=dict(counts.failed),
+        tokens_read=counts.read,
         tokens_written=counts.written,
-    )  # fmt: skip
+    )

@@ -25,19 +25,24 @@ def parser() -> Parser:
     parser.add_argument("--via", choices=("optimum",), help="Hugging Face's exporter instead")
     without_run.add_model(parser)
     parser.add_argument(
-        "--artifacts", nargs="+", metavar="NAME",
+        "--artifacts",
+        nargs="+",
+        metavar="NAME",
         help="onnx-int4 and so on; without it, those of recipes",
-    )  # fmt: skip
+    )
     parser.add_argument("--context-length", type=int, metavar="N", help="tokens (1024)")
     parser.add_argument(
-        "--int8-layers", nargs="+", metavar="PATTERN",
+        "--int8-layers",
+        nargs="+",
+        metavar="PATTERN",
         help="linear layers that 4-bit artifacts keep in 8 bits",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--prompt-preset", choices=list(PRESETS),
+        "--prompt-preset",
+        choices=list(PRESETS),
         help="math (the default): one reply, in the model's own way; the others: step by step, "
         "as srl-edge trains",
-    )  # fmt: skip
+    )
     return parser
 
 

@@ -39,9 +39,11 @@ def run(chosen: Any, flags: list[str]) -> Outcome:
     size = fit.weight_bytes(settings.trainer.dtype, device)
     found = fit.fit(settings, shape, memory, device, size, chosen.prompt_tokens)
     facts = {
-        "peak_bytes": found.peak, "memory_bytes": found.memory, "fits": found.changes == {},
+        "peak_bytes": found.peak,
+        "memory_bytes": found.memory,
+        "fits": found.changes == {},
         "changes": found.changes,
-    }  # fmt: skip
+    }
     if not chosen.json:
         fit.show(found, settings, " ".join(["srl-edge run", str(chosen.path), *flags]))
     fault = ""

@@ -32,9 +32,13 @@ class Parser(ArgumentParser):
 
     def __init__(self, verb: str, said: str, usage: str | None = None, settings: bool = False):
         super().__init__(
-            f"srl-edge {verb}", usage, said, SETTINGS.format(verb) if settings else None,
-            formatter_class=RawDescriptionHelpFormatter, allow_abbrev=False,
-        )  # fmt: skip
+            f"srl-edge {verb}",
+            usage,
+            said,
+            SETTINGS.format(verb) if settings else None,
+            formatter_class=RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
         self.verb, self.settings = verb, settings
         self.add_argument("--json", action="store_true", help="print what was found as JSON")
         self.add_argument(

@@ -17,9 +17,12 @@ def parser() -> Parser:
     parser.add_path("a run folder", "run")
     parser.add_argument("--repo", required=True, metavar="OWNER/NAME", help="the repository")
     parser.add_argument(
-        "--artifact", nargs="+", default=[], metavar="NAME",
+        "--artifact",
+        nargs="+",
+        default=[],
+        metavar="NAME",
         help="onnx-int4 and so on, in place of the adapter; several get a folder each",
-    )  # fmt: skip
+    )
     parser.add_argument("--private", action="store_true", help="for nobody but the owner to see")
     parser.add_argument("--dry-run", action="store_true", help="list what would go, and end")
     parser.add_argument("--yes", action="store_true", help="do not ask again")
@@ -39,9 +42,12 @@ def run(chosen: Any, flags: list[str]) -> Outcome:
     plan = hub.plan(recipe, recipe.run, chosen.artifact)
     listed = _listed(chosen.repo, chosen.private, plan)
     facts = {
-        "repo": chosen.repo, "private": chosen.private, "notes": plan.notes, "bytes": plan.bytes,
+        "repo": chosen.repo,
+        "private": chosen.private,
+        "notes": plan.notes,
+        "bytes": plan.bytes,
         "files": [{"path": u.path, "bytes": u.bytes, "sha256": u.sha256} for u in plan.uploads],
-    }  # fmt: skip
+    }
     if chosen.dry_run:
         return Outcome(listed, facts | {"uploaded": False})
     there = hub.look(chosen.repo)

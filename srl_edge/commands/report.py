@@ -16,9 +16,11 @@ def parser() -> Parser:
         "One page of a run that can be handed on: report.html, report.md and report.json.",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="DIR",
+        "--out",
+        type=Path,
+        metavar="DIR",
         help="write them there, and nothing into the run, which may be read-only",
-    )  # fmt: skip
+    )
     return parser
 
 

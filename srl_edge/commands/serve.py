@@ -16,21 +16,28 @@ def parser() -> Parser:
     add_model(parser)
     parser.add_argument("--host", default="127.0.0.1", help="where to listen (this computer alone)")
     parser.add_argument("--port", type=int, default=8080, help="0 is any that is free (8080)")
-    parser.add_argument("--queue", type=int, default=8,
-                        help="requests that may wait while one is answered (8)")  # fmt: skip
+    parser.add_argument(
+        "--queue", type=int, default=8, help="requests that may wait while one is answered (8)"
+    )
     return parser
 
 
 def add_model(parser: Parser) -> None:
     """What is asked, and how it is run."""
     parser.add_argument(
-        "artifact", metavar="ARTIFACT",
+        "artifact",
+        metavar="ARTIFACT",
         help="an artifact's folder, a model's folder or known name, a .gguf, a .pte with its "
         "tokenizer beside it, a folder of MLX or onnxruntime-genai",
-    )  # fmt: skip
+    )
     parser.add_argument("--threads", type=int, default=0, help="of the runtime (its own choice)")
-    parser.add_argument("--context", type=int, default=0, metavar="TOKENS",
-                        help="of prompt and reply together (the artifact's own)")  # fmt: skip
+    parser.add_argument(
+        "--context",
+        type=int,
+        default=0,
+        metavar="TOKENS",
+        help="of prompt and reply together (the artifact's own)",
+    )
 
 
 def require_within(parser: Parser, chosen: Any, **bounds: tuple[int, int]) -> None:
@@ -41,8 +48,14 @@ def require_within(parser: Parser, chosen: Any, **bounds: tuple[int, int]) -> No
 
 
 def run(chosen: Any, flags: list[str]) -> Outcome:
-    require_within(parser(), chosen, port=(0, 65535), threads=(0, 1024), queue=(0, 10_000),
-                   context=(0, 1 << 24))  # fmt: skip
+    require_within(
+        parser(),
+        chosen,
+        port=(0, 65535),
+        threads=(0, 1024),
+        queue=(0, 10_000),
+        context=(0, 1 << 24),
+    )
     quiet_libraries()
     from srl_edge import processes
     from srl_edge.devices.serving import running

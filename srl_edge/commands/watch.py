@@ -20,9 +20,11 @@ def parser() -> Parser:
     parser.add_argument("--port", type=int, default=8090, metavar="N", help="8090; 0: any free one")
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
     parser.add_argument(
-        "--out", type=Path, metavar="FILE",
+        "--out",
+        type=Path,
+        metavar="FILE",
         help="of two runs: write both as one HTML file that needs nothing else, and end",
-    )  # fmt: skip
+    )
     return parser
 
 

@@ -29,13 +29,17 @@ def add_model(parser: Parser) -> None:
     group = parser.add_argument_group("without a run")
     group.add_argument("--model", metavar="M", help="known name, hub id or folder")
     group.add_argument(
-        "--adapter", type=_path, metavar="A",
+        "--adapter",
+        type=_path,
+        metavar="A",
         help="folder of PEFT or mlx-lm; without: the model as it is",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "--data", type=_path, metavar="FILE",
+        "--data",
+        type=_path,
+        metavar="FILE",
         help="JSONL of worked problems, in place of general ones",
-    )  # fmt: skip
+    )
     group.add_argument("--threads", type=int, metavar="N", help="CPU threads; without it, all")
     group.add_argument(
         "--out",
@@ -76,9 +80,11 @@ def export(chosen: Namespace) -> Path:
     from srl_edge.run_lock import STAGE, held
 
     settings: Export = _settings(
-        Export, artifacts=chosen.artifacts, context_length=chosen.context_length,
+        Export,
+        artifacts=chosen.artifacts,
+        context_length=chosen.context_length,
         int8_layers=chosen.int8_layers,
-    )  # fmt: skip
+    )
     require_builders(settings.artifacts)
     config, name = config_of(chosen.model), chosen.model
     require_exportable(config, settings.artifacts, settings.context_length, name)
@@ -186,9 +192,16 @@ def _given(chosen: Namespace, asked: "Asked", export: "Export") -> "Subject":
         )
     splits = {"train": fitted_to, "validation": fitted_to, "test": questions}
     return Subject(
-        chosen.model, base, chosen.adapter, Path(), lambda split: splits[split], asked, export,
-        Check(), bench,
-    )  # fmt: skip
+        chosen.model,
+        base,
+        chosen.adapter,
+        Path(),
+        lambda split: splits[split],
+        asked,
+        export,
+        Check(),
+        bench,
+    )
 
 
 def _prompt_tokens(text: "Trajectory", asked: "Asked", tokenizer: Any) -> int:

@@ -15,38 +15,61 @@ from srl_edge.models.chat_template import of_tokenizer
 TRAINING_PROMPTS = 24
 GENERAL = (
     ("What is the capital of France?", "The capital of France is Paris."),
-    ("Why is the sky blue?",
-     "Air scatters blue light more than red light, so blue reaches us from every side."),
-    ("Write one sentence about autumn.",
-     "Leaves turn gold, evenings grow short, and the first fires are lit."),
+    (
+        "Why is the sky blue?",
+        "Air scatters blue light more than red light, so blue reaches us from every side.",
+    ),
+    (
+        "Write one sentence about autumn.",
+        "Leaves turn gold, evenings grow short, and the first fires are lit.",
+    ),
     ("Who wrote Romeo and Juliet?", "William Shakespeare wrote it in the 1590s."),
     ("Translate to Spanish: Good morning, my friend.", "Buenos días, mi amigo."),
-    ("How do I boil an egg?",
-     "Put it into boiling water for eight minutes, then cool it under the tap."),
-    ("Name three planets.",
-     "Mercury, Venus and Mars are three of the planets in our solar system."),
+    (
+        "How do I boil an egg?",
+        "Put it into boiling water for eight minutes, then cool it under the tap.",
+    ),
+    (
+        "Name three planets.",
+        "Mercury, Venus and Mars are three of the planets in our solar system.",
+    ),
     ("def add(a, b):", "```python\ndef add(a, b):\n    return a + b\n```"),
-    ("What is photosynthesis?",
-     "Plants use sunlight, water and carbon dioxide to make sugar and oxygen."),
+    (
+        "What is photosynthesis?",
+        "Plants use sunlight, water and carbon dioxide to make sugar and oxygen.",
+    ),
     ("Give me a synonym for happy.", "A good synonym for happy is cheerful."),
     ("How far away is the moon?", "The moon is about 384,000 kilometres from the earth."),
-    ("Summarise: The meeting moved from Monday to Thursday because the room was taken.",
-     "The meeting is now on Thursday."),
-    ("What should I pack for a week at the sea?",
-     "Light clothes, a hat, sun cream, swimwear, a towel and a book."),
-    ("Is a whale a fish?",
-     "No. A whale is a mammal: it breathes air and feeds its young with milk."),
-    ("Tell me a short story about a fox.",
-     "A fox found an open gate, looked in, and chose the quiet road home instead."),
-    ("Explain inflation to a child.",
-     "When prices rise, the same coin buys a little less than it did before."),
-)  # fmt: skip
+    (
+        "Summarise: The meeting moved from Monday to Thursday because the room was taken.",
+        "The meeting is now on Thursday.",
+    ),
+    (
+        "What should I pack for a week at the sea?",
+        "Light clothes, a hat, sun cream, swimwear, a towel and a book.",
+    ),
+    (
+        "Is a whale a fish?",
+        "No. A whale is a mammal: it breathes air and feeds its young with milk.",
+    ),
+    (
+        "Tell me a short story about a fox.",
+        "A fox found an open gate, looked in, and chose the quiet road home instead.",
+    ),
+    (
+        "Explain inflation to a child.",
+        "When prices rise, the same coin buys a little less than it did before.",
+    ),
+)
 
 
 def calibration_texts(
-    split: Sequence[Trajectory], tokenizer: Any, seed: int, form: PromptForm = DEFAULT,
+    split: Sequence[Trajectory],
+    tokenizer: Any,
+    seed: int,
+    form: PromptForm = DEFAULT,
     whole: bool = False,
-) -> list[list[int]]:  # fmt: skip
+) -> list[list[int]]:
     """Token ids of a split's prompts with the expert's replies, and of general chats."""
     groups = whole_prompts(split, form) if whole else step_prompts(split, "all", form=form)
     prompts = [p for group in groups for p in group]

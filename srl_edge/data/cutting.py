@@ -86,9 +86,7 @@ def numbered_steps(solution: str) -> list[str]:
     return [solution[a:b].strip() for a, b in _filled(solution, _cuts(solution, "numbered"))]
 
 
-def without(
-    text: str, spans: Iterable[Span], places: Sequence[int]
-) -> tuple[str, list[int]]:  # fmt: skip
+def without(text: str, spans: Iterable[Span], places: Sequence[int]) -> tuple[str, list[int]]:
     """A text without some spans of it, and where places of it are then."""
     merged: list[Span] = []
     for start, end in sorted(spans):

@@ -72,9 +72,11 @@ class Endpoint:
         def asked(chat: Sequence[Mapping[str, str]]) -> tuple[str, int, int]:
             try:
                 found = client.chat.completions.create(
-                    model=self.model, messages=list(chat), temperature=self.temperature,
+                    model=self.model,
+                    messages=list(chat),
+                    temperature=self.temperature,
                     max_tokens=self.max_tokens,
-                )  # fmt: skip
+                )
                 text = found.choices[0].message.content
             except openai.APITimeoutError:
                 raise Unanswered(f"no reply within {self.timeout:.0f} s") from None
@@ -82,8 +84,14 @@ class Endpoint:
                 raise Unanswered(f"status {error.status_code}") from None
             except openai.APIConnectionError:
                 raise Unanswered("no connection") from None
-            except (openai.OpenAIError, AttributeError, IndexError, TypeError, ValueError,
-                    RecursionError):  # fmt: skip
+            except (
+                openai.OpenAIError,
+                AttributeError,
+                IndexError,
+                TypeError,
+                ValueError,
+                RecursionError,
+            ):
                 raise Unanswered("a reply of another form") from None
             if not is_text(text):
                 raise Unanswered("a reply without text")

@@ -43,9 +43,12 @@ class Judged:
         """What `quality.jsonl` says of it; lengths are in characters."""
         steps = self.trajectory.steps
         return {
-            "id": self.trajectory.id, "steps": len(steps), "longest_step": max(map(len, steps)),
-            "shortest_step": min(map(len, steps)), "faults": dict(self.faults),
-        }  # fmt: skip
+            "id": self.trajectory.id,
+            "steps": len(steps),
+            "longest_step": max(map(len, steps)),
+            "shortest_step": min(map(len, steps)),
+            "faults": dict(self.faults),
+        }
 
 
 def judged(found: Splits, settings: Quality) -> list[Judged]:

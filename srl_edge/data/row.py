@@ -78,10 +78,17 @@ def read(
     if not ours and known and said is not None and not same_value(said, known):
         raise Unusable("a solution that ends in another answer than the row's")
     return Row(
-        _id(row, name), problem, tuple(steps), said if known is None else known,
-        tuple(thoughts) if any(thoughts) else (), found.shape, style,
-        observations, _tools(row, found), world,
-    )  # fmt: skip
+        _id(row, name),
+        problem,
+        tuple(steps),
+        said if known is None else known,
+        tuple(thoughts) if any(thoughts) else (),
+        found.shape,
+        style,
+        observations,
+        _tools(row, found),
+        world,
+    )
 
 
 def _acted(

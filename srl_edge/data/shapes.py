@@ -239,20 +239,43 @@ def _acted(
     ends = found.actions and found.actions[-1] == DONE
     answer = "\n".join(found.actions[:-1]) if ends else None
     return Fields(
-        shape, asked, task, (), list(found.actions), answer, list(found.thoughts),
-        found.observations, tools,
-    )  # fmt: skip
+        shape,
+        asked,
+        task,
+        (),
+        list(found.actions),
+        answer,
+        list(found.thoughts),
+        found.observations,
+        tools,
+    )
 
 
 # The first that fits is taken, so those with more columns come before those with fewer.
 SHAPES = (
-    _of("s1K-1.1", "question", "deepseek_attempt", "solution",
-        thought="deepseek_thinking_trajectory"),
-    _of("s1K", "question", "attempt", "solution", thought="thinking_trajectories",
-        marks=("thinking_trajectories",)),
+    _of(
+        "s1K-1.1",
+        "question",
+        "deepseek_attempt",
+        "solution",
+        thought="deepseek_thinking_trajectory",
+    ),
+    _of(
+        "s1K",
+        "question",
+        "attempt",
+        "solution",
+        thought="thinking_trajectories",
+        marks=("thinking_trajectories",),
+    ),
     _of("OpenMathReasoning", "problem", "generated_solution", answer="expected_answer"),
-    _of("OpenThoughts", "problem", "deepseek_solution", "ground_truth_solution",
-        thought="deepseek_reasoning"),
+    _of(
+        "OpenThoughts",
+        "problem",
+        "deepseek_solution",
+        "ground_truth_solution",
+        thought="deepseek_reasoning",
+    ),
     _of("NuminaMath-CoT", "problem", "solution", answer="answer", marks=("source", "messages")),
     _of("MATH", "problem", "solution", answer="answer", marks=("level",)),
     Shape("agent trajectory", ("trajectory",), _trajectory),
@@ -268,7 +291,7 @@ SHAPES = (
     _chat("ShareGPT", "conversations"),
     _chat("messages", "messages"),
     Shape("TRL prompt-completion", ("prompt", "completion"), _prompt_completion),
-)  # fmt: skip
+)
 
 
 def _by_common_names(row: Row) -> Fields:

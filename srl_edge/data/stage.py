@@ -228,11 +228,18 @@ def _from_source(recipe: Recipe, report: ParseReport) -> tuple[Splits, dict[str,
     used = [table.where for part in (main, *parts.values()) for table in part]
     details = {
         "shapes": dict(report.shapes.most_common()),
-        "style": {"asked": data.style, "used": dict(report.styles.most_common()),
-                  "would_keep": dict(choice.keeps), "of": choice.looked_at},
+        "style": {
+            "asked": data.style,
+            "used": dict(report.styles.most_common()),
+            "would_keep": dict(choice.keeps),
+            "of": choice.looked_at,
+        },
         "near_duplicates": splits.near_duplicates(found),
         "revision": source.commit,
-        "unused": [table.where for table in source.tables
-                   if not any(where.startswith(table.where) for where in used)],
-    }  # fmt: skip
+        "unused": [
+            table.where
+            for table in source.tables
+            if not any(where.startswith(table.where) for where in used)
+        ],
+    }
     return found, details

@@ -142,9 +142,15 @@ def parse_rows(
 
         name = distinct(found.id, report.ids)
         yield Trajectory(
-            name, found.problem, steps, found.answer, filled(found.thoughts),
-            filled(found.observations), found.tools, found.world,
-        )  # fmt: skip
+            name,
+            found.problem,
+            steps,
+            found.answer,
+            filled(found.thoughts),
+            filled(found.observations),
+            found.tools,
+            found.world,
+        )
 
 
 def _as_text(row: object) -> str:

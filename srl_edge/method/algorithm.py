@@ -47,9 +47,13 @@ def max_variance(rewards: Sequence[float], count: int) -> list[int]:
 
 
 def clipped_objective(
-    xp: Any, logprobs: Array, old_logprobs: Array, advantages: Array, clip_low: float,
+    xp: Any,
+    logprobs: Array,
+    old_logprobs: Array,
+    advantages: Array,
+    clip_low: float,
     clip_high: float,
-) -> Array:  # fmt: skip
+) -> Array:
     """min(rho A, clip(rho, 1 - low, 1 + high) A) for each token, rho = p / p_old [B, T].
 
     Source: GRPO; arXiv 2510.25992, equation 1.

@@ -83,8 +83,10 @@ def chosen(text: str) -> str | None:
     lines = [line.strip("#>| \t") for line in text.splitlines()]
     read = [option(line) if 0 < len(line) < 200 else None for line in lines]
     listed = len({found[0] for found in read if found and found[1]}) > 1
-    picks = [line if found and not (listed and found[1]) else None
-             for line, found in zip(lines, read, strict=True)]  # fmt: skip
+    picks = [
+        line if found and not (listed and found[1]) else None
+        for line, found in zip(lines, read, strict=True)
+    ]
     first = next((pick for pick, line in zip(picks, lines, strict=True) if line), None)
     if first:
         return plain(first)

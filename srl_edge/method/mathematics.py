@@ -38,9 +38,13 @@ class _Comparer:
 
     def __init__(self) -> None:
         self.process = Popen(
-            python("srl_edge.method.mathematics"), text=True, encoding="utf-8",
-            stdin=PIPE, stdout=PIPE, stderr=DEVNULL,
-        )  # fmt: skip
+            python("srl_edge.method.mathematics"),
+            text=True,
+            encoding="utf-8",
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=DEVNULL,
+        )
         self.lines: Queue[str] = Queue()
         Thread(target=self._read, daemon=True).start()
         self.lines.get()  # it has imported what it needs
@@ -74,10 +78,22 @@ def _comparer() -> _Comparer:
 
 
 _SIGNS = {
-    "π": r"\pi ", "∞": r"\infty ", "∪": r"\cup ", "∩": r"\cap ", "≤": r"\le ", "≥": r"\ge ",
-    "≠": r"\ne ", "±": r"\pm ", "∈": r"\in ", "×": r"\times ", "·": r"\cdot ", "θ": r"\theta ",
-    "α": r"\alpha ", "β": r"\beta ", "**": "^",
-}  # fmt: skip
+    "π": r"\pi ",
+    "∞": r"\infty ",
+    "∪": r"\cup ",
+    "∩": r"\cap ",
+    "≤": r"\le ",
+    "≥": r"\ge ",
+    "≠": r"\ne ",
+    "±": r"\pm ",
+    "∈": r"\in ",
+    "×": r"\times ",
+    "·": r"\cdot ",
+    "θ": r"\theta ",
+    "α": r"\alpha ",
+    "β": r"\beta ",
+    "**": "^",
+}
 
 
 def _latex(text: str) -> str:

@@ -57,9 +57,13 @@ class PromptForm:
     context_pairs: int | None = None
 
     def messages(
-        self, problem: str, previous_steps: Sequence[str], title: str = "", whole: bool = False,
+        self,
+        problem: str,
+        previous_steps: Sequence[str],
+        title: str = "",
+        whole: bool = False,
         observations: Sequence[str] = (),
-    ) -> list[dict[str, str]]:  # fmt: skip
+    ) -> list[dict[str, str]]:
         """The chat that asks for the next step; a longer solution continues the same text.
 
         title: the next step's title, given away. whole: ask for the whole solution instead.

@@ -33,10 +33,20 @@ def step_prompts(
             thought = t.thoughts[k] if k < len(t.thoughts) else ""
             group.append(
                 StepPrompt(
-                    t.id, k, t.problem, t.steps[:k], body, t.answer, title, form=form,
-                    thought=thought, observations=t.observations[:k], tools=t.tools, world=t.world,
+                    t.id,
+                    k,
+                    t.problem,
+                    t.steps[:k],
+                    body,
+                    t.answer,
+                    title,
+                    form=form,
+                    thought=thought,
+                    observations=t.observations[:k],
+                    tools=t.tools,
+                    world=t.world,
                 )
-            )  # fmt: skip
+            )
         prompts.append(group)
     return prompts
 

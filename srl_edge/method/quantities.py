@@ -82,10 +82,11 @@ def in_ascii(text: str) -> str:
     if text.isascii():
         return text
     digits = (
-        str(unicodedata.decimal(c)) if not c.isascii() and unicodedata.decimal(c, None) is not None
+        str(unicodedata.decimal(c))
+        if not c.isascii() and unicodedata.decimal(c, None) is not None
         else {"٫": ".", "٬": ",", "，": ",", "％": "%", "٪": "%", "＄": "$"}.get(c, c)
         for c in text
-    )  # fmt: skip
+    )
     text = "".join(map(_spelled, digits))
     text = _RAISED.sub(lambda m: f"^{{{unicodedata.normalize('NFKC', m[0])}}}", text)
     text = unicodedata.normalize("NFKC", _SPACES.sub(" ", text)).replace("\u2044", "/")

@@ -30,9 +30,12 @@ _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 
 
 def step_reward(
-    rollout: Rollout, prompt: StepPrompt, weights: Mapping[str, float] = PAPER,
-    guards: bool = False, autojunk: bool = False,
-) -> Reward:  # fmt: skip
+    rollout: Rollout,
+    prompt: StepPrompt,
+    weights: Mapping[str, float] = PAPER,
+    guards: bool = False,
+    autojunk: bool = False,
+) -> Reward:
     """Weighted sum of the parts of a step's reward, or -1 where the format is broken.
 
     The thought is never scored. `parts` has every part by its name, the characters' as

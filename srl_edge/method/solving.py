@@ -58,9 +58,13 @@ Enter = Callable[[Mapping[str, Any]], World]  # a trajectory's world, opened
 
 
 def solve(
-    problems: Sequence[Trajectory], reply: Reply, max_steps: int, advance: Callable[[], None],
-    form: PromptForm = DEFAULT, enter: Enter | None = None,
-) -> list[Attempt]:  # fmt: skip
+    problems: Sequence[Trajectory],
+    reply: Reply,
+    max_steps: int,
+    advance: Callable[[], None],
+    form: PromptForm = DEFAULT,
+    enter: Enter | None = None,
+) -> list[Attempt]:
     """Let a model solve problems, all of them one step at a time.
 
     An attempt ends with a step that states the answer as the form says, or with a reply that breaks

@@ -55,9 +55,7 @@ def _said(error: Exception) -> str:
     return next((line for line in lines if not line.endswith(":")), type(error).__name__)
 
 
-def _does_not_fit(
-    adapter: Path, base: Path, settings: Mapping[str, Any], why: str
-) -> InputError:  # fmt: skip
+def _does_not_fit(adapter: Path, base: Path, settings: Mapping[str, Any], why: str) -> InputError:
     return InputError(
         f"{adapter}: does not fit {base} ({why}); it was trained for "
         f"{settings.get('base_model_name_or_path')}."

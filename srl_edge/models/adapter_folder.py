@@ -19,10 +19,17 @@ FROZEN = "frozen_weights.json"
 PREFIX = "base_model.model.model."
 # Settings under which an adapter is more than A and B, with the value at which it is not.
 _PLAIN = {
-    "use_dora": False, "bias": "none", "modules_to_save": None, "lora_bias": False,
-    "trainable_token_indices": None, "layer_replication": None, "alora_invocation_tokens": None,
-    "use_qalora": False, "target_parameters": None, "kasa_config": None,
-}  # fmt: skip
+    "use_dora": False,
+    "bias": "none",
+    "modules_to_save": None,
+    "lora_bias": False,
+    "trainable_token_indices": None,
+    "layer_replication": None,
+    "alora_invocation_tokens": None,
+    "use_qalora": False,
+    "target_parameters": None,
+    "kasa_config": None,
+}
 # How A and B may begin without changing the base's own weights, as PiSSA and OLoRA do.
 _BEGINNINGS = (True, False, None, "gaussian", "eva", "orthogonal")
 MATRIX = re.compile(r"(?:^|\.)(layers\.\d+\..+)\.lora_([AB])(?:\.default)?\.weight")
@@ -30,10 +37,14 @@ _KINDS = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
 
 
 def write(
-    folder: Path, weights: Mapping[str, Matrix], rank: int, alpha: float,
-    base: str | None, frozen: Mapping[str, str] | None = None,
+    folder: Path,
+    weights: Mapping[str, Matrix],
+    rank: int,
+    alpha: float,
+    base: str | None,
+    frozen: Mapping[str, str] | None = None,
     only_layers: Sequence[int] | None = None,
-) -> Path:  # fmt: skip
+) -> Path:
     """Write matrices by name, `layers.0.self_attn.q_proj.lora_A.weight`; return the folder.
 
     frozen: backend, quantization and dtype of the weights that the adapter was trained on, for
@@ -180,8 +191,11 @@ def require_safetensors(adapter: Path) -> None:
         pickled = (adapter / "adapter_model.bin").is_file()
         raise InputError(
             f"{adapter}: "
-            + ("pickled weights are not read; save the adapter as safetensors."
-               if pickled else "no adapter_model.safetensors, so this is not a PEFT adapter.")
-        )  # fmt: skip
+            + (
+                "pickled weights are not read; save the adapter as safetensors."
+                if pickled
+                else "no adapter_model.safetensors, so this is not a PEFT adapter."
+            )
+        )
     if not (adapter / "adapter_config.json").is_file():
         raise InputError(f"{adapter}: no adapter_config.json, so this is not a PEFT adapter.")

@@ -34,12 +34,32 @@ DATE = "2024-07-26"  # what Llama 3's own template takes where nobody tells it t
 _MARK = "srl-edge marks this"
 
 # What a template can raise besides Jinja's own: it is a program.
-_FAULTS = (MemoryError, RecursionError, TooLong, ArithmeticError, AttributeError, LookupError,
-           TypeError, ValueError, AssertionError, SyntaxError)  # fmt: skip
+_FAULTS = (
+    MemoryError,
+    RecursionError,
+    TooLong,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AssertionError,
+    SyntaxError,
+)
 # Filters that compute for as long as their argument says, or search long texts in C; templates of
 # chats need none of them.
-_SLOW = ("round", "format", "center", "wordwrap", "urlize", "striptags", "pprint", "xmlattr",
-         "filesizeformat", "random")  # fmt: skip
+_SLOW = (
+    "round",
+    "format",
+    "center",
+    "wordwrap",
+    "urlize",
+    "striptags",
+    "pprint",
+    "xmlattr",
+    "filesizeformat",
+    "random",
+)
 
 
 class NoTemplate(InputError):
@@ -103,9 +123,12 @@ class ChatTemplate:
         self._special = dict(special)
 
     def render(
-        self, chat: Chat, add_generation_prompt: bool = True, date: str = DATE,
+        self,
+        chat: Chat,
+        add_generation_prompt: bool = True,
+        date: str = DATE,
         arguments: Mapping[str, Any] | None = None,
-    ) -> str:  # fmt: skip
+    ) -> str:
         """The text of a chat, up to where the reply begins.
 
         date: what a template that asks for today's is told, so that a model reads in a year what it
@@ -157,9 +180,12 @@ class ChatTemplate:
         return ""
 
     def _rendered(
-        self, chat: Chat, add_generation_prompt: bool, date: str,
+        self,
+        chat: Chat,
+        add_generation_prompt: bool,
+        date: str,
         arguments: Mapping[str, Any] | None = None,
-    ) -> str:  # fmt: skip
+    ) -> str:
         def now(form: str) -> str:
             return datetime.strptime(date, "%Y-%m-%d").strftime(form)
 

@@ -9,8 +9,14 @@ from srl_edge.errors import InputError
 # from it or runs it under conditions of its own. GGUF's converter decides itself.
 Place = Literal["torch", "mlx", "onnx", "executorch", "optimum", "onnx sampler", "browser"]
 EVERYWHERE: tuple[Place, ...] = (
-    "torch", "mlx", "onnx", "executorch", "optimum", "onnx sampler", "browser",
-)  # fmt: skip
+    "torch",
+    "mlx",
+    "onnx",
+    "executorch",
+    "optimum",
+    "onnx sampler",
+    "browser",
+)
 # Where layers with a sliding window and those without share one kind of cache.
 ONE_CACHE: tuple[Place, ...] = ("onnx sampler", "browser")
 

@@ -80,8 +80,11 @@ def require_text(config: Mapping[str, Any], where: object) -> None:
 
 
 def require(
-    config: Mapping[str, Any], place: Place, where: object, doing: str,
-) -> None:  # fmt: skip
+    config: Mapping[str, Any],
+    place: Place,
+    where: object,
+    doing: str,
+) -> None:
     """Raise InputError where a place would not compute what a model is.
 
     where: the model, and doing: what cannot be done with it, for the message.
@@ -140,9 +143,7 @@ def require_exportable(
             )
 
 
-def _odd(
-    text: Mapping[str, Any], family: Family, place: Place
-) -> Iterator[tuple[str, object]]:  # fmt: skip
+def _odd(text: Mapping[str, Any], family: Family, place: Place) -> Iterator[tuple[str, object]]:
     """Settings under which a place would compute something else than the model."""
     heads = text.get("num_attention_heads")
     width = text.get("head_dim") or (text.get("hidden_size", 0) // heads if heads else 0)

@@ -58,9 +58,11 @@ class ModelShape:
         queries = self.heads * self.head_dim
         qkv = queries + 2 * self.kv_heads * self.head_dim
         return (
-            (self.width, qkv, 3), (queries, self.width, 1),
-            (self.width, 2 * self.inner, 2), (self.inner, self.width, 1),
-        )  # fmt: skip
+            (self.width, qkv, 3),
+            (queries, self.width, 1),
+            (self.width, 2 * self.inner, 2),
+            (self.inner, self.width, 1),
+        )
 
     @property
     def linear_weights(self) -> int:
@@ -104,8 +106,13 @@ def from_config(config: Mapping[str, Any], where: str) -> ModelShape:
     text = _LEFT_OUT.get(family, {}) | dict(text)
     biases = bool(text.get("attention_bias"))
     slides = record.two_ropes or bool(text.get("use_sliding_window"))
-    sizes = ("num_attention_heads", "vocab_size", "hidden_size", "intermediate_size",
-             "num_hidden_layers")  # fmt: skip
+    sizes = (
+        "num_attention_heads",
+        "vocab_size",
+        "hidden_size",
+        "intermediate_size",
+        "num_hidden_layers",
+    )
     for name in sizes:
         if name in text and (type(text[name]) is not int or text[name] < 1):
             raise InputError(f"{where}: {name} is {text[name]!r}, and no size.")

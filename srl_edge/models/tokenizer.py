@@ -63,13 +63,19 @@ def stop_ids(folder: Path) -> list[int]:
         ids += [found] if isinstance(found, int) else found or []
     ids += [] if own is None else [own]
     if not ids:
-        raise InputError(f"{folder}: nothing says which token ends a reply; give eos_token_id in "
-                         "generation_config.json.")  # fmt: skip
+        raise InputError(
+            f"{folder}: nothing says which token ends a reply; give eos_token_id in "
+            "generation_config.json."
+        )
     return list(dict.fromkeys(ids))
 
 
-_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
-          "chat_template.jinja")  # fmt: skip
+_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+)
 
 
 def _stamp(file: Path) -> tuple[int, int]:

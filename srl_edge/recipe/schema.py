@@ -309,13 +309,19 @@ class Recipe(Section):
     if TYPE_CHECKING:  # what may be given; pydantic makes sections of it
 
         def __init__(
-            self, *, output: str | os.PathLike[str], model: Model | Mapping[str, Any] | str,
-            stages: Sequence[Stage | Mapping[str, Any]], seed: int = 0,
+            self,
+            *,
+            output: str | os.PathLike[str],
+            model: Model | Mapping[str, Any] | str,
+            stages: Sequence[Stage | Mapping[str, Any]],
+            seed: int = 0,
             data: Data | Mapping[str, Any] | str | os.PathLike[str] = ...,
-            prompt: Prompt | Mapping[str, Any] = ..., trainer: Trainer | Mapping[str, Any] = ...,
-            export: Export | Mapping[str, Any] = ..., check: Check | Mapping[str, Any] = ...,
+            prompt: Prompt | Mapping[str, Any] = ...,
+            trainer: Trainer | Mapping[str, Any] = ...,
+            export: Export | Mapping[str, Any] = ...,
+            check: Check | Mapping[str, Any] = ...,
             bench: Bench | Mapping[str, Any] = ...,
-        ) -> None: ...  # fmt: skip
+        ) -> None: ...
 
     @classmethod
     def load(cls, what: str | os.PathLike[str], **changes: Any) -> "Recipe":

@@ -45,8 +45,9 @@ def _numbers(results: BenchResults, task: str) -> list[list[str]]:
         [f"{most.tasks[task].accuracy:.0%}", f"of {task} solved by {most.name}, the most"],
         [f"{megabytes(least.size_mb)} MB", f"{least.name}, the smallest"],
     ]
-    rates = {r.name: r.decode_tokens_per_second.p50 for r in results.rows
-             if r.decode_tokens_per_second}  # fmt: skip
+    rates = {
+        r.name: r.decode_tokens_per_second.p50 for r in results.rows if r.decode_tokens_per_second
+    }
     if rates:
         fastest = max(rates, key=lambda name: rates[name])
         numbers.append([f"{rates[fastest]:.0f}", f"tokens a second by {fastest}, the fastest"])

@@ -28,9 +28,13 @@ def speed(results: BenchResults, task: str, verdicts: Sequence[str] = ()) -> Mar
         figure = plots.figure(said, plots.size_and_speed, models, wide=980)
     lost = [f"{row.name}: {row.unmeasured}" for row in results.rows if row.unmeasured]
     return render(
-        "bench.html", verdicts=verdicts, size_and_speed=figure, speeds=tables.speeds(results),
-        unmeasured=lost, told=tables.told(results),
-    )  # fmt: skip
+        "bench.html",
+        verdicts=verdicts,
+        size_and_speed=figure,
+        speeds=tables.speeds(results),
+        unmeasured=lost,
+        told=tables.told(results),
+    )
 
 
 def task(folder: Path, results: BenchResults, name: str, heading: str = "") -> Markup:
@@ -40,11 +44,16 @@ def task(folder: Path, results: BenchResults, name: str, heading: str = "") -> M
     said = f"The same {answers[0]['problems']} problems for all, with 95% intervals."
     models = plots.models(results, name, timed=False)
     return render(
-        "task.html", heading=heading, answers=answers, problems=problems[:MOST],
+        "task.html",
+        heading=heading,
+        answers=answers,
+        problems=problems[:MOST],
         kinds=by_kind(folder, results, name),
         intervals=plots.figure(said, plots.intervals, models, wide=980),
-        differing=differing, count=len(problems), batching=tables.batching(results, name),
-    )  # fmt: skip
+        differing=differing,
+        count=len(problems),
+        batching=tables.batching(results, name),
+    )
 
 
 def by_kind(folder: Path, results: BenchResults, task: str) -> list[dict[str, str]]:

@@ -65,7 +65,7 @@ def asking_of(recipe: Recipe, run: Path, manifest: Mapping[str, Any] | None) -> 
     problem = OWN_PROBLEM.get(recipe.data.source, "What the model is to solve.")
     return Asking(
         form, whole, problem, recipe.bench.max_steps, recipe.bench.max_new_tokens, template, stops
-    )  # fmt: skip
+    )
 
 
 def _folders(recipe: Recipe, run: Path) -> list[Path]:

@@ -9,9 +9,13 @@ from srl_edge.recipe import Recipe
 from srl_edge.report.rows import HELD_OUT, BenchResults
 
 LIBRARIES = {  # by format, as the hub calls them
-    "adapter": "peft", "executorch": "executorch", "mlx": "mlx", "gguf": "llama.cpp",
-    "onnx": "onnxruntime-genai", "optimum": "optimum",
-}  # fmt: skip
+    "adapter": "peft",
+    "executorch": "executorch",
+    "mlx": "mlx",
+    "gguf": "llama.cpp",
+    "onnx": "onnxruntime-genai",
+    "optimum": "optimum",
+}
 _RELATIONS = {"adapter": "adapter"}  # to the base model; every artifact is one of `quantized`
 
 
@@ -23,9 +27,14 @@ def datasets_of(recipe: Recipe) -> list[str]:
 
 
 def metadata(
-    recipe: Recipe, kinds: Sequence[str], name: str, base: str | None, licence: str | None,
-    bench: BenchResults | None = None, row: str = "",
-) -> str:  # fmt: skip
+    recipe: Recipe,
+    kinds: Sequence[str],
+    name: str,
+    base: str | None,
+    licence: str | None,
+    bench: BenchResults | None = None,
+    row: str = "",
+) -> str:
     """The YAML of a card, without the lines of dashes around it.
 
     kinds: formats, or adapter. name: the card's title. row: which of the benchmark's is its own.
@@ -61,9 +70,11 @@ def _results(recipe: Recipe, bench: BenchResults | None, row: str) -> list[Any]:
     low, high = answers.accuracy_interval
     return [
         EvalResult(
-            task_type="text-generation", dataset_type=name.strip("/."),
+            task_type="text-generation",
+            dataset_type=name.strip("/."),
             dataset_name=f"{placeless(source)}, {answers.problems} held-out problems",
-            metric_type="accuracy", metric_value=round(answers.accuracy, 4),
+            metric_type="accuracy",
+            metric_value=round(answers.accuracy, 4),
             metric_name=f"problems solved; 95% interval {low:.3f} to {high:.3f}",
         )
-    ]  # fmt: skip
+    ]

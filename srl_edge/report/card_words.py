@@ -21,9 +21,12 @@ from srl_edge.report.tables import Table
 from srl_edge.report.text import accuracy, shown, spread
 
 _NAMES = {
-    "onnx": "ONNX for onnxruntime-genai", "executorch": "a program for ExecuTorch", "mlx": "MLX",
-    "gguf": "GGUF for llama.cpp", "optimum": "ONNX as optimum writes it",
-}  # fmt: skip
+    "onnx": "ONNX for onnxruntime-genai",
+    "executorch": "a program for ExecuTorch",
+    "mlx": "MLX",
+    "gguf": "GGUF for llama.cpp",
+    "optimum": "ONNX as optimum writes it",
+}
 _PACKAGES = {
     "adapter": "torch transformers peft",
     "onnx": "onnxruntime-genai transformers",
@@ -33,8 +36,11 @@ _PACKAGES = {
     "optimum": "'optimum[onnxruntime]' transformers",
 }
 _TOOLS = {
-    "onnx": "onnxruntime-genai", "executorch": "executorch", "mlx": "mlx-lm", "adapter": "peft",
-}  # fmt: skip
+    "onnx": "onnxruntime-genai",
+    "executorch": "executorch",
+    "mlx": "mlx-lm",
+    "adapter": "peft",
+}
 _SOURCES = {  # what the sources are that are made up
     "home": "requests to a home, which commands fulfil",
     "stories": "short stories in which things are counted",
@@ -150,9 +156,17 @@ def needs(kind: str, manifest: Mapping[str, Any] | None) -> Markup:
     made = f" It was made with {tool} {version}." if version else ""
     first = "llama.cpp runs it; its server is asked here." if kind == "gguf" else ""
     first += made
-    return Markup("\n\n".join(filter(None, [
-        inline(first.strip()), fenced(f"pip install {_PACKAGES[kind]}\n", "sh"),
-    ])))  # fmt: skip
+    return Markup(
+        "\n\n".join(
+            filter(
+                None,
+                [
+                    inline(first.strip()),
+                    fenced(f"pip install {_PACKAGES[kind]}\n", "sh"),
+                ],
+            )
+        )
+    )
 
 
 def after_run(kind: str, recipe: Recipe) -> list[str]:

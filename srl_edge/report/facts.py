@@ -110,10 +110,12 @@ def training(rows: Sequence[Facts]) -> Facts | None:
         "reward": {
             name: {"mean": fmean(part), "std": pstdev(part), "steps": len(part)}
             for name, part in (("start", rewards[:quarter]), ("end", rewards[-quarter:]))
-        } if rewards else None,
+        }
+        if rewards
+        else None,
         "kept": kept,
         "srl_kept": not kept or (kept["kind"] != "sft" and kept["at"] > 0),
-    }  # fmt: skip
+    }
 
 
 def _examples(rollouts: Sequence[Facts], form: PromptForm) -> list[Facts]:

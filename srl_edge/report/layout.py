@@ -55,18 +55,31 @@ def render_code(template: str, **literals: Any) -> str:
 
 
 def document(
-    kind: str, name: str, summary: str, numbers: Sequence[Sequence[str]], parts: Sequence[Part],
-    lead: Markup | str = "", warnings: Sequence[str] = (), css: str = "",
-) -> str:  # fmt: skip
+    kind: str,
+    name: str,
+    summary: str,
+    numbers: Sequence[Sequence[str]],
+    parts: Sequence[Part],
+    lead: Markup | str = "",
+    warnings: Sequence[str] = (),
+    css: str = "",
+) -> str:
     """A whole page under a name, with the few numbers that matter, each with its label.
 
     lead: a picture that comes first. warnings: sentences about the page itself. css: of what
     this page alone has.
     """
     return render(
-        "page.html", kind=kind, name=name, summary=summary, numbers=numbers, parts=parts, lead=lead,
-        warnings=warnings, plots_css=Markup(plots.CSS + css),
-    )  # fmt: skip
+        "page.html",
+        kind=kind,
+        name=name,
+        summary=summary,
+        numbers=numbers,
+        parts=parts,
+        lead=lead,
+        warnings=warnings,
+        plots_css=Markup(plots.CSS + css),
+    )
 
 
 def marked(text: str, spans: Sequence[tuple[int, int]]) -> Markup:

@@ -109,10 +109,14 @@ def models(results: BenchResults, task: str, timed: bool = True) -> list[Model]:
         if answers and (speed or not timed):
             found.append(
                 Model(
-                    row.name, colours.get(row.backend, 3), row.size_mb,
-                    speed.mean if speed else 0.0, answers.accuracy, answers.accuracy_interval,
+                    row.name,
+                    colours.get(row.backend, 3),
+                    row.size_mb,
+                    speed.mean if speed else 0.0,
+                    answers.accuracy,
+                    answers.accuracy_interval,
                 )
-            )  # fmt: skip
+            )
     return found
 
 
@@ -128,9 +132,13 @@ def figure(
 
 
 def curves(
-    series: Sequence[Series], x_label: str, y_label: str, width: int,
-    y_range: tuple[float, float] | None = None, x_to: float = 0,
-) -> str:  # fmt: skip
+    series: Sequence[Series],
+    x_label: str,
+    y_label: str,
+    width: int,
+    y_range: tuple[float, float] | None = None,
+    x_to: float = 0,
+) -> str:
     """Series over steps, labelled where they end; y is fitted to the points by default.
 
     x_to: a step that the axis reaches at least.
@@ -142,18 +150,25 @@ def curves(
     x = Scale(min(steps), max(*steps, x_to, min(steps) + 1), 42, width - margin)
     y = Scale(low, high, CURVES_HEIGHT - 42, 30)
     parts = _y_axis(y, y_label, x.start, x.end) + _x_axis(
-        x, [t for t in _ticks(x.low, x.high, 8 if width > 500 else 5) if t == int(t)],
-        x_label, CURVES_HEIGHT,
-    )  # fmt: skip
+        x,
+        [t for t in _ticks(x.low, x.high, 8 if width > 500 else 5) if t == int(t)],
+        x_label,
+        CURVES_HEIGHT,
+    )
     ends = []
     for s in series:
         line = list(s.points) if s.held_out else smooth(s.points)
         path = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in line)
         marks = [
-            _circle(x(a), y(b), 4 if s.held_out else 2.6, "held" if s.held_out else "point",
-                    f"{s.label}, {x_label} {a:g}: {_number(b)}")
+            _circle(
+                x(a),
+                y(b),
+                4 if s.held_out else 2.6,
+                "held" if s.held_out else "point",
+                f"{s.label}, {x_label} {a:g}: {_number(b)}",
+            )
             for a, b in s.points
-        ]  # fmt: skip
+        ]
         drawn = f'<polyline class="{"thin" if s.held_out else "line"}" points="{path}"/>'
         order = [drawn, *marks] if s.held_out else [*marks, drawn]
         parts.append(f'<g class="c{s.colour}">{"".join(order)}</g>')
@@ -270,19 +285,27 @@ def size_and_speed(models: Sequence[Model], width: int) -> str:
 
 
 def _free_place(
-    circle: tuple[float, float, float], width: float, height: float, taken: Sequence[Box],
+    circle: tuple[float, float, float],
+    width: float,
+    height: float,
+    taken: Sequence[Box],
     inside: Box,
-) -> tuple[str, float, Box]:  # fmt: skip
+) -> tuple[str, float, Box]:
     """Anchor, x and box of a label: the nearest place by a mark that hides least of the rest."""
     cx, cy, r = circle
     places = []
     for gap in (r + 5, r + 16, r + 28):
         above, beside, below = cy - gap - height, cy - height / 2, cy + gap
         for anchor, at, top in (
-            ("start", cx + gap, beside), ("end", cx - gap, beside),
-            ("middle", cx, above), ("middle", cx, below), ("end", cx, above), ("end", cx, below),
-            ("start", cx, above), ("start", cx, below),
-        ):  # fmt: skip
+            ("start", cx + gap, beside),
+            ("end", cx - gap, beside),
+            ("middle", cx, above),
+            ("middle", cx, below),
+            ("end", cx, above),
+            ("end", cx, below),
+            ("start", cx, above),
+            ("start", cx, below),
+        ):
             left = at - width * {"start": 0, "middle": 0.5, "end": 1}[anchor]
             places.append((anchor, at, (left, top, left + width, top + height)))
 
@@ -343,9 +366,13 @@ def _y_axis(y: Scale, label: str, left: float, right: float) -> list[str]:
 
 
 def _x_axis(
-    x: Scale, ticks: Sequence[float], label: str, height: int, percent: bool = False,
+    x: Scale,
+    ticks: Sequence[float],
+    label: str,
+    height: int,
+    percent: bool = False,
     top: float = 0,
-) -> list[str]:  # fmt: skip
+) -> list[str]:
     base = height - 42
     parts = [_text(x.end, height - 4, label, anchor="end")]
     for tick in ticks:

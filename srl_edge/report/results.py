@@ -121,8 +121,11 @@ def _flat(results: BenchResults) -> list[dict[str, Any]]:
     for row in results.rows:
         flat: dict[str, Any] = {"model": row.name, "size_mb": round(row.size_mb, 1)}
         flat["load_seconds"] = _rounded(row.load_seconds, 3)
-        for name in ("time_to_first_token", "prefill_tokens_per_second",
-                     "decode_tokens_per_second"):  # fmt: skip
+        for name in (
+            "time_to_first_token",
+            "prefill_tokens_per_second",
+            "decode_tokens_per_second",
+        ):
             figure = getattr(row, name)
             for key in ("mean", "std", "p50", "p95"):
                 flat[f"{name}_{key}"] = _rounded(figure and getattr(figure, key), 4)
@@ -132,18 +135,23 @@ def _flat(results: BenchResults) -> list[dict[str, Any]]:
             low, high = answers.accuracy_interval
             steps = answers.step_similarity
             flat |= {
-                f"{task}_problems": answers.problems, f"{task}_lost": answers.lost,
+                f"{task}_problems": answers.problems,
+                f"{task}_lost": answers.lost,
                 f"{task}_accuracy": round(answers.accuracy, 4),
-                f"{task}_low": round(low, 4), f"{task}_high": round(high, 4),
+                f"{task}_low": round(low, 4),
+                f"{task}_high": round(high, 4),
                 f"{task}_marked": round(answers.marked, 4),
                 f"{task}_seconds_per_problem": _rounded(answers.seconds_per_problem, 3),
                 f"{task}_joules_per_correct": _rounded(answers.joules_per_correct, 1),
                 f"{task}_step_similarity": _rounded(steps.similarity if steps else None, 4),
                 f"{task}_next_step": _rounded(steps.equal if steps else None, 4),
                 f"{task}_steps": steps.steps if steps else 0,
-            }  # fmt: skip
-            measured = {"strict": answers.strict, "flexible": answers.flexible,
-                        "majority": answers.majority}  # fmt: skip
+            }
+            measured = {
+                "strict": answers.strict,
+                "flexible": answers.flexible,
+                "majority": answers.majority,
+            }
             measured |= {f"pass_at_{k}": value for k, value in answers.pass_at.items()}
             flat |= {f"{task}_{k}": round(v, 4) for k, v in measured.items() if v is not None}
         found.append(flat)
@@ -171,9 +179,7 @@ def _lm_eval(row: ModelRow, results: BenchResults) -> dict[str, Any]:
     settings, tasks = results.settings, row.tasks
 
     return {
-        "results": {
-            task: {"alias": task, **_figures(answers)} for task, answers in tasks.items()
-        },
+        "results": {task: {"alias": task, **_figures(answers)} for task, answers in tasks.items()},
         "group_subtasks": {task: [] for task in tasks},
         "configs": {
             task: {
@@ -197,11 +203,16 @@ def _lm_eval(row: ModelRow, results: BenchResults) -> dict[str, Any]:
             task: {"original": answers.problems, "effective": answers.problems - answers.lost}
             for task, answers in tasks.items()
         },
-        "config": {"model": row.backend, "model_args": row.name, "batch_size": 1,
-                   "device": results.device["processor"], "limit": settings["limit"]},
+        "config": {
+            "model": row.backend,
+            "model_args": row.name,
+            "batch_size": 1,
+            "device": results.device["processor"],
+            "limit": settings["limit"],
+        },
         "date": results.date,
         "srl_edge_version": __version__,
-    }  # fmt: skip
+    }
 
 
 def _figures(answers: Answers) -> dict[str, float]:

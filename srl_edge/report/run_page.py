@@ -40,9 +40,14 @@ def page(facts: RunFacts, commands: Mapping[str, str]) -> str:
         parts.append(Part(key, title, body))
     kind = f"srl-edge {__version__}: report of a run"
     return document(
-        kind, facts.recipe.model.name, summary(facts), headline(facts), parts, _lead(facts),
+        kind,
+        facts.recipe.model.name,
+        summary(facts),
+        headline(facts),
+        parts,
+        _lead(facts),
         facts.outdated,
-    )  # fmt: skip
+    )
 
 
 def _lead(facts: RunFacts) -> Markup:

@@ -15,27 +15,39 @@ ABILITIES = (
     ("train on PyTorch", ("torch", "transformers", "peft"), "pip install srl-edge"),
     ("train on MLX", ("mlx", "mlx-lm"), "pip install 'srl-edge[mlx]'"),
     ("train on NF4 weights", ("bitsandbytes",), "pip install 'srl-edge[qlora]'"),
-    ("export and run ONNX", ("onnx", "onnxruntime", "onnxruntime-genai"),
-     "pip install 'srl-edge[onnx]'"),
+    (
+        "export and run ONNX",
+        ("onnx", "onnxruntime", "onnxruntime-genai"),
+        "pip install 'srl-edge[onnx]'",
+    ),
     ("export and run ExecuTorch", ("executorch", "torchao"), "pip install 'srl-edge[executorch]'"),
     ("run GGUF in llama.cpp", ("llama-cpp-python",), "pip install llama-cpp-python"),
     ("serve a model", ("starlette", "uvicorn"), "pip install 'srl-edge[serve]'"),
     ("problems of gsm_symbolic", ("reasoning-gym",), "pip install 'srl-edge[problems]'"),
-)  # fmt: skip
+)
 
 
 def facts() -> dict[str, Any]:
     """The hardware, what can be done with which packages, and which known models are here."""
     abilities = [
-        {"ability": ability, "versions": (found := tool_versions(*packages)),
-         "missing": [package for package in packages if package not in found], "remedy": remedy}
+        {
+            "ability": ability,
+            "versions": (found := tool_versions(*packages)),
+            "missing": [package for package in packages if package not in found],
+            "remedy": remedy,
+        }
         for ability, packages, remedy in ABILITIES
-    ]  # fmt: skip
+    ]
     models = [
-        {"name": name, "licence": model.licence,
-         "here": any((cache_folder() / "models").glob(f"{name}-{model.sha256[:12]}/config.json"))}
+        {
+            "name": name,
+            "licence": model.licence,
+            "here": any(
+                (cache_folder() / "models").glob(f"{name}-{model.sha256[:12]}/config.json")
+            ),
+        }
         for name, model in KNOWN.items()
-    ]  # fmt: skip
+    ]
     return {"hardware": _hardware(), "abilities": abilities, "models": models}
 
 

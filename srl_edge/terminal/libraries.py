@@ -15,9 +15,13 @@ _SAID = {
     "TQDM_DISABLE": "1",
 }
 _LOGGERS = (
-    "torchao", "bitsandbytes", "torch.utils._pytree", "transformers", "onnxruntime",
+    "torchao",
+    "bitsandbytes",
+    "torch.utils._pytree",
+    "transformers",
+    "onnxruntime",
     "huggingface_hub",
-)  # fmt: skip
+)
 
 
 def quiet_libraries() -> None:

@@ -78,9 +78,12 @@ def say(sentence: str) -> None:
 
 @contextlib.contextmanager
 def bar(
-    title: str, total: int, done: int = 0, above: Callable[[], RenderableType] | None = None,
+    title: str,
+    total: int,
+    done: int = 0,
+    above: Callable[[], RenderableType] | None = None,
     work: float | None = None,
-) -> Iterator[Advance]:  # fmt: skip
+) -> Iterator[Advance]:
     """Yield `advance(note="", by=1, work=by, skipped=False)`; shows title, count, time and ETA.
 
     And the newest note. skipped: what was there already, so that it tells nothing of the pace.
@@ -106,9 +109,13 @@ def bar(
 
 @contextlib.contextmanager
 def _rich(
-    console: Console, title: str, total: int, done: int,
-    above: Callable[[], RenderableType] | None, whole: float,
-) -> Iterator[Advance]:  # fmt: skip
+    console: Console,
+    title: str,
+    total: int,
+    done: int,
+    above: Callable[[], RenderableType] | None,
+    whole: float,
+) -> Iterator[Advance]:
     columns = [
         TextColumn("{task.description:<26}"),
         BarColumn(bar_width=BAR),
@@ -121,9 +128,15 @@ def _rich(
     with _Progress(*columns, console=console) as progress:
         progress.above = above
         task = progress.add_task(
-            title, total=whole, completed=round(done * whole / max(total, 1)), note="", count=done,
-            items=total, worked=0.0, at=0.0,
-        )  # fmt: skip
+            title,
+            total=whole,
+            completed=round(done * whole / max(total, 1)),
+            note="",
+            count=done,
+            items=total,
+            worked=0.0,
+            at=0.0,
+        )
         count, worked, start = done, 0.0, time.monotonic()
 
         def advance(
@@ -133,9 +146,13 @@ def _rich(
             step = by if work is None else work
             count, worked = count + by, worked + (0.0 if skipped else step)
             progress.update(
-                task, advance=step, note=note, count=count, worked=worked,
+                task,
+                advance=step,
+                note=note,
+                count=count,
+                worked=worked,
                 at=time.monotonic() - start,
-            )  # fmt: skip
+            )
 
         yield advance
 
@@ -168,9 +185,12 @@ def _changing(title: str, total: int, done: int, whole: float) -> Iterator[Advan
 
 @contextlib.contextmanager
 def _now_and_then(
-    total: int, done: int, whole: float, every: float,
+    total: int,
+    done: int,
+    whole: float,
+    every: float,
     show: Callable[[int, float, float, str], None],
-) -> Iterator[Advance]:  # fmt: skip
+) -> Iterator[Advance]:
     """Yield `advance`; calls `show(done, seconds, seconds left, note)` so often, and at the end."""
     start = shown = time.monotonic()
     left_over, worked = whole * (1 - done / max(total, 1)), 0.0

@@ -53,25 +53,36 @@ def _figures(kind: str, runs: Sequence[Curves]) -> Iterator[Markup]:
     if kind != "sft":
         judged = "eval_accuracy" if kind == "rlvr" else "eval_reward"
         yield from _figure(
-            "reward", step, _each(runs, "reward") + _each(runs, judged, held_out=True),
+            "reward",
+            step,
+            _each(runs, "reward") + _each(runs, judged, held_out=True),
             "Mean reward of the rollouts of a step; circles: greedy replies to held-out prompts.",
-        )  # fmt: skip
+        )
         yield from _parts(step, runs)
         yield from _figure(
-            "keep-rate", step, _each(runs, "keep_rate"),
-            "Share of groups whose rewards differ, and are learned from.", _SHARE,
-        )  # fmt: skip
+            "keep-rate",
+            step,
+            _each(runs, "keep_rate"),
+            "Share of groups whose rewards differ, and are learned from.",
+            _SHARE,
+        )
     yield from _figure("loss", step, _each(runs, "loss"), "Loss of the update, in nats a token.")
     yield from _validation(step, runs)
     if kind != "sft":
         yield from _figure(
-            "tokens/s", step, _each(runs, "sampling/tokens_per_second"),
-            "Tokens a second while rollouts are sampled.", from_zero=True,
-        )  # fmt: skip
+            "tokens/s",
+            step,
+            _each(runs, "sampling/tokens_per_second"),
+            "Tokens a second while rollouts are sampled.",
+            from_zero=True,
+        )
         yield from _figure(
-            "tokens", step, _each(runs, "completions/mean_length"),
-            "Mean length of a reply, in tokens.", from_zero=True,
-        )  # fmt: skip
+            "tokens",
+            step,
+            _each(runs, "completions/mean_length"),
+            "Mean length of a reply, in tokens.",
+            from_zero=True,
+        )
         yield from _alarms(step, runs)
 
 
@@ -105,9 +116,13 @@ def _alarms(step: str, runs: Sequence[Curves]) -> Iterator[Markup]:
 
 
 def _together(
-    label: str, step: str, runs: Sequence[Curves], keys: Mapping[str, tuple[str, str]],
-    caption: str = "", held_out: bool = False,
-) -> Iterator[Markup]:  # fmt: skip
+    label: str,
+    step: str,
+    runs: Sequence[Curves],
+    keys: Mapping[str, tuple[str, str]],
+    caption: str = "",
+    held_out: bool = False,
+) -> Iterator[Markup]:
     """Shares by key, each with its name and what it is: in one figure of one run, else in one each.
 
     caption: of that one figure, in place of all that its lines are. A line's colour is its name's.
@@ -133,9 +148,14 @@ def _sentence(said: str) -> str:
 
 
 def _figure(
-    label: str, step: str, lines: Sequence[Series], said: str,
-    y_range: tuple[float, float] | None = None, from_zero: bool = False, x_to: float = 0,
-) -> Iterator[Markup]:  # fmt: skip
+    label: str,
+    step: str,
+    lines: Sequence[Series],
+    said: str,
+    y_range: tuple[float, float] | None = None,
+    from_zero: bool = False,
+    x_to: float = 0,
+) -> Iterator[Markup]:
     """A figure, where there is anything to draw."""
     drawn = [line for line in lines if line.points]
     if not drawn:

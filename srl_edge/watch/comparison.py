@@ -118,9 +118,11 @@ def _trained(side: Side) -> dict[str, str]:
 
 
 def _answers(
-    task: str, common: Sequence[tuple[ModelRow, ModelRow]], a: tuple[Side, BenchResults],
+    task: str,
+    common: Sequence[tuple[ModelRow, ModelRow]],
+    a: tuple[Side, BenchResults],
     b: tuple[Side, BenchResults],
-) -> Table:  # fmt: skip
+) -> Table:
     table = []
     for mine, theirs in common:
         if task not in mine.tasks or task not in theirs.tasks:
@@ -131,9 +133,12 @@ def _answers(
             "model": mine.name,
             a[0].name: _together(accuracy(mine.tasks[task])),
             b[0].name: _together(accuracy(theirs.tasks[task])),
-            "difference": ABSENT, "problems in both": str(len(both)), "lost": "", "won": "",
+            "difference": ABSENT,
+            "problems in both": str(len(both)),
+            "lost": "",
+            "won": "",
             "p": "",
-        }  # fmt: skip
+        }
         if both:
             before, after = ([each[key] for key in both] for each in scores)
             found, sign = difference(before, after), paired(before, after)

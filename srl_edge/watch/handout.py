@@ -29,9 +29,13 @@ def write(runs: Sequence[Run], out: Path) -> Path:
     parts = [Part(f"part-{at}", title, body) for at, (title, body) in enumerate(shown)]
     called = [side.name for side in sides]
     text = document(
-        f"srl-edge {__version__}: two runs compared", " and ".join(called),
-        "Curves over each other, the settings that differ, and results side by side.", (), parts,
-        page.legend(labels, called), css=read_text(FOLDER / "watch.css"),
-    )  # fmt: skip
+        f"srl-edge {__version__}: two runs compared",
+        " and ".join(called),
+        "Curves over each other, the settings that differ, and results side by side.",
+        (),
+        parts,
+        page.legend(labels, called),
+        css=read_text(FOLDER / "watch.css"),
+    )
     replace(out, text)
     return out

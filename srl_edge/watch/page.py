@@ -47,10 +47,13 @@ def shell(runs: Sequence[Run], here: str, body: Markup) -> str:
         for at, name in enumerate(called)
     ]
     return render(
-        "shell.html", title=" and ".join(called), version=__version__, body=body,
+        "shell.html",
+        title=" and ".join(called),
+        version=__version__,
+        body=body,
         kind="two runs compared" if many else "a run",
         pages=[(name, link, link == here) for name, link in pages],
-    )  # fmt: skip
+    )
 
 
 def parts(runs: Sequence[Run], states: Sequence[State]) -> list[tuple[str, Markup]]:
@@ -74,10 +77,13 @@ def live(
         )
     ]
     return render(
-        "live.html", edition=moment(runs, states), runs=shown,
+        "live.html",
+        edition=moment(runs, states),
+        runs=shown,
         soon="1" if any(run.rollouts.left for run in runs) else "",
-        parts=drawn if many else drawn[:1], later=[] if many else drawn[1:],
-    )  # fmt: skip
+        parts=drawn if many else drawn[:1],
+        later=[] if many else drawn[1:],
+    )
 
 
 def moment(runs: Sequence[Run], states: Sequence[State]) -> str:
@@ -119,8 +125,10 @@ def beside(both: Sequence[Side]) -> list[tuple[str, Markup]]:
     """Two runs in tables: titles, and what is below each."""
     a, b = both
     trained, differ, found = (
-        comparison.trained(a, b), comparison.settings(a, b), comparison.results(a, b),
-    )  # fmt: skip
+        comparison.trained(a, b),
+        comparison.settings(a, b),
+        comparison.results(a, b),
+    )
     known = a.recipe and b.recipe
     same = "The recipes are the same." if known else "Not both of the runs have a recipe."
     shown = [

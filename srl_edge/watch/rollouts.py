@@ -105,10 +105,19 @@ class Rollouts:
         kind, fault = (self._strings.setdefault(row[k], row[k]) for k in ("kind", "fault"))
         self.entries.append(
             Entry(
-                len(self.entries), at, len(line), stage, kind, step, group, rollout,
-                float(row["reward"]), len(row["completion"]), fault,
+                len(self.entries),
+                at,
+                len(line),
+                stage,
+                kind,
+                step,
+                group,
+                rollout,
+                float(row["reward"]),
+                len(row["completion"]),
+                fault,
             )
-        )  # fmt: skip
+        )
 
     def steps(self) -> dict[int, tuple[str, int]]:
         """Of each stage that has rollouts, its kind and its newest step."""

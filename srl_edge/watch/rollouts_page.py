@@ -28,23 +28,39 @@ def page(run: Run, at: int, asked: Query, number: int) -> Markup:
     elif not found:
         said = f"None of {total} rollouts is like that."
     links = {
-        "first": address(at, asked, 1), "prev": address(at, asked, number - 1),
-        "next": address(at, asked, number + 1), "last": address(at, asked, pages),
-    }  # fmt: skip
+        "first": address(at, asked, 1),
+        "prev": address(at, asked, number - 1),
+        "next": address(at, asked, number + 1),
+        "last": address(at, asked, pages),
+    }
     return render(
-        "rollouts.html", run=at, asked=asked, choices=_choices(run, asked), said=said,
-        count=total, rows=[beside(e, r, run.form) for e, r in run.rollouts.rows(part)],
-        page=number, pages=pages, links=links, here=address(at, asked, 1),
+        "rollouts.html",
+        run=at,
+        asked=asked,
+        choices=_choices(run, asked),
+        said=said,
+        count=total,
+        rows=[beside(e, r, run.form) for e, r in run.rollouts.rows(part)],
+        page=number,
+        pages=pages,
+        links=links,
+        here=address(at, asked, 1),
         warnings=run.rollouts.skipped[:1],
-    )  # fmt: skip
+    )
 
 
 def address(at: int, asked: Query, page: int) -> str:
     """Where a page of rollouts is."""
     values = {
-        "run": at, "q": asked.text, "stage": asked.stage, "step": asked.step,
-        "fault": asked.fault, "pick": asked.pick, "sort": asked.sort, "page": page,
-    }  # fmt: skip
+        "run": at,
+        "q": asked.text,
+        "stage": asked.stage,
+        "step": asked.step,
+        "fault": asked.fault,
+        "pick": asked.pick,
+        "sort": asked.sort,
+        "page": page,
+    }
     plain = {"pick": "all", "sort": "newest", "page": 1}
     kept = {k: v for k, v in values.items() if v not in (None, "") and plain.get(k) != v}
     return f"/rollouts?{urlencode(kept)}"
@@ -53,10 +69,13 @@ def address(at: int, asked: Query, page: int) -> str:
 def _choices(run: Run, asked: Query) -> list[tuple[str, str, list[tuple[str, str, bool]]]]:
     """Lists to choose from: a parameter, its title, and its values in words, chosen or not."""
     sorts = {
-        "newest": "newest first", "oldest": "oldest first", "best": "highest reward first",
-        "worst": "lowest reward first", "longest": "longest reply first",
+        "newest": "newest first",
+        "oldest": "oldest first",
+        "best": "highest reward first",
+        "worst": "lowest reward first",
+        "longest": "longest reply first",
         "shortest": "shortest reply first",
-    }  # fmt: skip
+    }
     picks = {"all": "all", "best": "the best", "worst": "the worst"}
     faults = {"": "any or none", FAULTLESS: "no fault", FAULTY: "some fault"}
     faults |= {fault: f"{fault} ({count})" for fault, count in run.rollouts.faults().items()}

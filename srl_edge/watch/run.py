@@ -290,12 +290,12 @@ def as_json(run: Run, state: State) -> dict[str, Any]:
     return {
         "run": str(run.folder),
         "status": state.status,
-        "stage": now and {"index": now.index, "kind": now.kind, "done": now.done,
-                          "steps": now.steps},
+        "stage": now
+        and {"index": now.index, "kind": now.kind, "done": now.done, "steps": now.steps},
         "seconds_left": state.left,
         "step": state.steps[-1] if state.steps else None,
         "validation": state.validations[-1] if state.validations else None,
         "rollouts": len(run.rollouts.entries),
         "alarms": list(state.alarms),
         "warnings": list(state.warnings),
-    }  # fmt: skip
+    }

@@ -62,9 +62,15 @@ def serve(runs: Sequence[Run], listening: socket.socket) -> None:
     import uvicorn
 
     config = uvicorn.Config(
-        application(runs), log_config=None, log_level="critical", access_log=False, ws="none",
-        lifespan="off", server_header=False, timeout_graceful_shutdown=0,
-    )  # fmt: skip
+        application(runs),
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        ws="none",
+        lifespan="off",
+        server_header=False,
+        timeout_graceful_shutdown=0,
+    )
     uvicorn.Server(config).run(sockets=[listening])
 
 
@@ -165,11 +171,13 @@ class _Guarded:
 def _query(given: Any) -> Query:
     """What a page's address asks for; raises ValueError for what is none."""
     return Query(
-        (given.get("q") or "").strip()[:_LONGEST], _number(given.get("stage")),
-        _number(given.get("step")), given.get("fault") or "",
+        (given.get("q") or "").strip()[:_LONGEST],
+        _number(given.get("stage")),
+        _number(given.get("step")),
+        given.get("fault") or "",
         PICKS[PICKS.index(given.get("pick") or "all")],
         SORTS[SORTS.index(given.get("sort") or "newest")],
-    )  # fmt: skip
+    )
 
 
 def _number(text: str | None) -> int | None:

@@ -16,26 +16,35 @@ def cut(text: str, *styles: str) -> list[str]:
         ("It is 3.5 m long. So 7 m.", ["It is 3.5 m long.", "So 7 m."]),
         ("Take two, e.g. 3 and 5. Then add.", ["Take two, e.g. 3 and 5.", "Then add."]),
         ("Use Eq. 3. Dr. Ng agrees.", ["Use Eq. 3.", "Dr. Ng agrees."]),
-        ("J. K. Ray has 72. Why? Nobody knows!",
-         ["J. K. Ray has 72.", "Why?", "Nobody knows!"]),
+        ("J. K. Ray has 72. Why? Nobody knows!", ["J. K. Ray has 72.", "Why?", "Nobody knows!"]),
         ("We set $x = 2. Y$ here. Done.", ["We set $x = 2. Y$ here.", "Done."]),
         ("Thus $x=3.$  Also $y=4.$ End.", ["Thus $x=3.$", "Also $y=4.$", "End."]),
-        ("So \\(a. B\\) is it. \\[x = 1. Y\\] And \\[z.\\]Then $$w. V$$ ends.",
-         ["So \\(a. B\\) is it.", "\\[x = 1. Y\\] And \\[z.\\]", "Then $$w. V$$ ends."]),
-        ("It costs $5. She has $10. He has $3.50. All pay.",
-         ["It costs $5.", "She has $10.", "He has $3.50.", "All pay."]),
+        (
+            "So \\(a. B\\) is it. \\[x = 1. Y\\] And \\[z.\\]Then $$w. V$$ ends.",
+            ["So \\(a. B\\) is it.", "\\[x = 1. Y\\] And \\[z.\\]", "Then $$w. V$$ ends."],
+        ),
+        (
+            "It costs $5. She has $10. He has $3.50. All pay.",
+            ["It costs $5.", "She has $10.", "He has $3.50.", "All pay."],
+        ),
         ("The cost is \\$5. It fell.", ["The cost is \\$5.", "It fell."]),
         ("A. First is odd. B. Second is even.", ["A. First is odd.", "B. Second is even."]),
-        ('He said "no." Then he left. (It rained.) So.',
-         ['He said "no."', "Then he left.", "(It rained.)", "So."]),
+        (
+            'He said "no." Then he left. (It rained.) So.',
+            ['He said "no."', "Then he left.", "(It rained.)", "So."],
+        ),
         ("One\ntwo. Three\n\nFour", ["One\ntwo.", "Three", "Four"]),
-        ("We have\n\n\\[x = 1\\]\n\nand so on. End.", ["We have\n\n\\[x = 1\\]\n\nand so on.",
-                                                       "End."]),
-        ("Look. [asy] draw(A. B); [/asy] Here. Now.", ["Look. [asy] draw(A. B); [/asy] Here.",
-                                                       "Now."]),
+        (
+            "We have\n\n\\[x = 1\\]\n\nand so on. End.",
+            ["We have\n\n\\[x = 1\\]\n\nand so on.", "End."],
+        ),
+        (
+            "Look. [asy] draw(A. B); [/asy] Here. Now.",
+            ["Look. [asy] draw(A. B); [/asy] Here.", "Now."],
+        ),
         ("no end", ["no end"]),
     ],
-)  # fmt: skip
+)
 def test_sentences_end_where_a_reader_would_end_them(text: str, sentences: list[str]) -> None:
     assert cut(text, "sentences") == sentences
 
@@ -46,11 +55,13 @@ def test_sentences_end_where_a_reader_would_end_them(text: str, sentences: list[
         ("one\ntwo\n\nthree", ["one\ntwo", "three"]),
         ("one\n \n\n\ntwo", ["one", "two"]),
         ("We have\n\n$$x$$\n\nso y.\n\nNext.", ["We have\n\n$$x$$\n\nso y.", "Next."]),
-        ("**Head**\n\nBody.\n\n## Other\n\nMore:\n\n- a", ["**Head**\n\nBody.",
-                                                           "## Other\n\nMore:\n\n- a"]),
+        (
+            "**Head**\n\nBody.\n\n## Other\n\nMore:\n\n- a",
+            ["**Head**\n\nBody.", "## Other\n\nMore:\n\n- a"],
+        ),
         ("Code:\n\n```\na\n\nb\n```\n\nEnd.", ["Code:\n\n```\na\n\nb\n```", "End."]),
     ],
-)  # fmt: skip
+)
 def test_paragraphs_keep_what_belongs_together(text: str, paragraphs: list[str]) -> None:
     assert cut(text, "paragraphs") == paragraphs
 
@@ -61,10 +72,12 @@ def test_paragraphs_keep_what_belongs_together(text: str, paragraphs: list[str])
         ("one\n\ntwo\n", ["one", "two"]),
         ("So\n\\[\nx\n\\]\nend", ["So", "\\[\nx\n\\]", "end"]),
         ("It is $5\nand 5$\nmore", ["It is $5", "and 5$", "more"]),
-        ("\\begin{gather}\na\\\\\nb\n\\end{gather}\nend",
-         ["\\begin{gather}\na\\\\\nb\n\\end{gather}", "end"]),
+        (
+            "\\begin{gather}\na\\\\\nb\n\\end{gather}\nend",
+            ["\\begin{gather}\na\\\\\nb\n\\end{gather}", "end"],
+        ),
     ],
-)  # fmt: skip
+)
 def test_lines_keep_formulas_whole(text: str, lines: list[str]) -> None:
     assert cut(text, "lines") == lines
 
@@ -77,9 +90,16 @@ def test_a_style_that_gives_no_steps_gives_way_to_the_next() -> None:
 
 @pytest.mark.parametrize(
     "steps",
-    [["one"], ["one", "---"], ["one", "two:"], ["**Head**", "two"], ["it goes", "on here"],
-     ["one", "x" * 30], ["a", "b", "c", "d"]],
-)  # fmt: skip
+    [
+        ["one"],
+        ["one", "---"],
+        ["one", "two:"],
+        ["**Head**", "two"],
+        ["it goes", "on here"],
+        ["one", "x" * 30],
+        ["a", "b", "c", "d"],
+    ],
+)
 def test_steps_without_sense(steps: list[str]) -> None:
     assert not sensible(steps, 20, 3)
 

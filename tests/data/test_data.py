@@ -101,8 +101,10 @@ def test_splits_may_be_files_of_the_source_or_of_their_own(
     recipe = make_recipe(source=str(folder), validation="dev", test="test.jsonl")
     found, report = prepared(recipe, tmp_path)
     assert {name: len(split) for name, split in found.items()} == {
-        "train": 29, "validation": 5, "test": 5,
-    }  # fmt: skip
+        "train": 29,
+        "validation": 5,
+        "test": 5,
+    }
     assert report["dropped"] == {"a problem of a held-out split": 2}
     assert report["read"] == report["kept"] + 2 == 41 and report["unused"] == []
     columns = {"problem": "Frage", "answer": "Antwort"}
@@ -172,19 +174,26 @@ def test_too_few_rows_say_what_was_dropped(tmp_path: Path) -> None:
 def test_stories_are_held_out_by_setting_and_as_hard_as_asked(tmp_path: Path) -> None:
     recipe = Recipe.model_validate(
         {
-            "output": str(tmp_path / "run"), "model": {"name": "none"},
-            "data": {"source": "stories", "stories": {"problems": 24, "events": 2, "largest": 12},
-                     "validation_problems": 6, "test_problems": 8},
+            "output": str(tmp_path / "run"),
+            "model": {"name": "none"},
+            "data": {
+                "source": "stories",
+                "stories": {"problems": 24, "events": 2, "largest": 12},
+                "validation_problems": 6,
+                "test_problems": 8,
+            },
             "stages": [{"kind": "sft", "steps": 1}],
         }
-    )  # fmt: skip
+    )
     recipe.run.mkdir()
     folder = prepare(recipe, recipe.run)
     load = trajectories.load
     found = {name: load(folder / f"{name}.jsonl") for name in ("train", "validation", "test")}
     assert {name: len(split) for name, split in found.items()} == {
-        "train": 24, "validation": 6, "test": 8,
-    }  # fmt: skip
+        "train": 24,
+        "validation": 6,
+        "test": 8,
+    }
     things = {name: {t.id.partition("/")[0] for t in split} for name, split in found.items()}
     assert not things["train"] & things["test"] and not things["train"] & things["validation"]
     for t in (t for split in found.values() for t in split):

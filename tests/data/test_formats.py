@@ -13,9 +13,9 @@ from srl_edge.data.formats import rows_of
 from srl_edge.errors import InputError
 
 ROWS: list[dict[str, Any]] = [
-    {"problem": "Say \"one\", then two; three\tfour.", "solution": "a\nb", "answer": "1,000"},
+    {"problem": 'Say "one", then two; three\tfour.', "solution": "a\nb", "answer": "1,000"},
     {"problem": "ü × 中", "solution": "c" * 200_000, "answer": None},
-]  # fmt: skip
+]
 
 
 def written_csv(path: Path, delimiter: str, mark: str = "") -> Path:
@@ -52,12 +52,20 @@ def written(path: Path, form: str) -> Path:
 @pytest.mark.parametrize(
     ("name", "form"),
     [
-        ("rows.jsonl", "jsonl"), ("rows.json", "jsonl"), ("rows.ndjson", "jsonl"),
-        ("rows.txt", "jsonl"), ("rows.json", "array"), ("rows.json", "indented"),
-        ("rows.csv", ","), ("rows.csv", ";"), ("rows.csv", "\t"), ("rows.TSV", "\t"),
-        ("rows.csv", "with an index"), ("rows.parquet", "parquet"),
+        ("rows.jsonl", "jsonl"),
+        ("rows.json", "jsonl"),
+        ("rows.ndjson", "jsonl"),
+        ("rows.txt", "jsonl"),
+        ("rows.json", "array"),
+        ("rows.json", "indented"),
+        ("rows.csv", ","),
+        ("rows.csv", ";"),
+        ("rows.csv", "\t"),
+        ("rows.TSV", "\t"),
+        ("rows.csv", "with an index"),
+        ("rows.parquet", "parquet"),
     ],
-)  # fmt: skip
+)
 def test_every_format_gives_the_same_rows(name: str, form: str, tmp_path: Path) -> None:
     assert list(rows_of(written(tmp_path / name, form))) == ROWS
 

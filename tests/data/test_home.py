@@ -16,12 +16,18 @@ from srl_edge.recipe import Recipe
 def recipe_of(run: Path, preset: str = "commands") -> Recipe:
     return Recipe.model_validate(
         {
-            "output": str(run), "model": {"name": "none"}, "prompt": {"preset": preset},
-            "data": {"source": "home", "home": {"problems": 40, "things": 3},
-                     "validation_problems": 10, "test_problems": 12},
+            "output": str(run),
+            "model": {"name": "none"},
+            "prompt": {"preset": preset},
+            "data": {
+                "source": "home",
+                "home": {"problems": 40, "things": 3},
+                "validation_problems": 10,
+                "test_problems": 12,
+            },
             "stages": [{"kind": "sft", "steps": 1}],
         }
-    )  # fmt: skip
+    )
 
 
 def test_splits_share_no_sentence_no_room_and_nothing_that_commands_are_about() -> None:
@@ -38,8 +44,10 @@ def test_a_request_is_fulfilled_by_its_commands_and_by_nothing_else(tmp_path: Pa
     folder = prepare(recipe, recipe.run)
     found = {s: trajectories.load(folder / f"{s}.jsonl") for s in ("train", "validation", "test")}
     assert {s: len(rows) for s, rows in found.items()} == {
-        "train": 40, "validation": 10, "test": 12,
-    }  # fmt: skip
+        "train": 40,
+        "validation": 10,
+        "test": 12,
+    }
     form = recipe.prompt.form
     for t in (t for rows in found.values() for t in rows):
         *commands, end = t.steps

@@ -16,20 +16,60 @@ LONG = (
     "A baker has twelve trays and puts nine loaves on each of them before the shop opens at seven"
 )
 ROWS = [
-    {"id": f"plain{n}", "problem": f"Problem {word} about {word}s and {n} more of {word}?",
-     "steps": [f"The {word} says {n} + 1 = {n + 1}.", f"So {word} it is."], "answer": n + 1}
+    {
+        "id": f"plain{n}",
+        "problem": f"Problem {word} about {word}s and {n} more of {word}?",
+        "steps": [f"The {word} says {n} + 1 = {n + 1}.", f"So {word} it is."],
+        "answer": n + 1,
+    }
     for n, word in enumerate(
-        ("cat", "dog", "hen", "cow", "fox", "owl", "bee", "ant", "elk", "emu", "rat", "pig",
-         "ram", "ewe", "cod", "eel", "jay", "koi", "yak", "gnu", "asp", "bat")
+        (
+            "cat",
+            "dog",
+            "hen",
+            "cow",
+            "fox",
+            "owl",
+            "bee",
+            "ant",
+            "elk",
+            "emu",
+            "rat",
+            "pig",
+            "ram",
+            "ewe",
+            "cod",
+            "eel",
+            "jay",
+            "koi",
+            "yak",
+            "gnu",
+            "asp",
+            "bat",
+        )
     )
 ] + [
-    {"id": "first", "problem": f"{LONG}. How many loaves?", "steps": ["12 * 9 = 108 loaves are "
-     "baked in all of the trays.", "That is the answer to it."], "answer": 108},
-    {"id": "again", "problem": f"{LONG}. how many loaves ?", "steps": ["12 * 9 = 108 "
-     "loaves are baked in all of the trays.", "That is the answer to it."], "answer": 108},
+    {
+        "id": "first",
+        "problem": f"{LONG}. How many loaves?",
+        "steps": [
+            "12 * 9 = 108 loaves are baked in all of the trays.",
+            "That is the answer to it.",
+        ],
+        "answer": 108,
+    },
+    {
+        "id": "again",
+        "problem": f"{LONG}. how many loaves ?",
+        "steps": [
+            "12 * 9 = 108 loaves are baked in all of the trays.",
+            "That is the answer to it.",
+        ],
+        "answer": 108,
+    },
     {"id": "wrong", "problem": "Which sum is it?", "steps": ["2 + 2 = 5", "So five."], "answer": 5},
     {"id": "open", "problem": "What is it like?", "steps": ["Look.", "Say."]},
-]  # fmt: skip
+]
 
 
 def prepared(tmp_path: Path, **quality: Any) -> tuple[set[str], dict[str, Any], dict[str, Any]]:
@@ -42,12 +82,19 @@ def prepared(tmp_path: Path, **quality: Any) -> tuple[set[str], dict[str, Any], 
         json.dumps({"problem": f"Told anew: {LONG.lower()}!", "answer": 1}) + "\n"
     )
     lines = [
-        f"output = '{tmp_path / 'run'}'", "[model]", "name = 'none'", "[data]",
-        f"source = '{source}'", "validation = 'validation.jsonl'", "test = 'test.jsonl'",
+        f"output = '{tmp_path / 'run'}'",
+        "[model]",
+        "name = 'none'",
+        "[data]",
+        f"source = '{source}'",
+        "validation = 'validation.jsonl'",
+        "test = 'test.jsonl'",
         "[data.quality]",
         *(f"{key} = {json.dumps(value)}" for key, value in quality.items()),
-        "[[stages]]", "kind = 'sft'", "steps = 1",
-    ]  # fmt: skip
+        "[[stages]]",
+        "kind = 'sft'",
+        "steps = 1",
+    ]
     (tmp_path / "recipe.toml").write_text("\n".join(lines) + "\n")
     recipe = load(tmp_path / "recipe.toml")
     (tmp_path / "run").mkdir(exist_ok=True)
@@ -70,10 +117,19 @@ def test_each_trajectory_is_judged_and_none_is_left_out_unasked(tmp_path: Path) 
         "wrong": {"arithmetic": "2 + 2 = 5"},
         "open": {"no_answer": ""},
     }
-    assert report["quality"] == {"evaluation": 2, "near_duplicate": 1, "arithmetic": 1,
-                                 "no_answer": 1}  # fmt: skip
-    assert judged["open"] == {"id": "open", "steps": 2, "longest_step": 5, "shortest_step": 4,
-                              "faults": {"no_answer": ""}}  # fmt: skip
+    assert report["quality"] == {
+        "evaluation": 2,
+        "near_duplicate": 1,
+        "arithmetic": 1,
+        "no_answer": 1,
+    }
+    assert judged["open"] == {
+        "id": "open",
+        "steps": 2,
+        "longest_step": 5,
+        "shortest_step": 4,
+        "faults": {"no_answer": ""},
+    }
 
 
 @pytest.mark.parametrize(

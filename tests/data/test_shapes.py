@@ -77,21 +77,39 @@ def turn(who: str, text: Any, **more: str) -> dict[str, Any]:
     ("turns", "problem", "steps"),
     [
         # A greeting, several messages in a row, and what is asked after it.
-        ([turn("assistant", "Hi."), turn("user", "Ann has 2."), turn("user", "And 3?"),
-          turn("assistant", "a\nb"), turn("user", "Sure?"), turn("assistant", "c\nd")],
-         "Ann has 2.\n\nAnd 3?", ("a", "b")),
+        (
+            [
+                turn("assistant", "Hi."),
+                turn("user", "Ann has 2."),
+                turn("user", "And 3?"),
+                turn("assistant", "a\nb"),
+                turn("user", "Sure?"),
+                turn("assistant", "c\nd"),
+            ],
+            "Ann has 2.\n\nAnd 3?",
+            ("a", "b"),
+        ),
         # A message in parts, as OpenAI's.
-        ([turn("user", [{"type": "text", "text": "q"}, {"type": "image_url"}]),
-          turn("assistant", [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]),
-          turn("user", "Sure?")], "q", ("a", "b")),
+        (
+            [
+                turn("user", [{"type": "text", "text": "q"}, {"type": "image_url"}]),
+                turn("assistant", [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]),
+                turn("user", "Sure?"),
+            ],
+            "q",
+            ("a", "b"),
+        ),
         # A table of turns, a column each.
         ({"from": ["human", "gpt"], "value": ["q", "a\nb"]}, "q", ("a", "b")),
         # As a cell of CSV holds it.
         (json.dumps([turn("user", "q"), turn("assistant", "a\nb")]), "q", ("a", "b")),
-        ("[{'role': 'user', 'content': 'q'}, {'role': 'assistant', 'content': 'a\\nb'}]", "q",
-         ("a", "b")),
+        (
+            "[{'role': 'user', 'content': 'q'}, {'role': 'assistant', 'content': 'a\\nb'}]",
+            "q",
+            ("a", "b"),
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_first_exchange_of_a_chat_is_read(
     turns: Any, problem: str, steps: tuple[str, ...]
 ) -> None:
@@ -111,11 +129,15 @@ def test_the_first_exchange_of_a_chat_is_read(
         ({"messages": [{"role": 5, "content": "q"}]}, "no problem text"),
         ({"messages": "no chat"}, "no problem text"),
         ({"conversations": [[["q"]]]}, "no problem text"),
-        ({"prompt": [turn("user", "q"), turn("assistant", "a"), turn("user", "r")],
-          "completion": [turn("assistant", "b\nc")]},
-         "a completion of a chat of several questions"),
+        (
+            {
+                "prompt": [turn("user", "q"), turn("assistant", "a"), turn("user", "r")],
+                "completion": [turn("assistant", "b\nc")],
+            },
+            "a completion of a chat of several questions",
+        ),
     ],
-)  # fmt: skip
+)
 def test_chats_without_use_are_dropped_with_their_reason(row: dict[str, Any], why: str) -> None:
     found, report = parsed(row)
     assert found is None and report.dropped == {why: 1}
@@ -124,21 +146,34 @@ def test_chats_without_use_are_dropped_with_their_reason(row: dict[str, Any], wh
 @pytest.mark.parametrize(
     ("row", "columns", "expected"),
     [
-        ({"frage": "q", "lösung": "a\nb", "answer": "7"},
-         {"problem": "frage", "solution": "lösung"}, Trajectory("1", "q", ("a", "b"))),
-        ({"x": "q", "y": ["a", "b"], "z": 7.0, "t": ["one", ""]},
-         {"problem": "x", "steps": "y", "answer": "z", "thought": "t"},
-         Trajectory("1", "q", ("a", "b"), "7", ("one", ""))),
-        ({"x": "q", "y": "a\nb\n#### 7", "t": "one"},
-         {"problem": "x", "answer": "y", "thought": "t"},
-         Trajectory("1", "q", ("a", "b"), "7", ("one", ""))),
-        ({"x": "q", "y": "['a', 'b']"}, {"problem": "x", "steps": "y"},
-         Trajectory("1", "q", ("a", "b"))),
+        (
+            {"frage": "q", "lösung": "a\nb", "answer": "7"},
+            {"problem": "frage", "solution": "lösung"},
+            Trajectory("1", "q", ("a", "b")),
+        ),
+        (
+            {"x": "q", "y": ["a", "b"], "z": 7.0, "t": ["one", ""]},
+            {"problem": "x", "steps": "y", "answer": "z", "thought": "t"},
+            Trajectory("1", "q", ("a", "b"), "7", ("one", "")),
+        ),
+        (
+            {"x": "q", "y": "a\nb\n#### 7", "t": "one"},
+            {"problem": "x", "answer": "y", "thought": "t"},
+            Trajectory("1", "q", ("a", "b"), "7", ("one", "")),
+        ),
+        (
+            {"x": "q", "y": "['a', 'b']"},
+            {"problem": "x", "steps": "y"},
+            Trajectory("1", "q", ("a", "b")),
+        ),
         # Named columns alone count, whatever else the row looks like.
-        ({"question": "no", "answer": "c\nd\n#### 8", "x": "q", "y": "a\nb"},
-         {"problem": "x", "solution": "y"}, Trajectory("1", "q", ("a", "b"))),
+        (
+            {"question": "no", "answer": "c\nd\n#### 8", "x": "q", "y": "a\nb"},
+            {"problem": "x", "solution": "y"},
+            Trajectory("1", "q", ("a", "b")),
+        ),
     ],
-)  # fmt: skip
+)
 def test_columns_of_any_names(
     row: dict[str, Any], columns: dict[str, str], expected: Trajectory
 ) -> None:
@@ -168,13 +203,16 @@ def test_steps_may_be_numbers(steps: list[Any]) -> None:
         ({"steps": ["<think>t</think>a", "b"]}, "a b", ("t", "")),
         ({"steps": ["a", "<think>t</think>", "b"]}, "a b", ("", "t")),
         ({"steps": ["a", "b"], "thoughts": ["", "t"]}, "a b", ("", "t")),
-        ({"steps": ["a", "<think>x</think>", "b"], "thoughts": ["s", "t", "u"]}, "a b",
-         ("s", "t\n\nx\n\nu")),
+        (
+            {"steps": ["a", "<think>x</think>", "b"], "thoughts": ["s", "t", "u"]},
+            "a b",
+            ("s", "t\n\nx\n\nu"),
+        ),
         ({"steps": ["a", "b"], "thought": ["s", "t", "u"]}, "a b", ("s\n\nt\n\nu", "")),
         ({"steps": ["a", "b"], "thought": "  "}, "a b", ()),
         ({"steps": ["a", "b"], "thoughts": [None, 5]}, "a b", ()),
     ],
-)  # fmt: skip
+)
 def test_thoughts_stay_with_the_step_that_follows_them(
     row: dict[str, Any], steps: str, thoughts: tuple[str, ...]
 ) -> None:
@@ -203,16 +241,25 @@ def source(folder: Path, **files: list[dict[str, Any]]) -> str:
 @pytest.mark.parametrize(
     ("files", "columns", "message"),
     [
-        ({"a": [{"x": 1}]}, {"problem": "q"},
-         r"data\.columns: \S*a\.jsonl has no column 'q' for the problem; it has x\."),
-        ({"a": [{"text": "x", "n": 1}]}, None,
-         r"a\.jsonl: its rows are of no known shape, .*\(text, n\); name .* in data\.columns"),
-        ({"a": [{"question": "q", "answer": "a\nb\n#### 1"}], "b": [ROWS["messages"][0]]}, None,
-         r"a\.jsonl and \S*b\.jsonl are of different shapes: .* 'question' and 'messages'"),
+        (
+            {"a": [{"x": 1}]},
+            {"problem": "q"},
+            r"data\.columns: \S*a\.jsonl has no column 'q' for the problem; it has x\.",
+        ),
+        (
+            {"a": [{"text": "x", "n": 1}]},
+            None,
+            r"a\.jsonl: its rows are of no known shape, .*\(text, n\); name .* in data\.columns",
+        ),
+        (
+            {"a": [{"question": "q", "answer": "a\nb\n#### 1"}], "b": [ROWS["messages"][0]]},
+            None,
+            r"a\.jsonl and \S*b\.jsonl are of different shapes: .* 'question' and 'messages'",
+        ),
         ({"a": [{"problem": "q"}], "b": [{"text": "q"}]}, None, "'problem' and 'no known column'"),
         ({"a": []}, None, r"a\.jsonl: no rows in it"),
     ],
-)  # fmt: skip
+)
 def test_sources_that_cannot_be_read_say_so_in_one_sentence(
     files: dict[str, list[dict[str, Any]]],
     columns: dict[str, str] | None,

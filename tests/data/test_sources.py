@@ -89,12 +89,14 @@ def test_what_is_not_there_or_empty_is_one_sentence(tmp_path: Path) -> None:
     [
         ("hf:openai/gsm8k", HubName("openai/gsm8k")),
         ("hf:openai/gsm8k:main", HubName("openai/gsm8k", None, "main")),
-        ("hf:openai/gsm8k@refs/pr/1:main:train[:10%]",
-         HubName("openai/gsm8k", "refs/pr/1", "main", "train[:10%]")),
+        (
+            "hf:openai/gsm8k@refs/pr/1:main:train[:10%]",
+            HubName("openai/gsm8k", "refs/pr/1", "main", "train[:10%]"),
+        ),
         ("hf:simplescaling/s1K-1.1::train", HubName("simplescaling/s1K-1.1", split="train")),
         ("hf:/data/set@home:main", HubName("/data/set@home", None, "main")),
     ],
-)  # fmt: skip
+)
 def test_the_name_of_a_hub_dataset(text: str, name: HubName) -> None:
     assert read_name(text) == name and str(name) == text
 

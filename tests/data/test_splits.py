@@ -21,9 +21,14 @@ def different(count: int) -> list[Trajectory]:
 
 @pytest.mark.parametrize(
     ("count", "sizes"),
-    [(7000, (6840, 60, 100)), (600, (480, 60, 60)), (40, (32, 4, 4)), (10, (8, 1, 1)),
-     (3, (1, 1, 1))],
-)  # fmt: skip
+    [
+        (7000, (6840, 60, 100)),
+        (600, (480, 60, 60)),
+        (40, (32, 4, 4)),
+        (10, (8, 1, 1)),
+        (3, (1, 1, 1)),
+    ],
+)
 def test_without_a_setting_a_small_set_holds_less_out(count: int, sizes: tuple[int, ...]) -> None:
     problems = made(*(f"{'abcdefghij'[i % 10]}{'x' * (i // 10)}" for i in range(count)))
     found = divide(problems, {"validation": None, "test": None}, 0)

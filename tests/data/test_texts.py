@@ -28,8 +28,10 @@ def test_every_general_text_ends_in_its_answer_in_every_form(preset: str) -> Non
 
 
 def test_a_file_is_read_as_recipes_read_it_and_split_evenly(tmp_path: Path) -> None:
-    rows = [{"question": f"{i} + 1?", "answer": f"Add 1.\n{i + 1} it is.\n#### {i + 1}"}
-            for i in range(5)]  # fmt: skip
+    rows = [
+        {"question": f"{i} + 1?", "answer": f"Add 1.\n{i + 1} it is.\n#### {i + 1}"}
+        for i in range(5)
+    ]
     file = tmp_path / "rows.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in [*rows, rows[0]]))
     texts = worked_texts(file, PRESETS["math"])

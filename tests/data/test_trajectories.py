@@ -121,15 +121,28 @@ def parsed_row(**row: Any) -> Any:
 @pytest.mark.parametrize(
     ("answer", "read"),
     [
-        (["5"], "5"), ([7], "7"), ({"value": "5"}, "5"), (float("nan"), None), (float("inf"), None),
-        (2e-05, "0.00002"), (145.0, "145"), (1e22, "10000000000000000000000"), (0.1, "0.1"),
-        (True, "true"), (False, "false"), (0, "0"), ("", None), ([], None), ({}, None),
+        (["5"], "5"),
+        ([7], "7"),
+        ({"value": "5"}, "5"),
+        (float("nan"), None),
+        (float("inf"), None),
+        (2e-05, "0.00002"),
+        (145.0, "145"),
+        (1e22, "10000000000000000000000"),
+        (0.1, "0.1"),
+        (True, "true"),
+        (False, "false"),
+        (0, "0"),
+        ("", None),
+        ([], None),
+        ({}, None),
         (" 5 ", "5"),
         (["1", "2"], "an answer that is a list or an object"),
         ({"a": 1, "b": 2}, "an answer that is a list or an object"),
-        ([{"value": [3]}], "3"), (10**30, "1" + "0" * 30),
+        ([{"value": [3]}], "3"),
+        (10**30, "1" + "0" * 30),
     ],
-)  # fmt: skip
+)
 def test_answers_of_every_type(answer: object, read: str | None) -> None:
     found = parsed_row(steps=["a", "b"], answer=answer)
     if isinstance(found, str):
@@ -260,8 +273,10 @@ def test_an_answer_is_stated_once(last: str, kept: tuple[str, ...]) -> None:
 
 def test_a_mark_of_ones_own_is_read_from_rows_and_taught() -> None:
     form = replace(DEFAULT, answer="Antwort: (.+)")
-    rows = [{"problem": "4 * 4?", "solution": "Rechne.\n4 * 4 = 16\nAntwort: 16"},
-            {"problem": "3 * 3?", "solution": "Rechne.\n3 * 3 = 9", "answer": "9"}]  # fmt: skip
+    rows = [
+        {"problem": "4 * 4?", "solution": "Rechne.\n4 * 4 = 16\nAntwort: 16"},
+        {"problem": "3 * 3?", "solution": "Rechne.\n3 * 3 = 9", "answer": "9"},
+    ]
     marked, unmarked = parse_rows(rows, ParseReport(), form=form, answer_step=True)
     assert (marked.answer, marked.steps[-1]) == ("16", "Antwort: 16")
     assert (unmarked.answer, unmarked.steps[-1]) == ("9", "Antwort: 9")

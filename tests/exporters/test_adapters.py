@@ -79,9 +79,13 @@ def test_executorch_adapters_share_a_program(family_model: Path, tmp_path: Path)
 
 
 def separate_run(
-    run: Path, trained_run: Path, base: Path, rows: list[dict[str, str]], format_: str,
+    run: Path,
+    trained_run: Path,
+    base: Path,
+    rows: list[dict[str, str]],
+    format_: str,
     quantization: str,
-) -> tuple[Recipe, Path]:  # fmt: skip
+) -> tuple[Recipe, Path]:
     """A run whose only artifact keeps its adapter apart."""
     recipe = make_run(run, trained_run, base, rows)
     shutil.rmtree(run / "artifacts")
@@ -101,19 +105,29 @@ def separate_run(
 
 def seal_separate(folder: Path) -> None:
     format_, quantization = parse_name(folder.name)
-    artifact.write_manifest(folder, {
-        "format": format_, "quantization": quantization, "context_length": CONTEXT,
-        "adapter": "separate", "adapter_rank": 4,
-    })  # fmt: skip
+    artifact.write_manifest(
+        folder,
+        {
+            "format": format_,
+            "quantization": quantization,
+            "context_length": CONTEXT,
+            "adapter": "separate",
+            "adapter_rank": 4,
+        },
+    )
 
 
 @pytest.mark.parametrize(
     ("format_", "quantization"), [("onnx", "fp32"), ("onnx", "int8"), ("executorch", "fp32")]
 )
 def test_the_gate_takes_a_sound_separate_adapter_and_stops_a_wrong_one(
-    format_: str, quantization: str, tmp_path: Path, trained: Path, taught_model: Path,
+    format_: str,
+    quantization: str,
+    tmp_path: Path,
+    trained: Path,
+    taught_model: Path,
     word_problems: list[dict[str, str]],
-) -> None:  # fmt: skip
+) -> None:
     recipe, folder = separate_run(
         tmp_path, trained, taught_model, word_problems[:4], format_, quantization
     )

@@ -33,9 +33,11 @@ def export(run: Path, *flags: str, largest: int = -1) -> subprocess.CompletedPro
     """Run the command, which can write no file of more than `largest` bytes."""
     return subprocess.run(
         [sys.executable, "-m", "srl_edge", "export", str(run), *flags],
-        capture_output=True, text=True, check=False,
+        capture_output=True,
+        text=True,
+        check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest)),
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize(

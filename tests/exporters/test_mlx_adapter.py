@@ -88,8 +88,12 @@ def test_adapters_of_mlx_lm_do_the_same_in_peft(
 ) -> None:
     model = mlx_model(family_model, tmp_path / "base")
     base = logits(model)
-    parameters = {"rank": 4, "scale": 2.5, "dropout": 0.0,
-                  "keys": ["self_attn.q_proj", "self_attn.v_proj", "mlp.down_proj"]}  # fmt: skip
+    parameters = {
+        "rank": 4,
+        "scale": 2.5,
+        "dropout": 0.0,
+        "keys": ["self_attn.q_proj", "self_attn.v_proj", "mlp.down_proj"],
+    }
     mx.random.seed(0)
     linear_to_lora_layers(model, layers, parameters)
     adapted = {}

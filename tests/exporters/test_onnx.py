@@ -139,16 +139,23 @@ def test_two_exports_are_byte_identical(
 
 
 def test_auto_takes_the_smallest_that_agrees(
-    tiny_model: Path, tmp_path: Path, word_problems: list[dict[str, str]],
+    tiny_model: Path,
+    tmp_path: Path,
+    word_problems: list[dict[str, str]],
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     problems = trajectories.parse_rows(word_problems[:6], trajectories.ParseReport())
     (tmp_path / "data").mkdir()
     trajectories.write_jsonl(tmp_path / "data" / "validation.jsonl", problems)
-    recipe = Recipe.model_validate({
-        "output": "r", "model": {"name": str(tiny_model)}, "stages": [{"kind": "sft", "steps": 1}],
-        "check": {"prompts": 4}, "export": {"context_length": 256},
-    })  # fmt: skip
+    recipe = Recipe.model_validate(
+        {
+            "output": "r",
+            "model": {"name": str(tiny_model)},
+            "stages": [{"kind": "sft", "steps": 1}],
+            "check": {"prompts": 4},
+            "export": {"context_length": 256},
+        }
+    )
     cases, _ = references(of_run(recipe, tmp_path), tiny_model, "validation")
     options = export_smallest(tiny_model, tmp_path / "any", cases, 0.0, 256, TEXTS, 1)
     (first,) = options["search"]

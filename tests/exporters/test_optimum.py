@@ -56,8 +56,10 @@ def test_what_it_cannot_do_is_one_sentence(
 
 def test_the_command_exports_and_the_gate_passes(
     trained: Path,
-    taught_model: Path, tmp_path: Path, word_problems: list[dict[str, str]],
-) -> None:  # fmt: skip
+    taught_model: Path,
+    tmp_path: Path,
+    word_problems: list[dict[str, str]],
+) -> None:
     settings = make_run(tmp_path, trained, taught_model, word_problems[:6])
     shutil.rmtree(tmp_path / "artifacts")
     (tmp_path / owned.MARKER).write_text('{"purpose": "run", "files": {}}')

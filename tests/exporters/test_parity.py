@@ -58,9 +58,13 @@ def other_tokenizer(model: Path) -> None:
     ],
 )
 def test_a_broken_artifact_is_stopped(
-    damage: Callable[[Path], None], message: str, tmp_path: Path, trained: Path,
-    taught_model: Path, word_problems: list[dict[str, str]],
-) -> None:  # fmt: skip
+    damage: Callable[[Path], None],
+    message: str,
+    tmp_path: Path,
+    trained: Path,
+    taught_model: Path,
+    word_problems: list[dict[str, str]],
+) -> None:
     damaged = tmp_path / "damaged"
     shutil.copytree(trained / "merged", damaged)
     damage(damaged)
@@ -95,9 +99,12 @@ def test_a_sound_artifact_passes(
 
 
 def test_what_cannot_run_here_is_told_and_passed_over(
-    tmp_path: Path, trained: Path, taught_model: Path, word_problems: list[dict[str, str]],
+    tmp_path: Path,
+    trained: Path,
+    taught_model: Path,
+    word_problems: list[dict[str, str]],
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     recipe = make_run(tmp_path, trained, taught_model, word_problems[:4])
     built = tmp_path / "artifacts" / "onnx-fp32"
     for_phones = tmp_path / "artifacts" / "executorch-vulkan-fp16"
@@ -121,9 +128,13 @@ def test_what_cannot_run_here_is_told_and_passed_over(
 
 @pytest.mark.parametrize("left", ["onnx-int8", "onnx-fp16", "executorch-vulkan-fp16"])
 def test_an_artifact_that_the_recipe_no_longer_names_is_left_out(
-    left: str, tmp_path: Path, trained: Path, taught_model: Path,
-    capsys: pytest.CaptureFixture[str], word_problems: list[dict[str, str]],
-) -> None:  # fmt: skip
+    left: str,
+    tmp_path: Path,
+    trained: Path,
+    taught_model: Path,
+    capsys: pytest.CaptureFixture[str],
+    word_problems: list[dict[str, str]],
+) -> None:
     make_run(tmp_path, trained, taught_model, word_problems[:4])
     shutil.copytree(tmp_path / "artifacts" / "onnx-fp32", tmp_path / "artifacts" / left)
     (tmp_path / "artifacts" / left / "config.json").write_text("damaged since")
@@ -189,9 +200,12 @@ def test_a_wrong_zero_point_is_found(
 
 
 def test_what_only_the_runtime_misreads_is_told(
-    tmp_path: Path, trained: Path, taught_model: Path, word_problems: list[dict[str, str]],
+    tmp_path: Path,
+    trained: Path,
+    taught_model: Path,
+    word_problems: list[dict[str, str]],
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     composing = tmp_path / "trained"
     shutil.copytree(trained, composing)
     file = composing / "merged" / "tokenizer.json"
@@ -274,8 +288,14 @@ def test_logits_that_are_no_numbers_are_no_ties(value: float, everywhere: bool) 
     assert found["not_finite"] == (20 if everywhere else 1)
     assert found["agreement_but_ties"] <= 1 - found["not_finite"] / 20
     json.dumps(found, allow_nan=False)
-    sound: dict[str, Any] = {"first_chat": None, "first_runtime_chat": None, "stop_ids_equal": True,
-             "agreement_threshold": 0.0, "long": [], "sign_test": 1.0}  # fmt: skip
+    sound: dict[str, Any] = {
+        "first_chat": None,
+        "first_runtime_chat": None,
+        "stop_ids_equal": True,
+        "agreement_threshold": 0.0,
+        "long": [],
+        "sign_test": 1.0,
+    }
     (said,) = faults(found | sound)
     assert "computes infinity or NaN" in said
 

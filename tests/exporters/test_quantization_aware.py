@@ -40,10 +40,14 @@ def exported(policy: TorchPolicy, model: Path, run: Path, **settings: Any) -> Pa
     """The artifact of a policy's adapter, made by the export stage."""
     artifact = AS_SHIPPED[policy.settings.quantization]
     policy.save_adapter(run / "adapter")
-    recipe = Recipe.model_validate({
-        "output": str(run), "model": {"name": str(model)}, "stages": [{"kind": "sft", "steps": 1}],
-        "export": {"artifacts": [artifact], "context_length": CONTEXT} | settings,
-    })  # fmt: skip
+    recipe = Recipe.model_validate(
+        {
+            "output": str(run),
+            "model": {"name": str(model)},
+            "stages": [{"kind": "sft", "steps": 1}],
+            "export": {"artifacts": [artifact], "context_length": CONTEXT} | settings,
+        }
+    )
     return export(recipe, run) / artifact
 
 
@@ -192,11 +196,15 @@ def test_the_gate_compares_with_what_was_trained(
     (tmp_path / "data").mkdir()
     problems = trajectories.parse_rows(word_problems, trajectories.ParseReport())
     trajectories.write_jsonl(tmp_path / "data" / "test.jsonl", problems)
-    recipe = Recipe.model_validate({
-        "output": str(tmp_path), "model": {"name": str(taught_model)},
-        "check": {"prompts": 3, "problems": 2, "greedy_tokens": 4},
-        "export": {"context_length": CONTEXT}, "stages": [{"kind": "sft", "steps": 1}],
-    })  # fmt: skip
+    recipe = Recipe.model_validate(
+        {
+            "output": str(tmp_path),
+            "model": {"name": str(taught_model)},
+            "check": {"prompts": 3, "problems": 2, "greedy_tokens": 4},
+            "export": {"context_length": CONTEXT},
+            "stages": [{"kind": "sft", "steps": 1}],
+        }
+    )
     folder = check(recipe, tmp_path)
     found = json.loads((folder / "onnx-int4.json").read_text())
     assert found["reference"] == "rounded as trained" and found["kl_divergence"] < 0.01

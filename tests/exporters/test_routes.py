@@ -34,17 +34,25 @@ LINEAR = rope("linear", factor=4.0)
 YARN = rope("yarn", factor=4.0, original_max_position_embeddings=64)
 DYNAMIC = rope("dynamic", factor=4.0)
 LONGROPE = rope(
-    "longrope", factor=4.0, original_max_position_embeddings=64, short_factor=[1.0] * 16,
-    long_factor=[float(i + 1) for i in range(16)],
-)  # fmt: skip
-LLAMA3 = rope(
-    "llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
+    "longrope",
+    factor=4.0,
     original_max_position_embeddings=64,
-)  # fmt: skip
-GLOBAL = {"rope_parameters": {
-    "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e6},
-    "sliding_attention": {"rope_type": "default", "rope_theta": 1e4},
-}}  # fmt: skip
+    short_factor=[1.0] * 16,
+    long_factor=[float(i + 1) for i in range(16)],
+)
+LLAMA3 = rope(
+    "llama3",
+    factor=8.0,
+    low_freq_factor=1.0,
+    high_freq_factor=4.0,
+    original_max_position_embeddings=64,
+)
+GLOBAL = {
+    "rope_parameters": {
+        "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e6},
+        "sliding_attention": {"rope_type": "default", "rope_theta": 1e4},
+    }
+}
 SLIDING = {"use_sliding_window": True, "sliding_window": 32, "max_window_layers": 1}
 PARTIAL = rope("default", partial_rotary_factor=0.5)
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -107,8 +115,11 @@ def test_a_route_computes_the_model_or_refuses_it(
 @pytest.mark.parametrize(
     ("config", "artifact", "words"),
     [
-        ({"quantization_config": {"quant_method": "gptq", "bits": 4}}, "onnx-int8",
-         "already .gptq.; take the unq"),
+        (
+            {"quantization_config": {"quant_method": "gptq", "bits": 4}},
+            "onnx-int8",
+            "already .gptq.; take the unq",
+        ),
         ({"quantization_config": {"quant_method": "awq"}}, "onnx-int8", "already .awq."),
         ({"quantization": {"group_size": 64, "bits": 4}}, "onnx-int8", "already .MLX."),
         ({"hidden_size": 48}, "onnx-int4", "widths .48., which are no multiples of"),
@@ -118,8 +129,11 @@ def test_a_route_computes_the_model_or_refuses_it(
         (LONGROPE, "mlx-fp16", "has longrope rotary embeddings and cannot be made into mlx-fp16"),
         ({"model_type": "qwen2", **SLIDING}, "mlx-fp16", "sliding window, and cannot be made"),
         ({"rope_scaling": {"type": "longrope"}}, "onnx-int8", "has longrope rotary embeddings"),
-        ({"text_config": {"model_type": "gemma3_text"}, "model_type": "gemma3"}, "gguf-q8_0",
-         "sees as well as it reads .gemma3."),
+        (
+            {"text_config": {"model_type": "gemma3_text"}, "model_type": "gemma3"},
+            "gguf-q8_0",
+            "sees as well as it reads .gemma3.",
+        ),
         ({"head_dim": 24}, "onnx-fp32", "head_dim = 24, and cannot be made into onnx-fp32"),
         ({"hidden_act": "gelu"}, "mlx-fp16", "has hidden_act = gelu, and cannot be made"),
         ({"model_type": "gemma3_text", "hidden_activation": "silu"}, "mlx-fp16", "hidden_activ"),
@@ -129,17 +143,28 @@ def test_a_route_computes_the_model_or_refuses_it(
         (rope("yarn", factor=4.0, attention_factor=1.5), "mlx-fp16", "rope attention_factor = 1.5"),
         (rope("yarn", factor=4.0, truncate=False), "mlx-fp16", "has rope truncate = False"),
     ],
-)  # fmt: skip
+)
 def test_what_no_route_can_do_is_said_before_anything_is_loaded(
     config: dict[str, Any], artifact: str, words: str, tmp_path: Path
 ) -> None:
-    plain = {"model_type": "llama", "hidden_size": 64, "intermediate_size": 128, "vocab_size": 512,
-             "num_attention_heads": 4, "head_dim": 32, "max_position_embeddings": 2048}  # fmt: skip
+    plain = {
+        "model_type": "llama",
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "vocab_size": 512,
+        "num_attention_heads": 4,
+        "head_dim": 32,
+        "max_position_embeddings": 2048,
+    }
     (tmp_path / "config.json").write_text(json.dumps(plain | config))
     recipe = Recipe.model_validate(
-        {"output": "x", "model": {"name": str(tmp_path)}, "stages": [{"kind": "sft", "steps": 1}],
-         "export": {"artifacts": [artifact], "context_length": 512}}
-    )  # fmt: skip
+        {
+            "output": "x",
+            "model": {"name": str(tmp_path)},
+            "stages": [{"kind": "sft", "steps": 1}],
+            "export": {"artifacts": [artifact], "context_length": 512},
+        }
+    )
     with pytest.raises(InputError, match=words):
         require_routes(recipe)
 

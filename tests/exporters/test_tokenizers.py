@@ -36,9 +36,14 @@ TOKENIZERS: dict[str, tuple[str, list[str], dict[str, int]]] = {
     ),
 }
 SHAPE = {
-    "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "head_dim": 32,
-    "num_attention_heads": 4, "num_key_value_heads": 2, "tie_word_embeddings": True,
-}  # fmt: skip
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "head_dim": 32,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "tie_word_embeddings": True,
+}
 SLIDING = {
     "layer_types": ["sliding_attention", "full_attention"],
     "sliding_window": 32,

@@ -30,11 +30,16 @@ def tuned(model: Path, run: Path, rows: list[dict[str, str]], **trainer: Any) ->
     parsed = list(trajectories.parse_rows(rows, trajectories.ParseReport()))
     for split in ("validation", "test"):
         trajectories.write_jsonl(run / "data" / f"{split}.jsonl", parsed)
-    recipe = Recipe.model_validate({
-        "output": str(run), "model": {"name": str(model)}, "stages": [{"kind": "sft", "steps": 1}],
-        "trainer": {"dtype": "float32", "lora_rank": 4, "lora_alpha": 8} | trainer,
-        "check": {"prompts": 3, "greedy_tokens": 4}, "export": {"context_length": 256},
-    })  # fmt: skip
+    recipe = Recipe.model_validate(
+        {
+            "output": str(run),
+            "model": {"name": str(model)},
+            "stages": [{"kind": "sft", "steps": 1}],
+            "trainer": {"dtype": "float32", "lora_rank": 4, "lora_alpha": 8} | trainer,
+            "check": {"prompts": 3, "greedy_tokens": 4},
+            "export": {"context_length": 256},
+        }
+    )
     policy = open_policy(model, Trainer(**recipe.trainer.model_dump()), seed=0)
     for _ in range(3):
         policy.forward_backward([trajectory_samples()], Loss("nll"))
@@ -45,9 +50,13 @@ def tuned(model: Path, run: Path, rows: list[dict[str, str]], **trainer: Any) ->
 
 @pytest.mark.parametrize(("backend", "quantization", "needs"), KINDS)
 def test_the_adapter_is_merged_into_what_it_saw(
-    backend: str, quantization: str, needs: str, tiny_model: Path, tmp_path: Path,
+    backend: str,
+    quantization: str,
+    needs: str,
+    tiny_model: Path,
+    tmp_path: Path,
     word_problems: list[dict[str, str]],
-) -> None:  # fmt: skip
+) -> None:
     if needs and find_spec(needs) is None:
         pytest.skip(f"{needs} is not installed")
     policy, recipe = tuned(

@@ -84,7 +84,9 @@ def moved(adapter: Path) -> Path:
 
 SHAPES: dict[str, dict[str, Any]] = {
     "rslora on some layers": {
-        "use_rslora": True, "layers_to_transform": [1], "modules": ["q_proj", "down_proj"],
+        "use_rslora": True,
+        "layers_to_transform": [1],
+        "modules": ["q_proj", "down_proj"],
         "init_lora_weights": "gaussian",
     },
     "ranks and alphas by pattern": {
@@ -97,7 +99,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     "all biases": {"bias": "all"},
     "DoRA with biases of its layers": {"bias": "lora_only", "use_dora": True},
     "some tokens": {"trainable_token_indices": [7, 8], "modules_to_save": ["norm"]},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -108,9 +110,20 @@ def test_an_adapter_of_another_tool_is_in_the_artifact(
     expected, plain = of_peft(qwen, adapter), of_peft(qwen, None)
     assert np.abs(expected - plain).max() > 0.1
     code, out, err = command(
-        "export", "--model", qwen, "--adapter", adapter, "--artifacts", "onnx-fp32",
-        "--out", tmp_path / "out", "--data", rows, "--threads", 1,
-    )  # fmt: skip
+        "export",
+        "--model",
+        qwen,
+        "--adapter",
+        adapter,
+        "--artifacts",
+        "onnx-fp32",
+        "--out",
+        tmp_path / "out",
+        "--data",
+        rows,
+        "--threads",
+        1,
+    )
     assert code == 0 and out == f"{tmp_path / 'out'}\n", err
     assert "was trained on" not in err
     made = artifacts.load(tmp_path / "out" / "onnx-fp32")
@@ -139,9 +152,18 @@ def test_added_tokens_come_with_their_embeddings_tokenizer_and_template(
     adapter, out = moved(tmp_path / "peft"), tmp_path / "out"
     expected = of_peft(tiny_model, adapter, 544)
     code, _, err = command(
-        "export", "--model", tiny_model, "--adapter", adapter, "--artifacts", "onnx-fp32",
-        "--out", out, "--data", rows,
-    )  # fmt: skip
+        "export",
+        "--model",
+        tiny_model,
+        "--adapter",
+        adapter,
+        "--artifacts",
+        "onnx-fp32",
+        "--out",
+        out,
+        "--data",
+        rows,
+    )
     assert code == 0, err
     got = of_artifact(out / "onnx-fp32")
     np.testing.assert_allclose(got, expected[19:39], atol=1e-4)
@@ -168,9 +190,15 @@ def test_base_and_tuned_in_one_format(
     for extra, folder in ((given, base.parent), (with_adapter, tuned.parent)):
         for _ in range(2):  # the second renews it
             code, _, err = command(
-                "export", *extra, "--artifacts", "onnx-fp32", "--context-length", 600,
-                "--out", folder,
-            )  # fmt: skip
+                "export",
+                *extra,
+                "--artifacts",
+                "onnx-fp32",
+                "--context-length",
+                600,
+                "--out",
+                folder,
+            )
             assert code == 0, err
             named = "was trained on someone/another-model, as it says" in err
             assert named == (folder == tuned.parent)
@@ -239,9 +267,20 @@ def test_general_texts_stand_in_for_a_file(
     tiny_model: Path, tmp_path: Path, command: Command
 ) -> None:
     code, _, err = command(
-        "export", "--model", tiny_model, "--artifacts", "onnx-int4", "--int8-layers", "*.down_proj",
-        "--prompt-preset", "general", "--context-length", 2000, "--out", tmp_path / "out",
-    )  # fmt: skip
+        "export",
+        "--model",
+        tiny_model,
+        "--artifacts",
+        "onnx-int4",
+        "--int8-layers",
+        "*.down_proj",
+        "--prompt-preset",
+        "general",
+        "--context-length",
+        2000,
+        "--out",
+        tmp_path / "out",
+    )
     assert code == 0, err
     manifest = artifacts.load(tmp_path / "out" / "onnx-int4").manifest
     assert manifest["prompt"]["think"] and manifest["prompt"]["reply"] == "step"
@@ -270,8 +309,9 @@ def changed(**settings: Any) -> Callable[[Path, Path], list[object]]:
 
 def shaped(**settings: Any) -> Callable[[Path, Path], list[object]]:
     return lambda base, tmp_path: [
-        "--adapter", make_adapter(base, tmp_path / "peft", 1, **settings)
-    ]  # fmt: skip
+        "--adapter",
+        make_adapter(base, tmp_path / "peft", 1, **settings),
+    ]
 
 
 def mlx_dora(base: Path, tmp_path: Path) -> list[object]:
@@ -319,11 +359,13 @@ REFUSED: dict[Any, str] = {
     more_layers: "does not fit .*14 of its matrices have no place there, first ",
     changed(peft_type="LOHA"): "is of the kind LOHA; only LORA is merged",
     shaped(lora_bias=True): "cannot be merged: Impossible to merge LoRA with `lora_bias=True`",
-    shaped(alora_invocation_tokens=[5, 6], modules=["q_proj"], task_type="CAUSAL_LM"):
-        "cannot be merged: aLoRA does not support merging",
+    shaped(
+        alora_invocation_tokens=[5, 6], modules=["q_proj"], task_type="CAUSAL_LM"
+    ): "cannot be merged: aLoRA does not support merging",
     shaped(layer_replication=[[0, 2], [1, 3]]): "cannot be merged exactly: the merged model",
-    shaped(trainable_token_indices=[7], modules=["q_proj", "lm_head"]):
-        "has trainable_token_indices, which change .* that cannot be merged exactly",
+    shaped(
+        trainable_token_indices=[7], modules=["q_proj", "lm_head"]
+    ): "has trainable_token_indices, which change .* that cannot be merged exactly",
     mlx_dora: "fine_tune_type is 'dora'; only 'lora' can be converted",
     foreign_out: "thesis.tex was not written by srl-edge, .* name another folder",
     foreign_artifact: "model.onnx was not written by srl-edge, .* name another folder",
@@ -339,7 +381,7 @@ REFUSED: dict[Any, str] = {
     lambda *_: ["--context-length", "4000"]: "a context_length of 4000 is more than the 2048 pos",
     lambda *_: ["--context-length", "8"]: "general texts: too few leave room for a reply of 2 tok",
     lambda *_: ["--threads", "-1"]: "'threads': input should be greater than or equal to 0",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("given", REFUSED, ids=lambda given: REFUSED[given][:30])
@@ -349,9 +391,15 @@ def test_what_cannot_be_exported_is_one_sentence(
     extra = given(tiny_model, tmp_path)
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     code, out, err = command(
-        "export", "--model", tiny_model, "--artifacts", "onnx-fp32", "--out", tmp_path / "out",
+        "export",
+        "--model",
+        tiny_model,
+        "--artifacts",
+        "onnx-fp32",
+        "--out",
+        tmp_path / "out",
         *extra,
-    )  # fmt: skip
+    )
     said = [line for line in err.splitlines() if "weights:" not in line and "shards:" not in line]
     assert code == 2 and not out, err
     assert re.search(REFUSED[given], said[-1]), said
@@ -366,9 +414,17 @@ def test_an_adapter_that_names_another_model_is_told_of_and_taken_where_it_fits(
 ) -> None:
     extra = changed(base_model_name_or_path="someone/else")(tiny_model, tmp_path)
     code, _, err = command(
-        "export", "--model", tiny_model, *extra, "--artifacts", "onnx-fp32", "--data", rows,
-        "--out", tmp_path / "out",
-    )  # fmt: skip
+        "export",
+        "--model",
+        tiny_model,
+        *extra,
+        "--artifacts",
+        "onnx-fp32",
+        "--data",
+        rows,
+        "--out",
+        tmp_path / "out",
+    )
     assert code == 0 and "was trained on someone/else, as it says, and not on" in err
 
 

@@ -33,9 +33,10 @@ BATTERY = """Current Battery Service state:
   temperature: 315
 """
 PROPERTIES = {
-    "ro.product.manufacturer": "Acme", "ro.product.model": "Double",
+    "ro.product.manufacturer": "Acme",
+    "ro.product.model": "Double",
     "ro.build.version.release": "14",
-}  # fmt: skip
+}
 
 
 class Device:
@@ -141,9 +142,13 @@ class _Stream:
         pipe = subprocess.PIPE
         path = f"{self._device.root}/bin:{os.environ['PATH']}"
         process = subprocess.Popen(
-            [SHELL, "-c", command], stdin=pipe, stdout=pipe, stderr=pipe,
-            env=os.environ | {"PATH": path}, start_new_session=True,
-        )  # fmt: skip
+            [SHELL, "-c", command],
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+            env=os.environ | {"PATH": path},
+            start_new_session=True,
+        )
         assert process.stdin and process.stdout and process.stderr
         threading.Thread(target=self._feed, args=(process.stdin,), daemon=True).start()
         told = [

@@ -26,9 +26,13 @@ COPIED = ("generation_config.json", "config.json", "tokenizer.json", "tokenizer_
 
 
 def make_run(
-    run: Path, trained: Path, base: Path, rows: list[dict[str, str]], quantization: str = "fp32",
+    run: Path,
+    trained: Path,
+    base: Path,
+    rows: list[dict[str, str]],
+    quantization: str = "fp32",
     exported: Path | None = None,
-) -> Recipe:  # fmt: skip
+) -> Recipe:
     """A run folder like `trained`'s, whose artifact was built from `exported`."""
     shutil.copytree(trained, run, dirs_exist_ok=True)
     (run / "data").mkdir(parents=True)
@@ -41,12 +45,15 @@ def make_run(
     for name in COPIED:
         shutil.copy(source / name, folder / name)
     seal(folder)
-    return Recipe.model_validate({
-        "output": str(run), "model": {"name": str(base)},
-        "check": {"prompts": 3, "problems": 2, "agreement": {"fp32": 0.999, "int4": 0.4}},
-        "export": {"context_length": CONTEXT, "artifacts": [folder.name]},
-        "stages": [{"kind": "sft", "steps": 1}],
-    })  # fmt: skip
+    return Recipe.model_validate(
+        {
+            "output": str(run),
+            "model": {"name": str(base)},
+            "check": {"prompts": 3, "problems": 2, "agreement": {"fp32": 0.999, "int4": 0.4}},
+            "export": {"context_length": CONTEXT, "artifacts": [folder.name]},
+            "stages": [{"kind": "sft", "steps": 1}],
+        }
+    )
 
 
 def seal(folder: Path) -> None:
@@ -66,9 +73,13 @@ def artifact_of(model: Path, tmp_path: Path) -> Path:
 
 
 def make_adapter(
-    model: Path, folder: Path, seed: int, rank: int = 4, modules: str | list[str] = "all-linear",
+    model: Path,
+    folder: Path,
+    seed: int,
+    rank: int = 4,
+    modules: str | list[str] = "all-linear",
     **settings: Any,
-) -> Path:  # fmt: skip
+) -> Path:
     torch.manual_seed(seed)
     config = LoraConfig(r=rank, lora_alpha=8, target_modules=modules, **settings)
     tuned = get_peft_model(AutoModelForCausalLM.from_pretrained(model), config)

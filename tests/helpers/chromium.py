@@ -57,9 +57,12 @@ class Page:
     def size(self, width: int, dark: bool = False) -> None:
         """The window's width in px, and whether it is dark."""
         self._ask(
-            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1,
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=900,
+            deviceScaleFactor=1,
             mobile=width < 600,
-        )  # fmt: skip
+        )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self._ask("Emulation.setEmulatedMedia", features=[scheme])
 
@@ -102,15 +105,21 @@ def browsing(folder: Path) -> Iterator[Page]:
     read_told, write_told = os.pipe()
     read_heard, write_heard = os.pipe()
     options = [
-        "--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe",
-        "--no-first-run", f"--user-data-dir={folder}",
-    ]  # fmt: skip
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--remote-debugging-pipe",
+        "--no-first-run",
+        f"--user-data-dir={folder}",
+    ]
     # The protocol's pipes are the descriptors 3 and 4.
     connected = f'exec "$@" 3<&{read_told} 4>&{write_heard}'
     process = subprocess.Popen(
-        ["bash", "-c", connected, "bash", BROWSER, *options], pass_fds=(read_told, write_heard),
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        ["bash", "-c", connected, "bash", BROWSER, *options],
+        pass_fds=(read_told, write_heard),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     os.close(read_told)
     os.close(write_heard)
     try:

@@ -25,11 +25,19 @@ def endpoint(brain: Brain) -> Iterator[str]:
                 time.sleep(3)
             if isinstance(reply, str):
                 said: dict[str, Any] = {
-                    "id": "1", "object": "chat.completion", "created": 0, "model": asked["model"],
-                    "choices": [{"index": 0, "finish_reason": "stop",
-                                 "message": {"role": "assistant", "content": reply}}],
+                    "id": "1",
+                    "object": "chat.completion",
+                    "created": 0,
+                    "model": asked["model"],
+                    "choices": [
+                        {
+                            "index": 0,
+                            "finish_reason": "stop",
+                            "message": {"role": "assistant", "content": reply},
+                        }
+                    ],
                     "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
-                }  # fmt: skip
+                }
                 reply = json.dumps(said).encode()
             self.send_response(reply if isinstance(reply, int) else 200)
             self.send_header("Content-Type", "application/json")

@@ -34,9 +34,14 @@ class TablePolicy:
         self.sampled = 0
 
     def sample(
-        self, prompts: Sequence[tuple[int, ...]], group_size: int, max_new_tokens: int,
-        temperature: float, seed: int, prefix_cache: PrefixCache | None = None,
-    ) -> list[list[Rollout]]:  # fmt: skip
+        self,
+        prompts: Sequence[tuple[int, ...]],
+        group_size: int,
+        max_new_tokens: int,
+        temperature: float,
+        seed: int,
+        prefix_cache: PrefixCache | None = None,
+    ) -> list[list[Rollout]]:
         rng = random.Random(seed)
         self.sampled += len(prompts) * group_size
         groups = []

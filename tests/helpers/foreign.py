@@ -97,10 +97,12 @@ def _add_tokenizer(writer: Any, model: Path) -> None:
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("qwen2")
     writer.add_token_list(ordered)
-    writer.add_token_types([
-        kinds.CONTROL if word in special else kinds.NORMAL if word in words else kinds.UNUSED
-        for word in ordered
-    ])  # fmt: skip
+    writer.add_token_types(
+        [
+            kinds.CONTROL if word in special else kinds.NORMAL if word in words else kinds.UNUSED
+            for word in ordered
+        ]
+    )
     writer.add_token_merges([" ".join(pair) for pair in said["model"]["merges"]])
     writer.add_eos_token_id(words["<|im_end|>"])
     writer.add_bos_token_id(words["<|im_start|>"])
@@ -109,17 +111,24 @@ def _add_tokenizer(writer: Any, model: Path) -> None:
 
 
 def _renamed(name: str) -> str:
-    outer = {"model.embed_tokens.weight": "token_embd.weight",
-             "model.norm.weight": "output_norm.weight"}  # fmt: skip
+    outer = {
+        "model.embed_tokens.weight": "token_embd.weight",
+        "model.norm.weight": "output_norm.weight",
+    }
     if name in outer:
         return outer[name]
     _, _, layer, *rest = name.split(".")
     inner = {
-        "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
-        "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up",
-        "mlp.down_proj": "ffn_down", "input_layernorm": "attn_norm",
+        "self_attn.q_proj": "attn_q",
+        "self_attn.k_proj": "attn_k",
+        "self_attn.v_proj": "attn_v",
+        "self_attn.o_proj": "attn_output",
+        "mlp.gate_proj": "ffn_gate",
+        "mlp.up_proj": "ffn_up",
+        "mlp.down_proj": "ffn_down",
+        "input_layernorm": "attn_norm",
         "post_attention_layernorm": "ffn_norm",
-    }  # fmt: skip
+    }
     return f"blk.{layer}.{inner['.'.join(rest[:-1])]}.{rest[-1]}"
 
 
@@ -134,15 +143,24 @@ class InProcess:
         self.peak_memory_mib = self.energy_joules = None
 
     def generate(
-        self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stops: Sequence[int] = (),
-        timeout: float | None = None, temperature: float = 0.0, seeds: Sequence[int] = (),
+        self,
+        prompts: Sequence[Sequence[int]],
+        max_new_tokens: int,
+        stops: Sequence[int] = (),
+        timeout: float | None = None,
+        temperature: float = 0.0,
+        seeds: Sequence[int] = (),
         reuse: bool = True,
-    ) -> list[Generated]:  # fmt: skip
+    ) -> list[Generated]:
         del timeout
         question = {
-            "prompts": prompts, "max_new_tokens": max_new_tokens, "stops": stops, "reuse": reuse,
-            "temperature": temperature, "seeds": list(seeds) or [0] * len(prompts),
-        }  # fmt: skip
+            "prompts": prompts,
+            "max_new_tokens": max_new_tokens,
+            "stops": stops,
+            "reuse": reuse,
+            "temperature": temperature,
+            "seeds": list(seeds) or [0] * len(prompts),
+        }
         answered = runner.answer(self._runtime, question, self._room)
         return [Generated(**reply) for reply in answered["replies"]]
 

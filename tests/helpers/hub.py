@@ -42,10 +42,14 @@ def hub() -> Iterator[Hub]:
                 self._answer(404, {"error": "no such repository"}, "RepoNotFound")
                 return
             names = kept.files[found[1]]
-            self._answer(200, {
-                "id": found[1], "private": kept.private[found[1]],
-                "siblings": [{"rfilename": name} for name in names],
-            })  # fmt: skip
+            self._answer(
+                200,
+                {
+                    "id": found[1],
+                    "private": kept.private[found[1]],
+                    "siblings": [{"rfilename": name} for name in names],
+                },
+            )
 
         def do_POST(self) -> None:
             kept.asked.append(f"POST {self.path}")
@@ -58,10 +62,15 @@ def hub() -> Iterator[Hub]:
                 kept.cards.append(json.loads(body)["content"])
                 self._answer(200, {"errors": [], "warnings": []})
             elif self.path.endswith("/preupload/main"):
-                self._answer(200, {"files": [
-                    {"path": each["path"], "uploadMode": "regular", "shouldIgnore": False}
-                    for each in json.loads(body)["files"]
-                ]})  # fmt: skip
+                self._answer(
+                    200,
+                    {
+                        "files": [
+                            {"path": each["path"], "uploadMode": "regular", "shouldIgnore": False}
+                            for each in json.loads(body)["files"]
+                        ]
+                    },
+                )
             elif found := re.fullmatch(r"/api/models/(.+)/commit/main", self.path):
                 self._commit(found[1], body)
             else:
@@ -86,10 +95,15 @@ def hub() -> Iterator[Hub]:
                 if (row := json.loads(line))["key"] == "file":
                     content = base64.b64decode(row["value"]["content"])
                     kept.files[name][row["value"]["path"]] = content
-            self._answer(200, {
-                "commitUrl": f"{kept.url}/{name}/commit/{'0' * 40}", "commitOid": "0" * 40,
-                "pullRequestUrl": None, "success": True,
-            })  # fmt: skip
+            self._answer(
+                200,
+                {
+                    "commitUrl": f"{kept.url}/{name}/commit/{'0' * 40}",
+                    "commitOid": "0" * 40,
+                    "pullRequestUrl": None,
+                    "success": True,
+                },
+            )
 
         def _answer(self, status: int, value: dict[str, Any], code: str = "") -> None:
             self.send_response(status)

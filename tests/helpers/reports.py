@@ -24,10 +24,13 @@ from srl_edge.report.rows import (
 EXPERT = "So 3 boxes hold 3*12=36 eggs"
 EVIL = "<think>How many?</think>\n<script>alert('x')</script> & 36 eggs"
 SIZES = {
-    "torch base": 541.0, "torch after sft": 23.0, "torch tuned": 541.0,
-    "executorch-8da4w": 139.2, "onnx-int4": 118.7,
+    "torch base": 541.0,
+    "torch after sft": 23.0,
+    "torch tuned": 541.0,
+    "executorch-8da4w": 139.2,
+    "onnx-int4": 118.7,
     "onnx-int8": 165.3,
-}  # fmt: skip
+}
 
 
 def recipe_of(run: Path) -> Recipe:
@@ -43,11 +46,16 @@ def write(path: Path, value: Any) -> None:
 
 def write_data(run: Path) -> None:
     splits = {"train": 1120, "validation": 150, "test": 200}
-    write(run / "data" / "report.json", {
-        "read": 1700, "kept": 1470, "source": "gsm_symbolic",
-        "dropped": {"a step longer than 160 characters": 110, "wrong <b>arithmetic</b>": 120},
-        "splits": {name: {"problems": n, "steps": 4 * n} for name, n in splits.items()},
-    })  # fmt: skip
+    write(
+        run / "data" / "report.json",
+        {
+            "read": 1700,
+            "kept": 1470,
+            "source": "gsm_symbolic",
+            "dropped": {"a step longer than 160 characters": 110, "wrong <b>arithmetic</b>": 120},
+            "splits": {name: {"problems": n, "steps": 4 * n} for name, n in splits.items()},
+        },
+    )
 
 
 def write_training(run: Path) -> None:
@@ -65,11 +73,16 @@ def write_training(run: Path) -> None:
             if step:
                 rows.append(at | row)
             if step in (0, steps):
-                rows.append(at | {
-                    "eval_reward": -1.0 if stage + step == 0 else 0.3 + stage * gain * 0.2,
-                    "eval_format": 0.0 if stage + step == 0 else 0.9, "eval_similarity": 0.4,
-                    "eval_clipped_ratio": 0.1, "eval_best": 1.0,
-                })  # fmt: skip
+                rows.append(
+                    at
+                    | {
+                        "eval_reward": -1.0 if stage + step == 0 else 0.3 + stage * gain * 0.2,
+                        "eval_format": 0.0 if stage + step == 0 else 0.9,
+                        "eval_similarity": 0.4,
+                        "eval_clipped_ratio": 0.1,
+                        "eval_best": 1.0,
+                    }
+                )
     write(run / "train" / "metrics.jsonl", rows)
     completions = (
         ("<think>One step at a time.</think>\nSo 3 boxes hold 3*12=38 eggs in all", True),
@@ -77,50 +90,88 @@ def write_training(run: Path) -> None:
         (EVIL, True),
         ("There are <img src=x> eggs and so on and so", False),
     )
-    write(run / "train" / "rollouts.jsonl", [
-        rollout(step, group, *completion)
-        for step in range(1, 41) for group, completion in enumerate(completions)
-    ])  # fmt: skip
+    write(
+        run / "train" / "rollouts.jsonl",
+        [
+            rollout(step, group, *completion)
+            for step in range(1, 41)
+            for group, completion in enumerate(completions)
+        ],
+    )
 
 
 def rollout(step: int, group: int, text: str, finished: bool) -> dict[str, Any]:
     reply = DEFAULT.read(text, finished)
     ratio = similarity(reply.action, EXPERT)
     return {
-        "stage": 1, "kind": "srl", "step": step, "trajectory_id": f"t-{group}", "step_index": 1,
+        "stage": 1,
+        "kind": "srl",
+        "step": step,
+        "trajectory_id": f"t-{group}",
+        "step_index": 1,
         "rollout": 0,
         "problem": "A box holds 12 eggs. Mara packs 3 boxes and sells 10 eggs. How many are left?",
-        "previous_steps": ["A box holds 12 eggs"], "expert_action": EXPERT, "completion": text,
-        "finished": finished, "reward": -1.0 if reply.fault else ratio,
+        "previous_steps": ["A box holds 12 eggs"],
+        "expert_action": EXPERT,
+        "completion": text,
+        "finished": finished,
+        "reward": -1.0 if reply.fault else ratio,
         "parts": {"format": 0.0} if reply.fault else {"format": 1.0, "similarity": ratio},
         "fault": reply.fault,
-    }  # fmt: skip
+    }
 
 
 def write_artifacts(run: Path) -> None:
     for name in list(SIZES)[3:]:
         format_, _, quantization = name.partition("-")
-        write(run / "artifacts" / name / "manifest.json", {
-            "format": format_, "quantization": quantization, "options": {}, "family": "llama",
-            "context_length": 1024, "merged_sha256": "0" * 64, "tools": {"torch": "2.9.0"},
-            "files": {"model": {"bytes": int(SIZES[name] * 1e6), "sha256": "0" * 64}},
-        })  # fmt: skip
+        write(
+            run / "artifacts" / name / "manifest.json",
+            {
+                "format": format_,
+                "quantization": quantization,
+                "options": {},
+                "family": "llama",
+                "context_length": 1024,
+                "merged_sha256": "0" * 64,
+                "tools": {"torch": "2.9.0"},
+                "files": {"model": {"bytes": int(SIZES[name] * 1e6), "sha256": "0" * 64}},
+            },
+        )
 
 
 def write_parity(run: Path) -> None:
     agreements = {"onnx-int8": (0.985, 0.95), "onnx-int4": (0.871, 0.75)}
     for name, (agreement, threshold) in (agreements | {"executorch-8da4w": (0.71, 0.75)}).items():
-        write(run / "parity" / f"{name}.json", {
-            "artifact": name, "prompts": 16, "positions": 611, "chats": 66,
-            "chats_equal": 66, "runtime_chats_equal": 64,
-            "agreement": agreement, "agreement_threshold": threshold,
-            "kl_divergence": 0.0123, "max_logit_error": 2.31, "greedy_texts_equal": 9,
-            "greedy_tokens_before_first_difference": 0.8, "peak_memory_mib": 512.0,
-            "long": [{"tokens": 1024, "agreement": 0.9}], "problems": 8, "lost": 1, "won": 0,
-            "first_difference": {"prompt": "gsm_symbolic-28-912", "step_index": 2, "position": 4,
-                                 "expected": " 8", "got": " 12"},
-            "passed": agreement >= threshold,
-        })  # fmt: skip
+        write(
+            run / "parity" / f"{name}.json",
+            {
+                "artifact": name,
+                "prompts": 16,
+                "positions": 611,
+                "chats": 66,
+                "chats_equal": 66,
+                "runtime_chats_equal": 64,
+                "agreement": agreement,
+                "agreement_threshold": threshold,
+                "kl_divergence": 0.0123,
+                "max_logit_error": 2.31,
+                "greedy_texts_equal": 9,
+                "greedy_tokens_before_first_difference": 0.8,
+                "peak_memory_mib": 512.0,
+                "long": [{"tokens": 1024, "agreement": 0.9}],
+                "problems": 8,
+                "lost": 1,
+                "won": 0,
+                "first_difference": {
+                    "prompt": "gsm_symbolic-28-912",
+                    "step_index": 2,
+                    "position": 4,
+                    "expected": " 8",
+                    "got": " 12",
+                },
+                "passed": agreement >= threshold,
+            },
+        )
 
 
 def answers_of(share: float, n: int, lost: int = 0) -> Answers:
@@ -133,8 +184,14 @@ def answers_of(share: float, n: int, lost: int = 0) -> Answers:
 def write_bench(
     run: Path, base: float = 0.0, tuned: float = 0.208, n: int = 24, lost: int = 0
 ) -> None:
-    speeds = {"torch base": None, "torch after sft": None, "torch tuned": 21.9,
-              "executorch-8da4w": 34.1, "onnx-int4": 52.3, "onnx-int8": 47.6}  # fmt: skip
+    speeds = {
+        "torch base": None,
+        "torch after sft": None,
+        "torch tuned": 21.9,
+        "executorch-8da4w": 34.1,
+        "onnx-int4": 52.3,
+        "onnx-int8": 47.6,
+    }
     solved = {
         "torch base": base,
         "torch after sft": base,
@@ -153,17 +210,30 @@ def write_bench(
         tasks |= {OWN_WAY: answers_of(own[name], 16)} if name in own else {}
         measured.append(
             ModelRow(
-                name=name, backend=name.partition(" ")[0].partition("-")[0], size_mb=SIZES[name],
-                load_seconds=2.0, time_to_first_token=several(speed, 0.1),
+                name=name,
+                backend=name.partition(" ")[0].partition("-")[0],
+                size_mb=SIZES[name],
+                load_seconds=2.0,
+                time_to_first_token=several(speed, 0.1),
                 prefill_tokens_per_second=several(speed, 8),
-                decode_tokens_per_second=several(speed), joules_per_token=None, prompt_tokens=256,
-                peak_memory_mib=900.0 + SIZES[name], load_average=1.9, machine=None, state={},
+                decode_tokens_per_second=several(speed),
+                joules_per_token=None,
+                prompt_tokens=256,
+                peak_memory_mib=900.0 + SIZES[name],
+                load_average=1.9,
+                machine=None,
+                state={},
                 tasks=tasks,
             )
-        )  # fmt: skip
-    device = {"processor": "Example CPU @ 2.50GHz", "cores": 2, "threads": 2,
-              "system": "Linux x86_64", "python": "3.11.9",
-              "tools": {"torch": "2.9.0", "onnxruntime": "1.28.0"}}  # fmt: skip
+        )
+    device = {
+        "processor": "Example CPU @ 2.50GHz",
+        "cores": 2,
+        "threads": 2,
+        "system": "Linux x86_64",
+        "python": "3.11.9",
+        "tools": {"torch": "2.9.0", "onnxruntime": "1.28.0"},
+    }
     change = Difference(tuned - base, tuned - base - 2 / n, tuned - base + 2 / n)
     gain = {
         "best": Gain(base, tuned, n, 0, 5, 0.06, change, "as the run asks"),

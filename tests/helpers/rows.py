@@ -25,85 +25,166 @@ def _step(text: str, chosen: int | None = 0, by_hand: str | None = None) -> dict
 # By the name of the shape: a row, and what is read of it.
 ROWS: dict[str, tuple[dict[str, Any], Trajectory]] = {
     "GSM8K": (
-        {"question": _ASKED,
-         "answer": "Two bags hold 2 * 3 = <<2*3=6>>6 pears.\n"
-                   "With 4 more that is 6 + 4 = <<6+4=10>>10.\n#### 10"},
+        {
+            "question": _ASKED,
+            "answer": "Two bags hold 2 * 3 = <<2*3=6>>6 pears.\n"
+            "With 4 more that is 6 + 4 = <<6+4=10>>10.\n#### 10",
+        },
         Trajectory("1", _ASKED, _STEPS, "10"),
     ),
     "s1K-1.1": (
-        {"solution": "10", "question": _ASKED, "cot_type": "math", "source_type": "made up",
-         "metadata": "{}", "gemini_thinking_trajectory": "Pears.", "gemini_attempt": "It is 11.",
-         "deepseek_thinking_trajectory": "Bags first.", "deepseek_attempt": _NUMBERED,
-         "gemini_grade": "No", "gemini_grade_reason": "", "deepseek_grade": "Yes",
-         "deepseek_grade_reason": ""},
+        {
+            "solution": "10",
+            "question": _ASKED,
+            "cot_type": "math",
+            "source_type": "made up",
+            "metadata": "{}",
+            "gemini_thinking_trajectory": "Pears.",
+            "gemini_attempt": "It is 11.",
+            "deepseek_thinking_trajectory": "Bags first.",
+            "deepseek_attempt": _NUMBERED,
+            "gemini_grade": "No",
+            "gemini_grade_reason": "",
+            "deepseek_grade": "Yes",
+            "deepseek_grade_reason": "",
+        },
         Trajectory("1", _ASKED, _PARTS, "10", ("Bags first.", "")),
     ),
     "s1K": (
-        {"solution": "It is $\\boxed{10}$.", "question": _ASKED, "cot_type": "math",
-         "source_type": "made up", "metadata": "{}", "cot": None,
-         "thinking_trajectories": ["Bags first."], "attempt": _NUMBERED},
+        {
+            "solution": "It is $\\boxed{10}$.",
+            "question": _ASKED,
+            "cot_type": "math",
+            "source_type": "made up",
+            "metadata": "{}",
+            "cot": None,
+            "thinking_trajectories": ["Bags first."],
+            "attempt": _NUMBERED,
+        },
         Trajectory("1", _ASKED, _PARTS, "10", ("Bags first.", "")),
     ),
     "OpenMathReasoning": (
-        {"expected_answer": "10", "problem_type": "has_answer_extracted",
-         "problem_source": "made_up", "generation_model": "nobody", "pass_rate_72b_tir": "n/a",
-         "problem": _ASKED, "generated_solution": f"<think>\nBags first.\n</think>{_WORKED}",
-         "inference_mode": "cot", "used_in_kaggle": False},
+        {
+            "expected_answer": "10",
+            "problem_type": "has_answer_extracted",
+            "problem_source": "made_up",
+            "generation_model": "nobody",
+            "pass_rate_72b_tir": "n/a",
+            "problem": _ASKED,
+            "generated_solution": f"<think>\nBags first.\n</think>{_WORKED}",
+            "inference_mode": "cot",
+            "used_in_kaggle": False,
+        },
         Trajectory("1", _ASKED, _STEPS, "10", ("Bags first.", "")),
     ),
     "NuminaMath-CoT": (
-        {"source": "made_up", "problem": _ASKED, "solution": _NUMBERED,
-         "messages": [{"content": _ASKED, "role": "user"},
-                      {"content": _NUMBERED, "role": "assistant"}]},
+        {
+            "source": "made_up",
+            "problem": _ASKED,
+            "solution": _NUMBERED,
+            "messages": [
+                {"content": _ASKED, "role": "user"},
+                {"content": _NUMBERED, "role": "assistant"},
+            ],
+        },
         Trajectory("1", _ASKED, _PARTS, "10"),
     ),
     "MATH": (
-        {"problem": _ASKED, "level": "Level 1", "type": "Prealgebra",
-         "solution": "Two bags hold $2 \\cdot 3 = 6$ pears.\n"
-                     "In all that is $\\boxed{\\frac{20}{2}}$."},
-        Trajectory("1", _ASKED, ("Two bags hold $2 \\cdot 3 = 6$ pears.",
-                                 "In all that is $\\boxed{\\frac{20}{2}}$."), "\\frac{20}{2}"),
+        {
+            "problem": _ASKED,
+            "level": "Level 1",
+            "type": "Prealgebra",
+            "solution": "Two bags hold $2 \\cdot 3 = 6$ pears.\n"
+            "In all that is $\\boxed{\\frac{20}{2}}$.",
+        },
+        Trajectory(
+            "1",
+            _ASKED,
+            ("Two bags hold $2 \\cdot 3 = 6$ pears.", "In all that is $\\boxed{\\frac{20}{2}}$."),
+            "\\frac{20}{2}",
+        ),
     ),
     "PRM800K": (
-        {"labeler": "nobody", "timestamp": "2023-01-01T00:00:00.000000", "generation": None,
-         "is_quality_control_question": False, "is_initial_screening_question": False,
-         "question": {"problem": _ASKED, "ground_truth_answer": "10"},
-         "label": {"steps": [_step("Pears it is."), _step("No.", None, "2 * 3 = 6."),
-                             _step("6 + 4 = 10.\n\n# Answer\n\n10")],
-                   "total_time": 9, "finish_reason": "solution"}},
+        {
+            "labeler": "nobody",
+            "timestamp": "2023-01-01T00:00:00.000000",
+            "generation": None,
+            "is_quality_control_question": False,
+            "is_initial_screening_question": False,
+            "question": {"problem": _ASKED, "ground_truth_answer": "10"},
+            "label": {
+                "steps": [
+                    _step("Pears it is."),
+                    _step("No.", None, "2 * 3 = 6."),
+                    _step("6 + 4 = 10.\n\n# Answer\n\n10"),
+                ],
+                "total_time": 9,
+                "finish_reason": "solution",
+            },
+        },
         Trajectory("1", _ASKED, ("Pears it is.", "2 * 3 = 6.", "6 + 4 = 10."), "10"),
     ),
     "OpenThoughts": (
-        {"system": "Think first.", "conversations": [
-            {"from": "user", "value": _ASKED},
-            {"from": "assistant",
-             "value": "<|begin_of_thought|>\n\nBags first.\n\n<|end_of_thought|>\n\n"
-                      f"<|begin_of_solution|>\n\n{_NUMBERED}\n\n<|end_of_solution|>"}]},
+        {
+            "system": "Think first.",
+            "conversations": [
+                {"from": "user", "value": _ASKED},
+                {
+                    "from": "assistant",
+                    "value": "<|begin_of_thought|>\n\nBags first.\n\n<|end_of_thought|>\n\n"
+                    f"<|begin_of_solution|>\n\n{_NUMBERED}\n\n<|end_of_solution|>",
+                },
+            ],
+        },
         Trajectory("1", _ASKED, _PARTS, "10", ("Bags first.", "")),
     ),
     "OpenThoughts, metadata": (
-        {"problem": _ASKED, "deepseek_reasoning": "Bags first.", "deepseek_solution": _NUMBERED,
-         "ground_truth_solution": "So $\\boxed{10}$.", "domain": "math", "source": "made_up",
-         "test_cases": None, "starter_code": None},
+        {
+            "problem": _ASKED,
+            "deepseek_reasoning": "Bags first.",
+            "deepseek_solution": _NUMBERED,
+            "ground_truth_solution": "So $\\boxed{10}$.",
+            "domain": "math",
+            "source": "made_up",
+            "test_cases": None,
+            "starter_code": None,
+        },
         Trajectory("1", _ASKED, _PARTS, "10", ("Bags first.", "")),
     ),
     "Alpaca": (
-        {"instruction": "How many are that?", "input": "Two bags of 3 pears and 4 more.",
-         "output": f"{_WORKED}\nThe answer is 10.", "text": "unused"},
-        Trajectory("1", "How many are that?\n\nTwo bags of 3 pears and 4 more.",
-                   (*_STEPS, "The answer is 10."), "10"),
+        {
+            "instruction": "How many are that?",
+            "input": "Two bags of 3 pears and 4 more.",
+            "output": f"{_WORKED}\nThe answer is 10.",
+            "text": "unused",
+        },
+        Trajectory(
+            "1",
+            "How many are that?\n\nTwo bags of 3 pears and 4 more.",
+            (*_STEPS, "The answer is 10."),
+            "10",
+        ),
     ),
     "ShareGPT": (
-        {"id": "a0", "conversations": [{"from": "system", "value": "Be kind."},
-                                       {"from": "human", "value": _ASKED},
-                                       {"from": "gpt", "value": _WORKED}]},
+        {
+            "id": "a0",
+            "conversations": [
+                {"from": "system", "value": "Be kind."},
+                {"from": "human", "value": _ASKED},
+                {"from": "gpt", "value": _WORKED},
+            ],
+        },
         Trajectory("a0", _ASKED, _STEPS, None),
     ),
     "messages": (
-        {"messages": [{"role": "system", "content": "Be kind."},
-                      {"role": "user", "content": _ASKED},
-                      {"role": "assistant", "content": _WORKED,
-                       "reasoning_content": "Bags first."}], "answer": 10},
+        {
+            "messages": [
+                {"role": "system", "content": "Be kind."},
+                {"role": "user", "content": _ASKED},
+                {"role": "assistant", "content": _WORKED, "reasoning_content": "Bags first."},
+            ],
+            "answer": 10,
+        },
         Trajectory("1", _ASKED, _STEPS, "10", ("Bags first.", "")),
     ),
     "TRL prompt-completion": (
@@ -111,8 +192,10 @@ ROWS: dict[str, tuple[dict[str, Any], Trajectory]] = {
         Trajectory("1", _ASKED, _STEPS, None),
     ),
     "TRL prompt-completion, conversational": (
-        {"prompt": [{"role": "user", "content": _ASKED}],
-         "completion": [{"role": "assistant", "content": f"{_WORKED}\n#### 10"}]},
+        {
+            "prompt": [{"role": "user", "content": _ASKED}],
+            "completion": [{"role": "assistant", "content": f"{_WORKED}\n#### 10"}],
+        },
         Trajectory("1", _ASKED, _STEPS, "10"),
     ),
     "TRL stepwise": (
@@ -123,4 +206,4 @@ ROWS: dict[str, tuple[dict[str, Any], Trajectory]] = {
         {"problem": _ASKED, "steps": list(_STEPS), "answer": "10"},
         Trajectory("1", _ASKED, _STEPS, "10"),
     ),
-}  # fmt: skip
+}

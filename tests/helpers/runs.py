@@ -26,9 +26,13 @@ def make_run(run: Path, **stage: Any) -> Recipe:
         ]
         write_jsonl(run / "data" / f"{split}.jsonl", trajectories)
     srl = {
-        "kind": "srl", "steps": 8, "prompts_per_step": 4, "learning_rate": 0.02,
-        "targets": "paper", "reward": {} if stage.get("kind") == "rlvr" else {"characters": 1.0},
-    } | stage  # fmt: skip
+        "kind": "srl",
+        "steps": 8,
+        "prompts_per_step": 4,
+        "learning_rate": 0.02,
+        "targets": "paper",
+        "reward": {} if stage.get("kind") == "rlvr" else {"characters": 1.0},
+    } | stage
     return Recipe.model_validate(
         {
             "output": str(run),

@@ -39,11 +39,19 @@ score = get_custom_reward_fn(config)(
     ground_truth=first["reward_model"]["ground_truth"],
     extra_info=first["extra_info"],
 )
-print(json.dumps({
-    "step_prompt": first["extra_info"]["step_prompt"], "score": score, "lr": actor.optim.lr,
-    "loss": actor.loss_agg_mode, "n": rollout.n, "estimator": algorithm.adv_estimator,
-    "filter": algorithm.filter_groups.enable,
-    "prompt": tokenizer.apply_chat_template(
-        list(first["raw_prompt"]), add_generation_prompt=True, tokenize=False
-    ),
-}))  # fmt: skip
+print(
+    json.dumps(
+        {
+            "step_prompt": first["extra_info"]["step_prompt"],
+            "score": score,
+            "lr": actor.optim.lr,
+            "loss": actor.loss_agg_mode,
+            "n": rollout.n,
+            "estimator": algorithm.adv_estimator,
+            "filter": algorithm.filter_groups.enable,
+            "prompt": tokenizer.apply_chat_template(
+                list(first["raw_prompt"]), add_generation_prompt=True, tokenize=False
+            ),
+        }
+    )
+)

@@ -18,24 +18,39 @@ from srl_edge.watch.server import application, bound
 
 def rollout(
     step: int = 1, number: int = 0, reward: float = 0.5, /, **others: Any
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """A row of rollouts.jsonl."""
     return {
-        "stage": 1, "kind": "srl", "step": step, "trajectory_id": "made/1", "step_index": 0,
-        "rollout": number, "problem": "How many pears are 2 and 3?", "previous_steps": [],
-        "expert_action": "2 + 3 = 5 pears.", "observations": [],
-        "completion": "<think>I add.</think>\n2 + 3 = 6 pears.", "finished": True,
-        "reward": reward, "parts": {"format": 1.0, "similarity": reward}, "fault": "",
-    } | others  # fmt: skip
+        "stage": 1,
+        "kind": "srl",
+        "step": step,
+        "trajectory_id": "made/1",
+        "step_index": 0,
+        "rollout": number,
+        "problem": "How many pears are 2 and 3?",
+        "previous_steps": [],
+        "expert_action": "2 + 3 = 5 pears.",
+        "observations": [],
+        "completion": "<think>I add.</think>\n2 + 3 = 6 pears.",
+        "finished": True,
+        "reward": reward,
+        "parts": {"format": 1.0, "similarity": reward},
+        "fault": "",
+    } | others
 
 
 def trained(step: int, stage: int = 1, kind: str = "srl", /, **others: Any) -> dict[str, Any]:
     """A row of metrics.jsonl of a training step."""
     sampled = {
-        "reward": 0.5, "reward_std": 0.1, "keep_rate": 0.5, "rewards/format/mean": 1.0,
-        "rewards/similarity/mean": 0.5, "sampling/tokens_per_second": 90.0,
-        "completions/mean_length": 12.0, "completions/clipped_ratio": 0.0,
-    }  # fmt: skip
+        "reward": 0.5,
+        "reward_std": 0.1,
+        "keep_rate": 0.5,
+        "rewards/format/mean": 1.0,
+        "rewards/similarity/mean": 0.5,
+        "sampling/tokens_per_second": 90.0,
+        "completions/mean_length": 12.0,
+        "completions/clipped_ratio": 0.0,
+    }
     row = {"stage": stage, "kind": kind, "step": step, "loss": 0.25, "step_time": 2.0}
     return row | (sampled if kind != "sft" else {}) | others
 

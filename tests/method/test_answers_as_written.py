@@ -18,17 +18,41 @@ from srl_edge.method.verifiers import is_correct, kind_of, same_value
 WORDS = "the answer is of Kingdom open garage Step 3 done not A B yes no $5 3/4 x^2 , . : ; ( ] # '"
 ANSWERS = st.one_of(
     st.sampled_from(
-        ["Republic of South Africa", "close the garage door", '{"tool": "lock", "door": [1, 2]}',
-         "SELECT * FROM rooms WHERE id = 'b';", "Step 7", "Step 7: divide", "done", "result",
-         "QED", "Note: y", "{1, 2}", "[]", "-", "#7", "F#", "__main__", "D:\\", "x^2 - 1", "2:3",
-         "C", "5!", "\\frac{\\sqrt{3}}{2}", "(1,-2)", "1,200", "7 apples and 2 pears",
-         "4. Add", "don't"]
+        [
+            "Republic of South Africa",
+            "close the garage door",
+            '{"tool": "lock", "door": [1, 2]}',
+            "SELECT * FROM rooms WHERE id = 'b';",
+            "Step 7",
+            "Step 7: divide",
+            "done",
+            "result",
+            "QED",
+            "Note: y",
+            "{1, 2}",
+            "[]",
+            "-",
+            "#7",
+            "F#",
+            "__main__",
+            "D:\\",
+            "x^2 - 1",
+            "2:3",
+            "C",
+            "5!",
+            "\\frac{\\sqrt{3}}{2}",
+            "(1,-2)",
+            "1,200",
+            "7 apples and 2 pears",
+            "4. Add",
+            "don't",
+        ]
     ),
     st.text(st.characters(exclude_categories=("C", "Z"), exclude_characters="{}\\*_"), min_size=1),
     st.lists(st.sampled_from(WORDS.split()), min_size=1, max_size=8).map(" ".join),
     st.dictionaries(st.text("ab", min_size=1), st.integers() | st.text("a _:,'")).map(json.dumps),
     st.fractions().map(str),
-)  # fmt: skip
+)
 
 
 # Where a step says done, the answer is what comes before: tests/data/test_home.py.
@@ -46,9 +70,15 @@ def test_what_a_form_states_is_read_back(name: str, answer: str) -> None:
 
 @pytest.mark.parametrize(
     "step",
-    ["#### Step 4: add\n2 + 5 = 7", "#### Sides of the box\nIt has 4.", "#### A. Setup\nwe begin",
-     "##### 12", "so far 12", "#### 2) Divide\n7 / 2"],
-)  # fmt: skip
+    [
+        "#### Step 4: add\n2 + 5 = 7",
+        "#### Sides of the box\nIt has 4.",
+        "#### A. Setup\nwe begin",
+        "##### 12",
+        "so far 12",
+        "#### 2) Divide\n7 / 2",
+    ],
+)
 def test_a_heading_with_text_after_it_ends_no_attempt(step: str) -> None:
     assert not states_answer(step) and marked_answer(step) is None
 
@@ -71,12 +101,24 @@ READ = [
     *(
         (text, "D")
         for text in (
-            "The correct answer is D (Rome).", "The answer must be D.", "I would pick D.",
-            "The answer is D and not B.", "the answer is d", "<answer>D</answer>", "[[D]]",
-            '{"answer": "D"}', "答案是D", "\\boxed{d}", "#### d", "The best one is (D).",
-            "A) tea\nB) milk\nC) wine\nD) water\nTherefore D.", "D. Both A and B",
-            "A. tea\nB. milk\nD. water\nHence, D is correct.", "A) tea\nD) water\n\nD",
-            "The answer is D. Choices A and B are wrong.", "\\boxed{{D}}",
+            "The correct answer is D (Rome).",
+            "The answer must be D.",
+            "I would pick D.",
+            "The answer is D and not B.",
+            "the answer is d",
+            "<answer>D</answer>",
+            "[[D]]",
+            '{"answer": "D"}',
+            "答案是D",
+            "\\boxed{d}",
+            "#### d",
+            "The best one is (D).",
+            "A) tea\nB) milk\nC) wine\nD) water\nTherefore D.",
+            "D. Both A and B",
+            "A. tea\nB. milk\nD. water\nHence, D is correct.",
+            "A) tea\nD) water\n\nD",
+            "The answer is D. Choices A and B are wrong.",
+            "\\boxed{{D}}",
         )
     ),
     ("#### B) milk", "B. milk"),
@@ -107,19 +149,49 @@ READ = [
     ("It weighs 12kg, on 5 July it is (8)", "8"),
     ("\\boxed{\\text{Answer: } 31}", "31"),
     ("\\boxed{\\{31\\}}", "31"),
-]  # fmt: skip
+]
 NOT_READ = [
-    *((text, "D") for text in ("D is wrong.", "#### D, E", "\\boxed{B,D}", "#### C/D", "not D",
-                               "(C) and (D)", "The answer is B or D", "C) tea\nD) milk")),
+    *(
+        (text, "D")
+        for text in (
+            "D is wrong.",
+            "#### D, E",
+            "\\boxed{B,D}",
+            "#### C/D",
+            "not D",
+            "(C) and (D)",
+            "The answer is B or D",
+            "C) tea\nD) milk",
+        )
+    ),
     ("The answer is J. S. Mill.", "J. S. Bach"),
     ("The answer is 24 euros after 7 weeks.", "7"),
-    *((f"So it is {text}.", number) for text, number in (
-        ("$16\\pi$", "16"), ("16π", "16"), ("16 pi", "16"), ("\\sqrt{7}", "7"), ("2√7", "7"),
-        ("$x = \\sqrt{7}$", "7"), ("x > 7", "7"), ("$x \\ge 7$", "7"), ("10^4", "4"), ("4:7", "7"),
-        ("6:45", "45"), ("$7 million", "7"), ("7x", "7"), ("2y+7", "7"), ("2023-11-07", "7"),
-        ("4-7 days", "7"), ("(2, 7)", "7"), ("(7,2)", "7"), ("7 pm", "7"), ("$7k", "7"),
-    )),
-]  # fmt: skip
+    *(
+        (f"So it is {text}.", number)
+        for text, number in (
+            ("$16\\pi$", "16"),
+            ("16π", "16"),
+            ("16 pi", "16"),
+            ("\\sqrt{7}", "7"),
+            ("2√7", "7"),
+            ("$x = \\sqrt{7}$", "7"),
+            ("x > 7", "7"),
+            ("$x \\ge 7$", "7"),
+            ("10^4", "4"),
+            ("4:7", "7"),
+            ("6:45", "45"),
+            ("$7 million", "7"),
+            ("7x", "7"),
+            ("2y+7", "7"),
+            ("2023-11-07", "7"),
+            ("4-7 days", "7"),
+            ("(2, 7)", "7"),
+            ("(7,2)", "7"),
+            ("7 pm", "7"),
+            ("$7k", "7"),
+        )
+    ),
+]
 
 
 @pytest.mark.parametrize(("reply", "answer"), READ)
@@ -163,22 +235,52 @@ EQUAL = [
     ("6 km", "6 km north"),
     ("Answer: blue", "blue"),
     ("23 km", '"23 km"', "‘23 km’"),
-]  # fmt: skip
+]
 UNEQUAL = [
-    ("J. S. Bach", "J. S. Mill"), ("E. coli", "E. albertii"), ("I, Tonya", "I, Claudius"),
-    ("B.A.", "B.C."), ("B-", "B"), ("B+", "B"), ("A. A. Milne", "A"), ("B. milk", "B. tea"),
-    ("A: 5, B: 6", "A"), ("A: 5, B: 6", "A: 5, B: 7"),
-    ("9 a.m.", "9 p.m."), ("9 am", "9"), ("9:15 AM", "9:15 PM"), ("60K", "60"), ("$60K", "$60"),
-    ("$2.5M", "2.5"), ("7% increase", "7% decrease"), ("$7 profit", "$7 loss"),
-    ("7 km north", "7 km south"), ("7 red hats", "7 green hats"), ("fewer than 7", "7"),
-    ("at least 7 hats", "7"), ("it is not 7", "7"), ("7 or more hats", "7"),
+    ("J. S. Bach", "J. S. Mill"),
+    ("E. coli", "E. albertii"),
+    ("I, Tonya", "I, Claudius"),
+    ("B.A.", "B.C."),
+    ("B-", "B"),
+    ("B+", "B"),
+    ("A. A. Milne", "A"),
+    ("B. milk", "B. tea"),
+    ("A: 5, B: 6", "A"),
+    ("A: 5, B: 6", "A: 5, B: 7"),
+    ("9 a.m.", "9 p.m."),
+    ("9 am", "9"),
+    ("9:15 AM", "9:15 PM"),
+    ("60K", "60"),
+    ("$60K", "$60"),
+    ("$2.5M", "2.5"),
+    ("7% increase", "7% decrease"),
+    ("$7 profit", "$7 loss"),
+    ("7 km north", "7 km south"),
+    ("7 red hats", "7 green hats"),
+    ("fewer than 7", "7"),
+    ("at least 7 hats", "7"),
+    ("it is not 7", "7"),
+    ("7 or more hats", "7"),
     ("false, true", "false"),
-    ("It is negative 7", "7"), ("Vienna, Virginia", "Vienna"), ("No; Yes", "No"), ("Ni", "NI"),
-    ("KCl", "KCL"), ("y", "Y"), ("110_2", "110"), ("7 degrees below zero", "7 degrees"),
-    ("2 hours 30 minutes", "30 minutes"), ("2 hours 30 minutes", "2 hours"), ("one two", "12"),
-    ('{"a": 1}', '{"a": true}'), ("0.66", "2/3"), ("main.rs", "Main.rs"), ("yes", "no"),
-    ("fifteen", "fifty"), ("tea, milk", "milk, tea"), ("5 mV", "5 MV"),
-]  # fmt: skip
+    ("It is negative 7", "7"),
+    ("Vienna, Virginia", "Vienna"),
+    ("No; Yes", "No"),
+    ("Ni", "NI"),
+    ("KCl", "KCL"),
+    ("y", "Y"),
+    ("110_2", "110"),
+    ("7 degrees below zero", "7 degrees"),
+    ("2 hours 30 minutes", "30 minutes"),
+    ("2 hours 30 minutes", "2 hours"),
+    ("one two", "12"),
+    ('{"a": 1}', '{"a": true}'),
+    ("0.66", "2/3"),
+    ("main.rs", "Main.rs"),
+    ("yes", "no"),
+    ("fifteen", "fifty"),
+    ("tea, milk", "milk, tea"),
+    ("5 mV", "5 MV"),
+]
 
 
 @pytest.mark.parametrize("spellings", EQUAL)
@@ -208,8 +310,11 @@ MINUTES = st.integers(0, 59)
 def test_times_of_day_are_equal_by_value_alone(
     hour: int, minute: int, other_hour: int, other_minute: int, half: str, other_half: str
 ) -> None:
-    spelled = [f"{hour}:{minute:02} {half}m", f"{hour:02}:{minute:02} {half.upper()}M",
-               f"{hour}:{minute:02}{half}.m."]  # fmt: skip
+    spelled = [
+        f"{hour}:{minute:02} {half}m",
+        f"{hour:02}:{minute:02} {half.upper()}M",
+        f"{hour}:{minute:02}{half}.m.",
+    ]
     other = f"{other_hour}:{other_minute:02} {other_half}m"
     alike = (hour, minute, half) == (other_hour, other_minute, other_half)
     for text in spelled:
@@ -219,8 +324,9 @@ def test_times_of_day_are_equal_by_value_alone(
 
 NAMES = st.lists(
     st.sampled_from(["north", "Apollo", "don't", "11", "state", "Mrs", "o'clock", "sea"]),
-    min_size=1, max_size=4,
-).filter(lambda words: words[0] != "11")  # fmt: skip
+    min_size=1,
+    max_size=4,
+).filter(lambda words: words[0] != "11")
 
 
 @settings(max_examples=200, deadline=None)
@@ -265,13 +371,21 @@ CALLS = [
     ('[TOOL_CALLS]dim[ARGS]{"room": 2}', "dim(room=2)"),
     ('<function=dim>{"room": 2}</function>', "dim(room=2)"),
     ('<function=dim>{"room": 2}</function><function=stop>{}</function>', "[dim(room=2), stop()]"),
-    ("<tool_call>\n<function=dim>\n<parameter=room>\n2\n</parameter>\n<parameter=to>\nlow\n"
-     "</parameter>\n</function>\n</tool_call>", "dim(room=2, to='low')"),
-    ("<start_function_call>call:dim{to:<escape>a, b: {c<escape>,room:2}<end_function_call>",
-     "dim(room=2, to='a, b: {c')"),
-    ("<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>dim\n```json\n"
-     '{"room": 2}\n```'
-     "<｜tool▁call▁end｜><｜tool▁calls▁end｜>", "dim(room=2)"),
+    (
+        "<tool_call>\n<function=dim>\n<parameter=room>\n2\n</parameter>\n<parameter=to>\nlow\n"
+        "</parameter>\n</function>\n</tool_call>",
+        "dim(room=2, to='low')",
+    ),
+    (
+        "<start_function_call>call:dim{to:<escape>a, b: {c<escape>,room:2}<end_function_call>",
+        "dim(room=2, to='a, b: {c')",
+    ),
+    (
+        "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>dim\n```json\n"
+        '{"room": 2}\n```'
+        "<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
+        "dim(room=2)",
+    ),
     ('<｜tool▁call▁begin｜>dim<｜tool▁sep｜>{"room": 2}<｜tool▁call▁end｜>', "dim(room=2)"),
     ("```tool_code\nprint(dim(room=2))\n```", "dim(room=2)"),
     ('{"function": "dim", "arguments": {"room": 2}}', "dim(room=2)"),
@@ -281,7 +395,7 @@ CALLS = [
     ('{"name": "stop", "parameters": null}', "stop()"),
     ("dim(room=2)\n\nThis calls dim() for one room.", "dim(room=2)"),
     ("dim(room=2)\n\nNote: level (optional)", "dim(room=2)"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("reply", "answer"), CALLS)
@@ -292,11 +406,28 @@ def test_calls_in_the_marks_of_each_family(reply: str, answer: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["$" * 5000, "$1 " * 2000, "1 " * 5000, "therefore A, " * 1500, "the answer is " * 2000,
-     "no " * 5000 + "1", "<function=f>" + "<parameter=a>1</parameter>" * 500, "(" * 3000 + "1",
-     "call:f{" * 2000, "A, " * 4000, "one " * 5000, "1 hour " * 2000, "0." + "12" * 4000 + "...",
-     "f[ARGS]{" * 2000, "**" * 4000, "'" * 5000, "a, " * 4000, "{1" * 2000, "-" * 9000],
-)  # fmt: skip
+    [
+        "$" * 5000,
+        "$1 " * 2000,
+        "1 " * 5000,
+        "therefore A, " * 1500,
+        "the answer is " * 2000,
+        "no " * 5000 + "1",
+        "<function=f>" + "<parameter=a>1</parameter>" * 500,
+        "(" * 3000 + "1",
+        "call:f{" * 2000,
+        "A, " * 4000,
+        "one " * 5000,
+        "1 hour " * 2000,
+        "0." + "12" * 4000 + "...",
+        "f[ARGS]{" * 2000,
+        "**" * 4000,
+        "'" * 5000,
+        "a, " * 4000,
+        "{1" * 2000,
+        "-" * 9000,
+    ],
+)
 def test_no_text_of_signs_takes_long(text: str) -> None:
     start = time.monotonic()
     for answer in ("12", "f(a=1)", "(1,2)", "yes", "B", "8 pm", text):

@@ -23,8 +23,11 @@ def test_pass_rates_and_shares_are_of_problems() -> None:
     assert FOUND.pass_at_k == pytest.approx(3 / 5)
     assert [FOUND.share(name) for name in ("never", "sometimes", "always")] == [0.4, 0.4, 0.2]
     assert [class_of(right, 4) for right in (0, 1, 3, 4)] == [
-        "never", "sometimes", "sometimes", "always",
-    ]  # fmt: skip
+        "never",
+        "sometimes",
+        "sometimes",
+        "always",
+    ]
 
 
 def test_the_figures_are_shown_and_only_those_that_there_are() -> None:

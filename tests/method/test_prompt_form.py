@@ -184,8 +184,10 @@ steps = 1
     )
     said = subprocess.run(
         [sys.executable, "-m", "srl_edge", "data", str(tmp_path / "r.toml"), "--show", "2"],
-        capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     shown = said.split("--- prompt ")[1:]
     assert len(shown) == 2
     for text in shown:

@@ -57,6 +57,9 @@ def test_in_a_world_the_world_answers_and_judges() -> None:
     form = replace(PRESETS["agent"], think=False)
     attempts = solve(tasks, reply, 3, lambda: None, form, enter)
     assert [a.correct for a in attempts] == [True, True, False, False, False, True]
-    assert seen[2] == ["lamp off | ok", "there is no fan in the hall to turn on | ok",
-                       "ok | lamp on"]  # fmt: skip
+    assert seen[2] == [
+        "lamp off | ok",
+        "there is no fan in the hall to turn on | ok",
+        "ok | lamp on",
+    ]
     assert attempts[4].fault == "an action that cannot be read (No closing quotation)"

@@ -44,14 +44,16 @@ SHAPES: dict[str, dict[str, Any]] = {
     "bfloat16": {},
     "half": {},
     "rslora": {"use_rslora": True},
-    "ranks by pattern": {"rank_pattern": {"q_proj": 2, r"layers\.1\.mlp\..*": 6},
-                         "alpha_pattern": {"v_proj": 32, r"layers\.0\.self_attn\.q_proj": 5}},
+    "ranks by pattern": {
+        "rank_pattern": {"q_proj": 2, r"layers\.1\.mlp\..*": 6},
+        "alpha_pattern": {"v_proj": 32, r"layers\.0\.self_attn\.q_proj": 5},
+    },
     "some layers": {"layers_to_transform": [1], "modules": ["q_proj", "down_proj"]},
     "begun by eva's rule": {"init_lora_weights": "gaussian"},
     "of a multimodal model": {},
     "named by its adapter": {},
     "without what PEFT has by default": {},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("shape", SHAPES)

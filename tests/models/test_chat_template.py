@@ -182,8 +182,9 @@ AS_GEMMA_2 = (
 def test_a_system_text_that_a_template_does_not_take_goes_to_the_user(source: str) -> None:
     template = chat_template.ChatTemplate(source, {})
     assert template.accepted(CHAT)[0] == {
-        "role": "user", "content": "Be brief.\n\n12 < 30 & 'so' \u00e9?"
-    }  # fmt: skip
+        "role": "user",
+        "content": "Be brief.\n\n12 < 30 & 'so' \u00e9?",
+    }
     assert "Be brief.\n\n12 < 30" in template.render(CHAT)
     assert CHAT[0]["role"] == "system"  # what it was given stays
 

@@ -36,39 +36,79 @@ CHATML = turns("<|im_start|>{role}\\n", "<|im_end|>\\n", "<|im_start|>assistant\
 # ends, the template, and the token that ends a turn in it.
 SHAPES: dict[str, tuple[list[str], str, object, object, str, str]] = {
     "Llama 3.x": (
-        ["<|begin_of_text|>", "<|end_of_text|>", "<|start_header_id|>", "<|end_header_id|>",
-         "<|eom_id|>", "<|eot_id|>"],
-        "<|eot_id|>", [1, 4, 5], [1, 4, 5],
-        turns("<|start_header_id|>{role}<|end_header_id|>\\n\\n", "<|eot_id|>",
-              "<|start_header_id|>assistant<|end_header_id|>\\n\\n", "{{ bos_token }}"),
+        [
+            "<|begin_of_text|>",
+            "<|end_of_text|>",
+            "<|start_header_id|>",
+            "<|end_header_id|>",
+            "<|eom_id|>",
+            "<|eot_id|>",
+        ],
+        "<|eot_id|>",
+        [1, 4, 5],
+        [1, 4, 5],
+        turns(
+            "<|start_header_id|>{role}<|end_header_id|>\\n\\n",
+            "<|eot_id|>",
+            "<|start_header_id|>assistant<|end_header_id|>\\n\\n",
+            "{{ bos_token }}",
+        ),
         "<|eot_id|>",
     ),
     "Gemma 3": (
         ["<pad>", "<eos>", "<bos>", "<start_of_turn>", "<end_of_turn>"],
-        "<eos>", [1, 4], 1,
-        turns("<start_of_turn>{role}\\n", "<end_of_turn>\\n", "<start_of_turn>model\\n",
-              "{{ bos_token }}"),
+        "<eos>",
+        [1, 4],
+        1,
+        turns(
+            "<start_of_turn>{role}\\n",
+            "<end_of_turn>\\n",
+            "<start_of_turn>model\\n",
+            "{{ bos_token }}",
+        ),
         "<end_of_turn>",
     ),
     "Qwen2.5": (
         ["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
-        "<|im_end|>", [2, 0], 2, CHATML, "<|im_end|>",
+        "<|im_end|>",
+        [2, 0],
+        2,
+        CHATML,
+        "<|im_end|>",
     ),
     "Qwen3 base": (
         ["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
-        "<|endoftext|>", 0, 0, CHATML, "<|im_end|>",
+        "<|endoftext|>",
+        0,
+        0,
+        CHATML,
+        "<|im_end|>",
     ),
     "SmolLM2": (
         ["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
-        "<|im_end|>", None, 2, CHATML, "<|im_end|>",
+        "<|im_end|>",
+        None,
+        2,
+        CHATML,
+        "<|im_end|>",
     ),
     "SmolLM3": (
         ["<|begin_of_text|>", "<|end_of_text|>", "<|im_start|>", "<|im_end|>"],
-        "<|im_end|>", 3, None, CHATML, "<|im_end|>",
+        "<|im_end|>",
+        3,
+        None,
+        CHATML,
+        "<|im_end|>",
     ),
-    "no turns": (["<s>", "</s>"], "</s>", None, None, "{% for m in messages %}{{ m.content }}\n"
-                 "{% endfor %}", "</s>"),
-}  # fmt: skip
+    "no turns": (
+        ["<s>", "</s>"],
+        "</s>",
+        None,
+        None,
+        "{% for m in messages %}{{ m.content }}\n{% endfor %}",
+        "</s>",
+    ),
+}
 
 
 @pytest.fixture(scope="module", params=list(SHAPES))
@@ -81,9 +121,11 @@ def shaped(
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=512, special_tokens=special, show_progress=False,
+        vocab_size=512,
+        special_tokens=special,
+        show_progress=False,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-    )  # fmt: skip
+    )
     bpe.train_from_iterator([TEXT] * 4, trainer)
     fast = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token=end, bos_token=special[0])
     fast.chat_template = template

@@ -16,13 +16,21 @@ def test_the_readmes_recipe_teaches_the_answer_as_a_step(tmp_path: Path) -> None
     (text,) = re.findall(r"```toml\n(output.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     (tmp_path / "mine.toml").write_text(text)
     rows = [
-        {"question": f"Tom has {i} pens and buys 2 twice. How many has he?",
-         "answer": f"2 * 2 = <<2*2=4>>4 pens.\n{i} + 4 = {i + 4} pens.\n#### {i + 4}"}
+        {
+            "question": f"Tom has {i} pens and buys 2 twice. How many has he?",
+            "answer": f"2 * 2 = <<2*2=4>>4 pens.\n{i} + 4 = {i + 4} pens.\n#### {i + 4}",
+        }
         for i in range(12)
-    ]  # fmt: skip
+    ]
     (tmp_path / "trajectories.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
-    flags = ["--data.validation-problems", "3", "--data.test-problems", "3",
-             "--output", str(tmp_path / "run")]  # fmt: skip
+    flags = [
+        "--data.validation-problems",
+        "3",
+        "--data.test-problems",
+        "3",
+        "--output",
+        str(tmp_path / "run"),
+    ]
     settings = recipe.load(tmp_path / "mine.toml", flags)
     (tmp_path / "run").mkdir()
     prepare(settings, tmp_path / "run")

@@ -42,8 +42,11 @@ def test_flags_override_the_file(tmp_path: Path) -> None:
         (["--export.artifacts", "onnx-int8", "gguf-q8_0"], "artifacts", ("onnx-int8", "gguf-q8_0")),
         (["--export.artifacts=onnx-int8"], "artifacts", ("onnx-int8",)),
         (["--export.artifacts"], "artifacts", ()),
-        (["--stages.0.reward", "results", "0.5", "answer", "1"], "reward",
-         {"results": 0.5, "answer": 1.0}),
+        (
+            ["--stages.0.reward", "results", "0.5", "answer", "1"],
+            "reward",
+            {"results": 0.5, "answer": 1.0},
+        ),
         (["--check.agreement.int8", "0.5"], "agreement", default_agreement() | {"int8": 0.5}),
         (["--trainer.gradient-checkpointing"], "gradient_checkpointing", True),
         (["--trainer.gradient_checkpointing", "true"], "gradient_checkpointing", True),
@@ -51,20 +54,33 @@ def test_flags_override_the_file(tmp_path: Path) -> None:
         (["--stages.0.learning_rate", "1e-3"], "learning_rate", 1e-3),
         (["--stages.0.steps", "None", "--stages.0.epochs", "2"], "steps", None),
         (["--model.name", "None"], "name", "None"),
-        (["--data.source", "my file.jsonl"], "source",
-         str(Path("my file.jsonl").absolute())),
-        (["--prompt.chat-template-kwargs", "enable_thinking", "false", "date_string", "1 May"],
-         "chat_template_kwargs", {"enable_thinking": False, "date_string": "1 May"}),
-        (["--prompt.chat_template_kwargs.tools", '[{"name": "light"}]'],
-         "chat_template_kwargs", {"tools": [{"name": "light"}]}),
+        (["--data.source", "my file.jsonl"], "source", str(Path("my file.jsonl").absolute())),
+        (
+            ["--prompt.chat-template-kwargs", "enable_thinking", "false", "date_string", "1 May"],
+            "chat_template_kwargs",
+            {"enable_thinking": False, "date_string": "1 May"},
+        ),
+        (
+            ["--prompt.chat_template_kwargs.tools", '[{"name": "light"}]'],
+            "chat_template_kwargs",
+            {"tools": [{"name": "light"}]},
+        ),
     ],
-)  # fmt: skip
+)
 def test_every_kind_of_setting_can_be_given(
     tmp_path: Path, flags: list[str], key: str, value: object
 ) -> None:
     loaded = recipe.load(write(tmp_path, MINIMAL), flags)
-    sections = (loaded, *loaded.stages, loaded.model, loaded.data, loaded.trainer, loaded.export,
-                loaded.check, loaded.prompt)  # fmt: skip
+    sections = (
+        loaded,
+        *loaded.stages,
+        loaded.model,
+        loaded.data,
+        loaded.trainer,
+        loaded.export,
+        loaded.check,
+        loaded.prompt,
+    )
     (found,) = [getattr(section, key) for section in sections if hasattr(section, key)]
     assert found == value
 
@@ -230,9 +246,20 @@ def test_a_mistake_about_data_is_one_sentence(tmp_path: Path, text: str, message
 
 
 def test_settings_of_data_can_be_given_as_flags(tmp_path: Path) -> None:
-    flags = ["--data.source", "hf:a/b:main", "--data.columns.problem", "q", "--data.columns.answer",
-             "a", "--data.validation_problems", "0.1", "--data.test-problems", "7",
-             "--data.test", "dev"]  # fmt: skip
+    flags = [
+        "--data.source",
+        "hf:a/b:main",
+        "--data.columns.problem",
+        "q",
+        "--data.columns.answer",
+        "a",
+        "--data.validation_problems",
+        "0.1",
+        "--data.test-problems",
+        "7",
+        "--data.test",
+        "dev",
+    ]
     data = recipe.load(write(tmp_path, MINIMAL), flags).data
     assert data.columns.named == {"problem": "q", "answer": "a"}
     assert (data.source, data.test) == ("hf:a/b:main", "dev")

@@ -22,11 +22,17 @@ def test_a_recipe_trains(
     (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in word_problems))
     asked = recipe.load(path)
     few: dict[str, Any] = {
-        "output": tmp_path / "run", "model.name": taught_model,
-        "data.source": tmp_path / "data.jsonl", "data.validation_problems": 4, "data.style": "auto",
-        "data.test_problems": 4, "trainer.threads": 1, "trainer.validation_prompts": 4,
-        "trainer.validation_problems": 2, "export.context_length": 512,
-    }  # fmt: skip
+        "output": tmp_path / "run",
+        "model.name": taught_model,
+        "data.source": tmp_path / "data.jsonl",
+        "data.validation_problems": 4,
+        "data.style": "auto",
+        "data.test_problems": 4,
+        "trainer.threads": 1,
+        "trainer.validation_prompts": 4,
+        "trainer.validation_problems": 2,
+        "export.context_length": 512,
+    }
     for index in range(len(asked.stages)):
         sizes = {"steps": 2, "prompts_per_step": 2, "group_size": 4, "max_rounds": 10}
         sizes["max_new_tokens"] = min(asked.stages[index].max_new_tokens, 96)

@@ -14,10 +14,16 @@ DATE = "2026-11-29T08-00-00"
 
 def sample(number: int, name: str, right: float) -> dict[str, Any]:
     return {
-        "doc_id": number, "doc": {"id": name, "problem": "p", "answer": None}, "resps": [["r"]],
-        "exact_match": right, "marked": right, "seconds": 1.0, "joules": None, "lost": "",
+        "doc_id": number,
+        "doc": {"id": name, "problem": "p", "answer": None},
+        "resps": [["r"]],
+        "exact_match": right,
+        "marked": right,
+        "seconds": 1.0,
+        "joules": None,
+        "lost": "",
         "replies": [1],
-    }  # fmt: skip
+    }
 
 
 def kinds_of(tmp_path: Path, *ids: str) -> list[dict[str, str]]:

@@ -21,9 +21,14 @@ from tests.helpers.reports import recipe_of, whole_run, write_data, write_traini
 from tests.helpers.reports import write as write_json
 
 HEADINGS = [
-    "Results", "How it must be asked", "How to run it", "What it was trained on",
-    "How it was trained", "Licence", "Limits",
-]  # fmt: skip
+    "Results",
+    "How it must be asked",
+    "How to run it",
+    "What it was trained on",
+    "How it was trained",
+    "Licence",
+    "Limits",
+]
 
 
 def with_adapter(run: Path) -> Path:
@@ -45,9 +50,12 @@ def card(folder: Path) -> Any:
 
 def changed(recipe: Recipe, **sections: dict[str, Any]) -> Recipe:
     """A recipe with fields of its sections set to what no check has seen."""
-    return recipe.model_copy(update={
-        name: getattr(recipe, name).model_copy(update=fields) for name, fields in sections.items()
-    })  # fmt: skip
+    return recipe.model_copy(
+        update={
+            name: getattr(recipe, name).model_copy(update=fields)
+            for name, fields in sections.items()
+        }
+    )
 
 
 def test_every_part_has_a_card_with_what_was_measured_of_it(run: Path) -> None:
@@ -56,8 +64,9 @@ def test_every_part_has_a_card_with_what_was_measured_of_it(run: Path) -> None:
     adapter, small = card(run / "adapter"), card(run / "artifacts" / "onnx-int4")
     assert adapter.data.base_model == "HuggingFaceTB/SmolLM2-135M-Instruct"
     assert (adapter.data.base_model_relation, small.data.base_model_relation) == (
-        "adapter", "quantized",
-    )  # fmt: skip
+        "adapter",
+        "quantized",
+    )
     assert (adapter.data.library_name, small.data.library_name) == ("peft", "onnxruntime-genai")
     assert adapter.data.license == "apache-2.0" and adapter.data.language == ["en"]
     assert {"srl-edge", "sft", "srl", "onnx"} == set(small.data.tags)
@@ -114,9 +123,11 @@ def test_texts_of_other_people_stay_text(run: Path, tmp_path: Path) -> None:
     write_json(run / "data" / "report.json", report)
     system = "Say {problem}\n```\n---\n# no heading\n<script>"
     recipe = changed(
-        recipe_of(run), data={"source": f"{tmp_path}/{evil}"}, prompt={"system": system},
+        recipe_of(run),
+        data={"source": f"{tmp_path}/{evil}"},
+        prompt={"system": system},
         model={"name": "some|one/<b>model"},
-    )  # fmt: skip
+    )
     write(recipe, run)
     found = card(run / "artifacts" / "onnx-int4")
     assert found.data.base_model is None and found.data.license is None
@@ -126,8 +137,10 @@ def test_texts_of_other_people_stay_text(run: Path, tmp_path: Path) -> None:
     assert not {"html_inline", "link_open", "em_open", "strong_open"} & {t.type for t in inner}
     titles = [tokens[i + 1].content for i, t in enumerate(tokens) if t.type == "heading_open"]
     assert titles[1:] == [
-        *HEADINGS[:5], "Does it answer as the trained model does?", *HEADINGS[5:],
-    ]  # fmt: skip
+        *HEADINGS[:5],
+        "Does it answer as the trained model does?",
+        *HEADINGS[5:],
+    ]
     shown = "".join(each.content for each in inner)
     assert " ".join(evil.split()) in shown and system in found.text
     (name,) = {each.dataset_name for each in found.data.eval_results}
@@ -140,10 +153,12 @@ def test_no_card_says_where_anything_lies(run: Path, tmp_path: Path) -> None:
     (base / "README.md").write_text("---\nlicense: mit\n---\n")
     stage = recipe_of(run).stages[0].model_copy(update={"data": f"{tmp_path}/more.jsonl"})
     recipe = changed(
-        recipe_of(run), model={"name": str(base)}, data={"source": f"{tmp_path}/rows.jsonl"},
+        recipe_of(run),
+        model={"name": str(base)},
+        data={"source": f"{tmp_path}/rows.jsonl"},
         prompt={"verifier": f"{tmp_path}/mine.py:same"},
         trainer={"vllm_url": "http://node1:8000", "vllm_folder": f"{tmp_path}/shared"},
-    ).model_copy(update={"stages": (stage, *recipe_of(run).stages[1:])})  # fmt: skip
+    ).model_copy(update={"stages": (stage, *recipe_of(run).stages[1:])})
     write(recipe, run)
     said = (run / "adapter" / "README.md").read_text()
     assert str(tmp_path) not in said and "node1" not in said

@@ -36,11 +36,15 @@ THINKING = CHAT_TEMPLATE.replace("assistant\n{%", "assistant\n<think>\n{%")
 
 
 def recipe_of(run: Path, base: Path, reply: str = "step", **prompt: Any) -> Recipe:
-    return Recipe.model_validate({
-        "output": str(run), "model": {"name": str(base)}, "prompt": prompt,
-        "bench": {"max_steps": STEPS, "max_new_tokens": TOKENS},
-        "stages": [{"kind": "sft", "steps": 1, "reply": reply}],
-    })  # fmt: skip
+    return Recipe.model_validate(
+        {
+            "output": str(run),
+            "model": {"name": str(base)},
+            "prompt": prompt,
+            "bench": {"max_steps": STEPS, "max_new_tokens": TOKENS},
+            "stages": [{"kind": "sft", "steps": 1, "reply": reply}],
+        }
+    )
 
 
 def program(folder: Path) -> str:
@@ -125,10 +129,15 @@ def exported(run: Path, name: str, export: Callable[[Path, Path], Any]) -> Path:
         if file.suffix in (".json", ".jinja") and not (folder / file.name).exists():
             shutil.copy(file, folder / file.name)
     format_, _, quantization = name.partition("-")
-    artifact.write_manifest(folder, {
-        "format": format_, "quantization": quantization, "context_length": CONTEXT,
-        "stop_token_ids": stop_ids(run / "merged"),
-    })  # fmt: skip
+    artifact.write_manifest(
+        folder,
+        {
+            "format": format_,
+            "quantization": quantization,
+            "context_length": CONTEXT,
+            "stop_token_ids": stop_ids(run / "merged"),
+        },
+    )
     return folder
 
 

@@ -26,12 +26,24 @@ from tests.helpers.reports import write_data, write_training
 
 BASE = "smollm2-135m-instruct"
 PARITY = {
-    "prompts": 16, "positions": 611, "chats": 66, "chats_equal": 66, "runtime_chats_equal": 64,
-    "agreement": 0.5, "agreement_threshold": 0.85, "kl_divergence": 0.0123, "max_logit_error": 2.31,
-    "greedy_texts_equal": 9, "greedy_tokens_before_first_difference": 0.8,
-    "peak_memory_mib": 512.0, "long": [], "problems": 8, "lost": 1, "won": 0,
+    "prompts": 16,
+    "positions": 611,
+    "chats": 66,
+    "chats_equal": 66,
+    "runtime_chats_equal": 64,
+    "agreement": 0.5,
+    "agreement_threshold": 0.85,
+    "kl_divergence": 0.0123,
+    "max_logit_error": 2.31,
+    "greedy_texts_equal": 9,
+    "greedy_tokens_before_first_difference": 0.8,
+    "peak_memory_mib": 512.0,
+    "long": [],
+    "problems": 8,
+    "lost": 1,
+    "won": 0,
     "first_difference": None,
-}  # fmt: skip
+}
 RECIPE = """
 output = "run"
 [model]
@@ -48,11 +60,18 @@ def make_artifact(run: Path, name: str, made_of: str) -> None:
     with scratch_folder(run / "artifacts", name) as scratch:
         (scratch / "model.bits").write_bytes(bytes(range(256)) * 8)
         (scratch / "tokenizer.json").write_text("{}")
-        artifact.write_manifest(scratch, {
-            "format": format_, "quantization": quantization, "context_length": 512,
-            "base": {"name": made_of, "weights_sha256": "0" * 64}, "adapter": "merged",
-            "adapter_sha256": artifact.adapter_sha256(run / "adapter"), "stop_token_ids": [2],
-        })  # fmt: skip
+        artifact.write_manifest(
+            scratch,
+            {
+                "format": format_,
+                "quantization": quantization,
+                "context_length": 512,
+                "base": {"name": made_of, "weights_sha256": "0" * 64},
+                "adapter": "merged",
+                "adapter_sha256": artifact.adapter_sha256(run / "adapter"),
+                "stop_token_ids": [2],
+            },
+        )
         owned.publish(scratch, run / "artifacts" / name)
 
 
@@ -109,9 +128,13 @@ def test_the_adapter_goes_with_its_card_and_nothing_else(run: Path, there: Hub) 
     assert done.facts["uploaded"] and done.text == f"{there.url}/me/it"
     files = there.files["me/it"]
     assert set(files) == {
-        ".gitattributes", "README.md", "training.svg", "adapter_model.safetensors",
-        "adapter_config.json", "frozen_weights.json",
-    }  # fmt: skip
+        ".gitattributes",
+        "README.md",
+        "training.svg",
+        "adapter_model.safetensors",
+        "adapter_config.json",
+        "frozen_weights.json",
+    }
     assert there.private == {"me/it": True}
     assert files["adapter_model.safetensors"] == (run / "adapter" / ADAPTER).read_bytes()
     assert json.loads(files["adapter_config.json"])["base_model_name_or_path"] == KNOWN[BASE].hub
@@ -128,8 +151,12 @@ def test_a_dry_run_lists_all_of_it_and_asks_nobody(
     folder = run / "artifacts" / "onnx-int4"
     listed = {row["path"]: row for row in done.facts["files"]}
     assert set(listed) == {
-        "README.md", "training.svg", "manifest.json", "model.bits", "tokenizer.json",
-    }  # fmt: skip
+        "README.md",
+        "training.svg",
+        "manifest.json",
+        "model.bits",
+        "tokenizer.json",
+    }
     for name, row in listed.items():
         assert row["sha256"] == file_sha256(folder / name) and row["sha256"] in done.text
     assert done.facts["bytes"] == sum((folder / name).stat().st_size for name in listed)
@@ -138,9 +165,13 @@ def test_a_dry_run_lists_all_of_it_and_asks_nobody(
 
 @pytest.mark.parametrize(("typed", "goes"), [("yes\n", True), ("y\n", False), ("", False)])
 def test_it_asks_and_takes_only_a_yes(
-    typed: str, goes: bool, run: Path, there: Hub, monkeypatch: pytest.MonkeyPatch,
+    typed: str,
+    goes: bool,
+    run: Path,
+    there: Hub,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.setattr(sys, "stdin", Terminal(typed))
     done = push(run, "--artifact", "onnx-int4")
     said = capsys.readouterr().err

@@ -34,7 +34,7 @@ from tests.helpers.reports import (
     write_bench,
     write_data,
     write_training,
-)  # fmt: skip
+)
 
 
 @pytest.fixture
@@ -142,10 +142,18 @@ def test_training_that_did_not_help_is_said(run: Path) -> None:
 
 def test_steps_count_through_stages_of_a_kind(tmp_path: Path) -> None:
     rows = [
-        {"stage": stage, "kind": "srl", "step": step, "loss": 0.0, "reward": 0.1 * stage,
-         "rewards/format/mean": 1.0, "rewards/similarity/mean": 0.1}
-        for stage in (0, 1) for step in (1, 2)
-    ]  # fmt: skip
+        {
+            "stage": stage,
+            "kind": "srl",
+            "step": step,
+            "loss": 0.0,
+            "reward": 0.1 * stage,
+            "rewards/format/mean": 1.0,
+            "rewards/similarity/mean": 0.1,
+        }
+        for stage in (0, 1)
+        for step in (1, 2)
+    ]
     write(tmp_path / "train" / "metrics.jsonl", rows)
     facts = gather(recipe_of(tmp_path), tmp_path)
     assert facts.training and [row["at"] for row in facts.training["srl"]] == [1, 2, 3, 4]

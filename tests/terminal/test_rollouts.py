@@ -20,11 +20,21 @@ def row(completion: str, step: int = 1, number: int = 0, **other: Any) -> dict[s
     prompt = StepPrompt(other.get("trajectory_id", "t1"), 5, "How [b]much[/b]?", (), EXPERT)
     reward = step_reward(Rollout((1,), (2,), (0.0,), completion, True), prompt, guards=True)
     return {
-        "stage": 0, "kind": "srl", "step": step, "trajectory_id": prompt.trajectory_id,
-        "step_index": 5, "rollout": number, "problem": prompt.problem, "previous_steps": STEPS,
-        "expert_action": EXPERT, "completion": completion, "finished": True,
-        "reward": reward.total, "parts": dict(reward.parts), "fault": reward.fault,
-    } | other  # fmt: skip
+        "stage": 0,
+        "kind": "srl",
+        "step": step,
+        "trajectory_id": prompt.trajectory_id,
+        "step_index": 5,
+        "rollout": number,
+        "problem": prompt.problem,
+        "previous_steps": STEPS,
+        "expert_action": EXPERT,
+        "completion": completion,
+        "finished": True,
+        "reward": reward.total,
+        "parts": dict(reward.parts),
+        "fault": reward.fault,
+    } | other
 
 
 def think(action: str) -> str:
@@ -110,8 +120,10 @@ def test_a_terminal_gets_colours(
 def test_equal_text_is_green_and_nothing_is_lost() -> None:
     model = "Ann pays 12 dollar bills."
     blocks = matching_blocks(model, EXPERT)
-    for text, spans in ((model, [(a, n) for a, _, n in blocks]),
-                        (EXPERT, [(b, n) for _, b, n in blocks])):  # fmt: skip
+    for text, spans in (
+        (model, [(a, n) for a, _, n in blocks]),
+        (EXPERT, [(b, n) for _, b, n in blocks]),
+    ):
         out = marked(text, spans, "red")
         assert out.plain == text
         green = "".join(text[s.start : s.end] for s in out.spans if s.style == "bold green")

@@ -113,9 +113,11 @@ def test_nothing_is_wider_than_the_window(page: Page, tmp_path: Path, width: int
     for name, long in (("a" * 60, "x" * 300), ("b" * 60, "long words " * 40)):
         row = rollout(1, completion=f"<think>{long}</think>\n{long}", problem=long)
         made = make_run(tmp_path / name)
-        (tmp_path / name / "recipe.toml").write_text(dumps(made.model_copy(
-            update={"prompt": made.prompt.model_copy(update={"system": long})}
-        )))  # fmt: skip
+        (tmp_path / name / "recipe.toml").write_text(
+            dumps(
+                made.model_copy(update={"prompt": made.prompt.model_copy(update={"system": long})})
+            )
+        )
         add(tmp_path / name / "train" / "rollouts.jsonl", row)
         add(tmp_path / name / "train" / "metrics.jsonl", trained(1), validated(1), trained(2))
     page.size(width)

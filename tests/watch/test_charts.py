@@ -21,8 +21,14 @@ def test_each_kind_of_stage_has_what_is_known_of_it_the_newest_first() -> None:
     found = names([Curves("", [*SFT, *SRL])])
     assert list(found) == ["SRL", "Supervised training"]
     assert found["SRL"] == [
-        "reward", "parts of the reward", "keep-rate", "loss", "held-out", "tokens/s", "tokens",
-    ]  # fmt: skip
+        "reward",
+        "parts of the reward",
+        "keep-rate",
+        "loss",
+        "held-out",
+        "tokens/s",
+        "tokens",
+    ]
     assert found["Supervised training"] == ["loss", "held-out"]
     with_alarms = [*SRL, trained(6, **{"alarms/copied_step": 0.5, "alarms/wrong_numbers": 0.0})]
     assert names([Curves("", with_alarms)])["SRL"][-1] == "signs of hacking"

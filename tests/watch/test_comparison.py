@@ -32,9 +32,21 @@ def bench(run: Path, name: str, solved: Sequence[bool], first: int = 0, speed: f
         len(solved), 0, share, bootstrap_interval(scores), share, 1.0, None, 9.0, None
     )
     row = ModelRow(
-        name, "onnx", 90.0, 1.0, None, None, Spread(speed, 1.0, speed, speed), None, 32, 200.0,
-        None, None, {}, tasks={"held-out": answers},
-    )  # fmt: skip
+        name,
+        "onnx",
+        90.0,
+        1.0,
+        None,
+        None,
+        Spread(speed, 1.0, speed, speed),
+        None,
+        32,
+        200.0,
+        None,
+        None,
+        {},
+        tasks={"held-out": answers},
+    )
     device = {"processor": "Made CPU", "threads": 2}
     rows.write(run / "bench", BenchResults(DATE, device, {}, [row]))
     samples = []

@@ -59,9 +59,12 @@ def test_ctrl_c_ends_it_at_once(number: int, tmp_path: Path) -> None:
     before = {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in tmp_path.rglob("*.jsonl")}
     command = [sys.executable, "-m", "srl_edge", "watch", str(tmp_path), "--port", "0"]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         preexec_fn=heeding_interrupts,
-    )  # fmt: skip
+    )
     assert process.stdout is not None
     url = process.stdout.readline().strip()
     assert asked(url)[0] == 200

@@ -59,10 +59,17 @@ def test_best_and_worst_are_those_of_the_terminal(file: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("apples", [0]), ("CAFÉ", [1]), ('"so\\so"', [2]), ("\nnow", [2]), ("made/2", [2]),
-        ("how many PEARS", [0, 1, 3, 4]), ("parts", []), ("completion", []), ("false", []),
+        ("apples", [0]),
+        ("CAFÉ", [1]),
+        ('"so\\so"', [2]),
+        ("\nnow", [2]),
+        ("made/2", [2]),
+        ("how many PEARS", [0, 1, 3, 4]),
+        ("parts", []),
+        ("completion", []),
+        ("false", []),
     ],
-)  # fmt: skip
+)
 def test_a_text_is_found_in_what_was_written_alone(
     file: Path, text: str, expected: list[int]
 ) -> None:

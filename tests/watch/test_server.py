@@ -50,15 +50,25 @@ def test_a_page_shows_the_newest_step_and_says_when_nothing_is_new(url: str, fol
 
 def test_text_of_a_model_is_never_markup(folder: Path) -> None:
     evil = {
-        "problem": EVIL, "expert_action": EVIL, "completion": f"<think>{EVIL}</think>\n{EVIL}",
-        "trajectory_id": EVIL, "fault": EVIL, "previous_steps": [EVIL], "observations": [EVIL],
+        "problem": EVIL,
+        "expert_action": EVIL,
+        "completion": f"<think>{EVIL}</think>\n{EVIL}",
+        "trajectory_id": EVIL,
+        "fault": EVIL,
+        "previous_steps": [EVIL],
+        "observations": [EVIL],
         "parts": {EVIL: 1.0},
-    }  # fmt: skip
+    }
     add(folder / "train" / "rollouts.jsonl", rollout(3, **evil))
     add(folder / "train" / "metrics.jsonl", trained(3, **{f"rewards/{EVIL}/mean": 0.5}))
     with served([Run(folder)]) as url:
-        for path in ("/", "/live", "/rollouts", f"/rollouts?q={quote(EVIL)}",
-                     f"/rollouts?fault={quote(EVIL)}"):  # fmt: skip
+        for path in (
+            "/",
+            "/live",
+            "/rollouts",
+            f"/rollouts?q={quote(EVIL)}",
+            f"/rollouts?fault={quote(EVIL)}",
+        ):
             status, text, headers = asked(url + path)
             assert status == 200 and "alert(1)" in text and "&lt;script&gt;alert" in text
             assert re.findall(r"<script[^>]*>", text) in ([], ['<script src="/watch.js" defer>'])
@@ -125,9 +135,17 @@ def test_rollouts_are_searched_sorted_and_filtered(url: str) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["run=7", "run=-1", "page=two", "step=1e9", "sort=bad", "pick=x", f"page={'9' * 5000}",
-     "stage=%D9%A3"],
-)  # fmt: skip
+    [
+        "run=7",
+        "run=-1",
+        "page=two",
+        "step=1e9",
+        "sort=bad",
+        "pick=x",
+        f"page={'9' * 5000}",
+        "stage=%D9%A3",
+    ],
+)
 def test_an_address_that_is_none_is_refused(url: str, query: str) -> None:
     status, text, _ = asked(f"{url}/rollouts?{query}")
     assert status == 400 and text == "No such page of rollouts."
@@ -136,9 +154,14 @@ def test_an_address_that_is_none_is_refused(url: str, query: str) -> None:
 
 def test_an_agents_rollout_shows_what_came_of_its_steps(folder: Path) -> None:
     row = rollout(
-        3, problem="Stop all.", previous_steps=["look hall"], observations=["fan on, lamp off"],
-        expert_action="turn_off fan", completion="turn_off lamp", kind="srl",
-    )  # fmt: skip
+        3,
+        problem="Stop all.",
+        previous_steps=["look hall"],
+        observations=["fan on, lamp off"],
+        expert_action="turn_off fan",
+        completion="turn_off lamp",
+        kind="srl",
+    )
     add(folder / "train" / "rollouts.jsonl", row)
     (folder / "recipe.toml").write_text(
         'output = "x"\n[model]\nname = "m"\n[data]\nsource = "home"\n[prompt]\n'

@@ -118,10 +118,14 @@ def sample_solutions(
 
 
 def solve_by_policy(
-    policy: Policy, problems: Sequence[Trajectory], stage: Stage, form: PromptForm,
-    temperature: float, seed: int,
+    policy: Policy,
+    problems: Sequence[Trajectory],
+    stage: Stage,
+    form: PromptForm,
+    temperature: float,
+    seed: int,
     replies: dict[str, list[tuple[StepPrompt, Rollout]]] | None = None,
-) -> list[Attempt]:  # fmt: skip
+) -> list[Attempt]:
     """Let the policy solve problems with the stage's kind of reply; notes each reply in `replies`.
 
     Problems that are the same and stand together are prefilled once; of a step's prompt, only what

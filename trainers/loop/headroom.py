@@ -71,9 +71,12 @@ def headroom(policy: Policy, recipe: Recipe, run: Path, problems: int, k: int) -
 
 
 def own_way(
-    policy: Policy, recipe: Recipe, problems: Sequence[Trajectory], k: int,
+    policy: Policy,
+    recipe: Recipe,
+    problems: Sequence[Trajectory],
+    k: int,
     title: str = "headroom: problems",
-) -> list[Group]:  # fmt: skip
+) -> list[Group]:
     """k replies to each problem as the model answers naturally, with 1 for a right answer.
 
     Their order does not matter, and a problem's draws depend on those beside it.

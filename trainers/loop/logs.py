@@ -103,13 +103,21 @@ def log_rollouts(
         folder / "rollouts.jsonl",
         (
             {
-                "stage": index, "kind": stage.kind, "step": step,
-                "trajectory_id": group.prompt.trajectory_id, "step_index": prompt.step_index,
-                "rollout": number, "problem": prompt.problem,
-                "previous_steps": prompt.previous_steps, "expert_action": prompt.expert_action,
+                "stage": index,
+                "kind": stage.kind,
+                "step": step,
+                "trajectory_id": group.prompt.trajectory_id,
+                "step_index": prompt.step_index,
+                "rollout": number,
+                "problem": prompt.problem,
+                "previous_steps": prompt.previous_steps,
+                "expert_action": prompt.expert_action,
                 "observations": prompt.observations,
-                "completion": rollout.text, "finished": rollout.finished, "reward": reward.total,
-                "parts": reward.parts, "fault": reward.fault,
+                "completion": rollout.text,
+                "finished": rollout.finished,
+                "reward": reward.total,
+                "parts": reward.parts,
+                "fault": reward.fault,
             }
             for group in groups
             for number, (replies, reward) in enumerate(
@@ -117,7 +125,7 @@ def log_rollouts(
             )
             for prompt, rollout in replies
         ),
-    )  # fmt: skip
+    )
 
 
 def rows_so_far(folder: Path) -> list[dict[str, Any]]:
@@ -143,9 +151,11 @@ def note(metrics: dict[str, float]) -> str:
 def validation_note(metrics: Mapping[str, float]) -> str:
     """A validation in a few words."""
     names = {
-        "eval_format": "in the format {:.0%}", "eval_similarity": "similarity {:.2f}",
-        "eval_accuracy": "solved {:.0%}", "eval_own_accuracy": "in the model's own way {:.0%}",
-    }  # fmt: skip
+        "eval_format": "in the format {:.0%}",
+        "eval_similarity": "similarity {:.2f}",
+        "eval_accuracy": "solved {:.0%}",
+        "eval_own_accuracy": "in the model's own way {:.0%}",
+    }
     return ", ".join(form.format(metrics[key]) for key, form in names.items() if key in metrics)
 
 

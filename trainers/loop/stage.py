@@ -68,18 +68,27 @@ class StageRun:
     """
 
     def __init__(
-        self, recipe: Recipe, index: int, run: Path, policy: Policy, cursor: checkpoints.Cursor,
-        track: Tracker, prompts: Sequence[list[StepPrompt]],
-    ) -> None:  # fmt: skip
+        self,
+        recipe: Recipe,
+        index: int,
+        run: Path,
+        policy: Policy,
+        cursor: checkpoints.Cursor,
+        track: Tracker,
+        prompts: Sequence[list[StepPrompt]],
+    ) -> None:
         self.recipe, self.index, self.stage = recipe, index, recipe.stages[index]
         self.data, self.folder = run / "data", run / "train"
         self.policy, self.cursor, self.track = policy, cursor, track
         stage, seed = self.stage, f"{recipe.seed}/{index}"
         if stage.warm_up_thoughts == "own":
             prompts = with_own_thoughts(
-                policy, PromptStream(prompts, seed), stage, self.folder / f"thoughts-{index}.json",
+                policy,
+                PromptStream(prompts, seed),
+                stage,
+                self.folder / f"thoughts-{index}.json",
                 going_on=cursor.step > 0,
-            )  # fmt: skip
+            )
         self.stream = PromptStream(prompts, seed)
         self.passes = (stage.epochs or math.inf) * self.stream.size
         self.steps = stage.steps_of(self.stream.size)
@@ -140,9 +149,12 @@ class StageRun:
         recipe = self.recipe
         if recipe.trainer.quantization in AS_SHIPPED:
             texts = calibration_texts(
-                trajectories.load(self.data / "train.jsonl"), self.policy.tokenizer, recipe.seed,
-                recipe.prompt.form, recipe.whole,
-            )  # fmt: skip
+                trajectories.load(self.data / "train.jsonl"),
+                self.policy.tokenizer,
+                recipe.seed,
+                recipe.prompt.form,
+                recipe.whole,
+            )
             self.policy.fit_rounding(texts)
 
     def _step(self) -> dict[str, float]:
@@ -202,8 +214,11 @@ class StageRun:
             return
         file = self.folder / "not_finite.json"
         samples = [asdict(sample) for group in part for sample in group]
-        replace(file, json.dumps({"metrics": {k: str(v) for k, v in metrics.items()},
-                                  "samples": samples}) + "\n")  # fmt: skip
+        replace(
+            file,
+            json.dumps({"metrics": {k: str(v) for k, v in metrics.items()}, "samples": samples})
+            + "\n",
+        )
         advice = (
             "The model's own weights may hold such numbers, or overflow in this precision "
             "(trainer.dtype)"

@@ -25,12 +25,16 @@ CHARACTERS_A_TOKEN, TURN_TOKENS = 2.75, 16  # dense in digits, and the chat's fr
 UNITS = {"GB": 10**9, "GIB": 2**30, "MB": 10**6, "MIB": 2**20}
 # What is halved or turned on, in this order, and where it ends.
 LADDER = (
-    ("trainer.micro_batch_tokens", 128), ("trainer.gradient_checkpointing", True),
-    ("trainer.sampling_weights", "adapter"), ("trainer.quantization", "nf4"),
-    ("stages.{}.prompts_per_step", 1), ("stages.{}.group_size", 4),
+    ("trainer.micro_batch_tokens", 128),
+    ("trainer.gradient_checkpointing", True),
+    ("trainer.sampling_weights", "adapter"),
+    ("trainer.quantization", "nf4"),
+    ("stages.{}.prompts_per_step", 1),
+    ("stages.{}.group_size", 4),
     ("stages.{}.max_new_tokens", 32),
-    ("trainer.validation_prompts", 4), ("trainer.validation_problems", 1),
-)  # fmt: skip
+    ("trainer.validation_prompts", 4),
+    ("trainer.validation_problems", 1),
+)
 
 Changes = Mapping[str, int | str]
 
@@ -66,9 +70,13 @@ class Fit:
 
 
 def fit(
-    recipe: Recipe, shape: ModelShape, memory: int, device: str, size: int,
+    recipe: Recipe,
+    shape: ModelShape,
+    memory: int,
+    device: str,
+    size: int,
     prompt_tokens: int | None = None,
-) -> Fit:  # fmt: skip
+) -> Fit:
     """Predict every stage of a recipe, and where one does not fit, what to change.
 
     size: bytes of a frozen weight. prompt_tokens: of the longest prompt; without it, what the run's
@@ -111,13 +119,18 @@ def work_of(stage: Stage, settings: Trainer, lengths: Lengths) -> Work:
     else:
         sharing = min(lengths.together, stage.prompts_per_step)
     return Work(
-        stage.prompts_per_step, sharing, lengths.prompt,
+        stage.prompts_per_step,
+        sharing,
+        lengths.prompt,
         1 if stage.kind == "sft" else stage.group_size,
         lengths.reply if stage.kind == "sft" else stage.max_new_tokens,
-        settings.micro_batch_tokens, settings.lora_rank, stage.kl > 0,
-        settings.gradient_checkpointing, stage.kind != "sft",
+        settings.micro_batch_tokens,
+        settings.lora_rank,
+        stage.kl > 0,
+        settings.gradient_checkpointing,
+        stage.kind != "sft",
         tuple(sorted(drafts - {(0, 1)})),
-    )  # fmt: skip
+    )
 
 
 def lengths_of(stage: Stage, run: Path, given: int | None, form: PromptForm = DEFAULT) -> Lengths:

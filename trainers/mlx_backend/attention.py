@@ -22,9 +22,14 @@ class Causal:
         self.kept: dict[int, tuple[mx.array, mx.array]] = {}
 
     def __call__(
-        self, layer: int, q: mx.array, k: mx.array, v: mx.array, scaling: float,
+        self,
+        layer: int,
+        q: mx.array,
+        k: mx.array,
+        v: mx.array,
+        scaling: float,
         window: int | None,
-    ) -> mx.array:  # fmt: skip
+    ) -> mx.array:
         mask: Any = "causal"
         if window is not None and len(q) > window:
             distance = self.positions[:, None] - self.positions
@@ -78,9 +83,14 @@ class RowAttention:
         return self
 
     def __call__(
-        self, layer: int, q: mx.array, k: mx.array, v: mx.array, scaling: float,
+        self,
+        layer: int,
+        q: mx.array,
+        k: mx.array,
+        v: mx.array,
+        scaling: float,
         window: int | None,
-    ) -> mx.array:  # fmt: skip
+    ) -> mx.array:
         (rows, width), (kv_heads, dim) = self._gather.shape, k.shape[1:]
         trunk_k, trunk_v = (x[: self.seen].transpose(1, 0, 2) for x in self.trunk[layer])
         own_k, own_v = (x[self._gather].transpose(2, 0, 1, 3) for x in (k, v))
@@ -132,9 +142,14 @@ class SideBySide:
         self.cuts = np.cumsum([len(part.ids) for part in parts])[:-1].tolist()
 
     def __call__(
-        self, layer: int, q: mx.array, k: mx.array, v: mx.array, scaling: float,
+        self,
+        layer: int,
+        q: mx.array,
+        k: mx.array,
+        v: mx.array,
+        scaling: float,
         window: int | None,
-    ) -> mx.array:  # fmt: skip
+    ) -> mx.array:
         each = zip(self.parts, *(mx.split(x, self.cuts) for x in (q, k, v)), strict=True)
         return mx.concatenate([part(layer, *heads, scaling, window) for part, *heads in each])
 
@@ -168,9 +183,14 @@ class DecodeAttention:
         return mx.array(np.repeat(self.lengths + self.step, self.group))
 
     def __call__(
-        self, layer: int, q: mx.array, k: mx.array, v: mx.array, scaling: float,
+        self,
+        layer: int,
+        q: mx.array,
+        k: mx.array,
+        v: mx.array,
+        scaling: float,
         window: int | None,
-    ) -> mx.array:  # fmt: skip
+    ) -> mx.array:
         (prompt_k, prompt_v), (own_k, own_v) = self.prompts[layer], self.own[layer]
         count, kv_heads, group, places, dim = own_k.shape
         width = prompt_k.shape[2]

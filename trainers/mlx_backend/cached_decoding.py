@@ -21,9 +21,14 @@ class MlxCachedDecoding:
         self.decoder = decoder
 
     def start(
-        self, prompts: Sequence[tuple[int, ...]], group_size: int, max_new: int, temperature: float,
-        seed: int, prefix_cache: PrefixCache | None = None,
-    ) -> Drawn:  # fmt: skip
+        self,
+        prompts: Sequence[tuple[int, ...]],
+        group_size: int,
+        max_new: int,
+        temperature: float,
+        seed: int,
+        prefix_cache: PrefixCache | None = None,
+    ) -> Drawn:
         del prefix_cache  # a recurrence's state cannot go back to where a prompt leaves another
         self.draw = Draw(self.decoder, temperature, seed)
         self.caches: list[Caches] = [[]] * len(prompts)

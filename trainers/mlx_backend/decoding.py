@@ -27,9 +27,14 @@ class MlxDecoding:
         self.decoder = replace(decoder, checkpointed=False)
 
     def start(
-        self, prompts: Sequence[tuple[int, ...]], group_size: int, max_new: int, temperature: float,
-        seed: int, prefix_cache: PrefixCache | None = None,
-    ) -> Drawn:  # fmt: skip
+        self,
+        prompts: Sequence[tuple[int, ...]],
+        group_size: int,
+        max_new: int,
+        temperature: float,
+        seed: int,
+        prefix_cache: PrefixCache | None = None,
+    ) -> Drawn:
         caches, hidden = prefill(self.decoder, prompts, prefix_cache)
         self.draw = Draw(self.decoder, temperature, seed)
         self.attention = DecodeAttention(caches, np.array([len(p) for p in prompts]), group_size)
@@ -66,9 +71,10 @@ class Draw:
 
 
 def prefill(
-    decoder: MlxDecoder, prompts: Sequence[tuple[int, ...]],
+    decoder: MlxDecoder,
+    prompts: Sequence[tuple[int, ...]],
     prefix_cache: PrefixCache | None = None,
-) -> tuple[KeysValues, mx.array]:  # fmt: skip
+) -> tuple[KeysValues, mx.array]:
     """Run prompts once, shared prefixes once, and those of the prefix cache not at all.
 
     Returns a (k, v) [P, Hkv, T, D] for each layer, padded, and hidden states [P, d] after each
@@ -91,7 +97,7 @@ def prefill(
                         mx.concatenate([trunk_v[:bound], v[here]]),
                     )
                     for (trunk_k, trunk_v), (k, v) in zip(trunk, rows.kept.values(), strict=True)
-                ]  # fmt: skip
+                ]
                 last[owner] = hidden[here.stop - 1]
                 start = here.stop
         mx.eval([caches[owner] for packed in together for owner in packed.owners])
@@ -100,12 +106,14 @@ def prefill(
     padded = []
     for layer in range(len(decoder.windows)):
         k, v = (
-            mx.stack([
-                mx.pad(cache[layer][side], [(0, width - len(p)), (0, 0), (0, 0)])
-                for p, cache in zip(prompts, caches, strict=True)
-            ]).transpose(0, 2, 1, 3)
+            mx.stack(
+                [
+                    mx.pad(cache[layer][side], [(0, width - len(p)), (0, 0), (0, 0)])
+                    for p, cache in zip(prompts, caches, strict=True)
+                ]
+            ).transpose(0, 2, 1, 3)
             for side in (0, 1)
-        )  # fmt: skip
+        )
         padded.append((k, v))
     if prefix_cache is not None:
         for index, prompt in enumerate(prompts):

@@ -73,9 +73,11 @@ def load(
     _check(decoder, model, text, kinds, dtype)
     if quantization != "none":
         nn.quantize(
-            loaded, GROUP, BITS[quantization],
+            loaded,
+            GROUP,
+            BITS[quantization],
             class_predicate=lambda path, module: ".layers." in path and _linear(model, module),
-        )  # fmt: skip
+        )
     mx.eval(loaded.parameters())
     return decoder
 
@@ -110,9 +112,12 @@ def _cast(loaded: nn.Module, dtype: mx.Dtype) -> None:
 
 
 def _check(
-    decoder: MlxDecoder | MlxCachedDecoder, model: Path, config: Any, kinds: list[str],
+    decoder: MlxDecoder | MlxCachedDecoder,
+    model: Path,
+    config: Any,
+    kinds: list[str],
     dtype: mx.Dtype,
-) -> None:  # fmt: skip
+) -> None:
     """Compare logits through the first layers, a layer of each kind among them."""
     count = max(kinds.index(kind) for kind in kinds) + 1
     wide = dtype == mx.float32

@@ -6,9 +6,12 @@ CHUNK = 256  # positions projected to the vocabulary at a time
 
 
 def linear_logprobs(
-    hidden: mx.array, weight: mx.array, targets: mx.array, temperature: float = 1.0,
+    hidden: mx.array,
+    weight: mx.array,
+    targets: mx.array,
+    temperature: float = 1.0,
     softcap: float | None = None,
-) -> tuple[mx.array, mx.array]:  # fmt: skip
+) -> tuple[mx.array, mx.array]:
     """Log-probability of each target token and the entropy of each distribution.
 
     hidden [N, d], weight [V, d] (frozen), targets [N]; returns two fp32 arrays [N], the second
@@ -37,9 +40,12 @@ def bent_logits(
 
 
 def _chunk(
-    hidden: mx.array, weight: mx.array, targets: mx.array, temperature: float,
+    hidden: mx.array,
+    weight: mx.array,
+    targets: mx.array,
+    temperature: float,
     softcap: float | None,
-) -> tuple[mx.array, ...]:  # fmt: skip
+) -> tuple[mx.array, ...]:
     at = targets[:, None]
 
     @mx.custom_function

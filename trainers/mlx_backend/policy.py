@@ -49,9 +49,11 @@ class MlxPolicy:
         self.stop_ids = stop_ids(model)
         self.model_name = str(model)
         self.decoder = load(
-            model, native_dtype(settings.dtype), settings.quantization,
+            model,
+            native_dtype(settings.dtype),
+            settings.quantization,
             settings.gradient_checkpointing,
-        )  # fmt: skip
+        )
         cached = isinstance(self.decoder, MlxCachedDecoder)
         self.decoding: Any = MlxCachedDecoding if cached else MlxDecoding
         keys = iter(mx.random.split(mx.random.key(seed), 10_000))
@@ -81,13 +83,25 @@ class MlxPolicy:
             self.layers[layer][f"lora_{side}"] = value
 
     def sample(
-        self, prompts: Sequence[tuple[int, ...]], group_size: int, max_new_tokens: int,
-        temperature: float, seed: int, prefix_cache: PrefixCache | None = None,
-    ) -> list[list[Rollout]]:  # fmt: skip
+        self,
+        prompts: Sequence[tuple[int, ...]],
+        group_size: int,
+        max_new_tokens: int,
+        temperature: float,
+        seed: int,
+        prefix_cache: PrefixCache | None = None,
+    ) -> list[list[Rollout]]:
         return sample(
-            self.decoding(self.decoder), prompts, group_size, max_new_tokens, temperature,
-            self.stop_ids, seed, self.tokenizer.decode, prefix_cache,
-        )  # fmt: skip
+            self.decoding(self.decoder),
+            prompts,
+            group_size,
+            max_new_tokens,
+            temperature,
+            self.stop_ids,
+            seed,
+            self.tokenizer.decode,
+            prefix_cache,
+        )
 
     def fit_rounding(self, texts: Sequence[Sequence[int]]) -> None:
         """Nothing is rounded as an artifact here."""
@@ -130,9 +144,16 @@ class MlxPolicy:
         return sums
 
     def _backward_rows(
-        self, rows: Pack, whole: Pack, weights: Weights, trunk: list[mx.array], plain: Any,
-        members: Sequence[Sample], loss: Loss, total: int,
-    ) -> tuple[dict[str, float], list[mx.array]]:  # fmt: skip
+        self,
+        rows: Pack,
+        whole: Pack,
+        weights: Weights,
+        trunk: list[mx.array],
+        plain: Any,
+        members: Sequence[Sample],
+        loss: Loss,
+        total: int,
+    ) -> tuple[dict[str, float], list[mx.array]]:
         """Sums of a pass, and the gradient by the trunk's keys and values."""
         padded, mask = _padding([len(s.completion_ids) for s in members])
         before = advantages = reference = None
@@ -252,13 +273,18 @@ class MlxPolicy:
         weights = {name: np.array(value) for name, value in self._trainable().items()}
         settings = self.settings
         frozen = {
-            "backend": "mlx", "quantization": settings.quantization,
+            "backend": "mlx",
+            "quantization": settings.quantization,
             "dtype": str(self.decoder.head.dtype).removeprefix("mlx.core."),
-        }  # fmt: skip
+        }
         adapter_folder.write(
-            folder, weights, settings.lora_rank, settings.lora_alpha, self.model_name,
+            folder,
+            weights,
+            settings.lora_rank,
+            settings.lora_alpha,
+            self.model_name,
             frozen=frozen,
-        )  # fmt: skip
+        )
 
 
 def native_dtype(name: str) -> mx.Dtype:

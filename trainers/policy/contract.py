@@ -40,9 +40,14 @@ class Policy(Protocol):
     stop_ids: list[int]
 
     def sample(
-        self, prompts: Sequence[tuple[int, ...]], group_size: int, max_new_tokens: int,
-        temperature: float, seed: int, prefix_cache: PrefixCache | None = None,
-    ) -> list[list[Rollout]]:  # fmt: skip
+        self,
+        prompts: Sequence[tuple[int, ...]],
+        group_size: int,
+        max_new_tokens: int,
+        temperature: float,
+        seed: int,
+        prefix_cache: PrefixCache | None = None,
+    ) -> list[list[Rollout]]:
         """Sample `group_size` completions of each prompt; greedy at temperature 0.
 
         prefix_cache: prompts of the call before, with the same adapter, which these may continue.

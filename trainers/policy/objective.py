@@ -17,9 +17,14 @@ Part = tuple[Pack, Sequence[Sample]]  # and the samples that the pack's owners c
 
 
 def objective(
-    xp: Any, loss: Loss, logprobs: Array, frozen: Array, before: Array, advantages: Array,
+    xp: Any,
+    loss: Loss,
+    logprobs: Array,
+    frozen: Array,
+    before: Array,
+    advantages: Array,
     reference: Array,
-) -> Array:  # fmt: skip
+) -> Array:
     """What each token's log-probability adds to what is maximized."""
     if loss.kind == "nll":
         wanted = logprobs
@@ -37,9 +42,14 @@ def objective(
 
 
 def watched(
-    xp: Any, loss: Loss, frozen: Array, before: Array, advantages: Array, reference: Array,
+    xp: Any,
+    loss: Loss,
+    frozen: Array,
+    before: Array,
+    advantages: Array,
+    reference: Array,
     mask: Array,
-) -> dict[str, float]:  # fmt: skip
+) -> dict[str, float]:
     """Sums over tokens: of those clipped, the distance from the sampler, and the divergence."""
     sums = {}
     if loss.kind == "clipped":

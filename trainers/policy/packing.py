@@ -89,9 +89,11 @@ def before_each(packs: Sequence[Pack], completions: Sequence[Sequence[int]]) -> 
 
 
 def pack(
-    prompts: Sequence[tuple[int, ...]], tails: Sequence[tuple[int, ...]], gate: float = 1.1,
+    prompts: Sequence[tuple[int, ...]],
+    tails: Sequence[tuple[int, ...]],
+    gate: float = 1.1,
     read: Collection[tuple[int, ...]] = (),
-) -> list[Pack]:  # fmt: skip
+) -> list[Pack]:
     """Pack sequences prompt + tail into as few tokens as their shared prefixes allow.
 
     One trunk serves prompts that are alike where that saves more than `gate` times the tokens of
@@ -137,10 +139,12 @@ def passes(
 
 
 def gathered(
-    packs: Sequence[Pack], prompts: Sequence[tuple[int, ...]],
-    tails: Sequence[tuple[int, ...]] | None = None, read: Collection[tuple[int, ...]] = (),
+    packs: Sequence[Pack],
+    prompts: Sequence[tuple[int, ...]],
+    tails: Sequence[tuple[int, ...]] | None = None,
+    read: Collection[tuple[int, ...]] = (),
     most_tokens: int = TOKENS_AT_ONCE,
-) -> list[Pack]:  # fmt: skip
+) -> list[Pack]:
     """Packs of one sequence each put together around the beginning that all their prompts share.
 
     A chat template begins every prompt alike. That saves few tokens, but a pass that reads all

@@ -29,9 +29,14 @@ class Decoding(Protocol):
     """
 
     def start(
-        self, prompts: Sequence[tuple[int, ...]], group_size: int, max_new: int, temperature: float,
-        seed: int, prefix_cache: PrefixCache | None = None,
-    ) -> Drawn:  # fmt: skip
+        self,
+        prompts: Sequence[tuple[int, ...]],
+        group_size: int,
+        max_new: int,
+        temperature: float,
+        seed: int,
+        prefix_cache: PrefixCache | None = None,
+    ) -> Drawn:
         """Read prompts and draw the first token of rows [P * G].
 
         prefix_cache: of an earlier call with the same weights. May be left as it is.
@@ -51,10 +56,16 @@ class Decoding(Protocol):
 
 
 def sample(
-    decoding: Decoding, prompts: Sequence[tuple[int, ...]], group_size: int, max_new: int,
-    temperature: float, stop_ids: Sequence[int], seed: int, decode: Any,
+    decoding: Decoding,
+    prompts: Sequence[tuple[int, ...]],
+    group_size: int,
+    max_new: int,
+    temperature: float,
+    stop_ids: Sequence[int],
+    seed: int,
+    decode: Any,
     prefix_cache: PrefixCache | None = None,
-) -> list[list[Rollout]]:  # fmt: skip
+) -> list[list[Rollout]]:
     """Sample `group_size` completions of each prompt (greedy at temperature 0).
 
     decode: ids -> text. Finished rows leave the batch, so the longest completion does not keep the
@@ -95,9 +106,14 @@ def sample(
             completion = tokens[i, : ends[i]].tolist()
             text = decode(completion[:-1] if finished[i] else completion)
             group.append(
-                Rollout(prompt, tuple(completion), tuple(logprobs[i, : ends[i]].tolist()), text,
-                        bool(finished[i]))
-            )  # fmt: skip
+                Rollout(
+                    prompt,
+                    tuple(completion),
+                    tuple(logprobs[i, : ends[i]].tolist()),
+                    text,
+                    bool(finished[i]),
+                )
+            )
         groups.append(group)
     return groups
 

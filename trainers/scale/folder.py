@@ -55,9 +55,11 @@ def write(engine: str, recipe: Recipe, run: Path, out: Path, adapter: Path | Non
         if adapter:
             shutil.copytree(adapter, scratch / "start", ignore=shutil.ignore_patterns(".*"))
         settings = {
-            "model": recipe.model.name, "adapter": "start" if adapter else None,
-            "stop_ids": stop_ids(model), "srl_edge": version("srl-edge"),
-        }  # fmt: skip
+            "model": recipe.model.name,
+            "adapter": "start" if adapter else None,
+            "stop_ids": stop_ids(model),
+            "srl_edge": version("srl-edge"),
+        }
         (scratch / "job.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
         if engine == "trl":
             trl_folder.write(scratch, recipe, rows)

@@ -8,27 +8,40 @@ from typing import Any
 from srl_edge.recipe import Recipe
 
 _COMMON = {
-    "compute_environment": "LOCAL_MACHINE", "machine_rank": 0, "main_training_function": "main",
-    "num_machines": 1, "rdzv_backend": "static", "same_network": True,
-}  # fmt: skip
+    "compute_environment": "LOCAL_MACHINE",
+    "machine_rank": 0,
+    "main_training_function": "main",
+    "num_machines": 1,
+    "rdzv_backend": "static",
+    "same_network": True,
+}
 ACCELERATE: dict[str, dict[str, Any]] = {
     "gpu": {"distributed_type": "MULTI_GPU", "num_processes": 8, "mixed_precision": "bf16"},
     "fsdp": {
-        "distributed_type": "FSDP", "num_processes": 8, "mixed_precision": "bf16",
+        "distributed_type": "FSDP",
+        "num_processes": 8,
+        "mixed_precision": "bf16",
         "fsdp_config": {
-            "fsdp_version": 2, "fsdp_auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
-            "fsdp_reshard_after_forward": True, "fsdp_state_dict_type": "FULL_STATE_DICT",
+            "fsdp_version": 2,
+            "fsdp_auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
+            "fsdp_reshard_after_forward": True,
+            "fsdp_state_dict_type": "FULL_STATE_DICT",
             "fsdp_offload_params": False,
         },
     },
     "deepspeed_zero3": {
-        "distributed_type": "DEEPSPEED", "num_processes": 8, "mixed_precision": "bf16",
+        "distributed_type": "DEEPSPEED",
+        "num_processes": 8,
+        "mixed_precision": "bf16",
         "deepspeed_config": {
-            "zero_stage": 3, "zero3_init_flag": True, "zero3_save_16bit_model": True,
-            "offload_optimizer_device": "none", "offload_param_device": "none",
+            "zero_stage": 3,
+            "zero3_init_flag": True,
+            "zero3_save_16bit_model": True,
+            "offload_optimizer_device": "none",
+            "offload_param_device": "none",
         },
     },
-}  # fmt: skip
+}
 LOSSES = {"sequence": "grpo", "token": "dapo"}  # means of sequence means, and over all tokens
 
 
@@ -55,19 +68,32 @@ def grpo_settings(recipe: Recipe, prompts: int) -> dict[str, Any]:
     stage, trainer = recipe.stages[-1], recipe.trainer
     updates = stage.updates_per_batch  # TRL counts these, and our steps are batches
     return {
-        "seed": recipe.seed, "max_steps": stage.steps_of(prompts) * updates,
-        "num_generations": stage.group_size, "per_device_train_batch_size": stage.group_size,
+        "seed": recipe.seed,
+        "max_steps": stage.steps_of(prompts) * updates,
+        "num_generations": stage.group_size,
+        "per_device_train_batch_size": stage.group_size,
         "generation_batch_size": stage.prompts_per_step * stage.group_size,
-        "num_iterations": updates, "max_completion_length": stage.max_new_tokens,
-        "temperature": stage.temperature, "top_p": 1.0, "top_k": 0,
-        "learning_rate": stage.learning_rate, "lr_scheduler_type": "constant_with_warmup",
-        "warmup_steps": stage.warmup_steps * updates, "max_grad_norm": stage.max_grad_norm,
-        "weight_decay": 0.0, "beta": stage.kl, "epsilon": stage.clip_low,
-        "epsilon_high": stage.clip_high, "loss_type": LOSSES[stage.aggregation],
+        "num_iterations": updates,
+        "max_completion_length": stage.max_new_tokens,
+        "temperature": stage.temperature,
+        "top_p": 1.0,
+        "top_k": 0,
+        "learning_rate": stage.learning_rate,
+        "lr_scheduler_type": "constant_with_warmup",
+        "warmup_steps": stage.warmup_steps * updates,
+        "max_grad_norm": stage.max_grad_norm,
+        "weight_decay": 0.0,
+        "beta": stage.kl,
+        "epsilon": stage.clip_low,
+        "epsilon_high": stage.clip_high,
+        "loss_type": LOSSES[stage.aggregation],
         "mask_truncated_completions": stage.overlong == "masked",
-        "gradient_checkpointing": trainer.gradient_checkpointing, "logging_steps": 1,
-        "save_strategy": "no", "report_to": "none", "disable_dropout": True,
-    }  # fmt: skip
+        "gradient_checkpointing": trainer.gradient_checkpointing,
+        "logging_steps": 1,
+        "save_strategy": "no",
+        "report_to": "none",
+        "disable_dropout": True,
+    }
 
 
 _TRAIN = '''\

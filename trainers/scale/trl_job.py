@@ -46,17 +46,22 @@ def run(folder: Path, arguments: Sequence[str] = ()) -> Path:
     tokenizer, model = load_tokenizer(path), loading.network(path, dtype="auto")
     model.generation_config.eos_token_id = job["stop_ids"]
     lora = LoraConfig(
-        r=recipe.trainer.lora_rank, lora_alpha=recipe.trainer.lora_alpha,
-        target_modules="all-linear", task_type="CAUSAL_LM",
-    )  # fmt: skip
+        r=recipe.trainer.lora_rank,
+        lora_alpha=recipe.trainer.lora_alpha,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
     if job["adapter"]:
         model = PeftModel.from_pretrained(model, folder / job["adapter"], is_trainable=True)
     rows = load_dataset("json", data_files=str(folder / "train.jsonl"), split="train")
     trainer = _trainer_class()(
-        model=model, args=config, train_dataset=rows, processing_class=tokenizer,
+        model=model,
+        args=config,
+        train_dataset=rows,
+        processing_class=tokenizer,
         reward_funcs=[_Rewards(recipe, tokenizer, job["stop_ids"])],
         peft_config=None if job["adapter"] else lora,
-    )  # fmt: skip
+    )
     trainer.first = folder / FIRST
     trainer.train()
     trainer.save_model(str(folder / "adapter"))

@@ -29,9 +29,14 @@ def require_rendered_alike(tokenizer: Any, prompts: Sequence[StepPrompt]) -> Non
 
 
 def write(
-    folder: Path, recipe: Recipe, tokenizer: Any, prompts: Sequence[StepPrompt],
-    rows: Sequence[dict[str, Any]], held_out: Sequence[Trajectory], adapter: bool,
-) -> None:  # fmt: skip
+    folder: Path,
+    recipe: Recipe,
+    tokenizer: Any,
+    prompts: Sequence[StepPrompt],
+    rows: Sequence[dict[str, Any]],
+    held_out: Sequence[Trajectory],
+    adapter: bool,
+) -> None:
     """Write the job's files into a folder; held_out: what verl validates on."""
     from datasets import Dataset
 
@@ -42,8 +47,9 @@ def write(
         else step_prompts(held_out, "all", stage.title_hint, form)
     )
     asked = [p for group in groups for p in group][: recipe.trainer.validation_prompts]
-    Dataset.from_list([_row(p, r["step_prompt"]) for p, r in zip(prompts, rows, strict=True)]
-                      ).to_parquet(folder / "train.parquet")  # fmt: skip
+    Dataset.from_list(
+        [_row(p, r["step_prompt"]) for p, r in zip(prompts, rows, strict=True)]
+    ).to_parquet(folder / "train.parquet")
     Dataset.from_list([_row(p, row_of(tokenizer, p)["step_prompt"]) for p in asked]).to_parquet(
         folder / "validation.parquet"
     )
@@ -57,10 +63,12 @@ def write(
 
 def _row(prompt: StepPrompt, asked: str) -> dict[str, Any]:
     return {
-        "data_source": _WHO, "prompt": prompt.messages, "ability": "reasoning",
+        "data_source": _WHO,
+        "prompt": prompt.messages,
+        "ability": "reasoning",
         "reward_model": {"style": "rule", "ground_truth": prompt.expert_action},
         "extra_info": {"index": prompt.trajectory_id, "step_prompt": asked},
-    }  # fmt: skip
+    }
 
 
 def settings(recipe: Recipe, prompts: int, longest: int, adapter: bool) -> dict[str, Any]:
@@ -74,39 +82,70 @@ def settings(recipe: Recipe, prompts: int, longest: int, adapter: bool) -> dict[
         "data": {
             "train_files": "${oc.env:JOB}/train.parquet",
             "val_files": "${oc.env:JOB}/validation.parquet",
-            "train_batch_size": stage.prompts_per_step, "max_prompt_length": longest,
-            "max_response_length": stage.max_new_tokens, "seed": recipe.seed,
+            "train_batch_size": stage.prompts_per_step,
+            "max_prompt_length": longest,
+            "max_response_length": stage.max_new_tokens,
+            "seed": recipe.seed,
             "apply_chat_template_kwargs": recipe.prompt.form.told(),
         },
         "actor_rollout_ref": {
-            "model": {"path": "${oc.env:MODEL}", "lora_rank": trainer.lora_rank,
-                      "lora_alpha": trainer.lora_alpha, "target_modules": "all-linear",
-                      "lora_adapter_path": "${oc.env:JOB}/start" if adapter else None,
-                      "enable_gradient_checkpointing": trainer.gradient_checkpointing},
-            "actor": {
-                "optim": {"lr": stage.learning_rate, "lr_warmup_steps": stage.warmup_steps,
-                          "weight_decay": 0.0, "clip_grad": stage.max_grad_norm},
-                "ppo_mini_batch_size": stage.prompts_per_step, "ppo_micro_batch_size_per_gpu": 4,
-                "ppo_epochs": stage.updates_per_batch, "clip_ratio_low": stage.clip_low,
-                "clip_ratio_high": stage.clip_high, "loss_agg_mode": LOSSES[stage.aggregation],
-                "use_kl_loss": stage.kl > 0, "kl_loss_coef": stage.kl, "entropy_coeff": 0,
+            "model": {
+                "path": "${oc.env:MODEL}",
+                "lora_rank": trainer.lora_rank,
+                "lora_alpha": trainer.lora_alpha,
+                "target_modules": "all-linear",
+                "lora_adapter_path": "${oc.env:JOB}/start" if adapter else None,
+                "enable_gradient_checkpointing": trainer.gradient_checkpointing,
             },
-            "rollout": {"name": "vllm", "n": stage.group_size, "temperature": stage.temperature,
-                        "log_prob_micro_batch_size_per_gpu": 4,
-                        "tensor_model_parallel_size": 1, "load_format": "safetensors"},
+            "actor": {
+                "optim": {
+                    "lr": stage.learning_rate,
+                    "lr_warmup_steps": stage.warmup_steps,
+                    "weight_decay": 0.0,
+                    "clip_grad": stage.max_grad_norm,
+                },
+                "ppo_mini_batch_size": stage.prompts_per_step,
+                "ppo_micro_batch_size_per_gpu": 4,
+                "ppo_epochs": stage.updates_per_batch,
+                "clip_ratio_low": stage.clip_low,
+                "clip_ratio_high": stage.clip_high,
+                "loss_agg_mode": LOSSES[stage.aggregation],
+                "use_kl_loss": stage.kl > 0,
+                "kl_loss_coef": stage.kl,
+                "entropy_coeff": 0,
+            },
+            "rollout": {
+                "name": "vllm",
+                "n": stage.group_size,
+                "temperature": stage.temperature,
+                "log_prob_micro_batch_size_per_gpu": 4,
+                "tensor_model_parallel_size": 1,
+                "load_format": "safetensors",
+            },
             "ref": {"log_prob_micro_batch_size_per_gpu": 4},
         },
         "algorithm": {
-            "adv_estimator": "grpo", "norm_adv_by_std_in_grpo": True, "use_kl_in_reward": False,
+            "adv_estimator": "grpo",
+            "norm_adv_by_std_in_grpo": True,
+            "use_kl_in_reward": False,
             "filter_groups": {"enable": True, "metric": "reward"},
         },
-        "reward": {"custom_reward_function": {"path": "${oc.env:JOB}/reward.py",
-                                              "name": "compute_score"}},
-        "trainer": {"total_training_steps": steps, "logger": ["console"], "save_freq": steps,
-                    "project_name": "srl_edge", "experiment_name": "job", "n_gpus_per_node": 8,
-                    "nnodes": 1, "val_before_train": False, "test_freq": stage.validate_every or -1,
-                    "default_local_dir": "${oc.env:JOB}/checkpoints"},
-    }  # fmt: skip
+        "reward": {
+            "custom_reward_function": {"path": "${oc.env:JOB}/reward.py", "name": "compute_score"}
+        },
+        "trainer": {
+            "total_training_steps": steps,
+            "logger": ["console"],
+            "save_freq": steps,
+            "project_name": "srl_edge",
+            "experiment_name": "job",
+            "n_gpus_per_node": 8,
+            "nnodes": 1,
+            "val_before_train": False,
+            "test_freq": stage.validate_every or -1,
+            "default_local_dir": "${oc.env:JOB}/checkpoints",
+        },
+    }
 
 
 _SAID = (

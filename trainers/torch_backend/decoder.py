@@ -30,9 +30,14 @@ class Attention(Protocol):
         """Position of each token, [N]."""
 
     def __call__(
-        self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scaling: float,
+        self,
+        layer: int,
+        q: torch.Tensor,
+        k: torch.Tensor,
+        v: torch.Tensor,
+        scaling: float,
         window: int | None,
-    ) -> torch.Tensor:  # fmt: skip
+    ) -> torch.Tensor:
         """q [N, H, D], k and v [N, Hkv, D] to [N, H, D]."""
 
 
@@ -158,16 +163,25 @@ class Decoder:
 
     def to(self, device: torch.device) -> "Decoder":
         """The same decoder, all but its linear layers on a device."""
-        names = ("before_attention", "after_attention", "before_mlp", "after_mlp", "q_norm",
-                 "k_norm")  # fmt: skip
+        names = (
+            "before_attention",
+            "after_attention",
+            "before_mlp",
+            "after_mlp",
+            "q_norm",
+            "k_norm",
+        )
         layers = []
         for layer in self.layers:
             norms = {name: getattr(layer, name) for name in names}
             layers.append(replace(layer, **{n: x and x.to(device) for n, x in norms.items()}))
         return replace(
-            self, embed=self.embed.to(device), rotary=self.rotary.to(device),
-            layers=tuple(layers), norm=self.norm.to(device),
-        )  # fmt: skip
+            self,
+            embed=self.embed.to(device),
+            rotary=self.rotary.to(device),
+            layers=tuple(layers),
+            norm=self.norm.to(device),
+        )
 
     def with_linears(self, make: Callable[[Any], Linear]) -> "Decoder":
         """The same decoder with each linear layer replaced by what `make` returns for it."""
@@ -202,11 +216,14 @@ def from_transformers(
             ) from None
         source.layers[index] = torch.nn.Identity()
     decoder = Decoder(
-        source.embed_tokens, source.rotary_emb, tuple(layers), _norm(source.norm, family),
+        source.embed_tokens,
+        source.rotary_emb,
+        tuple(layers),
+        _norm(source.norm, family),
         config.num_attention_heads,
         getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads,
         "gelu" in str(getattr(config, "hidden_activation", None) or config.hidden_act),
-    )  # fmt: skip
+    )
     with torch.no_grad():
         got = decoder(probe, Causal([len(probe)], model.device)).float()
     error = float((got - expected).norm() / expected.norm())
@@ -235,9 +252,12 @@ def family_for(config: Any) -> Family:
 
 
 def _layer(
-    source: Any, name: str, config: Any, family: Family,
+    source: Any,
+    name: str,
+    config: Any,
+    family: Family,
     linear: Callable[[dict[str, torch.nn.Linear]], Linear],
-) -> Layer:  # fmt: skip
+) -> Layer:
     attention, mlp = source.self_attn, source.mlp
     kind = config.layer_types[attention.layer_idx] if family.two_ropes else None
 
@@ -284,9 +304,14 @@ class Causal:
         self.kept: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def __call__(
-        self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scaling: float,
+        self,
+        layer: int,
+        q: torch.Tensor,
+        k: torch.Tensor,
+        v: torch.Tensor,
+        scaling: float,
         window: int | None,
-    ) -> torch.Tensor:  # fmt: skip
+    ) -> torch.Tensor:
         # The first: a layer that is computed again would keep all that is inside through them.
         self.kept.setdefault(layer, (k, v))
         widest = max(self.lengths)
@@ -297,9 +322,14 @@ class Causal:
             mask = (distance >= 0) & (distance < window)
         q, k, v = (self._by_sequence(x).transpose(1, 2) for x in (q, k, v))
         out = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, is_causal=mask is None, scale=scaling,
+            q,
+            k,
+            v,
+            attn_mask=mask,
+            is_causal=mask is None,
+            scale=scaling,
             enable_gqa=q.shape[1] != k.shape[1],
-        ).transpose(1, 2)  # fmt: skip
+        ).transpose(1, 2)
         if len(self.lengths) == 1:
             return out[0]
         return torch.cat([x[:length] for x, length in zip(out, self.lengths, strict=True)])

@@ -57,9 +57,11 @@ class LoraLinear(torch.nn.Module):
     @torch.no_grad()
     def _exact(self) -> Iterator[torch.Tensor]:
         parts = zip(
-            self.weight().split(self.sizes), self.lora_A.split(self.rank),
-            self.lora_B.split(self.sizes), strict=True,
-        )  # fmt: skip
+            self.weight().split(self.sizes),
+            self.lora_A.split(self.rank),
+            self.lora_B.split(self.sizes),
+            strict=True,
+        )
         return (merged(w, a, b, self.scaling) for w, a, b in parts)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -68,9 +70,14 @@ class LoraLinear(torch.nn.Module):
             x = self.rounding.inputs(x)
             if not self.rounding.watching:
                 out = _RoundedMatmul.apply(  # type: ignore[no-untyped-call]
-                    x, self.rounding.weight(), self.bias,
-                    self.lora_A, self.lora_B, self.scaling, self.sizes,
-                )  # fmt: skip
+                    x,
+                    self.rounding.weight(),
+                    self.bias,
+                    self.lora_A,
+                    self.lora_B,
+                    self.scaling,
+                    self.sizes,
+                )
                 return out
             self.rounding.see(x)
         out = _LoraMatmul.apply(  # type: ignore[no-untyped-call]
@@ -95,9 +102,11 @@ class LoraLinear(torch.nn.Module):
         weight = self.weight()
         total = weight.to(torch.float32, copy=True)
         for rows, a, b in zip(
-            total.split(self.sizes), self.lora_A.split(self.rank),
-            self.lora_B.split(self.sizes), strict=True,
-        ):  # fmt: skip
+            total.split(self.sizes),
+            self.lora_A.split(self.rank),
+            self.lora_B.split(self.sizes),
+            strict=True,
+        ):
             rows.addmm_(b, a, alpha=self.scaling)
         return total.to(weight.dtype)
 
@@ -115,9 +124,15 @@ class LoraLinear(torch.nn.Module):
 class _LoraMatmul(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x: torch.Tensor, weight: Weight, bias: torch.Tensor | None,
-        a: torch.Tensor, b: torch.Tensor, scaling: float, sizes: list[int],
-    ) -> torch.Tensor:  # fmt: skip
+        ctx: Any,
+        x: torch.Tensor,
+        weight: Weight,
+        bias: torch.Tensor | None,
+        a: torch.Tensor,
+        b: torch.Tensor,
+        scaling: float,
+        sizes: list[int],
+    ) -> torch.Tensor:
         down = x @ a.to(x.dtype).T
         wide_b = _block_diagonal(b * scaling, sizes).to(x.dtype)
         out = F.linear(x, weight(), bias).addmm_(down, wide_b.T)
@@ -141,9 +156,15 @@ class _RoundedMatmul(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None,
-        a: torch.Tensor, b: torch.Tensor, scaling: float, sizes: list[int],
-    ) -> torch.Tensor:  # fmt: skip
+        ctx: Any,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        a: torch.Tensor,
+        b: torch.Tensor,
+        scaling: float,
+        sizes: list[int],
+    ) -> torch.Tensor:
         ctx.scaling, ctx.sizes = scaling, sizes
         ctx.save_for_backward(x, weight, a, b)
         return F.linear(x, weight, bias)
@@ -158,9 +179,13 @@ class _RoundedMatmul(torch.autograd.Function):
 
 
 def _adapter_gradients(
-    grad: torch.Tensor, x: torch.Tensor, down: torch.Tensor, b: torch.Tensor, scaling: float,
+    grad: torch.Tensor,
+    x: torch.Tensor,
+    down: torch.Tensor,
+    b: torch.Tensor,
+    scaling: float,
     sizes: list[int],
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """grad @ (scaling B), and the gradients of A and B, from down = x A^T."""
     up = grad @ _block_diagonal(b * scaling, sizes).to(grad.dtype)
     grad_a = (up.T @ x).float()
@@ -175,8 +200,14 @@ def _block_diagonal(b: torch.Tensor, sizes: list[int]) -> torch.Tensor:
     return b if len(sizes) == 1 else torch.block_diag(*b.split(sizes))
 
 
-def save_adapter(folder: Path, layers: Iterable[LoraLinear], rank: int, alpha: float, base: str,
-                 frozen: Mapping[str, str] | None = None) -> Path:  # fmt: skip
+def save_adapter(
+    folder: Path,
+    layers: Iterable[LoraLinear],
+    rank: int,
+    alpha: float,
+    base: str,
+    frozen: Mapping[str, str] | None = None,
+) -> Path:
     """Write layers as a PEFT folder, as `adapter_folder.write` does."""
     parts: dict[str, torch.Tensor] = {}
     for layer in layers:

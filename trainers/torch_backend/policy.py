@@ -136,14 +136,26 @@ class TorchPolicy:
         self.optimizer = new_optimizer(self.settings.optimizer, self._trainable().values())
 
     def sample(
-        self, prompts: Sequence[tuple[int, ...]], group_size: int, max_new_tokens: int,
-        temperature: float, seed: int, prefix_cache: PrefixCache | None = None,
-    ) -> list[list[Rollout]]:  # fmt: skip
+        self,
+        prompts: Sequence[tuple[int, ...]],
+        group_size: int,
+        max_new_tokens: int,
+        temperature: float,
+        seed: int,
+        prefix_cache: PrefixCache | None = None,
+    ) -> list[list[Rollout]]:
         if self._sampler is None:
             return_freed_memory()  # of activations
             self._sampler = self._new_sampler()
-        call = (prompts, group_size, max_new_tokens, temperature, self.stop_ids, seed,
-                self.tokenizer.decode)  # fmt: skip
+        call = (
+            prompts,
+            group_size,
+            max_new_tokens,
+            temperature,
+            self.stop_ids,
+            seed,
+            self.tokenizer.decode,
+        )
         if isinstance(self._sampler, VllmSampler):
             return self._sampler.sample(*call)
         groups = sample(self._sampler, *call, prefix_cache)
@@ -295,9 +307,13 @@ class TorchPolicy:
         return sums | {"loss": float(value.detach()), "entropy": float(entropies.sum())}
 
     def _logprobs(
-        self, decoder: Decoder, packs: Sequence[Pack], trunks: Any, members: Sequence[Sample],
+        self,
+        decoder: Decoder,
+        packs: Sequence[Pack],
+        trunks: Any,
+        members: Sequence[Sample],
         loss: Loss,
-    ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Log-probabilities of all completion tokens, and entropies, at the loss's temperature."""
         parts = [
             RowAttention(packed.rows, packed.bounds, trunk, self.device)
@@ -378,9 +394,10 @@ class TorchPolicy:
     def save_adapter(self, folder: Path) -> None:
         settings = self.settings
         frozen = {
-            "backend": "torch", "quantization": settings.quantization,
+            "backend": "torch",
+            "quantization": settings.quantization,
             "dtype": str(self.head.dtype).removeprefix("torch."),
-        }  # fmt: skip
+        }
         save_adapter(
             folder, self.layers, settings.lora_rank, settings.lora_alpha, self.model_name, frozen
         )

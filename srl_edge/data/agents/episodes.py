@@ -30,10 +30,20 @@ _CALL_TAG = re.compile(
 )
 _FUNCTION = re.compile(r"<function=([\w.-]+)>(.*?)</function>", re.DOTALL)
 _PARAMETER = re.compile(r"<parameter=([\w.-]+)>\n?(.*?)\n?</parameter>", re.DOTALL)
-_TEXTS = frozenset({
-    "command", "code", "content", "text", "file_text", "insert_text", "old_str", "new_str",
-    "old_string", "new_string",
-})  # fmt: skip
+_TEXTS = frozenset(
+    {
+        "command",
+        "code",
+        "content",
+        "text",
+        "file_text",
+        "insert_text",
+        "old_str",
+        "new_str",
+        "old_string",
+        "new_string",
+    }
+)
 _THOUGHTS = ("reasoning_content", "thinking", "reasoning")
 _OUTCOMES = ("resolved", "target", "success")
 

@@ -102,9 +102,14 @@ class Sandbox:
                 os.fchown(written.fileno(), user, user)  # /dev/stderr opens it again
             process = subprocess.Popen(
                 [*_around(self.root, self._scratch), *inside],
-                stdin=subprocess.DEVNULL, stdout=written, stderr=written, cwd=self.root,
-                env=_environment(self.root), start_new_session=True, **_as_user(),
-            )  # fmt: skip
+                stdin=subprocess.DEVNULL,
+                stdout=written,
+                stderr=written,
+                cwd=self.root,
+                env=_environment(self.root),
+                start_new_session=True,
+                **_as_user(),
+            )
             try:
                 status = self._watched(process, seconds)
             finally:
@@ -177,10 +182,16 @@ def _environment(root: Path) -> dict[str, str]:
     confined = confinement() == BUBBLEWRAP
     return {
         "PATH": os.pathsep.join([*own, "/usr/local/bin", "/usr/bin", "/bin"]),
-        "HOME": _SEEN if confined else str(root), "TMPDIR": "/tmp" if confined else str(root),
-        "LANG": "C.UTF-8", "TZ": "UTC", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONNOUSERSITE": "1",
-        "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1", "GIT_PAGER": "cat",
-    }  # fmt: skip
+        "HOME": _SEEN if confined else str(root),
+        "TMPDIR": "/tmp" if confined else str(root),
+        "LANG": "C.UTF-8",
+        "TZ": "UTC",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONNOUSERSITE": "1",
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_PAGER": "cat",
+    }
 
 
 def _user() -> int | None:

@@ -32,13 +32,27 @@ class Names:
 NAMES = {
     "train": Names(
         ("Ada", "Grace", "Linus", "Barbara", "Donald", "Edsger", "Alan"),
-        ("price", "order", "basket", "stock", "user", "score", "track", "route", "invoice", "page",
-         "ticket", "parcel"),
+        (
+            "price",
+            "order",
+            "basket",
+            "stock",
+            "user",
+            "score",
+            "track",
+            "route",
+            "invoice",
+            "page",
+            "ticket",
+            "parcel",
+        ),
         ("sum", "total", "count", "mean", "scale", "shift", "merge", "join"),
         ("harbour", "meadow", "copper", "violet", "lantern", "thunder", "pebble", "willow"),
     ),
     "validation": Names(
-        ("Ken", "Radia", "Tim"), ("ledger", "recipe", "planet"), ("rank", "split"),
+        ("Ken", "Radia", "Tim"),
+        ("ledger", "recipe", "planet"),
+        ("rank", "split"),
         ("amber", "cedar", "falcon", "glacier"),
     ),
     "test": Names(
@@ -47,7 +61,7 @@ NAMES = {
         ("fold", "trim", "blend", "weigh"),
         ("saffron", "orchid", "comet", "walrus", "marble", "tundra"),
     ),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +95,13 @@ def problems(
         except Unusable as why:  # our own expert does it, where commands run at all
             raise StageError(f"agent-shell: {family}: {why}; is this computer very busy?") from None
         found[key] = Trajectory(
-            f"{family}/{len(found)}", task.asked, steps, "\n".join(task.commands),
-            observations=observations, world=world,
-        )  # fmt: skip
+            f"{family}/{len(found)}",
+            task.asked,
+            steps,
+            "\n".join(task.commands),
+            observations=observations,
+            world=world,
+        )
         advance()
     return list(found.values())
 
@@ -109,18 +127,23 @@ def _mend(names: Names, rng: random.Random) -> Task:
         f"    def test_{verb}(self):\n        self.assertEqual({function}({a}, {b}), {value})\n"
     )
     files = {f"{thing}.py": code, f"test_{thing}.py": test}
-    asked = rng.choice((
-        "A test fails. Find the mistake in the code and mend it; leave the test as it is.",
-        f"Make the test of {thing}.py pass without changing it.",
-    ))  # fmt: skip
+    asked = rng.choice(
+        (
+            "A test fails. Find the mistake in the code and mend it; leave the test as it is.",
+            f"Make the test of {thing}.py pass without changing it.",
+        )
+    )
     commands = (
         _TEST,
         f"cat {thing}.py",
         f"sed -i 's/a {wrong} b/a {right} b/' {thing}.py",
         _TEST,
     )
-    goal: list[dict[str, Any]] = [{"runs": _TEST}, {"same": [f"test_{thing}.py"]},
-            _returns(thing, function, right, ((a + 10, b + 4), (b, a), (0, 7)))]  # fmt: skip
+    goal: list[dict[str, Any]] = [
+        {"runs": _TEST},
+        {"same": [f"test_{thing}.py"]},
+        _returns(thing, function, right, ((a + 10, b + 4), (b, a), (0, 7))),
+    ]
     return Task(asked, [_files(who, f"add {thing}", files)], commands, goal)
 
 
@@ -150,10 +173,12 @@ def _rename(names: Names, rng: random.Random) -> Task:
     }
     renamed = {name: text.replace(old, new) for name, text in files.items()}
     found = sorted(name for name in files if old in files[name])
-    asked = rng.choice((
-        f"Rename the function {old} to {new} everywhere.",
-        f"{old} should be called {new}, in all files.",
-    ))  # fmt: skip
+    asked = rng.choice(
+        (
+            f"Rename the function {old} to {new} everywhere.",
+            f"{old} should be called {new}, in all files.",
+        )
+    )
     commands = (
         f"grep -rl {old} --include=*.py",
         f"sed -i 's/{old}/{new}/g' {' '.join(found)}",
@@ -174,10 +199,12 @@ def _author(names: Names, rng: random.Random) -> Task:
     ]
     other = rng.choice(names.people)
     commits.append(_files(other, "a note", {"notes.md": "a note\n"}))
-    asked = rng.choice((
-        f"Who changed {file} last? Write the name into {ANSWER}.",
-        f"Write into {ANSWER} who made the last change of {file}.",
-    ))  # fmt: skip
+    asked = rng.choice(
+        (
+            f"Who changed {file} last? Write the name into {ANSWER}.",
+            f"Write into {ANSWER} who made the last change of {file}.",
+        )
+    )
     commands = (f"git log -1 --format=%an {file}", f"echo {people[-1]} > {ANSWER}")
     return Task(asked, commits, commands, _answered(people[-1]))
 
@@ -187,10 +214,12 @@ def _errors(names: Names, rng: random.Random) -> Task:
     name = f"{rng.choice(names.things)}.log"
     lines, _ = _log(names, rng)
     errors = sum(" ERROR " in line for line in lines)
-    asked = rng.choice((
-        f"How many errors does {name} have? Write the number into {ANSWER}.",
-        f"Count the lines of {name} that say ERROR, and write the count into {ANSWER}.",
-    ))  # fmt: skip
+    asked = rng.choice(
+        (
+            f"How many errors does {name} have? Write the number into {ANSWER}.",
+            f"Count the lines of {name} that say ERROR, and write the count into {ANSWER}.",
+        )
+    )
     commits = [_files(rng.choice(names.people), "the log", {name: "\n".join(lines) + "\n"})]
     commands = (f"grep -c ERROR {name}", f"echo {errors} > {ANSWER}")
     return Task(asked, commits, commands, _answered(str(errors)))
@@ -201,10 +230,12 @@ def _setting(names: Names, rng: random.Random) -> Task:
     file, key, other = f"{rng.choice(names.things)}.ini", *rng.sample(list(names.words), 2)
     before, after, beside = rng.sample(range(10, 99), 3)
     text = f"[main]\n{other} = {beside}\n{key} = {before}\n"
-    asked = rng.choice((
-        f"Set {key} in {file} to {after}.",
-        f"{file} should have {after} for {key}.",
-    ))  # fmt: skip
+    asked = rng.choice(
+        (
+            f"Set {key} in {file} to {after}.",
+            f"{file} should have {after} for {key}.",
+        )
+    )
     commands = (
         f"grep -n {key} {file}",
         f"sed -i 's/{key} = {before}/{key} = {after}/' {file}",
@@ -220,8 +251,9 @@ def _tidy(names: Names, rng: random.Random) -> Task:
     gone = [f"{word}.{ending}" for word in rng.sample(list(names.words), 2)]
     kept = [f"{thing}.txt" for thing in rng.sample(list(names.things), 2)]
     files = {name: f"{name}\n" for name in (*gone, *kept)}
-    asked = rng.choice((f"Delete all files that end in .{ending}.",
-                        f"Remove every .{ending} file, and no other."))  # fmt: skip
+    asked = rng.choice(
+        (f"Delete all files that end in .{ending}.", f"Remove every .{ending} file, and no other.")
+    )
     goal = [{"file": name, "says": None} for name in gone] + [{"same": kept}]
     commands = ("ls", f"rm *.{ending}", "ls")
     return Task(asked, [_files(rng.choice(names.people), "files", files)], commands, goal)
@@ -235,8 +267,9 @@ def _which_file(names: Names, rng: random.Random) -> Task:
     files = {f"{name}.txt": text for name, text in zip((one, *others), texts, strict=True)}
     asked = f"Which file speaks of the {word}? Write its name into {ANSWER}."
     commands = (f"grep -l {word} *.txt", f"echo {one}.txt > {ANSWER}")
-    return Task(asked, [_files(rng.choice(names.people), "texts", files)], commands,
-                _answered(f"{one}.txt"))  # fmt: skip
+    return Task(
+        asked, [_files(rng.choice(names.people), "texts", files)], commands, _answered(f"{one}.txt")
+    )
 
 
 def _how_many_commits(names: Names, rng: random.Random) -> Task:
@@ -290,12 +323,18 @@ def _log(names: Names, rng: random.Random) -> tuple[list[str], str]:
 
 Family = Callable[[Names, random.Random], Task]
 _TAUGHT: Mapping[str, Family] = {
-    "mend": _mend, "rename": _rename, "author": _author, "errors": _errors, "setting": _setting,
+    "mend": _mend,
+    "rename": _rename,
+    "author": _author,
+    "errors": _errors,
+    "setting": _setting,
     "tidy": _tidy,
-}  # fmt: skip
+}
 UNSEEN: Mapping[str, Family] = {
-    "commits": _how_many_commits, "last error": _last_error, "move": _move
-}  # fmt: skip
+    "commits": _how_many_commits,
+    "last error": _last_error,
+    "move": _move,
+}
 FAMILIES: Mapping[str, Mapping[str, Family]] = {
     "train": _TAUGHT,
     "validation": {"which file": _which_file},

@@ -27,38 +27,55 @@ OPENAI: dict[str, Any] = {
     "messages": [
         {"role": "system", "content": "You help."},
         {"role": "user", "content": "Mail me the weather in Rome."},
-        {"role": "assistant", "content": None,
-         "tool_calls": [called("weather", '{"city": "Rome"}')]},
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [called("weather", '{"city": "Rome"}')],
+        },
         {"role": "tool", "tool_call_id": "1", "content": "sunny"},
-        {"role": "assistant", "content": "It is sunny.",
-         "tool_calls": [called("mail", {"text": "sunny"})]},
+        {
+            "role": "assistant",
+            "content": "It is sunny.",
+            "tool_calls": [called("mail", {"text": "sunny"})],
+        },
         {"role": "tool", "tool_call_id": "1", "content": "sent"},
         {"role": "assistant", "content": "I have mailed it."},
     ],
-}  # fmt: skip
+}
 SMITH = {
-    "instance_id": "x__1", "resolved": True,
-    "messages": json.dumps([
-        {"role": "system", "content": "S"},
-        {"role": "user", "content": [{"type": "text", "text": "Mend the bug."}]},
-        {"role": "assistant", "content": "I look.\n<function=bash>\n<parameter=command>ls -la"
-         "</parameter>\n</function>"},
-        {"role": "user", "content": [{"type": "text", "text": "OBSERVATION:\na.py"}]},
-        {"role": "assistant", "content": "Done.\n<function=submit>\n</function>"},
-    ]),
-}  # fmt: skip
+    "instance_id": "x__1",
+    "resolved": True,
+    "messages": json.dumps(
+        [
+            {"role": "system", "content": "S"},
+            {"role": "user", "content": [{"type": "text", "text": "Mend the bug."}]},
+            {
+                "role": "assistant",
+                "content": "I look.\n<function=bash>\n<parameter=command>ls -la"
+                "</parameter>\n</function>",
+            },
+            {"role": "user", "content": [{"type": "text", "text": "OBSERVATION:\na.py"}]},
+            {"role": "assistant", "content": "Done.\n<function=submit>\n</function>"},
+        ]
+    ),
+}
 OPENHANDS = {
-    "resolved": 1, "tools": json.dumps([{"name": "execute_bash", "parameters": {}}]),
+    "resolved": 1,
+    "tools": json.dumps([{"name": "execute_bash", "parameters": {}}]),
     "trajectory": [
         {"role": "user", "content": "Mend it."},
-        {"role": "assistant", "content": "Look", "tool_calls": [
-            called("execute_bash", '{"command": "cat a.py"}')]},
+        {
+            "role": "assistant",
+            "content": "Look",
+            "tool_calls": [called("execute_bash", '{"command": "cat a.py"}')],
+        },
         {"role": "tool", "name": "execute_bash", "content": "a = 1", "tool_calls": None},
         {"role": "assistant", "content": "<execute_bash>\nls\n</execute_bash>"},
     ],
-}  # fmt: skip
+}
 NEBIUS = {
-    "target": True, "exit_status": "submitted",
+    "target": True,
+    "exit_status": "submitted",
     "trajectory": [
         {"role": "system", "text": None, "system_prompt": "S", "mask": False},
         {"role": "user", "text": "Mend it."},
@@ -66,26 +83,32 @@ NEBIUS = {
         {"role": "user", "text": "a.py\nbash-$"},
         {"role": "ai", "text": "Good.\n```\nsubmit\n```"},
     ],
-}  # fmt: skip
+}
 SWE_AGENT = {
     "problem_statement": "Mend it.",
     "trajectory": [
         {"action": "ls\n", "observation": "a.py", "thought": "First.", "response": "…"},
         {"action": "submit", "observation": None, "thought": ""},
     ],
-}  # fmt: skip
+}
 XLAM = {
-    "id": 7, "query": "Play jazz.",
+    "id": 7,
+    "query": "Play jazz.",
     "tools": json.dumps([{"name": "play", "description": "d", "parameters": {}}]),
     "answers": json.dumps([{"name": "play", "arguments": {"what": "jazz"}}]),
-}  # fmt: skip
+}
 TOOLRL = {
-    "instruction": "You may call: up.", "input": "What is up?",
+    "instruction": "You may call: up.",
+    "input": "What is up?",
     "output": '<think>I call.</think>\n<tool_call>\n{"name": "up", "parameters": {"a": 1}}\n'
     '{"name": "down", "parameters": {}}\n</tool_call>',
-}  # fmt: skip
-TAU = {"user_id": "u", "instruction": "You want it cancelled.", "outputs": [],
-       "actions": [{"name": "cancel", "kwargs": {"id": 3}}]}  # fmt: skip
+}
+TAU = {
+    "user_id": "u",
+    "instruction": "You want it cancelled.",
+    "outputs": [],
+    "actions": [{"name": "cancel", "kwargs": {"id": 3}}],
+}
 TAU2 = {
     "id": "1",
     "user_scenario": {
@@ -115,36 +138,73 @@ ONCE = {
 # A row, then its problem, actions, observations, thoughts and the names of its tools.
 KNOWN: dict[str, tuple[dict[str, Any], str, list[str], list[str], list[str], list[str]]] = {
     "openai": (
-        OPENAI, "Mail me the weather in Rome.",
-        [WEATHER_CALL, MAIL_CALL, "I have mailed it."], ["sunny", "sent", ""],
-        ["", "It is sunny.", ""], ["weather", "mail"],
+        OPENAI,
+        "Mail me the weather in Rome.",
+        [WEATHER_CALL, MAIL_CALL, "I have mailed it."],
+        ["sunny", "sent", ""],
+        ["", "It is sunny.", ""],
+        ["weather", "mail"],
     ),
     "swe-smith": (
-        SMITH, "Mend the bug.", ["ls -la", '{"name": "submit", "arguments": {}}'],
-        ["OBSERVATION:\na.py", ""], ["I look.", "Done."], [],
+        SMITH,
+        "Mend the bug.",
+        ["ls -la", '{"name": "submit", "arguments": {}}'],
+        ["OBSERVATION:\na.py", ""],
+        ["I look.", "Done."],
+        [],
     ),
     "openhands": (
-        OPENHANDS, "Mend it.", ["cat a.py", "ls"], ["a = 1", ""], ["Look", ""], ["execute_bash"],
+        OPENHANDS,
+        "Mend it.",
+        ["cat a.py", "ls"],
+        ["a = 1", ""],
+        ["Look", ""],
+        ["execute_bash"],
     ),
     "nebius": (
-        NEBIUS, "Mend it.", ["ls", "submit"], ["a.py\nbash-$", ""], ["Let me see.", "Good."], [],
+        NEBIUS,
+        "Mend it.",
+        ["ls", "submit"],
+        ["a.py\nbash-$", ""],
+        ["Let me see.", "Good."],
+        [],
     ),
     "swe-agent": (SWE_AGENT, "Mend it.", ["ls", "submit"], ["a.py", ""], ["First.", ""], []),
     "llama-factory": (
-        FACTORY, "Weather in Rome?", [WEATHER_CALL, "It is sunny."], ["sunny", ""], [], [],
+        FACTORY,
+        "Weather in Rome?",
+        [WEATHER_CALL, "It is sunny."],
+        ["sunny", ""],
+        [],
+        [],
     ),
     "one call": (ONCE, "Weather in Rome?", [WEATHER_CALL], [""], [], []),
-    "xlam": (XLAM, "Play jazz.", ['{"name": "play", "arguments": {"what": "jazz"}}'], [], [],
-             ["play"]),
-    "toolrl": (
-        TOOLRL, "You may call: up.\n\nWhat is up?",
-        ['{"name": "up", "arguments": {"a": 1}}', '{"name": "down", "arguments": {}}'], [],
-        ["I call.", ""], [],
+    "xlam": (
+        XLAM,
+        "Play jazz.",
+        ['{"name": "play", "arguments": {"what": "jazz"}}'],
+        [],
+        [],
+        ["play"],
     ),
-    "tau": (TAU, "You want it cancelled.", ['{"name": "cancel", "arguments": {"id": 3}}'], [], [],
-            []),
+    "toolrl": (
+        TOOLRL,
+        "You may call: up.\n\nWhat is up?",
+        ['{"name": "up", "arguments": {"a": 1}}', '{"name": "down", "arguments": {}}'],
+        [],
+        ["I call.", ""],
+        [],
+    ),
+    "tau": (
+        TAU,
+        "You want it cancelled.",
+        ['{"name": "cancel", "arguments": {"id": 3}}'],
+        [],
+        [],
+        [],
+    ),
     "tau2": (TAU2, "It broke.\nReturn.", ['{"name": "back", "arguments": {"id": 3}}'], [], [], []),
-}  # fmt: skip
+}
 
 
 def read(row: dict[str, Any]) -> tuple[Trajectory | None, ParseReport]:
@@ -161,8 +221,9 @@ def test_each_shape_is_read_as_actions(name: str, tmp_path: Path) -> None:
     assert found.problem == problem
     assert list(found.steps) == [*actions, DONE]
     assert list(found.observations) == ([*observations, ""] if observations else [])
-    assert list(found.thoughts) == ([*thoughts, *[""] * (len(actions) + 1 - len(thoughts))]
-                                    if any(thoughts) else [])  # fmt: skip
+    assert list(found.thoughts) == (
+        [*thoughts, *[""] * (len(actions) + 1 - len(thoughts))] if any(thoughts) else []
+    )
     assert [tool["function"]["name"] for tool in found.tools] == tools
     assert load(write_jsonl(tmp_path / "t.jsonl", [found])) == [found]
 
@@ -176,40 +237,61 @@ def test_each_shape_is_read_as_actions(name: str, tmp_path: Path) -> None:
             "an action without its observation",
         ),
         (
-            {"messages": [{"role": "user", "content": "q"},
-                          {"role": "assistant", "tool_calls": [called("f", "{")]},
-                          {"role": "tool", "content": ""}, {"role": "assistant", "content": "a"}]},
+            {
+                "messages": [
+                    {"role": "user", "content": "q"},
+                    {"role": "assistant", "tool_calls": [called("f", "{")]},
+                    {"role": "tool", "content": ""},
+                    {"role": "assistant", "content": "a"},
+                ]
+            },
             "a call whose arguments are no JSON",
         ),
         (
-            {"messages": [{"role": "user", "content": "q"},
-                          {"role": "assistant", "tool_calls": [called("f", "[1]")]}]},
+            {
+                "messages": [
+                    {"role": "user", "content": "q"},
+                    {"role": "assistant", "tool_calls": [called("f", "[1]")]},
+                ]
+            },
             "a call whose arguments are no JSON",
         ),
         (
-            {"messages": [{"role": "user", "content": "q"},
-                          {"role": "assistant", "tool_calls": [{"function": {}}]}]},
+            {
+                "messages": [
+                    {"role": "user", "content": "q"},
+                    {"role": "assistant", "tool_calls": [{"function": {}}]},
+                ]
+            },
             "a call without a name",
         ),
         (
-            {"messages": [{"role": "assistant", "tool_calls": [called("f", "{}")]},
-                          {"role": "tool", "content": "x"}]},
+            {
+                "messages": [
+                    {"role": "assistant", "tool_calls": [called("f", "{}")]},
+                    {"role": "tool", "content": "x"},
+                ]
+            },
             "no task before the first action",
         ),
         (SMITH | {"resolved": False}, "an attempt that did not succeed"),
         (NEBIUS | {"target": False}, "an attempt that did not succeed"),
         (OPENHANDS | {"resolved": 0}, "an attempt that did not succeed"),
         (XLAM | {"answers": "[]"}, "no call"),
-        (XLAM | {"answers": '[{"name": "stop", "arguments": {}}]'},
-         "a call of a tool that is not declared"),
+        (
+            XLAM | {"answers": '[{"name": "stop", "arguments": {}}]'},
+            "a call of a tool that is not declared",
+        ),
         (
             {"problem_statement": "p", "trajectory": [{"action": "ls"}, {"action": "cat"}]},
             "an action without its observation",
         ),
-        ({"problem": "p", "steps": ["a", "b"], "observations": ["x"]},
-         "steps without an observation each"),
+        (
+            {"problem": "p", "steps": ["a", "b"], "observations": ["x"]},
+            "steps without an observation each",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_learned_from_is_counted(row: dict[str, Any], why: str) -> None:
     found, report = read(row)
     assert found is None and dict(report.dropped) == {why: 1}
@@ -247,12 +329,20 @@ STEPS = {"problem": "p", "solution": "1. a\n2. b"}
         {"messages": CHAT, "tools": [WEATHER]},
         {"messages": [CHAT[0], {"role": "assistant", "content": "1. <tool_call> marks\n2. b"}]},
     ],
-)  # fmt: skip
+)
 def test_what_is_no_agent_s_is_read_as_it_was(row: dict[str, Any]) -> None:
     found, report = read(row)
     assert found is not None, report.reasons
-    others = ("trajectory", "query", "answers", "actions", "world", "observations", "tools",
-              "instance_id")  # fmt: skip
+    others = (
+        "trajectory",
+        "query",
+        "answers",
+        "actions",
+        "world",
+        "observations",
+        "tools",
+        "instance_id",
+    )
     plain, _ = read({key: value for key, value in row.items() if key not in others})
     assert found == plain and not found.observations and not found.tools
 
@@ -274,14 +364,19 @@ def test_what_is_no_agent_s_is_read_as_it_was(row: dict[str, Any]) -> None:
             '<tool_call>{"name": "g", "arguments": {}}</tool_call>',
             '{"name": "f", "arguments": {"a": "```x```"}}\n{"name": "g", "arguments": {}}',
         ),
-        (f"<function=f>\n<parameter=text>{'x' * 30_000}</parameter>\n</function>",
-         f'{{"name": "f", "arguments": {{"text": "{"x" * 30_000}"}}}}'),
+        (
+            f"<function=f>\n<parameter=text>{'x' * 30_000}</parameter>\n</function>",
+            f'{{"name": "f", "arguments": {{"text": "{"x" * 30_000}"}}}}',
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_is_in_a_call_stays_as_it_is(text: str, action: str) -> None:
-    turns = [CHAT[0], {"role": "assistant", "content": f"So.\n{text}"},
-             {"role": "user", "content": "ok"}, 
-             {"role": "assistant", "content": "end"}]  # fmt: skip
+    turns = [
+        CHAT[0],
+        {"role": "assistant", "content": f"So.\n{text}"},
+        {"role": "user", "content": "ok"},
+        {"role": "assistant", "content": "end"},
+    ]
     found, report = read({"messages": turns})
     assert found is not None, report.reasons
     assert found.steps == (action, "end", DONE) and found.thoughts[0] == "So."
@@ -298,21 +393,33 @@ def test_a_fence_in_what_an_agent_says_after_its_calls_is_no_command() -> None:
     ("row", "why"),
     [
         ({"instance_id": "a__1", "trajectory": SWE_AGENT["trajectory"]}, "no problem text"),
-        (SWE_AGENT | {"trajectory": [{"action": {"a": 1}}, {"action": "ls"}]},
-         "an action that is no text"),
-        (XLAM | {"answers": [{"name": "play", "arguments": {"at": datetime(2020, 1, 1)}}]},
-         "a call whose arguments are no JSON"),
-        (OPENAI | {"tools": [WEATHER | {"at": datetime(2020, 1, 1)}, MAIL]},
-         "tools that are no JSON"),
+        (
+            SWE_AGENT | {"trajectory": [{"action": {"a": 1}}, {"action": "ls"}]},
+            "an action that is no text",
+        ),
+        (
+            XLAM | {"answers": [{"name": "play", "arguments": {"at": datetime(2020, 1, 1)}}]},
+            "a call whose arguments are no JSON",
+        ),
+        (
+            OPENAI | {"tools": [WEATHER | {"at": datetime(2020, 1, 1)}, MAIL]},
+            "tools that are no JSON",
+        ),
         (OPENAI | {"tools": [WEATHER | {"at": "\ud800"}, MAIL]}, "tools that are no JSON"),
-        ({"problem": "p", "steps": ["a", "b"], "observations": ["x", "\ud800"]},
-         "half of a character (a lone surrogate)"),
-        ({"problem": "p", "steps": ["a", "b"], "world": {"kind": "home", "x": datetime.min}},
-         "a world that is no JSON"),
-        ({"problem": "p", "steps": ["a", "b"], "world": '{"kind": "home"}'},
-         "a home without its state, an object of places"),
+        (
+            {"problem": "p", "steps": ["a", "b"], "observations": ["x", "\ud800"]},
+            "half of a character (a lone surrogate)",
+        ),
+        (
+            {"problem": "p", "steps": ["a", "b"], "world": {"kind": "home", "x": datetime.min}},
+            "a world that is no JSON",
+        ),
+        (
+            {"problem": "p", "steps": ["a", "b"], "world": '{"kind": "home"}'},
+            "a home without its state, an object of places",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_can_be_no_action_is_counted(row: dict[str, Any], why: str) -> None:
     found, report = read(row)
     assert found is None and dict(report.dropped) == {why: 1}
@@ -322,9 +429,10 @@ def test_commands_of_others_are_run_under_bubblewrap_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     world = {
-        "kind": "shell", "goal": [{"file": "a", "says": "y"}],
+        "kind": "shell",
+        "goal": [{"file": "a", "says": "y"}],
         "commits": [{"author": "A", "message": "m", "files": {"a": "x\n"}}],
-    }  # fmt: skip
+    }
     row = {"problem": "p", "steps": ["cat a", "echo y > a", DONE], "world": world}
     if sandbox.confinement() == sandbox.BUBBLEWRAP:
         found, _ = read(row)

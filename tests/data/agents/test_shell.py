@@ -54,11 +54,14 @@ def test_what_lies_outside_stays_as_it_is(confined: str, tmp_path: Path) -> None
     kept.chmod(0o666)
     with Sandbox() as box:
         for command in (
-            f"rm -rf {tmp_path}", f"echo gone > {kept}", f"cd /; rm -rf {tmp_path}",
+            f"rm -rf {tmp_path}",
+            f"echo gone > {kept}",
+            f"cd /; rm -rf {tmp_path}",
             "rm -rf --no-preserve-root / 2>&1 | tail -1",
-            "cd ..; rm -rf ./*", "cd ~; touch here",
-            f"python3 -c 'open(\"{kept}\", \"w\")'",
-        ):  # fmt: skip
+            "cd ..; rm -rf ./*",
+            "cd ~; touch here",
+            f'python3 -c \'open("{kept}", "w")\'',
+        ):
             box.run(command, 5.0)
         assert box.root.is_dir()
     assert kept.read_text() == "mine"
@@ -75,11 +78,19 @@ def test_the_network_is_not_there(confined: str) -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        "sleep 60", "yes > /dev/null", ":(){ :|:& };:", "while true; do :; done",
-        "python3 -c 'x = bytearray(10**11)'", "yes", "head -c 1000000000 /dev/zero > big",
-        "sleep 77 & disown; setsid sleep 77 & echo left", "cat", "kill -9 $$", "kill -9 -1",
+        "sleep 60",
+        "yes > /dev/null",
+        ":(){ :|:& };:",
+        "while true; do :; done",
+        "python3 -c 'x = bytearray(10**11)'",
+        "yes",
+        "head -c 1000000000 /dev/zero > big",
+        "sleep 77 & disown; setsid sleep 77 & echo left",
+        "cat",
+        "kill -9 $$",
+        "kill -9 -1",
     ],
-)  # fmt: skip
+)
 def test_no_command_hangs_or_leaves_anything(confined: str, command: str) -> None:
     if confined == LIMITS and os.geteuid() != 0 and ":|:" in command:
         pytest.skip("limits alone leave a user thousands of processes")
@@ -125,11 +136,15 @@ def test_a_repository_is_as_recorded_and_checked(confined: str) -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        "ln -s answer.txt answer.txt", "mkfifo answer.txt", "mkdir answer.txt",
-        "echo \ud800", "echo " + "x" * 200_000, "mkdir d; touch d/x; chmod 000 d .",
-        "python3 -c 'import os\nfor _ in range(3000):\n os.mkdir(\"a\"); os.chdir(\"a\")'",
+        "ln -s answer.txt answer.txt",
+        "mkfifo answer.txt",
+        "mkdir answer.txt",
+        "echo \ud800",
+        "echo " + "x" * 200_000,
+        "mkdir d; touch d/x; chmod 000 d .",
+        'python3 -c \'import os\nfor _ in range(3000):\n os.mkdir("a"); os.chdir("a")\'',
     ],
-)  # fmt: skip
+)
 def test_whatever_is_left_is_judged_and_removed(confined: str, command: str) -> None:
     with Shell(WORLD) as shell:
         shell.act(command)
@@ -217,13 +232,19 @@ def test_an_answer_that_leads_elsewhere_is_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "changed",
     [
-        {"commits": []}, {"commits": [{"author": "A", "message": "m", "files": {}}]},
+        {"commits": []},
+        {"commits": [{"author": "A", "message": "m", "files": {}}]},
         {"commits": [{"author": "A", "message": "m", "files": {"../x": "y"}}]},
         {"commits": [{"author": "A", "message": "m", "files": {"/etc/x": "y"}}]},
         {"commits": [{"author": "A", "message": "m", "files": {".git/hooks/post-commit": "y"}}]},
-        {"goal": []}, {"goal": None}, {"goal": [{"file": "../../x", "says": "y"}]},
-        {"goal": [{"says": "y"}]}, {"goal": [{"runs": 3}]}, {"goal": [{"runs": "\ud800"}]},
-        {"goal": [{"file": ".", "says": "y"}]}, {"goal": [{"file": "a" * 300, "says": "y"}]},
+        {"goal": []},
+        {"goal": None},
+        {"goal": [{"file": "../../x", "says": "y"}]},
+        {"goal": [{"says": "y"}]},
+        {"goal": [{"runs": 3}]},
+        {"goal": [{"runs": "\ud800"}]},
+        {"goal": [{"file": ".", "says": "y"}]},
+        {"goal": [{"file": "a" * 300, "says": "y"}]},
         {"commits": [{"author": "A", "message": "m", "files": {".": "y"}}]},
         {"commits": [{"author": "A", "message": "m", "files": {"a" * 300: "y"}}]},
         {"commits": [{"author": "A", "message": "m", "files": {"\ud800": "y"}}]},
@@ -231,7 +252,7 @@ def test_an_answer_that_leads_elsewhere_is_none(tmp_path: Path) -> None:
         {"commits": [{"author": "\ud800", "message": "m", "files": {"a": "y"}}]},
         {"commits": [{"author": "A", "message": "m", "files": {".GIT/config": "y"}}]},
     ],
-)  # fmt: skip
+)
 def test_a_record_of_another_form_is_refused(changed: dict[str, object]) -> None:
     with pytest.raises(Unusable, match="of no known form"):
         Shell(WORLD | changed)
@@ -267,12 +288,13 @@ def test_the_expert_does_every_task_and_nothing_does_none() -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        "echo 'import os; os._exit(0)' > {thing}.py", "touch unittest.py",
+        "echo 'import os; os._exit(0)' > {thing}.py",
+        "touch unittest.py",
         "mkdir unittest; touch unittest/__init__.py unittest/__main__.py",
         "echo 'def {function}(a, b): return {value}' > {thing}.py",
         "sed -i 's/assertEqual/assertTrue/' test_{thing}.py",
     ],
-)  # fmt: skip
+)
 def test_a_test_that_passes_for_other_reasons_is_not_enough(command: str) -> None:
     task = next(t for t in problems("train", 20, 0) if t.id.startswith("mend/"))
     assert task.world is not None

@@ -15,12 +15,18 @@ from srl_edge.recipe import Recipe
 def recipe_of(run: Path, source: str, preset: str = "agent") -> Recipe:
     return Recipe.model_validate(
         {
-            "output": str(run), "model": {"name": "none"}, "prompt": {"preset": preset},
-            "data": {"source": source, "agents": {"problems": 8}, "validation_problems": 3,
-                     "test_problems": 4},
+            "output": str(run),
+            "model": {"name": "none"},
+            "prompt": {"preset": preset},
+            "data": {
+                "source": source,
+                "agents": {"problems": 8},
+                "validation_problems": 3,
+                "test_problems": 4,
+            },
             "stages": [{"kind": "sft", "steps": 1}],
         }
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize(
@@ -34,8 +40,10 @@ def test_splits_are_recorded_tasks(
     folder = prepare(recipe, tmp_path)
     found = {n: trajectories.load(folder / f"{n}.jsonl") for n in ("train", "validation", "test")}
     assert {name: len(split) for name, split in found.items()} == {
-        "train": 8, "validation": 3, "test": 4
-    }  # fmt: skip
+        "train": 8,
+        "validation": 3,
+        "test": 4,
+    }
     assert callable(made) and found["test"] == made("test", 4, 0)
     report = read_json(folder / "report.json", "DataReport")
     assert sum(report["families"]["train"].values()) == 8

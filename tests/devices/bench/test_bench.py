@@ -30,9 +30,10 @@ from tests.helpers.command_line import srl_edge
 @pytest.fixture(scope="module")
 def artifacts(
     trained: Path,
-    taught_model: Path, word_problems: list[dict[str, str]],
+    taught_model: Path,
+    word_problems: list[dict[str, str]],
     tmp_path_factory: pytest.TempPathFactory,
-) -> list[Path]:  # fmt: skip
+) -> list[Path]:
     folder = tmp_path_factory.mktemp("bench")
     for quantization in ("fp32", "int8"):
         run = folder / quantization
@@ -48,9 +49,25 @@ def data(tmp_path_factory: pytest.TempPathFactory, word_problems: list[dict[str,
 
 
 def flags(data: Path, out: Path, *more: str, limit: int = 6) -> list[str]:
-    return ["--tasks", "animals", "--data", str(data), "--out", str(out), "--limit", str(limit),
-            "--max-steps", "3", "--max-new-tokens", "24", "--repeats", "2", "--threads", "1",
-            *more]  # fmt: skip
+    return [
+        "--tasks",
+        "animals",
+        "--data",
+        str(data),
+        "--out",
+        str(out),
+        "--limit",
+        str(limit),
+        "--max-steps",
+        "3",
+        "--max-new-tokens",
+        "24",
+        "--repeats",
+        "2",
+        "--threads",
+        "1",
+        *more,
+    ]
 
 
 def rows(out: Path, model: str) -> list[dict[str, Any]]:
@@ -281,9 +298,12 @@ def test_what_the_last_stage_added_and_what_exporting_cost_are_paired_too() -> N
 def test_stages_before_the_last_are_named_by_their_kind(tmp_path: Path) -> None:
     kinds = ["sft", "srl", "srl", "rlvr"]
     recipe = Recipe.model_validate(
-        {"output": str(tmp_path), "model": {"name": "none"},
-         "stages": [{"kind": kind, "steps": 1} for kind in kinds]}
-    )  # fmt: skip
+        {
+            "output": str(tmp_path),
+            "model": {"name": "none"},
+            "stages": [{"kind": kind, "steps": 1} for kind in kinds],
+        }
+    )
     assert after_stages(recipe, tmp_path) == {
         "torch after sft": tmp_path / "train" / "stage-0-sft",
         "torch after srl 2": tmp_path / "train" / "stage-1-srl",
@@ -304,8 +324,12 @@ def test_the_base_is_asked_in_the_way_that_it_answers_best(
     as_asked: list[float], own: list[float], base: float, way: str
 ) -> None:
     tuned = [1.0, 0.0, 0.0, 0.0] * 2
-    scores = {(BASE, HELD_OUT): as_asked, (BASE, OWN_WAY): own,
-              (TUNED, HELD_OUT): tuned[: len(as_asked)], (TUNED, OWN_WAY): own}  # fmt: skip
+    scores = {
+        (BASE, HELD_OUT): as_asked,
+        (BASE, OWN_WAY): own,
+        (TUNED, HELD_OUT): tuned[: len(as_asked)],
+        (TUNED, OWN_WAY): own,
+    }
     best = gain(scores)["best"]
     assert (best.base, best.base_asked) == (base, way)
     assert best.difference.mean == pytest.approx(0.25 - base) and best.problems == 4

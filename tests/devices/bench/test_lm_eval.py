@@ -31,9 +31,12 @@ def theirs(output: str, answer: str, strict: bool = True) -> bool:
     found = RegexFilter(**chosen).apply([[output]], [{}])
     (first,) = TakeFirstFilter().apply(found, [{}])
     result = exact_match_hf_evaluate(
-        predictions=[first], references=[f"Worked.\n#### {answer}"], ignore_case=True,
-        ignore_punctuation=False, regexes_to_ignore=IGNORED,
-    )  # fmt: skip
+        predictions=[first],
+        references=[f"Worked.\n#### {answer}"],
+        ignore_case=True,
+        ignore_punctuation=False,
+        regexes_to_ignore=IGNORED,
+    )
     return bool(result["exact_match"])
 
 

@@ -11,33 +11,61 @@ from srl_edge.devices.bench import tasks
 from srl_edge.errors import InputError
 from srl_edge.method.types import Trajectory
 
-GSM8K = {"question": "Tom has 3 apples and eats 1.\nHow many?",
-         "answer": "He has 3-1=<<3-1=2>>2 left.\nSo 2.\n#### 2"}  # fmt: skip
-SVAMP = {"ID": "chal-7", "Body": "There are 8 boxes of 4 pens", "Question": "How many pens?",
-         "Answer": 32.0}  # fmt: skip
-MATH = {"unique_id": "test/algebra/1.json", "problem": "Solve $x^2=4$ for positive $x$.",
-        "solution": "Roots are $\\pm 2$.\n\nSo $x=\\boxed{2}$.", "answer": "2"}  # fmt: skip
+GSM8K = {
+    "question": "Tom has 3 apples and eats 1.\nHow many?",
+    "answer": "He has 3-1=<<3-1=2>>2 left.\nSo 2.\n#### 2",
+}
+SVAMP = {
+    "ID": "chal-7",
+    "Body": "There are 8 boxes of 4 pens",
+    "Question": "How many pens?",
+    "Answer": 32.0,
+}
+MATH = {
+    "unique_id": "test/algebra/1.json",
+    "problem": "Solve $x^2=4$ for positive $x$.",
+    "solution": "Roots are $\\pm 2$.\n\nSo $x=\\boxed{2}$.",
+    "answer": "2",
+}
 AIME = {"id": 60, "problem": "Find $n$.", "answer": 204}
 OWN = {"problem": "1 + 1?", "steps": ["1 + 1 = 2.", "#### 2"], "answer": "2"}
 
-CHAT = {"messages": [{"role": "user", "content": "1 + 1?"},
-                     {"role": "assistant", "content": "1 + 1 = 2.\nSo 2.\n#### 2"}]}  # fmt: skip
+CHAT = {
+    "messages": [
+        {"role": "user", "content": "1 + 1?"},
+        {"role": "assistant", "content": "1 + 1 = 2.\nSo 2.\n#### 2"},
+    ]
+}
 
 
 @pytest.mark.parametrize(
     ("task", "row", "expected"),
     [
-        ("gsm8k", GSM8K, Trajectory("gsm8k-0", GSM8K["question"],
-                                    ("He has 3-1=2 left.", "So 2."), "2")),
-        ("svamp", SVAMP, Trajectory("chal-7", "There are 8 boxes of 4 pens. How many pens?", (),
-                                    "32")),
-        ("math500", MATH, Trajectory("test/algebra/1.json", MATH["problem"],
-                                     ("Roots are $\\pm 2$.", "So $x=\\boxed{2}$."), "2")),
+        (
+            "gsm8k",
+            GSM8K,
+            Trajectory("gsm8k-0", GSM8K["question"], ("He has 3-1=2 left.", "So 2."), "2"),
+        ),
+        (
+            "svamp",
+            SVAMP,
+            Trajectory("chal-7", "There are 8 boxes of 4 pens. How many pens?", (), "32"),
+        ),
+        (
+            "math500",
+            MATH,
+            Trajectory(
+                "test/algebra/1.json",
+                MATH["problem"],
+                ("Roots are $\\pm 2$.", "So $x=\\boxed{2}$."),
+                "2",
+            ),
+        ),
         ("aime24", AIME, Trajectory("60", "Find $n$.", (), "204")),
         ("mine", OWN, Trajectory("mine-0", "1 + 1?", ("1 + 1 = 2.", "#### 2"), "2")),
         ("mine", CHAT, Trajectory("mine-0", "1 + 1?", ("1 + 1 = 2.", "So 2."), "2")),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("array", [False, True])
 def test_rows_of_each_kind(
     task: str, row: dict[str, Any], expected: Trajectory, array: bool, tmp_path: Path
@@ -85,11 +113,15 @@ def test_rows_follow_the_rules_of_training_data(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows: list[dict[str, Any]] = [
-        {"problem": "p", "answer": ["3"]}, {"problem": "p", "answer": float("nan")},
-        {"problem": "p\ud800", "answer": "3"}, {"problem": "p", "answer": 2e-05},
-        {"problem": "p", "solution": "so \\boxed{4}"}, {"id": 7, "problem": "p", "answer": "1"},
-        {"id": 7, "problem": "q", "answer": "1"}, {"problem": "p", "answer": [1, 2]},
-    ]  # fmt: skip
+        {"problem": "p", "answer": ["3"]},
+        {"problem": "p", "answer": float("nan")},
+        {"problem": "p\ud800", "answer": "3"},
+        {"problem": "p", "answer": 2e-05},
+        {"problem": "p", "solution": "so \\boxed{4}"},
+        {"id": 7, "problem": "p", "answer": "1"},
+        {"id": 7, "problem": "q", "answer": "1"},
+        {"problem": "p", "answer": [1, 2]},
+    ]
     file = tmp_path / "rows.jsonl"
     file.write_text("\ufeff" + "".join(json.dumps(row) + "\n" for row in rows))
     found = tasks.problems("mine", file)

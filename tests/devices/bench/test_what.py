@@ -71,9 +71,30 @@ def rows(tmp_path: Path, word_problems: list[dict[str, str]]) -> Path:
 def bench(rows: Path, out: Path, *named: object, code: int | None = None) -> dict[str, Any]:
     """The results of a small benchmark by the command line."""
     with pytest.raises(SystemExit) as ended:
-        main(["bench-tasks", *map(str, named), "--tasks", "animals", "--data", str(rows),
-              "--limit", "3", "--max-new-tokens", "5", "--repeats", "1", "--threads", "1",
-              "--prompt-tokens", "16", "--decode-tokens", "2", "--out", str(out)])  # fmt: skip
+        main(
+            [
+                "bench-tasks",
+                *map(str, named),
+                "--tasks",
+                "animals",
+                "--data",
+                str(rows),
+                "--limit",
+                "3",
+                "--max-new-tokens",
+                "5",
+                "--repeats",
+                "1",
+                "--threads",
+                "1",
+                "--prompt-tokens",
+                "16",
+                "--decode-tokens",
+                "2",
+                "--out",
+                str(out),
+            ]
+        )
     assert ended.value.code == (code or 0)
     if code:
         return {}
@@ -103,9 +124,12 @@ def test_every_kind_of_the_same_weights_gives_the_same_replies(
     told = {row["name"]: row["told"] for row in found["rows"]}
     assert told["qwen"]["quantization"] == "none, weights in float32"
     assert told["ort"] == {
-        "format": "onnxruntime-genai", "architecture": "qwen2", "quantization": "not told",
-        "context": "512 tokens", "asked": "for one whole reply",
-    }  # fmt: skip
+        "format": "onnxruntime-genai",
+        "architecture": "qwen2",
+        "quantization": "not told",
+        "context": "512 tokens",
+        "asked": "for one whole reply",
+    }
     assert told["et"]["quantization"] == "not told" and told["et"]["context"] == "512 tokens"
     assert told["their-qwen"]["quantization"] == "F32"
     page = (out / "report.html").read_text()
@@ -157,10 +181,27 @@ def test_what_the_command_starts_runs_what_others_made(
 ) -> None:
     """A runner of its own, as users have it."""
     done = srl_edge(
-        "bench-tasks", genai, "--tasks", "animals", "--data", rows, "--limit", "2",
-        "--repeats", "1", "--max-new-tokens", "4", "--prompt-tokens", "16", "--decode-tokens", "2",
-        "--threads", "1", "--out", tmp_path / "out",
-    )  # fmt: skip
+        "bench-tasks",
+        genai,
+        "--tasks",
+        "animals",
+        "--data",
+        rows,
+        "--limit",
+        "2",
+        "--repeats",
+        "1",
+        "--max-new-tokens",
+        "4",
+        "--prompt-tokens",
+        "16",
+        "--decode-tokens",
+        "2",
+        "--threads",
+        "1",
+        "--out",
+        tmp_path / "out",
+    )
     assert done.returncode == 0, done.stderr
     assert "ort: format: onnxruntime-genai" in done.stderr
     (row,) = json.loads((tmp_path / "out" / "results.json").read_text())["rows"]
@@ -288,9 +329,15 @@ def no_tokenizer(folder: Path, model: Path, genai: Path) -> None:
     ],
 )
 def test_what_cannot_be_measured_is_one_sentence(
-    make: Any, said: str, model: Path, genai: Path, rows: Path, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    make: Any,
+    said: str,
+    model: Path,
+    genai: Path,
+    rows: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     monkeypatch.setattr(facts, "find_spec", lambda name: None)  # as without llama.cpp
     folder = tmp_path / "theirs"
     folder.mkdir()
@@ -312,9 +359,14 @@ def test_what_cannot_be_measured_is_one_sentence(
     ],
 )
 def test_a_name_that_is_none(
-    named: str, said: str, model: Path, rows: Path, tmp_path: Path,
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    named: str,
+    said: str,
+    model: Path,
+    rows: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     shutil.copytree(model, tmp_path / "qwen")
     monkeypatch.chdir(tmp_path)
     bench(rows, tmp_path / "out", named, code=2)

@@ -48,9 +48,29 @@ def run(rows: Path) -> Callable[..., int]:
 
     def call(named: Path, out: Path, *more: str) -> int:
         with pytest.raises(SystemExit) as ended:
-            main(["bench-tasks", str(named), "--tasks", "animals", "--data", str(rows), "--repeats",
-                  "1", "--max-new-tokens", "24", "--threads", "1", "--prompt-tokens", "16",
-                  "--decode-tokens", "2", "--out", str(out), *more])  # fmt: skip
+            main(
+                [
+                    "bench-tasks",
+                    str(named),
+                    "--tasks",
+                    "animals",
+                    "--data",
+                    str(rows),
+                    "--repeats",
+                    "1",
+                    "--max-new-tokens",
+                    "24",
+                    "--threads",
+                    "1",
+                    "--prompt-tokens",
+                    "16",
+                    "--decode-tokens",
+                    "2",
+                    "--out",
+                    str(out),
+                    *more,
+                ]
+            )
         return int(ended.value.code or 0)
 
     return call
@@ -159,9 +179,13 @@ def test_worked_examples_are_rows_that_are_not_measured(
     ],
 )
 def test_mistakes_with_examples(
-    more: tuple[str, ...], said: str, tiny_model: Path, run: Callable[..., int], tmp_path: Path,
+    more: tuple[str, ...],
+    said: str,
+    tiny_model: Path,
+    run: Callable[..., int],
+    tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     assert run(tiny_model, tmp_path / "out", *more) == 2
     assert said in capsys.readouterr().err and not (tmp_path / "out").exists()
 
@@ -176,15 +200,18 @@ def test_examples_need_whole_replies(
     )
 
 
-EXAMPLES = [Trajectory("a", "1 + 1?", ("1 + 1 = 2.", "So 2."), "2"),
-            Trajectory("b", "2 + 2?", (), "4")]  # fmt: skip
+EXAMPLES = [
+    Trajectory("a", "1 + 1?", ("1 + 1 = 2.", "So 2."), "2"),
+    Trajectory("b", "2 + 2?", (), "4"),
+]
 
 
 def test_examples_are_turns_that_mark_their_answer(tiny_model: Path) -> None:
     shots = worked(EXAMPLES, MATH)
     assert [solution for _, solution in shots] == [
-        "1 + 1 = 2.\nSo 2.\nThe final answer is \\boxed{2}.", "The final answer is \\boxed{4}."
-    ]  # fmt: skip
+        "1 + 1 = 2.\nSo 2.\nThe final answer is \\boxed{2}.",
+        "The final answer is \\boxed{4}.",
+    ]
     chat = Chat(tiny_model, Asked(MATH, True, shots))
     text = chat.decode(chat.prompt_ids("3 + 3?", []))
     assert text.count("<|im_start|>user\n") == 3 and text.count("<|im_start|>assistant\n") == 3
@@ -226,8 +253,14 @@ def test_own_way_tokens_are_the_length_of_whole_replies_unless_one_is_set(
 
 
 def scored(correct: float, **more: Any) -> Score:
-    base: dict[str, Any] = {"marked": 0.0, "seconds": 1.0, "joules": 2.0, "lost": "", "replies": 1,
-                            "characters": 5}  # fmt: skip
+    base: dict[str, Any] = {
+        "marked": 0.0,
+        "seconds": 1.0,
+        "joules": 2.0,
+        "lost": "",
+        "replies": 1,
+        "characters": 5,
+    }
     return Score(correct=correct, **base | more)
 
 
@@ -258,10 +291,33 @@ def test_models_act_in_worlds(tiny_model: Path, tmp_path: Path) -> None:
 
     def acted(*more: str) -> int:
         with pytest.raises(SystemExit) as ended:
-            main(["bench-tasks", str(tiny_model), "--tasks", "agent-home", "--limit", "2",
-                  "--repeats", "1", "--max-new-tokens", "8", "--max-steps", "3", "--threads", "1",
-                  "--prompt-tokens", "16", "--decode-tokens", "2", "--step-prompts", "2",
-                  "--out", str(tmp_path / "out"), *more])  # fmt: skip
+            main(
+                [
+                    "bench-tasks",
+                    str(tiny_model),
+                    "--tasks",
+                    "agent-home",
+                    "--limit",
+                    "2",
+                    "--repeats",
+                    "1",
+                    "--max-new-tokens",
+                    "8",
+                    "--max-steps",
+                    "3",
+                    "--threads",
+                    "1",
+                    "--prompt-tokens",
+                    "16",
+                    "--decode-tokens",
+                    "2",
+                    "--step-prompts",
+                    "2",
+                    "--out",
+                    str(tmp_path / "out"),
+                    *more,
+                ]
+            )
         return int(ended.value.code or 0)
 
     assert acted("--reply", "whole") == 2

@@ -37,9 +37,14 @@ from tests.helpers.artifacts import COPIED, artifact_of, seal, token_ids
 needs_adb = pytest.mark.skipif(shutil.which("adb") is None, reason="no adb is installed")
 RECORDED = (Path(__file__).parent / "recorded" / "llama_main-1.5.1.txt").read_bytes()
 SETTINGS = Bench(
-    max_steps=2, max_new_tokens=48, repeats=1, threads=1, decode_tokens=8, step_prompts=0,
+    max_steps=2,
+    max_new_tokens=48,
+    repeats=1,
+    threads=1,
+    decode_tokens=8,
+    step_prompts=0,
     prompt_tokens=24,
-)  # fmt: skip
+)
 
 
 @pytest.fixture(scope="module")
@@ -125,9 +130,12 @@ def test_what_it_cannot_be_asked_is_one_sentence(phone: Device, artifact: Path) 
 
 @needs_adb
 def test_unplugged_amid_a_run_and_resumed(
-    phone: Device, artifact: Path, tmp_path: Path, word_problems: list[dict[str, str]],
+    phone: Device,
+    artifact: Path,
+    tmp_path: Path,
+    word_problems: list[dict[str, str]],
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     problems = list(parse_rows(word_problems[:3], ParseReport()))
     tasks, out, device = {"animals": problems}, tmp_path / "out", Adb(phone.serial)
     samples, asked = measure.samples, []
@@ -201,9 +209,13 @@ def test_what_llama_main_does_wrong_is_one_sentence(
 
 @needs_adb
 def test_what_is_missing_is_one_sentence(
-    phone: Device, artifact: Path, tiny_model: Path, tmp_path: Path, opened: list[Session],
+    phone: Device,
+    artifact: Path,
+    tiny_model: Path,
+    tmp_path: Path,
+    opened: list[Session],
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     onnx = artifact_of(tiny_model, tmp_path)
     device = Adb(phone.serial)
     with pytest.raises(InputError, match="adb runs ExecuTorch artifacts alone"):
@@ -239,8 +251,10 @@ def test_recorded_output_is_read() -> None:
 
 def test_energy_is_what_the_battery_gave_while_the_model_answered() -> None:
     lines = ["@clock 1000.5 100.5 60.0"]
-    lines += [f"@ {100 + i / 10:.2f} {2048 * (1 + i)} v=4000000 c={-500000 - i * 50000}"
-              for i in range(11)]  # fmt: skip
+    lines += [
+        f"@ {100 + i / 10:.2f} {2048 * (1 + i)} v=4000000 c={-500000 - i * 50000}"
+        for i in range(11)
+    ]
     watched, now = "\n".join(lines), {"powered": False, "battery_volts": 3.5}
     assert joules(watched, 1000.0, 1001.0, now) == pytest.approx(3.0)  # 2 W to 4 W
     assert joules(watched, 1000.0, 1000.25, now) == pytest.approx(0.55)

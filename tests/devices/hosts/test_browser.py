@@ -121,10 +121,18 @@ def test_a_phone_opens_a_link_once(
     device = Browser("link")
     chromium = next(filter(None, map(shutil.which, _BROWSERS)))
     phone = subprocess.Popen(
-        [chromium, "--headless=new", "--disable-gpu", "--no-sandbox", "--remote-debugging-port=0",
-         f"--user-data-dir={tmp_path}/profile", device.url],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        [
+            chromium,
+            "--headless=new",
+            "--disable-gpu",
+            "--no-sandbox",
+            "--remote-debugging-port=0",
+            f"--user-data-dir={tmp_path}/profile",
+            device.url,
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         problems = list(parse_rows(word_problems[:2], ParseReport()))
         settings = Bench(max_steps=2, max_new_tokens=16, repeats=1, threads=1, decode_tokens=8)
@@ -154,8 +162,14 @@ def test_only_the_page_of_the_token_is_served(tmp_path: Path) -> None:
             return error.code
 
     assert status("token/model/model.onnx") == 200
-    closed = ("", "model/model.onnx", "other/model/model.onnx", "token/secret.py",
-              "token/model/../secret.py", "token/etc/passwd")  # fmt: skip
+    closed = (
+        "",
+        "model/model.onnx",
+        "other/model/model.onnx",
+        "token/secret.py",
+        "token/model/../secret.py",
+        "token/etc/passwd",
+    )
     assert [status(path) for path in closed] == [404] * len(closed)
     server.shutdown()
 

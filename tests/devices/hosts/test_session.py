@@ -103,9 +103,13 @@ def test_a_lost_runner_is_one_sentence(program: str, said: str, opened: list[Ses
 
 @pytest.mark.parametrize(("doomed", "lost"), [({1}, [1]), ({1, 2, 3}, [1, 2, 3, 4])])
 def test_a_crash_takes_its_problem_and_not_the_run(
-    doomed: set[int], lost: list[int], taught_model: Path, tmp_path: Path,
-    word_problems: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    doomed: set[int],
+    lost: list[int],
+    taught_model: Path,
+    tmp_path: Path,
+    word_problems: list[dict[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Three problems lost one after the other: what is left would not fare better."""
     folder = artifact_of(taught_model, tmp_path)
     asked = list(parse_rows(word_problems[:5], ParseReport()))

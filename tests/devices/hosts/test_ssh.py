@@ -63,9 +63,13 @@ def test_the_benchmark_runs_there(
 
 
 def test_a_lost_connection_costs_what_is_left_and_resume_completes_it(
-    config: Path, board: Ssh, taught_model: Path, tmp_path: Path,
-    word_problems: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    config: Path,
+    board: Ssh,
+    taught_model: Path,
+    tmp_path: Path,
+    word_problems: list[dict[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     folder = artifact_of(taught_model, tmp_path)
     tasks = {"animals": list(parse_rows(word_problems[:4], ParseReport()))}
     settings = Bench(max_steps=3, max_new_tokens=24, repeats=1, threads=1, step_prompts=0)

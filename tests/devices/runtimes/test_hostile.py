@@ -65,10 +65,14 @@ def test_a_gguf_is_read_apart_and_within_limits(
 @pytest.mark.parametrize(
     "changed",
     [
-        {"ids": [-1]}, {"ids": [10**12]}, {"seconds": float("nan")}, {"first_seconds": 0.0},
-        {"seconds": float("inf")}, {"seconds": -1.0},
+        {"ids": [-1]},
+        {"ids": [10**12]},
+        {"seconds": float("nan")},
+        {"first_seconds": 0.0},
+        {"seconds": float("inf")},
+        {"seconds": -1.0},
     ],
-)  # fmt: skip
+)
 def test_a_runner_that_lies_about_its_replies_is_not_believed(changed: dict[str, object]) -> None:
     reply = {"ids": [1], "first_seconds": 0.1, "seconds": 0.2}
     answered = {"replies": [reply], "peak_memory_mib": 1.0, "state": {}, "energy_joules": None}

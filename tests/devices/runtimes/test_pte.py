@@ -28,12 +28,16 @@ def original(model: Path) -> dict[str, torch.Tensor]:
     """Weights of a tiny Llama under the names, and in the order of rotated pairs, of Meta's own."""
     config = json.loads((model / "config.json").read_text())
     inner = {
-        "self_attn.q_proj": "attention.wq", "self_attn.k_proj": "attention.wk",
-        "self_attn.v_proj": "attention.wv", "self_attn.o_proj": "attention.wo",
-        "mlp.gate_proj": "feed_forward.w1", "mlp.down_proj": "feed_forward.w2",
-        "mlp.up_proj": "feed_forward.w3", "input_layernorm": "attention_norm",
+        "self_attn.q_proj": "attention.wq",
+        "self_attn.k_proj": "attention.wk",
+        "self_attn.v_proj": "attention.wv",
+        "self_attn.o_proj": "attention.wo",
+        "mlp.gate_proj": "feed_forward.w1",
+        "mlp.down_proj": "feed_forward.w2",
+        "mlp.up_proj": "feed_forward.w3",
+        "input_layernorm": "attention_norm",
         "post_attention_layernorm": "ffn_norm",
-    }  # fmt: skip
+    }
     found: dict[str, torch.Tensor] = {}
     for name, tensor in load_file(model / "model.safetensors").items():
         parts = name.split(".")
@@ -57,12 +61,17 @@ def exported(model: Path, folder: Path) -> Path:
 
     config = json.loads((model / "config.json").read_text())
     sizes = {
-        "dim": config["hidden_size"], "n_layers": config["num_hidden_layers"],
-        "n_heads": config["num_attention_heads"], "n_kv_heads": config["num_key_value_heads"],
-        "head_dim": config["head_dim"], "hidden_dim": config["intermediate_size"],
-        "vocab_size": config["vocab_size"], "norm_eps": config["rms_norm_eps"],
-        "rope_theta": config["rope_parameters"]["rope_theta"], "multiple_of": 32,
-    }  # fmt: skip
+        "dim": config["hidden_size"],
+        "n_layers": config["num_hidden_layers"],
+        "n_heads": config["num_attention_heads"],
+        "n_kv_heads": config["num_key_value_heads"],
+        "head_dim": config["head_dim"],
+        "hidden_dim": config["intermediate_size"],
+        "vocab_size": config["vocab_size"],
+        "norm_eps": config["rms_norm_eps"],
+        "rope_theta": config["rope_parameters"]["rope_theta"],
+        "multiple_of": 32,
+    }
     copy_tokenizer(model, folder)
     (folder / "params.json").write_text(json.dumps(sizes))
     torch.save(original(model), folder / "weights.pth")
@@ -132,8 +141,11 @@ def test_a_program_with_other_conventions_is_refused_by_them(
 
 
 def test_what_a_program_tells_in_other_ways() -> None:
-    told = {"methods": ["forward"], "values": {"get_eos_id": [7], "get_max_seq_len": [64]},
-            "inputs": IDS_AND_POSITION}  # fmt: skip
+    told = {
+        "methods": ["forward"],
+        "values": {"get_eos_id": [7], "get_max_seq_len": [64]},
+        "inputs": IDS_AND_POSITION,
+    }
     found = facts.read_pte(told, Path("their.pte"))
     assert found == {"context": 64, "most": 1, "vocabulary": None, "stops": [7]}
 

@@ -30,11 +30,14 @@ def started(what: Path, *options: str) -> Iterator[tuple[str, "subprocess.Popen[
     """A server in a process of its own, as people start it: its URL, and the process."""
     command = [sys.executable, "-m", "srl_edge", "serve", str(what), "--port", "0", "--json"]
     process = subprocess.Popen(
-        [*command, "--threads", "1", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
+        [*command, "--threads", "1", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
         # Where this process was started to ignore Ctrl-C, a child would, too.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )  # fmt: skip
+    )
     assert process.stdout and process.stderr
     try:
         line = process.stdout.readline()

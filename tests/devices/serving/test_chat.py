@@ -118,9 +118,14 @@ def test_a_line_without_a_reply_is_told_however_quiet_all_is(artifact: Path) -> 
 @pytest.mark.parametrize("cut", range(1, 9))
 def test_an_answer_is_told_from_its_thought_however_it_is_cut(cut: int) -> None:
     for text, answer in (
-        ("<think>a b</think>\nc d", "c d"), (" <think>x</think>", ""), ("<thin ice", "<thin ice"),
-        ("a <think>b", "a <think>b"), ("<think>never ends", ""), ("<thi", "<thi"), ("", ""),
-    ):  # fmt: skip
+        ("<think>a b</think>\nc d", "c d"),
+        (" <think>x</think>", ""),
+        ("<thin ice", "<thin ice"),
+        ("a <think>b", "a <think>b"),
+        ("<think>never ends", ""),
+        ("<thi", "<thi"),
+        ("", ""),
+    ):
         alone = AnswerAlone()
         parts = [text[at : at + cut] for at in range(0, len(text), cut)]
         assert "".join(map(alone.add, parts)) + alone.rest() == answer == alone.answer
@@ -176,9 +181,11 @@ def test_ctrl_c_stops_a_reply_and_ctrl_d_leaves(tiny_model: Path) -> None:
 
 def test_options_that_mean_nothing_are_refused(artifact: Path) -> None:
     for option, value, said in (
-        ("--temperature", "-1", "temperature: 0 or more"), ("--top-p", "2", "top_p: above 0"),
-        ("--max-new-tokens", "0", "max_new_tokens: at least 1"), ("--context", "9999", "up to 512"),
+        ("--temperature", "-1", "temperature: 0 or more"),
+        ("--top-p", "2", "top_p: above 0"),
+        ("--max-new-tokens", "0", "max_new_tokens: at least 1"),
+        ("--context", "9999", "up to 512"),
         ("--max-steps", "0", "--max-steps: from 1 to 64"),
-    ):  # fmt: skip
+    ):
         with pytest.raises(InputError, match=said):
             called("chat", artifact, option, value)

@@ -138,9 +138,15 @@ def test_a_model_folder_has_its_own_context_and_takes_a_smaller_one(tiny_model: 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"max_new_tokens": 0}, {"temperature": -1.0}, {"temperature": float("nan")}, {"top_p": 0.0},
-     {"top_p": 1.5}, {"stop": ("",)}],
-)  # fmt: skip
+    [
+        {"max_new_tokens": 0},
+        {"temperature": -1.0},
+        {"temperature": float("nan")},
+        {"top_p": 0.0},
+        {"top_p": 1.5},
+        {"stop": ("",)},
+    ],
+)
 def test_sampling_that_means_nothing_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(InputError, match=f"{next(iter(wrong))}: "):
         Sampling(**wrong)  # type: ignore[arg-type]

@@ -23,9 +23,10 @@ from srl_edge.errors import InputError
 from tests.helpers.command_line import called
 
 ASK: dict[str, Any] = {
-    "model": "onnx-fp32", "messages": [{"role": "user", "content": "Ann has 12 cats and 30 dogs."}],
+    "model": "onnx-fp32",
+    "messages": [{"role": "user", "content": "Ann has 12 cats and 30 dogs."}],
     "max_tokens": 30,
-}  # fmt: skip
+}
 
 
 def client(url: str) -> Any:
@@ -80,8 +81,10 @@ def test_a_stream_has_the_same_text_and_its_usage_at_the_end(url: str) -> None:
 
 def test_a_seed_draws_the_same_and_others_draw_others(url: str) -> None:
     ways = ASK | {"temperature": 2, "top_p": 0.95}
-    texts = [asked(url, **ways, seed=seed)[1]["choices"][0]["message"]["content"]
-             for seed in (7, 7, -8, 9)]  # fmt: skip
+    texts = [
+        asked(url, **ways, seed=seed)[1]["choices"][0]["message"]["content"]
+        for seed in (7, 7, -8, 9)
+    ]
     assert texts[0] == texts[1] and len(set(texts)) == 3
 
 
@@ -100,8 +103,15 @@ def test_stops_and_limits_end_a_reply(url: str) -> None:
 def test_curl_is_answered(url: str) -> None:
     if not shutil.which("curl"):
         pytest.skip("no curl here")
-    command = ["curl", "-sN", f"{url}/v1/chat/completions", "-H", "Content-Type: application/json",
-               "-d", json.dumps(ASK | {"stream": True})]  # fmt: skip
+    command = [
+        "curl",
+        "-sN",
+        f"{url}/v1/chat/completions",
+        "-H",
+        "Content-Type: application/json",
+        "-d",
+        json.dumps(ASK | {"stream": True}),
+    ]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     events = [line.removeprefix("data: ") for line in out.split("\n\n") if line]
     assert events[-1] == "[DONE]" and all(json.loads(event)["choices"] for event in events[:-1])
@@ -118,8 +128,18 @@ def test_curl_is_answered(url: str) -> None:
         ({"messages": [{"role": "user", "content": 3}]}, 400, "messages.0.content"),
         ({"messages": [{"role": "user"}]}, 400, "messages.0.content: a user's turn has one"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, 400, "'text'"),
-        ({"messages": [{"role": "assistant", "tool_calls": [
-            {"id": "1", "function": {"name": "f", "arguments": "[1"}}]}]}, 400, "JSON object"),
+        (
+            {
+                "messages": [
+                    {
+                        "role": "assistant",
+                        "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": "[1"}}],
+                    }
+                ]
+            },
+            400,
+            "JSON object",
+        ),
         ({"n": 2}, 400, "n: not supported"),
         ({"logprobs": True}, 400, "logprobs: not supported"),
         ({"response_format": {"type": "json_object"}}, 400, "response_format: not supported"),
@@ -139,7 +159,7 @@ def test_curl_is_answered(url: str) -> None:
         ({"messages": [{"role": "user", "content": "cats " * 600}]}, 400, "takes 512 of prompt"),
         ({"messages": [{"role": "user", "content": "cats " * 600}], "stream": True}, 400, "512"),
     ],
-)  # fmt: skip
+)
 def test_wrong_input_is_told_in_openais_shape(
     url: str, changes: dict[str, Any], status: int, said: str
 ) -> None:
@@ -152,9 +172,19 @@ def test_wrong_input_is_told_in_openais_shape(
 
 def test_what_is_not_known_is_left_alone(url: str) -> None:
     more: dict[str, Any]
-    more = {"user": "ann", "metadata": {"a": "b"}, "n": 1, "logprobs": False, "logit_bias": None,
-            "frequency_penalty": 0.0, "response_format": {"type": "text"}, "store": True,
-            "parallel_tool_calls": True, "tools": [], "tool_choice": "auto"}  # fmt: skip
+    more = {
+        "user": "ann",
+        "metadata": {"a": "b"},
+        "n": 1,
+        "logprobs": False,
+        "logit_bias": None,
+        "frequency_penalty": 0.0,
+        "response_format": {"type": "text"},
+        "store": True,
+        "parallel_tool_calls": True,
+        "tools": [],
+        "tool_choice": "auto",
+    }
     parts = [{"type": "text", "text": "Ann has 12 cats "}, {"type": "text", "text": "and 30 dogs."}]
     turns = [{"role": "user", "content": parts, "name": "ann", "cache_control": {}}]
     assert asked(url, **more, messages=turns)[1]["usage"] == asked(url)[1]["usage"]

@@ -32,11 +32,14 @@ CALL = json.dumps({"name": "set_light", "arguments": ARGUMENTS})
         (f"[TOOL_CALLS][{CALL}]", ""),
         ("[set_light(room='barn', on=True)]", ""),
         ("set_light('barn', True)", ""),
-        ("<function=set_light><parameter=room>barn</parameter><parameter=on>true</parameter>"
-         "</function>", ""),
+        (
+            "<function=set_light><parameter=room>barn</parameter><parameter=on>true</parameter>"
+            "</function>",
+            "",
+        ),
         (f"<|python_tag|>{CALL}".replace("arguments", "parameters"), ""),
     ],
-)  # fmt: skip
+)
 def test_a_call_is_found_in_its_family_s_form(answer: str, text: str) -> None:
     said, (call,) = divided(answer, TOOLS)
     assert said == text and call["name"] == "set_light"
@@ -53,9 +56,16 @@ def test_several_calls_are_all_found() -> None:
 
 @pytest.mark.parametrize(
     "answer",
-    ["The barn is lit.", '{"name": "rm", "arguments": {}}', '{"room": "barn"}', "rm('/')",
-     "<tool_call>\n{broken", "I would call set_light for that.", ""],
-)  # fmt: skip
+    [
+        "The barn is lit.",
+        '{"name": "rm", "arguments": {}}',
+        '{"room": "barn"}',
+        "rm('/')",
+        "<tool_call>\n{broken",
+        "I would call set_light for that.",
+        "",
+    ],
+)
 def test_what_is_no_call_of_an_offered_tool_stays_text(answer: str) -> None:
     assert divided(answer, TOOLS) == (answer, [])
 
@@ -95,11 +105,15 @@ def test_a_reply_without_calls_is_text_though_tools_were_offered() -> None:
 def test_calls_and_their_results_go_back_to_the_template_as_it_reads_them() -> None:
     function = {"name": "set_light", "arguments": json.dumps(ARGUMENTS)}
     call = {"id": "1", "type": "function", "function": function}
-    body = {"model": "m", "messages": [
-        {"role": "developer", "content": "Be brief."}, {"role": "user", "content": "Light!"},
-        {"role": "assistant", "content": None, "tool_calls": [call]},
-        {"role": "tool", "tool_call_id": "1", "content": "ok"},
-    ]}  # fmt: skip
+    body = {
+        "model": "m",
+        "messages": [
+            {"role": "developer", "content": "Be brief."},
+            {"role": "user", "content": "Light!"},
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "1", "content": "ok"},
+        ],
+    }
     named: Any = type("Named", (), {"name": "m"})
     system, _, said, result = read_chat(json.dumps(body).encode(), named).turns()
     assert system == {"role": "system", "content": "Be brief."}

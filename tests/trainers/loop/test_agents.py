@@ -19,14 +19,19 @@ HOME = {"kind": "home", "state": {"hall": {"lamp": "off"}}}
 def recipe_of(run: Path, *stages: dict[str, object]) -> Recipe:
     return Recipe.model_validate(
         {
-            "output": str(run), "model": {"name": "none"},
+            "output": str(run),
+            "model": {"name": "none"},
             "prompt": {"preset": "agent", "think": False},
-            "data": {"source": "agent-home", "agents": {"problems": 12},
-                     "validation_problems": 3, "test_problems": 3},
+            "data": {
+                "source": "agent-home",
+                "agents": {"problems": 12},
+                "validation_problems": 3,
+                "test_problems": 3,
+            },
             "trainer": {"validation_problems": 2, "own_way_problems": 0},
             "stages": list(stages),
         }
-    )  # fmt: skip
+    )
 
 
 def test_the_goal_of_a_world_is_a_reward(tmp_path: Path) -> None:
@@ -49,8 +54,10 @@ def test_the_goal_of_a_world_is_a_reward(tmp_path: Path) -> None:
 def test_stages_learn_from_a_home_and_are_validated_in_it(tmp_path: Path) -> None:
     common = {"steps": 1, "prompts_per_step": 4, "max_steps": 3, "validate_every": 1}
     recipe = recipe_of(
-        tmp_path, {"kind": "sft", **common}, {"kind": "srl", "group_size": 8, **common},
-    )  # fmt: skip
+        tmp_path,
+        {"kind": "sft", **common},
+        {"kind": "srl", "group_size": 8, **common},
+    )
     tmp_path.mkdir(exist_ok=True)
     prepare(recipe, tmp_path)
     split = trajectories.load(tmp_path / "data" / "train.jsonl")

@@ -26,12 +26,14 @@ def recipe_of(folder: Path, *keep: str, k: int = 4) -> Recipe:
             "output": str(folder / "run"),
             "model": {"name": "none"},
             "data": {
-                "source": str(folder / "rows.jsonl"), "validation_problems": 1,
-                "test_problems": 1, "difficulty": {"keep": keep, "k": k},
+                "source": str(folder / "rows.jsonl"),
+                "validation_problems": 1,
+                "test_problems": 1,
+                "difficulty": {"keep": keep, "k": k},
             },
             "stages": [{"kind": "sft", "steps": 1}],
         }
-    )  # fmt: skip
+    )
 
 
 def test_training_problems_are_kept_by_how_often_they_are_solved(tmp_path: Path) -> None:

@@ -29,9 +29,14 @@ class Remembering(TablePolicy):
         self.asked: list[str] = []
 
     def sample(
-        self, prompts: Sequence[tuple[int, ...]], group_size: int, max_new_tokens: int,
-        temperature: float, seed: int, prefix_cache: PrefixCache | None = None,
-    ) -> list[list[Rollout]]:  # fmt: skip
+        self,
+        prompts: Sequence[tuple[int, ...]],
+        group_size: int,
+        max_new_tokens: int,
+        temperature: float,
+        seed: int,
+        prefix_cache: PrefixCache | None = None,
+    ) -> list[list[Rollout]]:
         if group_size > 1:
             self.asked += ["".join(map(chr, prompt)) for prompt in prompts]
         return super().sample(prompts, group_size, max_new_tokens, temperature, seed)

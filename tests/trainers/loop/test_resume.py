@@ -11,10 +11,25 @@ from typing import Any
 from tests.helpers.command_line import srl_edge, write_recipe
 
 FLAGS = (
-    "--trainer.threads", "1", "--trainer.dtype", "float32", "--trainer.checkpoint-every", "2",
-    "--stages.0.steps", "5", "--stages.1.steps", "6", "--stages.1.validate-every", "3",
-    "--stages.1.updates-per-batch", "2", "--stages.1.warmup-steps", "4", "--stages.1.kl", "0.01",
-)  # fmt: skip
+    "--trainer.threads",
+    "1",
+    "--trainer.dtype",
+    "float32",
+    "--trainer.checkpoint-every",
+    "2",
+    "--stages.0.steps",
+    "5",
+    "--stages.1.steps",
+    "6",
+    "--stages.1.validate-every",
+    "3",
+    "--stages.1.updates-per-batch",
+    "2",
+    "--stages.1.warmup-steps",
+    "4",
+    "--stages.1.kl",
+    "0.01",
+)
 KILLS = 3
 
 

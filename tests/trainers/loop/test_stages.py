@@ -52,8 +52,10 @@ def test_whole_solutions_take_one_reply() -> None:
 
 
 def test_the_longest_trajectory_comes_first_and_each_prompt_once_an_epoch() -> None:
-    steps = [[StepPrompt(str(i), j, "p" * (i % 7), ("s",) * j, "s") for j in range(1 + i % 5)]
-             for i in range(35)]  # fmt: skip
+    steps = [
+        [StepPrompt(str(i), j, "p" * (i % 7), ("s",) * j, "s") for j in range(1 + i % 5)]
+        for i in range(35)
+    ]
     stream = PromptStream(steps, "0")
     first, second = stream.take(0, stream.size), stream.take(stream.size, stream.size)
     assert first[:5] == steps[34]  # the longest problem and the most steps

@@ -65,8 +65,13 @@ def test_biases_and_output_layers_of_their_own_are_counted(config: Any) -> None:
 
 def test_a_multimodal_gemma_is_counted_as_its_text_model() -> None:
     # All that the file of gemma-3-4b-it says of it.
-    text = {"model_type": "gemma3_text", "hidden_size": 2560, "intermediate_size": 10240,
-            "num_hidden_layers": 34, "sliding_window": 1024}  # fmt: skip
+    text = {
+        "model_type": "gemma3_text",
+        "hidden_size": 2560,
+        "intermediate_size": 10240,
+        "num_hidden_layers": 34,
+        "sliding_window": 1024,
+    }
     with torch.device("meta"):
         network = AutoModelForCausalLM.from_config(Gemma3TextConfig(**text))
     shape = from_config({"model_type": "gemma3", "text_config": text}, "config.json")
@@ -114,9 +119,12 @@ def test_less_of_anything_needs_less_memory() -> None:
     step = Work(8, 8, 256, 8, 96, 1024)
     whole = predict(shape, step, Machine()).peak
     for smaller in (
-        Work(8, 8, 256, 8, 96, 512), Work(8, 8, 128, 8, 96, 1024), Work(1, 1, 256, 8, 96, 1024),
-        Work(8, 8, 256, 8, 96, 1024, lora_rank=4), Work(8, 8, 256, 8, 96, 1024, checkpointed=True),
-    ):  # fmt: skip
+        Work(8, 8, 256, 8, 96, 512),
+        Work(8, 8, 128, 8, 96, 1024),
+        Work(1, 1, 256, 8, 96, 1024),
+        Work(8, 8, 256, 8, 96, 1024, lora_rank=4),
+        Work(8, 8, 256, 8, 96, 1024, checkpointed=True),
+    ):
         assert predict(shape, smaller, Machine()).peak < whole
     words = ("none", "int8", "nf4")
     machines = [Machine(quantization=word, merged=word == "none") for word in words]
@@ -178,9 +186,17 @@ def test_the_verb_needs_no_weights(tmp_path: Path) -> None:
 
 
 def test_a_hub_id_needs_its_config_alone(tmp_path: Path) -> None:
-    config = {"model_type": "qwen3", "vocab_size": 151936, "hidden_size": 1024, "head_dim": 128,
-              "intermediate_size": 3072, "num_hidden_layers": 28, "num_attention_heads": 16,
-              "num_key_value_heads": 8, "tie_word_embeddings": True}  # fmt: skip
+    config = {
+        "model_type": "qwen3",
+        "vocab_size": 151936,
+        "hidden_size": 1024,
+        "head_dim": 128,
+        "intermediate_size": 3072,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 8,
+        "tie_word_embeddings": True,
+    }
     cached = tmp_path / "hub" / "models--Qwen--Qwen3-0.6B"
     snapshot = cached / "snapshots" / ("0" * 40)
     for folder in (snapshot, cached / "refs"):

@@ -115,9 +115,11 @@ def test_greedy_samples_are_those_of_transformers(model: Path, tmp_path: Path) -
     reference = tuned(model, policy, tmp_path)
     for prompt, group in zip(prompts, groups, strict=True):
         expected = reference.generate(
-            input_ids=torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt)),
-            max_new_tokens=40, do_sample=False,
-        )[0, len(prompt) :]  # fmt: skip
+            input_ids=torch.tensor([prompt]),
+            attention_mask=torch.ones(1, len(prompt)),
+            max_new_tokens=40,
+            do_sample=False,
+        )[0, len(prompt) :]
         assert [list(r.completion_ids) for r in group] == [expected.tolist()] * 2
 
 
@@ -212,9 +214,14 @@ def test_a_model_that_is_not_what_its_configuration_says_is_refused(
 def test_the_language_part_of_a_model_that_also_sees_is_trained(tmp_path: Path) -> None:
     text = AutoConfig.from_pretrained(make_model("qwen3_5", tmp_path / "text"))
     seeing = {
-        "depth": 1, "hidden_size": 32, "intermediate_size": 32, "num_heads": 2, "patch_size": 4,
-        "out_hidden_size": 64, "num_position_embeddings": 16,
-    }  # fmt: skip
+        "depth": 1,
+        "hidden_size": 32,
+        "intermediate_size": 32,
+        "num_heads": 2,
+        "patch_size": 4,
+        "out_hidden_size": 64,
+        "num_position_embeddings": 16,
+    }
     config = Qwen3_5Config(
         text_config=text.to_dict(), vision_config=seeing, tie_word_embeddings=True
     )

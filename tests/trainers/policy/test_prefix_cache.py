@@ -41,9 +41,11 @@ def on_mlx(model: Path, scratch: Path) -> tuple[Policy, type]:
 
 @pytest.mark.parametrize("backend", [on_torch, on_mlx])
 def test_prompts_that_go_on_give_the_same_samples_from_their_rows_alone(
-    family_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    family_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     backend: Callable[[Path, Path], tuple[Policy, type]],
-) -> None:  # fmt: skip
+) -> None:
     policy, decoder = backend(family_model, tmp_path)
     problems = texts(3, 60, 0)
     steps = texts(4, 9, 1)
@@ -79,9 +81,11 @@ def test_prompts_that_go_on_give_the_same_samples_from_their_rows_alone(
 
 @pytest.mark.parametrize("backend", [on_torch, on_mlx])
 def test_the_step_prompts_of_a_trajectory_are_read_as_one_trunk(
-    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     backend: Callable[[Path, Path], tuple[Policy, type]],
-) -> None:  # fmt: skip
+) -> None:
     policy, decoder = backend(tiny_model, tmp_path)
     (trajectory,) = texts(1, 80, 0)
     read: list[tuple[int, ...]] = []
@@ -140,9 +144,14 @@ def test_prompts_that_share_little_are_read_several_at_a_time(tiny_model: Path) 
 def test_the_steps_of_a_solution_share_a_cache_and_two_solutions_do_not() -> None:
     class Noting(TablePolicy):
         def sample(
-            self, prompts: Sequence[tuple[int, ...]], group_size: int, max_new_tokens: int,
-            temperature: float, seed: int, prefix_cache: PrefixCache | None = None,
-        ) -> list[list[Rollout]]:  # fmt: skip
+            self,
+            prompts: Sequence[tuple[int, ...]],
+            group_size: int,
+            max_new_tokens: int,
+            temperature: float,
+            seed: int,
+            prefix_cache: PrefixCache | None = None,
+        ) -> list[list[Rollout]]:
             caches.append(prefix_cache)
             return super().sample(prompts, group_size, max_new_tokens, temperature, seed)
 

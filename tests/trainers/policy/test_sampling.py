@@ -18,9 +18,14 @@ class Scripted:
         self.scripts, self.slots = scripts, 0
 
     def start(
-        self, prompts: object, group_size: int, max_new: int, temperature: float, seed: int,
+        self,
+        prompts: object,
+        group_size: int,
+        max_new: int,
+        temperature: float,
+        seed: int,
         prefix_cache: PrefixCache | None = None,
-    ) -> Drawn:  # fmt: skip
+    ) -> Drawn:
         self.names: Ids = np.arange(len(self.scripts)).reshape(-1, group_size)
         return self._drawn(0)
 

@@ -30,9 +30,12 @@ from tests.helpers.command_line import srl_edge, write_recipe
     ],
 )
 def test_what_the_engine_cannot_take_is_named_before_anything_is_written(
-    flags: tuple[str, ...], said: str, tmp_path: Path, taught_model: Path,
+    flags: tuple[str, ...],
+    said: str,
+    tmp_path: Path,
+    taught_model: Path,
     word_problems: list[dict[str, str]],
-) -> None:  # fmt: skip
+) -> None:
     recipe = write_recipe(tmp_path, taught_model, word_problems)
     out = tmp_path / "job"
     done = srl_edge("scale", recipe, "--engine", "trl", "--out", out, *flags)
@@ -68,8 +71,15 @@ def test_two_processes_train_from_the_folder_alone(
     settings = json.loads((job / "grpo.json").read_text())
     assert settings["generation_batch_size"] == 16 and settings["loss_type"] == LOSSES["sequence"]
     (tmp_path / "run").rename(tmp_path / "elsewhere")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone",
-               "--nproc_per_node", "2", "train.py"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node",
+        "2",
+        "train.py",
+    ]
     done = subprocess.run(command, cwd=job, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     recipe = load(job / "recipe.toml")

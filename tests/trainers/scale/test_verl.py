@@ -54,8 +54,10 @@ def test_verl_loads_and_validates_it(
     job = job_of(tmp_path, taught_model, word_problems)
     checked = subprocess.run(
         [PYTHON, str(CHECK), str(job), str(taught_model)],
-        capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert checked.returncode == 0, checked.stderr[-3000:]
     said = json.loads(checked.stdout.splitlines()[-1])
     assert (said["lr"], said["loss"], said["n"]) == (1e-3, "seq-mean-token-mean", 4)

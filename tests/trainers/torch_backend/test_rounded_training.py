@@ -66,9 +66,12 @@ def straight_through(policy: TorchPolicy) -> TorchPolicy:
             assert layer.rounding
             artifact = layer.rounding.artifact
             parts = zip(
-                layer.names, layer.weight().split(layer.sizes), layer.lora_A.split(layer.rank),
-                layer.lora_B.split(layer.sizes), strict=True,
-            )  # fmt: skip
+                layer.names,
+                layer.weight().split(layer.sizes),
+                layer.lora_A.split(layer.rank),
+                layer.lora_B.split(layer.sizes),
+                strict=True,
+            )
             rows = []
             for name, w, a, b in parts:
                 exact = merged(w, a.detach(), b.detach(), layer.scaling)

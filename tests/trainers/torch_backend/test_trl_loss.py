@@ -75,12 +75,18 @@ def trl_trainer(model: Path, adapter: Path, folder: Path, **settings: object) ->
         model=PeftModel.from_pretrained(plain, adapter, is_trainable=True),
         reward_funcs=lambda completions, **_: [0.0] * len(completions),
         args=trl.GRPOConfig(
-            output_dir=str(folder), use_cpu=True, bf16=False, report_to="none",
-            epsilon=CLIP_LOW, epsilon_high=CLIP_HIGH, use_bias_correction_kl=False, **settings,
+            output_dir=str(folder),
+            use_cpu=True,
+            bf16=False,
+            report_to="none",
+            epsilon=CLIP_LOW,
+            epsilon_high=CLIP_HIGH,
+            use_bias_correction_kl=False,
+            **settings,
         ),
         train_dataset=datasets.Dataset.from_list([{"prompt": "a"}]),
         processing_class=AutoTokenizer.from_pretrained(model),
-    )  # fmt: skip
+    )
     trainer.current_gradient_accumulation_steps = 1  # which train() sets
     trainer.model.train()
     return trainer
@@ -105,9 +111,13 @@ def reference_logprobs(trainer: Any, inputs: dict[str, torch.Tensor]) -> torch.T
     ("loss_type", "by_sequence"), [("grpo", True), ("bnpo", False), ("dapo", False)]
 )
 def test_loss_and_gradients_equal_those_of_trl(
-    tiny_model: Path, tmp_path: Path, loss_type: str, by_sequence: bool, kl: float,
+    tiny_model: Path,
+    tmp_path: Path,
+    loss_type: str,
+    by_sequence: bool,
+    kl: float,
     temperature: float,
-) -> None:  # fmt: skip
+) -> None:
     policy, samples = off_policy(tiny_model, temperature)
     assert len({len(s.completion_ids) for s in samples}) > 3
     policy.save_adapter(tmp_path / "adapter")

@@ -54,8 +54,10 @@ def test_it_samples_from_the_adapter_that_learns(family: str, tmp_path: Path) ->
         policy.stop_ids = plain.stop_ids = []
         groups = policy.sample(PROMPTS, 6, 24, 0.8, 1)
         assert [len({r.completion_ids for r in group}) for group in groups] == [6] * len(PROMPTS)
-        samples = [[Sample(r.prompt_ids, r.completion_ids, r.logprobs, 0.5) for r in group]
-                   for group in groups]  # fmt: skip
+        samples = [
+            [Sample(r.prompt_ids, r.completion_ids, r.logprobs, 0.5) for r in group]
+            for group in groups
+        ]
         metrics = policy.forward_backward(samples, Loss("clipped", temperature=0.8))
         assert metrics["sampling/sampling_logp_difference/mean"] < 1e-4
         policy.optimizer.zero_grad()

@@ -47,9 +47,14 @@ class DecodeAttention:
         return (self.lengths + self.step).repeat_interleave(self.own[0][0].shape[2])
 
     def __call__(
-        self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scaling: float,
+        self,
+        layer: int,
+        q: torch.Tensor,
+        k: torch.Tensor,
+        v: torch.Tensor,
+        scaling: float,
         window: int | None,
-    ) -> torch.Tensor:  # fmt: skip
+    ) -> torch.Tensor:
         (prompt_k, prompt_v), (own_k, own_v) = self.prompts[layer], self.own[layer]
         count, kv_heads, group, places, dim = own_k.shape
         width = prompt_k.shape[2]

@@ -22,9 +22,12 @@ _chosen: dict[tuple[Any, ...], str] = {}
 
 
 def sight(
-    rows: torch.Tensor, positions: torch.Tensor, bounds: torch.Tensor, seen: int,
+    rows: torch.Tensor,
+    positions: torch.Tensor,
+    bounds: torch.Tensor,
+    seen: int,
     window: int | None,
-) -> Sees:  # fmt: skip
+) -> Sees:
     """Which key, of `seen` of the trunk and N of the rows, a query sees: FlexAttention's mask_mod.
 
     Of each of N tokens its row, its position, and how much of the trunk it sees, [N] each.
@@ -72,9 +75,11 @@ def flex(sees: Sees, tokens: int, seen: int, device: torch.device) -> Kernel:
 
 
 def fastest(
-    shape: tuple[Any, ...], makers: Mapping[str, Callable[[], Kernel]],
-    inputs: Sequence[torch.Tensor], scaling: float,
-) -> Kernel:  # fmt: skip
+    shape: tuple[Any, ...],
+    makers: Mapping[str, Callable[[], Kernel]],
+    inputs: Sequence[torch.Tensor],
+    scaling: float,
+) -> Kernel:
     """The kernel whose forward and backward pass took the least time, measured once a shape.
 
     makers: functions that make the kernels for this shape. inputs: q, k, v and the trunk's k and v.

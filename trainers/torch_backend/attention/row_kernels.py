@@ -17,10 +17,17 @@ class FusedRows(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, trunk_k: torch.Tensor,
-        trunk_v: torch.Tensor, gather: torch.Tensor, scatter: torch.Tensor,
-        spans: Sequence[Span], scaling: float,
-    ) -> torch.Tensor:  # fmt: skip
+        ctx: Any,
+        q: torch.Tensor,
+        k: torch.Tensor,
+        v: torch.Tensor,
+        trunk_k: torch.Tensor,
+        trunk_v: torch.Tensor,
+        gather: torch.Tensor,
+        scatter: torch.Tensor,
+        spans: Sequence[Span],
+        scaling: float,
+    ) -> torch.Tensor:
         kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
         kv_heads = k.shape[1]
         rows = [_by_row(x, gather, q.shape[1]) for x in (q, k, v)]
@@ -30,9 +37,11 @@ class FusedRows(torch.autograd.Function):
         out, norm = torch.empty_like(own), torch.empty_like(own_norm)
         for start, end, first, last in spans:
             part, part_norm = kernel(
-                _by_head(q[start:end], kv_heads), _sides(trunk_k[first:last]),
-                _sides(trunk_v[first:last]), scale=scaling,
-            )  # fmt: skip
+                _by_head(q[start:end], kv_heads),
+                _sides(trunk_k[first:last]),
+                _sides(trunk_v[first:last]),
+                scale=scaling,
+            )
             out[start:end] = _from_heads(part, end - start)
             norm[start:end] = _from_heads(part_norm[..., None], end - start)[..., 0]
         total = torch.logaddexp(norm, own_norm)
@@ -50,10 +59,15 @@ class FusedRows(torch.autograd.Function):
         along = torch.linalg.vecdot(grad.float(), out.float())
         own_q, own_k, own_v = (_by_row(x, gather, heads) for x in (q, k, v))
         own = _slopes(
-            own_q, own_k, own_v, _zero_padded(grad, gather, scatter).transpose(1, 2),
+            own_q,
+            own_k,
+            own_v,
+            _zero_padded(grad, gather, scatter).transpose(1, 2),
             _by_row(total[..., None], gather, heads),
-            _zero_padded(along[..., None], gather, scatter).transpose(1, 2), ctx.scaling, True,
-        )  # fmt: skip
+            _zero_padded(along[..., None], gather, scatter).transpose(1, 2),
+            ctx.scaling,
+            True,
+        )
         grad_q, grad_k, grad_v = (x.transpose(1, 2).flatten(0, 1)[scatter] for x in own)
         grad_k, grad_v = (x.unflatten(1, (kv_heads, -1)).sum(2) for x in (grad_k, grad_v))
         by_trunk_k, by_trunk_v = (
@@ -65,9 +79,14 @@ class FusedRows(torch.autograd.Function):
                 _by_head(x[at], kv_heads) for x in (q, grad, total[..., None], along[..., None])
             )
             part = _slopes(
-                part_q, _sides(trunk_k[seen]), _sides(trunk_v[seen]), part_grad, part_norm,
-                part_along, ctx.scaling,
-            )  # fmt: skip
+                part_q,
+                _sides(trunk_k[seen]),
+                _sides(trunk_v[seen]),
+                part_grad,
+                part_norm,
+                part_along,
+                ctx.scaling,
+            )
             grad_q[at] += _from_heads(part[0], end - start)
             by_trunk_k[seen] += part[1][0].transpose(0, 1)
             by_trunk_v[seen] += part[2][0].transpose(0, 1)
@@ -76,9 +95,15 @@ class FusedRows(torch.autograd.Function):
 
 
 def _slopes(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, grad: torch.Tensor, norm: torch.Tensor,
-    along: torch.Tensor, scaling: float, causal: bool = False,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    grad: torch.Tensor,
+    norm: torch.Tensor,
+    along: torch.Tensor,
+    scaling: float,
+    causal: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Gradients of attention [B, H, Q, D] to part of its keys [B, H, K, D], by plain products.
 
     norm: log of the normalizer over all keys; along: product of output and its gradient, both
@@ -125,10 +150,17 @@ class MaskedRows(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, trunk_k: torch.Tensor,
-        trunk_v: torch.Tensor, gather: torch.Tensor, scatter: torch.Tensor, hidden: torch.Tensor,
+        ctx: Any,
+        q: torch.Tensor,
+        k: torch.Tensor,
+        v: torch.Tensor,
+        trunk_k: torch.Tensor,
+        trunk_v: torch.Tensor,
+        gather: torch.Tensor,
+        scatter: torch.Tensor,
+        hidden: torch.Tensor,
         scaling: float,
-    ) -> torch.Tensor:  # fmt: skip
+    ) -> torch.Tensor:
         ctx.save_for_backward(q, k, v, trunk_k, trunk_v, gather, scatter, hidden)
         ctx.scaling = scaling
         rows, width = gather.shape
@@ -167,8 +199,11 @@ class MaskedRows(torch.autograd.Function):
             _packed(to_own.transpose(2, 3) @ grad, scatter),
             (flat.transpose(1, 2) @ queries.flatten(1, 2)).transpose(0, 1),
             (by_trunk @ grad.flatten(1, 2)).transpose(0, 1),
-            None, None, None, None,
-        )  # fmt: skip
+            None,
+            None,
+            None,
+            None,
+        )
 
 
 def _weights(

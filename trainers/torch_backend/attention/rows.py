@@ -22,9 +22,12 @@ class RowAttention:
     """
 
     def __init__(
-        self, rows: Sequence[tuple[int, ...]], seen: Sequence[int], trunk: KeysValues,
+        self,
+        rows: Sequence[tuple[int, ...]],
+        seen: Sequence[int],
+        trunk: KeysValues,
         device: torch.device,
-    ) -> None:  # fmt: skip
+    ) -> None:
         lengths = torch.tensor([len(r) for r in rows])
         bounds = torch.tensor(seen)
         self.gather, self.scatter = by_row(lengths, device)
@@ -52,9 +55,10 @@ class RowAttention:
         inputs = (q, own, own, k[: self.seen], k[: self.seen])
         here = self.sight(window)
         makers = {
-            "products": lambda: self._products(window), "SDPA": lambda: sdpa(*here),
+            "products": lambda: self._products(window),
+            "SDPA": lambda: sdpa(*here),
             "FlexAttention": lambda: flex(*here),
-        }  # fmt: skip
+        }
         sizes = (n.bit_length() for n in (*self.gather.shape, tokens, self.seen))
         shape = (*sizes, *q.shape[1:], k.shape[1], k.dtype, window)
         self.kernels[window] = fastest(shape, makers, inputs, k.shape[2] ** -0.5)
@@ -66,9 +70,14 @@ class RowAttention:
         return sees, len(rows), self.seen, rows.device
 
     def __call__(
-        self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scaling: float,
+        self,
+        layer: int,
+        q: torch.Tensor,
+        k: torch.Tensor,
+        v: torch.Tensor,
+        scaling: float,
         window: int | None,
-    ) -> torch.Tensor:  # fmt: skip
+    ) -> torch.Tensor:
         if not torch.is_grad_enabled():
             self.kept[layer] = k, v
         trunk_k, trunk_v = (x[: self.seen] for x in self.trunk[layer])
@@ -147,9 +156,14 @@ class SideBySide:
         )
 
     def __call__(
-        self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scaling: float,
+        self,
+        layer: int,
+        q: torch.Tensor,
+        k: torch.Tensor,
+        v: torch.Tensor,
+        scaling: float,
         window: int | None,
-    ) -> torch.Tensor:  # fmt: skip
+    ) -> torch.Tensor:
         if not torch.is_grad_enabled():
             self.kept[layer] = k, v
         if self.alike and all(part.fuses(window) for part in self.parts):

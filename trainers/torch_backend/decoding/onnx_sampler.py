@@ -53,9 +53,14 @@ class OnnxDecoding:
 
     @torch.inference_mode()
     def start(
-        self, prompts: Sequence[tuple[int, ...]], group_size: int, max_new: int, temperature: float,
-        seed: int, prefix_cache: PrefixCache | None = None,
-    ) -> Drawn:  # fmt: skip
+        self,
+        prompts: Sequence[tuple[int, ...]],
+        group_size: int,
+        max_new: int,
+        temperature: float,
+        seed: int,
+        prefix_cache: PrefixCache | None = None,
+    ) -> Drawn:
         del prefix_cache  # prompts are read from their beginnings, one after the other
         logits = self.prefill(prompts, group_size, max_new).repeat_interleave(group_size, 0)
         self.draws = Draws(logits, temperature, seed)

@@ -38,11 +38,12 @@ class OnnxStep:
         else:
             self.weights["head"] = _value(head)
         self.session = onnxruntime.InferenceSession(
-            step_graph(decoder, len(head), packs_head), options,
+            step_graph(decoder, len(head), packs_head),
+            options,
             providers=["CPUExecutionProvider"],
             # It would turn products round again.
             disabled_optimizers=["GemmTransposeFusion"],
-        )  # fmt: skip
+        )
         self.let_go()
 
     def __call__(
@@ -56,9 +57,10 @@ class OnnxStep:
             self._bind(attention)
         count = len(attention.lengths)
         feed = {
-            "x": self.decoder.embed(tokens), "places": torch.full((count,), attention.step),
+            "x": self.decoder.embed(tokens),
+            "places": torch.full((count,), attention.step),
             "divisor": torch.tensor([divisor]),
-        }  # fmt: skip
+        }
         for kind, sides in self.decoder.rotations(attention.positions).items():
             for name, side in zip(("cos", "sin"), sides, strict=True):
                 feed[f"{name}.{kind}"] = side[:, 0].contiguous()

@@ -31,8 +31,14 @@ def step_graph(decoder: Decoder, vocabulary: int, packs_head: bool) -> bytes:
     graph.input("divisor", 1)
     graph.input("rows", None, 1, kind=TensorProto.INT64)
     graph.input("places", None, kind=TensorProto.INT64)
-    for shape, rank in (("q_grid", 5), ("kv_grid", 5), ("heads", 5), ("by_row", 5),
-                        ("by_prompt", 4), ("widths", 2)):  # fmt: skip
+    for shape, rank in (
+        ("q_grid", 5),
+        ("kv_grid", 5),
+        ("heads", 5),
+        ("by_row", 5),
+        ("by_prompt", 4),
+        ("widths", 2),
+    ):
         graph.input(shape, rank, kind=TensorProto.INT64)
     for kind in {layer.kind for layer in decoder.layers}:
         graph.input(f"cos.{kind}", None, decoder.head_dim // 2)
@@ -78,8 +84,9 @@ def _attention(graph: "_Graph", decoder: Decoder, layer: Layer, index: int, x: s
     dim, heads = decoder.head_dim, decoder.heads
     kv_heads = (sum(layer.qkv.sizes) // dim - heads) // 2
     sizes = graph.shape(heads * dim, kv_heads * dim, kv_heads * dim)
-    q, k, v = graph.op("Split", graph.linear(x, f"qkv.{index}", layer.qkv), sizes, outputs=3,
-                       axis=-1)  # fmt: skip
+    q, k, v = graph.op(
+        "Split", graph.linear(x, f"qkv.{index}", layer.qkv), sizes, outputs=3, axis=-1
+    )
     q = _rotated(graph, q, layer.q_norm, heads, dim, layer.kind)
     k = _rotated(graph, k, layer.k_norm, kv_heads, dim, layer.kind)
     q, k, v = (
@@ -90,8 +97,14 @@ def _attention(graph: "_Graph", decoder: Decoder, layer: Layer, index: int, x: s
         graph.input(f"{name}.{index}", None, kv_heads, None, dim)
     for name, new in (("k", k), ("v", v)):
         graph.input(f"own_{name}.{index}", None, kv_heads, None, None, dim)
-        graph.op("TensorScatter", f"own_{name}.{index}", new, "places", axis=3,
-                 to=[f"new_{name}.{index}"])  # fmt: skip
+        graph.op(
+            "TensorScatter",
+            f"own_{name}.{index}",
+            new,
+            "places",
+            axis=3,
+            to=[f"new_{name}.{index}"],
+        )
         graph.output(f"new_{name}.{index}")
     # The rows of a prompt, and the heads that share its keys, meet it in one product.
     together = graph.op("Reshape", q, graph.shape(0, 0, -1, dim))
@@ -117,8 +130,9 @@ def _rotated(
     if norm:
         x = graph.norm(graph.op("Reshape", x, graph.shape(0, heads, dim)), norm)
     x = graph.op("Reshape", x, graph.shape(-1, 1, heads * dim))
-    rotated: str = graph.op("RotaryEmbedding", x, f"cos.{kind}", f"sin.{kind}", "rows",
-                            num_heads=heads)  # fmt: skip
+    rotated: str = graph.op(
+        "RotaryEmbedding", x, f"cos.{kind}", f"sin.{kind}", "rows", num_heads=heads
+    )
     return rotated
 
 
@@ -153,8 +167,15 @@ class _Graph:
     def shape(self, *sizes: int) -> str:
         return self.constant(np.array(sizes))
 
-    def op(self, kind: str, *inputs: str, outputs: int = 1, to: list[str] | None = None,
-           domain: str = "", **attributes: Any) -> Any:  # fmt: skip
+    def op(
+        self,
+        kind: str,
+        *inputs: str,
+        outputs: int = 1,
+        to: list[str] | None = None,
+        domain: str = "",
+        **attributes: Any,
+    ) -> Any:
         names = to or [f"{kind}.{len(self.nodes)}.{i}" for i in range(outputs)]
         self.nodes.append(helper.make_node(kind, inputs, names, domain=domain, **attributes))
         return names[0] if len(names) == 1 else names
@@ -181,22 +202,36 @@ class _Graph:
         return out
 
     def norm(self, x: str, norm: Norm) -> str:
-        out: str = self.op("SimplifiedLayerNormalization", x, self.constant(norm.weight.numpy()),
-                           axis=-1, epsilon=norm.epsilon, stash_type=1)  # fmt: skip
+        out: str = self.op(
+            "SimplifiedLayerNormalization",
+            x,
+            self.constant(norm.weight.numpy()),
+            axis=-1,
+            epsilon=norm.epsilon,
+            stash_type=1,
+        )
         return out
 
     def add_norm(self, x: str, y: str, norm: Norm) -> tuple[str, str]:
         """x + y, and that normed."""
         total, normed = f"sum.{len(self.nodes)}", f"normed.{len(self.nodes)}"
-        self.op("SkipSimplifiedLayerNormalization", x, y, self.constant(norm.weight.numpy()),
-                to=[normed, "", "", total], domain=_FUSED, epsilon=norm.epsilon)  # fmt: skip
+        self.op(
+            "SkipSimplifiedLayerNormalization",
+            x,
+            y,
+            self.constant(norm.weight.numpy()),
+            to=[normed, "", "", total],
+            domain=_FUSED,
+            epsilon=norm.epsilon,
+        )
         return total, normed
 
     def activation(self, x: str, gelu: bool) -> str:
         out: str = (
-            self.op("Gelu", x, approximate="tanh") if gelu
+            self.op("Gelu", x, approximate="tanh")
+            if gelu
             else self.op("QuickGelu", x, domain=_FUSED, alpha=1.0)
-        )  # fmt: skip
+        )
         return out
 
     def model(self) -> bytes:

@@ -41,9 +41,14 @@ class TorchDecoding:
 
     @torch.inference_mode()
     def start(
-        self, prompts: Sequence[tuple[int, ...]], group_size: int, max_new: int, temperature: float,
-        seed: int, prefix_cache: PrefixCache | None = None,
-    ) -> Drawn:  # fmt: skip
+        self,
+        prompts: Sequence[tuple[int, ...]],
+        group_size: int,
+        max_new: int,
+        temperature: float,
+        seed: int,
+        prefix_cache: PrefixCache | None = None,
+    ) -> Drawn:
         caches, hidden = prefill(self.decoder, prompts, self.device, prefix_cache)
         lengths = torch.tensor([len(p) for p in prompts], device=self.device)
         self.attention = DecodeAttention(caches, lengths, group_size, max_new - 1)
@@ -97,9 +102,11 @@ def _onnx_step(decoder: Decoder, head: torch.Tensor) -> Step | None:
 
 
 def prefill(
-    decoder: Decoder, prompts: Sequence[tuple[int, ...]], device: torch.device,
+    decoder: Decoder,
+    prompts: Sequence[tuple[int, ...]],
+    device: torch.device,
     prefix_cache: PrefixCache | None = None,
-) -> tuple[KeysValues, torch.Tensor]:  # fmt: skip
+) -> tuple[KeysValues, torch.Tensor]:
     """Run prompts once, shared prefixes once, and those of the prefix cache not at all.
 
     Returns a (k, v) [P, Hkv, T, D] for each layer, padded, and hidden states [P, d] after each

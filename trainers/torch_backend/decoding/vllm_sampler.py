@@ -58,21 +58,41 @@ class VllmSampler:
         self._folder = Path(self._scratch.name)
         self._updates = 0
         options = [
-            str(model), "--host", "127.0.0.1", "--port", port, "--dtype", dtype,
-            "--enable-lora", "--max-lora-rank", str(allowed[0]), "--max-loras", "1",
-            "--seed", str(seed),
+            str(model),
+            "--host",
+            "127.0.0.1",
+            "--port",
+            port,
+            "--dtype",
+            dtype,
+            "--enable-lora",
+            "--max-lora-rank",
+            str(allowed[0]),
+            "--max-loras",
+            "1",
+            "--seed",
+            str(seed),
             # The probabilities of what was drawn from, and nothing else's idea of sampling.
-            "--logprobs-mode", "processed_logprobs", "--generation-config", "vllm",
-        ]  # fmt: skip
+            "--logprobs-mode",
+            "processed_logprobs",
+            "--generation-config",
+            "vllm",
+        ]
         environment = os.environ | {
-            "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1", "VLLM_NO_USAGE_STATS": "1",
-            "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1",
-        }  # fmt: skip
+            "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1",
+            "VLLM_NO_USAGE_STATS": "1",
+            "DO_NOT_TRACK": "1",
+            "HF_HUB_OFFLINE": "1",
+        }
         with (self._folder / "log").open("w", encoding="utf-8") as log:
             self._server: subprocess.Popen[bytes] | None = subprocess.Popen(
-                ["sh", "-c", ENDS_WITH_US, "sh", *words, *options], stdin=subprocess.PIPE,
-                stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True,
-            )  # fmt: skip
+                ["sh", "-c", ENDS_WITH_US, "sh", *words, *options],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=True,
+            )
         self._wait()
 
     @classmethod
@@ -103,9 +123,15 @@ class VllmSampler:
             shutil.rmtree(old)
 
     def sample(
-        self, prompts: Sequence[tuple[int, ...]], group_size: int, max_new: int,
-        temperature: float, stop_ids: Sequence[int], seed: int, decode: Any,
-    ) -> list[list[Rollout]]:  # fmt: skip
+        self,
+        prompts: Sequence[tuple[int, ...]],
+        group_size: int,
+        max_new: int,
+        temperature: float,
+        stop_ids: Sequence[int],
+        seed: int,
+        decode: Any,
+    ) -> list[list[Rollout]]:
         """What `sampling.sample` does, but with the server's own draws, whatever the seed."""
         drawn = group_size if temperature else 1
         stops = list(stop_ids)
@@ -116,11 +142,17 @@ class VllmSampler:
                 {
                     # Without a seed: one a request ends vLLM 0.32's CPU engine ("CPU Generator does
                     # not use offset") where a prompt comes in pieces.
-                    "model": self._adapter.name, "prompt": list(prompts[index]),
-                    "n": drawn, "max_tokens": max_new, "temperature": temperature, "logprobs": 0,
-                    "stop_token_ids": stops, "ignore_eos": True, "return_token_ids": True,
+                    "model": self._adapter.name,
+                    "prompt": list(prompts[index]),
+                    "n": drawn,
+                    "max_tokens": max_new,
+                    "temperature": temperature,
+                    "logprobs": 0,
+                    "stop_token_ids": stops,
+                    "ignore_eos": True,
+                    "return_token_ids": True,
                 },
-            )  # fmt: skip
+            )
             choices = sorted(answer["choices"], key=lambda choice: int(choice["index"]))
             rollouts = [_rollout(prompts[index], choice, stops, decode) for choice in choices]
             return rollouts * (group_size // drawn)
@@ -146,9 +178,10 @@ class VllmSampler:
 
     def _ask(self, verb: str, body: dict[str, Any]) -> Any:
         request = Request(
-            f"{self._url}/v1/{verb}", json.dumps(body).encode(),
+            f"{self._url}/v1/{verb}",
+            json.dumps(body).encode(),
             {"Content-Type": "application/json"},
-        )  # fmt: skip
+        )
         try:
             with _OPENER.open(request, timeout=ANSWER) as answer:
                 text = answer.read()

@@ -77,8 +77,11 @@ class LayerRounding:
 
     def codes(self) -> dict[str, Codes]:
         """Codes and scales by name of what is multiplied by, where their rounding is fitted."""
-        return {name: (codes_of(part, self._scales[name]), self._scales[name])
-                for name, part in self._parts() if name in self._scales}  # fmt: skip
+        return {
+            name: (codes_of(part, self._scales[name]), self._scales[name])
+            for name, part in self._parts()
+            if name in self._scales
+        }
 
     def take(self, codes: Mapping[str, Codes]) -> None:
         """Multiply by given codes until `forget`."""

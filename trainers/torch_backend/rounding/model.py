@@ -28,9 +28,13 @@ class Rounding:
     """
 
     def __init__(
-        self, artifact: str, layers: Sequence[LayerRounding],
-        table: Tensor, head: Tensor, scale: float,
-    ) -> None:  # fmt: skip
+        self,
+        artifact: str,
+        layers: Sequence[LayerRounding],
+        table: Tensor,
+        head: Tensor,
+        scale: float,
+    ) -> None:
         self.artifact, self._layers = artifact, layers
         self.rows, self.head = rounded_ends(artifact, table, head, scale)
         # It is fitted anew in each stage.
