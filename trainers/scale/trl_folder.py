@@ -110,7 +110,8 @@ if __name__ == "__main__":
 _README = """\
 # A job for TRL
 
-On each machine: `pip install srl-edge trl accelerate` (and `deepspeed` or `vllm`, for those).
+On each machine, in an environment of its own (`python -m venv engine; . engine/bin/activate`):
+`pip install srl-edge trl accelerate` (and `deepspeed` or `vllm`, for those).
 Then, here:
 
     accelerate launch --config_file accelerate/gpu.json train.py

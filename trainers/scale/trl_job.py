@@ -26,7 +26,10 @@ def run(folder: Path, arguments: Sequence[str] = ()) -> Path:
         from transformers import HfArgumentParser
         from trl import GRPOConfig
     except ImportError as error:
-        raise InputError(f"{error.name} is not installed: pip install trl accelerate.") from None
+        raise InputError(
+            f"{error.name} is not installed; make an environment of its own: python -m venv engine "
+            "&& engine/bin/pip install srl-edge trl accelerate; launch with engine/bin/accelerate."
+        ) from None
     from datasets import load_dataset
 
     recipe, job = load(folder / "recipe.toml"), read_json(folder / "job.json", "ScaleJob")

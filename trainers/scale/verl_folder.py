@@ -167,13 +167,16 @@ def compute_score(data_source, solution_str, ground_truth, extra_info=None, **kw
 _README = """\
 # A job for verl
 
-On each machine: `pip install srl-edge verl vllm`. Then, here, with MODEL a hub id or a folder:
+On each machine, in an environment of its own (`python -m venv engine; . engine/bin/activate`):
+`pip install srl-edge verl vllm`. Then, here, with MODEL a hub id or a folder:
 
     export JOB=$PWD MODEL=...
     python -m verl.trainer.main_ppo --config-dir $JOB --config-name srl trainer.n_gpus_per_node=8
 
-What stands behind is a setting of verl's in place of that in `srl.yaml`. The adapter of the last
-step is `checkpoints/global_step_N/actor/lora_adapter`, a PEFT folder:
+What stands behind is a setting of verl's in place of that in `srl.yaml`. Of a step N's shards verl
+makes a PEFT folder, which goes on as any other:
 
-    srl-edge export --model MODEL --adapter THAT --artifacts onnx-int4 --out artifacts
+    python -m verl.model_merger merge --backend fsdp \\
+        --local_dir checkpoints/global_step_N/actor --target_dir merged
+    srl-edge export --model MODEL --adapter merged/lora_adapter --artifacts onnx-int4 --out out
 """

@@ -6,15 +6,18 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from srl_edge.method.prompts import prompt_text
 from srl_edge.models.tokenizer import load_tokenizer
 from srl_edge.recipe import load
 from srl_edge.trainers.scale.rows import prompt_of
 from srl_edge.trainers.scale.verl_reward import VerlReward
+from tests.helpers.artifacts import make_adapter
 from tests.helpers.command_line import srl_edge, write_recipe
 
-CHECK = Path(__file__).parents[2] / "helpers" / "verl_check.py"
+HELPERS = Path(__file__).parents[2] / "helpers"
 PYTHON = os.environ.get("SRL_EDGE_VERL", "")
 
 
@@ -53,7 +56,7 @@ def test_verl_loads_and_validates_it(
 ) -> None:
     job = job_of(tmp_path, taught_model, word_problems)
     checked = subprocess.run(
-        [PYTHON, str(CHECK), str(job), str(taught_model)],
+        [PYTHON, str(HELPERS / "verl_check.py"), str(job), str(taught_model)],
         capture_output=True,
         text=True,
         timeout=300,
@@ -65,3 +68,25 @@ def test_verl_loads_and_validates_it(
     recipe = load(job / "recipe.toml")
     first = prompt_of(said["step_prompt"], recipe.prompt.form)
     assert said["prompt"] == prompt_text(load_tokenizer(taught_model), first)
+
+
+@pytest.mark.skipif(not PYTHON, reason="SRL_EDGE_VERL does not name a Python that has verl")
+def test_an_adapter_comes_back_from_two_processes(tmp_path: Path, taught_model: Path) -> None:
+    adapter = make_adapter(taught_model, tmp_path / "adapter", seed=1)
+    actor, merged = tmp_path / "global_step_1" / "actor", tmp_path / "merged"
+    launch = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    save = (*launch, HELPERS / "verl_checkpoint.py", taught_model, adapter, actor)
+    merge = ("-m", "verl.model_merger", "merge", "--backend", "fsdp", "--local_dir", actor)
+    for words in (save, (*merge, "--target_dir", merged)):
+        done = subprocess.run([PYTHON, *map(str, words)], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-3000:]
+    before = load_file(adapter / "adapter_model.safetensors")
+    after = load_file(merged / "lora_adapter" / "adapter_model.safetensors")
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name].bfloat16(), after[name]) for name in before)
+    model = ("--model", taught_model, "--adapter", merged / "lora_adapter")
+    out = tmp_path / "artifacts"
+    made = srl_edge("export", *model, "--artifacts", "onnx-fp32", "--out", out)
+    assert made.returncode == 0, made.stderr
+    checked = srl_edge("check", out / "onnx-fp32", *model)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
