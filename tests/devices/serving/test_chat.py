@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -159,7 +159,13 @@ def until(terminal: int, wanted: str, seconds: float = 150.0) -> str:
     return before + wanted
 
 
-@pytest.mark.skip(reason="does not end within 40 s where OMP_NUM_THREADS=1; not understood yet")
+def read_to_end(terminal: int) -> None:
+    """Read what comes until the process has left: it may wait for a terminal that nobody reads."""
+    with suppress(OSError):
+        while os.read(terminal, 1 << 16):
+            pass
+
+
 def test_ctrl_c_stops_a_reply_and_ctrl_d_leaves(tiny_model: Path) -> None:
     command = [*CHAT, str(tiny_model), "--max-new-tokens", "1900", "--threads", "1"]
     with terminal_of(*command) as (terminal, process):
@@ -176,6 +182,7 @@ def test_ctrl_c_stops_a_reply_and_ctrl_d_leaves(tiny_model: Path) -> None:
         os.write(terminal, b"/help\n")
         until(terminal, "/thought  ")
         os.write(terminal, b"\x04")
+        read_to_end(terminal)
         assert os.waitpid(process, 0)[1] == 0
 
 
