@@ -6,8 +6,10 @@ import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -138,9 +140,12 @@ def terminal_of(*command: str) -> Iterator[tuple[int, int]]:
     if not process:
         heeding_interrupts()
         os.execv(command[0], command)
+    late = threading.Timer(300, os.kill, (process, signal.SIGKILL))
+    late.start()
     try:
         yield terminal, process
     finally:
+        late.cancel()
         _rest.pop(terminal, None)
         os.close(terminal)
 
