@@ -126,8 +126,8 @@ def show(options: argparse.Namespace, found: dict[str, Facts]) -> None:
         for other in theirs:
             test = paired(found[other]["correct"], found[name]["correct"])
             print(
-                f"{name} against {other}: {test['won']} won, {test['lost']} lost, "
-                f"p = {test['sign_test']:.2f}"
+                f"{name} against {other}: {test.won} won, {test.lost} lost, "
+                f"p = {test.sign_test:.2f}"
             )
 
 

@@ -6,6 +6,7 @@ Each link is compared with the one before it, so that the one that broke is name
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +126,7 @@ def _measured(
         base = merged_into(subject)
         result |= compare_adapter(artifact, runtime, cases, base, subject.adapter)
         progress.say(f"check: {artifact.name}: adapter of {result['separate_adapter']}")
-    result |= paired(expected, _answers(runtime, subject))
+    result |= asdict(paired(expected, _answers(runtime, subject)))
     result["peak_memory_mib"] = _memory(artifact, subject.bench.threads)
     merged = "merged" if subject.adapter else "plain"
     result["reference"] = "rounded as trained" if _as_trained(artifact) else merged

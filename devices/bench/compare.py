@@ -83,11 +83,11 @@ def _answers(
         flipped = [key for key in a if a[key] != b[key]]
         line = (
             f"{name}: {task}: {sum(a.values()):g} -> {sum(b.values()):g} of {len(a)} solved, "
-            f"{result['lost']} lost, {result['won']} won (p = {result['sign_test']:.3f})"
+            f"{result.lost} lost, {result.won} won (p = {result.sign_test:.3f})"
         )
         if flipped:
             line += f"; flipped: {', '.join(flipped[:8])}{', …' * (len(flipped) > 8)}"
-        lines.append((line, result["sign_test"] < 0.05 and result["lost"] > result["won"]))
+        lines.append((line, result.worse))
     return lines
 
 

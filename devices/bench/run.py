@@ -111,9 +111,9 @@ def _paired(base: Sequence[float], tuned: Sequence[float], asked: str = "") -> G
         base=fmean(before),
         tuned=fmean(after),
         problems=count,
-        lost=int(counts["lost"]),
-        won=int(counts["won"]),
-        sign_test=counts["sign_test"],
+        lost=counts.lost,
+        won=counts.won,
+        sign_test=counts.sign_test,
         difference=difference(before, after),
         base_asked=asked,
     )

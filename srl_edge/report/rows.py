@@ -166,6 +166,21 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
+class Paired:
+    """Problems that were lost and won between two at the same ones, and the exact sign test's p."""
+
+    problems: int
+    lost: int
+    won: int
+    sign_test: float
+
+    @property
+    def worse(self) -> bool:
+        """Whether significantly more were lost."""
+        return self.sign_test < 0.05 and self.lost > self.won
+
+
+@dataclass(frozen=True, slots=True)
 class Gain:
     """What training brought at the same problems.
 

@@ -5,7 +5,7 @@ from math import comb
 from random import Random
 from statistics import fmean, stdev
 
-from srl_edge.report.rows import Difference, Spread
+from srl_edge.report.rows import Difference, Paired, Spread
 
 Z = 1.96  # standard normal quantile of a 95% interval
 RESAMPLES, SEED = 2000, 0  # of the bootstrap; a seed, so that a report says the same again
@@ -41,12 +41,12 @@ def summary(values: Sequence[float]) -> Spread | None:
     )
 
 
-def paired(reference: Sequence[float], other: Sequence[float]) -> dict[str, float]:
+def paired(reference: Sequence[float], other: Sequence[float]) -> Paired:
     """Scores at the same problems: how many `other` lost and won, and the exact sign test's p."""
     lost = sum(a > b for a, b in zip(reference, other, strict=True))
     won = sum(b > a for a, b in zip(reference, other, strict=True))
     tail = sum(comb(lost + won, k) for k in range(min(lost, won) + 1)) / 2 ** (lost + won)
-    return {"problems": len(other), "lost": lost, "won": won, "sign_test": min(1.0, 2 * tail)}
+    return Paired(len(other), lost, won, sign_test=min(1.0, 2 * tail))
 
 
 def _interval_of_mean(values: Sequence[float]) -> tuple[float, float]:

@@ -143,8 +143,8 @@ def _answers(
             before, after = ([each[key] for key in both] for each in scores)
             found, sign = difference(before, after), paired(before, after)
             row["difference"] = _chance(found)
-            row |= {key: f"{sign[key]:.0f}" for key in ("lost", "won")}
-            row["p"] = f"{sign['sign_test']:.3f}"
+            row |= {"lost": str(sign.lost), "won": str(sign.won)}
+            row["p"] = f"{sign.sign_test:.3f}"
         table.append(row)
     return table
 

@@ -225,8 +225,8 @@ def test_fifty_chats_all_differ() -> None:
 
 def test_the_sign_test_is_exact() -> None:
     lost_six = paired([True] * 6 + [False] * 4, [False] * 10)
-    assert (lost_six["lost"], lost_six["won"], lost_six["sign_test"]) == (6, 0, 2 / 64)
-    assert paired([True, False], [False, True])["sign_test"] == 1
+    assert (lost_six.lost, lost_six.won, lost_six.sign_test) == (6, 0, 2 / 64)
+    assert paired([True, False], [False, True]).sign_test == 1
 
 
 class Told:
