@@ -87,7 +87,8 @@ def next_tokens(options: argparse.Namespace, asked: list[Model], found: dict[str
     for model in asked:
         runtime = open_runtime(artifact.load(model.path), max(options.threads))
         with progress.bar(model.name, len(cases)) as advance:
-            found[model.name]["next_tokens"] = agreement(runtime, cases, tokenizer, advance, "")
+            same = agreement(runtime, cases, tokenizer, advance, "")
+        found[model.name]["next_tokens"] = asdict(same)
 
 
 def answers(problems: list[Any], asked: list[Model], found: dict[str, Facts]) -> None:

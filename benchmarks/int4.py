@@ -11,6 +11,7 @@ import argparse
 import json
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -99,7 +100,7 @@ def measured(chosen: recipe.Recipe, options: argparse.Namespace, scratch: Path) 
         runtimes[name] = OnnxRuntime(folder, LENGTH, options.threads)
         with progress.bar(name, len(cases)) as advance:
             found = agreement(runtimes[name], cases, tokenizer, advance, "")
-        rows[name] = {"mb": size / 1e6} | found
+        rows[name] = {"mb": size / 1e6} | asdict(found)
         positions = rows[name].pop("positions")
     rates: dict[str, list[float]] = {name: [] for name in rows}
     prompt = [token for text in texts for token in text][:PROMPT]

@@ -60,12 +60,10 @@ def main() -> None:
                 fitted(merged, folder, texts, power)
                 runtime = OnnxRuntime(folder, LENGTH, options.threads)
                 with progress.bar(f"seed {seed}, {name}", len(cases)) as advance:
-                    found: Any = agreement(runtime, cases, tokenizer, advance, "")
-            table.add_row(
-                str(seed), name, f"{found['agreement']:.1%}", f"{found['kl_divergence']:.3f}"
-            )
+                    found = agreement(runtime, cases, tokenizer, advance, "")
+            table.add_row(str(seed), name, f"{found.agreement:.1%}", f"{found.kl_divergence:.3f}")
     Console(width=110).print(table)
-    print(f"{len(cases)} prompts, {found['positions']} positions")
+    print(f"{len(cases)} prompts, {found.positions} positions")
 
 
 def fitted(merged: Path, out: Path, texts: list[list[int]], power: float) -> None:

@@ -6,7 +6,6 @@ Each link is compared with the one before it, so that the one that broke is name
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,14 @@ from srl_edge.method.solving import solve
 from srl_edge.models.tokenizer import load_tokenizer, stop_ids
 from srl_edge.quantization.formats import ALL
 from srl_edge.recipe import Recipe
+from srl_edge.report.parity_rows import (
+    LongText,
+    Measured,
+    NextTokens,
+    ParityRow,
+    as_json,
+    judged,
+)
 from srl_edge.report.statistics import paired
 from srl_edge.terminal import progress
 
@@ -53,7 +60,7 @@ def gate(
     subject: Subject,
     found: Sequence[artifacts.Artifact],
     folder: Path | None = None,
-    tell: Callable[[dict[str, Any]], None] = lambda _: None,
+    tell: Callable[[ParityRow], None] = lambda _: None,
     unmeasured: Sequence[str] = (),
 ) -> None:
     """Compare the merged model with the one with its adapter beside it, and artifacts with that.
@@ -89,7 +96,7 @@ def gate(
                 unmeasured.append(f"{artifact.name}: could not be measured: {error}")
                 continue
             try:
-                result = _measured(artifact, runtime, reference, subject, advance)
+                measured = _measured(artifact, runtime, reference, subject, merging, advance)
             except InputError as error:
                 unmeasured.append(f"{artifact.name}: could not be measured: {error}")
                 continue
@@ -97,15 +104,14 @@ def gate(
                 said = str(error).splitlines()[0]
                 failures.append(f"{artifact.name}: its runtime fails: {said}")
                 continue
-            result |= {"merging": merging} if merging else {}
-            for said in warnings(result):
+            for said in warnings(measured):
                 progress.say(f"check: {artifact.name}: {said}")
-            result["failures"] = [f"{artifact.name}: {text}" for text in faults(result)]
-            result["passed"] = not result["failures"]
-            failures += result["failures"]
+            row = judged(measured, [f"{artifact.name}: {text}" for text in faults(measured)])
+            failures += row.failures
             if folder:
-                owned.write(folder / f"{artifact.name}.json", json.dumps(result, indent=1) + "\n")
-            tell(result)
+                text = json.dumps(as_json(row), indent=1) + "\n"
+                owned.write(folder / f"{artifact.name}.json", text)
+            tell(row)
     if failures:
         raise ParityError("\n".join([*failures, *unmeasured]))
     if unmeasured:
@@ -117,47 +123,45 @@ def _measured(
     runtime: Any,
     reference: Reference,
     subject: Subject,
+    merging: NextTokens | None,
     advance: progress.Advance,
-) -> dict[str, Any]:
+) -> Measured:
     """All that the gate asks of one artifact; raises InputError where it cannot be asked."""
     cases, long, expected = reference
-    result = compare(artifact, runtime, cases, long, subject, advance)
-    if artifact.adapter and subject.adapter:
-        base = merged_into(subject)
-        result |= compare_adapter(artifact, runtime, cases, base, subject.adapter)
-        progress.say(f"check: {artifact.name}: adapter of {result['separate_adapter']}")
-    result |= asdict(paired(expected, _answers(runtime, subject)))
-    result["peak_memory_mib"] = _memory(artifact, subject.bench.threads)
-    merged = "merged" if subject.adapter else "plain"
-    result["reference"] = "rounded as trained" if _as_trained(artifact) else merged
-    return result
-
-
-def compare(
-    artifact: artifacts.Artifact,
-    runtime: Runtime,
-    cases: Sequence[Case],
-    long: Sequence[Case],
-    subject: Subject,
-    advance: progress.Advance,
-) -> dict[str, Any]:
-    """Measure one artifact against the merged model."""
     tokenizer, stops = load_tokenizer(subject.merged), stop_ids(subject.merged)
     bits = ALL[artifact.name].bits
     asked = [case.prompt.messages for case in cases]
-    return {
-        "artifact": artifact.name,
-        "prompts": len(cases),
-        **compare_tokens(artifact, runtime, subject.merged, asked),
-        **agreement(runtime, cases, tokenizer, advance, artifact.name, bits),
-        "agreement_threshold": subject.check.agreement[artifact.quantization],
-        **greedy_texts(runtime, cases, stops, subject.check.greedy_tokens),
-        "long": [
-            {"tokens": len(case.prompt_ids) + len(case.reply_ids)}
-            | agreement(runtime, [case], tokenizer, advance, artifact.name, bits)
-            for case in long
-        ],
-    }
+    readings = compare_tokens(artifact, runtime, subject.merged, asked)
+    tokens = agreement(runtime, cases, tokenizer, advance, artifact.name, bits)
+    same, before = greedy_texts(runtime, cases, stops, subject.check.greedy_tokens)
+    texts = [
+        LongText(
+            len(case.prompt_ids) + len(case.reply_ids),
+            agreement(runtime, [case], tokenizer, advance, artifact.name, bits),
+        )
+        for case in long
+    ]
+    separate = None
+    if artifact.adapter and subject.adapter:
+        base = merged_into(subject)
+        separate = compare_adapter(artifact, runtime, cases, base, subject.adapter)
+        progress.say(f"check: {artifact.name}: adapter of {separate.separate_adapter}")
+    merged = "merged" if subject.adapter else "plain"
+    return Measured(
+        artifact=artifact.name,
+        prompts=len(cases),
+        readings=readings,
+        next_tokens=tokens,
+        agreement_threshold=subject.check.agreement[artifact.quantization],
+        greedy_texts_equal=same,
+        greedy_tokens_before_first_difference=before,
+        long=texts,
+        adapter=separate,
+        answers=paired(expected, _answers(runtime, subject)),
+        peak_memory_mib=_memory(artifact, subject.bench.threads),
+        reference="rounded as trained" if _as_trained(artifact) else merged,
+        merging=merging,
+    )
 
 
 def _as_trained(artifact: artifacts.Artifact) -> bool:
@@ -170,7 +174,7 @@ def _reference(subject: Subject, model: Path) -> Reference:
     return cases, long, _answers(TorchRuntime(model, subject.bench.threads), subject)
 
 
-def _merging(subject: Subject, cases: Sequence[Case]) -> dict[str, Any]:
+def _merging(subject: Subject, cases: Sequence[Case]) -> NextTokens:
     """Compare the model with its adapter beside it with the merged one."""
     trained = TorchRuntime(merged_into(subject), subject.bench.threads, subject.adapter)
     tokenizer = load_tokenizer(subject.merged)

@@ -20,7 +20,7 @@ from srl_edge.method.rewards import step_reward
 from srl_edge.method.types import Reward, Rollout, StepPrompt, Trajectory
 from srl_edge.recipe import Recipe, Stage
 from srl_edge.recipe.schema import load, rooted_at
-from srl_edge.report import rows
+from srl_edge.report import parity_rows, rows
 from srl_edge.run_folder import RECIPE
 from srl_edge.terminal import rollouts
 from srl_edge.terminal.libraries import libraries_quiet
@@ -253,7 +253,7 @@ class Run:
         """What the gate found of each artifact."""
         names = self.recipe.export.artifacts
         files = [self.folder / "parity" / f"{name}.json" for name in names]
-        return [read_json(file, "Parity") for file in files if file.is_file()]
+        return [parity_rows.as_json(parity_rows.read(file)) for file in files if file.is_file()]
 
     @property
     def results(self) -> rows.BenchResults:

@@ -33,10 +33,15 @@ def read_json(path: Path, shape: str) -> Any:
     try:
         return parsed(path.read_bytes(), shape)
     except ValueError as error:
-        raise InputError(
-            f"{path}: {error}, so it was cut off, edited, or written by another version; set it "
-            "back, or delete it and run the command that wrote it again."
-        ) from None
+        raise misread(path, str(error)) from None
+
+
+def misread(path: Path, why: str) -> InputError:
+    """What to raise for a file that holds something else, in one sentence."""
+    return InputError(
+        f"{path}: {why}, so it was cut off, edited, or written by another version; set it "
+        "back, or delete it and run the command that wrote it again."
+    )
 
 
 def read_json_if_there(path: Path, shape: str) -> Any:

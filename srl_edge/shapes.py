@@ -234,41 +234,6 @@ class RolloutRow(Place):
     fault: str
 
 
-class Long(TypedDict):
-    tokens: Size
-    agreement: float
-
-
-class FirstDifference(TypedDict):
-    prompt: str
-    step_index: Count
-    position: Count
-    got: str
-    expected: str
-
-
-class Parity(TypedDict):
-    """What the gate found of one artifact."""
-
-    artifact: str
-    passed: bool
-    prompts: Count
-    agreement: float
-    agreement_threshold: float
-    kl_divergence: float
-    max_logit_error: float
-    greedy_texts_equal: Count
-    first_difference: FirstDifference | None
-    chats: Count
-    chats_equal: Count
-    runtime_chats_equal: Count | None
-    lost: float
-    won: float
-    problems: float
-    long: list[Long]
-    peak_memory_mib: float
-
-
 class ScaleJob(TypedDict):
     """What a job for an engine of many machines was made from."""
 

@@ -20,7 +20,8 @@ from srl_edge.files import fingerprint, read_json, read_json_if_there, read_rows
 from srl_edge.models import adapter_folder, chat_template
 from srl_edge.models.catalog import config_of
 from srl_edge.models.tokenizer import stop_ids
-from srl_edge.report import rows
+from srl_edge.report import parity_rows, rows
+from tests.helpers.reports import parity_row
 
 TIMES = int(os.environ.get("SRL_EDGE_MUTATIONS", "1500"))  # 20,000 once, by hand
 SPEED = {"mean": 1.0, "std": 0.0, "p50": 1.0, "p95": 1.0}
@@ -51,25 +52,6 @@ MODEL_ROW = {
     "tasks": {"held-out": ANSWERS},
 }
 PLACE = {"stage": 0, "kind": "srl", "step": 1}
-PARITY = {
-    "artifact": "onnx-int8",
-    "passed": True,
-    "prompts": 1,
-    "agreement": 1.0,
-    "agreement_threshold": 0.9,
-    "kl_divergence": 0.0,
-    "max_logit_error": 0.1,
-    "greedy_texts_equal": 1,
-    "first_difference": None,
-    "chats": 1,
-    "chats_equal": 1,
-    "runtime_chats_equal": 1,
-    "lost": 0,
-    "won": 0,
-    "problems": 1,
-    "long": [{"tokens": 9, "agreement": 1.0}],
-    "peak_memory_mib": 1.0,
-}
 # What a file holds, as srl-edge or a hub writes it, by the shape that its reader asks for.
 VALUES: dict[str, Any] = {
     "Manifest": {
@@ -123,7 +105,6 @@ VALUES: dict[str, Any] = {
         "parts": {"format": 1.0},
         "fault": "",
     },
-    "Parity": PARITY,
     "DataReport": {
         "read": 2,
         "kept": 1,
@@ -187,6 +168,11 @@ READERS: dict[str, tuple[str, str, Callable[[Path], Any]]] = {
     shape: ("file.json", json.dumps(value) + "\n", reader(shape)) for shape, value in VALUES.items()
 } | {
     "results": ("results.json", json.dumps(RESULTS), lambda file: rows.read(file.parent)),
+    "parity": (
+        "onnx-int8.json",
+        json.dumps(parity_rows.as_json(parity_row("onnx-int8", 0.98, 0.95))),
+        parity_rows.read,
+    ),
     "genai": (
         "genai_config.json",
         json.dumps(GENAI),

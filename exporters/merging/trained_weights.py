@@ -51,7 +51,7 @@ def merge_trained(subject: Subject) -> Path:
     for name, folder in bases.items():
         merged = merge(folder, adapter, run / f"merged-{name}")
         found = agreement(TorchRuntime(merged), cases, load_tokenizer(base), _silent, "")
-        figures[name] = {k: found[k] for k in ("kl_divergence", "agreement")}
+        figures[name] = {"kl_divergence": found.kl_divergence, "agreement": found.agreement}
     best = min(figures, key=lambda name: figures[name]["kl_divergence"])
     into = best if subject.export.merge_into == "auto" else subject.export.merge_into
     choice = {"into": into, "trained_on": frozen, "to_the_trained_model": figures}

@@ -46,13 +46,19 @@ def export_smallest(
             runtime = OnnxRuntime(folder, context_length, threads)
             with progress.bar(f"export: {name}", len(cases)) as advance:
                 found = agreement(runtime, cases, tokenizer, advance, "")
-            kept = {key: found[key] for key in ("agreement", "kl_divergence")}
-            rows.append({"candidate": name, "mb": round(size / 1e6, 1), **kept})
-            progress.say(
-                f"onnx-auto: {name}: {size / 1e6:.1f} MB, {found['agreement']:.1%} of next tokens "
-                f"({least:.1%} asked for), {found['kl_divergence']:.4f} nats"
+            rows.append(
+                {
+                    "candidate": name,
+                    "mb": round(size / 1e6, 1),
+                    "agreement": found.agreement,
+                    "kl_divergence": found.kl_divergence,
+                }
             )
-            if found["agreement"] >= least:
+            progress.say(
+                f"onnx-auto: {name}: {size / 1e6:.1f} MB, {found.agreement:.1%} of next tokens "
+                f"({least:.1%} asked for), {found.kl_divergence:.4f} nats"
+            )
+            if found.agreement >= least:
                 shutil.copytree(folder, out, dirs_exist_ok=True)
                 return {**options, "search": rows}
     best = max(rows, key=lambda row: row["agreement"])

@@ -17,6 +17,7 @@ from srl_edge.devices.runtimes.torch import TorchRuntime
 from srl_edge.exporters.adapters import convert
 from srl_edge.exporters.parity.logits import Case, teacher_forced
 from srl_edge.models.adapter_folder import tensors
+from srl_edge.report.parity_rows import SeparateAdapter
 
 _CASES = 4
 _TIMES = 5
@@ -28,7 +29,7 @@ def compare_adapter(
     cases: Sequence[Case],
     base: Path,
     adapter: Path,
-) -> dict[str, Any]:
+) -> SeparateAdapter:
     """Effect of a separate adapter beside PEFT's, and switching base -> it -> another -> base.
 
     The effect is what the adapter adds to the logits; `adapter_effect` is the cosine between the
@@ -75,19 +76,19 @@ def compare_adapter(
     cosine = _cosine(effect, expected) if some else None
     told = "too small to compare" if cosine is None else f"{cosine:.3f}"
     said = f"{size / 1e6:.1f} MB, switched in {switch:.0f} ms, effect {told}"
-    return {
-        "separate_adapter": said,
-        "adapter_bytes": size,
-        "adapter_effect": cosine,
-        "switch_milliseconds": round(switch, 1),
-        "switches_exactly": all(
+    return SeparateAdapter(
+        separate_adapter=said,
+        adapter_bytes=size,
+        adapter_effect=cosine,
+        switch_milliseconds=round(switch, 1),
+        switches_exactly=all(
             (one == two).all() and (cosine is None or (one != three).any())
             for name in ("base", "adapter")
             for one, two, three in zip(
                 logits[name], logits[f"{name} again"], logits["other"], strict=True
             )
         ),
-    }
+    )
 
 
 def _opposite(adapter: Path, out: Path) -> Path:

@@ -21,6 +21,7 @@ from srl_edge.method.prompts import (
 )
 from srl_edge.method.types import StepPrompt
 from srl_edge.models.tokenizer import load_tokenizer, stop_ids
+from srl_edge.report.parity_rows import NextTokens, OtherToken
 from srl_edge.terminal import progress
 
 
@@ -106,7 +107,7 @@ def agreement(
     advance: progress.Advance,
     name: str,
     bits: int | None = 32,
-) -> dict[str, Any]:
+) -> NextTokens:
     """Share of positions with the same most likely token, KL in nats, largest logit error.
 
     `ties` are the positions that differ where the reference's own margin is within the artifact's
@@ -116,7 +117,7 @@ def agreement(
     """
     agreed = not_finite = 0
     divergence, errors, spreads = [], [], []
-    differing: list[tuple[float, dict[str, Any]]] = []  # by the reference's margin
+    differing: list[tuple[float, OtherToken]] = []  # by the reference's margin
     for case in cases:
         for at, theirs, found in _pairs(runtime, case):
             broken = not np.isfinite(found).all()
@@ -131,13 +132,13 @@ def agreement(
             )
             spreads.append(float(theirs.std()))
             if expected != got or broken:
-                where = {
-                    "prompt": case.prompt.trajectory_id,
-                    "step_index": case.prompt.step_index,
-                    "position": at,
-                    "expected": tokenizer.decode([expected]),
-                    "got": tokenizer.decode([got]),
-                }
+                where = OtherToken(
+                    prompt=case.prompt.trajectory_id,
+                    step_index=case.prompt.step_index,
+                    position=at,
+                    expected=tokenizer.decode([expected]),
+                    got=tokenizer.decode([got]),
+                )
                 # The reference is kept in 16 bits, which have so much of a margin themselves.
                 kept = float(np.abs(theirs[[expected, got]]).max()) * 2**-10
                 margin = float(theirs[expected] - theirs[got]) - kept
@@ -147,21 +148,21 @@ def agreement(
     noise = min(measured, NOISE[bits or 4] * float(np.median(spreads)))
     real = [where for margin, where in differing if margin > noise]
     positions, ties = len(divergence), len(differing) - len(real)
-    return {
-        "positions": positions,
-        "not_finite": not_finite,
-        "agreement": agreed / positions,
-        "ties": ties,
-        "agreement_but_ties": (agreed + ties) / positions,
-        "kl_divergence": float(np.mean(divergence)),
-        "max_logit_error": max(largest for _, largest in errors),
-        "first_difference": next(iter(real), None),
-    }
+    return NextTokens(
+        positions=positions,
+        not_finite=not_finite,
+        agreement=agreed / positions,
+        ties=ties,
+        agreement_but_ties=(agreed + ties) / positions,
+        kl_divergence=float(np.mean(divergence)),
+        max_logit_error=max(largest for _, largest in errors),
+        first_difference=next(iter(real), None),
+    )
 
 
 def greedy_texts(
     runtime: Runtime, cases: Sequence[Case], stops: Sequence[int], tokens: int
-) -> dict[str, Any]:
+) -> tuple[int, float]:
     """How many greedy texts are the reference's, and how far texts go before they part."""
     same = matched = total = 0
     for case in cases:
@@ -169,10 +170,7 @@ def greedy_texts(
         same += text == case.greedy_ids
         matched += shared_length(text, case.greedy_ids)
         total += len(case.greedy_ids)
-    return {
-        "greedy_texts_equal": same,
-        "greedy_tokens_before_first_difference": matched / total,
-    }
+    return same, matched / total
 
 
 def _pairs(runtime: Runtime, case: Case) -> Iterator[tuple[int, Logits, Logits]]:

@@ -9,6 +9,7 @@ from srl_edge.devices.runtimes.chat import Chat
 from srl_edge.devices.runtimes.contract import Runtime
 from srl_edge.models.chat_template import of_tokenizer
 from srl_edge.models.tokenizer import load_tokenizer, stop_ids
+from srl_edge.report.parity_rows import MisreadChat, Readings
 
 # What tokenizers differ on: bytes outside the vocabulary, joined emoji, spaces, digits.
 TEXTS = (
@@ -43,7 +44,7 @@ def chats() -> list[list[dict[str, str]]]:
 
 def compare_tokens(
     artifact: Artifact, runtime: Runtime, merged: Path, asked: Sequence[list[dict[str, str]]]
-) -> dict[str, Any]:
+) -> Readings:
     """Token ids of rendered chats and the ids that end a reply, against the model folder `merged`.
 
     `asked` and the fifty of `chats` are compared. The artifact's files render and encode them, in
@@ -58,39 +59,40 @@ def compare_tokens(
         return template.render(turns, True, form.date, form.chat_template_kwargs)
 
     every = [*asked, *chats()]
-    from_files, from_runtime = [], []
+    from_files: list[MisreadChat] = []
+    from_runtime: list[MisreadChat] = []
     for at, turns in enumerate(every):
         rendered = rendered_by(trained, turns)
         expected = list(trained.encode(rendered, add_special_tokens=False))
-        told = {"chat": turns[-1]["content"], "asked": at < len(asked)}
+        told, mine = turns[-1]["content"], at < len(asked)
         readings = (
             list(own.encode(rendered_by(own, turns), add_special_tokens=False)),
             chat.encode(chat.render(turns)),
         )
         wrong = next((ids for ids in readings if ids != expected), None)
         if wrong is not None:
-            from_files.append(told | _apart(expected, wrong, trained))
+            from_files.append(MisreadChat(told, mine, *_apart(expected, wrong, trained)))
         ids = runtime.encode(rendered)
         if ids not in (None, expected):
-            from_runtime.append(told | _apart(expected, ids or [], trained))
+            from_runtime.append(MisreadChat(told, mine, *_apart(expected, ids or [], trained)))
     stops, theirs = sorted(stop_ids(merged)), sorted(runtime.stop_ids())
-    return {
-        "chats": len(every),
-        "chats_equal": len(every) - len(from_files),
-        "first_chat": next(iter(from_files), None),
-        "runtime_chats_equal": len(every) - len(from_runtime),
-        "first_runtime_chat": next(iter(from_runtime), None),
-        "stop_ids": theirs,
-        "stop_ids_expected": stops,
-        "stop_ids_equal": stops == theirs == sorted(stop_ids(artifact.path)),
-    }
+    return Readings(
+        chats=len(every),
+        chats_equal=len(every) - len(from_files),
+        first_chat=next(iter(from_files), None),
+        runtime_chats_equal=len(every) - len(from_runtime),
+        first_runtime_chat=next(iter(from_runtime), None),
+        stop_ids=theirs,
+        stop_ids_expected=stops,
+        stop_ids_equal=stops == theirs == sorted(stop_ids(artifact.path)),
+    )
 
 
-def _apart(expected: list[int], got: list[int], tokenizer: Any) -> dict[str, Any]:
+def _apart(expected: list[int], got: list[int], tokenizer: Any) -> tuple[int, str, str]:
     """The first position at which two lists differ, and both tokens there."""
     pairs = zip([*expected, None], [*got, None], strict=False)
     at = next(i for i, (a, b) in enumerate(pairs) if a != b)
-    tokens = [
+    one, other = (
         tokenizer.decode(ids[at : at + 1]) if at < len(ids) else "" for ids in (expected, got)
-    ]
-    return {"position": at, "expected": tokens[0], "got": tokens[1]}
+    )
+    return at, one, other

@@ -112,6 +112,7 @@ def check(chosen: Namespace) -> list[dict[str, Any]]:
     from srl_edge.exporters.parity.faults import in_words
     from srl_edge.quantization.formats import require_runtime
     from srl_edge.recipe import Export
+    from srl_edge.report.parity_rows import ParityRow, as_json
 
     found = [artifacts.load(folder) for folder in chosen.path]
     first, asked = found[0], asked_of(found[0].path)
@@ -137,10 +138,10 @@ def check(chosen: Namespace) -> list[dict[str, Any]]:
         merge_trained(subject)
         measured: list[dict[str, Any]] = []
 
-        def tell(result: dict[str, Any]) -> None:
-            measured.append(result)
+        def tell(row: ParityRow) -> None:
+            measured.append(as_json(row))
             if not chosen.json:
-                print(in_words(result))
+                print(in_words(row))
 
         gate(subject, here, folder, tell, unmeasured)
     return measured

@@ -19,6 +19,7 @@ from srl_edge.report.card_metadata import metadata
 from srl_edge.report.facts import RunFacts, gather
 from srl_edge.report.layout import render_markdown
 from srl_edge.report.markdown import as_markdown, fenced, inline
+from srl_edge.report.parity_rows import ParityRow
 from srl_edge.report.rows import TUNED
 from srl_edge.report.run_page import loss_curve, reward_curves
 from srl_edge.report.sentences import training_words
@@ -98,7 +99,7 @@ def text(facts: RunFacts, part: Part, picture: bool, base: str | None) -> str:
     asking = card_asking.asking_of(recipe, run, part.manifest)
     yaml = metadata(recipe, [part.kind], title, base, licence, facts.bench, part.row)
     results = card_words.results(facts.bench, part.row)
-    gate = next((row for row in facts.parity if row["artifact"] == part.name), None)
+    gate = next((row for row in facts.parity if row.artifact == part.name), None)
     return render_markdown(
         "card.md",
         yaml=Markup(yaml),
@@ -159,12 +160,12 @@ def training_picture(training: Mapping[str, Any] | None) -> str:
     return plots.in_a_file(panels, _WIDTH, plots.CURVES_HEIGHT) if panels else ""
 
 
-def _warnings(facts: RunFacts, part: Part, run: Path, gate: Mapping[str, Any] | None) -> list[str]:
+def _warnings(facts: RunFacts, part: Part, run: Path, gate: ParityRow | None) -> list[str]:
     """What whoever reads a card must know before the rest."""
     said = []
     if part.manifest and not is_current(part.manifest, run):
         said.append("This artifact was made of an earlier adapter than the run has now.")
-    if gate and not gate["passed"]:
+    if gate and not gate.passed:
         said.append("The gate found that this artifact does not answer as the trained model does.")
     return said
 

@@ -15,6 +15,7 @@ from srl_edge.recipe import Recipe
 from srl_edge.report.card_base import base_name
 from srl_edge.report.facts import STAGES, RunFacts
 from srl_edge.report.markdown import fenced, inline
+from srl_edge.report.parity_rows import ParityRow
 from srl_edge.report.rows import AFTER, BASE, HELD_OUT, OWN_WAY, TUNED, BenchResults
 from srl_edge.report.sentences import verdicts
 from srl_edge.report.tables import Table
@@ -249,21 +250,21 @@ def _placeless(value: Any) -> Any:
     return value
 
 
-def gate(row: Mapping[str, Any] | None, name: str) -> str:
+def gate(row: ParityRow | None, name: str) -> str:
     """What the gate found of an artifact."""
     if not ALL[name].runs:
         return "It was built, and no runtime on the machine that built it runs it, so nobody knows."
     if not row:
         return "The gate (srl-edge check) has not been run on it."
-    said = "passed" if row["passed"] else "did not pass"
-    failures = "; ".join(row.get("failures", ()))
+    tokens, answers = row.next_tokens, row.answers
+    said = "passed" if row.passed else "did not pass"
     return (
         f"It {said} srl-edge's gate, which compares it with the trained model in fp32 on held-out "
-        f"prompts: the same next token at {row['agreement']:.1%} of {row['positions']} positions "
-        f"(at least {row['agreement_threshold']:.1%}), the same greedy text for "
-        f"{row['greedy_texts_equal']} of {row['prompts']} prompts, and of {row['problems']} "
-        f"problems {row['lost']} lost and {row['won']} won."
-        + (f" It failed by: {failures}." if failures else "")
+        f"prompts: the same next token at {tokens.agreement:.1%} of {tokens.positions} positions "
+        f"(at least {row.agreement_threshold:.1%}), the same greedy text for "
+        f"{row.greedy_texts_equal} of {row.prompts} prompts, and of {answers.problems} "
+        f"problems {answers.lost} lost and {answers.won} won."
+        + (f" It failed by: {'; '.join(row.failures)}." if row.failures else "")
     )
 
 

@@ -14,7 +14,8 @@ from srl_edge.files import read_json, read_json_if_there, read_rows
 from srl_edge.method.prompt_form import PromptForm
 from srl_edge.method.rewards import matching_blocks
 from srl_edge.recipe import Recipe
-from srl_edge.report import rows
+from srl_edge.report import parity_rows, rows
+from srl_edge.report.parity_rows import ParityRow
 from srl_edge.report.rows import BenchResults
 
 Facts = dict[str, Any]
@@ -44,7 +45,7 @@ class RunFacts:
     training: Facts | None
     examples: list[Facts]
     artifacts: list[Facts]
-    parity: list[Facts]
+    parity: list[ParityRow]
     bench: BenchResults | None
     bench_folder: Path
     missing: dict[str, str]
@@ -56,7 +57,7 @@ def gather(recipe: Recipe, run: Path) -> RunFacts:
     files = sorted((run / "artifacts").glob("*/manifest.json"))
     manifests = {file.parent.name: read_json(file, "Manifest") for file in files}
     current = [name for name, manifest in manifests.items() if is_current(manifest, run)]
-    found = [read_json(file, "Parity") for file in sorted((run / "parity").glob("*.json"))]
+    found = [parity_rows.read(file) for file in sorted((run / "parity").glob("*.json"))]
     bench = run / "bench"
     rollouts = read_rows(run / "train" / "rollouts.jsonl", "RolloutRow")
     parts: Facts = {
@@ -64,7 +65,7 @@ def gather(recipe: Recipe, run: Path) -> RunFacts:
         "training": training(read_rows(run / "train" / "metrics.jsonl", "Metrics")),
         "examples": _examples(rollouts, recipe.prompt.form),
         "artifacts": [_artifact(name, manifests[name]) for name in current],
-        "parity": [row for row in found if row["artifact"] in current],
+        "parity": [row for row in found if row.artifact in current],
         "bench": rows.read(bench) if (bench / rows.FILE).is_file() else None,
     }
     folder = shlex.quote(recipe.output)

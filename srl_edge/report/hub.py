@@ -14,9 +14,10 @@ from typing import Any
 from srl_edge import owned
 from srl_edge.artifact import ADAPTER, MANIFEST, is_current, load
 from srl_edge.errors import InputError
-from srl_edge.files import file_sha256, inside, read_json, read_json_if_there
+from srl_edge.files import file_sha256, inside, read_json
 from srl_edge.models.adapter_folder import FROZEN
 from srl_edge.recipe import Recipe
+from srl_edge.report import parity_rows
 from srl_edge.report.card import Part, named_base, of_several, parts_of
 from srl_edge.report.facts import gather
 
@@ -128,10 +129,10 @@ def _notes(part: Part, run: Path) -> list[str]:
         return said
     if not is_current(part.manifest, run):
         said.append(f"{part.name} was made of an earlier adapter than the run has now.")
-    parity = read_json_if_there(run / "parity" / f"{part.name}.json", "Parity")
-    if not parity:
+    gate = run / "parity" / f"{part.name}.json"
+    if not gate.is_file():
         said.append(f"{part.name} has not been through the gate (`srl-edge check {run}`).")
-    elif not parity["passed"]:
+    elif not parity_rows.read(gate).passed:
         said.append(f"{part.name} did not pass the gate.")
     return said
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from srl_edge import __version__, owned
 from srl_edge.recipe import Recipe, dumps
-from srl_edge.report import definitions, rows, tables
+from srl_edge.report import definitions, parity_rows, rows, tables
 from srl_edge.report.facts import RunFacts, gather
 from srl_edge.report.markdown import as_markdown, fenced, plain, verbatim
 from srl_edge.report.run_page import PARTS, page
@@ -40,7 +40,7 @@ def as_json(facts: RunFacts) -> dict[str, Any]:
         "training": facts.training,
         "examples": facts.examples,
         "artifacts": facts.artifacts,
-        "parity": facts.parity,
+        "parity": [parity_rows.as_json(row) for row in facts.parity],
         "bench": rows.as_json(facts.bench) if facts.bench else None,
         "missing": facts.missing,
         "outdated": facts.outdated,

@@ -76,7 +76,7 @@ def headline(facts: RunFacts) -> list[list[str]]:
         numbers.append([f"{megabytes(smallest['size_mb'])} MB", label])
     if facts.parity:
         label = "artifacts answer as the trained model does, within their thresholds"
-        passed = sum(row["passed"] for row in facts.parity)
+        passed = sum(row.passed for row in facts.parity)
         numbers.append([f"{passed} of {len(facts.parity)}", label])
     return numbers
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from srl_edge.report.parity_rows import OtherToken, ParityRow
 from srl_edge.report.rows import Answers, BenchResults, ModelRow
 from srl_edge.report.text import ABSENT, accuracy, megabytes, shown, spread
 
@@ -111,33 +112,42 @@ def llama_bench(results: BenchResults, model: str = "") -> Table:
     return table
 
 
-def parity(rows: Sequence[dict[str, Any]]) -> Table:
+def parity(rows: Sequence[ParityRow]) -> Table:
     """What the gate found, a column an artifact."""
-    place = "prompt {prompt} step {step_index} position {position}: {got!r}, not {expected!r}"
-    read_alike = "{chats_equal}, runtime {runtime_chats_equal} of {chats}"
     columns: dict[str, dict[str, str]] = {}
     for row in rows:
-        where = row["first_difference"]
-        least = row["agreement_threshold"]
-        columns[row["artifact"]] = {
-            "result": "pass" if row["passed"] else "FAIL",
-            "chats read alike": read_alike.format(**row),
-            "same next token (at least)": f"{row['agreement']:.1%} ({least:.1%})",
-            "adapter": row.get("separate_adapter", "merged"),
-            "KL, nats; logit error": (f"{row['kl_divergence']:.4f}; {row['max_logit_error']:.2f}"),
-            "same greedy text": f"{row['greedy_texts_equal']} of {row['prompts']}",
-            "in long texts": ", ".join(
-                f"{x['agreement']:.0%} of {x['tokens']}" for x in row["long"]
+        read, tokens, answers = row.readings, row.next_tokens, row.answers
+        where = tokens.first_difference
+        columns[row.artifact] = {
+            "result": "pass" if row.passed else "FAIL",
+            "chats read alike": (
+                f"{read.chats_equal}, runtime {read.runtime_chats_equal} of {read.chats}"
             ),
-            "answers lost / won": "{lost} / {won} of {problems}".format(**row),
-            "peak memory, MiB": f"{row['peak_memory_mib']:.0f}",
-            "first difference": place.format(**where) if where else "none",
+            "same next token (at least)": (
+                f"{tokens.agreement:.1%} ({row.agreement_threshold:.1%})"
+            ),
+            "adapter": row.adapter.separate_adapter if row.adapter else "merged",
+            "KL, nats; logit error": f"{tokens.kl_divergence:.4f}; {tokens.max_logit_error:.2f}",
+            "same greedy text": f"{row.greedy_texts_equal} of {row.prompts}",
+            "in long texts": ", ".join(
+                f"{text.next_tokens.agreement:.0%} of {text.tokens}" for text in row.long
+            ),
+            "answers lost / won": f"{answers.lost} / {answers.won} of {answers.problems}",
+            "peak memory, MiB": f"{row.peak_memory_mib:.0f}",
+            "first difference": _place(where) if where else "none",
         }
     measures = list(next(iter(columns.values()), {}))
     return [
         {"measured": measure} | {name: cells[measure] for name, cells in columns.items()}
         for measure in measures
     ]
+
+
+def _place(where: OtherToken) -> str:
+    return (
+        f"prompt {where.prompt} step {where.step_index} position {where.position}: "
+        f"{where.got!r}, not {where.expected!r}"
+    )
 
 
 def data(report: dict[str, Any]) -> list[Table]:

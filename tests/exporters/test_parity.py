@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from srl_edge.exporters.parity.tokens import chats
 from srl_edge.method.types import StepPrompt
 from srl_edge.report.statistics import paired
 from tests.helpers.artifacts import CONTEXT, make_run, seal
+from tests.helpers.reports import parity_row
 
 
 def zeroed_layer(model: Path) -> None:
@@ -271,9 +273,9 @@ def test_a_difference_counts_beyond_the_formats_noise(
     theirs[5, 200], ours[5, 200] = 12.0 - margin, 14.0
     case = Case(StepPrompt("t", 0, "p", (), ""), [1], [0] * 28, theirs.astype(np.float16))
     found = agreement(Told(ours), [case], Names(), lambda *_: None, "", bits)  # type: ignore[arg-type]
-    assert found["agreement"] == pytest.approx(27 / 28) and found["ties"] == ties
-    assert found["agreement_but_ties"] == pytest.approx((27 + ties) / 28)
-    assert (found["first_difference"] is None) == bool(ties)
+    assert found.agreement == pytest.approx(27 / 28) and found.ties == ties
+    assert found.agreement_but_ties == pytest.approx((27 + ties) / 28)
+    assert (found.first_difference is None) == bool(ties)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -285,18 +287,11 @@ def test_logits_that_are_no_numbers_are_no_ties(value: float, everywhere: bool) 
     ours[3, 7] = value
     case = Case(StepPrompt("t", 0, "p", (), ""), [1], [0] * 20, theirs.astype(np.float16))
     found = agreement(Told(ours), [case], Names(), lambda *_: None, "", 16)  # type: ignore[arg-type]
-    assert found["not_finite"] == (20 if everywhere else 1)
-    assert found["agreement_but_ties"] <= 1 - found["not_finite"] / 20
-    json.dumps(found, allow_nan=False)
-    sound: dict[str, Any] = {
-        "first_chat": None,
-        "first_runtime_chat": None,
-        "stop_ids_equal": True,
-        "agreement_threshold": 0.0,
-        "long": [],
-        "sign_test": 1.0,
-    }
-    (said,) = faults(found | sound)
+    assert found.not_finite == (20 if everywhere else 1)
+    assert found.agreement_but_ties <= 1 - found.not_finite / 20
+    json.dumps(asdict(found), allow_nan=False)
+    sound = parity_row("onnx-fp16", 1.0, 0.0)
+    (said,) = faults(replace(sound, next_tokens=found))
     assert "computes infinity or NaN" in said
 
 

@@ -211,4 +211,4 @@ def test_the_gate_compares_with_what_was_trained(
     cases, _ = references(of_run(recipe, tmp_path), tmp_path / "merged", "test")
     runtime = open_runtime(load(tmp_path / "artifacts" / "onnx-int4"), threads=1)
     floats = agreement(runtime, cases, policy.tokenizer, lambda *_: None, "")
-    assert floats["kl_divergence"] > 5 * found["kl_divergence"]
+    assert floats.kl_divergence > 5 * found["kl_divergence"]

@@ -102,6 +102,6 @@ def test_fifty_chats_are_read_as_transformers_reads_them(family: str, tmp_path: 
         seal(folder)
         loaded = artifact.load(folder)
         found = compare_tokens(loaded, open_runtime(loaded, 1), model, [])
-        assert found["chats_equal"] == found["chats"] == len(chats()) == 50
-        assert found["stop_ids_equal"], found
-        assert found["runtime_chats_equal"] == read[format_], found["first_runtime_chat"]
+        assert found.chats_equal == found.chats == len(chats()) == 50
+        assert found.stop_ids_equal, found
+        assert found.runtime_chats_equal == read[format_], found.first_runtime_chat

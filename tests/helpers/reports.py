@@ -1,6 +1,7 @@
 """A run folder as its stages would have left it, for reports and cards, without running any."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -8,7 +9,16 @@ from typing import Any
 from srl_edge.method.prompt_form import DEFAULT
 from srl_edge.method.rewards import similarity
 from srl_edge.recipe import Model, Recipe, Stage
-from srl_edge.report import rows
+from srl_edge.report import parity_rows, rows
+from srl_edge.report.parity_rows import (
+    LongText,
+    Measured,
+    NextTokens,
+    OtherToken,
+    ParityRow,
+    Readings,
+    judged,
+)
 from srl_edge.report.rows import (
     HELD_OUT,
     OWN_WAY,
@@ -17,6 +27,7 @@ from srl_edge.report.rows import (
     Difference,
     Gain,
     ModelRow,
+    Paired,
     Spread,
     StepSimilarity,
 )
@@ -139,39 +150,30 @@ def write_artifacts(run: Path) -> None:
         )
 
 
+def parity_row(name: str, agreement: float, least: float) -> ParityRow:
+    where = OtherToken("gsm_symbolic-28-912", 2, 4, expected=" 8", got=" 12")
+    tokens = NextTokens(611, 0, agreement, 0, agreement, 0.0123, 2.31, where)
+    measured = Measured(
+        artifact=name,
+        prompts=16,
+        readings=Readings(66, 66, None, 64, None, [2], [2], True),
+        next_tokens=tokens,
+        agreement_threshold=least,
+        greedy_texts_equal=9,
+        greedy_tokens_before_first_difference=0.8,
+        long=[LongText(1024, replace(tokens, agreement=0.9))],
+        adapter=None,
+        answers=Paired(problems=8, lost=1, won=0, sign_test=1.0),
+        peak_memory_mib=512.0,
+        reference="merged",
+    )
+    return judged(measured, [f"{name}: agrees too seldom."] if agreement < least else [])
+
+
 def write_parity(run: Path) -> None:
     agreements = {"onnx-int8": (0.985, 0.95), "onnx-int4": (0.871, 0.75)}
-    for name, (agreement, threshold) in (agreements | {"executorch-8da4w": (0.71, 0.75)}).items():
-        write(
-            run / "parity" / f"{name}.json",
-            {
-                "artifact": name,
-                "prompts": 16,
-                "positions": 611,
-                "chats": 66,
-                "chats_equal": 66,
-                "runtime_chats_equal": 64,
-                "agreement": agreement,
-                "agreement_threshold": threshold,
-                "kl_divergence": 0.0123,
-                "max_logit_error": 2.31,
-                "greedy_texts_equal": 9,
-                "greedy_tokens_before_first_difference": 0.8,
-                "peak_memory_mib": 512.0,
-                "long": [{"tokens": 1024, "agreement": 0.9}],
-                "problems": 8,
-                "lost": 1,
-                "won": 0,
-                "first_difference": {
-                    "prompt": "gsm_symbolic-28-912",
-                    "step_index": 2,
-                    "position": 4,
-                    "expected": " 8",
-                    "got": " 12",
-                },
-                "passed": agreement >= threshold,
-            },
-        )
+    for name, found in (agreements | {"executorch-8da4w": (0.71, 0.75)}).items():
+        write(run / "parity" / f"{name}.json", parity_rows.as_json(parity_row(name, *found)))
 
 
 def answers_of(share: float, n: int, lost: int = 0) -> Answers:

@@ -20,30 +20,12 @@ from srl_edge.models import adapter_folder
 from srl_edge.models.wheels import KNOWN
 from srl_edge.recipe import load
 from srl_edge.report.hub import plan
+from srl_edge.report.parity_rows import as_json
 from tests.helpers.command_line import called
 from tests.helpers.hub import TOKEN, Hub, hub
-from tests.helpers.reports import write_data, write_training
+from tests.helpers.reports import parity_row, write, write_data, write_training
 
 BASE = "smollm2-135m-instruct"
-PARITY = {
-    "prompts": 16,
-    "positions": 611,
-    "chats": 66,
-    "chats_equal": 66,
-    "runtime_chats_equal": 64,
-    "agreement": 0.5,
-    "agreement_threshold": 0.85,
-    "kl_divergence": 0.0123,
-    "max_logit_error": 2.31,
-    "greedy_texts_equal": 9,
-    "greedy_tokens_before_first_difference": 0.8,
-    "peak_memory_mib": 512.0,
-    "long": [],
-    "problems": 8,
-    "lost": 1,
-    "won": 0,
-    "first_difference": None,
-}
 RECIPE = """
 output = "run"
 [model]
@@ -223,9 +205,7 @@ def test_what_makes_one_think_again_is_said_before(deed: str, said: str, run: Pa
         manifest = json.loads((folder / "manifest.json").read_text())
         (folder / "manifest.json").write_text(json.dumps(manifest | {"adapter_sha256": "1" * 64}))
     if deed == "failed":
-        parity = {"artifact": "onnx-int4", "passed": False} | PARITY
-        (run / "parity").mkdir()
-        (run / "parity" / "onnx-int4.json").write_text(json.dumps(parity))
+        write(run / "parity" / "onnx-int4.json", as_json(parity_row("onnx-int4", 0.5, 0.85)))
     if deed == "no card":
         (folder / "README.md").unlink()
     assert said in push(run, "--artifact", "onnx-int4", "--dry-run").text
