@@ -23,6 +23,7 @@ from srl_edge.report.parity_rows import ParityRow
 from srl_edge.report.rows import TUNED
 from srl_edge.report.run_page import loss_curve, reward_curves
 from srl_edge.report.sentences import training_words
+from srl_edge.report.training_rows import Training
 
 README, PICTURE = owned.CARD
 _WIDTH = 860  # px of the picture, which a page of a hub can show whole
@@ -149,13 +150,13 @@ def of_several(facts: RunFacts, parts: Sequence[Part]) -> str:
     )
 
 
-def training_picture(training: Mapping[str, Any] | None) -> str:
+def training_picture(training: Training | None) -> str:
     """The curves of training as an SVG file; '' where there are none."""
     panels = []
-    if training and (loss := loss_curve(dict(training))):
+    if training and (loss := loss_curve(training)):
         top = max(y for _, y in loss[0].points)
         panels.append(plots.curves(loss, "supervised step", "loss", _WIDTH, (0, top)))
-    for label, series in reward_curves(dict(training)).items() if training else ():
+    for label, series in reward_curves(training).items() if training else ():
         panels.append(plots.curves(series, label, "reward", _WIDTH))
     return plots.in_a_file(panels, _WIDTH, plots.CURVES_HEIGHT) if panels else ""
 

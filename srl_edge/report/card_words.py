@@ -13,13 +13,14 @@ from srl_edge.models.wheels import KNOWN
 from srl_edge.quantization.formats import ALL
 from srl_edge.recipe import Recipe
 from srl_edge.report.card_base import base_name
-from srl_edge.report.facts import STAGES, RunFacts
+from srl_edge.report.facts import RunFacts
 from srl_edge.report.markdown import fenced, inline
 from srl_edge.report.parity_rows import ParityRow
 from srl_edge.report.rows import AFTER, BASE, HELD_OUT, OWN_WAY, TUNED, BenchResults
 from srl_edge.report.sentences import verdicts
 from srl_edge.report.tables import Table
 from srl_edge.report.text import accuracy, shown, spread
+from srl_edge.report.training_rows import steps_done
 
 _NAMES = {
     "onnx": "ONNX for onnxruntime-genai",
@@ -60,9 +61,7 @@ def what(facts: RunFacts, name: str, kind: str, base: str | None) -> str:
     """What it is, in two sentences."""
     recipe = facts.recipe
     model = base or base_name(recipe)
-    done = facts.training or {}
-    steps = {stage: len(done.get(stage, ())) for stage in STAGES}
-    did = [f"{n} steps of {STAGES[stage]}" for stage, n in steps.items() if n]
+    did = steps_done(facts.training)
     trained = f"trained in {' and '.join(did)}" if did else "trained"
     trained += f" on expert solutions {_of_what(recipe)}"
     if kind == "adapter":

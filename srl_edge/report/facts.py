@@ -4,7 +4,6 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean, pstdev
 from typing import Any
 
 from srl_edge import run_folder
@@ -17,9 +16,9 @@ from srl_edge.recipe import Recipe
 from srl_edge.report import parity_rows, rows
 from srl_edge.report.parity_rows import ParityRow
 from srl_edge.report.rows import BenchResults
+from srl_edge.report.training_rows import Training, training_of
 
 Facts = dict[str, Any]
-STAGES = {"sft": "supervised training", "srl": "SRL", "rlvr": "RLVR"}
 _NOTES = {
     "data": ("No data yet", "data"),
     "training": ("Not trained yet", "train"),
@@ -42,7 +41,7 @@ class RunFacts:
 
     recipe: Recipe
     data: Facts | None
-    training: Facts | None
+    training: Training | None
     examples: list[Facts]
     artifacts: list[Facts]
     parity: list[ParityRow]
@@ -62,7 +61,7 @@ def gather(recipe: Recipe, run: Path) -> RunFacts:
     rollouts = read_rows(run / "train" / "rollouts.jsonl", "RolloutRow")
     parts: Facts = {
         "data": read_json_if_there(run / "data" / "report.json", "DataReport"),
-        "training": training(read_rows(run / "train" / "metrics.jsonl", "Metrics")),
+        "training": training_of(read_rows(run / "train" / "metrics.jsonl", "Metrics")),
         "examples": _examples(rollouts, recipe.prompt.form),
         "artifacts": [_artifact(name, manifests[name]) for name in current],
         "parity": [row for row in found if row.artifact in current],
@@ -83,40 +82,6 @@ def gather(recipe: Recipe, run: Path) -> RunFacts:
         and (why := run_folder.outdated(recipe, stage))
     ]
     return RunFacts(recipe, **parts, bench_folder=bench, missing=missing, outdated=old)
-
-
-def placed(rows: Sequence[Facts]) -> list[Facts]:
-    """Rows of `metrics.jsonl` with `at`, which counts steps through all stages of a kind."""
-    last = {row["stage"]: (row["kind"], row["step"]) for row in rows}
-    found = []
-    for row in rows:
-        earlier = [n for s, (k, n) in last.items() if s < row["stage"] and k == row["kind"]]
-        found.append(row | {"at": row["step"] + sum(earlier)})
-    return found
-
-
-def training(rows: Sequence[Facts]) -> Facts | None:
-    """What rows of `metrics.jsonl` say: those by kind, and figures of them; None without any."""
-    if not rows:
-        return None
-    found = placed(rows)
-    held_out = [row for row in found if "eval_reward" in row]
-    steps = {k: [r for r in found if r["kind"] == k and "loss" in r] for k in STAGES}
-    rewards = [row["reward"] for row in steps["srl"]]
-    quarter = max(1, len(rewards) // 4)
-    kept = next((row for row in reversed(held_out) if row["eval_best"]), None)
-    return {
-        **steps,
-        "held_out": held_out,
-        "reward": {
-            name: {"mean": fmean(part), "std": pstdev(part), "steps": len(part)}
-            for name, part in (("start", rewards[:quarter]), ("end", rewards[-quarter:]))
-        }
-        if rewards
-        else None,
-        "kept": kept,
-        "srl_kept": not kept or (kept["kind"] != "sft" and kept["at"] > 0),
-    }
 
 
 def _examples(rollouts: Sequence[Facts], form: PromptForm) -> list[Facts]:

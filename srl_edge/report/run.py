@@ -7,7 +7,7 @@ from typing import Any
 
 from srl_edge import __version__, owned
 from srl_edge.recipe import Recipe, dumps
-from srl_edge.report import definitions, parity_rows, rows, tables
+from srl_edge.report import definitions, parity_rows, rows, tables, training_rows
 from srl_edge.report.facts import RunFacts, gather
 from srl_edge.report.markdown import as_markdown, fenced, plain, verbatim
 from srl_edge.report.run_page import PARTS, page
@@ -37,7 +37,7 @@ def as_json(facts: RunFacts) -> dict[str, Any]:
         "headline": headline(facts),
         "verdicts": verdicts(facts.bench),
         "data": facts.data,
-        "training": facts.training,
+        "training": training_rows.as_json(facts.training) if facts.training else None,
         "examples": facts.examples,
         "artifacts": facts.artifacts,
         "parity": [parity_rows.as_json(row) for row in facts.parity],
@@ -73,8 +73,8 @@ def markdown(facts: RunFacts) -> str:
             parts.append(plain(note))
             continue
         match key:
-            case "training":
-                parts += map(plain, training_words(facts.training or {}))
+            case "training" if facts.training:
+                parts += map(plain, training_words(facts.training))
             case "bench" if bench:
                 parts += [
                     *map(plain, verdicts(bench)),

@@ -8,11 +8,12 @@ from markupsafe import Markup
 from srl_edge import __version__
 from srl_edge.recipe import dumps
 from srl_edge.report import bench_part, definitions, plots, tables
-from srl_edge.report.facts import STAGES, RunFacts
+from srl_edge.report.facts import RunFacts
 from srl_edge.report.layout import Part, document, marked, render
 from srl_edge.report.rows import AFTER, BASE, HELD_OUT, IN_OWN_WAY, OWN_WAY, TUNED
 from srl_edge.report.sentences import headline, summary, training_words, verdicts
 from srl_edge.report.text import signed
+from srl_edge.report.training_rows import STAGES, MetricsRow, Training
 
 PARTS = {
     "training": "Training",
@@ -76,8 +77,8 @@ def _lead(facts: RunFacts) -> Markup:
 
 def _part(key: str, facts: RunFacts) -> Markup:
     match key:
-        case "training":
-            return _training(facts.training or {})
+        case "training" if facts.training:
+            return _training(facts.training)
         case "bench" if facts.bench:
             found, folder = facts.bench, facts.bench_folder
             speed = bench_part.speed(found, found.tasks[0], verdicts(found))
@@ -93,8 +94,8 @@ def _part(key: str, facts: RunFacts) -> Markup:
     return Markup()
 
 
-def _training(t: dict[str, Any]) -> Markup:
-    srl, loss = t["srl"], loss_curve(t)
+def _training(t: Training) -> Markup:
+    srl, loss = t.steps["srl"], loss_curve(t)
     said = (
         "Faint points: mean reward of the rollouts sampled in a step. Line: Gaussian-weighted "
         "mean over neighbouring steps. Open circles: greedy replies to held-out prompts."
@@ -116,12 +117,13 @@ def _training(t: dict[str, Any]) -> Markup:
     return render("training.html", words=training_words(t), wide=wide, narrow=narrow)
 
 
-def reward_curves(t: dict[str, Any]) -> dict[str, list[plots.Series]]:
+def reward_curves(t: Training) -> dict[str, list[plots.Series]]:
     """Rewards over the steps of each kind that has any, by what its steps are called."""
     found = {}
     for kind, name, key in (("srl", "SRL", "eval_reward"), ("rlvr", "RLVR", "eval_accuracy")):
-        held_out = [row for row in t["held_out"] if row["kind"] == kind and key in row]
-        curves = [plots.Series("training", _points(t[kind], "reward"), 1)] if t[kind] else []
+        held_out = [row for row in t.held_out if row.kind == kind and key in row.figures]
+        steps = t.steps[kind]
+        curves = [plots.Series("training", _points(steps, "reward"), 1)] if steps else []
         if curves and held_out:
             curves.append(plots.Series("held-out", _points(held_out, key), 2, True))
         if curves:
@@ -129,9 +131,9 @@ def reward_curves(t: dict[str, Any]) -> dict[str, list[plots.Series]]:
     return found
 
 
-def loss_curve(t: dict[str, Any]) -> list[plots.Series]:
+def loss_curve(t: Training) -> list[plots.Series]:
     """The loss over the steps of supervised training; empty where there were none."""
-    points = _points(t["sft"], "loss")
+    points = _points(t.steps["sft"], "loss")
     return [plots.Series("loss", points, 1)] if points else []
 
 
@@ -150,5 +152,5 @@ def _example(e: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _points(rows: Sequence[dict[str, Any]], key: str) -> list[tuple[float, float]]:
-    return [(row["at"], row[key]) for row in rows]
+def _points(rows: Sequence[MetricsRow], key: str) -> list[tuple[float, float]]:
+    return [(row.at, row.figures[key]) for row in rows]

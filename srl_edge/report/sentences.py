@@ -1,39 +1,38 @@
 """What the facts of a run allow one to say, in sentences."""
 
-from typing import Any
-
-from srl_edge.report.facts import STAGES, RunFacts
+from srl_edge.report.facts import RunFacts
 from srl_edge.report.rows import AFTER, BASE, HELD_OUT, TUNED, Answers, BenchResults, Gain
 from srl_edge.report.text import accuracy, counted, megabytes, overlap, points, signed
+from srl_edge.report.training_rows import STAGES, Training, steps_done
 
 
-def training_words(training: dict[str, Any]) -> list[str]:
+def training_words(training: Training) -> list[str]:
     """What the training figures say, in sentences."""
     said = []
-    if reward := training["reward"]:
-        start, end = (f"{signed(p['mean'])} ± {p['std']:.2f}" for p in reward.values())
+    if reward := training.reward:
+        start, end = (f"{signed(p.mean)} ± {p.std:.2f}" for p in (reward.start, reward.end))
         said.append(
             "The reward of a step is \N{MINUS SIGN}1 where the reply breaks the format, otherwise "
             "from 0 to 1 by how like the expert's the step is in its text, its numbers or its "
             "call, as the recipe weighs them. Its mean (± standard deviation "
             f"over steps) is {start} in the first quarter of the SRL steps, {end} in the last."
         )
-    if kept := training["kept"]:
+    if kept := training.kept:
+        first, best = training.held_out[0].figures, kept.figures
         said.append(
             "On held-out prompts, answered greedily, the format was right in "
-            f"{training['held_out'][0]['eval_format']:.0%} of replies before training. The adapter "
-            f"that is kept has a reward of {signed(kept['eval_reward'])} there, with the "
-            f"format right in {kept['eval_format']:.0%}: {STAGES[kept['kind']]} step {kept['at']}."
+            f"{first['eval_format']:.0%} of replies before training. The adapter "
+            f"that is kept has a reward of {signed(best['eval_reward'])} there, with the "
+            f"format right in {best['eval_format']:.0%}: {STAGES[kept.kind]} step {kept.at}."
         )
-        if training["srl"] and not training["srl_kept"]:
+        if training.steps["srl"] and not training.srl_kept:
             said.append("No SRL step improved on that, so the kept adapter is the warm-up's.")
     return said
 
 
 def summary(facts: RunFacts) -> str:
     """What the run is, in one sentence."""
-    steps = {k: len((facts.training or {}).get(k, ())) for k in STAGES}
-    did = [f"{n} steps of {STAGES[k]}" for k, n in steps.items() if n]
+    did = steps_done(facts.training)
     said = f"Trained in {' and '.join(did)}" if did else "To be trained"
     said += f" on expert solutions from {facts.recipe.data.source}"
     if facts.artifacts:
@@ -49,10 +48,11 @@ def headline(facts: RunFacts) -> list[list[str]]:
     numbers = []
     gains = facts.bench.gain if facts.bench else {}
     added = gains.get("last_stage")
-    if facts.training and (reward := facts.training["reward"]) and not added:
-        label = f"mean reward, first to last quarter of {len(facts.training['srl'])} SRL steps"
-        label += "" if facts.training["srl_kept"] else "; the kept adapter is the warm-up's"
-        numbers.append([" → ".join(signed(part["mean"]) for part in reward.values()), label])
+    if facts.training and (reward := facts.training.reward) and not added:
+        count = len(facts.training.steps["srl"])
+        label = f"mean reward, first to last quarter of {count} SRL steps"
+        label += "" if facts.training.srl_kept else "; the kept adapter is the warm-up's"
+        numbers.append([f"{signed(reward.start.mean)} → {signed(reward.end.mean)}", label])
     if gain := gains.get("best"):
         label = (
             f"of {gain.problems} held-out problems are solved, before (asked {gain.base_asked}) "
@@ -64,7 +64,7 @@ def headline(facts: RunFacts) -> list[list[str]]:
         stage = STAGES[facts.recipe.stages[-1].kind]
         label = f"of them by {stage} itself, after what came before: {points(added.difference)}"
         label += "; not distinguishable" if added.difference.may_be_chance else ""
-        kept = not facts.training or facts.training["srl_kept"]
+        kept = not facts.training or facts.training.srl_kept
         label += "" if kept else "; the kept adapter is the warm-up's"
         numbers.append([f"{added.base:.0%} → {added.tuned:.0%}", label])
     if facts.artifacts:

@@ -3,15 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
 
 from markupsafe import Markup
 
 from srl_edge.report import plots
-from srl_edge.report.facts import STAGES, placed
 from srl_edge.report.plots import Series
+from srl_edge.report.training_rows import STAGES, MetricsRow
 
-Metrics = dict[str, Any]
 MOST_POINTS = 150  # of a curve; means of neighbouring steps stand for more
 _SHARE = (0.0, 1.0)
 _COLOURS = {"similarity": 1, "solved": 2, "format": 3, "own way": 4}  # the same in every figure
@@ -22,7 +20,7 @@ class Curves:
     """The metrics of a run under the label that its lines have; '' where there is one run."""
 
     label: str
-    rows: Sequence[Metrics]
+    rows: Sequence[MetricsRow]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +33,10 @@ class Section:
 
 def sections(runs: Sequence[Curves]) -> list[Section]:
     """The figures of each kind of stage that any run has begun, the newest kind first."""
-    all_rows = [placed(run.rows) for run in runs]
-    kinds = {row["kind"]: row["stage"] for rows in all_rows for row in rows if _trained(row)}
+    kinds = {row.kind: row.stage for run in runs for row in run.rows if _trained(row)}
     found = []
     for kind in sorted(kinds, key=lambda k: kinds[k], reverse=True):
-        of_kind = [
-            Curves(run.label, [row for row in rows if row["kind"] == kind])
-            for run, rows in zip(runs, all_rows, strict=True)
-        ]
+        of_kind = [Curves(run.label, [row for row in run.rows if row.kind == kind]) for run in runs]
         drawn = tuple(_figures(kind, of_kind))
         found.append(Section(_sentence(STAGES[kind]), drawn))
     return found
@@ -88,7 +82,8 @@ def _figures(kind: str, runs: Sequence[Curves]) -> Iterator[Markup]:
 
 def _parts(step: str, runs: Sequence[Curves]) -> Iterator[Markup]:
     """The reward by part."""
-    keys = {key: None for run in runs for row in run.rows for key in row if key[:8] == "rewards/"}
+    found = [key for run in runs for row in run.rows for key in row.figures]
+    keys = dict.fromkeys(key for key in found if key[:8] == "rewards/")
     parts = {key: (name := key.split("/")[1], f"mean of the reward's part {name}") for key in keys}
     yield from _together(
         "parts of the reward", step, runs, parts, "The parts of the reward: means."
@@ -127,7 +122,7 @@ def _together(
 
     caption: of that one figure, in place of all that its lines are. A line's colour is its name's.
     """
-    newest = max((row["at"] for run in runs for row in run.rows), default=0)
+    newest = max((row.at for run in runs for row in run.rows), default=0)
     if len(runs) > 1:
         for key, (name, said) in keys.items():
             lines = _each(runs, key, held_out, alone=True)
@@ -182,9 +177,9 @@ def _each(
     return lines
 
 
-def _points(rows: Sequence[Metrics], key: str) -> list[tuple[float, float]]:
+def _points(rows: Sequence[MetricsRow], key: str) -> list[tuple[float, float]]:
     """Steps and values; of many, means of as many neighbours as needed."""
-    found = [(float(row["at"]), float(row[key])) for row in rows if key in row]
+    found = [(float(row.at), float(row.figures[key])) for row in rows if key in row.figures]
     size = -(-len(found) // MOST_POINTS)
     if size < 2:
         return found
@@ -192,5 +187,5 @@ def _points(rows: Sequence[Metrics], key: str) -> list[tuple[float, float]]:
     return [(fmean(x for x, _ in part), fmean(y for _, y in part)) for part in parts]
 
 
-def _trained(row: Metrics) -> bool:
-    return "eval_reward" not in row
+def _trained(row: MetricsRow) -> bool:
+    return "eval_reward" not in row.figures

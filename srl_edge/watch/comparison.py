@@ -8,11 +8,11 @@ from typing import Any
 from srl_edge.errors import InputError
 from srl_edge.recipe import Recipe
 from srl_edge.report import rows
-from srl_edge.report.facts import STAGES, training
 from srl_edge.report.results import read_samples
 from srl_edge.report.rows import BenchResults, Difference, ModelRow
 from srl_edge.report.statistics import difference, paired
 from srl_edge.report.text import ABSENT, accuracy, points, shown, signed
+from srl_edge.report.training_rows import STAGES, training_of
 from srl_edge.run_folder import flat
 
 Table = list[dict[str, str]]
@@ -94,16 +94,16 @@ def results(a: Side, b: Side) -> Results:
 
 
 def _trained(side: Side) -> dict[str, str]:
-    facts = training(side.rows)
-    if not facts:
+    training = training_of(side.rows)
+    if not training:
         return {}
-    found = {f"steps of {said}": str(len(facts[kind])) for kind, said in STAGES.items()}
+    found = {f"steps of {said}": str(len(training.steps[kind])) for kind, said in STAGES.items()}
     found = {said: count for said, count in found.items() if count != "0"}
-    if reward := facts["reward"]:
-        found["reward, first quarter of SRL"] = signed(reward["start"]["mean"])
-        found["reward, last quarter of SRL"] = signed(reward["end"]["mean"])
-    if kept := facts["kept"]:
-        found["kept adapter"] = f"{kept['kind']} step {kept['at']}"
+    if reward := training.reward:
+        found["reward, first quarter of SRL"] = signed(reward.start.mean)
+        found["reward, last quarter of SRL"] = signed(reward.end.mean)
+    if kept := training.kept:
+        found["kept adapter"] = f"{kept.kind} step {kept.at}"
         for key, said, form in (
             ("eval_reward", "its reward on held-out prompts", "+.3f"),
             ("eval_similarity", "similarity there", ".3f"),
@@ -112,8 +112,8 @@ def _trained(side: Side) -> dict[str, str]:
             ("eval_own_accuracy", "solved in the model's own way", ".0%"),
             ("eval_kl", "divergence from the base, nats", ".3f"),
         ):
-            if key in kept:
-                found[said] = shown(kept[key], form).replace("-", "\N{MINUS SIGN}")
+            if key in kept.figures:
+                found[said] = shown(kept.figures[key], form).replace("-", "\N{MINUS SIGN}")
     return found
 
 

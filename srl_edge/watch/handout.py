@@ -7,6 +7,7 @@ from srl_edge import __version__
 from srl_edge.errors import InputError
 from srl_edge.files import read_text, replace
 from srl_edge.report.layout import Part, document
+from srl_edge.report.training_rows import placed
 from srl_edge.watch import charts, page
 from srl_edge.watch.run import Run
 from srl_edge.watch.templates import FOLDER
@@ -24,7 +25,7 @@ def write(runs: Sequence[Run], out: Path) -> Path:
     if not any(side.rows for side in sides):
         raise InputError(f"{runs[0].folder} and {runs[1].folder}: nothing to compare yet.")
     labels = page.short([side.name for side in sides])
-    curves = [charts.Curves(label, s.rows) for label, s in zip(labels, sides, strict=True)]
+    curves = [charts.Curves(label, placed(s.rows)) for label, s in zip(labels, sides, strict=True)]
     shown = [*page.figures(curves), *page.beside(sides)]
     parts = [Part(f"part-{at}", title, body) for at, (title, body) in enumerate(shown)]
     called = [side.name for side in sides]

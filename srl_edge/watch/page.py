@@ -9,6 +9,7 @@ from markupsafe import Markup
 from srl_edge import __version__
 from srl_edge.files import read_text
 from srl_edge.report import layout, plots
+from srl_edge.report.training_rows import placed
 from srl_edge.terminal.rollouts import choose
 from srl_edge.watch import charts, comparison, rollouts_page
 from srl_edge.watch.comparison import Side
@@ -59,7 +60,7 @@ def shell(runs: Sequence[Run], here: str, body: Markup) -> str:
 def parts(runs: Sequence[Run], states: Sequence[State]) -> list[tuple[str, Markup]]:
     """What takes a while to draw, and changes with the runs' editions: curves, tables of two."""
     labels = short(names(runs)) if len(runs) > 1 else [""]
-    curves = [charts.Curves(label, s.rows) for label, s in zip(labels, states, strict=True)]
+    curves = [charts.Curves(label, placed(s.rows)) for label, s in zip(labels, states, strict=True)]
     return [*figures(curves), *(beside(sides(runs, states)) if len(runs) > 1 else ())]
 
 

@@ -121,8 +121,8 @@ def test_only_a_warm_up_is_reported(tmp_path: Path) -> None:
     metrics.write_text("\n".join([*lines, '{"stage": 1, "ki']))
     (tmp_path / "train" / "rollouts.jsonl").unlink()
     facts = gather(recipe_of(tmp_path), tmp_path)
-    assert facts.training and facts.training["reward"] is None
-    assert len(facts.training["sft"]) == 20
+    assert facts.training and facts.training.reward is None
+    assert len(facts.training.steps["sft"]) == 20
     assert report(recipe_of(tmp_path), tmp_path).read_text().count("<svg") == 2
 
 
@@ -134,8 +134,8 @@ def test_training_that_did_not_help_is_said(run: Path) -> None:
             row["eval_reward"], row["eval_best"] = 0.1, 0.0
     write(metrics, rows)
     facts = gather(recipe_of(run), run)
-    assert facts.training
-    assert (facts.training["kept"]["kind"], facts.training["kept"]["at"]) == ("srl", 0)
+    assert facts.training and facts.training.kept
+    assert (facts.training.kept.kind, facts.training.kept.at) == ("srl", 0)
     assert "the kept adapter is the warm-up's" in headline(facts)[1][1]
     assert training_words(facts.training)[-1].startswith("No SRL step improved on that")
 
@@ -156,7 +156,7 @@ def test_steps_count_through_stages_of_a_kind(tmp_path: Path) -> None:
     ]
     write(tmp_path / "train" / "metrics.jsonl", rows)
     facts = gather(recipe_of(tmp_path), tmp_path)
-    assert facts.training and [row["at"] for row in facts.training["srl"]] == [1, 2, 3, 4]
+    assert facts.training and [row.at for row in facts.training.steps["srl"]] == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(
