@@ -21,6 +21,7 @@ from srl_edge.report.sentences import verdicts
 from srl_edge.report.tables import Table
 from srl_edge.report.text import accuracy, shown, spread
 from srl_edge.report.training_rows import steps_done
+from srl_edge.shapes import DataReport
 
 _NAMES = {
     "onnx": "ONNX for onnxruntime-genai",
@@ -191,7 +192,7 @@ def after_run(kind: str, recipe: Recipe) -> list[str]:
     return []
 
 
-def data(recipe: Recipe, report: Mapping[str, Any] | None) -> list[str]:
+def data(recipe: Recipe, report: DataReport | None) -> list[str]:
     """The sources, how many solutions of them were kept, and under which licence they stand."""
     source = recipe.data.source
     said = []

@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ from srl_edge.report import parity_rows, rows
 from srl_edge.report.parity_rows import ParityRow
 from srl_edge.report.rows import BenchResults
 from srl_edge.report.training_rows import Training, training_of
+from srl_edge.shapes import DataReport, RolloutRow
 
-Facts = dict[str, Any]
 _NOTES = {
     "data": ("No data yet", "data"),
     "training": ("Not trained yet", "train"),
@@ -30,20 +30,60 @@ _NOTES = {
 
 
 @dataclass(frozen=True, slots=True)
+class Example:
+    """A rollout beside the expert's step.
+
+    action: the step that was compared, with its thought apart; the whole reply where that is
+    broken. blocks: what the reward counts: (start in action, start in expert_action, length).
+    """
+
+    title: str
+    rollout: RolloutRow
+    expert_action: str
+    thought: str
+    action: str
+    blocks: list[tuple[int, int, int]]
+
+    def as_json(self) -> dict[str, Any]:
+        """The rollout as it was logged, and what was made of it."""
+        return {
+            **self.rollout,
+            "title": self.title,
+            "expert_action": self.expert_action,
+            "thought": self.thought,
+            "action": self.action,
+            "blocks": [list(block) for block in self.blocks],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """An artifact of the run, with what of its manifest a report tells."""
+
+    name: str
+    size_mb: float
+    manifest: dict[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """Its name and size beside its manifest's."""
+        return {"name": self.name, "size_mb": self.size_mb} | self.manifest
+
+
+@dataclass(frozen=True, slots=True)
 class RunFacts:
     """What there is of a run; `missing` says of each part that is not there how to get it.
 
     outdated: which of those that are there are no longer what the recipe and its files give, and
     why.
-    data, parity: what their stages wrote. training: rows by kind, and figures of them. examples:
-    rollouts beside the expert's step. artifacts: manifests with their sizes.
+    data: what its stage wrote. artifacts: those of the adapter that there is now, and parity what
+    the gate found of them.
     """
 
     recipe: Recipe
-    data: Facts | None
+    data: DataReport | None
     training: Training | None
-    examples: list[Facts]
-    artifacts: list[Facts]
+    examples: list[Example]
+    artifacts: list[Exported]
     parity: list[ParityRow]
     bench: BenchResults | None
     bench_folder: Path
@@ -56,22 +96,27 @@ def gather(recipe: Recipe, run: Path) -> RunFacts:
     files = sorted((run / "artifacts").glob("*/manifest.json"))
     manifests = {file.parent.name: read_json(file, "Manifest") for file in files}
     current = [name for name, manifest in manifests.items() if is_current(manifest, run)]
-    found = [parity_rows.read(file) for file in sorted((run / "parity").glob("*.json"))]
+    gated = [parity_rows.read(file) for file in sorted((run / "parity").glob("*.json"))]
     bench = run / "bench"
-    rollouts = read_rows(run / "train" / "rollouts.jsonl", "RolloutRow")
-    parts: Facts = {
-        "data": read_json_if_there(run / "data" / "report.json", "DataReport"),
-        "training": training_of(read_rows(run / "train" / "metrics.jsonl", "Metrics")),
-        "examples": _examples(rollouts, recipe.prompt.form),
-        "artifacts": [_artifact(name, manifests[name]) for name in current],
-        "parity": [row for row in found if row.artifact in current],
-        "bench": rows.read(bench) if (bench / rows.FILE).is_file() else None,
-    }
+    found = RunFacts(
+        recipe=recipe,
+        data=read_json_if_there(run / "data" / "report.json", "DataReport"),
+        training=training_of(read_rows(run / "train" / "metrics.jsonl", "Metrics")),
+        examples=_examples(
+            read_rows(run / "train" / "rollouts.jsonl", "RolloutRow"), recipe.prompt.form
+        ),
+        artifacts=[_artifact(name, manifests[name]) for name in current],
+        parity=[row for row in gated if row.artifact in current],
+        bench=rows.read(bench) if (bench / rows.FILE).is_file() else None,
+        bench_folder=bench,
+        missing={},
+        outdated=[],
+    )
     folder = shlex.quote(recipe.output)
     missing = {
         part: f"{said}; run `srl-edge {stage} {folder}`."
         for part, (said, stage) in _NOTES.items()
-        if not parts[part]
+        if not getattr(found, part)
     }
     if len(missing) == len(_NOTES):
         raise InputError(f"{run}: nothing to report yet; run `srl-edge data {folder}` first.")
@@ -81,16 +126,16 @@ def gather(recipe: Recipe, run: Path) -> RunFacts:
         if any((run / output).is_file() for output in run_folder.outputs_of(recipe, stage))
         and (why := run_folder.outdated(recipe, stage))
     ]
-    return RunFacts(recipe, **parts, bench_folder=bench, missing=missing, outdated=old)
+    return replace(found, missing=missing, outdated=old)
 
 
-def _examples(rollouts: Sequence[Facts], form: PromptForm) -> list[Facts]:
+def _examples(rollouts: Sequence[RolloutRow], form: PromptForm) -> list[Example]:
     """Rollouts of the last third of the SRL steps: the closest, a middle one, a broken one."""
     order = sorted({(r["stage"], r["step"]) for r in rollouts})
     late = set(order[len(order) * 2 // 3 :])
     recent = [r for r in rollouts if (r["stage"], r["step"]) in late]
     scored = [r for r in recent if not r["fault"]]
-    chosen: list[tuple[str, Facts]] = []
+    chosen: list[tuple[str, RolloutRow]] = []
     if scored:
         # An exact copy would not show how the reward grades.
         best = max([r for r in scored if r["reward"] < 1] or scored, key=lambda r: r["reward"])
@@ -103,19 +148,18 @@ def _examples(rollouts: Sequence[Facts], form: PromptForm) -> list[Facts]:
     return [_example(title, rollout, form) for title, rollout in chosen]
 
 
-def _example(title: str, rollout: Facts, form: PromptForm) -> Facts:
+def _example(title: str, rollout: RolloutRow, form: PromptForm) -> Example:
     expert = rollout["expert_action"].strip()
     reply = form.read(rollout["completion"], rollout["finished"])
-    compared = {"title": title, "expert_action": expert}
     if reply.fault:
         # Shown as it was written: that is where the fault can be seen.
-        return rollout | compared | {"thought": "", "action": rollout["completion"], "blocks": []}
-    blocks = [list(block) for block in matching_blocks(reply.action, expert)]
-    return rollout | compared | {"thought": reply.thought, "action": reply.action, "blocks": blocks}
+        return Example(title, rollout, expert, "", rollout["completion"], [])
+    blocks = matching_blocks(reply.action, expert)
+    return Example(title, rollout, expert, reply.thought, reply.action, blocks)
 
 
-def _artifact(name: str, manifest: Facts) -> Facts:
+def _artifact(name: str, manifest: dict[str, Any]) -> Exported:
     size = sum(entry["bytes"] for entry in manifest["files"].values())
     left_out = ("files", "base", "licence", "chat_template_sha256")
     told = {k: v for k, v in manifest.items() if k not in left_out}
-    return {"name": name, "size_mb": size / 1e6} | told
+    return Exported(name, size / 1e6, told)

@@ -8,7 +8,7 @@ from typing import Any
 from srl_edge import __version__, owned
 from srl_edge.recipe import Recipe, dumps
 from srl_edge.report import definitions, parity_rows, rows, tables, training_rows
-from srl_edge.report.facts import RunFacts, gather
+from srl_edge.report.facts import Example, RunFacts, gather
 from srl_edge.report.markdown import as_markdown, fenced, plain, verbatim
 from srl_edge.report.run_page import PARTS, page
 from srl_edge.report.sentences import headline, summary, training_words, verdicts
@@ -38,8 +38,8 @@ def as_json(facts: RunFacts) -> dict[str, Any]:
         "verdicts": verdicts(facts.bench),
         "data": facts.data,
         "training": training_rows.as_json(facts.training) if facts.training else None,
-        "examples": facts.examples,
-        "artifacts": facts.artifacts,
+        "examples": [example.as_json() for example in facts.examples],
+        "artifacts": [artifact.as_json() for artifact in facts.artifacts],
         "parity": [parity_rows.as_json(row) for row in facts.parity],
         "bench": rows.as_json(facts.bench) if facts.bench else None,
         "missing": facts.missing,
@@ -87,8 +87,8 @@ def markdown(facts: RunFacts) -> str:
                 parts.append(as_markdown(tables.parity(facts.parity)))
             case "examples":
                 parts += map(_example, facts.examples)
-            case "data":
-                parts += map(as_markdown, tables.data(facts.data or {}))
+            case "data" if facts.data:
+                parts += map(as_markdown, tables.data(facts.data))
     terms = definitions.of_run(facts.recipe, bench)
     parts += [f"- **{plain(term)}**: {plain(said)}" for term, said in terms.items()]
     for what, command in commands(facts.recipe).items():
@@ -96,7 +96,12 @@ def markdown(facts: RunFacts) -> str:
     return "\n\n".join([*parts, fenced(dumps(facts.recipe), "toml")]) + "\n"
 
 
-def _example(example: dict[str, Any]) -> str:
-    texts = {"Problem": "problem", "Expert's step": "expert_action", "The model": "completion"}
-    shown = [f"{title}:\n\n{verbatim(example[key])}" for title, key in texts.items()]
-    return "\n\n".join([f"### {plain(example['title'])}: reward {example['reward']:.2f}", *shown])
+def _example(example: Example) -> str:
+    rollout = example.rollout
+    texts = {
+        "Problem": rollout["problem"],
+        "Expert's step": example.expert_action,
+        "The model": rollout["completion"],
+    }
+    shown = [f"{title}:\n\n{verbatim(text)}" for title, text in texts.items()]
+    return "\n\n".join([f"### {plain(example.title)}: reward {rollout['reward']:.2f}", *shown])

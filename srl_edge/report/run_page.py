@@ -8,7 +8,7 @@ from markupsafe import Markup
 from srl_edge import __version__
 from srl_edge.recipe import dumps
 from srl_edge.report import bench_part, definitions, plots, tables
-from srl_edge.report.facts import RunFacts
+from srl_edge.report.facts import Example, RunFacts
 from srl_edge.report.layout import Part, document, marked, render
 from srl_edge.report.rows import AFTER, BASE, HELD_OUT, IN_OWN_WAY, OWN_WAY, TUNED
 from srl_edge.report.sentences import headline, summary, training_words, verdicts
@@ -89,8 +89,8 @@ def _part(key: str, facts: RunFacts) -> Markup:
             return render("tables.html", tables=[tables.parity(facts.parity)])
         case "examples":
             return render("examples.html", examples=[_example(e) for e in facts.examples])
-        case "data":
-            return render("tables.html", tables=tables.data(facts.data or {}))
+        case "data" if facts.data:
+            return render("tables.html", tables=tables.data(facts.data))
     return Markup()
 
 
@@ -137,18 +137,18 @@ def loss_curve(t: Training) -> list[plots.Series]:
     return [plots.Series("loss", points, 1)] if points else []
 
 
-def _example(e: dict[str, Any]) -> dict[str, Any]:
-    terms = ", ".join(f"{name} {signed(value)}" for name, value in e["parts"].items())
-    fault = f": {e['fault']}" if e["fault"] else ""
+def _example(e: Example) -> dict[str, Any]:
+    rollout, fault = e.rollout, e.rollout["fault"]
+    terms = ", ".join(f"{name} {signed(value)}" for name, value in rollout["parts"].items())
     return {
-        "title": e["title"],
-        "problem": e["problem"],
-        "previous_steps": e["previous_steps"],
-        "thought": e["thought"],
-        "reward": f"Reward {signed(e['reward'])} ({terms}){fault}",
-        "what": "the whole reply; it is not compared" if e["fault"] else "the step",
-        "expert": marked(e["expert_action"], [(b, n) for _, b, n in e["blocks"]]),
-        "action": marked(e["action"], [(a, n) for a, _, n in e["blocks"]]),
+        "title": e.title,
+        "problem": rollout["problem"],
+        "previous_steps": rollout["previous_steps"],
+        "thought": e.thought,
+        "reward": f"Reward {signed(rollout['reward'])} ({terms}){f': {fault}' if fault else ''}",
+        "what": "the whole reply; it is not compared" if fault else "the step",
+        "expert": marked(e.expert_action, [(b, n) for _, b, n in e.blocks]),
+        "action": marked(e.action, [(a, n) for a, _, n in e.blocks]),
     }
 
 

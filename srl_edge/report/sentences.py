@@ -36,7 +36,7 @@ def summary(facts: RunFacts) -> str:
     said = f"Trained in {' and '.join(did)}" if did else "To be trained"
     said += f" on expert solutions from {facts.recipe.data.source}"
     if facts.artifacts:
-        said += f"; exported as {', '.join(a['name'] for a in facts.artifacts)}"
+        said += f"; exported as {', '.join(a.name for a in facts.artifacts)}"
     if facts.bench:
         device = facts.bench.device
         said += f" and measured on {device['processor']}, {counted(device['threads'], 'thread')}"
@@ -68,12 +68,12 @@ def headline(facts: RunFacts) -> list[list[str]]:
         label += "" if kept else "; the kept adapter is the warm-up's"
         numbers.append([f"{added.base:.0%} → {added.tuned:.0%}", label])
     if facts.artifacts:
-        smallest = min(facts.artifacts, key=lambda artifact: float(artifact["size_mb"]))
-        label = f"{smallest['name']}, the smallest artifact"
-        row = facts.bench.row(smallest["name"]) if facts.bench else None
+        smallest = min(facts.artifacts, key=lambda artifact: artifact.size_mb)
+        label = f"{smallest.name}, the smallest artifact"
+        row = facts.bench.row(smallest.name) if facts.bench else None
         if row and row.decode_tokens_per_second:
             label += f"; {row.decode_tokens_per_second.mean:.1f} tokens/s"
-        numbers.append([f"{megabytes(smallest['size_mb'])} MB", label])
+        numbers.append([f"{megabytes(smallest.size_mb)} MB", label])
     if facts.parity:
         label = "artifacts answer as the trained model does, within their thresholds"
         passed = sum(row.passed for row in facts.parity)

@@ -1,11 +1,11 @@
 """The tables of the reports, for the page and for Markdown alike: cells are plain text."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from srl_edge.report.parity_rows import OtherToken, ParityRow
 from srl_edge.report.rows import Answers, BenchResults, ModelRow
 from srl_edge.report.text import ABSENT, accuracy, megabytes, shown, spread
+from srl_edge.shapes import DataReport
 
 Table = list[dict[str, str]]  # rows, each with the same headers and its own cells
 
@@ -150,9 +150,9 @@ def _place(where: OtherToken) -> str:
     )
 
 
-def data(report: dict[str, Any]) -> list[Table]:
+def data(report: DataReport) -> list[Table]:
     """The splits, and what of the source was kept or dropped, and why."""
-    counts = {name: report[name] for name in ("read", "kept")}
+    counts = {"read": report["read"], "kept": report["kept"]}
     counts |= {f"dropped: {why}": n for why, n in report["dropped"].items()}
     splits = [
         {"split": name, "problems": f"{split['problems']}", "steps": f"{split['steps']}"}

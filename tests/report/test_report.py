@@ -208,14 +208,15 @@ def test_answers_stand_side_by_side_those_first_where_models_differ(run: Path) -
 
 def test_examples_come_from_late_steps_and_mark_the_matching_blocks(run: Path) -> None:
     close, middle, broken = gather(recipe_of(run), run).examples
-    assert all(e["step"] > 26 for e in (close, middle, broken))
-    assert middle["reward"] <= close["reward"] < 1 and broken["fault"]
-    assert [tuple(b) for b in close["blocks"]] == matching_blocks(close["action"], EXPERT)
+    assert all(e.rollout["step"] > 26 for e in (close, middle, broken))
+    reward = close.rollout["reward"]
+    assert middle.rollout["reward"] <= reward < 1 and broken.rollout["fault"]
+    assert close.blocks == matching_blocks(close.action, EXPERT)
     html = report(recipe_of(run), run).read_text()
-    spans = [(a, n) for a, _, n in close["blocks"]]
-    assert marked(close["action"], spans) in html
-    matched = 2 * sum(n for _, n in spans) / (len(close["action"]) + len(EXPERT))
-    assert matched == pytest.approx(close["reward"])
+    spans = [(a, n) for a, _, n in close.blocks]
+    assert marked(close.action, spans) in html
+    matched = 2 * sum(n for _, n in spans) / (len(close.action) + len(EXPERT))
+    assert matched == pytest.approx(reward)
 
 
 def test_marked_text_is_the_text() -> None:
