@@ -108,10 +108,12 @@ def test_what_is_of_another_adapter_or_out_of_date_is_told(finished_run: Path) -
     assert "another adapter" not in done.stderr and "goes on from" not in done.stderr
 
 
-def test_inspect_prints_the_manifest_and_finds_damage(finished_run: Path) -> None:
+def test_inspect_says_what_it_is_and_finds_damage(finished_run: Path) -> None:
     folder = finished_run / "artifacts" / "onnx-fp32"
-    shown = srl_edge("inspect", folder)
-    manifest = json.loads(shown.stdout)
+    shown = srl_edge("inspect", folder).stdout
+    assert "artifact   onnx-fp32, " in shown and "context    512 tokens" in shown
+    assert "adapter    merged, rank " in shown and "one step of a solution" in shown
+    manifest = json.loads(srl_edge("inspect", folder, "--json").stdout)
     assert manifest["context_length"] == 512 and manifest["stop_token_ids"] == [2]
     data = folder / "model.onnx.data"
     whole = data.read_bytes()

@@ -209,8 +209,10 @@ def test_base_and_tuned_in_one_format(
     manifest = artifacts.load(base).manifest
     assert manifest["adapter_sha256"] is manifest["adapter_rank"] is manifest["adapter"] is None
     assert manifest["prompt"]["reply"] == "whole" and manifest["context_length"] == 600
-    code, out, _ = command("inspect", base)
+    code, out, _ = command("inspect", base, "--json")
     assert code == 0 and json.loads(out) == manifest
+    code, out, _ = command("inspect", base)
+    assert code == 0 and "adapter    none: the plain model" in out
     both = [model.name for model in models_of([base, tuned], False, Bench())]
     assert both == ["base/onnx-fp32", "tuned/onnx-fp32"]
     run = tmp_path / "run"
