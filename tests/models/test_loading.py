@@ -6,12 +6,15 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
+from srl_edge import cli
 from srl_edge.errors import InputError
 from srl_edge.exporters.merging.merge import SIDE_FILES, copy_side_files, merge
 from srl_edge.models import limits, loading
@@ -85,6 +88,122 @@ def test_pickled_weights_beside_a_decoy_are_not_read(tiny_model: Path, tmp_path:
     torch.save(model.state_dict(), folder / "pytorch_model.bin")
     (folder / "model.safetensors").rename(folder / "decoy.safetensors")
     with pytest.raises(InputError, match=r"cannot be loaded: .*safetensors"):
+        loading.network(folder)
+
+
+Weights = dict[str, torch.Tensor]
+
+
+def changed(
+    model: Path, folder: Path, weights: Callable[[Weights], Weights], **settings: object
+) -> Path:
+    """A copy of a model folder with other weights in its file and other settings."""
+    shutil.copytree(model, folder)
+    file = folder / "model.safetensors"
+    save_file(weights(load_file(file)), file, metadata={"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | settings))
+    return folder
+
+
+def without(part: str) -> Callable[[Weights], Weights]:
+    return lambda weights: {name: w for name, w in weights.items() if part not in name}
+
+
+def wrapped(prefix: str) -> Callable[[Weights], Weights]:
+    return lambda weights: {prefix + name: w for name, w in weights.items()}
+
+
+def plus(**more: tuple[int, ...]) -> Callable[[Weights], Weights]:
+    named = {name.replace("__", "."): torch.ones(shape) for name, shape in more.items()}
+    return lambda weights: weights | named
+
+
+MISFITS: dict[str, tuple[Callable[[Weights], Weights], dict[str, object], str]] = {
+    "compiled": (wrapped("_orig_mod."), {}, r"lacks 30 weights.* names _orig_mod\.…"),
+    "parallel": (wrapped("module."), {}, r"lacks 30 weights.* names module\.…"),
+    "unmerged": (wrapped("base_model.model."), {}, r"names base_model\.model\.…"),
+    "a matrix": (
+        without("layers.1.mlp.up"),
+        {},
+        r"lacks the weight model\.layers\.1\.mlp\.up_proj",
+    ),
+    "a norm": (without("model.norm"), {}, r"lacks the weight model\.norm\.weight"),
+    "embedding": (without("embed_tokens"), {}, r"lacks .*embed_tokens|lm_head"),
+    "no head": (
+        dict,
+        {"tie_word_embeddings": False},
+        r"lm_head\.weight; .*tie_word_embeddings = true",
+    ),
+    "classifier": (
+        plus(score__weight=(1, 64)),
+        {"tie_word_embeddings": False, "architectures": ["LlamaForSequenceClassification"]},
+        r"lm_head\.weight; .*a classifier has none",
+    ),
+    "more layers": (dict, {"num_hidden_layers": 5}, r"lacks 18 weights, as model\.layers\.3"),
+    "fewer layers": (
+        dict,
+        {"num_hidden_layers": 2},
+        r"has 9 weights, as model\.layers\.2.* leaves out",
+    ),
+    "bias": (
+        plus(model__layers__0__self_attn__q_proj__bias=(128,)),
+        {},
+        r"has the weight .*q_proj\.bias, which the model .* leaves out",
+    ),
+    "narrower": (
+        dict,
+        {"intermediate_size": 96},
+        r"has .*down_proj\.weight as 64 x 128, .* 64 x 96",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MISFITS)
+def test_no_weight_is_random_or_left_out(case: str, tiny_model: Path, tmp_path: Path) -> None:
+    weights, settings, said = MISFITS[case]
+    folder = changed(tiny_model, tmp_path / "model", weights, **settings)
+    with pytest.raises(InputError, match=said):
+        loading.network(folder)
+
+
+def test_the_command_refuses_a_compiled_models_file(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = changed(tiny_model, tmp_path / "model", wrapped("_orig_mod."))
+    out = tmp_path / "out"
+    given = ["export", "--model", str(folder), "--artifacts", "onnx-fp32", "--out", str(out)]
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(given)
+    assert "_orig_mod." in capsys.readouterr().err and not (out / "onnx-fp32").exists()
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"model__layers__0__self_attn__rotary_emb__inv_freq": (16,)},
+        {"score__weight": (1, 64)},
+        {"v_head__summary__weight": (1, 64)},
+    ],
+)
+def test_what_changes_nothing_may_be_left_over(
+    more: dict[str, tuple[int, ...]], tiny_model: Path, tmp_path: Path
+) -> None:
+    """Old buffers, and heads of other tasks."""
+    loading.network(changed(tiny_model, tmp_path / "model", plus(**more)))
+
+
+@pytest.mark.parametrize("weights", [True, False])
+def test_an_adapter_beside_a_models_weights_is_not_loaded_twice(
+    weights: bool, tiny_model: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    said = {"peft_type": "LORA", "base_model_name_or_path": "someone/elsewhere"}
+    (folder / "adapter_config.json").write_text(json.dumps(said))
+    if weights:
+        save_file({"x": torch.zeros(1)}, folder / "adapter_model.safetensors")
+    with pytest.raises(InputError, match=r"has adapter_config\.json .*remove it"):
         loading.network(folder)
 
 
