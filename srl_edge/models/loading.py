@@ -62,10 +62,34 @@ def settings(folder: Path) -> Any:
 
 
 def tokenizer(folder: Path, **options: Any) -> Any:
-    """transformers' tokenizer of a model; raises InputError as `network` does."""
-    from transformers import AutoTokenizer
+    """transformers' tokenizer of a model, as its tokenizer.json has it; raises as `network` does.
 
-    return _loaded(AutoTokenizer, folder, **options)
+    options: what says that another file is read.
+    """
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    found = _loaded(AutoTokenizer, folder, **options)
+    file = folder / "tokenizer.json"
+    if options or type(found) is PreTrainedTokenizerFast or not file.is_file():
+        return found
+    if _as_in_file(found, file):
+        return found
+    # A family's class makes its own by tokenizer_config.json; every device reads the file.
+    kept = {name: text for name, text in found.special_tokens_map.items() if isinstance(text, str)}
+    named = list(found.model_input_names)
+    return _loaded(PreTrainedTokenizerFast, folder, model_input_names=named, **kept)
+
+
+def _as_in_file(tokenizer: Any, file: Path) -> bool:
+    """Whether a tokenizer cuts and joins text as a tokenizer.json says."""
+    from tokenizers import Tokenizer
+
+    own, there = tokenizer.backend_tokenizer, Tokenizer.from_file(str(file))
+    parts = ("normalizer", "pre_tokenizer", "decoder")
+    settings = ("ignore_merges", "byte_fallback", "fuse_unk", "unk_token", "dropout")
+    return all(repr(getattr(own, part)) == repr(getattr(there, part)) for part in parts) and all(
+        getattr(own.model, name, None) == getattr(there.model, name, None) for name in settings
+    )
 
 
 def require_inside(folder: Path) -> None:

@@ -12,13 +12,15 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM
+from tokenizers import Tokenizer, decoders, models, normalizers, trainers
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from srl_edge import cli
 from srl_edge.errors import InputError
 from srl_edge.exporters.merging.merge import SIDE_FILES, copy_side_files, merge
 from srl_edge.models import limits, loading
 from srl_edge.models.chat_template import ChatTemplate
+from tests.helpers.models import make_model
 from tests.helpers.sources import modules
 
 CODE = "open('was run', 'w')\n"
@@ -306,3 +308,78 @@ def test_a_file_that_is_a_link_elsewhere_is_not_copied(name: str, way: str, tmp_
     (model / "LICENSE").symlink_to(model / "real")
     copy_side_files(model, out)
     assert [file.name for file in out.iterdir()] == ["LICENSE"]
+
+
+CHAT = "<|user|>\nTom has 12 pens, and 345 cats.</s>\n<|assistant|>\nHe says: don't!\n\n  x² = 5"
+
+
+def sentencepiece(folder: Path) -> Path:
+    """A tokenizer.json as Llama 2's is: pieces with a sign for a space, made by a normalizer."""
+    made = Tokenizer(models.BPE(byte_fallback=True, fuse_unk=True, unk_token="<unk>"))
+    signs = [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    made.normalizer = normalizers.Sequence(signs)
+    made.decoder = decoders.Sequence(
+        [
+            decoders.Replace("▁", " "),
+            decoders.ByteFallback(),
+            decoders.Fuse(),
+            decoders.Strip(" ", 1, 0),
+        ]
+    )
+    special = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    made.train_from_iterator(
+        [CHAT] * 4, trainers.BpeTrainer(vocab_size=400, special_tokens=special, show_progress=False)
+    )
+    told = json.loads(made.to_str())
+    told["added_tokens"] = told["added_tokens"][:3]  # the bytes are pieces as others are
+    told["post_processor"] = None
+    (folder / "tokenizer.json").write_text(json.dumps(told))
+    return folder
+
+
+DIGITS = {
+    "type": "Sequence",
+    "pretokenizers": [
+        {"type": "Digits", "individual_digits": True},
+        {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
+    ],
+}
+
+
+@pytest.mark.parametrize("legacy", [{"legacy": False}, {"legacy": True}, {}], ids=str)
+@pytest.mark.parametrize("name", ["LlamaTokenizer", "LlamaTokenizerFast"])
+def test_a_sentencepiece_tokenizer_is_that_of_its_file(
+    legacy: dict[str, bool], name: str, tiny_model: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    ends = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    settings = ends | legacy | {"tokenizer_class": name}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    is_the_files(sentencepiece(folder), tmp_path / "saved", "</s>")
+
+
+@pytest.mark.parametrize("name", ["Qwen2Tokenizer", "GPT2Tokenizer", "LlamaTokenizerFast", None])
+def test_another_cut_than_a_familys_is_that_of_the_file(name: str | None, tmp_path: Path) -> None:
+    folder = make_model("qwen2", tmp_path / "model")
+    cut = {"pre_tokenizer": DIGITS, "normalizer": {"type": "NFKC"}}
+    for file, change in (("tokenizer.json", cut), ("tokenizer_config.json", {})):
+        told = json.loads((folder / file).read_text()) | change
+        told.pop("backend", None)
+        if file == "tokenizer_config.json":
+            told.pop("tokenizer_class")
+            told |= {"tokenizer_class": name} if name else {}
+        (folder / file).write_text(json.dumps(told))
+    is_the_files(folder, tmp_path / "saved", "<|im_end|>")
+
+
+def is_the_files(folder: Path, saved: Path, end: str) -> None:
+    """Whether a folder's tokenizer, and what others load of it where it is saved, cut as told."""
+    want = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    found = loading.tokenizer(folder)
+    found.save_pretrained(saved)
+    for each in (found, AutoTokenizer.from_pretrained(saved)):
+        ids = each.encode(CHAT, add_special_tokens=False)
+        assert ids == want.encode(CHAT, add_special_tokens=False).ids
+        assert each.decode(ids) == want.decode(ids, skip_special_tokens=False)
+        assert each.eos_token == end and "token_type_ids" not in each(CHAT)
