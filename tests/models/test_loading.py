@@ -1,6 +1,7 @@
 """Models that bring code along, or pickled weights, or templates that never end."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from srl_edge.errors import InputError
 from srl_edge.exporters.merging.merge import SIDE_FILES, copy_side_files, merge
 from srl_edge.models import limits, loading
 from srl_edge.models.chat_template import ChatTemplate
+from tests.helpers.foreign import gguf_file
 from tests.helpers.models import make_model
 from tests.helpers.sources import modules
 
@@ -193,6 +195,21 @@ def test_what_changes_nothing_may_be_left_over(
 ) -> None:
     """Old buffers, and heads of other tasks."""
     loading.network(changed(tiny_model, tmp_path / "model", plus(**more)))
+
+
+@pytest.mark.parametrize(
+    "lacks", ["", "layers.1.mlp.up_proj.weight", "layers.0.self_attn.k_proj.bias"]
+)
+def test_a_gguf_that_lacks_a_tensor_is_refused(lacks: str, tmp_path: Path) -> None:
+    model = make_model("qwen2", tmp_path / "model")
+    if lacks:
+        model = changed(model, tmp_path / "less", without(lacks))
+    file = gguf_file(model, tmp_path / "gguf" / "model.gguf")
+    if not lacks:
+        loading.of_gguf(file.parent, file.name)
+        return
+    with pytest.raises(InputError, match=rf"lacks the weight model\.{re.escape(lacks)}"):
+        loading.of_gguf(file.parent, file.name)
 
 
 @pytest.mark.parametrize("weights", [True, False])
