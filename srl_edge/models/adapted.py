@@ -38,7 +38,7 @@ def adapted(model: Any, base: Path, adapter: Path) -> Any:
     try:
         state = load_file(adapter / FILE)
         whole = settings.get("modules_to_save") or ()
-        _require_none(adapter, [x for x in whole if not any(f".{x}." in key for key in state)])
+        _require_complete(adapter, [x for x in whole if not any(f".{x}." in key for key in state)])
         _fit_vocabulary(model, state, settings, adapter)
         with tempfile.TemporaryDirectory() as scratch:
             tuned = PeftModel.from_pretrained(model, _as_peft(adapter, state, Path(scratch)))
@@ -51,12 +51,12 @@ def adapted(model: Any, base: Path, adapter: Path) -> Any:
         raise _does_not_fit(adapter, base, settings, why)
     there = {_name(key).removesuffix(".weight") for key in state}
     lacks = [key for key in placed if ".lora_" in key and key.removesuffix(".weight") not in there]
-    _require_none(adapter, lacks)
+    _require_complete(adapter, lacks)
     _require_scaled(adapter, tuned)
     return tuned
 
 
-def _require_none(adapter: Path, lacks: Sequence[str]) -> None:
+def _require_complete(adapter: Path, lacks: Sequence[str]) -> None:
     """Raise InputError for weights of an adapter that its file has not, and PEFT would make up."""
     if lacks:
         raise InputError(

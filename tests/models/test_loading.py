@@ -400,3 +400,14 @@ def is_the_files(folder: Path, saved: Path, end: str) -> None:
         assert ids == want.encode(CHAT, add_special_tokens=False).ids
         assert each.decode(ids) == want.decode(ids, skip_special_tokens=False)
         assert each.eos_token == end and "token_type_ids" not in each(CHAT)
+
+
+def test_a_damaged_tokenizer_is_one_sentence(tiny_model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    settings = {"tokenizer_class": "LlamaTokenizer"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    for text in ('{"model": 5}', "{", ""):
+        (folder / "tokenizer.json").write_text(text)
+        with pytest.raises(InputError, match="cannot be loaded"):
+            loading.tokenizer(folder)
