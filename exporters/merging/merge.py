@@ -20,6 +20,7 @@ from srl_edge.models.adapted import adapted
 from srl_edge.models.adapter_folder import require_safetensors
 from srl_edge.models.tokenizer import stop_ids, tokenizer_beside
 from srl_edge.quantization.gptq import CODES_FILE
+from srl_edge.terminal import progress
 
 # What a device needs beside the weights, where the model has it.
 SIDE_FILES = ("LICENSE.txt", "LICENSE", "chat_template.jinja", "generation_config.json")
@@ -82,6 +83,9 @@ def _merged(model: Any, base: Path, adapter: Path) -> Any:
     tuned = adapted(model, base, adapter).eval()
     ids = (torch.arange(_TRIED) * 7919 % model.get_input_embeddings().weight.shape[0])[None]
     before = _logprobs(tuned, ids)
+    with tuned.disable_adapter():
+        if torch.equal(before, _logprobs(tuned, ids)):
+            progress.say(f"export: {adapter} changes nothing: it is the model itself.")
     try:
         for layer in tuned.modules():
             if isinstance(layer, BaseTunerLayer):

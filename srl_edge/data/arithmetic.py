@@ -7,10 +7,11 @@ import re
 _NUMBER = r"\d+(?:,\d{3})*(?:\.\d+)?|\.\d+"
 _EQUATION = re.compile(
     rf"(?<![\w.)])((?:[($ ]*(?:{_NUMBER})[)% ]*[-+*/x×÷] *)+[($ ]*(?:{_NUMBER})[)]*)"
-    rf" *= *\$?(-?(?:{_NUMBER}))(?![\d.]*[\w%/*+])"
+    rf" *= *\$?(-?(?:{_NUMBER}))(?![\d.]*[\w%/*+]| +\d+/\d)"
 )
-# What stands before an equation may be its first operand, as in `3 cups * 5 - 2 = 13`.
-_CONTINUES = re.compile(r"[-+*/x×÷(=]\s*$")
+# What stands before an equation may be its first operand, as in `3 cups * 5 - 2 = 13`, or part of
+# it, as in `3 1/2 + 1/2 = 4`.
+_CONTINUES = re.compile(r"[-+*/x×÷(=]\s*$|\d +$")
 _OPERATORS = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,

@@ -11,7 +11,7 @@ from srl_edge.data.agents.sandbox import BUBBLEWRAP, confinement
 from srl_edge.data.agents.worlds import recorded
 from srl_edge.data.cutting import AUTO, MARK, cut_solution, stated
 from srl_edge.data.shapes import Fields, fields
-from srl_edge.data.thoughts import joined, plain_thought, split_thoughts
+from srl_edge.data.thoughts import joined, plain_thought, split_thoughts, unwrapped
 from srl_edge.data.values import Unusable, answer_of, as_list, clean, is_text
 from srl_edge.method.answers import is_value
 from srl_edge.method.prompt_form import DONE
@@ -64,10 +64,9 @@ def read(
         thoughts = [plain_thought(clean(thought)) for thought in found.thought]
         said = None
     elif found.steps:
-        steps, thoughts = _given_steps(found.steps, found.thought)
-        said = stated(steps[-1]) if steps else None
+        steps, thoughts, said = _given_steps(found.steps, found.thought)
     else:
-        if not solutions and _is_solution(answer):
+        if not solutions and _is_solution(answer, styles):
             solutions, answer = [answer], None
         steps, thoughts, said, style, reference = _best(solutions, styles, found.thought)
     observations, world = _acted(row, found, steps, ours)
@@ -146,11 +145,11 @@ def solutions_of(found: Fields) -> list[str]:
     return [text for text in found.solutions if isinstance(text, str)]
 
 
-def _is_solution(answer: Any) -> bool:
+def _is_solution(answer: Any, styles: Sequence[str]) -> bool:
     """Whether what is called an answer is a worked solution."""
     if not isinstance(answer, str) or is_value(answer):
         return False
-    return MARK in answer or len(cut_solution(answer)[0]) > 1
+    return MARK in answer or len(cut_solution(answer, styles)[0]) > 1
 
 
 def _problem(found: Fields) -> str:
@@ -167,24 +166,31 @@ def _id(row: Mapping[str, Any], name: str) -> str:
         return name
 
 
-def _given_steps(steps: Any, thought: Any) -> tuple[list[str], list[str]]:
-    """Steps that are there one by one, and the thought before each; that of none goes on."""
+def _given_steps(steps: Any, thought: Any) -> tuple[list[str], list[str], str | None]:
+    """Steps that are there one by one, the thought before each, and the answer that they end in.
+
+    The thought of none goes on.
+    """
     given = as_list(steps)
     if given is None or not all(isinstance(s, str | int | float) for s in given):
         raise Unusable("steps are no list of texts")
     of_steps = as_list(thought) or ()
     apart = [_thought(t) for t in of_steps] if len(of_steps) == len(given) else []
     waiting = [] if apart else [_thought(thought)]
+    said: str | None = None
     kept: list[str] = []
     thoughts: list[str] = []
     for number, step in enumerate(given):
         text, own = split_thoughts(clean(step if isinstance(step, str) else answer_of(step) or ""))
         waiting += [*apart[number : number + 1], *(said for _, said in own)]
+        text, _, answer = unwrapped(text)
+        if answer or text.strip():
+            said = stated(answer or text)
         if text.strip():
             kept.append(text.strip())
             thoughts.append(joined(waiting))
             waiting = []
-    return kept, thoughts
+    return kept, thoughts, said
 
 
 def _best(
@@ -196,14 +202,15 @@ def _best(
     cut = []
     for number, solution in enumerate(solutions):
         text, found = split_thoughts(clean(solution))
-        steps, style, numbers = cut_solution(text, styles, [place for place, _ in found])
+        text, places, answer = unwrapped(text, [place for place, _ in found])
+        steps, style, numbers = cut_solution(text, styles, places)
         before = [[] for _ in steps]  # type: list[list[str]]
         if steps and number == 0:
             before[0].append(_thought(thought))
         for at, (_, said) in zip(numbers, found, strict=True):
             if steps:
                 before[at].append(said)
-        cut.append((steps, [joined(parts) for parts in before], stated(text), style))
+        cut.append((steps, [joined(parts) for parts in before], stated(answer or text), style))
     if not cut:
         return [], [], None, "", None
     chosen = next((at for at, (steps, *_) in enumerate(cut) if len(steps) > 1), 0)

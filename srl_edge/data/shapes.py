@@ -128,6 +128,15 @@ def _stepwise(row: Row) -> Fields | None:
     return Fields("TRL stepwise", "prompt", row["prompt"], (), steps, row.get("answer"))
 
 
+def _processbench(row: Row) -> Fields:
+    """Steps of models, of which the label names the first wrong one, and is -1 for none."""
+    if not row["final_answer_correct"]:
+        raise Unusable("a solution that ends in a wrong answer")
+    if row.get("label", -1) != -1:
+        raise Unusable("a solution with a step that is labelled wrong")
+    return Fields("ProcessBench", "problem", row["problem"], (), row["steps"], row.get("answer"))
+
+
 def _alpaca(row: Row) -> Fields | None:
     parts = [row["instruction"], row.get("input")]
     texts = [part.strip() for part in parts if isinstance(part, str) and part.strip()]
@@ -285,6 +294,7 @@ SHAPES = (
     Shape("tool calls in text", ("instruction", "output"), _tool_output),
     Shape("tau-bench", (), _tau),
     Shape("PRM800K", ("question", "label"), _prm800k),
+    Shape("ProcessBench", ("problem", "steps", "final_answer_correct"), _processbench),
     Shape("GSM8K", ("question", "answer"), _gsm8k),
     Shape("TRL stepwise", ("prompt", "completions", "labels"), _stepwise),
     Shape("Alpaca", ("instruction", "output"), _alpaca),

@@ -1,14 +1,25 @@
 """What the writer of a solution thought, told from what the solution says."""
 
 import re
+from collections.abc import Sequence
 
-from srl_edge.data.cutting import Span, without
+from srl_edge.data.cutting import Span, stated, without
 from srl_edge.data.values import Unusable
+from srl_edge.method.answers import is_value
 
 _OPENED = r"<(?:think|thinking|thought|reasoning)>|<\|begin_of_thought\|>"
 _CLOSED = r"</(?:think|thinking|thought|reasoning)>|<\|end_of_thought\|>"
 _THOUGHT = re.compile(rf"(?:{_OPENED})(.*?)(?:{_CLOSED})", re.DOTALL | re.IGNORECASE)
 _TAG = re.compile(f"{_OPENED}|{_CLOSED}", re.IGNORECASE)
+
+# What some models write around the rest of a reply, or around an answer at its end.
+_WRAPPED = re.compile(
+    r"<(?P<tag>answer|final_answer|solution|response)>(?P<said>.*?)</(?P=tag)>",
+    re.DOTALL | re.IGNORECASE,
+)
+_HALF = re.compile(
+    r"\A\s*<(?:answer|solution|response)>|</(?:answer|solution|response)>\s*\Z", re.IGNORECASE
+)
 
 Thought = tuple[int, str]  # where in what is left it stood, and what it says
 
@@ -32,6 +43,30 @@ def split_thoughts(text: str) -> tuple[str, list[Thought]]:
     if re.search(_OPENED, rest, re.IGNORECASE):
         raise Unusable("a thought without an end")
     return rest, [(place, thought) for place, thought in found if thought]
+
+
+def unwrapped(text: str, places: Sequence[int] = ()) -> tuple[str, list[int], str]:
+    """A text without the tags around its solution, where places of it are then, and its answer.
+
+    Tags stand at its beginning or end. The answer is what they hold beside a solution, or alone
+    where it is a value; it is left out of the text, and stands in its tags. '' for none.
+    """
+    spans: list[Span] = []
+    answer = ""
+    for match in _WRAPPED.finditer(text):
+        said, before, after = match["said"].strip(), text[: match.start()], text[match.end() :]
+        if before.strip() and after.strip():
+            continue
+        asked = f"<answer>{said}</answer>"
+        short = "\n" not in said and (before + after).strip() and stated(asked)
+        if short or is_value(said):
+            answer = asked
+            spans.append(match.span())
+        else:
+            spans += [(match.start(), match.start("said")), (match.end("said"), match.end())]
+    if not spans:
+        spans = [match.span() for match in _HALF.finditer(text)]
+    return *without(text, spans, places), answer
 
 
 def plain_thought(text: str) -> str:

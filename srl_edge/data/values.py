@@ -10,6 +10,8 @@ from typing import Any
 _LONE = re.compile("[\ud800-\udfff]")
 _MARKS = re.compile(r"<\|(?:begin|end)_of_solution\|>")  # OpenThoughts'
 
+_NO_ANSWERS = ("", "proof", "notfound")  # the marks of NuminaMath-1.5 and what is made of it
+
 
 class Unusable(Exception):
     """Why a row cannot be used, in a few words that are counted."""
@@ -47,7 +49,8 @@ def answer_of(value: Any) -> str | None:
         case Decimal():
             return f"{value.normalize():f}" if value.is_finite() else None
         case str():
-            return clean(value) or None
+            said = clean(value)
+            return None if said.lower() in _NO_ANSWERS else said
         case list() | dict() if len(value) == 1:
             return answer_of(value[0] if isinstance(value, list) else next(iter(value.values())))
         case list() | dict() if not value:

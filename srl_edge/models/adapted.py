@@ -4,13 +4,14 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import regex
 import torch
 from peft import PeftModel, get_peft_model_state_dict
+from peft.tuners.lora import LoraLayer
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -27,7 +28,7 @@ def adapted(model: Any, base: Path, adapter: Path) -> Any:
     """A model in memory, which `base` holds, with a PEFT folder beside its weights.
 
     The model gets the embeddings that the adapter needs. Raises InputError where the adapter is
-    pickled, or has matrices that find no place in the model.
+    pickled, has matrices that find no place in the model or lacks some, or is scaled by 0.
     """
     require_safetensors(adapter)
     if (kind := read_json(adapter / SETTINGS, "Tuned").get("peft_type") or "LORA") != "LORA":
@@ -36,6 +37,8 @@ def adapted(model: Any, base: Path, adapter: Path) -> Any:
     _require_quick(adapter, settings, model)
     try:
         state = load_file(adapter / FILE)
+        whole = settings.get("modules_to_save") or ()
+        _require_complete(adapter, [x for x in whole if not any(f".{x}." in key for key in state)])
         _fit_vocabulary(model, state, settings, adapter)
         with tempfile.TemporaryDirectory() as scratch:
             tuned = PeftModel.from_pretrained(model, _as_peft(adapter, state, Path(scratch)))
@@ -46,7 +49,31 @@ def adapted(model: Any, base: Path, adapter: Path) -> Any:
     if lost:
         why = f"{len(lost)} of its matrices have no place there, first {lost[0]}"
         raise _does_not_fit(adapter, base, settings, why)
+    there = {_name(key).removesuffix(".weight") for key in state}
+    lacks = [key for key in placed if ".lora_" in key and key.removesuffix(".weight") not in there]
+    _require_complete(adapter, lacks)
+    _require_scaled(adapter, tuned)
     return tuned
+
+
+def _require_complete(adapter: Path, lacks: Sequence[str]) -> None:
+    """Raise InputError for weights of an adapter that its file has not, and PEFT would make up."""
+    if lacks:
+        raise InputError(
+            f"{adapter}: its file lacks {len(lacks)} of the weights that its {SETTINGS} names, "
+            f"first {min(lacks)}; save it again (save_pretrained of the PEFT model, given no "
+            "state_dict)."
+        )
+
+
+def _require_scaled(adapter: Path, tuned: Any) -> None:
+    """Raise InputError where an adapter counts for nothing by its settings."""
+    for layer in tuned.modules():
+        if isinstance(layer, LoraLayer) and not all(layer.scaling.values()):
+            raise InputError(
+                f"{adapter}: its lora_alpha is 0, so that it adds nothing; write the alpha that it "
+                f"was trained with into {SETTINGS}."
+            )
 
 
 def _said(error: Exception) -> str:

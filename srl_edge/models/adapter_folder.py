@@ -135,6 +135,11 @@ def pairs(adapter: Path) -> dict[str, tuple[Matrix, Matrix]]:
                 f"{adapter}: says r = {rank} of {module}, whose matrices have {len(both['A'])}."
             )
         alpha = _by_pattern(config.get("alpha_pattern"), module, config.get("lora_alpha", 8))
+        if not alpha:
+            raise InputError(
+                f"{adapter}: its lora_alpha is 0, so that it adds nothing; write the alpha that it "
+                "was trained with into adapter_config.json."
+            )
         scaling = alpha / (rank**0.5 if config.get("use_rslora") else rank)
         made[module] = both["A"], both["B"] * np.float32(scaling)
     return made

@@ -22,7 +22,7 @@ from srl_edge.errors import InputError
 from srl_edge.files import read_json_if_there, read_text
 from srl_edge.models.limits import SECONDS, TooLong, limited
 
-Chat = Sequence[Mapping[str, str]]
+Chat = Sequence[Mapping[str, Any]]
 # How a model that has no template is asked, and where its reply goes on to a question of its own.
 _PLAIN = (
     "{% for m in messages %}{{ {'user': 'Question: ', 'assistant': 'Answer: '}.get(m.role, '') }}"
@@ -145,24 +145,41 @@ class ChatTemplate:
         except _FAULTS as error:
             raise InputError(f"the model's chat template fails: {_said(error)}.") from None
 
-    def accepted(self, chat: Chat) -> list[dict[str, str]]:
+    def accepted(self, chat: Chat) -> list[dict[str, Any]]:
         """A chat as the template takes it: with the system's text in the user's turn, if need be.
 
-        Templates without a system role refuse it, or leave it out without a word.
+        Templates without a system role refuse it, or leave it out without a word; and those that
+        take lists of parts alone leave out every text.
         """
-        turns = [dict(turn) for turn in chat]
+        turns: list[dict[str, Any]] = [dict(turn) for turn in chat]
         if len(turns) > 1 and turns[0]["role"] == "system" and not self._takes_system:
             system, turns = turns[0]["content"], turns[1:]
             turns[0]["content"] = f"{system}\n\n{turns[0]['content']}"
-        return turns
+        return self._shaped(turns)
+
+    @cached_property
+    def _takes_parts(self) -> bool:
+        """Whether a user's text is rendered as a list of parts, and as a text is not."""
+        asked = [{"role": "user", "content": _MARK}]
+        for chat in (asked, [{"role": "system", "content": "Be brief."}, *asked]):
+            with contextlib.suppress(TemplateError, *_FAULTS):
+                if _MARK in self._rendered(chat, True, DATE):
+                    return False
+            with contextlib.suppress(TemplateError, *_FAULTS):
+                if _MARK in self._rendered(_in_parts(chat), True, DATE):
+                    return True
+        return False
 
     @cached_property
     def _takes_system(self) -> bool:
         chat = [{"role": "system", "content": _MARK}, {"role": "user", "content": "Yes?"}]
         try:
-            return _MARK in self._rendered(chat, True, DATE)
+            return _MARK in self._rendered(self._shaped(chat), True, DATE)
         except (TemplateError, *_FAULTS):
             return False
+
+    def _shaped(self, chat: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return _in_parts(chat) if self._takes_parts else chat
 
     def after_reply(self) -> str:
         """What the template writes after a reply of the model's; '' where it does not say.
@@ -174,7 +191,7 @@ class ChatTemplate:
         for before in ([asked], [system, asked]):
             chat = [*before, {"role": "assistant", "content": _MARK}]
             with contextlib.suppress(TemplateError, *_FAULTS):
-                _, mark, after = self._rendered(chat, False, DATE).rpartition(_MARK)
+                _, mark, after = self._rendered(self._shaped(chat), False, DATE).rpartition(_MARK)
                 if mark:
                     return after
         return ""
@@ -193,6 +210,10 @@ class ChatTemplate:
         told |= {"messages": chat, "strftime_now": now}
         with limited():
             return self._template.render(told, add_generation_prompt=add_generation_prompt)
+
+
+def _in_parts(chat: Chat) -> list[dict[str, Any]]:
+    return [{**turn, "content": [{"type": "text", "text": turn["content"]}]} for turn in chat]
 
 
 def of_tokenizer(tokenizer: Any) -> ChatTemplate:

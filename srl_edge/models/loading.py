@@ -1,10 +1,18 @@
 """Models, settings and tokenizers from a folder, by transformers: safetensors, and never code."""
 
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from srl_edge.errors import InputError
 from srl_edge.files import read_json, read_json_if_there
+
+_ADAPTER = "adapter_config.json"
+# Weights that change what a decoder computes; buffers and heads of other tasks do not.
+_DECODERS = re.compile(
+    r"^(?:model\.)?(?:layers\.\d+\.(?!.*(?:rotary_emb|[kv]_scale$))|norm\.|embed_tokens\.|lm_head\.)"
+)
 
 
 def limit_threads(count: int) -> None:
@@ -15,19 +23,35 @@ def limit_threads(count: int) -> None:
         torch.set_num_threads(count)
 
 
-def network(folder: Path, **options: Any) -> Any:
-    """A causal language model; raises InputError where it cannot be built without its own code."""
+def network(folder: Path, partly: bool = False, **options: Any) -> Any:
+    """A causal language model, all of whose weights are the folder's.
+
+    partly: the given settings ask for less than the folder holds. Raises InputError where it cannot
+    be built without its own code, or its files lack weights or have others.
+    """
     from transformers import AutoModelForCausalLM
 
-    return _loaded(AutoModelForCausalLM, folder, use_safetensors=True, **options)
+    if (folder / _ADAPTER).is_file():  # transformers would load it into the weights
+        raise InputError(
+            f"{folder}: has {_ADAPTER} beside the weights of a model; remove it where the adapter "
+            "is merged into them, else move the adapter to a folder of its own and give that as "
+            "--adapter."
+        )
+    options |= {"use_safetensors": True, "ignore_mismatched_sizes": True}
+    model, found = _loaded(AutoModelForCausalLM, folder, output_loading_info=True, **options)
+    _require_all(folder, found, partly)
+    return model
 
 
 def of_gguf(folder: Path, file: str) -> Any:
-    """A causal language model in fp32 from a GGUF file of a folder."""
+    """A causal language model in fp32 from a GGUF file of a folder; raises as `network` does."""
     import torch
     from transformers import AutoModelForCausalLM
 
-    return _loaded(AutoModelForCausalLM, folder, gguf_file=file, dtype=torch.float32)
+    options = {"gguf_file": file, "dtype": torch.float32, "output_loading_info": True}
+    model, found = _loaded(AutoModelForCausalLM, folder, **options)
+    _require_all(folder / file, found, partly=False)
+    return model
 
 
 def settings(folder: Path) -> Any:
@@ -38,10 +62,37 @@ def settings(folder: Path) -> Any:
 
 
 def tokenizer(folder: Path, **options: Any) -> Any:
-    """transformers' tokenizer of a model; raises InputError as `network` does."""
-    from transformers import AutoTokenizer
+    """transformers' tokenizer of a model, as its tokenizer.json has it; raises as `network` does.
 
-    return _loaded(AutoTokenizer, folder, **options)
+    options: what says that another file is read.
+    """
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    found = _loaded(AutoTokenizer, folder, **options)
+    file = folder / "tokenizer.json"
+    if options or type(found) is PreTrainedTokenizerFast or not file.is_file():
+        return found
+    if _as_in_file(found, file):
+        return found
+    # A family's class makes its own by tokenizer_config.json; every device reads the file.
+    kept = {name: text for name, text in found.special_tokens_map.items() if isinstance(text, str)}
+    named = list(found.model_input_names)
+    return _loaded(PreTrainedTokenizerFast, folder, model_input_names=named, **kept)
+
+
+def _as_in_file(tokenizer: Any, file: Path) -> bool:
+    """Whether a tokenizer cuts and joins text as a tokenizer.json says."""
+    from tokenizers import Tokenizer
+
+    try:
+        own, there = tokenizer.backend_tokenizer, Tokenizer.from_file(str(file))
+    except Exception:  # a class in Python has none; a damaged file is told of where it is loaded
+        return False
+    parts = ("normalizer", "pre_tokenizer", "decoder")
+    settings = ("ignore_merges", "byte_fallback", "fuse_unk", "unk_token", "dropout")
+    return all(repr(getattr(own, part)) == repr(getattr(there, part)) for part in parts) and all(
+        getattr(own.model, name, None) == getattr(there.model, name, None) for name in settings
+    )
 
 
 def require_inside(folder: Path) -> None:
@@ -54,6 +105,52 @@ def require_inside(folder: Path) -> None:
     for name in named:
         if Path(str(name)).name != str(name) or "\\" in str(name):
             raise InputError(f"{folder}: names a file outside of the model's folder ({name}).")
+
+
+def _require_all(where: Path, found: Mapping[str, Any], partly: bool) -> None:
+    """Raise InputError where weights would be random, or some of a decoder's would be left out."""
+    lacks, others = sorted(found["missing_keys"]), sorted(found["unexpected_keys"])
+    if lacks:
+        raise InputError(f"{where}: lacks {_some(lacks)}{_hint(lacks, others)}.")
+    if partly:
+        return
+    if misfits := sorted(found["mismatched_keys"]):
+        name, there, asked = misfits[0]
+        raise InputError(
+            f"{where}: has {name} as {_shape(there)}, where its config.json says {_shape(asked)}; "
+            "give the config.json that belongs to these weights."
+        )
+    if over := [name for name in others if _DECODERS.search(name)]:
+        raise InputError(
+            f"{where}: has {_some(over)}, which the model of its config.json leaves out; give the "
+            "config.json that belongs to these weights."
+        )
+
+
+def _some(names: list[str]) -> str:
+    return f"the weight {names[0]}" if len(names) == 1 else f"{len(names)} weights, as {names[0]}"
+
+
+def _shape(sizes: Sequence[int]) -> str:
+    return " x ".join(map(str, sizes))
+
+
+def _hint(lacks: list[str], others: list[str]) -> str:
+    """How to mend a folder that lacks weights, where what else it has tells."""
+    for name in lacks:
+        ending = next((other for other in others if other.endswith(f".{name}")), None)
+        if ending:
+            before = ending.removesuffix(name)
+            return (
+                f", which it names {before}…; save the model without what is wrapped around it, "
+                f"or take {before} off the names"
+            )
+    if lacks == ["lm_head.weight"]:
+        return (
+            "; where its head is its embedding, config.json must say tie_word_embeddings = true, "
+            "and a classifier has none"
+        )
+    return "; save the whole model again, or give the config.json that belongs to its files"
 
 
 def _loaded(kind: Any, folder: Path, **options: Any) -> Any:

@@ -8,6 +8,7 @@ import pytest
 
 from srl_edge.data.reading import columns_for
 from srl_edge.data.sources import open_source
+from srl_edge.data.style import choose
 from srl_edge.data.trajectories import ParseReport, load, parse_rows, write_jsonl
 from srl_edge.errors import InputError
 from srl_edge.method.types import Trajectory
@@ -276,3 +277,105 @@ def test_columns_of_another_source_count_where_they_are(tmp_path: Path) -> None:
     tables = open_source(source(tmp_path, a=[{"question": "q", "answer": "a\nb\n#### 1"}])).tables
     assert columns_for(tables, {"problem": "frage"}, "") is None
     assert columns_for(tables, {"problem": "question"}, "") == {"problem": "question"}
+
+
+def reply(text: str) -> dict[str, Any]:
+    asked = {"role": "user", "content": "What is 2 + 2, doubled?"}
+    return {"messages": [asked, {"role": "assistant", "content": text}]}
+
+
+TAGGED: list[tuple[str, list[str], str | None]] = [
+    (
+        "<think>Hm.</think>\n<answer>2 + 2 is 4.\nIt is 8.\n</answer>",
+        ["2 + 2 is 4.", "It is 8."],
+        None,
+    ),
+    (
+        "<think>It goes into <answer> tags.</think><answer>2x = 8.\nSo x = \\boxed{4}.</answer>",
+        ["2x = 8.", "So x = \\boxed{4}."],
+        "4",
+    ),
+    ("2 + 2 is 4.\nIt is 8.\n<answer>8</answer>", ["2 + 2 is 4.", "It is 8."], "8"),
+    ("2 + 2 is 4.\nIt is 8. <Answer> 8 apples </Answer>", ["2 + 2 is 4.", "It is 8."], "8 apples"),
+    (
+        "<solution>\n2 + 2 is 4.\nIt is 8.</solution> <answer>8</answer>",
+        ["2 + 2 is 4.", "It is 8."],
+        "8",
+    ),
+    ("<think>Hm.</think><answer>2 + 2 is 4.\nIt is 8.", ["2 + 2 is 4.", "It is 8."], None),
+    (
+        "So it is France.\nIts capital.\n<answer>Paris, which lies there</answer>",
+        ["So it is France.", "Its capital.", "Paris, which lies there"],
+        None,
+    ),
+    (
+        "Write <answer>8</answer> there.\nThen stop.",
+        ["Write <answer>8</answer> there.", "Then stop."],
+        "8",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "steps", "answer"), TAGGED)
+def test_tags_around_a_solution_or_its_answer_are_no_text(
+    text: str, steps: list[str], answer: str | None
+) -> None:
+    found, _ = parsed(reply(text))
+    assert found and list(found.steps) == steps and found.answer == answer
+
+
+def test_a_thought_stays_where_it_was_when_tags_go() -> None:
+    found, _ = parsed(reply("<answer>2 + 2 is 4.\n<think>Double it.</think>It is 8.</answer>"))
+    assert found and found.thoughts == ("", "Double it.")
+
+
+@pytest.mark.parametrize(
+    "last", [["It is 8.\n<answer>8</answer>"], ["It is 8.", "<answer>8</answer>"]]
+)
+def test_the_answer_of_given_steps_is_no_step(last: list[str]) -> None:
+    found, _ = parsed({"problem": "p", "steps": ["<answer>2 + 2 is 4.</answer>", *last]})
+    assert found and found.steps == ("2 + 2 is 4.", "It is 8.") and found.answer == "8"
+
+
+@pytest.mark.parametrize("mark", ["proof", "notfound", "Proof", "NotFound "])
+@pytest.mark.parametrize(
+    "columns", [None, {"problem": "problem", "solution": "solution", "answer": "answer"}]
+)
+def test_a_mark_of_no_answer_is_none(mark: str, columns: dict[str, str] | None) -> None:
+    row = {"problem": "Show that ab is even.", "solution": "Let a = 2k.\nThen ab = 2kb."}
+    row |= {"answer": mark, "question_type": "proof", "source": "olympiads"}
+    found, _ = parsed(row, columns=columns)
+    assert found and found.answer is None and found.steps == ("Let a = 2k.", "Then ab = 2kb.")
+
+
+def test_a_solution_called_answer_is_cut_in_the_style_of_its_source() -> None:
+    """Orca-Math's, of which most are one paragraph, beside one of several lines."""
+    text = "There are 4 before him. With him it is 5. So 5 people ran."
+    row = {"question": "How many ran?", "answer": text}
+    assert parsed(row)[0] is None
+    chosen = choose("auto", [row] * 3).styles
+    found, _ = parsed(row, styles=chosen)
+    assert found and len(found.steps) == 3 and found.answer is None
+    same, _ = parsed({"question": row["question"], "solution": text}, styles=chosen)
+    assert same and same.steps == found.steps
+    value, _ = parsed({"question": "Who?", "answer": "The doctor of his town."}, styles=chosen)
+    assert value is None
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"final_answer_correct": False, "label": 1}, "ends in a wrong answer"),
+        ({"label": 0}, "a step that is labelled wrong"),
+    ],
+)
+def test_wrong_solutions_of_processbench_are_dropped(change: dict[str, Any], why: str) -> None:
+    row = {
+        "problem": "p",
+        "steps": ["2 + 2 is 4.", "So 8."],
+        "final_answer_correct": True,
+        "label": -1,
+    }
+    assert parsed(row)[0]
+    _, report = parsed(row | change)
+    assert why in report.reasons

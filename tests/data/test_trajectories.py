@@ -106,6 +106,10 @@ def test_a_line_that_is_not_json_is_named(tmp_path: Path) -> None:
         ("1,200 + 300 = 1,500", []),
         ("14/56 = 1/4", []),
         ("x + 2 = 5", []),
+        ("3 1/2 + 1/2 = 4", []),
+        ("1/2 + 3 1/2 = 4", []),
+        ("3 + 1/2 = 3 1/2", []),
+        ("so 3 + 1/2 = 4 and 1/2 is over", ["3 + 1/2 = 4"]),
     ],
 )
 def test_only_sums_that_can_be_judged_are_judged(text: str, wrong: list[str]) -> None:

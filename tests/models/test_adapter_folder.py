@@ -19,6 +19,7 @@ from srl_edge.exporters.adapters import convert
 from srl_edge.exporters.merging.merge import merge
 from srl_edge.models.adapted import adapted
 from srl_edge.models.adapter_folder import of_one_rank, pairs
+from srl_edge.terminal import progress
 from tests.helpers.artifacts import make_adapter, token_ids
 
 IDS = torch.tensor([token_ids(40)])
@@ -297,3 +298,62 @@ def test_matrices_without_a_place_are_refused_and_not_left_out(
     with pytest.raises(InputError, match=r"does not fit .*14 of its matrices have no place"):
         merge(tiny_model, adapter, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def drop(part: str) -> Any:
+    """What takes matrices whose name has a part out of an adapter."""
+    return lambda state: {name: w for name, w in state.items() if part not in name}
+
+
+LACKING: dict[str, tuple[dict[str, Any], Any, int]] = {
+    "one": ({}, drop("layers.1.mlp.up_proj.lora_B"), 1),
+    "a layer": ({"modules": ["q_proj", "v_proj"]}, drop("layers.2."), 4),
+    "everything": ({"modules": ["q_proj"]}, lambda state: {}, 6),
+    "an embedding": ({"modules": ["q_proj", "embed_tokens"]}, drop("lora_embedding_B"), 1),
+    "a magnitude": (
+        {"modules": ["q_proj"], "use_dora": True},
+        drop("layers.0.self_attn.q_proj.lora_m"),
+        1,
+    ),
+    "a module saved whole": ({"modules_to_save": ["lm_head"]}, drop("lm_head"), 1),
+}
+
+
+@pytest.mark.parametrize("case", LACKING)
+def test_an_adapter_that_lacks_weights_is_refused_and_not_made_up(
+    case: str, tiny_model: Path, tmp_path: Path
+) -> None:
+    settings, change, count = LACKING[case]
+    adapter = make_adapter(tiny_model, tmp_path / "peft", 1, **settings)
+    save_file(change(load_file(adapter / FILE)), adapter / FILE)
+    with pytest.raises(InputError, match=rf"its file lacks {count} of the weights"):
+        merge(tiny_model, adapter, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "alpha", [{"lora_alpha": 0}, {"alpha_pattern": {"v_proj": 0}}], ids=["all", "by pattern"]
+)
+def test_an_adapter_scaled_by_nothing_is_refused(
+    alpha: dict[str, Any], tiny_model: Path, tmp_path: Path
+) -> None:
+    adapter = make_adapter(tiny_model, tmp_path / "peft", 1)
+    file = adapter / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | alpha))
+    for taken in (lambda: merge(tiny_model, adapter, tmp_path / "out"), lambda: pairs(adapter)):
+        with pytest.raises(InputError, match="lora_alpha is 0, so that it adds nothing"):
+            taken()
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_an_adapter_that_changes_nothing_is_told_of(
+    trained: bool, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(progress, "say", said.append)
+    adapter = make_adapter(tiny_model, tmp_path / "peft", 1)
+    if not trained:
+        state = load_file(adapter / FILE)
+        save_file({k: w * ("lora_A" in k) for k, w in state.items()}, adapter / FILE)
+    merge(tiny_model, adapter, tmp_path / "out")
+    assert any("changes nothing" in line for line in said) != trained

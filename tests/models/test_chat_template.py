@@ -213,3 +213,38 @@ def test_of_several_templates_the_default_is_taken(
     expected = chat_template.ChatTemplate(TEMPLATES["plain"], {}).render(CHAT)
     assert chat_template.of_tokenizer(loaded).render(CHAT) == expected
     assert chat_template.of_folder(tmp_path).render(CHAT) == expected
+
+
+PARTS = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{% for part in m.content %}"
+    "{% if part.type == 'text' %}{{ part.text }}{% endif %}{% endfor %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def test_a_template_of_parts_alone_is_given_parts(tmp_path: Path) -> None:
+    """As those of models that see are: a text is none of theirs, and goes without a word."""
+    tokenizer = make_tokenizer(tmp_path)
+    plain = chat_template.of_tokenizer(tokenizer).render(CHAT)
+    tokenizer.chat_template = PARTS
+    template = chat_template.of_tokenizer(tokenizer)
+    assert template.render(CHAT) == plain and "And 2?" in plain
+    assert template.after_reply() == "<|im_end|>\n"
+    asked = template.accepted(CHAT)
+    assert template.render(CHAT) == tokenizer.apply_chat_template(
+        asked, tokenize=False, add_generation_prompt=True
+    )
+
+
+def test_a_template_of_parts_without_a_system_role_has_its_text_in_the_users_turn() -> None:
+    some = PARTS.replace("in messages %}", "in messages if m.role != 'system' %}", 1)
+    said = chat_template.ChatTemplate(some, {}).render(CHAT)
+    assert "user\nBe brief.\n\n12 < 30" in said
+
+
+def test_a_template_of_both_is_given_texts() -> None:
+    both = PARTS.replace(
+        "{% for part", "{% if m.content is string %}{{ m.content }}{% else %}{% for part", 1
+    ).replace("{% endfor %}<", "{% endfor %}{% endif %}<", 1)
+    template = chat_template.ChatTemplate(both, {})
+    assert template.accepted(CHAT) == CHAT and "And 2?" in template.render(CHAT)

@@ -51,9 +51,15 @@ def load(
             f"{model}: trainer.gradient_checkpointing is not to be had for {text.model_type} on "
             "MLX; use a smaller trainer.micro_batch_tokens."
         )
-    loaded, _ = load_model(
-        model, lazy=True, model_config=mlx_settings(model, config, "trained on MLX")
-    )
+    settings = mlx_settings(model, config, "trained on MLX")
+    try:
+        loaded, _ = load_model(model, lazy=True, model_config=settings)
+    except ValueError as error:  # weights that are missing, left over, or of another shape
+        said = " ".join(str(error).splitlines()[:2]).rstrip(".,")
+        raise InputError(
+            f"{model}: mlx-lm does not load it: {said}; give the config.json that belongs to its "
+            "weights, or save the whole model again."
+        ) from None
     loaded = getattr(loaded, "language_model", loaded)
     _cast(loaded, dtype)
     loaded.freeze()
@@ -152,7 +158,11 @@ def _first_layers(model: Path, config: Any, kinds: list[str], dtype: torch.dtype
         settings["per_layer_config"] = {i: x for i, x in own.items() if int(i) < len(kinds)}
         settings["num_kv_shared_layers"] = 0
     found = loading.network(
-        model, config=type(config).from_dict(settings), dtype=dtype, ignore_mismatched_sizes=True
+        model,
+        partly=True,
+        config=type(config).from_dict(settings),
+        dtype=dtype,
+        ignore_mismatched_sizes=True,
     )
     for name in _BY_LAYER:  # made anew, as they are too long: take the part of the first layers
         if getattr(config, "hidden_size_per_layer_input", 0):

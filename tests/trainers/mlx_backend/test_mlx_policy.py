@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from srl_edge.errors import InputError
 from srl_edge.recipe import Trainer
@@ -224,3 +225,17 @@ def test_without_mlx_a_sentence_says_what_to_install(
     monkeypatch.setattr("srl_edge.trainers.open.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"needs mlx-lm: pip install 'srl-edge\[mlx\]'"):
         open_by_recipe(tiny_model, SETTINGS, seed=0)
+
+
+@pytest.mark.parametrize("change", ["lacks", "left over"])
+def test_weights_that_are_not_the_models_are_refused(change: str, tmp_path: Path) -> None:
+    model = make_model("llama", tmp_path / "model")
+    file = model / "model.safetensors"
+    weights = load_file(file)
+    if change == "lacks":
+        weights.pop("model.layers.2.mlp.up_proj.weight")
+    else:
+        weights["model.layers.2.mlp.up_proj.bias"] = weights["model.norm.weight"]
+    save_file(weights, file, metadata={"format": "pt"})
+    with pytest.raises(InputError, match=r"mlx-lm does not load it: .*layers\.2\.mlp\.up_proj"):
+        MlxPolicy(model, SETTINGS, seed=0)
