@@ -289,6 +289,15 @@ class GeneratedRow(TypedDict):
     id: str
     problem: str
     steps: list[str]
+    model: str
+
+
+class Recorded(TypedDict):
+    """A row that `data record` wrote."""
+
+    problem: str
+    world: dict[str, Any]
+    steps: list[str]
 
 
 class Ungenerated(TypedDict):
@@ -350,3 +359,8 @@ def adapter(name: str) -> TypeAdapter[Any]:
     if name not in _ADAPTERS:
         _ADAPTERS[name] = TypeAdapter(globals()[name], config=None)
     return _ADAPTERS[name]
+
+
+def first_key(name: str) -> str:
+    """The key that a row of the class of that name begins with."""
+    return next(iter(globals()[name].__annotations__))
