@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -106,6 +106,18 @@ def inside(file: Path, folder: Path) -> bool:
     target, home = file.resolve(), folder.resolve()
     blobs = home.parents[1] / "blobs" if home.parent.name == "snapshots" else home
     return target.is_relative_to(home) or target.is_relative_to(blobs)
+
+
+def require_contained(folder: Path, files: Iterable[Path]) -> None:
+    """Raise InputError where one of a folder's files is a link that leads out of it, or a pipe."""
+    for file in sorted(files):
+        if not inside(file, folder):
+            raise InputError(
+                f"{file}: a link to a file outside of {folder}, and such are not followed; put the "
+                "file itself there."
+            )
+        if file.exists() and not (file.is_file() or file.is_dir()):
+            raise InputError(f"{file}: a pipe or a device, and no file; take it out of the folder.")
 
 
 @contextmanager

@@ -16,7 +16,8 @@ from srl_edge.exporters.export import export
 from srl_edge.files import replace, scratch_folder
 from srl_edge.line import claim_run
 from srl_edge.trainers.loop.train import train
-from tests.helpers.command_line import srl_edge, write_recipe
+from tests.helpers.artifacts import make_adapter
+from tests.helpers.command_line import called, srl_edge, write_recipe
 from tests.helpers.fakes import TablePolicy
 from tests.helpers.runs import BAD, GOOD, make_run
 from tests.helpers.sources import modules
@@ -310,3 +311,28 @@ def test_only_what_a_start_left_is_withdrawn(tmp_path: Path) -> None:
     (folder / ".secret").unlink()
     owned.withdraw(folder, ("recipe.toml",))
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("what", ["adapter", "artifacts/onnx-int4", "train", "job"])
+def test_a_job_replaces_nothing_but_a_job(
+    what: str, tmp_path: Path, tiny_model: Path, word_problems: Rows
+) -> None:
+    recipe = write_recipe(tmp_path, tiny_model, word_problems)
+    adapter = make_adapter(tiny_model, tmp_path / "adapter", 2)
+    flags = ("scale", recipe, "--engine", "trl", "--adapter", adapter, "--out")
+    folder = tmp_path / "run" / what
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if what == "job":
+        called(*flags, folder)
+        called(*flags, folder)  # its own is replaced
+        with pytest.raises(InputError, match="holds srl-edge's job for another engine, not its"):
+            owned.require_own(folder)
+        return
+    if what == "train":
+        owned.write(owned.claim(folder, "training") / "metrics.jsonl", "ours")
+    else:
+        published(tmp_path).rename(folder)
+    before = sorted(folder.rglob("*"))
+    with pytest.raises(InputError, match=r"holds srl-edge's (results|training), not its job"):
+        called(*flags, folder)
+    assert sorted(folder.rglob("*")) == before

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from srl_edge.errors import InputError
-from srl_edge.files import read_json, read_json_if_there
+from srl_edge.files import read_json, read_json_if_there, require_contained
 
 
 def limit_threads(count: int) -> None:
@@ -45,7 +45,8 @@ def tokenizer(folder: Path, **options: Any) -> Any:
 
 
 def require_inside(folder: Path) -> None:
-    """Raise InputError where a model's files name files outside of its folder."""
+    """Raise InputError where a folder's files are links out of it, or name files outside of it."""
+    require_contained(folder, [*folder.glob("[!.]*"), *folder.glob("additional_chat_templates/*")])
     named: list[Any] = []
     for index in folder.glob("*.index.json"):
         named += (read_json(index, "Index")).get("weight_map", {}).values()
@@ -57,7 +58,8 @@ def require_inside(folder: Path) -> None:
 
 
 def _loaded(kind: Any, folder: Path, **options: Any) -> Any:
-    require_inside(folder)
+    if "gguf_file" not in options:  # whose folder is anybody's
+        require_inside(folder)
     try:
         return kind.from_pretrained(folder, trust_remote_code=False, **options)
     except Exception as error:  # whatever a damaged file makes of a library
