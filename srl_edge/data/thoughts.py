@@ -2,13 +2,14 @@
 
 import re
 
-from srl_edge.data.cutting import Span, without
+from srl_edge.data.cutting import Span, enclosed, without
 from srl_edge.data.values import Unusable
 
-_OPENED = r"<(?:think|thinking|thought|reasoning)>|<\|begin_of_thought\|>"
-_CLOSED = r"</(?:think|thinking|thought|reasoning)>|<\|end_of_thought\|>"
-_THOUGHT = re.compile(rf"(?:{_OPENED})(.*?)(?:{_CLOSED})", re.DOTALL | re.IGNORECASE)
-_TAG = re.compile(f"{_OPENED}|{_CLOSED}", re.IGNORECASE)
+_OPENED = re.compile(
+    r"<(?:think|thinking|thought|reasoning)>|<\|begin_of_thought\|>", re.IGNORECASE
+)
+_CLOSED = re.compile(r"</(?:think|thinking|thought|reasoning)>|<\|end_of_thought\|>", re.IGNORECASE)
+_TAG = re.compile(f"{_OPENED.pattern}|{_CLOSED.pattern}", re.IGNORECASE)
 
 Thought = tuple[int, str]  # where in what is left it stood, and what it says
 
@@ -18,18 +19,19 @@ def split_thoughts(text: str) -> tuple[str, list[Thought]]:
 
     What stands before a tag that closes alone is a thought as well.
     """
-    matches = list(_THOUGHT.finditer(text))
-    said = [plain_thought(match[1]) for match in matches]
-    rest, places = without(text, [m.span() for m in matches], [m.start() for m in matches])
+    tags = list(enclosed(text, _OPENED, _CLOSED))
+    said = [plain_thought(text[a.end() : b.start()]) for a, b in tags]
+    spans: list[Span] = [(a.start(), b.end()) for a, b in tags]
+    rest, places = without(text, spans, [start for start, _ in spans])
     found = list(zip(places, said, strict=True))
-    if lone := list(re.finditer(_CLOSED, rest, re.IGNORECASE)):
+    if lone := list(_CLOSED.finditer(rest)):
         leading: Span = (0, lone[-1].end())
         inside = [thought for place, thought in found if place <= leading[1]]
         first = joined([plain_thought(rest[: leading[1]]), *inside])
         rest = rest[leading[1] :]
         after = [(place - leading[1], t) for place, t in found if place > leading[1]]
         found = [(0, first), *after]
-    if re.search(_OPENED, rest, re.IGNORECASE):
+    if _OPENED.search(rest):
         raise Unusable("a thought without an end")
     return rest, [(place, thought) for place, thought in found if thought]
 
