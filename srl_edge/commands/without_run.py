@@ -112,6 +112,7 @@ def check(chosen: Namespace) -> list[dict[str, Any]]:
     from srl_edge.exporters.parity.faults import in_words
     from srl_edge.quantization.formats import require_runtime
     from srl_edge.recipe import Export
+    from srl_edge.terminal.signs import printable
 
     found = [artifacts.load(folder) for folder in chosen.path]
     first, asked = found[0], asked_of(found[0].path)
@@ -140,7 +141,7 @@ def check(chosen: Namespace) -> list[dict[str, Any]]:
         def tell(result: dict[str, Any]) -> None:
             measured.append(result)
             if not chosen.json:
-                print(in_words(result))
+                print(printable(in_words(result)))
 
         gate(subject, here, folder, tell, unmeasured)
     return measured
