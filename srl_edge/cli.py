@@ -123,6 +123,11 @@ def _run(arguments: list[str]) -> int:
         processes.end(signal.SIGINT)
     except processes.Ended as end:
         processes.end(end.number)
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # of tokenizers, which is no Exception
+            raise
+        said = (str(error).splitlines() or ["no reason given"])[0]
+        return _fail(f"the tokenizer cannot be used for a text ({said}).", 2, as_json)
 
 
 def _command(arguments: list[str]) -> int:

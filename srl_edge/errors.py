@@ -28,7 +28,8 @@ def out_of_memory(error: BaseException) -> bool:
         or type(error).__name__ == "OutOfMemoryError"  # torch's, which is not imported for that
         or "MPS backend out of memory" in text
         or "DefaultCPUAllocator: can't allocate memory" in text
-        or text.strip() == "std::bad_alloc"
+        or "std::bad_alloc" in text
+        or "Failed to allocate memory" in text  # ONNX Runtime's
     )
 
 

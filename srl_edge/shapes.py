@@ -46,7 +46,7 @@ class Manifest(TypedDict):
     format: str
     quantization: str
     files: dict[str, File]
-    context_length: Size
+    context_length: Annotated[int, Field(ge=1, le=1 << 24)]
     base: NotRequired[dict[str, str]]
     adapter: NotRequired[Literal["merged", "separate"] | None]  # None: the model alone
     adapter_rank: NotRequired[Size | None]

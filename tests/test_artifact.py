@@ -125,3 +125,10 @@ def test_a_genai_folder_runs_no_code_and_names_no_file(
     change(file, **config)
     with pytest.raises(InputError, match=f"{key}.*it is not loaded, since such files can run code"):
         OnnxRuntime(copied, 512)
+
+
+@pytest.mark.parametrize("length", [10**12, (1 << 24) + 1, 0])
+def test_a_context_that_no_model_has_is_refused(length: int, copied: Path) -> None:
+    change(copied / "manifest.json", context_length=length)
+    with pytest.raises(InputError, match=r"manifest\.json: context_length: input should be"):
+        artifact.load(copied)
