@@ -1,5 +1,6 @@
 """Files of ours: JSON that may be broken, writes that happen at once, hashes, the cache."""
 
+import errno
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ from typing import Any
 from srl_edge.errors import InputError
 
 _MIB = 1 << 20
+_FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 _SCRATCH = ".srl-edge-scratch-"  # and the id of the process that builds there
 
 
@@ -87,6 +89,17 @@ def parsed(text: bytes | str, shape: str) -> Any:
     return value
 
 
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Let the error of a full disk name the file that is being written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL and error.filename is None:
+            error.filename = str(path)
+        raise
+
+
 def replace(path: Path, text: str) -> None:
     """Write a file at once or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -94,7 +107,7 @@ def replace(path: Path, text: str) -> None:
     scratch.unlink(missing_ok=True)  # of a process that had this id before
     try:
         # Never through a link, and with the same bytes on every system: they are hashed.
-        with scratch.open("x", encoding="utf-8", newline="\n") as out:
+        with writing(path), scratch.open("x", encoding="utf-8", newline="\n") as out:
             out.write(text)
         scratch.replace(path)
     finally:

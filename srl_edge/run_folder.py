@@ -144,8 +144,8 @@ def contents_of(recipe: Recipe, name: str) -> dict[str, str]:
             files = _rows_of(recipe, "data.")
             if recipe.data.difficulty.keep:  # found by asking the model, and judged by the verifier
                 files |= _of_model(recipe)
-                own = sources_of(recipe)
-                files |= {key: file for key, file in own.items() if key.startswith("prompt.")}
+                named = sources_of(recipe)
+                files |= {key: file for key, file in named.items() if key.startswith("prompt.")}
         case "train":
             named = sources_of(recipe)
             own = ("stages.", "prompt.")

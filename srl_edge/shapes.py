@@ -363,4 +363,4 @@ def adapter(name: str) -> TypeAdapter[Any]:
 
 def first_key(name: str) -> str:
     """The key that a row of the class of that name begins with."""
-    return next(iter(globals()[name].__annotations__))
+    return str(next(iter(globals()[name].__annotations__)))

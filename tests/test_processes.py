@@ -183,9 +183,11 @@ def test_a_recipes_code_runs_in_training_alone_and_is_said_once(
     for verb in (["run", recipe, "--help"], ["fit", recipe], ["data", recipe], ["report", recipe]):
         srl_edge(*verb)
         assert not ran.exists(), verb
-    refused = srl_edge("run", recipe, "--no-code")
-    assert refused.returncode == 2 and not ran.exists()
-    assert f"training runs {mine}; --no-code refuses" in refused.stderr
+    job = ("--engine", "trl", "--out", tmp_path / "job")
+    for flags in (["run", recipe], ["headroom", recipe], ["scale", recipe, *job]):
+        refused = srl_edge(*flags, "--no-code")
+        assert refused.returncode == 2 and not ran.exists()
+        assert f"training runs {mine}; --no-code refuses" in refused.stderr
     trained = srl_edge("train", tmp_path / "run", "--stages.0.steps", "30")
     assert trained.returncode == 0, trained.stderr
     assert trained.stderr.count(f"train: this recipe runs {mine}\n") == 1 and ran.exists()

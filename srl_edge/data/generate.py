@@ -21,7 +21,7 @@ from srl_edge.data.row import read
 from srl_edge.data.sources import files_of, open_source
 from srl_edge.data.values import Unusable, is_text
 from srl_edge.errors import InputError, StageError
-from srl_edge.files import text_sha256
+from srl_edge.files import text_sha256, writing
 from srl_edge.method.prompt_form import DONE, PRESETS, PromptForm
 from srl_edge.method.solving import Attempt, solve
 from srl_edge.method.types import Trajectory
@@ -181,7 +181,7 @@ def _added(
         for number in range(samples)
         if ((name := f"{t.id}#{number}"), _task(t.problem, t.world)) not in done
     ]
-    ask, counts, lock, silent = endpoint.ask(), Counts(), Lock(), 0
+    ask, counts, lock, silent, unanswered = endpoint.ask(), Counts(), Lock(), 0, 0
 
     def counted(chat: Sequence[Mapping[str, str]]) -> str:
         text, read_, written = ask(chat)
@@ -193,6 +193,7 @@ def _added(
     total = len(problems) * samples
     with (
         progress.bar("data: generate", total, total - len(left)) as advance,
+        writing(out),
         opened(out, "GeneratedRow") as kept,
         opened(failures, "Ungenerated") as failed,
         ThreadPoolExecutor(workers) as pool,
@@ -209,7 +210,7 @@ def _added(
                     why = str(error)
                 except Unanswered as error:
                     why, again = str(error), True
-                silent = silent + 1 if again else 0
+                silent, unanswered = silent + 1 if again else 0, unanswered + again
                 if not why and _solution(row) in known:
                     why = "the same solution again"
                 if why:
@@ -232,6 +233,12 @@ def _added(
         except BaseException:  # nothing more is asked, since that may cost
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+    if left and unanswered == len(left):
+        why = ", ".join(counts.failed)
+        raise StageError(
+            f"{endpoint.url}: none of {unanswered} requests had a reply ({why}); the same command "
+            "asks again."
+        )
     return counts
 
 

@@ -231,9 +231,14 @@ def test_a_file_of_anything_else_is_left_as_it_is(name: str, text: str, tmp_path
     (tmp_path / "made").mkdir()
     theirs = tmp_path / "made" / name
     theirs.write_text(text)
-    asked: list[Any] = []
+    asked: list[int] = []
+
+    def counting(chat: list[dict[str, str]]) -> str:
+        asked.append(1)
+        return solving(chat)
+
     with pytest.raises(InputError, match="holds something else than the rows"):
-        generated(tmp_path, lambda chat: str(asked.append(1)))
+        generated(tmp_path, counting)
     assert theirs.read_text() == text and not asked
 
 
@@ -281,3 +286,11 @@ def test_a_second_one_with_the_same_file_asks_for_nothing(tmp_path: Path) -> Non
     assert not asked
     generated(tmp_path, counting)  # what has ended does not hold it
     assert asked
+
+
+def test_no_reply_at_all_is_no_success(tmp_path: Path) -> None:
+    flags = ("--count", "3")  # fewer than end it at once
+    with pytest.raises(StageError, match=r"none of 3 requests had a reply \(status 404\)"):
+        generated(tmp_path, lambda chat: 404, *flags)
+    kept, _ = generated(tmp_path, solving, *flags)
+    assert len(kept) == 3

@@ -45,9 +45,10 @@ def test_a_model_whose_files_lie_elsewhere_is_refused(
     name: str, tiny_model: Path, tmp_path: Path
 ) -> None:
     folder = linked(shutil.copytree(tiny_model, tmp_path / "evil"), name, tmp_path / "outside")
-    for opened in (lambda: resolve(str(folder)), lambda: merge(folder, None, tmp_path / "out")):
-        with pytest.raises(InputError, match="a link to a file outside of"):
-            opened()
+    with pytest.raises(InputError, match="a link to a file outside of"):
+        resolve(str(folder))
+    with pytest.raises(InputError, match="a link to a file outside of"):
+        merge(folder, None, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

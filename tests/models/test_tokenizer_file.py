@@ -84,8 +84,8 @@ def test_what_families_have_is_bounded(family_model: Path, tmp_path: Path) -> No
 
 
 def test_what_a_file_says_of_padding_is_left_out(tiny_model: Path, tmp_path: Path) -> None:
-    padding = {"strategy": {"Fixed": 10**12}, "direction": "Right", "pad_to_multiple_of": None}
-    padding |= {"pad_id": 0, "pad_type_id": 0, "pad_token": "x"}
+    padding: dict[str, Any] = {"strategy": {"Fixed": 10**12}, "direction": "Right"}
+    padding |= {"pad_to_multiple_of": None, "pad_id": 0, "pad_type_id": 0, "pad_token": "x"}
     cut = {"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0}
     more = {"padding": padding, "truncation": cut}
     folder = changed(tiny_model, tmp_path / "model", "tokenizer.json", **more)

@@ -192,8 +192,9 @@ class TorchPolicy:
         self, sampler: Any, call: tuple[Any, ...], prefix_cache: PrefixCache | None
     ) -> list[list[Rollout]]:
         """As `sample`, of half the prompts after the other where memory does not suffice."""
+        given = (*call, prefix_cache)
         try:
-            return sample(sampler, *call, prefix_cache)
+            return sample(sampler, *given)
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise

@@ -9,7 +9,7 @@ from srl_edge.data.adding import opened, rows_before
 from srl_edge.data.agents.worlds import enter, recorded
 from srl_edge.data.values import Unusable, is_text
 from srl_edge.errors import InputError
-from srl_edge.files import read_text
+from srl_edge.files import read_text, writing
 from srl_edge.method.prompt_form import DONE
 from srl_edge.run_lock import held
 
@@ -59,7 +59,7 @@ def _recorded(record_: dict[str, Any], out: Path, typed: TextIO, shown: TextIO) 
         except Unusable as why:
             print(f"Not recorded: {why}.", file=shown)
             continue
-        with opened(out, "Recorded") as rows:
+        with writing(out), opened(out, "Recorded") as rows:
             rows.write(json.dumps(row, ensure_ascii=False) + "\n")
         count += 1
         if "state" in record_:

@@ -14,7 +14,7 @@ from srl_edge.method.types import Sample
 from srl_edge.trainers.policy.contract import Loss
 from srl_edge.trainers.policy.objective import Part
 from srl_edge.trainers.policy.packing import pack
-from srl_edge.trainers.torch_backend import policy as policy_module
+from srl_edge.trainers.policy.sampling import sample
 from srl_edge.trainers.torch_backend.attention import row_kernels
 from srl_edge.trainers.torch_backend.attention.rows import RowAttention
 from srl_edge.trainers.torch_backend.decoding.draw import Draws
@@ -133,15 +133,15 @@ def test_out_of_memory_samples_half_of_the_prompts_at_once(
     policy = open_policy(tiny_model)
     prompts = [(5, 6, 7), (8, 9), (10, 11, 12), (13, 9, 4), (14, 15)]
     whole = policy.sample(prompts, 2, 6, 0.0, seed=0)
-    real, held = policy_module.sample, []
+    held: list[int] = []
 
-    def short(decoding: Any, prompts: Sequence[tuple[int, ...]], *rest: Any) -> Any:
+    def short(decoding: Any, prompts: Sequence[tuple[int, ...]], *rest: Any, **more: Any) -> Any:
         held.append(len(prompts))
         if len(prompts) > room:
             raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you …")
-        return real(decoding, prompts, *rest)
+        return sample(decoding, prompts, *rest, **more)
 
-    monkeypatch.setattr(policy_module, "sample", short)
+    monkeypatch.setattr("srl_edge.trainers.torch_backend.policy.sample", short)
     room = 2
     found = policy.sample(prompts, 2, 6, 0.0, seed=0)
     assert [[each.completion_ids for each in group] for group in found] == [
