@@ -13,6 +13,7 @@ from math import isfinite
 from typing import Any
 
 from srl_edge import __version__, processes
+from srl_edge.terminal.signs import printable
 
 # Every verb with one sentence, in the order in which a person meets them.
 VERBS: dict[str, dict[str, str]] = {
@@ -79,7 +80,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(arguments: list[str]) -> int:
-    from srl_edge.errors import InputError, ParityError, StageError, UnmeasuredError
+    from srl_edge.errors import (
+        InputError,
+        ParityError,
+        StageError,
+        UnmeasuredError,
+        out_of_memory,
+    )
 
     as_json = "--json" in arguments
     try:
@@ -102,6 +109,11 @@ def _run(arguments: list[str]) -> int:
         if error.errno == errno.ENOSPC and not error.filename:  # what the output goes to is full
             _drop_output()
         return _fail(f"{where}{error.strerror or error}.", 2, as_json)
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        return _fail(f"out of memory ({said}); take a smaller model or less at once.", 1, as_json)
     except Exception as error:
         # What safetensors says of a disk that is full; its class is not imported for that.
         if type(error).__name__ != "SafetensorError":
@@ -111,6 +123,11 @@ def _run(arguments: list[str]) -> int:
         processes.end(signal.SIGINT)
     except processes.Ended as end:
         processes.end(end.number)
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # of tokenizers, which is no Exception
+            raise
+        said = (str(error).splitlines() or ["no reason given"])[0]
+        return _fail(f"the tokenizer cannot be used for a text ({said}).", 2, as_json)
 
 
 def _command(arguments: list[str]) -> int:
@@ -141,7 +158,7 @@ def _command(arguments: list[str]) -> int:
         facts = {"text": outcome.text} if outcome.facts is None else outcome.facts
         print(json.dumps(_finite(facts), ensure_ascii=True, indent=1, default=str))
     elif outcome.text:
-        print(outcome.text)
+        print(printable(outcome.text))
     return _fail(outcome.fault, outcome.code) if outcome.fault else outcome.code
 
 
@@ -193,7 +210,7 @@ def _mistaken(verb: str) -> str:
 
 
 def _fail(message: object, code: int, as_json: bool = False) -> int:
-    print(f"srl-edge: {message}", file=sys.stderr)
+    print(printable(f"srl-edge: {message}"), file=sys.stderr)
     if as_json:
         print(json.dumps({"error": str(message), "exit_code": code}, ensure_ascii=True))
     return code

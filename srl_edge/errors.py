@@ -20,6 +20,19 @@ class StageError(Exception):
     """A stage cannot go on, though its input was sound; the message says why (exit 1)."""
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation failed: CUDA and NumPy have errors of their own, others a message."""
+    text = str(error)
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"  # torch's, which is not imported for that
+        or "MPS backend out of memory" in text
+        or "DefaultCPUAllocator: can't allocate memory" in text
+        or "std::bad_alloc" in text
+        or "Failed to allocate memory" in text  # ONNX Runtime's
+    )
+
+
 class NothingToCompare(StageError):
     """No group of rollouts has rewards that differ; `groups` are those that were sampled."""
 

@@ -1,20 +1,26 @@
 """Files of ours: JSON that may be broken, writes that happen at once, hashes, the cache."""
 
+import errno
 import hashlib
 import json
 import os
+import platform
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from srl_edge.errors import InputError
 
 _MIB = 1 << 20
-_SCRATCH = ".srl-edge-scratch-"  # and the id of the process that builds there
+_FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
+_SCRATCH = ".srl-edge-scratch-"  # and the id of the process that builds there, and its place
+_LEFT = 7 * 86400  # seconds after which what a process of another place builds is taken for left
 
 
 def read_text(path: Path) -> str:
@@ -92,14 +98,26 @@ def parsed(text: bytes | str, shape: str) -> Any:
     return value
 
 
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Let the error of a full disk name the file that is being written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL and error.filename is None:
+            error.filename = str(path)
+        raise
+
+
 def replace(path: Path, text: str) -> None:
     """Write a file at once or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f"{_SCRATCH}{os.getpid()}-{threading.get_ident()}-{path.name}")
+    mine = f"{_SCRATCH}{os.getpid()}-{place()}-{threading.get_ident()}"
+    scratch = path.with_name(f"{mine}-{path.name}")
     scratch.unlink(missing_ok=True)  # of a process that had this id before
     try:
         # Never through a link, and with the same bytes on every system: they are hashed.
-        with scratch.open("x", encoding="utf-8", newline="\n") as out:
+        with writing(path), scratch.open("x", encoding="utf-8", newline="\n") as out:
             out.write(text)
         scratch.replace(path)
     finally:
@@ -113,25 +131,57 @@ def inside(file: Path, folder: Path) -> bool:
     return target.is_relative_to(home) or target.is_relative_to(blobs)
 
 
+def require_contained(folder: Path, files: Iterable[Path]) -> None:
+    """Raise InputError where one of a folder's files is a link that leads out of it, or a pipe."""
+    for file in sorted(files):
+        if not inside(file, folder):
+            raise InputError(
+                f"{file}: a link to a file outside of {folder}, and such are not followed; put the "
+                "file itself there."
+            )
+        if file.exists() and not (file.is_file() or file.is_dir()):
+            raise InputError(f"{file}: a pipe or a device, and no file; take it out of the folder.")
+
+
+@cache
+def place() -> str:
+    """What tells process ids apart: containers on one volume each count their own."""
+    numbered = "/proc/self/ns/pid"
+    space = os.readlink(numbered) if os.path.islink(numbered) else ""
+    return text_sha256(f"{platform.node()} {space}")[:8]
+
+
+def _is_left(scratch: Path) -> bool:
+    """Whether the process that built there has ended, as far as that can be known."""
+    import psutil
+
+    owner, where, *_ = (*scratch.name.removeprefix(_SCRATCH).split("-"), "")
+    if not owner.isdigit():
+        return False
+    if where == place():
+        return not psutil.pid_exists(int(owner))
+    try:
+        return max(p.stat().st_mtime for p in (scratch, *scratch.rglob("*"))) < time.time() - _LEFT
+    except OSError:  # somebody is at work there
+        return False
+
+
 @contextmanager
 def scratch_folder(beside: Path, name: str) -> Iterator[Path]:
     """A folder of that name to build in, for a while inside `beside`; removed unless it is moved.
 
     Removes those of processes that ended before they could.
     """
-    import psutil
-
     beside.mkdir(parents=True, exist_ok=True)
     for left in beside.glob(f"{_SCRATCH}*"):
-        owner = left.name.removeprefix(_SCRATCH).partition("-")[0]
-        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+        if _is_left(left):
             if left.is_dir() and not left.is_symlink():
                 shutil.rmtree(left, ignore_errors=True)
             else:
                 left.unlink(missing_ok=True)
     # What Windows keeps, since a library still has it open, the next process removes.
     with tempfile.TemporaryDirectory(
-        prefix=f"{_SCRATCH}{os.getpid()}-", dir=beside, ignore_cleanup_errors=True
+        prefix=f"{_SCRATCH}{os.getpid()}-{place()}-", dir=beside, ignore_cleanup_errors=True
     ) as made:
         folder = Path(made, name)
         folder.mkdir()

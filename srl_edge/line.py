@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import shlex
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from srl_edge import owned, preflight, processes, recipe
-from srl_edge.errors import InputError
+from srl_edge.errors import InputError, StageError
 from srl_edge.method.headroom import Headroom
 from srl_edge.method.own_code import loaded
 from srl_edge.method.rewards import load_parts
@@ -63,8 +64,19 @@ def run_line(settings: Recipe) -> Path:
                 if due(settings, name) and (
                     code := processes.run_child(processes.python("srl_edge", name, str(run)))
                 ):
+                    if code < 0:
+                        raise StageError(_killed(name, -code, settings))
                     raise SystemExit(code)
     return run / "report.html"
+
+
+def _killed(name: str, number: int, settings: Recipe) -> str:
+    known = {each.value: each.name for each in signal.Signals}
+    why = " (the system does that where memory runs out)" if number == 9 else ""
+    return (
+        f"{name}: its process was ended by {known.get(number, f'signal {number}')}{why}; `srl-edge "
+        f"run {shlex.quote(settings.output)}` goes on from where it was."
+    )
 
 
 def run_line_here(settings: Recipe) -> Path:
@@ -88,7 +100,7 @@ def _begun(run: Path) -> Iterator[None]:
     new = not run.exists()
     try:
         yield
-    except (InputError, SystemExit):
+    except (InputError, StageError, SystemExit):
         if new and run.is_dir():
             # Another process that has begun there since holds the lock.
             with contextlib.suppress(InputError), held(run, LINE), held(run, STAGE):
@@ -301,7 +313,7 @@ def scale(settings: Recipe, engine: str, out: Path, adapter: Path | None) -> Pat
         raise InputError(f"{adapter}: no adapter_config.json, so it is no folder of PEFT.")
     if adapter:
         require_safetensors(adapter)
-    owned.require_own(out)
+    owned.require_own(out, folder.JOB)
     folder.require_taken(engine, settings, adapter)
     if outdated(settings, "data"):
         run_stage(settings, "data")

@@ -22,31 +22,39 @@ _OF_THE_SYSTEM = (".DS_Store", "Thumbs.db", "desktop.ini")  # put everywhere by 
 _KEPT = 2  # hashes of a file: what is being written, and what was there if the writing is cut off
 
 
-def publish(scratch: Path, final: Path) -> Path:
+RESULTS = "results"  # what a folder is for that no more is said of
+
+
+def publish(scratch: Path, final: Path, purpose: str = RESULTS) -> Path:
     """Move a finished folder to `final`, in place of what srl-edge wrote there; return it.
 
-    Raises InputError where something else is there.
+    Raises InputError where something else is there, or a folder of another purpose.
     """
     (scratch / MARKER).unlink(missing_ok=True)  # of what it is a copy of
-    _note(scratch, {name: [file_sha256(scratch / name)] for name in _files(scratch)})
-    remove(final)
+    _note(scratch, {name: [file_sha256(scratch / name)] for name in _files(scratch)}, purpose)
+    remove(final, purpose)
     return scratch.rename(final)
 
 
-def remove(folder: Path) -> None:
+def remove(folder: Path, purpose: str = RESULTS) -> None:
     """Remove a folder that srl-edge wrote, if it is there; raises InputError for any other."""
-    require_own(folder)
+    require_own(folder, purpose)
     if folder.exists():
         shutil.rmtree(folder)
 
 
-def require_own(folder: Path) -> None:
-    """Raise InputError where a folder is there and holds anything but what srl-edge wrote."""
+def require_own(folder: Path, purpose: str = RESULTS) -> None:
+    """Raise InputError where a folder is there and holds anything but what srl-edge wrote.
+
+    Also where it wrote that for another purpose.
+    """
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise InputError(f"{folder}: a folder of results belongs here; move this elsewhere.")
     if not folder.is_dir():
         return
     noted = _noted(folder)
+    if noted is not None:
+        _require_purpose(folder, purpose)
     for name in _files(folder):
         if noted is None or name not in noted:
             raise _not_ours(folder, f"{name} was not written by srl-edge")
@@ -68,8 +76,7 @@ def claim(folder: Path, purpose: str, beside: str = "") -> Path:
         if other := sorted(name for name in names if name != beside):
             raise _not_ours(folder, f"{other[0]} was not written by srl-edge")
         _note(folder, {}, purpose)
-    if (found := read_json(folder / MARKER, "Marker").get("purpose")) != purpose:
-        raise InputError(f"{folder}: holds srl-edge's {found}, not its {purpose}; name another.")
+    _require_purpose(folder, purpose)
     return folder
 
 
@@ -148,6 +155,12 @@ def set_aside(path: Path) -> Path:
     return path.rename(aside)
 
 
+def _require_purpose(folder: Path, purpose: str) -> None:
+    found = read_json(folder / MARKER, "Marker").get("purpose", RESULTS)
+    if found != purpose:
+        raise InputError(f"{folder}: holds srl-edge's {found}, not its {purpose}; name another.")
+
+
 def _not_ours(folder: Path, why: str) -> InputError:
     return InputError(
         f"{folder}: {why}, and it would be lost here; move it elsewhere, or name another folder "
@@ -172,7 +185,7 @@ def _note(folder: Path, files: dict[str, list[str]], purpose: str | None = None)
     before = read_json_if_there(folder / MARKER, "Marker") or {}
     noted = {
         "what": "files that srl-edge wrote, with their sha256; it removes no others",
-        "purpose": purpose or before.get("purpose", "results"),
+        "purpose": purpose or before.get("purpose", RESULTS),
         "files": files,
         "seen": {name: _seen(folder / name) for name in files if (folder / name).is_file()},
     }

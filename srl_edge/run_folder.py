@@ -25,6 +25,7 @@ STAGES: dict[str, tuple[str, ...]] = {
 VERSION = "srl-edge"
 CONTENTS = " (contents)"  # ends the name of what a file holds
 _SOURCES = ("data.source", "data.validation", "data.test")
+_EVALUATION = "data.quality.evaluation."  # and the number of one
 DONE, RECIPE = "stages.json", "recipe.toml"
 
 
@@ -50,7 +51,11 @@ def _key(key: str) -> str:
 def _named(key: str, value: Any) -> Any:
     if key == "prompt.verifier" and ":" in value:
         return Path(value).name
-    of_source = key in _SOURCES or (key.startswith("stages.") and key.endswith(".data"))
+    of_source = (
+        key in _SOURCES
+        or key.startswith(_EVALUATION)
+        or (key.startswith("stages.") and key.endswith(".data"))
+    )
     return placeless(value) if of_source and value else value
 
 
@@ -88,6 +93,7 @@ def _named_sources(recipe: Recipe) -> dict[str, str]:
     own = {
         k: name for k, name in parts.items() if name and (is_hub(name) or Path(name).is_absolute())
     }
+    own |= {f"{_EVALUATION}{i}": name for i, name in enumerate(data.quality.evaluation)}
     stages = {f"stages.{i}.data": stage.data for i, stage in enumerate(recipe.stages) if stage.data}
     return {"data.source": data.source, **own, **stages}
 
@@ -101,6 +107,13 @@ def _rows_of(recipe: Recipe, prefix: str) -> dict[str, Path]:
             inner = file.relative_to(folder or file).as_posix()
             found[key if file == folder else f"{key}: {inner}"] = file
     return found
+
+
+def _of_model(recipe: Recipe) -> dict[str, Path]:
+    """Every file of a model that is a folder."""
+    model = Path(recipe.model.name).expanduser()
+    parts = sorted(model.glob("[!.]*")) if model.is_dir() else []
+    return {f"the model's {file.name}": file for file in parts}
 
 
 def outputs_of(recipe: Recipe, name: str) -> list[str]:
@@ -129,14 +142,16 @@ def contents_of(recipe: Recipe, name: str) -> dict[str, str]:
     match name:
         case "data":
             files = _rows_of(recipe, "data.")
+            if recipe.data.difficulty.keep:  # found by asking the model, and judged by the verifier
+                files |= _of_model(recipe)
+                named = sources_of(recipe)
+                files |= {key: file for key, file in named.items() if key.startswith("prompt.")}
         case "train":
             named = sources_of(recipe)
             own = ("stages.", "prompt.")
             files = data | {key: file for key, file in named.items() if key.startswith(own)}
             files |= _rows_of(recipe, "stages.")
-            model = named["model.name"].expanduser()
-            parts = sorted(model.glob("[!.]*")) if model.is_dir() else []
-            files |= {f"the model's {file.name}": file for file in parts}
+            files |= _of_model(recipe)
         case "export":
             files = data | {"the adapter": run / "adapter" / "adapter_model.safetensors"}
         case "check" | "bench":

@@ -19,10 +19,12 @@ ENDING = 5.0  # seconds that a stage waits for one whose `srl-edge run` was kill
 
 @contextmanager
 def held(run: Path, part: str, wait: float = 0.0) -> Iterator[None]:
-    """Hold a part of a run; raises InputError, with the other's id, where a process does already.
+    """Hold a part of a run, or a file that rows are added to in a folder, by its name.
 
+    Raises InputError, with the other's id, where a process does already.
     The lock of a process that has ended does not hold.
     """
+    where, what = (run, "run") if part in (LINE, STAGE) else (run / part, "file")
     try:
         with FileLock(run / f".{part}.lock", timeout=wait):
             note = {"process": os.getpid(), "since": time.strftime("%H:%M:%S")}
@@ -31,8 +33,8 @@ def held(run: Path, part: str, wait: float = 0.0) -> Iterator[None]:
     except Timeout:
         other = read_json_if_there(_note(run, part), "Holder") or {}
         raise InputError(
-            f"{run}: process {other.get('process')} works on this run since {other.get('since')}; "
-            "wait for it, or end it first."
+            f"{where}: process {other.get('process')} works on this {what} since "
+            f"{other.get('since')}; wait for it, or end it first."
         ) from None
 
 

@@ -46,7 +46,7 @@ class Manifest(TypedDict):
     format: str
     quantization: str
     files: dict[str, File]
-    context_length: Size
+    context_length: Annotated[int, Field(ge=1, le=1 << 24)]
     base: NotRequired[dict[str, str]]
     adapter: NotRequired[Literal["merged", "separate"] | None]  # None: the model alone
     adapter_rank: NotRequired[Size | None]
@@ -254,6 +254,15 @@ class GeneratedRow(TypedDict):
     id: str
     problem: str
     steps: list[str]
+    model: str
+
+
+class Recorded(TypedDict):
+    """A row that `data record` wrote."""
+
+    problem: str
+    world: dict[str, Any]
+    steps: list[str]
 
 
 class Ungenerated(TypedDict):
@@ -315,3 +324,8 @@ def adapter(name: str) -> TypeAdapter[Any]:
     if name not in _ADAPTERS:
         _ADAPTERS[name] = TypeAdapter(globals()[name], config=None)
     return _ADAPTERS[name]
+
+
+def first_key(name: str) -> str:
+    """The key that a row of the class of that name begins with."""
+    return str(next(iter(globals()[name].__annotations__)))

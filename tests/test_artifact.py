@@ -10,6 +10,7 @@ import pytest
 from srl_edge import artifact
 from srl_edge.devices.runtimes.genai_config import read_config
 from srl_edge.devices.runtimes.onnx import OnnxRuntime
+from srl_edge.devices.runtimes.open import open_runtime
 from srl_edge.errors import InputError
 from srl_edge.files import file_sha256
 from tests.helpers.artifacts import artifact_of
@@ -125,3 +126,17 @@ def test_a_genai_folder_runs_no_code_and_names_no_file(
     change(file, **config)
     with pytest.raises(InputError, match=f"{key}.*it is not loaded, since such files can run code"):
         OnnxRuntime(copied, 512)
+
+
+@pytest.mark.parametrize("length", [10**12, (1 << 24) + 1, 0])
+def test_a_context_that_no_model_has_is_refused(length: int, copied: Path) -> None:
+    change(copied / "manifest.json", context_length=length)
+    with pytest.raises(InputError, match=r"manifest\.json: context_length: input should be"):
+        artifact.load(copied)
+
+
+def test_a_context_is_no_longer_than_its_runtime_is_told(copied: Path) -> None:
+    pytest.importorskip("onnxruntime_genai")
+    change(copied / "manifest.json", context_length=1 << 24)
+    with pytest.raises(InputError, match=r"context of 16777216 tokens, and its genai_config\.json"):
+        open_runtime(artifact.load(copied))

@@ -1,5 +1,7 @@
 """Mistakes end in one clear sentence, the right exit code, and nothing half-written."""
 
+import contextlib
+import io
 import json
 import os
 import signal
@@ -10,9 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from srl_edge import cli
+from srl_edge.artifact import Artifact
 from srl_edge.cli import ALL
 from srl_edge.errors import InputError
 from srl_edge.quantization.formats import require_builders
+from srl_edge.terminal import progress
 from tests.helpers.command_line import heeding_interrupts, srl_edge, write_recipe
 from tests.helpers.sources import ROOT
 
@@ -340,3 +345,38 @@ def test_ctrl_c_while_a_stage_starts_is_one_sentence(
     said = "srl-edge: interrupted; the same command goes on from where it was.\n"
     assert line.stderr.read() == said
     assert line.wait() == 130
+
+
+@pytest.mark.parametrize("sign", ["\x1b]0;owned\x07", "\x9b31m"])
+def test_names_and_manifests_do_not_steer_the_terminal(
+    sign: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / f"a{sign}b"
+    folder.mkdir()
+    for command in (["inspect", folder], ["chat", folder], ["run", folder], ["data", folder]):
+        done = srl_edge(*command)
+        assert done.returncode == 2 and not {"\x1b", "\x9b", "\x07"} & set(done.stderr)
+        assert "\ufffd" in done.stderr
+    manifest = Artifact(folder, "onnx", "fp32", 1, {"base": {"name": sign}})
+    monkeypatch.setattr("srl_edge.commands.inspect.load", lambda _: manifest)
+    out, told = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(told):
+        progress.say(f"data: {folder}")
+        with pytest.raises(SystemExit):
+            cli.main(["inspect", str(folder)])
+    for shown in (out.getvalue(), told.getvalue()):
+        assert not {"\x1b", "\x9b", "\x07"} & set(shown) and shown
+    assert "\ufffd" in told.getvalue()
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("std::bad_alloc")])
+def test_memory_that_does_not_suffice_is_one_sentence(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def command(_: object) -> int:
+        raise error
+
+    monkeypatch.setattr(cli, "_command", command)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["chat", "x"])
+    assert ended.value.code == 1 and "srl-edge: out of memory (" in capsys.readouterr().err

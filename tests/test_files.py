@@ -3,6 +3,8 @@
 import json
 import os
 import random
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -356,3 +358,28 @@ def test_a_fingerprint_sees_new_weights(tmp_path: Path) -> None:
             out.seek(at)
             out.write(b"new")
     assert fingerprint(file) != first
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no limit to a file's size")
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from srl_edge.files import replace; replace(file, text)",
+        "from srl_edge.trainers.loop import logs; logs._append(file, [{'a': text}])",
+        "from srl_edge.data.trajectories import write_jsonl; from srl_edge.method.types import "
+        "Trajectory; write_jsonl(file, [Trajectory('a', text, ('b',), None)])",
+    ],
+)
+def test_a_disk_that_is_full_is_told_with_the_file(code: str, tmp_path: Path) -> None:
+    program = (
+        "import sys, resource; from pathlib import Path; from srl_edge import cli\n"
+        "def command(_):\n"
+        f"    file, text = Path(sys.argv[1]), 'x' * 99_999\n    {code}\n"
+        "cli._command = command\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "cli.main(['data'])"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "out.jsonl")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == f"srl-edge: {tmp_path / 'out.jsonl'}: File too large.\n"

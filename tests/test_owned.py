@@ -13,10 +13,11 @@ from srl_edge import owned, recipe
 from srl_edge.errors import InputError
 from srl_edge.exporters.adapters import convert
 from srl_edge.exporters.export import export
-from srl_edge.files import replace, scratch_folder
+from srl_edge.files import place, replace, scratch_folder
 from srl_edge.line import claim_run
 from srl_edge.trainers.loop.train import train
-from tests.helpers.command_line import srl_edge, write_recipe
+from tests.helpers.artifacts import make_adapter
+from tests.helpers.command_line import called, srl_edge, write_recipe
 from tests.helpers.fakes import TablePolicy
 from tests.helpers.runs import BAD, GOOD, make_run
 from tests.helpers.sources import modules
@@ -227,7 +228,7 @@ def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
     target.write_text("theirs")
     for name in (
         ".report.md",
-        f".srl-edge-scratch-{os.getpid()}-{threading.get_ident()}-report.md",
+        f".srl-edge-scratch-{os.getpid()}-{place()}-{threading.get_ident()}-report.md",
     ):
         (tmp_path / name).symlink_to(target)
     (tmp_path / "report.md").symlink_to(target)
@@ -248,7 +249,7 @@ def test_what_changed_since_is_seen_without_reading_it(tmp_path: Path) -> None:
 
 
 def test_scratch_of_a_process_that_is_gone_is_removed(tmp_path: Path) -> None:
-    gone = tmp_path / ".srl-edge-scratch-999999999-x"
+    gone = tmp_path / f".srl-edge-scratch-999999999-{place()}-x"
     gone.mkdir()
     (gone / "half").touch()
     with scratch_folder(tmp_path, "a") as ours, scratch_folder(tmp_path, "b"):
@@ -310,3 +311,41 @@ def test_only_what_a_start_left_is_withdrawn(tmp_path: Path) -> None:
     (folder / ".secret").unlink()
     owned.withdraw(folder, ("recipe.toml",))
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("what", ["adapter", "artifacts/onnx-int4", "train", "job"])
+def test_a_job_replaces_nothing_but_a_job(
+    what: str, tmp_path: Path, tiny_model: Path, word_problems: Rows
+) -> None:
+    recipe = write_recipe(tmp_path, tiny_model, word_problems)
+    adapter = make_adapter(tiny_model, tmp_path / "adapter", 2)
+    flags = ("scale", recipe, "--engine", "trl", "--adapter", adapter, "--out")
+    folder = tmp_path / "run" / what
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if what == "job":
+        called(*flags, folder)
+        called(*flags, folder)  # its own is replaced
+        with pytest.raises(InputError, match="holds srl-edge's job for another engine, not its"):
+            owned.require_own(folder)
+        return
+    if what == "train":
+        owned.write(owned.claim(folder, "training") / "metrics.jsonl", "ours")
+    else:
+        published(tmp_path).rename(folder)
+    before = sorted(folder.rglob("*"))
+    with pytest.raises(InputError, match=r"holds srl-edge's (results|training), not its job"):
+        called(*flags, folder)
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_what_another_container_builds_on_the_volume_stays(tmp_path: Path) -> None:
+    """Its processes are not seen from here; what nothing was written to for long is left."""
+    theirs = tmp_path / ".srl-edge-scratch-999999999-0123abcd-x"
+    (theirs / "model").mkdir(parents=True)
+    (theirs / "model" / "weights").write_text("half")
+    with scratch_folder(tmp_path, "model"):
+        assert (theirs / "model" / "weights").is_file()
+    for path in (theirs / "model" / "weights", theirs / "model", theirs):
+        os.utime(path, (0, 0))
+    with scratch_folder(tmp_path, "model"):
+        assert not theirs.exists()

@@ -183,9 +183,11 @@ def test_a_recipes_code_runs_in_training_alone_and_is_said_once(
     for verb in (["run", recipe, "--help"], ["fit", recipe], ["data", recipe], ["report", recipe]):
         srl_edge(*verb)
         assert not ran.exists(), verb
-    refused = srl_edge("run", recipe, "--no-code")
-    assert refused.returncode == 2 and not ran.exists()
-    assert f"training runs {mine}; --no-code refuses" in refused.stderr
+    job = ("--engine", "trl", "--out", tmp_path / "job")
+    for flags in (["run", recipe], ["headroom", recipe], ["scale", recipe, *job]):
+        refused = srl_edge(*flags, "--no-code")
+        assert refused.returncode == 2 and not ran.exists()
+        assert f"training runs {mine}; --no-code refuses" in refused.stderr
     trained = srl_edge("train", tmp_path / "run", "--stages.0.steps", "30")
     assert trained.returncode == 0, trained.stderr
     assert trained.stderr.count(f"train: this recipe runs {mine}\n") == 1 and ran.exists()
@@ -221,3 +223,21 @@ def test_cores_are_those_that_a_process_may_use() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "1"
+
+
+def test_a_stage_that_is_killed_is_named(
+    tmp_path: Path, taught_model: Path, word_problems: list[dict[str, str]]
+) -> None:
+    recipe = write_recipe(tmp_path, taught_model, word_problems)
+    flags = ["--stages.0.steps", "4000"]
+    command = [sys.executable, "-m", "srl_edge", "run", str(recipe), *flags]
+    line = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "run" / "train" / "metrics.jsonl").is_file():
+        assert line.poll() is None
+        time.sleep(0.2)
+    (stage,) = psutil.Process(line.pid).children()
+    stage.kill()
+    errors = line.communicate(timeout=30)[1]
+    assert line.returncode == 1
+    assert "srl-edge: train: its process was ended by SIGKILL (the system does that where" in errors
+    assert errors.rstrip().endswith(f"`srl-edge run {tmp_path / 'run'}` goes on from where it was.")

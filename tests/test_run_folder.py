@@ -2,12 +2,14 @@
 
 import shutil
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from srl_edge import owned, run_folder
 from srl_edge.errors import InputError
 from srl_edge.recipe import Data, Model, Recipe
+from srl_edge.recipe.data import Difficulty, Quality
 from srl_edge.run_folder import STAGES, begin, finish, inputs_of, outdated, outputs_of
 from srl_edge.trainers.loop import checkpoints
 from srl_edge.trainers.loop.train import train
@@ -231,3 +233,49 @@ def test_the_revision_and_split_of_a_hub_dataset_count(done: Recipe) -> None:
     ]
     for before, now, old, new in zip(noted, noted[1:], names, names[1:], strict=False):
         assert run_folder.difference(before, now) == f"data.source was {old!r}, and is {new!r}"
+
+
+def test_evaluations_count_as_the_data_that_is_kept_from_them(done: Recipe, tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    for name in ("one.jsonl", "set/two.jsonl"):
+        (tmp_path / name).write_text("{}")
+    named = (str(tmp_path / "one.jsonl"), str(tmp_path / "set"))
+    quality = Quality(evaluation=named, drop=("evaluation",))
+    recipe = done.model_copy(update={"data": done.data.model_copy(update={"quality": quality})})
+    begin(recipe, "data")
+    finish(recipe, "data", inputs_of(recipe, "data"))
+    assert outdated(recipe, "data") is None
+    for name, said in (("one.jsonl", "0"), ("set/two.jsonl", "1: two.jsonl")):
+        (tmp_path / name).write_text("{1}")
+        expected = f"data.quality.evaluation.{said} has other contents than then"
+        assert outdated(recipe, "data") == expected
+        (tmp_path / name).write_text("{}")
+    moved = tuple(str(tmp_path / "moved" / Path(name).name) for name in named)
+    (tmp_path / "moved").mkdir()
+    for name, to in zip(named, moved, strict=True):
+        Path(name).rename(to)
+    quality = quality.model_copy(update={"evaluation": moved})
+    data = done.data.model_copy(update={"quality": quality})
+    assert outdated(recipe.model_copy(update={"data": data}), "data") is None
+
+
+@pytest.mark.parametrize("keep", [(), ("sometimes",)])
+def test_what_tells_how_hard_problems_are_counts_where_it_is_asked(
+    keep: tuple[Literal["sometimes"], ...], done: Recipe, tmp_path: Path, tiny_model: Path
+) -> None:
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    verifier = tmp_path / "judge.py"
+    verifier.write_text("def judge(a, b): return True")
+    data = done.data.model_copy(update={"difficulty": Difficulty(keep=keep)})
+    prompt = done.prompt.model_copy(update={"verifier": f"{verifier}:judge"})
+    update = {"data": data, "model": Model(name=str(model)), "prompt": prompt}
+    recipe = done.model_copy(update=update)
+    for file, said in (
+        (verifier, "prompt.verifier has other contents than then"),
+        (model / "config.json", "the model's config.json has other contents than then"),
+    ):
+        begin(recipe, "data")
+        finish(recipe, "data", inputs_of(recipe, "data"))
+        assert outdated(recipe, "data") is None
+        file.write_text(file.read_text() + "\n")
+        assert outdated(recipe, "data") == (said if keep else None)

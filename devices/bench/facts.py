@@ -7,12 +7,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer
-
 from srl_edge import owned, processes
 from srl_edge.errors import InputError
 from srl_edge.files import cache_folder, cache_lock, fingerprint, parsed, read_json, scratch_folder
 from srl_edge.models import loading
+from srl_edge.models.tokenizer_file import opened
 
 NOT_TOLD = "not told"
 _INT64 = 4  # ExecuTorch's code of that type
@@ -113,10 +112,7 @@ def _last_words(done: "subprocess.CompletedProcess[str]") -> str:
 
 def require_vocabulary(folder: Path, size: Any, file: Path) -> None:
     """Raise InputError where a tokenizer has ids that a program does not know, as far as told."""
-    try:
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    except Exception as error:  # the library has no class of its own for a damaged file
-        raise InputError(f"{folder / 'tokenizer.json'}: cannot be read: {error}.") from None
+    tokenizer = opened(folder)
     if isinstance(size, int) and tokenizer.get_vocab_size() > size:
         raise InputError(
             f"{file}: knows {size} tokens, and the tokenizer.json beside it "

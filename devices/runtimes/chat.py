@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
 
 from srl_edge.artifact import MANIFEST
@@ -16,6 +15,7 @@ from srl_edge.method.prompt_form import DEFAULT, PromptForm, form_of
 from srl_edge.method.prompts import without_thought
 from srl_edge.method.solving import Attempt, Reply
 from srl_edge.models.chat_template import NEXT_QUESTION, of_folder, plain
+from srl_edge.models.tokenizer_file import heard, opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +50,7 @@ class Chat:
 
     def __init__(self, folder: Path, asked: Asked | None = None) -> None:
         self.asked = asked or asked_of(folder)
-        try:
-            self._tokenizer: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        except Exception as error:  # the library has no class of its own for a damaged file
-            raise InputError(f"{folder / 'tokenizer.json'}: cannot be read: {error}.") from None
+        self._folder, self._tokenizer = folder, opened(folder)
         self._template = plain() if self.asked.plain else of_folder(folder)
 
     def prompt_ids(
@@ -94,22 +91,30 @@ class Chat:
             rendered.encode()
         except UnicodeEncodeError:
             raise InputError("the chat holds half of a character, as \\ud800 is one.") from None
-        return list(self._tokenizer.encode(rendered, add_special_tokens=self.asked.plain).ids)
+        with heard(self._folder):
+            return list(self._tokenizer.encode(rendered, add_special_tokens=self.asked.plain).ids)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a text, with no special tokens added."""
-        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
-        return ids
+        with heard(self._folder):
+            ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+            return ids
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of token ids, special tokens included."""
-        text: str = self._tokenizer.decode(list(ids), skip_special_tokens=False)
-        return text
+        with heard(self._folder):
+            text: str = self._tokenizer.decode(list(ids), skip_special_tokens=False)
+            return text
 
     def pieces(self) -> Callable[[int], str]:
         """Takes a reply's tokens, and gives the text that each adds: '' within a character."""
         stream = DecodeStream(skip_special_tokens=False)
-        return lambda token: stream.step(self._tokenizer, token) or ""
+
+        def piece(token: int) -> str:
+            with heard(self._folder):
+                return stream.step(self._tokenizer, token) or ""
+
+        return piece
 
 
 def text_of(chat: Chat, completion: Sequence[int], stops: Sequence[int]) -> tuple[str, bool]:

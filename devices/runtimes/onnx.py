@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from srl_edge.devices.runtimes.contract import Choose, Logits, require_room, reusable
-from srl_edge.devices.runtimes.genai_config import read_config
+from srl_edge.devices.runtimes.genai_config import FILE, read_config
 from srl_edge.devices.runtimes.onnx_rows import OnnxRows, takes_rows
 from srl_edge.devices.runtimes.rows import BATCH, complete
 from srl_edge.errors import InputError
@@ -26,6 +26,12 @@ class OnnxRuntime:
                 f"({error})."
             ) from None
         self._config = read_config(folder)
+        known = self._config["model"].get("context_length")
+        if isinstance(known, int) and context_length > known:
+            raise InputError(
+                f"{folder}: is to be run with a context of {context_length} tokens, and its {FILE} "
+                f"has {known}; export it again, or name a shorter one."
+            )
         config = genai.Config(str(folder))
         if threads:
             session = {"session_options": {"intra_op_num_threads": threads}}

@@ -1,7 +1,6 @@
 """A chat with a model in the terminal, or of the lines of a pipe."""
 
 import contextlib
-import re
 import sys
 from collections.abc import Iterator
 from io import TextIOWrapper
@@ -14,6 +13,7 @@ from srl_edge.devices.serving.text import AnswerAlone
 from srl_edge.errors import InputError
 from srl_edge.method.solving import Attempt
 from srl_edge.terminal import progress
+from srl_edge.terminal.signs import CONTROL
 
 HELP = """\
 /solve PROBLEM   solve a problem as in training: one reply a step, until the answer
@@ -22,8 +22,6 @@ HELP = """\
 /help            this list
 /quit            leave, as Ctrl-D does; Ctrl-C stops a reply"""
 COMMANDS = ("/solve", "/thought", "/reset", "/help", "/quit")
-# What a model writes may not steer the terminal.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class Terminal:
@@ -145,7 +143,7 @@ class Terminal:
 
     def _write(self, text: str) -> None:
         """Text of the model's own."""
-        self._out.file.write(_CONTROL.sub("", text))
+        self._out.file.write(CONTROL.sub("", text))
         self._out.file.flush()
 
     def _thinking(self, tokens: int, ended: bool) -> None:
@@ -160,11 +158,11 @@ class Terminal:
 
     def _wrong(self, text: str) -> None:
         """What is wrong with a line, which is said where all else is quiet, too."""
-        self._aside.print(_CONTROL.sub("", text), style="dim", markup=False)
+        self._aside.print(CONTROL.sub("", text), style="dim", markup=False)
 
     def _say(self, text: str) -> None:
         if not progress.quiet():
-            self._aside.print(_CONTROL.sub("", text), style="dim", markup=False)
+            self._aside.print(CONTROL.sub("", text), style="dim", markup=False)
 
 
 def converse(terminal: Terminal, people: bool) -> None:

@@ -15,6 +15,7 @@ from srl_edge.devices.serving.worker import Ask, Full, Gone, Job, Worker
 from srl_edge.errors import InputError
 from srl_edge.method.solving import Attempt
 from srl_edge.terminal import progress
+from srl_edge.terminal.signs import printable
 
 try:
     from starlette.applications import Starlette
@@ -245,7 +246,7 @@ def _refusal(error: Exception) -> Refused:
             return Refused(error.status_code, said.get(error.status_code, error.detail))
         case InputError():
             return Refused(400, str(error))
-    print(f"serve: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+    print(printable(f"serve: {type(error).__name__}: {error}"), file=sys.stderr, flush=True)
     return Refused(500, f"the model failed ({type(error).__name__}).")
 
 

@@ -59,6 +59,8 @@ class Job:
                 self._tell(each)
         except Exception as error:  # whose it is, is told to the client
             self._tell(error)
+        except BaseException as error:  # what a library in Rust raises where it gives up
+            self._tell(RuntimeError(f"{type(error).__name__}: {error}"))
         self._tell(_END)
 
     def _tell(self, each: Any) -> None:

@@ -9,6 +9,7 @@ from safetensors.numpy import save_file
 from srl_edge.errors import InputError
 from srl_edge.files import read_json
 from srl_edge.models import adapter_folder
+from srl_edge.models.loading import require_inside
 
 FILE = "adapters.safetensors"
 _PREFIX = "model."
@@ -51,6 +52,7 @@ def to_peft(adapter: Path, out: Path) -> Path:
 
     Raises InputError for DoRA, whole weights, and anything but matrices on the layers' linear maps.
     """
+    require_inside(adapter)
     config = read_json(adapter / "adapter_config.json", "MlxAdapter")
     kind = config.get("fine_tune_type", "lora")
     if kind != "lora":

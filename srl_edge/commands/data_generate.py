@@ -6,7 +6,7 @@ from typing import Any
 
 from srl_edge.commands.outcome import Outcome, written
 from srl_edge.commands.parser import Parser
-from srl_edge.data.generate import Endpoint, generate, problems_of
+from srl_edge.data.generate import Endpoint, generate, problems_of, require_apart
 from srl_edge.errors import InputError
 from srl_edge.terminal import progress
 
@@ -61,6 +61,7 @@ def run(chosen: Any, flags: list[str]) -> Outcome:
     key = os.environ.get(chosen.key, "none")
     if not key.isascii() or not key.isprintable():
         raise InputError(f"{chosen.key}: a key has no such characters; set the variable anew.")
+    require_apart(chosen.source, chosen.out)
     problems = problems_of(chosen.source, chosen.count, chosen.seed)
     endpoint = Endpoint(
         chosen.url,
@@ -70,7 +71,6 @@ def run(chosen: Any, flags: list[str]) -> Outcome:
         chosen.temperature,
         chosen.max_tokens,
     )
-    chosen.out.parent.mkdir(parents=True, exist_ok=True)
     counts = generate(problems, endpoint, chosen.out, chosen.samples, chosen.workers)
     failed = ", ".join(f"{count} for {why}" for why, count in counts.failed.most_common())
     cost = ""

@@ -19,6 +19,9 @@ def parser() -> Parser:
         "--problems", type=int, default=64, metavar="N", help="of the training split (64)"
     )
     parser.add_argument("--k", type=int, default=8, help="replies to each (8)")
+    parser.add_argument(
+        "--no-code", action="store_true", help="refuse a recipe with code of its own"
+    )
     return parser
 
 
@@ -31,7 +34,7 @@ def run(chosen: Any, flags: list[str]) -> Outcome:
     if chosen.k < 2:
         parser().error("--k: at least 2 replies are needed, to tell sometimes from always")
     quiet_libraries()
-    settings = recipe_of(chosen.path, flags)
+    settings = recipe_of(chosen.path, flags, chosen.no_code)
     found, file = line.headroom(settings, chosen.problems, chosen.k)
     advised = list(advice(found, [stage.kind for stage in settings.stages]))
     text = "\n".join([*in_words(found), *(f"- {sentence}" for sentence in advised), str(file)])

@@ -6,6 +6,7 @@ from typing import Any
 from srl_edge.commands.outcome import Outcome
 from srl_edge.commands.parser import Parser, quiet_libraries, recipe_of
 from srl_edge.errors import InputError
+from srl_edge.terminal.signs import printable
 
 
 def parser() -> Parser:
@@ -59,7 +60,7 @@ def run(chosen: Any, flags: list[str]) -> Outcome:
     replaced = [u.path for u in plan.uploads if u.path in there.files]
     state = "it is there already" if there.there else "it will be made"
     state += f", and {', '.join(replaced)} of it will be replaced" if replaced else ""
-    print(f"{listed}\n{chosen.repo}: {state}.", file=sys.stderr)
+    print(printable(f"{listed}\n{chosen.repo}: {state}."), file=sys.stderr)
     with alone(recipe.run):  # what was listed stays as it is until it is there
         if not chosen.yes and not _agreed():
             return Outcome("Nothing was uploaded.", facts | {"uploaded": False})

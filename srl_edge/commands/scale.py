@@ -19,6 +19,9 @@ def parser() -> Parser:
     parser.add_argument(
         "--adapter", type=Path, metavar="A", help="PEFT folder that training goes on from"
     )
+    parser.add_argument(
+        "--no-code", action="store_true", help="refuse a recipe with code of its own"
+    )
     return parser
 
 
@@ -26,5 +29,5 @@ def run(chosen: Any, flags: list[str]) -> Outcome:
     from srl_edge import line
 
     quiet_libraries()
-    settings = recipe_of(chosen.path, flags)
+    settings = recipe_of(chosen.path, flags, chosen.no_code)
     return written(line.scale(settings, chosen.engine, chosen.out, chosen.adapter))

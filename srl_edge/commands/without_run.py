@@ -113,6 +113,7 @@ def check(chosen: Namespace) -> list[dict[str, Any]]:
     from srl_edge.quantization.formats import require_runtime
     from srl_edge.recipe import Export
     from srl_edge.report.parity_rows import ParityRow, as_json
+    from srl_edge.terminal.signs import printable
 
     found = [artifacts.load(folder) for folder in chosen.path]
     first, asked = found[0], asked_of(found[0].path)
@@ -141,7 +142,7 @@ def check(chosen: Namespace) -> list[dict[str, Any]]:
         def tell(row: ParityRow) -> None:
             measured.append(as_json(row))
             if not chosen.json:
-                print(in_words(row))
+                print(printable(in_words(row)))
 
         gate(subject, here, folder, tell, unmeasured)
     return measured

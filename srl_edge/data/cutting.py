@@ -1,8 +1,9 @@
 """A written solution, cut into the steps that it consists of. A new style is added here."""
 
 import re
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, pairwise
 
 from srl_edge.method.answers import final_answer, is_value
 
@@ -21,7 +22,7 @@ _MARKED = re.compile(r"\s*####\s*([^#].*)")
 
 # What is never cut inside: code, drawings, formulas on lines of their own, and those in a line.
 _CLOSED_BLOCKS = (
-    r"```.*?```|\[asy\].*?\[/asy\]|\$\$.{1,4000}?\$\$|\\\[.{1,4000}?\\\]"
+    r"```.*?```|\[asy\](?:(?!\[asy\]).)*?\[/asy\]|\$\$.{1,4000}?\$\$|\\\[.{1,4000}?\\\]"
     r"|\\begin\{(?P<kind>[A-Za-z]+\*?)\}.{0,4000}?\\end\{(?P=kind)\}"
 )
 # A dollar that opens a formula is followed by its text, and one that closes it by no digit: what
@@ -94,9 +95,30 @@ def without(text: str, spans: Iterable[Span], places: Sequence[int]) -> tuple[st
             merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
         else:
             merged.append((start, end))
+    starts, removed = [a for a, _ in merged], [0, *accumulate(b - a for a, b in merged)]
+
+    def moved(place: int) -> int:
+        before = bisect_left(starts, place)
+        beyond = max(0, merged[before - 1][1] - place) if before else 0
+        return place - removed[before] + beyond
+
     edges = [0, *(edge for span in merged for edge in span), len(text)]
     kept = "".join(text[a:b] for a, b in zip(edges[::2], edges[1::2], strict=True))
-    return kept, [place - sum(max(0, min(place, b) - a) for a, b in merged) for place in places]
+    return kept, [moved(place) for place in places]
+
+
+def enclosed(
+    text: str, opened: re.Pattern[str], closed: re.Pattern[str]
+) -> Iterator[tuple[re.Match[str], re.Match[str]]]:
+    """What opens and the first that closes behind it, one pair after another.
+
+    As `opened(.*?)closed` finds them, which takes for ever on a text that opens often and closes
+    never.
+    """
+    at = 0
+    while (start := opened.search(text, at)) and (end := closed.search(text, start.end())):
+        yield start, end
+        at = end.end()
 
 
 def sensible(steps: Sequence[str], longest: int, most: int) -> bool:
@@ -155,8 +177,13 @@ def _sentence_starts(body: str) -> list[int]:
 def _outside(body: str, cut: re.Pattern[str], closed: re.Pattern[str]) -> list[int]:
     """Ends of what a pattern finds outside of spans that another one closes off."""
     inside = [match.span() for match in closed.finditer(body)]
-    ends = (match.end() for match in cut.finditer(body))
-    return [end for end in ends if not any(a < end < b for a, b in inside)]
+    starts = [start for start, _ in inside]
+
+    def is_outside(end: int) -> bool:
+        before = bisect_left(starts, end)
+        return not before or end >= inside[before - 1][1]
+
+    return [match.end() for match in cut.finditer(body) if is_outside(match.end())]
 
 
 def _goes_on(before: str, after: str) -> bool:

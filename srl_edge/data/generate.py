@@ -12,19 +12,21 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from threading import Lock
-from typing import Any, TextIO
+from typing import Any
 
+from srl_edge.data.adding import opened, rows_before
 from srl_edge.data.agents import home_requests, shell_tasks
 from srl_edge.data.agents.worlds import enter, form_of, recorded
 from srl_edge.data.row import read
-from srl_edge.data.sources import open_source
+from srl_edge.data.sources import files_of, open_source
 from srl_edge.data.values import Unusable, is_text
 from srl_edge.errors import InputError, StageError
-from srl_edge.files import read_rows, text_sha256
+from srl_edge.files import text_sha256, writing
 from srl_edge.method.prompt_form import DONE, PRESETS, PromptForm
 from srl_edge.method.solving import Attempt, solve
 from srl_edge.method.types import Trajectory
 from srl_edge.method.verifiers import is_marked_correct
+from srl_edge.run_lock import held
 from srl_edge.terminal import progress
 
 NUMBERED = PRESETS["math"].whole.replace(
@@ -136,20 +138,40 @@ def _answered(source: str) -> Iterator[Trajectory]:
                 yield Trajectory(found.id, found.problem, (), found.answer, world=found.world)
 
 
+def require_apart(source: str, out: Path) -> None:
+    """Raise InputError where rows would be written into a file that they are made from."""
+    beside = out.with_name(f"{out.name}.failed")
+    for file in () if source in _WORLDS else files_of(source):
+        for written in (out, beside):
+            if written.exists() and file.samefile(written):
+                raise InputError(
+                    f"--out {out}: {written} is read as the source; name another file."
+                )
+
+
 def generate(
     problems: Sequence[Trajectory], endpoint: Endpoint, out: Path, samples: int, workers: int
 ) -> Counts:
     """Ask for `samples` solutions of each problem; rows that hold are added to `out` one by one.
 
     What `out` and its `.failed` have already is not asked for again, unless no reply came. Raises
-    StageError where the endpoint stops answering.
+    StageError where the endpoint stops answering; InputError, before anything is asked, where one
+    of the two holds other rows, or another process adds to them.
     """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with held(out.parent, out.name):
+        return _added(problems, endpoint, out, samples, workers)
+
+
+def _added(
+    problems: Sequence[Trajectory], endpoint: Endpoint, out: Path, samples: int, workers: int
+) -> Counts:
     failures = out.with_name(f"{out.name}.failed")
-    rows = read_rows(out, "GeneratedRow")
+    rows = rows_before(out, "GeneratedRow")
     done = {(row["id"], _task(row["problem"], row.get("world"))) for row in rows}
     done |= {
         (row["id"], row.get("task", ""))
-        for row in read_rows(failures, "Ungenerated")
+        for row in rows_before(failures, "Ungenerated")
         if not row.get("again")
     }
     known = {_solution(row) for row in rows}
@@ -159,7 +181,7 @@ def generate(
         for number in range(samples)
         if ((name := f"{t.id}#{number}"), _task(t.problem, t.world)) not in done
     ]
-    ask, counts, lock, silent = endpoint.ask(), Counts(), Lock(), 0
+    ask, counts, lock, silent, unanswered = endpoint.ask(), Counts(), Lock(), 0, 0
 
     def counted(chat: Sequence[Mapping[str, str]]) -> str:
         text, read_, written = ask(chat)
@@ -171,8 +193,9 @@ def generate(
     total = len(problems) * samples
     with (
         progress.bar("data: generate", total, total - len(left)) as advance,
-        _opened(out) as kept,
-        _opened(failures) as failed,
+        writing(out),
+        opened(out, "GeneratedRow") as kept,
+        opened(failures, "Ungenerated") as failed,
         ThreadPoolExecutor(workers) as pool,
     ):
         waiting: dict[Future[dict[str, Any]], Trajectory] = {
@@ -187,7 +210,7 @@ def generate(
                     why = str(error)
                 except Unanswered as error:
                     why, again = str(error), True
-                silent = silent + 1 if again else 0
+                silent, unanswered = silent + 1 if again else 0, unanswered + again
                 if not why and _solution(row) in known:
                     why = "the same solution again"
                 if why:
@@ -210,15 +233,13 @@ def generate(
         except BaseException:  # nothing more is asked, since that may cost
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+    if left and unanswered == len(left):
+        why = ", ".join(counts.failed)
+        raise StageError(
+            f"{endpoint.url}: none of {unanswered} requests had a reply ({why}); the same command "
+            "asks again."
+        )
     return counts
-
-
-def _opened(file: Path) -> TextIO:
-    """A file of rows to add to, less a last one that was being written when its process died."""
-    if file.is_file() and not (text := file.read_bytes()).endswith(b"\n"):
-        with file.open("r+b") as cut:
-            cut.truncate(text.rfind(b"\n") + 1)
-    return file.open("a", encoding="utf-8")
 
 
 def _task(problem: str, world: Mapping[str, Any] | None) -> str:

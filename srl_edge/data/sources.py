@@ -10,6 +10,7 @@ from typing import Any
 from srl_edge.data.formats import ENDINGS, SUFFIXES, Bad, rows_of
 from srl_edge.data.hub import PREFIX, open_hub, read_name
 from srl_edge.errors import InputError
+from srl_edge.files import require_contained
 
 GENERATED = (
     "gsm_symbolic",
@@ -87,6 +88,7 @@ def open_source(name: str) -> Source:
             f"JSON, CSV or Parquet, or {PREFIX}NAME for a dataset of the hub."
         )
     files = files_of(name)
+    require_contained(path, files)
     if not files:
         raise InputError(f"{path}: no file of rows in this folder; one ends in {ENDINGS}.")
     return Source(name, tuple(_file_table(file, path) for file in files))

@@ -3,20 +3,19 @@
 import re
 from collections.abc import Sequence
 
-from srl_edge.data.cutting import Span, stated, without
+from srl_edge.data.cutting import Span, enclosed, stated, without
 from srl_edge.data.values import Unusable
 from srl_edge.method.answers import is_value
 
-_OPENED = r"<(?:think|thinking|thought|reasoning)>|<\|begin_of_thought\|>"
-_CLOSED = r"</(?:think|thinking|thought|reasoning)>|<\|end_of_thought\|>"
-_THOUGHT = re.compile(rf"(?:{_OPENED})(.*?)(?:{_CLOSED})", re.DOTALL | re.IGNORECASE)
-_TAG = re.compile(f"{_OPENED}|{_CLOSED}", re.IGNORECASE)
+_OPENED = re.compile(
+    r"<(?:think|thinking|thought|reasoning)>|<\|begin_of_thought\|>", re.IGNORECASE
+)
+_CLOSED = re.compile(r"</(?:think|thinking|thought|reasoning)>|<\|end_of_thought\|>", re.IGNORECASE)
+_TAG = re.compile(f"{_OPENED.pattern}|{_CLOSED.pattern}", re.IGNORECASE)
 
 # What some models write around the rest of a reply, or around an answer at its end.
-_WRAPPED = re.compile(
-    r"<(?P<tag>answer|final_answer|solution|response)>(?P<said>.*?)</(?P=tag)>",
-    re.DOTALL | re.IGNORECASE,
-)
+_WRAP = re.compile(r"<(answer|final_answer|solution|response)>", re.IGNORECASE)
+_WRAP_ENDS = re.compile(r"</(answer|final_answer|solution|response)>", re.IGNORECASE)
 _HALF = re.compile(
     r"\A\s*<(?:answer|solution|response)>|</(?:answer|solution|response)>\s*\Z", re.IGNORECASE
 )
@@ -29,18 +28,19 @@ def split_thoughts(text: str) -> tuple[str, list[Thought]]:
 
     What stands before a tag that closes alone is a thought as well.
     """
-    matches = list(_THOUGHT.finditer(text))
-    said = [plain_thought(match[1]) for match in matches]
-    rest, places = without(text, [m.span() for m in matches], [m.start() for m in matches])
+    tags = list(enclosed(text, _OPENED, _CLOSED))
+    said = [plain_thought(text[a.end() : b.start()]) for a, b in tags]
+    spans: list[Span] = [(a.start(), b.end()) for a, b in tags]
+    rest, places = without(text, spans, [start for start, _ in spans])
     found = list(zip(places, said, strict=True))
-    if lone := list(re.finditer(_CLOSED, rest, re.IGNORECASE)):
+    if lone := list(_CLOSED.finditer(rest)):
         leading: Span = (0, lone[-1].end())
         inside = [thought for place, thought in found if place <= leading[1]]
         first = joined([plain_thought(rest[: leading[1]]), *inside])
         rest = rest[leading[1] :]
         after = [(place - leading[1], t) for place, t in found if place > leading[1]]
         found = [(0, first), *after]
-    if re.search(_OPENED, rest, re.IGNORECASE):
+    if _OPENED.search(rest):
         raise Unusable("a thought without an end")
     return rest, [(place, thought) for place, thought in found if thought]
 
@@ -53,17 +53,18 @@ def unwrapped(text: str, places: Sequence[int] = ()) -> tuple[str, list[int], st
     """
     spans: list[Span] = []
     answer = ""
-    for match in _WRAPPED.finditer(text):
-        said, before, after = match["said"].strip(), text[: match.start()], text[match.end() :]
-        if before.strip() and after.strip():
+    for opened, closed in enclosed(text, _WRAP, _WRAP_ENDS):
+        said = text[opened.end() : closed.start()].strip()
+        before, after = text[: opened.start()], text[closed.end() :]
+        if opened[1].lower() != closed[1].lower() or (before.strip() and after.strip()):
             continue
         asked = f"<answer>{said}</answer>"
         short = "\n" not in said and (before + after).strip() and stated(asked)
         if short or is_value(said):
             answer = asked
-            spans.append(match.span())
+            spans.append((opened.start(), closed.end()))
         else:
-            spans += [(match.start(), match.start("said")), (match.end("said"), match.end())]
+            spans += [opened.span(), closed.span()]
     if not spans:
         spans = [match.span() for match in _HALF.finditer(text)]
     return *without(text, spans, places), answer

@@ -12,6 +12,7 @@ from srl_edge.data.cutting import AUTO, stated
 from srl_edge.data.formats import rows_of
 from srl_edge.data.row import read
 from srl_edge.data.values import Unusable
+from srl_edge.files import writing
 from srl_edge.method.answers import matches
 from srl_edge.method.prompt_form import DEFAULT, PromptForm
 from srl_edge.method.types import Trajectory
@@ -170,7 +171,7 @@ def distinct(name: str, seen: Counter[str]) -> str:
 
 def write_jsonl(path: Path, trajectories: Iterable[Trajectory]) -> Path:
     """Write trajectories as rows that `parse_rows` reads back."""
-    with path.open("w", encoding="utf-8") as out:
+    with writing(path), path.open("w", encoding="utf-8") as out:
         for t in trajectories:
             row: dict[str, Any] = {
                 "id": t.id,

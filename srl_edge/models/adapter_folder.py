@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 
 from srl_edge.errors import InputError
 from srl_edge.files import read_json
+from srl_edge.models.loading import require_inside
 
 Matrix = np.ndarray[Any, np.dtype[np.float32]]
 FROZEN = "frozen_weights.json"
@@ -191,7 +192,11 @@ def _by_pattern(patterns: Mapping[str, Any] | None, module: str, otherwise: Any)
 
 
 def require_safetensors(adapter: Path) -> None:
-    """Raise InputError, in one sentence, for a folder that is no PEFT adapter in safetensors."""
+    """Raise InputError, in one sentence, for a folder that is no PEFT adapter in safetensors.
+
+    Nor may its files be links that lead out of it.
+    """
+    require_inside(adapter)
     if not (adapter / "adapter_model.safetensors").is_file():
         pickled = (adapter / "adapter_model.bin").is_file()
         raise InputError(

@@ -8,6 +8,7 @@ from typing import Any
 
 from srl_edge.errors import InputError
 from srl_edge.files import read_json
+from srl_edge.models.loading import require_inside
 from srl_edge.models.wheels import KNOWN, from_wheels
 
 _HUB_FILES = ["*.safetensors", "*.json", "*.jinja", "tokenizer.model", "LICENSE*"]
@@ -45,6 +46,7 @@ def config_of(name: str) -> Mapping[str, Any]:
 def _checked(folder: Path) -> Path:
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder}: no config.json, so this is not a model folder.")
+    require_inside(folder)
     if weights := sorted(folder.glob("*.safetensors")):
         for file in weights:
             _require_whole(file)

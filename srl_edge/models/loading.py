@@ -6,7 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from srl_edge.errors import InputError
-from srl_edge.files import read_json, read_json_if_there
+from srl_edge.files import read_json, read_json_if_there, require_contained
+from srl_edge.models.tokenizer_file import heard, require_bounded
+
+# Building so many would take all time or memory before the weights are seen not to fit.
+_MOST = {
+    "num_hidden_layers": 1024,
+    "num_attention_heads": 1 << 16,
+    "hidden_size": 1 << 20,
+    "vocab_size": 1 << 24,
+}
 
 _ADAPTER = "adapter_config.json"
 # Weights that change what a decoder computes; buffers and heads of other tasks do not.
@@ -96,7 +105,8 @@ def _as_in_file(tokenizer: Any, file: Path) -> bool:
 
 
 def require_inside(folder: Path) -> None:
-    """Raise InputError where a model's files name files outside of its folder."""
+    """Raise InputError where a folder's files are links out of it, or name files outside of it."""
+    require_contained(folder, [*folder.glob("[!.]*"), *folder.glob("additional_chat_templates/*")])
     named: list[Any] = []
     for index in folder.glob("*.index.json"):
         named += (read_json(index, "Index")).get("weight_map", {}).values()
@@ -153,10 +163,30 @@ def _hint(lacks: list[str], others: list[str]) -> str:
     return "; save the whole model again, or give the config.json that belongs to its files"
 
 
+def require_sizes(folder: Path) -> None:
+    """Raise InputError where config.json tells of more than any model has, or of nothing."""
+    config = read_json_if_there(folder / "config.json", "ModelConfig") or {}
+    of_text = config.get("text_config")
+    for said in (config, of_text if isinstance(of_text, dict) else {}):
+        for name, most in _MOST.items():
+            value = said.get(name)
+            if isinstance(value, int | float) and not 1 <= value <= most:
+                raise InputError(
+                    f"{folder / 'config.json'}: {name} is {value}, and no model has that (1 to "
+                    f"{most}); set it as the model's makers have it."
+                )
+
+
 def _loaded(kind: Any, folder: Path, **options: Any) -> Any:
-    require_inside(folder)
+    if "gguf_file" not in options:  # whose folder is anybody's
+        require_inside(folder)
+        require_sizes(folder)
+        require_bounded(folder)
     try:
-        return kind.from_pretrained(folder, trust_remote_code=False, **options)
+        with heard(folder):
+            return kind.from_pretrained(folder, trust_remote_code=False, **options)
+    except InputError:
+        raise
     except Exception as error:  # whatever a damaged file makes of a library
         said = (str(error).strip().splitlines() or [type(error).__name__])[0]
         if "trust_remote_code" in str(error) or "execute the" in str(error):

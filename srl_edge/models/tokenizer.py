@@ -4,11 +4,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer
-
 from srl_edge.errors import InputError
 from srl_edge.files import read_json_if_there
 from srl_edge.models import chat_template, loading
+from srl_edge.models.tokenizer_file import heard, opened
 from srl_edge.models.wheels import KNOWN, cached
 
 
@@ -88,8 +87,8 @@ def _of_tokenizer(folder: Path, *_: tuple[int, int]) -> tuple[int | None, int | 
     if not (folder / "tokenizer.json").is_file():
         return None, None
     try:
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    except Exception:  # the library has no class of its own for a damaged file
+        tokenizer = opened(folder)
+    except InputError:
         return None, None
     own = None
     try:
@@ -98,5 +97,6 @@ def _of_tokenizer(folder: Path, *_: tuple[int, int]) -> tuple[int | None, int | 
     except InputError:
         return None, own
     added = tokenizer.get_added_tokens_decoder()
-    ids = tokenizer.encode(after, add_special_tokens=False).ids
+    with heard(folder):
+        ids = tokenizer.encode(after, add_special_tokens=False).ids
     return next((id_ for id_ in ids if id_ in added), None), own

@@ -19,6 +19,7 @@ from rich.progress import (
 from rich.text import Text
 
 from srl_edge.terminal import notebook
+from srl_edge.terminal.signs import printable
 
 QUIET = "SRL_EDGE_QUIET"  # variable of the environment, for processes that this one starts, too
 PLAIN_EVERY = 15.0  # seconds between lines where there is no terminal
@@ -70,6 +71,7 @@ def say(sentence: str) -> None:
     """A sentence on the terminal, above a bar that may be running; nothing where all is quiet."""
     if quiet():
         return
+    sentence = printable(sentence)
     if notebook.here():
         print(sentence, flush=True)
         return
@@ -162,7 +164,7 @@ def _plain(title: str, total: int, done: int, whole: float) -> Iterator[Advance]
     def show(done: int, seconds: float, left: float, note: str) -> None:
         line = f"{title}: {done}/{total}, {seconds:.0f} s, ETA {left:.0f} s  {note}"
         with contextlib.suppress(BrokenPipeError):
-            print(line.rstrip(), file=sys.stderr, flush=True)
+            print(printable(line.rstrip()), file=sys.stderr, flush=True)
 
     with _now_and_then(total, done, whole, PLAIN_EVERY, show) as advance:
         yield advance

@@ -1,6 +1,5 @@
 """What the model wrote at a training step, beside what the expert wrote."""
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from textwrap import shorten
@@ -15,10 +14,10 @@ from srl_edge.errors import InputError
 from srl_edge.files import read_rows
 from srl_edge.method.prompt_form import DEFAULT, PromptForm
 from srl_edge.method.rewards import matching_blocks
+from srl_edge.terminal.signs import printable
 
 SIDE_BY_SIDE = 100  # columns from which two texts have room beside each other
 STEPS_SHOWN = 3
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 Row = dict[str, Any]
 Pick = Literal["best", "worst"]
 
@@ -120,7 +119,7 @@ def _shown(value: Any) -> Any:
     """A text without what a terminal would take for a command."""
     if isinstance(value, list):
         return [_shown(inner) for inner in value]
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", value) if isinstance(value, str) else value
+    return printable(value) if isinstance(value, str) else value
 
 
 def _reward(row: Row) -> float:

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -206,3 +208,89 @@ def test_an_interruption_asks_for_nothing_more(
     with pytest.raises(KeyboardInterrupt):
         generated(tmp_path, counting, *flags)
     assert len(asked) < 20
+
+
+ROW = {"id": "p0#0", "problem": "What is 0 + 1?", "steps": ["a", "b"], "model": "m"}
+_WHOLE, _CUT = json.dumps(ROW), json.dumps(ROW | {"id": "p1#0", "problem": "Another?"})[:-9]
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.jsonl.failed"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "My thesis, in one line",
+        "My thesis\nin two",
+        json.dumps(PROBLEMS[0]),
+        json.dumps(PROBLEMS[0]) + "\n",
+        f'{_WHOLE}\n{{"question": "of anoth',
+        '{\n "id": "p0"\n}',
+        '{"id": "p0", "problem": "of mine", "steps": ["x"]}',
+    ],
+)
+def test_a_file_of_anything_else_is_left_as_it_is(name: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / "made").mkdir()
+    theirs = tmp_path / "made" / name
+    theirs.write_text(text)
+    asked: list[int] = []
+
+    def counting(chat: list[dict[str, str]]) -> str:
+        asked.append(1)
+        return solving(chat)
+
+    with pytest.raises(InputError, match="holds something else than the rows"):
+        generated(tmp_path, counting)
+    assert theirs.read_text() == text and not asked
+
+
+@pytest.mark.parametrize(("text", "there"), [(_WHOLE, 1), (f"{_WHOLE}\n{_CUT}", 1), ('{"i', 0)])
+def test_of_its_own_rows_only_a_torn_one_goes(text: str, there: int, tmp_path: Path) -> None:
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "rows.jsonl").write_text(text)
+    kept, _ = generated(tmp_path, solving)
+    assert kept[:there] == [ROW][:there] and len(kept) == 5
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_the_source_is_not_written_into(folder: bool, tmp_path: Path) -> None:
+    source = tmp_path / "p.jsonl"
+    source.write_text("\n".join(json.dumps(p) for p in PROBLEMS))
+    before = source.read_text()
+    (tmp_path / "other.jsonl").symlink_to(source)
+    flags = ["--url", "http://127.0.0.1:9/v1", "--model", "m"]
+    for out in (source, tmp_path / "other.jsonl"):
+        with pytest.raises(InputError, match="is read as the source"):
+            called("data generate", str(source.parent if folder else source), *flags, "--out", out)
+    assert source.read_text() == before
+
+
+def test_a_second_one_with_the_same_file_asks_for_nothing(tmp_path: Path) -> None:
+    (tmp_path / "made").mkdir()
+    asked: list[int] = []
+
+    def counting(chat: list[dict[str, str]]) -> str:
+        asked.append(1)
+        return solving(chat)
+
+    holds = (
+        "import sys, time; from pathlib import Path; from srl_edge.run_lock import held\n"
+        "with held(Path(sys.argv[1]), 'rows.jsonl'): print(flush=True), time.sleep(60)"
+    )
+    command = [sys.executable, "-c", holds, str(tmp_path / "made")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as first:
+        try:
+            assert first.stdout and first.stdout.readline()
+            with pytest.raises(InputError, match=rf"process {first.pid} works on this file since"):
+                generated(tmp_path, counting)
+        finally:
+            first.kill()
+    assert not asked
+    generated(tmp_path, counting)  # what has ended does not hold it
+    assert asked
+
+
+def test_no_reply_at_all_is_no_success(tmp_path: Path) -> None:
+    flags = ("--count", "3")  # fewer than end it at once
+    with pytest.raises(StageError, match=r"none of 3 requests had a reply \(status 404\)"):
+        generated(tmp_path, lambda chat: 404, *flags)
+    kept, _ = generated(tmp_path, solving, *flags)
+    assert len(kept) == 3

@@ -10,7 +10,7 @@ from pathlib import Path
 from srl_edge import owned
 from srl_edge.data import trajectories
 from srl_edge.errors import InputError
-from srl_edge.files import scratch_folder
+from srl_edge.files import require_contained, scratch_folder
 from srl_edge.models.catalog import resolve
 from srl_edge.models.tokenizer import load_tokenizer, stop_ids
 from srl_edge.recipe import Recipe, Stage, dumps
@@ -19,6 +19,7 @@ from srl_edge.trainers.scale import trl_folder, verl_folder
 from srl_edge.trainers.scale.rows import row_of
 
 ENGINES = ("trl", "verl")
+JOB = "job for another engine"  # what its folder is for
 
 
 def require_taken(engine: str, recipe: Recipe, adapter: Path | None) -> None:
@@ -37,7 +38,7 @@ def write(engine: str, recipe: Recipe, run: Path, out: Path, adapter: Path | Non
     adapter: a PEFT folder that training goes on from, such as what the stages before the last left.
     Raises InputError, before anything is written, for what `require_taken` cannot see without data.
     """
-    owned.require_own(out)
+    owned.require_own(out, JOB)
     stage = recipe.stages[-1]
     prompts = [p for group in training_prompts(recipe, stage, run) for p in group]
     if stage.kind == "rlvr" and any(prompt.world for prompt in prompts):
@@ -53,6 +54,7 @@ def write(engine: str, recipe: Recipe, run: Path, out: Path, adapter: Path | Non
     with scratch_folder(out.parent, out.name) as scratch:
         (scratch / "recipe.toml").write_text(dumps(recipe), encoding="utf-8")
         if adapter:
+            require_contained(adapter, adapter.rglob("*"))
             shutil.copytree(adapter, scratch / "start", ignore=shutil.ignore_patterns(".*"))
         settings = {
             "model": recipe.model.name,
@@ -66,7 +68,7 @@ def write(engine: str, recipe: Recipe, run: Path, out: Path, adapter: Path | Non
         else:
             held_out = trajectories.load(run / "data" / "validation.jsonl")
             verl_folder.write(scratch, recipe, tokenizer, prompts, rows, held_out, bool(adapter))
-        return owned.publish(scratch, out)
+        return owned.publish(scratch, out, JOB)
 
 
 def _not_taken(engine: str, recipe: Recipe, stage: Stage, adapter: Path | None) -> Iterator[str]:

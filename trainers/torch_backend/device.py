@@ -54,16 +54,6 @@ def frozen_dtype(settings: Trainer, device: torch.device) -> torch.dtype:
     return torch.float32
 
 
-def out_of_memory(error: RuntimeError) -> bool:
-    """Whether an allocation failed: CUDA has an error of its own, the others a message."""
-    text = str(error)
-    return (
-        isinstance(error, torch.OutOfMemoryError)
-        or "MPS backend out of memory" in text
-        or "DefaultCPUAllocator: can't allocate memory" in text
-    )
-
-
 def return_freed_memory() -> None:
     """Hand memory that was let go back to the system, where libc can."""
     # Without it glibc keeps most of it, in pieces that what comes next rarely fits.

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
-from srl_edge.errors import InputError, StageError
+from srl_edge.errors import InputError, StageError, out_of_memory
 from srl_edge.method import algorithm
 from srl_edge.method.types import Rollout, Sample
 from srl_edge.models import loading
@@ -38,7 +38,6 @@ from srl_edge.trainers.torch_backend.device import (
     chosen_device,
     empty_cache,
     frozen_dtype,
-    out_of_memory,
     return_freed_memory,
 )
 from srl_edge.trainers.torch_backend.logprobs import linear_logprobs, padded
@@ -158,7 +157,7 @@ class TorchPolicy:
         )
         if isinstance(self._sampler, VllmSampler):
             return self._sampler.sample(*call)
-        groups = sample(self._sampler, *call, prefix_cache)
+        groups = self._sampled(self._sampler, call, prefix_cache)
         if self._onnx is not None and not self._compared and temperature:
             self._compare([group[0] for group in groups[:_COMPARED]], temperature)
         return groups
@@ -189,6 +188,35 @@ class TorchPolicy:
             )
 
     @torch.no_grad()
+    def _sampled(
+        self, sampler: Any, call: tuple[Any, ...], prefix_cache: PrefixCache | None
+    ) -> list[list[Rollout]]:
+        """As `sample`, of half the prompts after the other where memory does not suffice."""
+        given = (*call, prefix_cache)
+        try:
+            return sample(sampler, *given)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+        # Out of the handler: what the exception refers to would stay in memory.
+        prompts, group_size, max_new_tokens, *rest = call
+        if len(prompts) == 1:
+            raise StageError(
+                f"out of memory, where {group_size} replies of {max_new_tokens} tokens to one "
+                "prompt are sampled; lower stages.group_size or stages.max_new_tokens, or take a "
+                "smaller model."
+            )
+        half = len(prompts) // 2
+        progress.say(f"train: out of memory; {half} prompts of {len(prompts)} are sampled at once.")
+        return_freed_memory()
+        empty_cache(self.device)
+        parts = (prompts[:half], prompts[half:])
+        return [
+            group
+            for part in parts
+            for group in self._sampled(sampler, (part, group_size, max_new_tokens, *rest), None)
+        ]
+
     def _new_sampler(self) -> Decoding | VllmSampler:
         if self._onnx is not None:
             self._onnx.load_adapter(self.layers)
@@ -240,8 +268,15 @@ class TorchPolicy:
             except RuntimeError as error:
                 cut = [rows for packed, _ in parts for rows in packed.cut(self.micro_batch_tokens)]
                 single = len(parts) == 1 and all(len(rows.rows) == 1 for rows in cut)
-                if single or not out_of_memory(error):
+                if not out_of_memory(error):
                     raise
+                if single:
+                    longest = max(len(row) for packed, _ in parts for row in packed.rows)
+                    raise StageError(
+                        f"out of memory in a pass of one reply, of {longest} tokens; lower "
+                        "stages.max_new_tokens or leave long rows out "
+                        "(data.max_step_characters), or take a smaller model."
+                    ) from None
             # Out of the handler: what the exception refers to would stay in memory.
             self.micro_batch_tokens //= 2
             progress.say(f"train: out of memory; passes of {self.micro_batch_tokens} tokens now.")

@@ -8,11 +8,13 @@ written in the text (`<function=…>`, `<tool_call>`, `<execute_bash>`), and com
 import contextlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from srl_edge.data.chats import turns_of
+from srl_edge.data.cutting import enclosed
 from srl_edge.data.thoughts import joined, split_thoughts
 from srl_edge.data.values import Unusable, as_list
 from srl_edge.method import calls
@@ -22,14 +24,14 @@ from srl_edge.method.prompt_form import DONE
 _ASSISTANTS = ("assistant", "ai", "gpt", "model", "agent", "function_call")
 _SYSTEM = ("system", "developer")
 _SHELLS = ("bash", "execute_bash", "shell", "run_command", "run_shell_command", "terminal")
-_FENCE = re.compile(r"^[ \t]*```(\w*)[^\n]*\n(.*?)\n?[ \t]*```[ \t]*$", re.DOTALL | re.MULTILINE)
-_OF_SHELLS = ("", "bash", "sh", "shell")
-_BASH_TAG = re.compile(r"<execute_(?:bash|ipython)>(.*?)</execute_(?:bash|ipython)>", re.DOTALL)
-_CALL_TAG = re.compile(
-    r"<(tool_call|function_call)>(.*?)</\1>|(<function=[\w.-]+>.*?</function>)", re.DOTALL
+_FENCE, _FENCE_END = (
+    re.compile(pattern, re.MULTILINE) for pattern in (r"^[ \t]*```(\w*)[^\n]*\n", r"```[ \t]*$")
 )
-_FUNCTION = re.compile(r"<function=([\w.-]+)>(.*?)</function>", re.DOTALL)
-_PARAMETER = re.compile(r"<parameter=([\w.-]+)>\n?(.*?)\n?</parameter>", re.DOTALL)
+_OF_SHELLS = ("", "bash", "sh", "shell")
+_BASH, _BASH_END = map(re.compile, (r"<execute_(?:bash|ipython)>", r"</execute_(?:bash|ipython)>"))
+_CALL = re.compile(r"<(tool_call|function_call)>|<function=[\w.-]+>")
+_FUNCTION, _FUNCTION_END = map(re.compile, (r"<function=([\w.-]+)>", r"</function>"))
+_PARAMETER, _PARAMETER_END = map(re.compile, (r"<parameter=([\w.-]+)>\n?", r"\n?</parameter>"))
 _TEXTS = frozenset(
     {
         "command",
@@ -231,34 +233,51 @@ def _text(turn: Mapping[str, Any]) -> str:
 
 
 def _marked(text: str) -> bool:
-    return bool(_CALL_TAG.search(text) or _BASH_TAG.search(text))
+    made = (*islice(_tagged(text), 1), *islice(enclosed(text, _BASH, _BASH_END), 1))
+    return bool(made)
+
+
+def _tagged(text: str) -> Iterator[tuple[int, str]]:
+    """Where each call in tags stands, and what is between them; of a function the tags as well."""
+    at, never_closed = 0, set()
+    while start := _CALL.search(text, at):
+        kind, at = start[1] or "function", start.end()
+        end = -1 if kind in never_closed else text.find(f"</{kind}>", at)
+        if end < 0:
+            never_closed.add(kind)
+            continue
+        at = end + len(f"</{kind}>")
+        yield start.start(), text[start.end() : end] if start[1] else text[start.start() : at]
 
 
 def _action(turn: _Turn, fences: bool) -> tuple[str, str]:
     """What is said before an action, and the action; fences: whether one is a command."""
     if turn.calls:
         return turn.text, "\n".join(map(as_action, turn.calls))
-    if tagged := _BASH_TAG.search(turn.text):
-        return turn.text[: tagged.start()].strip(), tagged[1].strip()
-    if tags := list(_CALL_TAG.finditer(turn.text)):
-        made = [call for tag in tags for call in _in_tag(tag[2] or tag[3])]
-        return turn.text[: tags[0].start()].strip(), "\n".join(map(as_action, made))
+    for start, end in enclosed(turn.text, _BASH, _BASH_END):
+        return turn.text[: start.start()].strip(), turn.text[start.end() : end.start()].strip()
+    if tags := list(_tagged(turn.text)):
+        made = [call for _, inner in tags for call in _in_tag(inner)]
+        return turn.text[: tags[0][0]].strip(), "\n".join(map(as_action, made))
     if fences and (fence := _fence(turn.text)):
-        return turn.text[: fence.start()].strip(), fence[2].strip()
+        return turn.text[: fence[0]].strip(), fence[1]
     said, thoughts = split_thoughts(turn.text)
     return joined([thought for _, thought in thoughts]), said.strip()
 
 
-def _fence(text: str) -> re.Match[str] | None:
-    """The last fence that holds commands of a shell."""
-    found = [fence for fence in _FENCE.finditer(text) if fence[1].lower() in _OF_SHELLS]
-    return found[-1] if found else None
+def _fence(text: str) -> tuple[int, str] | None:
+    """Where the last fence that holds commands of a shell stands, and these."""
+    found = None
+    for start, end in enclosed(text, _FENCE, _FENCE_END):
+        if start[1].lower() in _OF_SHELLS:
+            found = start.start(), text[start.end() : end.start()].strip()
+    return found
 
 
 def _in_tag(text: str) -> list[Any]:
     """The calls of a text between tags, as they stand there; raises Unusable."""
-    if functions := _FUNCTION.findall(text):
-        return [_of_parameters(name, inner) for name, inner in functions]
+    if functions := list(enclosed(text, _FUNCTION, _FUNCTION_END)):
+        return [_of_parameters(a[1], text[a.end() : b.start()]) for a, b in functions]
     decoder, found, left = json.JSONDecoder(), [], text.strip()
     try:
         while left:  # one after another
@@ -275,7 +294,8 @@ def _in_tag(text: str) -> list[Any]:
 
 def _of_parameters(name: str, inner: str) -> dict[str, Any]:
     """A call with a tag for each argument, or with JSON; texts keep their indentation."""
-    given = {key: _value(key, text) for key, text in _PARAMETER.findall(inner)}
+    parameters = enclosed(inner, _PARAMETER, _PARAMETER_END)
+    given = {a[1]: _value(a[1], inner[a.end() : b.start()]) for a, b in parameters}
     return {"name": name, "arguments": given or inner.strip() or {}}
 
 

@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from srl_edge.data.adding import opened, rows_before
 from srl_edge.data.agents.worlds import enter, recorded
 from srl_edge.data.values import Unusable, is_text
 from srl_edge.errors import InputError
-from srl_edge.files import read_text
+from srl_edge.files import read_text, writing
 from srl_edge.method.prompt_form import DONE
+from srl_edge.run_lock import held
 
 HOW = (
     "Say a request, then the commands that fulfil it, one a line, and done. "
@@ -22,7 +24,7 @@ def record(world: Path, out: Path, typed: TextIO, shown: TextIO) -> int:
     """Add a row to `out` for each request that is typed; how many there were.
 
     A home stays as a request left it; the next one begins there. Raises InputError for a world of
-    no known form, and where the input ends within a request.
+    no known form, where `out` holds something else, and where the input ends within a request.
     """
     if out.suffix not in (".jsonl", ".ndjson"):
         raise InputError(f"{out}: rows are written there; give it a name that ends in .jsonl.")
@@ -39,7 +41,13 @@ def record(world: Path, out: Path, typed: TextIO, shown: TextIO) -> int:
         raise InputError(f"{world}: {why}.") from None
     if not out.absolute().parent.is_dir() or out.is_dir():
         raise InputError(f"{out}: no file can be written there; make its folder first.")
-    print(HOW, file=shown)
+    with held(out.absolute().parent, out.name):
+        rows_before(out, "Recorded")
+        print(HOW, file=shown)
+        return _recorded(record_, out, typed, shown)
+
+
+def _recorded(record_: dict[str, Any], out: Path, typed: TextIO, shown: TextIO) -> int:
     count = 0
     while request := _asked("request", typed, shown):
         row = _acted(request, record_, typed, shown)
@@ -51,7 +59,7 @@ def record(world: Path, out: Path, typed: TextIO, shown: TextIO) -> int:
         except Unusable as why:
             print(f"Not recorded: {why}.", file=shown)
             continue
-        with out.open("a", encoding="utf-8") as rows:
+        with writing(out), opened(out, "Recorded") as rows:
             rows.write(json.dumps(row, ensure_ascii=False) + "\n")
         count += 1
         if "state" in record_:

@@ -112,3 +112,20 @@ def test_an_end_within_a_request_is_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="ended before done: 'Light' is not recorded"):
         record(tmp_path / "home.json", tmp_path / "o.jsonl", typed, io.StringIO())
     assert not (tmp_path / "o.jsonl").exists()
+
+
+def test_rows_are_added_behind_whole_ones_of_its_own_alone(tmp_path: Path) -> None:
+    out = tmp_path / "r.jsonl"
+    (tmp_path / "home.json").write_text(json.dumps(HOME))
+    typed = "Light in the hall\nturn_on lamp hall\ndone\n"
+    row = {"problem": "Lamp off", "world": HOME, "steps": ["turn_off lamp hall", "done"]}
+    for end in ("", "\n", '\n{"problem": "Lamp o'):
+        out.write_text(json.dumps(row) + end)
+        assert record(tmp_path / "home.json", out, io.StringIO(typed), io.StringIO()) == 1
+        rows = [json.loads(line) for line in out.read_text().splitlines()]
+        assert rows[0] == row and [each["problem"] for each in rows[1:]] == ["Light in the hall"]
+    for theirs in ("notes", '{"a": 1}', f'{json.dumps(row)}\n{{"a": 1'):
+        out.write_text(theirs)
+        with pytest.raises(InputError, match="holds something else than the rows"):
+            record(tmp_path / "home.json", out, io.StringIO(typed), io.StringIO())
+        assert out.read_text() == theirs

@@ -8,12 +8,12 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from srl_edge.errors import InputError
+from srl_edge.errors import InputError, out_of_memory
 from srl_edge.method.types import Sample
 from srl_edge.recipe import Trainer
 from srl_edge.trainers import open as opening
 from srl_edge.trainers.policy.contract import Loss
-from srl_edge.trainers.torch_backend.device import chosen_device, native_dtype, out_of_memory
+from srl_edge.trainers.torch_backend.device import chosen_device, native_dtype
 from srl_edge.trainers.torch_backend.policy import TorchPolicy
 from tests.helpers.policies import trajectory_samples
 

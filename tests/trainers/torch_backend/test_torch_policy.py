@@ -9,11 +9,12 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer, MistralConfig
 
-from srl_edge.errors import InputError
+from srl_edge.errors import InputError, StageError
 from srl_edge.method.types import Sample
 from srl_edge.trainers.policy.contract import Loss
 from srl_edge.trainers.policy.objective import Part
 from srl_edge.trainers.policy.packing import pack
+from srl_edge.trainers.policy.sampling import sample
 from srl_edge.trainers.torch_backend.attention import row_kernels
 from srl_edge.trainers.torch_backend.attention.rows import RowAttention
 from srl_edge.trainers.torch_backend.decoding.draw import Draws
@@ -124,6 +125,46 @@ def test_out_of_memory_halves_the_passes_and_gives_the_same_gradient(
     torch.testing.assert_close(flat_gradient(short), flat_gradient(plain), atol=1e-6, rtol=1e-4)
     assert short.micro_batch_tokens < 128
     assert "out of memory; passes of" in capsys.readouterr().err
+
+
+def test_out_of_memory_samples_half_of_the_prompts_at_once(
+    tiny_model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = open_policy(tiny_model)
+    prompts = [(5, 6, 7), (8, 9), (10, 11, 12), (13, 9, 4), (14, 15)]
+    whole = policy.sample(prompts, 2, 6, 0.0, seed=0)
+    held: list[int] = []
+
+    def short(decoding: Any, prompts: Sequence[tuple[int, ...]], *rest: Any, **more: Any) -> Any:
+        held.append(len(prompts))
+        if len(prompts) > room:
+            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you …")
+        return sample(decoding, prompts, *rest, **more)
+
+    monkeypatch.setattr("srl_edge.trainers.torch_backend.policy.sample", short)
+    room = 2
+    found = policy.sample(prompts, 2, 6, 0.0, seed=0)
+    assert [[each.completion_ids for each in group] for group in found] == [
+        [each.completion_ids for each in group] for group in whole
+    ]
+    assert held == [5, 2, 3, 1, 2]
+    assert "2 prompts of 5 are sampled at once" in capsys.readouterr().err
+    room = 0
+    with pytest.raises(StageError, match="out of memory, where 2 replies of 6 tokens to one"):
+        policy.sample(prompts, 2, 6, 0.0, seed=0)
+
+
+def test_no_room_for_one_reply_is_one_sentence(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = open_policy(tiny_model)
+
+    def backward(*_: Any) -> dict[str, float]:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(policy, "_backward_rows", backward)
+    with pytest.raises(StageError, match=r"out of memory in a pass of one reply, of \d+ tokens"):
+        policy.forward_backward([trajectory_samples(0)], Loss("clipped"))
 
 
 def test_one_trunk_serves_nested_prompts_and_unrelated_ones_stay_apart() -> None:
