@@ -41,7 +41,7 @@ _ANSWER_IS = re.compile(
 _READ = 50  # places of one text where an answer is announced
 _INITIALS = re.compile(r"(?:(?:[A-Z]|Mrs?|Ms|Dr|St|Prof)\.\s*)*")
 # A factorial goes on with a sign or in lower case.
-_SENTENCE = re.compile(r"[.?](?=\s+\S|\s*$)|!(?=\s+[A-Z#\"“]|\s*$)")
+_SENTENCE = re.compile(r"[.?](?=\s+\S|\s*$)|!(?=\s+[A-Z#\"“]|\s*$)|(?<=[a-z]{2})!(?=\s)")
 _ASIDE = re.compile(r",?\s+(?:and\s+not|not|because|since|rather)\b")
 _NEGATED = re.compile(r"(?:not|never|neither|unknown)\b", re.IGNORECASE)
 # What closes a solution without being its answer, where another answer is marked.

@@ -1,7 +1,6 @@
 """Function calls as models write them: `light.turn_on(room=3)`, or JSON with name and arguments."""
 
 import ast
-import contextlib
 import json
 import re
 from itertools import islice
@@ -33,11 +32,28 @@ def _decoded(text: str, at: int) -> tuple[Any, int]:
     try:
         return json.JSONDecoder().raw_decode(text, at)
     except ValueError:
-        ends = (match.end() for match in re.compile(r"[}\]]").finditer(text, at))
-        for end in islice(ends, _TRIES):
-            with contextlib.suppress(SyntaxError, ValueError, TypeError, MemoryError):
-                return ast.literal_eval(_CONSTANTS.sub(_constant, text[at:end])), end
-        raise ValueError from None
+        if not _DICTIONARY.match(text, at):
+            raise
+        end = _closed(text, at)
+        try:
+            return ast.literal_eval(_CONSTANTS.sub(_constant, text[at:end])), end
+        except (SyntaxError, TypeError, MemoryError) as error:
+            raise ValueError from error
+
+
+def _closed(text: str, at: int) -> int:
+    """Where what is opened at a place is closed, or ValueError."""
+    depth = 0
+    for match in _BRACKETS.finditer(text, at):
+        depth += (match[0] in "[{") - (match[0] in "]}")
+        if not depth:
+            return match.end()
+        if depth > _DEEP:
+            break
+    raise ValueError
+
+
+_DICTIONARY = re.compile(r"""(?:\[\s*)?\{\s*(['"])[\w.-]+\1\s*:""")
 
 
 def _constant(match: re.Match[str]) -> str:
@@ -45,9 +61,10 @@ def _constant(match: re.Match[str]) -> str:
     return {"true": "True", "false": "False", "null": "None"}.get(match[0], match[0])
 
 
-_CONSTANTS = re.compile(
-    r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\b(?:true|false|null)\b""", re.DOTALL
-)
+_TEXT = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
+_CONSTANTS = re.compile(rf"{_TEXT}|\b(?:true|false|null)\b", re.DOTALL)
+_BRACKETS = re.compile(rf"{_TEXT}|[\[\]{{}}]", re.DOTALL)
+_DEEP = 30  # brackets in each other
 
 
 def parsed(text: str) -> list[Call] | None:

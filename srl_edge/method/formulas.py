@@ -20,10 +20,10 @@ _IN_BASE = re.compile(r"([0-9A-Z]+)_\{?(\d+)\}?")
 
 def is_formula(text: str) -> bool:
     """Whether a text is mathematics: no word of it but names of functions and LaTeX's commands."""
-    text = plain(text)
+    text = as_list(plain(text))
     if not text or _NO_FORMULA.fullmatch(text):
         return False
-    bare = _NAMES.sub("", text)
+    bare = _GREEK.sub(" ", _NAMES.sub("", text))
     if re.search(r"[\d+=*^\\]", text):
         bare, text = (
             _LETTERS.sub(lambda run: "x" if product(run[0]) else run[0], each)
@@ -38,11 +38,12 @@ def is_formula(text: str) -> bool:
     return bool(signs and _FORMULA.fullmatch(text) and re.search(r"[A-Za-z\d]", text))
 
 
+_GREEK = re.compile("(?<![α-ωά-ώ])[α-ω](?![α-ωά-ώ])")
 # Letters that may be variables side by side; a word of two only where signs are around it.
 _LETTERS = re.compile(
-    r"(?<![A-Za-z\\])(?:(?<=[-+*/=^({}])|(?<=[-+*/=^({}] )|(?<=\d)|(?!(?:a[dmnst]|be|by|do|go|ha|h[ei]"
-    r"|i[fst]|la|m[ey]|no|o[fhknrx]|pm|re|so|to|tv|u[ps]|vs|we)\b))"
-    r"[a-z]{2,4}(?![A-Za-z])"
+    r"(?<![A-Za-z\\])(?!to\b)(?:(?<=[-+*/=^({}])(?!..-)|(?<=[-+*/=^({}] )|(?<=\d)|(?=..[+^])"
+    r"|(?!(?:a[dmnst]|be|by|do|go|ha|h[ei]|i[fst]|la|m[ey]|no|o[fhknrx]|pm|re|so|tv|u[ps]|vs|we)\b))"
+    r"[a-z]{2,4}(?![A-Za-z.])"
 )
 _NAMES = re.compile(
     r"\\(?:begin|end)\{[a-z]+\}|\\[A-Za-z]+"
@@ -60,8 +61,8 @@ def same_formula(given: str, answer: str) -> bool:
     """Whether two formulas are equal: as texts, as quantities, in order, or by math-verify."""
     if same_text(given, answer):
         return True
-    if "=" not in answer and (named := _NAMED.match(plain(given))):
-        given = plain(given)[named.end() :]
+    if "=" not in answer:
+        given = _comes_to(given)
     found, right = quantity(given), quantity(answer)
     if found and right:
         return same(found, right)
@@ -99,8 +100,14 @@ def _same_in_any_order(given: Sequence[Quantity | None], answer: Iterable[Quanti
     return not left
 
 
-# What a value is called, as in `Area = 24 + 6√2`.
-_NAMED = re.compile(r"[A-Za-z]{2,}(?: [A-Za-z]+)* ?= ?(?=[^=]+$)")
+def _comes_to(text: str) -> str:
+    """The other side of an equation, as in `Area = 24 + 6√2`; of several equations all."""
+    left, _, right = as_list(plain(text)).rpartition("=")
+    several = re.search(r"[,;<>≤≥]|!$|\\(?:[lg]e|ne|in)", _BRACKETED.sub("", left))
+    return text if several or not left.strip() else right.strip()
+
+
+_BRACKETED = re.compile(r"\([^()]*\)")
 
 # A congruence, or what is more or less than something, is no number; a set is no point.
 _UNLIKE = (
@@ -128,6 +135,7 @@ def unlike(given: str, answer: str) -> bool:
         or (compared[0] != compared[1] and not interval)
         or (braced[0] != braced[1] and any(bracketed))
         or (len(parts) == 2 and parts[0] != parts[1])
+        or (len(parts) == 1 and (quantity(given) or quantity(answer)) is not None)
     )
 
 

@@ -109,10 +109,11 @@ _SIGNS = {
 
 def as_list(text: str) -> str:
     """A text whose items are parted by commas alone, whatever people write before the last."""
-    return _BETWEEN.sub(", ", text)
+    return text if r"\begin" in text else _BETWEEN.sub(", ", text)
 
 
 _BETWEEN = re.compile(r"[,;]?\s(?:or|and|&)\s|;\s")
+_BARE = re.compile(r"\\frac\s*(\\(?!sqrt)[A-Za-z]+)\s*")  # \frac\pi4
 
 
 def _latex(text: str) -> str:
@@ -121,6 +122,7 @@ def _latex(text: str) -> str:
     text = re.sub(r"√\s*(\d+|[A-Za-z])", r"\\sqrt{\1}", text)
     text = re.sub(r"√\s*(?=[({])|(?<![A-Za-z\\])sqrt\s*(?=[({])", r"\\sqrt", text)
     text = re.sub(r"\\sqrt\(([^()]*)\)", r"\\sqrt{\1}", text)
+    text = _BARE.sub(r"\\frac{\1}", text)
     for sign, command in _SIGNS.items():
         text = text.replace(sign, command)
     return re.sub(r"(?<![A-Za-z\\])(pi|sin|cos|tan|log|ln|infty)(?![A-Za-z])", r"\\\1", text)

@@ -97,6 +97,7 @@ def in_ascii(text: str) -> str:
 def plain(text: str) -> str:
     """An answer without Markdown, LaTeX's delimiters and spaces, and other scripts' digits."""
     text = in_ascii(text)
+    text = re.sub(r",\s*\\!\s*", ",", text)
     text = re.sub(r"\\(?:left|right|big|Big|displaystyle)(?![A-Za-z])|\\!", "", text)
     text = re.sub(r"\\[dtc]frac(?![A-Za-z])", r"\\frac", text)
     text = _unwrapped(text)
@@ -159,6 +160,7 @@ def closings(text: str) -> dict[int, int]:
 
 def quantity(text: str) -> Quantity | None:
     """What a text says as a number with its unit; None where it says anything else besides."""
+    worded = _IN_WORDS.search(text) is not None
     text = re.sub(r"^(?:[A-Za-z]\w?(?:\([^()=]*\))? ?)?[=≈] ?", "", plain(text)).strip()
     text = _REPEATING.sub(_as_fraction, _GOES_ON.sub(r"\1.\2\\overline{\3}", text))
     text = re.sub(r"^([-+]?)10(?=\^|\*\*)", r"\g<1>1*10", text)
@@ -184,7 +186,8 @@ def quantity(text: str) -> Quantity | None:
     assert letters
     if len(letters[0]) == 1 and letters[0] not in _GLUED:
         return None  # 2x is a product
-    if variables(after.strip(), glued=bool(letters[0])) and after.strip() not in _GLUED:
+    letters_alone = variables(after.strip(), glued=bool(letters[0]))
+    if letters_alone and not worded and after.strip() not in _GLUED:
         return None
     after = re.sub(r" ?\([^()\d]*\)$", "", after.strip())
     if _NO_WORDS.search(re.sub(r"(?<=\w)\^\{?-?\d\}?", "", after)):
@@ -201,6 +204,7 @@ def quantity(text: str) -> Quantity | None:
     return Quantity(sign * value, " ".join(filter(None, (match["before"] or "", after))), places)
 
 
+_IN_WORDS = re.compile(r"\\(?:text|mathrm|mbox)\s*\{[^{}]*[A-Za-z]")  # a unit, and no variable
 _NTHS = {
     name: n
     for n, name in enumerate(

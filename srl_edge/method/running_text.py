@@ -125,8 +125,13 @@ def _in_tex(text: str, start: int, end: int) -> str | None:
 
 def _result(formula: str) -> str:
     """The number that an equation comes to, or the formula that has a name; else the whole."""
-    result = re.split(r"=|≈|\\approx(?![a-z])", formula)[-1].strip()
-    return result if quantity(result) or not is_formula(formula) else formula
+    result = _ENVIRONMENT.sub("", re.split(r"=|≈|\\approx(?![a-z])", formula)[-1])
+    result = result.strip("& \n").rstrip(" .,;\\")
+    named = _ENVIRONMENT.search(formula) or not is_formula(formula)
+    return result if quantity(result) or (named and is_formula(result)) else formula
+
+
+_ENVIRONMENT = re.compile(r"\\(?:begin|end)\s*\{(?:align|aligned|array|gather|split|eqnarray)\*?\}")
 
 
 def _balanced(text: str) -> str:

@@ -52,7 +52,7 @@ def variables(text: str, glued: bool = True) -> bool:
     if len(runs) > 1:
         return all(len(run) == 1 or product(run) for run in runs)
     kind = read(text).kind
-    if "^" in text:
+    if "^" in text and len(runs[0]) <= 2:
         length = kind is not None and [name for name, _ in kind] == ["length"]
         return not length or (glued and len(runs[0]) == 1)
     return product(runs[0]) and (glued or len(runs[0]) == 2)

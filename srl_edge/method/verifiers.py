@@ -84,7 +84,8 @@ def _same_number(given: str, answer: str) -> bool:
     if right is None:
         return same_formula(given, answer)
     found = quantity(given)
-    if found and not found.unit and _GLUED.fullmatch(right.unit) and answer.strip()[-2:-1].isdigit():
+    glued = re.search(r"\d([A-Za-z])$", answer.strip())
+    if found and not found.unit and glued and glued[1] == right.unit:
         return False  # 3s, which is a product as well
     worked, _, result = TIMES.sub(" * ", given).rpartition("=")
     if found is None and _worked_out(worked):
@@ -111,13 +112,12 @@ def _same_number(given: str, answer: str) -> bool:
 def _worked_out(sum_: str) -> bool:
     """Whether what is before an equals sign is what was asked for: 3 + 4, x + y, and not 5x.
 
-    An equation in one letter is solved, and its other side is no answer.
+    An equation in one letter is solved, and its other side is no answer, nor the last of several.
     """
     letters = set(re.findall(r"(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])", sum_))
-    return len(letters) != 1 and not re.search(r"\d[A-Za-z]", sum_)
-
-
-_GLUED = re.compile(r"[A-Za-z]")
+    if re.search(r"\d[A-Za-z]", sum_.rpartition("=")[2]):
+        return False
+    return not letters or (len(letters) > 1 and not re.search(r"[,;]|\b(?:and|or)\b", sum_))
 
 
 # What is said of a number is then not that it is the answer.
