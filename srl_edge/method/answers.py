@@ -40,7 +40,8 @@ _ANSWER_IS = re.compile(
 )
 _READ = 50  # places of one text where an answer is announced
 _INITIALS = re.compile(r"(?:(?:[A-Z]|Mrs?|Ms|Dr|St|Prof)\.\s*)*")
-_SENTENCE = re.compile(r"[.!?](?=\s+\S|\s*$)")
+# A factorial goes on with a sign or in lower case.
+_SENTENCE = re.compile(r"[.?](?=\s+\S|\s*$)|!(?=\s+[A-Z#\"“]|\s*$)|(?<=[a-z]{2})!(?=\s)")
 _ASIDE = re.compile(r",?\s+(?:and\s+not|not|because|since|rather)\b")
 _NEGATED = re.compile(r"(?:not|never|neither|unknown)\b", re.IGNORECASE)
 # What closes a solution without being its answer, where another answer is marked.
@@ -50,6 +51,7 @@ _CLOSES = re.compile(
     re.IGNORECASE,
 )
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*(?:\{|([^\s\\{}$]+))")
+_FENCED = re.compile(r"(`{3,}|~{3,})[^\n`]*\n(.*?)^[ \t]*\1[ \t]*$", re.DOTALL | re.MULTILINE)
 _TEX = re.compile(r"\$\$?([^$\n]+)\$\$?(?!\d)|\\\((.+?)\\\)|\\\[(.+?)\\\]")
 _EMPHASIS = re.compile(r"(\*{1,3})([^*]+)\1|(_{1,3})([^_]+)\3")
 
@@ -66,6 +68,8 @@ def final_answer(
     if marked is not None:
         return marked
     for match in islice(reversed(list(_ANSWER_IS.finditer(solution))), _READ):
+        if kind == "exact" and (code := _FENCED.match(solution, match.end())):
+            return code[2].strip()
         said = match[1].split("</answer>")[0]
         if quoted := re.match(r'"([^"]*)"\s*[,}]', said):  # {"answer": "C"}
             said = quoted[1]
@@ -140,6 +144,8 @@ def _last(text: str, kind: str) -> str | None:
         case "stated":
             return None
         case "exact":
+            if fenced := list(_FENCED.finditer(text)):  # which a sentence may follow
+                return plain(fenced[-1][2])
             lines = [line for line in text.splitlines() if line.strip()]
             return plain(lines[-1]) if lines else None
         case "math":
@@ -154,7 +160,10 @@ def _after_hashes(text: str) -> Iterator[tuple[int, str]]:
         announced = _ANNOUNCES.fullmatch(said)
         if announced and announced["said"]:
             said, announced = _bare(announced["said"]), None
-        if not re.compile(r"\w").search(text, match.end()):
+        at = match.end() if announced else match.start(1)
+        if code := _FENCED.match(text, at + len(text[at:]) - len(text[at:].lstrip())):
+            yield match.start(), code[2].strip()
+        elif not re.compile(r"\w").search(text, match.end()):
             if said:
                 yield match.start(), said
         elif announced or not said:

@@ -24,6 +24,49 @@ _NAMES = ("name", "function", "function_name", "tool", "tool_name")
 _BESIDE = frozenset({"type", "id", "index", *_NAMES})  # what a call without arguments may have
 
 
+def _decoded(text: str, at: int) -> tuple[Any, int]:
+    """What is written as JSON or as a Python literal at a place, and where it ends, or ValueError.
+
+    JSON in single quotes, as Glaive's arguments are, is a text of a Python literal.
+    """
+    try:
+        return json.JSONDecoder().raw_decode(text, at)
+    except ValueError:
+        if not _DICTIONARY.match(text, at):
+            raise
+        end = _closed(text, at)
+        try:
+            return ast.literal_eval(_CONSTANTS.sub(_constant, text[at:end])), end
+        except (SyntaxError, TypeError, MemoryError) as error:
+            raise ValueError from error
+
+
+def _closed(text: str, at: int) -> int:
+    """Where what is opened at a place is closed, or ValueError."""
+    depth = 0
+    for match in _BRACKETS.finditer(text, at):
+        depth += (match[0] in "[{") - (match[0] in "]}")
+        if not depth:
+            return match.end()
+        if depth > _DEEP:
+            break
+    raise ValueError
+
+
+_DICTIONARY = re.compile(r"""(?:\[\s*)?\{\s*(['"])[\w.-]+\1\s*:""")
+
+
+def _constant(match: re.Match[str]) -> str:
+    """JSON's constants as Python's, and texts as they are."""
+    return {"true": "True", "false": "False", "null": "None"}.get(match[0], match[0])
+
+
+_TEXT = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
+_CONSTANTS = re.compile(rf"{_TEXT}|\b(?:true|false|null)\b", re.DOTALL)
+_BRACKETS = re.compile(rf"{_TEXT}|[\[\]{{}}]", re.DOTALL)
+_DEEP = 30  # brackets in each other
+
+
 def parsed(text: str) -> list[Call] | None:
     """The calls of a text that holds nothing else, in order; None for any other text."""
     if len(text) > LONGEST:
@@ -75,12 +118,12 @@ def _fills_lines(text: str, start: int, end: int) -> bool:
 
 def _json_spans(text: str) -> list[tuple[int, int]]:
     """Where JSON of calls begins and ends."""
-    spans, at, decoder = [], 0, json.JSONDecoder()
+    spans, at = [], 0
     for match in islice(re.finditer(r"\{|\[\s*\{", text), 10 * _TRIES):
         if match.start() < at:
             continue
         try:
-            _, end = decoder.raw_decode(text, match.start())
+            _, end = _decoded(text, match.start())
         except (ValueError, RecursionError):
             continue
         if _from_json(text[match.start() : end]) is not None:
@@ -154,13 +197,25 @@ def _value(node: ast.expr) -> Any:
         )
 
 
+def _is_named(one: dict[Any, Any]) -> bool:
+    """Whether a dictionary is a function's name and its arguments, as in BFCL's records."""
+    [name, *others] = one or [None]
+    return (
+        not others
+        and isinstance(name, str)
+        and name not in (*_NAMES, *_ARGUMENTS)
+        and re.fullmatch(r"[A-Za-z_][\w.]*", name) is not None
+        and isinstance(one[name], dict)
+    )
+
+
 def _from_json(text: str) -> list[Call] | None:
     made: list[Call] = []
     found: list[Any] = []
-    at, decoder = 0, json.JSONDecoder()
+    at = 0
     try:
         while at < len(text):  # one after another, or a list of them
-            one, end = decoder.raw_decode(text, at)
+            one, end = _decoded(text, at)
             found += one if isinstance(one, list) else [one]
             at = len(text) - len(text[end:].lstrip(" ,;\n\t"))
     except (ValueError, RecursionError):
@@ -170,6 +225,10 @@ def _from_json(text: str) -> list[Call] | None:
             one = one["function"]
         if not isinstance(one, dict):
             return None
+        if _is_named(one):  # {"f": {"x": 1}}
+            [(name, arguments)] = one.items()
+            made.append((name, (), arguments))
+            continue
         name = next((one[key] for key in _NAMES if key in one), None)
         key = next((key for key in _ARGUMENTS if key in one), None)
         if not isinstance(name, str) or (key is None and one.keys() - _BESIDE):

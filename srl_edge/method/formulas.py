@@ -2,15 +2,16 @@
 """Formulas: what is one, and whether two are equal; points and intervals in order."""
 
 import re
+from collections.abc import Iterable, Sequence
 
-from srl_edge.method.mathematics import equal
-from srl_edge.method.quantities import plain, quantity, same, without_unit
+from srl_edge.method.mathematics import as_list, equal
+from srl_edge.method.quantities import Quantity, plain, quantity, same, without_unit
 from srl_edge.method.texts import same_text
-from srl_edge.method.units import same_unit
+from srl_edge.method.units import product, same_unit
 
 # What makes a text mathematics, beside a number.
 _MATH = re.compile(
-    r"\\[A-Za-z]+|[\^√π∞∪∩≤≥≠±∈∅]|[([{][^()\[\]]*,[^()\[\]]*[)\]}]"
+    r"\\[A-Za-z]+|[\^√π∞∪∩≤≥≠±∈∅°]|[([{][^()\[\]]*,[^()\[\]]*[)\]}]"
     r"|(?<![A-Za-z])(?:sqrt|pi|sin|cos|tan|log|ln)(?![A-Za-z])"
 )
 _FORMULA = re.compile(r"[A-Za-z\d\s.,()\[\]{}+*/^_=<>!|-]+")
@@ -19,18 +20,31 @@ _IN_BASE = re.compile(r"([0-9A-Z]+)_\{?(\d+)\}?")
 
 def is_formula(text: str) -> bool:
     """Whether a text is mathematics: no word of it but names of functions and LaTeX's commands."""
-    text = plain(text)
+    text = as_list(plain(text))
     if not text or _NO_FORMULA.fullmatch(text):
         return False
-    bare = _NAMES.sub("", text)
+    bare = _GREEK.sub(" ", _NAMES.sub("", text))
+    if re.search(r"[\d+=*^\\]", text):
+        bare, text = (
+            _LETTERS.sub(lambda run: "x" if product(run[0]) else run[0], each)
+            for each in (bare, text)
+        )
     if re.search(r"[^\W\d_]{2}", re.sub(r"\b[A-Z]{2,3}\b(?=\s*[=)])", "", bare)):
         return False
     if _MATH.search(text):
         return True
     signs = re.search(r"[-+*/=<>!,_]|\d\s?[A-Za-z]\b|\d (?:or|and) -?\d", text)
+    text = text.replace("%", "") if "," in text else text
     return bool(signs and _FORMULA.fullmatch(text) and re.search(r"[A-Za-z\d]", text))
 
 
+_GREEK = re.compile("(?<![α-ωά-ώ])[α-ω](?![α-ωά-ώ])")
+# Letters that may be variables side by side; a word of two only where signs are around it.
+_LETTERS = re.compile(
+    r"(?<![A-Za-z\\])(?!to\b)(?:(?<=[-+*/=^({}])(?!..-)|(?<=[-+*/=^({}] )|(?<=\d)|(?=..[+^])"
+    r"|(?!(?:a[dmnst]|be|by|do|go|ha|h[ei]|i[fst]|la|m[ey]|no|o[fhknrx]|pm|re|so|tv|u[ps]|vs|we)\b))"
+    r"[a-z]{2,4}(?![A-Za-z.])"
+)
 _NAMES = re.compile(
     r"\\(?:begin|end)\{[a-z]+\}|\\[A-Za-z]+"
     r"|(?<![A-Za-z])(?:sqrt|pi|sin|cos|tan|log|ln|or|and|in|mod|max|min)(?![A-Za-z])"
@@ -47,6 +61,8 @@ def same_formula(given: str, answer: str) -> bool:
     """Whether two formulas are equal: as texts, as quantities, in order, or by math-verify."""
     if same_text(given, answer):
         return True
+    if "=" not in answer:
+        given = _comes_to(given)
     found, right = quantity(given), quantity(answer)
     if found and right:
         return same(found, right)
@@ -59,6 +75,10 @@ def same_formula(given: str, answer: str) -> bool:
     if based[0] and based[1]:
         return based[0].groups() == based[1].groups()
     parts, right_parts = _in_order(given), _in_order(answer)
+    if parts and right_parts and not (parts[0] or right_parts[0]):
+        counted = [[quantity(part) for part in each[1:-1]] for each in (parts, right_parts)]
+        if all(map(all, counted)):
+            return _same_in_any_order(*counted)
     if parts and right_parts and (parts[0] or right_parts[0]):
         ends, right_ends = (parts[0] + parts[-1], right_parts[0] + right_parts[-1])
         alike = ends == right_ends or not ends or not right_ends
@@ -69,6 +89,25 @@ def same_formula(given: str, answer: str) -> bool:
     # math-verify takes an inequality for an interval, but not the other way round.
     return equal(answer, given) if _UNLIKE[1].search(given) else equal(given, answer)
 
+
+def _same_in_any_order(given: Sequence[Quantity | None], answer: Iterable[Quantity | None]) -> bool:
+    left = list(given)
+    for right in answer:
+        found = next((q for q in left if q and right and same(q, right)), None)
+        if found is None:
+            return False
+        left.remove(found)
+    return not left
+
+
+def _comes_to(text: str) -> str:
+    """The other side of an equation, as in `Area = 24 + 6√2`; of several equations all."""
+    left, _, right = as_list(plain(text)).rpartition("=")
+    several = re.search(r"[,;<>≤≥]|!$|\\(?:[lg]e|ne|in)", _BRACKETED.sub("", left))
+    return text if several or not left.strip() else right.strip()
+
+
+_BRACKETED = re.compile(r"\([^()]*\)")
 
 # A congruence, or what is more or less than something, is no number; a set is no point.
 _UNLIKE = (
@@ -96,12 +135,13 @@ def unlike(given: str, answer: str) -> bool:
         or (compared[0] != compared[1] and not interval)
         or (braced[0] != braced[1] and any(bracketed))
         or (len(parts) == 2 and parts[0] != parts[1])
+        or (len(parts) == 1 and (quantity(given) or quantity(answer)) is not None)
     )
 
 
 def _in_order(text: str) -> list[str] | None:
     """The parts of a point or an interval between its brackets, which may be ''; None of others."""
-    text = plain(text)
+    text = as_list(plain(text))
     match = re.fullmatch(r"([(\[])(.*)([)\]])", text)
     opened, inner, closed = match.groups() if match else ("", text, "")
     parts, depth = [""], 0

@@ -1,5 +1,9 @@
 # ruff: noqa: RUF001 - signs of mathematics are what is read here
-"""Whether two formulas are equal, by math-verify, in a process that can be ended."""
+"""Whether two formulas are equal, by math-verify, in a process that can be ended.
+
+A formula is read whole or not at all: what its parser does not read has no value, and not that of
+its last number.
+"""
 
 import contextlib
 import json
@@ -9,6 +13,7 @@ import sys
 from queue import Empty, Queue
 from subprocess import DEVNULL, PIPE, Popen
 from threading import Lock, Thread
+from typing import Any
 
 from srl_edge.method.quantities import plain
 from srl_edge.processes import lines, python
@@ -16,6 +21,7 @@ from srl_edge.processes import lines, python
 SECONDS = 5.0  # for one comparison
 MEMORY = 4 << 30  # bytes, of the process that compares
 LONGEST = 4000  # characters
+DIGITS = 60  # of two irrational numbers that are compared
 
 
 def equal(given: str, answer: str) -> bool:
@@ -24,7 +30,10 @@ def equal(given: str, answer: str) -> bool:
     A model may well sample `9^{9^{9}}`, on which no library comes to an end: SECONDS are enough for
     any answer that a person would write.
     """
-    pair = [_latex(given), _latex(answer)]
+    pair = [plain(given), plain(answer)]
+    if ("°" in pair[0]) != ("°" in pair[1]) and not any(map(_ANGLES.search, pair)):
+        pair = [text.replace("°", "") for text in pair]  # a unit, which may be left out
+    pair = [_latex(text) for text in pair]
     if pair[0].replace(" ", "") == pair[1].replace(" ", ""):
         return True
     if max(map(len, pair)) > LONGEST:
@@ -77,7 +86,9 @@ def _comparer() -> _Comparer:
     return _running[0]
 
 
+_ANGLES = re.compile(r"\\?(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
 _SIGNS = {
+    "°": r"^{\circ}",
     "π": r"\pi ",
     "∞": r"\infty ",
     "∪": r"\cup ",
@@ -96,21 +107,69 @@ _SIGNS = {
 }
 
 
+def as_list(text: str) -> str:
+    """A text whose items are parted by commas alone, whatever people write before the last."""
+    return text if r"\begin" in text else _BETWEEN.sub(", ", text)
+
+
+_BETWEEN = re.compile(r"[,;]?\s(?:or|and|&)\s|;\s")
+_BARE = re.compile(r"\\frac\s*(\\(?!sqrt)[A-Za-z]+)\s*")  # \frac\pi4
+
+
 def _latex(text: str) -> str:
-    """A formula as math-verify reads it, whole: intervals and sets keep their brackets."""
-    text = re.sub(r"\s(?:or|and)\s", ", ", plain(text))
-    text = text.replace("∅", r"\emptyset ").replace(r"\varnothing", r"\emptyset")
+    """A plain formula as math-verify reads it: intervals and sets keep their brackets."""
+    text = as_list(text).replace("∅", r"\emptyset ").replace(r"\varnothing", r"\emptyset")
     text = re.sub(r"√\s*(\d+|[A-Za-z])", r"\\sqrt{\1}", text)
     text = re.sub(r"√\s*(?=[({])|(?<![A-Za-z\\])sqrt\s*(?=[({])", r"\\sqrt", text)
     text = re.sub(r"\\sqrt\(([^()]*)\)", r"\\sqrt{\1}", text)
+    text = _BARE.sub(r"\\frac{\1}", text)
     for sign, command in _SIGNS.items():
         text = text.replace(sign, command)
     return re.sub(r"(?<![A-Za-z\\])(pi|sin|cos|tan|log|ln|infty)(?![A-Za-z])", r"\\\1", text)
 
 
+def _whole(text: str) -> Any:
+    """What the whole of a formula means; raises an error where its parser does not read it.
+
+    math-verify's own `parse` goes on to the last number of such a text, and takes letters at the
+    end for units. This one knows no units: they are taken off before.
+    """
+    from latex2sympy2_extended.latex2sympy2 import (
+        ConversionConfig,
+        NormalizationConfig,
+        latex2sympy,
+        normalize_latex,
+    )
+    from math_verify.grader import should_treat_as_complex
+
+    tidy = NormalizationConfig(malformed_operators=True, nits=True, boxed="none")
+    latex = normalize_latex(text, tidy)
+    return latex2sympy(
+        latex,
+        is_real=not should_treat_as_complex(latex),
+        convert_degrees=True,
+        normalization_config=None,
+        conversion_config=ConversionConfig(lowercase_symbols=False),
+    )
+
+
+def _same(given: str, answer: str) -> bool:
+    from math_verify import verify
+
+    guess, gold = _whole(given), _whole(answer)
+    try:
+        exact = guess.doit(), gold.doit()
+    except (AttributeError, TypeError, ValueError):
+        exact = guess, gold
+    if all(getattr(value, "is_Rational", False) for value in exact):
+        return bool(exact[0] == exact[1])  # 1/2004! is no 0
+    # Its own timeouts are signals, which do not interrupt what is computed in C.
+    return bool(verify([gold], [guess], numeric_precision=DIGITS, timeout_seconds=None))
+
+
 def _serve() -> None:
     """Compare pairs of answers, a line each, until there are no more."""
-    from math_verify import parse, verify
+    import math_verify  # noqa: F401 - before memory is bounded
 
     with contextlib.suppress(ImportError, ValueError, OSError):  # where memory can be bounded
         import resource
@@ -121,10 +180,8 @@ def _serve() -> None:
         if hasattr(signal, "alarm"):  # the system ends it where C code lets no thread of ours run
             signal.alarm(int(SECONDS) + 1)
         try:
-            # Its own timeouts are signals, which do not interrupt what is computed in C.
-            guess, gold = (parse(f"${text}$", parsing_timeout=None) for text in json.loads(line))
-            same = bool(verify(gold, guess, timeout_seconds=None))
-        except (MemoryError, RecursionError):
+            same = _same(*json.loads(line))
+        except Exception:  # of a parser, which raises any: what cannot be read has no value
             same = False
         if hasattr(signal, "alarm"):
             signal.alarm(0)

@@ -8,7 +8,7 @@ from fractions import Fraction
 from functools import lru_cache
 
 from srl_edge.method.number_words import number_word
-from srl_edge.method.units import ratio, read
+from srl_edge.method.units import ratio, read, variables
 
 _GROUPED = (
     r"\d{1,3}(?:,\d{3})+(?![\d,])(?:\.\d+)?"  # 1,234.5
@@ -97,6 +97,7 @@ def in_ascii(text: str) -> str:
 def plain(text: str) -> str:
     """An answer without Markdown, LaTeX's delimiters and spaces, and other scripts' digits."""
     text = in_ascii(text)
+    text = re.sub(r",\s*\\!\s*", ",", text)
     text = re.sub(r"\\(?:left|right|big|Big|displaystyle)(?![A-Za-z])|\\!", "", text)
     text = re.sub(r"\\[dtc]frac(?![A-Za-z])", r"\\frac", text)
     text = _unwrapped(text)
@@ -159,10 +160,12 @@ def closings(text: str) -> dict[int, int]:
 
 def quantity(text: str) -> Quantity | None:
     """What a text says as a number with its unit; None where it says anything else besides."""
+    worded = _IN_WORDS.search(text) is not None
     text = re.sub(r"^(?:[A-Za-z]\w?(?:\([^()=]*\))? ?)?[=≈] ?", "", plain(text)).strip()
     text = _REPEATING.sub(_as_fraction, _GOES_ON.sub(r"\1.\2\\overline{\3}", text))
     text = re.sub(r"^([-+]?)10(?=\^|\*\*)", r"\g<1>1*10", text)
     text = _NEGATIVE.sub("-", _BELOW.sub(r"-\1", text))
+    text = _PARTS_OF.sub(_as_parts, text)
     while (held := _HELD.fullmatch(text)) is not None:
         text = held[1] or held[2] or held[3] or ""  # (18), {18}, "18"
     match = _WHOLE.fullmatch(text)
@@ -183,6 +186,9 @@ def quantity(text: str) -> Quantity | None:
     assert letters
     if len(letters[0]) == 1 and letters[0] not in _GLUED:
         return None  # 2x is a product
+    letters_alone = variables(after.strip(), glued=bool(letters[0]))
+    if letters_alone and not worded and after.strip() not in _GLUED:
+        return None
     after = re.sub(r" ?\([^()\d]*\)$", "", after.strip())
     if _NO_WORDS.search(re.sub(r"(?<=\w)\^\{?-?\d\}?", "", after)):
         return _in_two_units(text)
@@ -196,6 +202,28 @@ def quantity(text: str) -> Quantity | None:
         after = after[len(words[0]) :].strip()
     sign = -1 if "-" in (match["sign"], match["inner"]) else 1
     return Quantity(sign * value, " ".join(filter(None, (match["before"] or "", after))), places)
+
+
+_IN_WORDS = re.compile(r"\\(?:text|mathrm|mbox)\s*\{[^{}]*[A-Za-z]")  # a unit, and no variable
+_NTHS = {
+    name: n
+    for n, name in enumerate(
+        ("half", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"), 2
+    )
+} | {"quarter": 4, "hundredth": 100, "thousandth": 1000, "halve": 2}
+_PARTS_OF = re.compile(
+    rf"^(?P<count>[-+]?\d+|[A-Za-z]+)[ -](?P<nth>{'|'.join(_NTHS)})(?P<many>s?)(?![\w-])",
+    re.IGNORECASE,
+)
+
+
+def _as_parts(match: re.Match[str]) -> str:
+    """`3 fourths` and `two-thirds` as fractions; `3 fifth graders` as it is."""
+    word = match["count"]
+    count = number_word(word) if word.isalpha() else int(word)
+    if count is None or (not match["many"] and abs(count) != 1):
+        return match[0]
+    return f"{count}/{_NTHS[match['nth'].lower()]}"
 
 
 _HELD = re.compile(r"\(([^,]*)\)|\\?\{ ?([^,{}\\]*) ?\\?\}|[\"“'‘]([^\"”'’]*)[\"”'’]")
@@ -288,6 +316,8 @@ def without_unit(text: str) -> tuple[str, str]:
     if match is None or not text[: match.start()].strip(" $\\"):
         return text, ""
     words = plain(match[0])
+    if "\\" not in match[0].rstrip("\\ ") and variables(words):
+        return text, ""  # 2πrh
     if _NO_UNIT & set(re.findall(r"[^\W\d_]+", words.lower())):
         return text, ""
     return text[: match.start()].strip(), words
@@ -295,7 +325,7 @@ def without_unit(text: str) -> tuple[str, str]:
 
 _UNIT_AFTER = re.compile(
     r"(?:\\[,; ]|\s)*\\(?:text|mathrm|mbox)\s*\{[^{}\\\d]+\}(?:\^\{?[23]\}?)?\s*$"
-    r"|(?<=[\d})πi])\s+[A-Za-z]{2,}(?:[ /^][A-Za-z]+)*(?:\^?\{?[23²³]\}?)?\s*$"
+    r"|(?<=[\d})!πi])\s+[A-Za-z]{2,}(?:[ /^][A-Za-z]+)*(?:\^?\{?[23²³]\}?)?\s*$"
 )
 
 

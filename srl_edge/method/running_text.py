@@ -26,6 +26,7 @@ _MONEY_SCALE = re.compile(r" ?(?:[mM]n?|[bB]n?|[tT]n?)(?![A-Za-z])")
 _LEADS = re.compile(
     r"(?:about|around|approximately|roughly|exactly|only|just|[A-Za-z] ?=|[*$€£¥≈~(])?[\s*$€£¥]*"
 )
+TIMES = re.compile(r"(?<=[\d)]) ?[xX] ?(?=[\d(])")  # 5 x 4
 _SUM = re.compile(r"\s*(?:[-+*×÷/]|\\times|\\cdot)\s*[\d$(]")
 # What may stand before the equals sign of a value: a name, or the sum that was worked out.
 _WORKED = re.compile(r"\s*(?:[A-Za-z]\w?(?:_\{?\w+\}?)?(?:\([^()=]*\))?|[-+*/×÷\d\s.,()=$%]+|)\s*")
@@ -55,14 +56,14 @@ def last_formula(text: str) -> str | None:
     for match in reversed(list(_SPAN.finditer(text))):
         if match.start() <= at:
             break
-        if is_formula(held := "".join(match.groups(""))):
+        if is_formula(held := _result("".join(match.groups("")).strip())):
             return plain(held)
     return value
 
 
 def first_value(said: str) -> str | None:
     """The value of a clause: its first, what an equation comes to, or else the last."""
-    said = in_ascii(said)
+    said = TIMES.sub(" × ", in_ascii(said))
     worked, equation, result = said.rpartition("=")
     if equation and _WORKED.fullmatch(worked) and (found := next(values(result), None)):
         return found
@@ -117,15 +118,20 @@ def _in_tex(text: str, start: int, end: int) -> str | None:
         held = text[opened + len(opener) : closed]
         if (closer == opener and text[closed + 1 : closed + 2].isdigit()) or closer in held:
             continue  # it is money, or a span that ended before
-        if quantity(held) or is_formula(held):
-            return _result(held.strip())
+        if (found := _result(held.strip())) and (quantity(found) or is_formula(found)):
+            return found
     return None
 
 
 def _result(formula: str) -> str:
-    """The number that an equation comes to; else the whole of it."""
-    result = re.split(r"=|≈|\\approx(?![a-z])", formula)[-1].strip()
-    return result if quantity(result) else formula
+    """The number that an equation comes to, or the formula that has a name; else the whole."""
+    result = _ENVIRONMENT.sub("", re.split(r"=|≈|\\approx(?![a-z])", formula)[-1])
+    result = result.strip("& \n").rstrip(" .,;\\")
+    named = _ENVIRONMENT.search(formula) or not is_formula(formula)
+    return result if quantity(result) or (named and is_formula(result)) else formula
+
+
+_ENVIRONMENT = re.compile(r"\\(?:begin|end)\s*\{(?:align|aligned|array|gather|split|eqnarray)\*?\}")
 
 
 def _balanced(text: str) -> str:

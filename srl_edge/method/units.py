@@ -41,6 +41,37 @@ def ratio(a: str, b: str) -> Fraction | None:
     return theirs.size / mine.size
 
 
+def variables(text: str, glued: bool = True) -> bool:
+    """Whether letters after a number are variables, as in `6xy` and `3s^2`, and no unit.
+
+    Only a length has powers. glued: no space is before them, which people leave before a word.
+    """
+    if not _VARIABLES.fullmatch(text):
+        return False
+    runs = re.findall("[A-Za-z]+", text)
+    if len(runs) > 1:
+        return all(len(run) == 1 or product(run) for run in runs)
+    kind = read(text).kind
+    if "^" in text and len(runs[0]) <= 2:
+        length = kind is not None and [name for name, _ in kind] == ["length"]
+        return not length or (glued and len(runs[0]) == 1)
+    return product(runs[0]) and (glued or len(runs[0]) == 2)
+
+
+def product(letters: str) -> bool:
+    """Whether two letters or more are variables side by side, as `xy` and `abc`, and no word."""
+    if len(letters) < 2 or not letters.islower() or not letters.isascii():
+        return False
+    if len(letters) == 2:
+        return letters not in _ORDINALS and read(letters).kind is None
+    return len(letters) <= 4 and _ASCENDING.fullmatch(letters) is not None
+
+
+_VARIABLES = re.compile(r"(?:[A-Za-z](?:\^\{?\d+\}?)? ?)+")
+_ORDINALS = frozenset(["st", "nd", "rd", "th"])
+# Letters in order without vowels, of which no unit and hardly a word is made.
+_ASCENDING = re.compile("a?b?c?d?f?g?h?j?k?l?m?n?p?q?r?s?t?v?w?x?y?z?")
+
 _POUNDS = re.compile(r"pounds?", re.IGNORECASE)
 _PER = re.compile(r" ?/ ?| per ")
 # What a unit measures, and how many of the first of its kind it is.

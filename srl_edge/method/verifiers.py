@@ -7,9 +7,10 @@ from srl_edge.method import calls, choices, mathematics, own_code
 from srl_edge.method.answers import LONGEST, Kind, final_answer, marked_answer, unannounced
 from srl_edge.method.formulas import is_formula, same_formula, unlike
 from srl_edge.method.prompt_form import DEFAULT, PromptForm
-from srl_edge.method.quantities import quantity, same, without_unit
-from srl_edge.method.running_text import values
+from srl_edge.method.quantities import plain, quantity, same, without_unit
+from srl_edge.method.running_text import TIMES, values
 from srl_edge.method.texts import same_text
+from srl_edge.method.units import same_unit
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -65,7 +66,17 @@ def same_value(given: str, answer: str, verifier: str = "auto") -> bool:
             return choices.same(given, answer)
         case "call":
             return calls.same(given, answer)
-    return same_text(given, answer)
+    return same_text(given, answer) or _same_letters(given, answer)
+
+
+def _same_letters(given: str, answer: str) -> bool:
+    """Whether two products of letters alone are the same one, as `xy` and `yx`."""
+    pair = [plain(text).replace(" ", "") for text in (given, answer)]
+    return all(map(_LETTERS.fullmatch, pair)) and sorted(pair[0]) == sorted(pair[1])
+
+
+# No two words of these have the same letters.
+_LETTERS = re.compile("[a-cx-z]{2,3}|[b-df-hj-np-tv-z]{2,3}")
 
 
 def _same_number(given: str, answer: str) -> bool:
@@ -73,9 +84,12 @@ def _same_number(given: str, answer: str) -> bool:
     if right is None:
         return same_formula(given, answer)
     found = quantity(given)
-    worked, _, result = given.rpartition("=")
-    if found is None and not re.search(r"\b[A-Za-z]\b|\d[A-Za-z]", worked):
-        found = quantity(result)  # 3 + 4 = 7, and no equation
+    glued = re.search(r"\d([A-Za-z])$", answer.strip())
+    if found and not found.unit and glued and glued[1] == right.unit:
+        return False  # 3s, which is a product as well
+    worked, _, result = TIMES.sub(" * ", given).rpartition("=")
+    if found is None and _worked_out(worked):
+        found = quantity(result)
     if found is None and not is_formula(given) and not re.search(r"[π√θ∞\\^]", given):
         # In a sentence, the only number of it.
         numbers = list(values(given))
@@ -89,7 +103,21 @@ def _same_number(given: str, answer: str) -> bool:
     if unlike(given, answer):
         return False
     equation = re.search(r"(?<![\\A-Za-z])[A-Za-z]", worked)
-    return not equation and is_formula(given) and mathematics.equal(given, answer)
+    bare, unit = without_unit(given)
+    if equation or (unit and right.unit and not same_unit(unit, right.unit)):
+        return False
+    return is_formula(bare) and mathematics.equal(bare, answer)
+
+
+def _worked_out(sum_: str) -> bool:
+    """Whether what is before an equals sign is what was asked for: 3 + 4, x + y, and not 5x.
+
+    An equation in one letter is solved, and its other side is no answer, nor the last of several.
+    """
+    letters = set(re.findall(r"(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])", sum_))
+    if re.search(r"\d[A-Za-z]", sum_.rpartition("=")[2]):
+        return False
+    return not letters or (len(letters) > 1 and not re.search(r"[,;]|\b(?:and|or)\b", sum_))
 
 
 # What is said of a number is then not that it is the answer.
