@@ -104,7 +104,8 @@ def plain(text: str) -> str:
     text = re.sub(r"(?<!\\)\\[,;: ]|(?<!\\)~|\\q?quad(?![A-Za-z])", " ", text)
     text = re.sub(r"\^\{?\\circ\}?|\\degree(?![A-Za-z])", "°", text)
     text = re.sub(r"\\(?:times|cdot)(?![A-Za-z])", "*", text)
-    text = re.sub(r"\\(?=[%$#&_])", "", text.replace("{,}", ",").replace("{:}", ":"))
+    text = re.sub(r"\{ ?([,:]) ?\}", r"\1", text)
+    text = re.sub(r"\\(?=[%$#&_])", "", text)
     text = re.sub(r"\\[()\[\]]|\*\*(?=\D|$)|(?<!\w)__|__(?!\w)|`", "", text)
     if text.count("$") % 2 == 0:
         text = re.sub(r"\$([^$]*)\$", r"\1", text)
@@ -193,7 +194,9 @@ def quantity(text: str) -> Quantity | None:
     if _NO_WORDS.search(re.sub(r"(?<=\w)\^\{?-?\d\}?", "", after)):
         return _in_two_units(text)
     words = re.findall(r"[^\W\d_]+", after.lower())
-    if _NO_UNIT & set(words) or (re.fullmatch("[a-z]", after.lower()) and after not in _GLUED):
+    if _NO_UNIT & set(words) or (
+        re.fullmatch("[a-z]", after.lower()) and after not in _GLUED and not worded
+    ):
         return None
     if _OF_A_DAY.match(after):
         return None
@@ -204,7 +207,8 @@ def quantity(text: str) -> Quantity | None:
     return Quantity(sign * value, " ".join(filter(None, (match["before"] or "", after))), places)
 
 
-_IN_WORDS = re.compile(r"\\(?:text|mathrm|mbox)\s*\{[^{}]*[A-Za-z]")  # a unit, and no variable
+# A unit, and no variable.
+_IN_WORDS = re.compile(r"\\(?:text|mathrm|mbox)\s*\{[^{}]*[A-Za-z]|m[²³]")
 _NTHS = {
     name: n
     for n, name in enumerate(

@@ -49,10 +49,12 @@ def variables(text: str, glued: bool = True) -> bool:
     if not _VARIABLES.fullmatch(text):
         return False
     runs = re.findall("[A-Za-z]+", text)
+    if not glued and any(map(_SHORT.fullmatch, runs)):
+        return False
     if len(runs) > 1:
         return all(len(run) == 1 or product(run) for run in runs)
-    kind = read(text).kind
     if "^" in text and len(runs[0]) <= 2:
+        kind = read(text).kind
         length = kind is not None and [name for name, _ in kind] == ["length"]
         return not length or (glued and len(runs[0]) == 1)
     return product(runs[0]) and (glued or len(runs[0]) == 2)
@@ -60,15 +62,17 @@ def variables(text: str, glued: bool = True) -> bool:
 
 def product(letters: str) -> bool:
     """Whether two letters or more are variables side by side, as `xy` and `abc`, and no word."""
-    if len(letters) < 2 or not letters.islower() or not letters.isascii():
-        return False
     if len(letters) == 2:
-        return letters not in _ORDINALS and read(letters).kind is None
-    return len(letters) <= 4 and _ASCENDING.fullmatch(letters) is not None
+        return _PAIR.fullmatch(letters) is not None and read(letters).kind is None
+    return 2 < len(letters) <= 4 and _ASCENDING.fullmatch(letters) is not None
 
 
 _VARIABLES = re.compile(r"(?:[A-Za-z](?:\^\{?\d+\}?)? ?)+")
-_ORDINALS = frozenset(["st", "nd", "rd", "th"])
+_PAIR = re.compile("(?!st|nd|rd|th)[a-z]{2}")
+# Units and other words of two letters that are not in the table.
+_SHORT = re.compile(
+    "p[tpxc]|cc|ha|dl|cl|dm|kn|db|of|us|in|is|it|no|so|as|at|by|or|on|to|[ap]m|be|do|he|we"
+)
 # Letters in order without vowels, of which no unit and hardly a word is made.
 _ASCENDING = re.compile("a?b?c?d?f?g?h?j?k?l?m?n?p?q?r?s?t?v?w?x?y?z?")
 
