@@ -104,7 +104,7 @@ def _comes_to(text: str) -> str:
     """The other side of an equation, as in `Area = 24 + 6√2`; of several equations all."""
     left, _, right = as_list(plain(text)).rpartition("=")
     several = re.search(r"[,;<>≤≥]|!$|\\(?:[lg]e|ne|in)", _BRACKETED.sub("", left))
-    return text if several or not left.strip() else right.strip()
+    return text if several else right.strip()
 
 
 _BRACKETED = re.compile(r"\([^()]*\)")

@@ -5,7 +5,15 @@ import re
 from collections.abc import Iterator
 
 from srl_edge.method.formulas import is_formula
-from srl_edge.method.quantities import IN_TEXT, TIMES_TEN, in_ascii, plain, quantity
+from srl_edge.method.quantities import (
+    IN_TEXT,
+    TIMES_TEN,
+    in_ascii,
+    plain,
+    quantity,
+    without_unit,
+)
+from srl_edge.method.units import product
 
 _NEAR = 60  # characters around a number that say what it is part of
 _LONGEST = 300  # characters of a formula
@@ -21,6 +29,7 @@ _AFTER = re.compile(
     r"|, ?-?[\d./]+(?:, ?-?[\d./]+)*[)\]]| ?[ap]\.? ?m\b",
     re.IGNORECASE,
 )
+_LETTERS = re.compile("[a-z]{2,4}(?![A-Za-z])")
 _SCALE = re.compile(rf" (?:{'|'.join(TIMES_TEN)})\b|[kK](?![A-Za-z])")
 _MONEY_SCALE = re.compile(r" ?(?:[mM]n?|[bB]n?|[tT]n?)(?![A-Za-z])")
 _LEADS = re.compile(
@@ -30,7 +39,10 @@ TIMES = re.compile(r"(?<=[\d)]) ?[xX] ?(?=[\d(])")  # 5 x 4
 _SUM = re.compile(r"\s*(?:[-+*×÷/]|\\times|\\cdot)\s*[\d$(]")
 # What may stand before the equals sign of a value: a name, or the sum that was worked out.
 _WORKED = re.compile(r"\s*(?:[A-Za-z]\w?(?:_\{?\w+\}?)?(?:\([^()=]*\))?|[-+*/×÷\d\s.,()=$%]+|)\s*")
-_TEX = (("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"))
+_TEX = (
+    *(("$", "$"), ("\\(", "\\)"), ("\\[", "\\]")),
+    *((f"\\begin{{{name}}}", f"\\end{{{name}}}") for name in ("equation", "equation*")),
+)
 _SPAN = re.compile(r"\$\$?([^$]{1,300})\$\$?|\\\((.{1,300}?)\\\)|\\\[(.{1,300}?)\\\]", re.DOTALL)
 
 
@@ -98,6 +110,8 @@ def _value(text: str, match: re.Match[str], before: re.Match[str] | None) -> str
     opened, closed = _BEFORE.search(near), _AFTER.match(text, end)
     if opened and ":" in opened[0] and len(number) > 2:
         opened = None  # "Day 3: 210 pages" is no time
+    if closed is None and (letters := _LETTERS.match(text, end)) and product(letters[0]):
+        closed = letters
     if opened is None and closed is None:
         return number
     first = start - (len(near) - opened.start() if opened else 0)
@@ -118,7 +132,7 @@ def _in_tex(text: str, start: int, end: int) -> str | None:
         held = text[opened + len(opener) : closed]
         if (closer == opener and text[closed + 1 : closed + 2].isdigit()) or closer in held:
             continue  # it is money, or a span that ended before
-        if (found := _result(held.strip())) and (quantity(found) or is_formula(found)):
+        if (found := _result(held.strip())) and (quantity(found) or _is_formula(found)):
             return found
     return None
 
@@ -127,8 +141,17 @@ def _result(formula: str) -> str:
     """The number that an equation comes to, or the formula that has a name; else the whole."""
     result = _ENVIRONMENT.sub("", re.split(r"=|≈|\\approx(?![a-z])", formula)[-1])
     result = result.strip("& \n").rstrip(" .,;\\")
+    if _SEVERAL.search(formula):
+        return formula
     named = _ENVIRONMENT.search(formula) or not is_formula(formula)
-    return result if quantity(result) or (named and is_formula(result)) else formula
+    return result if quantity(result) or (named and _is_formula(result)) else formula
+
+
+def _is_formula(text: str) -> bool:
+    return is_formula(without_unit(text)[0])
+
+
+_SEVERAL = re.compile(r"=.*\bor\b.*=", re.DOTALL)
 
 
 _ENVIRONMENT = re.compile(r"\\(?:begin|end)\s*\{(?:align|aligned|array|gather|split|eqnarray)\*?\}")

@@ -64,7 +64,7 @@ def product(letters: str) -> bool:
     """Whether two letters or more are variables side by side, as `xy` and `abc`, and no word."""
     if len(letters) == 2:
         return _PAIR.fullmatch(letters) is not None and read(letters).kind is None
-    return 2 < len(letters) <= 4 and _ASCENDING.fullmatch(letters) is not None
+    return len(letters) > 2 and _NEIGHBOURS.fullmatch(letters) is not None
 
 
 _VARIABLES = re.compile(r"(?:[A-Za-z](?:\^\{?\d+\}?)? ?)+")
@@ -73,8 +73,8 @@ _PAIR = re.compile("(?!st|nd|rd|th)[a-z]{2}")
 _SHORT = re.compile(
     "p[tpxc]|cc|ha|dl|cl|dm|kn|db|of|us|in|is|it|no|so|as|at|by|or|on|to|[ap]m|be|do|he|we"
 )
-# Letters in order without vowels, of which no unit and hardly a word is made.
-_ASCENDING = re.compile("a?b?c?d?f?g?h?j?k?l?m?n?p?q?r?s?t?v?w?x?y?z?")
+# Neighbours in the alphabet, of which no word and no unit is made.
+_NEIGHBOURS = re.compile("a?b?c?d?|k?l?m?n?|m?n?p?q?|p?q?r?s?t?|u?v?w?x?y?z?")
 
 _POUNDS = re.compile(r"pounds?", re.IGNORECASE)
 _PER = re.compile(r" ?/ ?| per ")

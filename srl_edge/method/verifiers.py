@@ -71,23 +71,27 @@ def same_value(given: str, answer: str, verifier: str = "auto") -> bool:
 
 def _same_letters(given: str, answer: str) -> bool:
     """Whether two products of letters alone are the same one, as `xy` and `yx`."""
-    pair = [plain(text).replace(" ", "") for text in (given, answer)]
+    pair = [re.sub("[ *]", "", plain(text)) for text in (given, answer)]
     return all(map(_LETTERS.fullmatch, pair)) and sorted(pair[0]) == sorted(pair[1])
 
 
 # No two words of these have the same letters.
-_LETTERS = re.compile("[a-cx-z]{2,3}|[b-df-hj-np-tv-z]{2,3}")
+_LETTERS = re.compile("-?(?:[a-cx-z]{2,3}|[b-df-hj-np-tv-z]{2,3})")
+# What a sum is called, and an angle.
+_NAMED = re.compile(r"^\s*[A-Za-z]\w?\s*=|m?\\m?(?:angle|overline)\s*\{?\s*[A-Z]+\}?")
 
 
 def _same_number(given: str, answer: str) -> bool:
     right = quantity(answer)
     if right is None:
         return same_formula(given, answer)
+    if "=" in given:
+        given = TIMES.sub(" * ", given)
     found = quantity(given)
     glued = re.search(r"\d([A-Za-z])$", answer.strip())
     if found and not found.unit and glued and glued[1] == right.unit:
         return False  # 3s, which is a product as well
-    worked, _, result = TIMES.sub(" * ", given).rpartition("=")
+    worked, _, result = given.rpartition("=")
     if found is None and _worked_out(worked):
         found = quantity(result)
     if found is None and not is_formula(given) and not re.search(r"[π√θ∞\\^]", given):
@@ -106,6 +110,7 @@ def _same_number(given: str, answer: str) -> bool:
     bare, unit = without_unit(given)
     if equation or (unit and right.unit and not same_unit(unit, right.unit)):
         return False
+    bare = bare.rpartition("=")[2]  # 20 = 5 * 4
     return is_formula(bare) and mathematics.equal(bare, answer)
 
 
@@ -114,6 +119,7 @@ def _worked_out(sum_: str) -> bool:
 
     An equation in one letter is solved, and its other side is no answer, nor the last of several.
     """
+    sum_ = _NAMED.sub("", sum_)
     letters = set(re.findall(r"(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])", sum_))
     if re.search(r"\d[A-Za-z]", sum_.rpartition("=")[2]):
         return False
