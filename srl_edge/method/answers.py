@@ -32,7 +32,7 @@ _ANNOUNCES = re.compile(
 # What is said after one may say it again: "Final answer: the answer is 5".
 _ANSWER_IS = re.compile(
     r"(?:<answer>|答案(?:是|为|[：:])"
-    r"|\b(?:answers?|(?:correct|right|best)\s+(?:option|choice|one))"
+    r"|\b(?:answer|(?<=[Tt]he )answers|(?:correct|right|best)\s+(?:option|choice|one))"
     r"(?:\*\*|\s+to [^.\n]{1,80}?|\s+here)?(?:\s*(?:is|was|are|will be|would be|equals"
     r"|(?:should|must|has to|ought to) be)\b(?:\s*:|\s+(?:therefore|thus|then|simply))?"
     r"|[\"']?\s*[:=])\**)\s*(?=([^\n]+))",

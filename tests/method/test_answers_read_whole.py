@@ -30,7 +30,7 @@ EQUAL = [
     # products of letters
     ("3qr+6q-15r-30", "3qr + 6q - 15r -30", "6q - 30 + 3rq - 15r"),
     ("a^2+b^2+ab", "ab+a^2+b^2", "a^2 + ba + b^2"),
-    ("xy", "yx", "x y"),
+    ("xy", "yx", "x y", "x \\cdot y"),
     ("\\frac{1}{2}ab", "\\frac{ab}{2}", "\\frac12 ba"),
     ("6xy", "6yx", "6 x y"),
     ("ax + by", "by+ax"),
@@ -48,6 +48,9 @@ EQUAL = [
     ("45 \\text{ units}^2", "45"),
     ("60 fps", "60"),
     ("3rd", "3"),
+    ("7 pt", "7"),
+    ("10\\text{t}", "10"),
+    ("25 m²", "25", "25 m^2", "25m²"),
     # what a library would round, and what it need not
     ("1-\\frac{1}{2^{100}}", "\\frac{2^{100}-1}{2^{100}}"),
     ("\\frac{1}{1000!}", "\\frac{1000}{1000 \\cdot 1000!}"),
@@ -99,6 +102,8 @@ UNEQUAL = [
     ("7", "\\begin{pmatrix} 4 \\\\ 7 \\end{pmatrix}"),
     ("\\cos 13^\\cir", "\\cos 13^\\circ"),
     ("go-to", "to-go"),
+    ("1, 2, \\ldots, 9", "9"),
+    ("\\sin^2 20^\\circ", "\\sin^2 20"),
 ]
 
 
@@ -191,6 +196,12 @@ READ = [
     ("\\boxed{5 x 4 = 20}", "20"),
     ("#### 3x4=12", "12"),
     ("The answer is 9 x (2 + 1) = 27.", "27"),
+    ("The answers are 1, 2, and 9.", "1, 2, 9"),
+    ("\\[ x = 2 \\quad \\text{or} \\quad x = 9 \\]", "2, 9"),
+    ("\\begin{equation}A = 3\\pi\\end{equation}", "3\\pi"),
+    ("Area $= 18\\sqrt{3} \\text{ cm}^2$.", "18\\sqrt3"),
+    ("\\boxed{m\\angle ABC = 40^\\circ}", "40"),
+    ("\\boxed{n = 5 x 4 = 20}", "20"),
     ("The answer is 3 X 4 x 2 = 24 eggs.", "24"),
     # code in a fence
     ("```sql\nSELECT 1\n```", "SELECT 1"),
@@ -222,6 +233,9 @@ READ = [
     ("dim(room=2)", "{'dim': {'room': 2}}"),
 ]
 NOT_READ = [
+    ("so it costs 6xy.", "6"),
+    ("so it is 4t.", "4"),
+    ("\\[ x = 2 \\quad \\text{or} \\quad x = 9 \\]", "9"),
     ("\\boxed{4, 5, \\text{ and } 3}", "1, 2, \\text{ and } 3"),
     ("The answer is 5! = 120.", "5"),
     ("The answer is 9 x 2 = 18.", "9"),
