@@ -108,9 +108,12 @@ def is_value(text: str) -> bool:
 
 
 def unannounced(text: str) -> str:
-    """An answer without words that only say that it is one, as in `Answer: 18`."""
-    match = _ANNOUNCES.fullmatch(plain(text) if text.startswith("\\") else text.strip())
-    return match["said"].strip() if match and match["said"] else text
+    """An answer without words that only say that it is one, as in `Answer: 18`, however often."""
+    while True:
+        match = _ANNOUNCES.fullmatch(plain(text) if text.startswith("\\") else text.strip())
+        if not match or not match["said"]:
+            return text
+        text = match["said"].strip()
 
 
 def _in_clause(said: str, kind: str) -> str | None:

@@ -17,7 +17,7 @@ from srl_edge.exporters.executorch import build as executorch
 from srl_edge.exporters.onnx import build as onnx
 from srl_edge.exporters.parity.tokens import chats, compare_tokens
 from srl_edge.files import cache_folder
-from tests.helpers.artifacts import COPIED, seal
+from tests.helpers.artifacts import CONTEXT, COPIED, seal
 
 VERSION = "3.7.2"
 # By family: sha256 of the npm package, the ids that end a reply, and how many of the fifty chats
@@ -96,7 +96,7 @@ def test_fifty_chats_are_read_as_transformers_reads_them(family: str, tmp_path: 
     for format_, export in (("onnx", onnx.export), ("executorch", executorch.export)):
         folder = tmp_path / f"{format_}-fp32"
         folder.mkdir()
-        export(model, folder, "fp32", 256)
+        export(model, folder, "fp32", CONTEXT)
         for name in (*COPIED, "chat_template.jinja"):
             shutil.copy(model / name, folder / name)
         seal(folder)

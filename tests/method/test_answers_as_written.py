@@ -5,8 +5,8 @@ import json
 import time
 
 import pytest
+from hypothesis import example, settings
 from hypothesis import given as drawn
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from srl_edge.method.answers import final_answer, marked_answer, states_answer, unannounced
@@ -58,6 +58,7 @@ ANSWERS = st.one_of(
 # Where a step says done, the answer is what comes before: tests/data/test_home.py.
 @pytest.mark.parametrize("name", [name for name, form in PRESETS.items() if form.answer != DONE])
 @settings(max_examples=150, deadline=None)
+@example(answer="answer : answer : the")
 @drawn(ANSWERS)
 def test_what_a_form_states_is_read_back(name: str, answer: str) -> None:
     form = PRESETS[name]
