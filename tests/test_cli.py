@@ -357,7 +357,7 @@ def test_names_and_manifests_do_not_steer_the_terminal(
         done = srl_edge(*command)
         assert done.returncode == 2 and not {"\x1b", "\x9b", "\x07"} & set(done.stderr)
         assert "\ufffd" in done.stderr
-    manifest = Artifact(folder, "onnx", "fp32", 1, {"base": {"name": sign}})
+    manifest = Artifact(folder, "onnx", "fp32", 1, {"base": {"name": sign}, "files": {}})
     monkeypatch.setattr("srl_edge.commands.inspect.load", lambda _: manifest)
     out, told = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(told):
