@@ -276,10 +276,11 @@ def test_training_state_survives_a_round_trip(tiny_model: Path, tmp_path: Path) 
     assert losses[0] == losses[1]
 
 
-def test_fused_and_masked_attention_of_rows_agree() -> None:
+@pytest.mark.parametrize("seen", [[4, 4, 11, 20], [0, 4, 11, 20], [0, 0, 0, 0]])
+def test_fused_and_masked_attention_of_rows_agree(seen: list[int]) -> None:
     torch.manual_seed(0)
-    rows, seen = [(1,) * n for n in (3, 9, 5, 7)], [4, 4, 11, 20]
-    trunk = [(torch.randn(20, 2, 16), torch.randn(20, 2, 16))]
+    rows, length = [(1,) * n for n in (3, 9, 5, 7)], max(seen)
+    trunk = [(torch.randn(length, 2, 16), torch.randn(length, 2, 16))]
     tensors = [torch.randn(24, heads, 16) for heads in (6, 2, 2)]
     gradient = torch.randn(24, 6, 16)
     results = []

@@ -34,8 +34,10 @@ class FusedRows(torch.autograd.Function):
         own, own_norm = kernel(*rows, 0.0, True, scale=scaling)
         own = own.transpose(1, 2).flatten(0, 1)[scatter]
         own_norm = own_norm.transpose(1, 2).flatten(0, 1)[scatter]
-        out, norm = torch.empty_like(own), torch.empty_like(own_norm)
+        out, norm = torch.zeros_like(own), torch.full_like(own_norm, float("-inf"))
         for start, end, first, last in spans:
+            if first == last:  # of nothing the kernel divides by zero
+                continue
             part, part_norm = kernel(
                 _by_head(q[start:end], kv_heads),
                 _sides(trunk_k[first:last]),
@@ -168,7 +170,7 @@ class MaskedRows(torch.autograd.Function):
         queries = _grouped(q * scaling, gather, kv_heads)
         weights = _weights(queries, _padded(k, gather), trunk_k, hidden)
         to_trunk, to_own = weights.split([len(trunk_k), width], -1)
-        out = to_trunk.reshape(kv_heads, -1, len(trunk_k)) @ trunk_v.transpose(0, 1)
+        out = to_trunk.flatten(1, 2) @ trunk_v.transpose(0, 1)
         out = out.view(kv_heads, rows, -1, dim) + to_own @ _padded(v, gather)
         return _ungrouped(out, q.shape[1], scatter, width)
 
@@ -184,15 +186,16 @@ class MaskedRows(torch.autograd.Function):
         grad = _grouped(grads[0], gather, kv_heads, scatter)
         to_trunk = grad.flatten(1, 2) @ trunk_v.permute(1, 2, 0)
         scores = torch.cat(
-            [to_trunk.view(kv_heads, rows, -1, seen), grad @ own_v.transpose(2, 3)], -1
+            [to_trunk.view(kv_heads, rows, queries.shape[2], seen), grad @ own_v.transpose(2, 3)],
+            -1,
         )
         scores = torch._softmax_backward_data(scores, weights, -1, weights.dtype)
         on_trunk, on_own = (x.contiguous() for x in scores.split([seen, width], -1))
-        flat = on_trunk.view(kv_heads, -1, seen)
+        flat = on_trunk.flatten(1, 2)
         grad_q = (flat @ trunk_k.transpose(0, 1)).view(kv_heads, rows, -1, dim) + on_own @ own_k
         grad_q = _ungrouped(grad_q, q.shape[1], scatter, width).mul_(ctx.scaling)
         to_trunk, to_own = weights.split([seen, width], -1)
-        by_trunk = to_trunk.reshape(kv_heads, -1, seen).transpose(1, 2)
+        by_trunk = to_trunk.flatten(1, 2).transpose(1, 2)
         return (
             grad_q,
             _packed(on_own.transpose(2, 3) @ queries, scatter),
@@ -214,7 +217,7 @@ def _weights(
     width = own_k.shape[2]
     to_trunk = queries.flatten(1, 2) @ trunk_k.permute(1, 2, 0)
     scores = torch.cat(
-        [to_trunk.view(kv_heads, rows, wide, -1), queries @ own_k.transpose(2, 3)], -1
+        [to_trunk.view(kv_heads, rows, wide, len(trunk_k)), queries @ own_k.transpose(2, 3)], -1
     )
     by_head = scores.view(kv_heads, rows, wide // width, width, -1)
     by_head.masked_fill_(hidden, float("-inf"))
