@@ -186,6 +186,7 @@ def test_ctrl_c_stops_a_reply_and_ctrl_d_leaves(tiny_model: Path) -> None:
         until(terminal, "Ctrl-D leaves")
         os.write(terminal, b"/help\n")
         until(terminal, "/thought  ")
+        until(terminal, "> ")  # an end that is typed before the prompt stands is lost to readline
         os.write(terminal, b"\x04")
         read_to_end(terminal)
         assert os.waitpid(process, 0)[1] == 0
