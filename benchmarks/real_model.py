@@ -1,11 +1,14 @@
 """Does a real model get better? Pilots of recipes/gsm8k.toml on Qwen2.5-Coder-0.5B-Instruct.
 
-    python benchmarks/real_model.py run PILOT --source gsm8k/train.jsonl [--seeds 0]
+    python benchmarks/real_model.py pilot RECIPE --source gsm8k/train.jsonl [--data own.jsonl]
+    python benchmarks/real_model.py run RECIPE --source gsm8k/train.jsonl [--seeds 0]
     python benchmarks/real_model.py base --source gsm8k/train.jsonl [--seeds 0]
     python benchmarks/real_model.py report
 
+RECIPE is one of benchmarks/pilots, or recipes/gsm8k.toml. `pilot` trains it and keeps the metrics
+of its steps and validations in pilots.json; data: of its first stage, as retold.py writes it.
 `base` asks the model itself, in each of the ways below, about the problems that a seed holds out;
-`run` trains a pilot and asks its adapter in the way that it was trained to be asked. Results are
+`run` trains and asks the adapter in the way that it was trained to be asked. Results are
 files in benchmarks/results/real-model, answers problem by problem; what is there is skipped, what
 was cut off goes on. `report` compares, paired by problem, with the base's best way.
 """
@@ -40,48 +43,16 @@ WAYS = {
     "tutor": (TUTOR, "{problem}"),
     "hashes": (PLAIN, "{problem}\nSolve step by step and end with a line '#### answer'."),
 }
-# Flags over recipes/gsm8k.toml.
-PILOTS: dict[str, tuple[str, ...]] = {
-    "rlvr": (),
-    # Hotter steps from surer replies.
-    "rlvr_fast": ("--stages.0.learning_rate", "3e-4", "--stages.0.temperature", "0.8"),
-    # The expert's results as a dense reward: groups in which no answer is right count too.
-    "results": (
-        "--stages.0.kind",
-        "srl",
-        "--stages.0.reward",
-        "results",
-        "0.5",
-        "answer",
-        "0.5",
-        "--stages.0.spread_epsilon",
-        "0.05",
-    ),
-    "results_fast": (
-        "--stages.0.kind",
-        "srl",
-        "--stages.0.reward",
-        "results",
-        "0.5",
-        "answer",
-        "0.5",
-        "--stages.0.spread_epsilon",
-        "0.05",
-        "--stages.0.learning_rate",
-        "3e-4",
-        "--stages.0.temperature",
-        "0.8",
-    ),
-}
 ANSWERING = Stage(kind="rlvr", reply="whole", steps=1, max_new_tokens=512)
 CHUNK = 100  # problems that are answered at a time
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("command", choices=("run", "base", "report"))
-    parser.add_argument("pilot", nargs="?", choices=PILOTS)
+    parser.add_argument("command", choices=("pilot", "run", "base", "report"))
+    parser.add_argument("recipe", nargs="?", type=Path, default=ROOT / "recipes" / "gsm8k.toml")
     parser.add_argument("--source", help="GSM8K's train.jsonl")
+    parser.add_argument("--data", help="of the first stage")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     options = parser.parse_args()
     RESULTS.mkdir(parents=True, exist_ok=True)
@@ -90,36 +61,43 @@ def main() -> None:
         return
     if not options.source:
         parser.error("--source: where GSM8K's train.jsonl is.")
-    name = "base" if options.command == "base" else options.pilot
-    if name is None:
-        parser.error(f"run: name a pilot of {', '.join(PILOTS)}.")
+    if options.command == "pilot":
+        return pilot(options.recipe, options.source, options.data)
+    name = "base" if options.command == "base" else options.recipe.stem
     for seed in options.seeds:
         file = RESULTS / f"{name}-{seed}.json"
         if file.exists():
             continue
-        result = base(options.source, seed) if name == "base" else run(name, options.source, seed)
-        scratch = file.with_suffix(".part")
-        scratch.write_text(json.dumps(result) + "\n")
-        scratch.rename(file)
+        chosen = settings(options.recipe, name, options.source, seed)
+        write(file, base(chosen) if name == "base" else run(chosen))
         print(table())
 
 
-def settings(pilot: str, source: str, seed: int) -> Recipe:
-    """The recipe of a pilot."""
-    flags = (
-        "--data.source",
-        source,
-        "--seed",
-        str(seed),
-        "--output",
-        str(RUNS / f"{pilot}-{seed}"),
-    )
-    return recipe.load(ROOT / "recipes" / "gsm8k.toml", [*PILOTS.get(pilot, ()), *flags])
+def settings(file: Path, name: str, source: str, seed: int, *flags: str) -> Recipe:
+    """The recipe of a run."""
+    output = ("--seed", str(seed), "--output", str(RUNS / f"{name}-{seed}"))
+    return recipe.load(file, ["--data.source", source, *output, *flags])
 
 
-def base(source: str, seed: int) -> dict[str, Any]:
+def pilot(file: Path, source: str, data: str | None) -> None:
+    """Train one, and keep its metrics beside those of the others."""
+    flags = ("--stages.0.data", str(Path(data).resolve())) if data else ()
+    chosen = settings(file, file.stem, source, 0, *flags)
+    _stage("data", chosen)
+    _stage("train", chosen)
+    kept = RESULTS / "pilots.json"
+    what = file.read_text().splitlines()[0].removeprefix("# ")
+    write(kept, json.loads(kept.read_text()) | {file.stem: {"what": what} | trained(chosen)})
+
+
+def write(file: Path, result: dict[str, Any]) -> None:
+    scratch = file.with_suffix(".part")
+    scratch.write_text(json.dumps(result) + "\n")
+    scratch.rename(file)
+
+
+def base(chosen: Recipe) -> dict[str, Any]:
     """The model's own answers in each way."""
-    chosen = settings("base", source, seed)
     _stage("data", chosen)
     return {"ways": {way: answers(chosen, None, form_of(way)) for way in WAYS}}
 
@@ -131,20 +109,23 @@ def form_of(way: str) -> PromptForm:
     return PromptForm(**changed)
 
 
-def run(pilot: str, source: str, seed: int) -> dict[str, Any]:
+def run(chosen: Recipe) -> dict[str, Any]:
     """Train, then answer; `cpu_seconds` are the training's, over all cores."""
-    chosen = settings(pilot, source, seed)
     _stage("data", chosen)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     _stage("train", chosen)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    lines = (chosen.run / "train" / "metrics.jsonl").read_text().splitlines()
     return {
-        "flags": PILOTS[pilot],
         "cpu_seconds": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
-        "metrics": [{k: _short(v) for k, v in json.loads(line).items()} for line in lines],
+        **trained(chosen),
         "answers": answers(chosen, chosen.run / "adapter", chosen.prompt.form),
     }
+
+
+def trained(chosen: Recipe) -> dict[str, Any]:
+    """The metrics of each step and validation."""
+    lines = (chosen.run / "train" / "metrics.jsonl").read_text().splitlines()
+    return {"metrics": [{k: _short(v) for k, v in json.loads(line).items()} for line in lines]}
 
 
 def answers(chosen: Recipe, adapter: Path | None, form: PromptForm) -> dict[str, Any]:
