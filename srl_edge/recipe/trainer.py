@@ -14,7 +14,7 @@ class Trainer(Section):
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """torch: where; `auto` is CUDA where there is one, else the CPU. mps: Apple's GPU."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Precision of the frozen weights; `auto`: bfloat16 where the hardware has it."""
+    """Precision of the frozen weights; `auto`: bfloat16 where it is faster."""
     quantization: Trainable = "none"
     """Of frozen layers: int8; torch: nf4; mlx: int4. torch, as shipped: 8da4w, int4-onnx."""
     optimizer: Literal["adamw", "adamw_8bit", "paged_adamw_8bit"] = "adamw"

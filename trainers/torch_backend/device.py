@@ -2,6 +2,8 @@
 
 import contextlib
 import ctypes
+import platform
+from pathlib import Path
 
 import torch
 
@@ -28,17 +30,27 @@ def chosen_device(settings: Trainer) -> torch.device:
 
 
 def native_dtype(name: str, device: torch.device) -> torch.dtype:
-    """`float32`, `bfloat16`, or for `auto` bfloat16 where the hardware multiplies it natively."""
+    """`float32`, `bfloat16`, or for `auto` bfloat16 where the hardware multiplies it faster."""
     if name != "auto":
         return getattr(torch, name)  # type: ignore[no-any-return]
     match device.type:
         case "cuda":
             native = torch.cuda.is_bf16_supported()
         case "cpu":
-            native = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+            native = torch.cpu._is_amx_tile_supported() or (
+                # Intel's AVX512-BF16 alone has 0.55 of the products a second that fp32 has.
+                torch.cpu._is_avx512_bf16_supported() and not _is_of_intel()
+            )
         case _:  # MPS emulates it on the first generations, and there is no call that tells them
             native = False
     return torch.bfloat16 if native else torch.float32
+
+
+def _is_of_intel() -> bool:
+    said = platform.processor()
+    with contextlib.suppress(OSError):
+        said += Path("/proc/cpuinfo").read_text()
+    return "GenuineIntel" in said
 
 
 def frozen_dtype(settings: Trainer, device: torch.device) -> torch.dtype:

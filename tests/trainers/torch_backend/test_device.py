@@ -1,5 +1,6 @@
 """Where torch computes: which device is taken, and what each has not."""
 
+import platform
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,25 @@ def test_the_cpu_can_be_named_where_there_are_gpus(monkeypatch: pytest.MonkeyPat
 def test_on_a_mac_a_device_means_torch(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening, "_has_metal", lambda: True)
     assert isinstance(opening.open_policy(tiny_model, Trainer(device="cpu"), 0), TorchPolicy)
+
+
+@pytest.mark.parametrize(
+    ("amx", "avx512", "vendor", "expected"),
+    [
+        (True, True, "GenuineIntel", torch.bfloat16),
+        (False, True, "GenuineIntel", torch.float32),
+        (False, True, "AuthenticAMD", torch.bfloat16),
+        (False, False, "AuthenticAMD", torch.float32),
+    ],
+)
+def test_a_processor_computes_in_what_it_multiplies_faster(
+    amx: bool, avx512: bool, vendor: str, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
+    monkeypatch.setattr(platform, "processor", lambda: vendor)
+    monkeypatch.setattr(Path, "read_text", lambda self: f"vendor_id : {vendor}")
+    assert native_dtype("auto", torch.device("cpu")) == expected
 
 
 def test_mps_computes_in_float32_unless_told_and_rounds_nothing_in_fp64(
