@@ -20,6 +20,7 @@ from rich.table import Table
 from srl_edge import artifact, recipe
 from srl_edge.data import trajectories
 from srl_edge.devices.bench import figures, measure
+from srl_edge.devices.bench.connection import Connection
 from srl_edge.devices.bench.measure import Model
 from srl_edge.devices.hosts import local
 from srl_edge.devices.runtimes.open import open_runtime
@@ -94,8 +95,11 @@ def next_tokens(options: argparse.Namespace, asked: list[Model], found: dict[str
 def answers(problems: list[Any], asked: list[Model], found: dict[str, Facts]) -> None:
     for model in asked:
         scores: list[Score] = []
-        with progress.bar(f"{model.name}: answers", len(problems)) as advance:
-            samples = measure.solved(model, problems, Bench(threads=1), local)
+        with (
+            progress.bar(f"{model.name}: answers", len(problems)) as advance,
+            Connection(local, 1) as connection,
+        ):
+            samples = measure.solved(model, problems, Bench(threads=1), connection)
             for problem, sample in zip(problems, samples, strict=True):
                 scores.append(score_of(as_sample(len(scores), problem, sample)))
                 advance(figures.so_far(scores))

@@ -25,6 +25,7 @@ from typing import Any
 from srl_edge import recipe
 from srl_edge.data import trajectories
 from srl_edge.devices.bench import measure
+from srl_edge.devices.bench.connection import Connection
 from srl_edge.devices.bench.measure import Model
 from srl_edge.devices.bench.step_similarity import chosen_prompts, step_rows
 from srl_edge.devices.hosts import local
@@ -233,13 +234,16 @@ def measured(model: Model, problems: Sequence[Trajectory], settings: recipe.Benc
     correct: dict[str, float] = {}
     similar: dict[str, list[float]] = {}
     prompts = chosen_prompts(problems, settings)
-    with progress.bar(model.name, len(problems) + len(prompts)) as advance:
-        samples = measure.solved(model, problems, settings, local)
+    with (
+        progress.bar(model.name, len(problems) + len(prompts)) as advance,
+        Connection(local, settings.threads) as connection,
+    ):
+        samples = measure.solved(model, problems, settings, connection)
         for problem, sample in zip(problems, samples, strict=True):
             not_lost(model, sample.lost)
             correct[problem.id] = sample.correct
             advance("problems")
-        for row in step_rows(model, prompts, settings, local):
+        for row in step_rows(model, prompts, settings, connection):
             not_lost(model, row["lost"])
             similar.setdefault(row["id"], []).append(row["similarity"])
             advance("steps")

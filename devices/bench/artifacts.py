@@ -10,7 +10,8 @@ from srl_edge import artifact as artifacts
 from srl_edge import owned, processes
 from srl_edge.data.agents.worlds import form_of
 from srl_edge.devices.bench.benchmark import Task, begin, benchmark
-from srl_edge.devices.bench.measure import Device, Model
+from srl_edge.devices.bench.connection import Device
+from srl_edge.devices.bench.measure import Model
 from srl_edge.devices.bench.step_similarity import chosen_prompts
 from srl_edge.devices.bench.what import models_of
 from srl_edge.devices.runtimes.chat import Asked, asked_of

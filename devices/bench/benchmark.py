@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 from srl_edge import owned
 from srl_edge.devices.bench import figures, measure, work
+from srl_edge.devices.bench.connection import Connection, Device
 from srl_edge.devices.bench.live import Board
-from srl_edge.devices.bench.measure import Device, Model
+from srl_edge.devices.bench.measure import Model
 from srl_edge.devices.bench.shots import worked
 from srl_edge.devices.bench.soak import soak
 from srl_edge.devices.bench.step_similarity import step_rows, summarized
@@ -139,8 +140,11 @@ def benchmark(
     to_do += sum(work.of_turn(model, settings) * (settings.repeats + 1) for model in models)
     to_do += len(models) * ceil(soak_minutes) * work.OF_MINUTE
     board = Board([model.name for model in models])
-    with progress.bar("bench", total, above=board.table, work=to_do) as advance:
-        bench = _Bench(settings, device, out, date, board, advance)
+    with (
+        progress.bar("bench", total, above=board.table, work=to_do) as advance,
+        Connection(device, settings.threads) as connection,
+    ):
+        bench = _Bench(settings, device, connection, out, date, board, advance)
         timed = bench.speeds(models, tasks[0].problems)
         measured = []
         for model in models:
@@ -150,6 +154,7 @@ def benchmark(
                 for asked in task.of([model])
             }
             measured.append(replace(timed[model.name], tasks=found, told=dict(model.told)))
+        connection.close()
         if soak_minutes:
             bench.soak(models, tasks[0].problems, soak_minutes)
     machine = figures.machine_of(measured)
@@ -165,6 +170,7 @@ class _Bench(NamedTuple):
 
     settings: Bench
     device: Device
+    connection: Connection
     out: Path
     date: str
     board: Board
@@ -239,7 +245,7 @@ class _Bench(NamedTuple):
         self.advance(model.name, by=len(kept), work=len(kept) * each, skipped=True)
         yield from kept
         asked = [task.problems[number] for number in left]
-        samples = measure.solved(model, asked, settings, self.device, alone=kind == ALONE_ROWS)
+        samples = measure.solved(model, asked, settings, self.connection, alone=kind == ALONE_ROWS)
         with file.open("a", encoding="utf-8") as written:
             for number, sample in zip(left, samples, strict=True):
                 row = results.as_sample(number, task.problems[number], sample)
@@ -286,7 +292,7 @@ class _Bench(NamedTuple):
         left = [p for p in task.prompts if (p.trajectory_id, p.step_index) not in known]
         self.advance(model.name, by=len(kept), work=len(kept) * each, skipped=True)
         with file.open("a", encoding="utf-8") as written:
-            for row in step_rows(model, left, settings, self.device):
+            for row in step_rows(model, left, settings, self.connection):
                 written.write(json.dumps(row, ensure_ascii=False) + "\n")
                 written.flush()
                 kept.append(row)

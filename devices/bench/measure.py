@@ -8,9 +8,10 @@ from pathlib import Path
 from random import Random
 from statistics import fmean
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from srl_edge.data.agents.worlds import entered
+from srl_edge.devices.bench.connection import Connection, Device
 from srl_edge.devices.hosts.session import RunnerLost, Session
 from srl_edge.devices.runtimes.chat import Asked, Chat, text_of
 from srl_edge.devices.runtimes.open import context_of
@@ -79,13 +80,6 @@ class Model(NamedTuple):
         if self.tokenizer and not self.tokenizer.is_relative_to(self.path):
             files = [*files, *self.tokenizer.glob("*.json*")]
         return sum(file.stat().st_size for file in files if file.is_file())
-
-
-class Device(Protocol):
-    """Where models run, such as the module `local`."""
-
-    def open_session(self, name: str, kind: str, folder: Path, threads: int) -> Session:
-        """Load a model there."""
 
 
 @dataclass(slots=True)
@@ -202,7 +196,7 @@ def solved(
     model: Model,
     problems: Sequence[Trajectory],
     settings: Bench,
-    device: Device,
+    connection: Connection,
     alone: bool = False,
 ) -> Iterator[Sample]:
     """A sample for every problem, in order, as it ends: its attempts, and what each of them took.
@@ -216,14 +210,14 @@ def solved(
     left, losses = list(problems), 0
     single = len(left) if alone else 0  # problems that are to be solved one at a time
     while left:
-        count, session = 1, None
+        count = 1
         try:
-            session = device.open_session(*model[:3], settings.threads)
-            while left:
-                count = 1 if single else max(1, session.batch // settings.samples)
-                chunk = left[:count]
-                yield from samples(session, chat, stops, chunk, settings)
-                left, single, losses = left[len(chunk) :], max(0, single - len(chunk)), 0
+            with connection.session(*model[:3]) as session:
+                while left:
+                    count = 1 if single else max(1, session.batch // settings.samples)
+                    chunk = left[:count]
+                    yield from samples(session, chat, stops, chunk, settings)
+                    left, single, losses = left[len(chunk) :], max(0, single - len(chunk)), 0
         except RunnerLost as error:
             losses += 1
             progress.say(f"bench: {error}")
@@ -234,9 +228,6 @@ def solved(
             for _ in gone:
                 yield Sample((), 0.0, 0.0, None, None, str(error))
             left, single = left[len(gone) :], max(0, single - len(gone))
-        finally:
-            if session:
-                session.close()
 
 
 def samples(

@@ -4,7 +4,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from srl_edge.devices.bench.measure import Device, Model, Show, prompt_of
+from srl_edge.devices.bench.connection import Device
+from srl_edge.devices.bench.measure import Model, Show, prompt_of
 from srl_edge.devices.bench.work import OF_MINUTE
 from srl_edge.method.types import Trajectory
 from srl_edge.recipe import Bench

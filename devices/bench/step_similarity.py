@@ -5,7 +5,8 @@ from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
-from srl_edge.devices.bench.measure import Device, Model
+from srl_edge.devices.bench.connection import Connection
+from srl_edge.devices.bench.measure import Model
 from srl_edge.devices.hosts.session import RunnerLost
 from srl_edge.devices.runtimes.chat import text_of
 from srl_edge.method.actions import same
@@ -31,7 +32,7 @@ def chosen_prompts(
 
 
 def step_rows(
-    model: Model, prompts: Sequence[StepPrompt], settings: Bench, device: Device
+    model: Model, prompts: Sequence[StepPrompt], settings: Bench, connection: Connection
 ) -> Iterator[Facts]:
     """The greedy next step after each prompt beside the expert's, and their similarity.
 
@@ -41,37 +42,33 @@ def step_rows(
     if not prompts:
         return
     chat, stops = model.chat, model.stop_ids
-    left, session = list(prompts), None
+    left = list(prompts)
     try:
-        session = device.open_session(*model[:3], settings.threads)
-        while left:
-            prompt = left[0]
-            prompt = replace(prompt, form=chat.asked.form)
-            ids = chat.prompt_ids(
-                prompt.problem, prompt.previous_steps, prompt.observations, prompt.tools
-            )
-            (reply,) = session.generate([ids], settings.max_new_tokens, stops, settings.timeout)
-            text, finished = text_of(chat, reply.ids, stops)
-            rollout = Rollout(tuple(ids), tuple(reply.ids), (), text, finished)
-            reward = step_reward(rollout, prompt, {"characters": 1.0})
-            yield {
-                "id": prompt.trajectory_id,
-                "step": prompt.step_index,
-                "reply": text,
-                "expert": prompt.expert_action,
-                "fault": reward.fault,
-                "similarity": reward.parts.get("similarity", 0.0),
-                "lost": "",
-                "equal": not reward.fault and _equal(text, finished, prompt),
-            }
-            left.pop(0)
+        with connection.session(*model[:3]) as session:
+            while left:
+                prompt = replace(left[0], form=chat.asked.form)
+                ids = chat.prompt_ids(
+                    prompt.problem, prompt.previous_steps, prompt.observations, prompt.tools
+                )
+                (reply,) = session.generate([ids], settings.max_new_tokens, stops, settings.timeout)
+                text, finished = text_of(chat, reply.ids, stops)
+                rollout = Rollout(tuple(ids), tuple(reply.ids), (), text, finished)
+                reward = step_reward(rollout, prompt, {"characters": 1.0})
+                yield {
+                    "id": prompt.trajectory_id,
+                    "step": prompt.step_index,
+                    "reply": text,
+                    "expert": prompt.expert_action,
+                    "fault": reward.fault,
+                    "similarity": reward.parts.get("similarity", 0.0),
+                    "lost": "",
+                    "equal": not reward.fault and _equal(text, finished, prompt),
+                }
+                left.pop(0)
     except RunnerLost as error:
         progress.say(f"bench: {error}")
         for prompt in left:
             yield {"id": prompt.trajectory_id, "step": prompt.step_index, "lost": str(error)}
-    finally:
-        if session:
-            session.close()
 
 
 def _equal(text: str, finished: bool, prompt: StepPrompt) -> bool:

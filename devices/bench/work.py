@@ -9,7 +9,7 @@ from srl_edge.devices.runtimes.chat import asked_of
 from srl_edge.recipe import Bench
 
 OF_MINUTE = 60 * 100.0  # of decoding without a pause
-_TORCH = 4.0  # fp32 in PyTorch takes about so much longer a token
+_TORCH = 6.0  # fp32 in PyTorch takes about so much longer a token
 _TOGETHER = 5.0  # and so much less where it replies to many at once
 _READ = 8.0  # tokens that are read in the time of one that is decoded
 _STEPS = 3  # replies to a problem that is solved step by step

@@ -49,7 +49,7 @@ def native_dtype(name: str, device: torch.device) -> torch.dtype:
 def _is_of_intel() -> bool:
     said = platform.processor()
     with contextlib.suppress(OSError):
-        said += Path("/proc/cpuinfo").read_text()
+        said += Path("/proc/cpuinfo").read_text(encoding="utf-8")
     return "GenuineIntel" in said
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from srl_edge.data.trajectories import ParseReport, parse_rows
 from srl_edge.devices.bench import figures, measure
+from srl_edge.devices.bench.connection import Connection
 from srl_edge.devices.hosts import local
 from srl_edge.devices.hosts.runner import chooser
 from srl_edge.devices.hosts.session import RunnerLost, Session
@@ -126,7 +127,8 @@ def test_a_crash_takes_its_problem_and_not_the_run(
     monkeypatch.setattr(measure, "samples", dying)
     settings = Bench(max_steps=3, max_new_tokens=24, threads=1)
     model = measure.Model("onnx", "artifact", folder)
-    found = list(measure.solved(model, asked, settings, local))
+    with Connection(local, 1) as connection:
+        found = list(measure.solved(model, asked, settings, connection))
     assert [at for at, sample in enumerate(found) if sample.lost] == lost
     assert together[:2] == [5, 1]  # those of a lost batch are tried one at a time
     assert all("onnx: its process ended (exit code -9)" in found[at].lost for at in lost)

@@ -15,6 +15,7 @@ import pytest
 from srl_edge.data.trajectories import ParseReport, parse_rows
 from srl_edge.devices.bench import measure
 from srl_edge.devices.bench.artifacts import bench_artifacts, device_named
+from srl_edge.devices.bench.connection import Connection
 from srl_edge.devices.hosts import local, ssh
 from srl_edge.devices.hosts.session import RunnerLost
 from srl_edge.devices.hosts.ssh import FOLDER, Ssh
@@ -56,7 +57,8 @@ def test_the_benchmark_runs_there(
     out = bench_artifacts([folder], {"animals": problems}, settings, board, tmp_path / "out")
     assert "| onnx-fp32 | 4 | " in (out.parent / "report.md").read_text()
     model = measure.Model("onnx", "artifact", folder)
-    here = list(measure.solved(model, problems, settings, local))
+    with Connection(local, 1) as connection:
+        here = list(measure.solved(model, problems, settings, connection))
     lines = next(out.parent.glob("onnx-fp32/samples_*.jsonl")).read_text().splitlines()
     there = [json.loads(line)["steps"] for line in lines]
     assert there == [[a.steps for a in sample.attempts] for sample in here]

@@ -54,7 +54,7 @@ def test_a_processor_computes_in_what_it_multiplies_faster(
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
     monkeypatch.setattr(platform, "processor", lambda: vendor)
-    monkeypatch.setattr(Path, "read_text", lambda self: f"vendor_id : {vendor}")
+    monkeypatch.setattr(Path, "read_text", lambda self, encoding: f"vendor_id : {vendor}")
     assert native_dtype("auto", torch.device("cpu")) == expected
 
 
