@@ -103,7 +103,8 @@ class Decoder:
         """
         if not texts:
             return []
-        ids = torch.tensor([i for text in texts for i in text], device=self.norm.weight.device)
+        tokens = [i for text in texts for i in text]
+        ids = torch.tensor(tokens, dtype=torch.long, device=self.norm.weight.device)
         attention = Causal([len(text) for text in texts], ids.device)
         last = len(self.layers) - 1
         x = self._layers(ids, attention, last)
@@ -129,7 +130,7 @@ class Decoder:
         layer = self.layers[index]
         q, k, v = self._qkv(layer, x, rotations)
         mixed = attention(index, q, k, v, layer.scaling, layer.window)
-        mixed = layer.o(mixed.reshape(len(x), -1))
+        mixed = layer.o(mixed.flatten(1))
         x = x + (layer.after_attention(mixed) if layer.after_attention else mixed)
         inner = GatedUnit.apply(layer.gate_up(layer.before_mlp(x)), self.gelu)  # type: ignore[no-untyped-call]
         out = layer.down(inner)
@@ -138,7 +139,7 @@ class Decoder:
     def _qkv(
         self, layer: Layer, x: torch.Tensor, rotations: dict[str | None, Any]
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        all_heads = layer.qkv(layer.before_attention(x)).view(len(x), -1, self.head_dim)
+        all_heads = layer.qkv(layer.before_attention(x)).unflatten(-1, (-1, self.head_dim))
         heads = self.heads
         kv_heads = (all_heads.shape[1] - heads) // 2
         cos, sin = rotations[layer.kind]

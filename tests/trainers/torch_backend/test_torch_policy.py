@@ -190,6 +190,7 @@ def test_what_a_template_writes_makes_no_problems_alike() -> None:
 def test_greedy_samples_are_what_transformers_generates(family_model: Path, tmp_path: Path) -> None:
     policy = open_policy(family_model)
     prompts = [s.prompt_ids for s in trajectory_samples(count=1)]
+    prompts += [(5,), (6, 7)]  # of one token, of which all but the last are none
     groups = policy.sample(prompts, 2, 40, 0.0, seed=0)
     policy.save_adapter(tmp_path / "adapter")
     plain = AutoModelForCausalLM.from_pretrained(family_model, dtype=torch.float32)
@@ -204,7 +205,7 @@ def test_greedy_samples_are_what_transformers_generates(family_model: Path, tmp_
 def test_sampled_logprobs_are_those_of_the_loss(family_model: Path) -> None:
     policy = open_policy(family_model)
     policy.stop_ids = list(range(3, 100))  # so that rows finish early and leave the batch
-    prompts = [s.prompt_ids for s in trajectory_samples(count=1)]
+    prompts = [*(s.prompt_ids for s in trajectory_samples(count=1)), (5,)]
     groups = policy.sample(prompts, 6, 30, 1.0, seed=3)
     lengths = {len(r.completion_ids) for g in groups for r in g}
     assert len(lengths) > 3 and all(r.finished for g in groups for r in g if len(r.text) < 30)
