@@ -1,10 +1,11 @@
 """What is wrong with an artifact, in sentences, from what the gate measured."""
 
-from math import sqrt
+from math import exp, lgamma, log
 
 from srl_edge.report.parity_rows import Measured, MisreadChat, NextTokens, ParityRow
 
 MERGED_DIVERGENCE = 1e-3  # nats; both are torch in fp32, so only rounding may differ
+CHANCE = 0.025  # of so few equal tokens, where a long text's true share is the least asked for
 ADAPTER_EFFECT = 0.85  # cosine of what an adapter adds to the logits, artifact and PEFT
 _RUNTIME = "are misread by the runtime's own tokenizer"
 
@@ -47,8 +48,7 @@ def faults(measured: Measured) -> list[str]:
         found.append(_disagreement(tokens, f"less than {least:.1%}", f"with the {model}"))
     for text in measured.long:
         # A long text has few positions: no alarm where chance on so few explains the difference.
-        chance = 2 * sqrt(max(0.0, least * (1 - least)) / text.next_tokens.positions)
-        bound = least - chance
+        bound = _by_chance(text.next_tokens.positions, least)
         if text.next_tokens.agreement_but_ties < bound:
             where = f"with the {model} in a text of {text.tokens} tokens"
             found.append(_disagreement(text.next_tokens, f"less than {bound:.1%}", where))
@@ -68,6 +68,20 @@ def faults(measured: Measured) -> list[str]:
             f"lost, {answers.won} won (p = {answers.sign_test:.3f})."
         )
     return found
+
+
+def _by_chance(positions: int, share: float) -> float:
+    """The smallest share of equal tokens no rarer than CHANCE where `share` is the truth."""
+    if not 0 < share < 1:
+        return share
+    likely = 0.0
+    for equal in range(positions):
+        unequal = positions - equal
+        ways = lgamma(positions + 1) - lgamma(equal + 1) - lgamma(unequal + 1)
+        likely += exp(ways + equal * log(share) + unequal * log(1 - share))
+        if likely > CHANCE:
+            return equal / positions
+    return 1.0
 
 
 def _misread(count: int, chats: int, first: MisreadChat, how: str) -> str:

@@ -79,8 +79,9 @@ def references(
             cases.append(Case(prompt, ids, reply, logits, text))
             advance()
     filler = [token for ids, reply in encoded for token in (*ids, *reply)]
+    # The longest reply has the most positions that are compared.
+    prompt, (ids, reply) = max(zip(prompts, encoded, strict=True), key=lambda each: len(each[1][1]))
     for size in _lengths(runtime, length):
-        prompt, (ids, reply) = prompts[0], encoded[0]
         room = size - len(ids) - len(reply)
         if room > 0:
             before = (filler * (1 + room // len(filler)))[-room:]

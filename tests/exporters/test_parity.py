@@ -20,6 +20,7 @@ from srl_edge.exporters.parity.faults import faults
 from srl_edge.exporters.parity.logits import Case, agreement
 from srl_edge.exporters.parity.tokens import chats
 from srl_edge.method.types import StepPrompt
+from srl_edge.report.parity_rows import LongText
 from srl_edge.report.statistics import paired
 from tests.helpers.artifacts import CONTEXT, make_run, seal
 from tests.helpers.reports import parity_row
@@ -293,6 +294,29 @@ def test_logits_that_are_no_numbers_are_no_ties(value: float, everywhere: bool) 
     sound = parity_row("onnx-fp16", 1.0, 0.0)
     (said,) = faults(replace(sound, next_tokens=found))
     assert "computes infinity or NaN" in said
+
+
+@pytest.mark.parametrize(
+    ("positions", "equal", "fails"),
+    [
+        (1, 0, False),  # of 85%, one in seven is no alarm
+        (2, 0, True),  # and two in a row, one in 44, are
+        (3, 1, False),
+        (10, 5, True),
+        (10, 6, False),
+        (100, 77, True),
+        (100, 78, False),
+        (5000, 4100, True),
+        (5000, 4220, False),
+    ],
+)
+def test_few_tokens_of_a_long_text_are_no_alarm_where_chance_explains_them(
+    positions: int, equal: int, fails: bool
+) -> None:
+    sound = parity_row("onnx-int4", 1.0, 0.85)
+    few = replace(sound.next_tokens, positions=positions, agreement_but_ties=equal / positions)
+    said = faults(replace(sound, long=[LongText(256, few)]))
+    assert bool(said) == fails and all("in a text of 256 tokens" in each for each in said)
 
 
 def test_what_cannot_be_measured_is_said_apart_from_what_failed(
