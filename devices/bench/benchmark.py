@@ -138,11 +138,19 @@ def benchmark(
         for model, task in asked
     )
     to_do += sum(work.of_turn(model, settings) * (settings.repeats + 1) for model in models)
+    to_do += len(models) * work.OF_LOADING
     to_do += len(models) * ceil(soak_minutes) * work.OF_MINUTE
     board = Board([model.name for model in models])
+    to_load = {model.name for model in models}
+
+    def loaded(name: str, skipped: bool = False) -> None:
+        if name in to_load:
+            to_load.remove(name)
+            advance(name, by=0, work=work.OF_LOADING, skipped=skipped)
+
     with (
         progress.bar("bench", total, above=board.table, work=to_do) as advance,
-        Connection(device, settings.threads) as connection,
+        Connection(device, settings.threads, loaded) as connection,
     ):
         bench = _Bench(settings, device, connection, out, date, board, advance)
         timed = bench.speeds(models, tasks[0].problems)
@@ -153,6 +161,7 @@ def benchmark(
                 for task in tasks
                 for asked in task.of([model])
             }
+            loaded(model.name, skipped=True)  # all of it was on disk
             measured.append(replace(timed[model.name], tasks=found, told=dict(model.told)))
         connection.close()
         if soak_minutes:

@@ -1,6 +1,6 @@
 """One session at a time on a device, kept for what is asked of the same model next."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -16,10 +16,15 @@ class Device(Protocol):
 
 
 class Connection:
-    """To a device, whose models are loaded with a number of threads. A context, which closes it."""
+    """To a device, whose models are loaded with a number of threads. A context, which closes it.
 
-    def __init__(self, device: Device, threads: int) -> None:
-        self._device, self._threads = device, threads
+    loaded: told the name of each model that was loaded.
+    """
+
+    def __init__(
+        self, device: Device, threads: int, loaded: Callable[[str], None] = lambda name: None
+    ) -> None:
+        self._device, self._threads, self._loaded = device, threads, loaded
         self._session: Session | None = None
         self._of: tuple[str, str, Path] | None = None
 
@@ -33,6 +38,7 @@ class Connection:
             self.close()
             self._session = self._device.open_session(name, kind, folder, self._threads)
             self._of = name, kind, folder
+            self._loaded(name)
         try:
             yield self._session
         except RunnerLost:

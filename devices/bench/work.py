@@ -9,6 +9,7 @@ from srl_edge.devices.runtimes.chat import asked_of
 from srl_edge.recipe import Bench
 
 OF_MINUTE = 60 * 100.0  # of decoding without a pause
+OF_LOADING = 500.0  # a model, by a process that begins
 _TORCH = 6.0  # fp32 in PyTorch takes about so much longer a token
 _TOGETHER = 5.0  # and so much less where it replies to many at once
 _READ = 8.0  # tokens that are read in the time of one that is decoded
@@ -19,7 +20,8 @@ def of_turn(model: Model, settings: Bench) -> float:
     """Of a turn in which a model is timed."""
     if model.answers_only:
         return 0.0
-    return (settings.decode_tokens + settings.prompt_tokens / _READ) * _slowness(model)
+    loading = OF_LOADING / (settings.repeats + 1)
+    return loading + (settings.decode_tokens + settings.prompt_tokens / _READ) * _slowness(model)
 
 
 def of_problem(model: Model, settings: Bench) -> float:
@@ -46,4 +48,6 @@ def _tokens(model: Model, settings: Bench) -> float:
     most = model.max_new_tokens or settings.max_new_tokens
     if (model.asked or asked_of(model.path)).whole:
         return most / 2
+    if model.kind == "torch" and model.answers_only:
+        return most * settings.max_steps  # what nothing was taught ends no reply by itself
     return min(most, 48) / 2 * min(settings.max_steps, _STEPS)
