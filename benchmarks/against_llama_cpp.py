@@ -11,6 +11,7 @@ the expert's replies to held-out prompts; answers are to the run's test problems
 import argparse
 import json
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,8 @@ def answers(problems: list[Any], asked: list[Model], found: dict[str, Facts]) ->
             progress.bar(f"{model.name}: answers", len(problems)) as advance,
             Connection(local, 1) as connection,
         ):
-            samples = measure.solved(model, problems, Bench(threads=1), connection)
+            each = measure.solved(model, problems, Bench(threads=1), connection)
+            samples = chain.from_iterable(each)
             for problem, sample in zip(problems, samples, strict=True):
                 scores.append(score_of(as_sample(len(scores), problem, sample)))
                 advance(figures.so_far(scores))

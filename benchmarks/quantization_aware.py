@@ -17,6 +17,7 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean
@@ -238,7 +239,7 @@ def measured(model: Model, problems: Sequence[Trajectory], settings: recipe.Benc
         progress.bar(model.name, len(problems) + len(prompts)) as advance,
         Connection(local, settings.threads) as connection,
     ):
-        samples = measure.solved(model, problems, settings, connection)
+        samples = chain.from_iterable(measure.solved(model, problems, settings, connection))
         for problem, sample in zip(problems, samples, strict=True):
             not_lost(model, sample.lost)
             correct[problem.id] = sample.correct

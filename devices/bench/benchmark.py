@@ -254,14 +254,19 @@ class _Bench(NamedTuple):
         self.advance(model.name, by=len(kept), work=len(kept) * each, skipped=True)
         yield from kept
         asked = [task.problems[number] for number in left]
-        samples = measure.solved(model, asked, settings, self.connection, alone=kind == ALONE_ROWS)
+        alone = kind == ALONE_ROWS
         with file.open("a", encoding="utf-8") as written:
-            for number, sample in zip(left, samples, strict=True):
-                row = results.as_sample(number, task.problems[number], sample)
-                written.write(json.dumps(row, ensure_ascii=False) + "\n")
+            for samples in measure.solved(model, asked, settings, self.connection, alone):
+                numbered, left = left[: len(samples)], left[len(samples) :]
+                rows = [
+                    results.as_sample(number, task.problems[number], sample)
+                    for number, sample in zip(numbered, samples, strict=True)
+                ]
+                lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+                written.writelines(lines)
                 written.flush()
-                yield row
-                self.advance(model.name, work=each)
+                yield from rows
+                self.advance(model.name, by=len(samples), work=len(samples) * each)
 
     def _alone(
         self, model: Model, task: Task, settings: Bench, rows: Sequence[Facts]

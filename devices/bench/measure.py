@@ -198,8 +198,10 @@ def solved(
     settings: Bench,
     connection: Connection,
     alone: bool = False,
-) -> Iterator[Sample]:
-    """A sample for every problem, in order, as it ends: its attempts, and what each of them took.
+) -> Iterator[list[Sample]]:
+    """A sample for every problem, in order: its attempts, and what each of them took.
+
+    Those that were solved together come together.
 
     Several problems are solved at once where the runner takes them, unless `alone`. Where a runner
     crashes, or takes more than `settings.timeout` seconds to reply, another is started, and the
@@ -216,7 +218,7 @@ def solved(
                 while left:
                     count = 1 if single else max(1, session.batch // settings.samples)
                     chunk = left[:count]
-                    yield from samples(session, chat, stops, chunk, settings)
+                    yield samples(session, chat, stops, chunk, settings)
                     left, single, losses = left[len(chunk) :], max(0, single - len(chunk)), 0
         except RunnerLost as error:
             losses += 1
@@ -225,8 +227,7 @@ def solved(
                 single = len(left[:count])
                 continue
             gone = left if losses == LOSSES else left[:1]
-            for _ in gone:
-                yield Sample((), 0.0, 0.0, None, None, str(error))
+            yield [Sample((), 0.0, 0.0, None, None, str(error)) for _ in gone]
             left, single = left[len(gone) :], max(0, single - len(gone))
 
 

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +129,7 @@ def test_a_crash_takes_its_problem_and_not_the_run(
     settings = Bench(max_steps=3, max_new_tokens=24, threads=1)
     model = measure.Model("onnx", "artifact", folder)
     with Connection(local, 1) as connection:
-        found = list(measure.solved(model, asked, settings, connection))
+        found = list(chain.from_iterable(measure.solved(model, asked, settings, connection)))
     assert [at for at, sample in enumerate(found) if sample.lost] == lost
     assert together[:2] == [5, 1]  # those of a lost batch are tried one at a time
     assert all("onnx: its process ended (exit code -9)" in found[at].lost for at in lost)

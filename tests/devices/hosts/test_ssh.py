@@ -7,6 +7,7 @@ import sys
 import tarfile
 from collections.abc import Iterator
 from io import BytesIO
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def test_the_benchmark_runs_there(
     assert "| onnx-fp32 | 4 | " in (out.parent / "report.md").read_text()
     model = measure.Model("onnx", "artifact", folder)
     with Connection(local, 1) as connection:
-        here = list(measure.solved(model, problems, settings, connection))
+        here = list(chain.from_iterable(measure.solved(model, problems, settings, connection)))
     lines = next(out.parent.glob("onnx-fp32/samples_*.jsonl")).read_text().splitlines()
     there = [json.loads(line)["steps"] for line in lines]
     assert there == [[a.steps for a in sample.attempts] for sample in here]
