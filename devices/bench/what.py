@@ -13,7 +13,7 @@ from srl_edge.devices.bench.measure import Model
 from srl_edge.devices.runtimes import genai_config
 from srl_edge.devices.runtimes.chat import Asked
 from srl_edge.errors import InputError
-from srl_edge.files import read_json
+from srl_edge.files import read_json, require_contained
 from srl_edge.method.prompt_form import PRESETS
 from srl_edge.models.catalog import resolve
 from srl_edge.models.chat_template import NoTemplate, of_folder
@@ -96,6 +96,7 @@ def _of_file(file: Path) -> Model:
 def _of_folder(folder: Path, name: str) -> Model:
     if (folder / artifacts.MANIFEST).is_file():
         return _ours(folder)
+    require_contained(folder, folder.glob("[!.]*"))
     files = [file for kind in _FILES for file in sorted(folder.glob(f"*{kind}"))]
     genai = (folder / genai_config.FILE).is_file()
     graphs = [] if genai else sorted(folder.glob("*.onnx"))

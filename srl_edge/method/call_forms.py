@@ -13,8 +13,9 @@ _NAMED = re.compile(
 )
 # Qwen3-Coder's, with a tag for each argument.
 _TAGGED = re.compile(
-    r"<function=([\w.-]+)>\s*((?:<parameter=(?:(?!</parameter>).)*</parameter>\s*)*)</function>",
-    re.S,
+    r"<function=([\w.-]+)>\s*"
+    r"((?:<parameter=(?:(?!</parameter>|<function=).)*</parameter>\s*)*)</function>",
+    re.DOTALL,
 )
 _PARAMETER = re.compile(r"<parameter=([\w.-]+)>\s*(.*?)\s*</parameter>", re.DOTALL)
 # FunctionGemma's call:f{x:<escape>text<escape>,n:1}

@@ -12,6 +12,7 @@ from srl_edge.data.cutting import _outside, cut_solution, enclosed, without
 from srl_edge.data.row import read
 from srl_edge.data.thoughts import split_thoughts
 from srl_edge.data.values import Unusable
+from srl_edge.method.actions import same
 
 LONG = 400_000
 PIECES = (
@@ -51,6 +52,13 @@ def test_a_row_is_read_in_time_that_grows_with_its_length_alone(piece: str) -> N
         except Unusable:
             continue
     assert time.process_time() - start < 10
+
+
+@pytest.mark.parametrize("piece", PIECES)
+def test_an_action_is_compared_in_time_that_grows_with_its_length_alone(piece: str) -> None:
+    start = time.process_time()
+    assert not same(piece * (LONG // len(piece)), "f(a=1)", "call")
+    assert time.process_time() - start < 5
 
 
 CALL = re.compile(

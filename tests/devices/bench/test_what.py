@@ -1,6 +1,7 @@
 """What anybody made, of every kind: recognized by its files, measured, or refused in a sentence."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -305,10 +306,37 @@ def no_tokenizer(folder: Path, model: Path, genai: Path) -> None:
         shutil.copy(model / name, folder)
 
 
+def genai_with_a_pipe(folder: Path, model: Path, genai: Path) -> None:
+    shutil.copytree(genai, folder, dirs_exist_ok=True)
+    (folder / "tokenizer.json").unlink()
+    os.mkfifo(folder / "tokenizer.json")
+
+
+def pipe_for_a_program(folder: Path, model: Path, genai: Path) -> None:
+    os.mkfifo(folder / "model.pte")
+    copy_tokenizer(model, folder)
+
+
+def link_for_a_program(folder: Path, model: Path, genai: Path) -> None:
+    (folder.parent / "elsewhere.pte").write_bytes(bytes(100))
+    (folder / "model.pte").symlink_to(folder.parent / "elsewhere.pte")
+    copy_tokenizer(model, folder)
+
+
+def linked_graph(folder: Path, model: Path, genai: Path) -> None:
+    shutil.copytree(genai, folder, dirs_exist_ok=True)
+    shutil.move(folder / "model.onnx", folder.parent / "elsewhere.onnx")
+    (folder / "model.onnx").symlink_to(folder.parent / "elsewhere.onnx")
+
+
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize(
     ("make", "said"),
     [
+        (genai_with_a_pipe, "tokenizer.json: a pipe or a device, and no file"),
+        (pipe_for_a_program, "model.pte: a pipe or a device, and no file"),
+        (link_for_a_program, "model.pte: a link to a file outside of"),
+        (linked_graph, "model.onnx: a link to a file outside of"),
         (no_model, "nothing here is a model: no manifest.json, config.json with *.safetensors"),
         (two_gguf, "holds 2 models (a.gguf, b.gguf); name the file"),
         (gguf_and_onnx, "holds 2 models (a.gguf, model.onnx); name the file"),
