@@ -9,11 +9,11 @@ PYTEST_FLAGS ?= --numprocesses 2 --dist loadfile --no-loadscope-reorder
 # Left out by path and not by a marker, so that a new test counts as fast until it is named here:
 # what exports, runs the whole command line in processes, or loads another framework.
 SLOW := tests/exporters tests/test_api.py tests/test_cli.py tests/test_line.py tests/test_notebooks.py \
-	tests/test_wheel.py tests/test_windows.py \
-	tests/devices/bench/test_bench.py tests/devices/bench/test_lm_eval.py \
-	$(patsubst %,tests/devices/hosts/test_%.py,adb arm browser ssh) \
+	tests/test_processes.py tests/test_wheel.py tests/test_windows.py \
+	tests/data/test_generate.py tests/data/agents/test_shell.py tests/devices/bench tests/devices/runtimes \
+	$(patsubst %,tests/devices/hosts/test_%.py,adb arm browser session ssh ssh_foreign) \
 	tests/recipe/test_recipes.py tests/report/test_card_programs.py \
-	tests/trainers/loop/test_resume.py tests/trainers/memory tests/trainers/mlx_backend \
+	tests/trainers/loop/test_resume.py tests/trainers/memory tests/trainers/mlx_backend tests/trainers/scale \
 	$(patsubst %,tests/trainers/torch_backend/test_%.py,onnx_sampler qlora rounded_training trl_loss vllm)
 READY := $(VENV)/.ready
 
