@@ -179,8 +179,8 @@ def _short(value: object) -> object:
 
 
 def _stage(name: str, chosen: Recipe) -> None:
-    chosen.run.mkdir(parents=True, exist_ok=True)
-    file = chosen.run / "pilot.toml"
+    chosen.run.parent.mkdir(parents=True, exist_ok=True)
+    file = chosen.run.with_suffix(".toml")  # a run's folder holds its own files alone
     file.write_text(recipe.dumps(chosen))
     subprocess.run([sys.executable, "-m", "srl_edge", name, str(file)], check=True)
 
