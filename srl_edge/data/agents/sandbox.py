@@ -119,11 +119,27 @@ class Sandbox:
         return Outcome(_shown(output, self.root), 124 if status == -signal.SIGKILL else status)
 
     def _end_detached(self) -> None:
-        """End what left its group and has other parents, by the home that it was given."""
+        """End what left its group and has other parents, until a look finds none."""
+        until = time.monotonic() + SECONDS
+        while (found := self._detached()) and time.monotonic() < until:
+            for process in found:
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+
+    def _detached(self) -> list[psutil.Process]:
+        """Processes in the folder, or with the home that it gave.
+
+        One that is just starting has the folder, but shows no environment yet.
+        """
+        found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):
-                if process.environ().get("HOME") == str(self.root):
-                    process.kill()
+                if (
+                    Path(process.cwd()).is_relative_to(self._home)
+                    or process.environ().get("HOME") == str(self.root)
+                ) and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+        return found
 
     def _watched(self, process: "subprocess.Popen[bytes]", seconds: float) -> int:
         """The status of a process, once it ends or takes too much."""
