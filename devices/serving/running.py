@@ -15,12 +15,14 @@ from srl_edge.errors import InputError
 
 try:
     import uvicorn
+    from uvicorn.protocols.http.h11_impl import H11Protocol
 except ImportError as error:
     raise InputError(
         f"serve needs starlette and uvicorn: pip install 'srl-edge[serve]' ({error})."
     ) from None
 
 CONNECTIONS = 256
+FIRST_SECONDS = 30.0  # for a connection's first request to begin
 
 
 class _Server(uvicorn.Server):
@@ -33,6 +35,18 @@ class _Server(uvicorn.Server):
                 if signal.getsignal(number) is not signal.SIG_IGN:
                     signal.signal(number, lambda number, _: processes.end(number))
         yield
+
+
+class _Protocol(H11Protocol):
+    """Connections that ask nothing are closed: they would keep others from being answered."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.loop.call_later(FIRST_SECONDS, self._close_silent)
+
+    def _close_silent(self) -> None:
+        if self.cycle is None:
+            self.transport.close()
 
 
 def listening(host: str, port: int) -> socket.socket:
@@ -53,6 +67,7 @@ def server_of(worker: Worker, host: str) -> uvicorn.Server:
     config = uvicorn.Config(
         application(worker, host),
         lifespan="off",
+        http=_Protocol,
         ws="none",
         log_level="warning",
         access_log=False,
