@@ -36,6 +36,7 @@ def read_json(path: Path, shape: str) -> Any:
 
     Raises InputError, in one sentence, where it is something else.
     """
+    _require_file(path)
     try:
         return parsed(path.read_bytes(), shape)
     except ValueError as error:
@@ -139,8 +140,13 @@ def require_contained(folder: Path, files: Iterable[Path]) -> None:
                 f"{file}: a link to a file outside of {folder}, and such are not followed; put the "
                 "file itself there."
             )
-        if file.exists() and not (file.is_file() or file.is_dir()):
-            raise InputError(f"{file}: a pipe or a device, and no file; take it out of the folder.")
+        _require_file(file)
+
+
+def _require_file(path: Path) -> None:
+    """Raise InputError for what may never end, or never begin, to be read."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise InputError(f"{path}: a pipe or a device, and no file; take it out of the folder.")
 
 
 @cache
@@ -194,13 +200,14 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def fingerprint(path: Path) -> str:
+def fingerprint(path: Path, whole: bool = False) -> str:
     """Twelve hex digits that change with a file's contents.
 
-    Of files above 64 MiB, such as weights, only the size and 16 parts of 1 MiB are read.
+    Of files above 64 MiB, such as weights, only the size and 16 parts of 1 MiB are read, unless the
+    whole is asked for.
     """
     size, digest = path.stat().st_size, hashlib.sha256()
-    if size <= 64 * _MIB:
+    if whole or size <= 64 * _MIB:
         return file_sha256(path)[:12]
     digest.update(str(size).encode())
     with path.open("rb") as file:

@@ -35,6 +35,7 @@ from srl_edge.run_folder import (
     DONE,
     RECIPE,
     STAGES,
+    STALE,
     begin,
     difference,
     finish,
@@ -189,6 +190,7 @@ def _run_stage(settings: Recipe, run: Path, name: str) -> Path:
     _announce(settings, name)
     begin(settings, name)
     inputs = inputs_of(settings, name)  # as they are now: a file may change while it runs
+    inputs |= {STALE: said} if stale else {}
     start = time.monotonic()
     path = _stage(name)(settings, run)
     finish(settings, name, inputs)

@@ -124,8 +124,7 @@ def lines(stream: TextIO) -> Iterator[str]:
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=wait, daemon=True).start()
-    while True:
-        yield read.get()
+    return iter(read.get, None)
 
 
 def run_child(command: Sequence[str]) -> int:

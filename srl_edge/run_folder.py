@@ -7,6 +7,7 @@ from typing import Any
 
 from srl_edge import __version__
 from srl_edge.artifact import MANIFEST
+from srl_edge.data.formats import SUFFIXES
 from srl_edge.data.sources import files_of, is_hub, path_of, placeless
 from srl_edge.files import fingerprint, read_json_if_there, replace
 from srl_edge.owned import changed, written
@@ -23,6 +24,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "report": (),
 }
 VERSION = "srl-edge"
+STALE = "not current then"  # which stages before it, and why
 CONTENTS = " (contents)"  # ends the name of what a file holds
 _SOURCES = ("data.source", "data.validation", "data.test")
 _EVALUATION = "data.quality.evaluation."  # and the number of one
@@ -158,7 +160,12 @@ def contents_of(recipe: Recipe, name: str) -> dict[str, str]:
             files = data | {"data.test": run / "data" / "test.jsonl"}
             for artifact in recipe.export.artifacts:
                 files[f"the artifact {artifact}"] = run / "artifacts" / artifact / MANIFEST
-    return {f"{key}{CONTENTS}": fingerprint(file) for key, file in files.items() if file.is_file()}
+    return {
+        # Of rows all counts: one that was corrected may leave a file as long as it was.
+        f"{key}{CONTENTS}": fingerprint(file, whole=file.suffix.lower() in SUFFIXES)
+        for key, file in files.items()
+        if file.is_file()
+    }
 
 
 def inputs_of(recipe: Recipe, name: str) -> dict[str, Any]:
@@ -194,6 +201,8 @@ def difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
     """The first thing that is not as it was, in words."""
     if then.get(VERSION) != now.get(VERSION):
         return f"it was made by srl-edge {then.get(VERSION)}, and this is {now.get(VERSION)}"
+    if STALE in then:
+        return f"it went on from results that were not current ({then[STALE]})"
     changed = [key for key in (*now, *then) if then.get(key) != now.get(key)]
     if not changed:
         return None

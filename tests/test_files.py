@@ -360,6 +360,13 @@ def test_a_fingerprint_sees_new_weights(tmp_path: Path) -> None:
     assert fingerprint(file) != first
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes in folders")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "manifest.json")
+    with pytest.raises(InputError, match="a pipe or a device, and no file"):
+        read_json(tmp_path / "manifest.json", "Manifest")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no limit to a file's size")
 @pytest.mark.parametrize(
     "code",

@@ -156,6 +156,25 @@ for line in processes.lines(sys.stdin):
 """
 
 
+LOADING = """
+import hashlib, sys
+from srl_edge.devices.hosts import runner
+runner.open_model = lambda *_: hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)
+sys.argv[1:] = ["torch", "model", "1"]
+runner.main()
+"""
+
+
+def test_a_runner_that_still_loads_ends_with_the_benchmark_too() -> None:
+    command = [sys.executable, "-c", LOADING]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+    try:
+        process.communicate(timeout=60)  # closes its input
+        assert process.returncode == -signal.SIGTERM
+    finally:
+        process.kill()
+
+
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL"])
 def test_a_runner_ends_with_the_benchmark_that_was_killed(name: str) -> None:
     command = [sys.executable, "-c", SESSION, RUNNER]

@@ -6,7 +6,7 @@ from typing import Literal
 
 import pytest
 
-from srl_edge import owned, run_folder
+from srl_edge import line, owned, run_folder
 from srl_edge.errors import InputError
 from srl_edge.recipe import Data, Model, Recipe
 from srl_edge.recipe.data import Difficulty, Quality
@@ -224,6 +224,33 @@ def test_every_file_that_rows_are_read_from_counts(tmp_path: Path) -> None:
     (stage / "part" / "train.jsonl").write_text("{1}")
     said = run_folder.difference(noted["train"], inputs_of(recipe, "train"))
     assert said == "stages.0.data: part/train.jsonl has other contents than then"
+
+
+def test_a_row_that_was_corrected_in_a_large_file_counts(done: Recipe) -> None:
+    with Path(done.data.source).open("r+b") as source:
+        source.truncate(65 << 20)
+    finish(done, "data", inputs_of(done, "data"))
+    assert outdated(done, "data") is None
+    with Path(done.data.source).open("r+b") as source:
+        source.seek(2 << 20)
+        source.write(b"4")
+    assert outdated(done, "data") == "data.source has other contents than then"
+
+
+def test_what_was_made_from_results_that_were_not_current_is_not(
+    done: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line, "_stage", lambda name: lambda settings, run: run)
+    adapter = done.run / "adapter" / "adapter_model.safetensors"
+    before = adapter.read_text()
+    adapter.write_text("edited for a try")
+    line._run_stage(done, done.run, "bench")
+    adapter.write_text(before)
+    assert [outdated(done, name) for name in ("train", "export", "check")] == [None] * 3
+    said = outdated(done, "bench")
+    assert said and said.startswith("it went on from results that were not current (train: ")
+    line._run_stage(done, done.run, "bench")
+    assert outdated(done, "bench") is None
 
 
 def test_the_revision_and_split_of_a_hub_dataset_count(done: Recipe) -> None:

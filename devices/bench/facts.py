@@ -14,6 +14,7 @@ from srl_edge.models import loading
 from srl_edge.models.tokenizer_file import opened
 
 NOT_TOLD = "not told"
+SECONDS = 600.0  # for a file to be read
 _INT64 = 4  # ExecuTorch's code of that type
 _FACTS = "gguf.json"
 
@@ -46,7 +47,8 @@ def of_gguf(file: Path) -> tuple[dict[str, Any], Path]:
 
     Raises InputError where it is none, or of an architecture that nothing here runs.
     """
-    made = _cached(f"gguf-{fingerprint(file)}")
+    # A setting in it may be changed in place, which a fingerprint of a large file does not see.
+    made = _cached(f"gguf-{fingerprint(file)}-{file.stat().st_mtime_ns}")
     if (made / _FACTS).is_file():
         said: dict[str, Any] = read_json(made / _FACTS, "Json")
         _require_architecture(said["architecture"], file)
@@ -99,9 +101,18 @@ def _read_gguf(file: Path) -> dict[str, Any]:
 
 def _asked(module: str, file: Path) -> "subprocess.CompletedProcess[str]":
     command = processes.python(f"srl_edge.devices.runtimes.{module}", str(file))
-    return subprocess.run(
-        command, capture_output=True, text=True, errors="replace", check=False, encoding="utf-8"
-    )
+    try:
+        return subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            encoding="utf-8",
+            timeout=SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        raise InputError(f"{file}: its reader does not end within {SECONDS:.0f} s.") from None
 
 
 def _last_words(done: "subprocess.CompletedProcess[str]") -> str:

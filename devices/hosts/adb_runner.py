@@ -34,6 +34,7 @@ class Phone:
 
 
 def main() -> None:
+    questions = processes.lines(sys.stdin)
     serial, llama_main, target, folder, threads, *adapter = sys.argv[1:]
     tokenizer = Tokenizer.from_file(str(Path(folder) / "tokenizer.json"))
     phone = Phone(serial, llama_main, target, int(threads), "".join(adapter), tokenizer)
@@ -46,7 +47,7 @@ def main() -> None:
         "state": before,
     }
     print(json.dumps(loaded), flush=True)
-    for line in processes.lines(sys.stdin):
+    for line in questions:
         print(json.dumps(answer(phone, json.loads(line))), flush=True)
 
 

@@ -31,6 +31,7 @@ def main() -> None:
     # Libraries print what they like: the conversation gets a channel of its own.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    questions = processes.lines(sys.stdin)  # from here on: loading may take long
     start = time.perf_counter()
     try:
         runtime = open_model(kind, path, threads)
@@ -45,7 +46,7 @@ def main() -> None:
     }
     print(json.dumps(loaded), file=answers, flush=True)
     meter = open_meter()
-    for line in processes.lines(sys.stdin):
+    for line in questions:
         before = meter()
         answered = answer(runtime, json.loads(line), room)
         after = meter()

@@ -35,6 +35,7 @@ def adapted(model: Any, base: Path, adapter: Path) -> Any:
         raise InputError(f"{adapter}: is of the kind {kind}; only LORA is merged.")
     settings = read_json(adapter / SETTINGS, "Adapter")
     _require_quick(adapter, settings, model)
+    _require_ranks(adapter, settings, model)
     try:
         state = load_file(adapter / FILE)
         whole = settings.get("modules_to_save") or ()
@@ -112,6 +113,22 @@ def _require_quick(adapter: Path, settings: Mapping[str, Any], model: Any) -> No
                     regex.search(pattern, name, timeout=1.0)
             except (TimeoutError, regex.error):
                 raise InputError(f"{adapter}: {field} is no usable pattern ({pattern}).") from None
+
+
+def _require_ranks(adapter: Path, settings: Mapping[str, Any], model: Any) -> None:
+    """Raise InputError where a rank is larger than any matrix of the model.
+
+    PEFT makes its matrices before it sees that those of the file do not fit.
+    """
+    linear = (each for each in model.modules() if isinstance(each, torch.nn.Linear))
+    most = max((each.in_features for each in linear), default=0)
+    patterns = settings.get("rank_pattern") or {}
+    for rank in (settings["r"], *patterns.values()):
+        if not isinstance(rank, int) or not 1 <= rank <= most:
+            raise InputError(
+                f"{adapter}: has the rank {rank!r} in its {SETTINGS}, and the model's matrices "
+                f"have up to {most}; write the rank there that it was trained with."
+            )
 
 
 def _sizes(state: Mapping[str, Any]) -> list[int]:

@@ -31,6 +31,7 @@ _PLAIN = (
 )
 NEXT_QUESTION = "\nQuestion:"
 DATE = "2024-07-26"  # what Llama 3's own template takes where nobody tells it the date
+LONGEST = 1 << 22  # characters of a chat
 _MARK = "srl-edge marks this"
 
 # What a template can raise besides Jinja's own: it is a program.
@@ -209,7 +210,10 @@ class ChatTemplate:
         told = {"tools": None, "documents": None} | dict(arguments or {}) | self._special
         told |= {"messages": chat, "strftime_now": now}
         with limited():
-            return self._template.render(told, add_generation_prompt=add_generation_prompt)
+            text = self._template.render(told, add_generation_prompt=add_generation_prompt)
+        if len(text) > LONGEST:  # the tokenizer would take thousands of times that memory
+            raise TemplateError(f"a text of {len(text)} characters is longer than any context")
+        return text
 
 
 def _in_parts(chat: Chat) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ _MOST = {
     "vocab_size": 1 << 24,
 }
 
+_PER_BYTE = 16  # weights; of 2 bits each, a byte has 4
 _ADAPTER = "adapter_config.json"
 # Weights that change what a decoder computes; buffers and heads of other tasks do not.
 _DECODERS = re.compile(
@@ -46,6 +47,7 @@ def network(folder: Path, partly: bool = False, **options: Any) -> Any:
             "is merged into them, else move the adapter to a folder of its own and give that as "
             "--adapter."
         )
+    _require_weights(folder)
     options |= {"use_safetensors": True, "ignore_mismatched_sizes": True}
     model, found = _loaded(AutoModelForCausalLM, folder, output_loading_info=True, **options)
     _require_all(folder, found, partly)
@@ -175,6 +177,30 @@ def require_sizes(folder: Path) -> None:
                     f"{folder / 'config.json'}: {name} is {value}, and no model has that (1 to "
                     f"{most}); set it as the model's makers have it."
                 )
+
+
+def _require_weights(folder: Path) -> None:
+    """Raise InputError where config.json tells of far more than the folder's weights can hold.
+
+    What they lack would be made before it is seen that they lack it.
+    """
+    config = read_json_if_there(folder / "config.json", "ModelConfig") or {}
+    of_text = config.get("text_config")
+    said = of_text if isinstance(of_text, dict) else config
+
+    def told(name: str) -> int:
+        value = said.get(name)
+        return int(value) if isinstance(value, int | float) else 1
+
+    hidden, heads = told("hidden_size"), told("num_attention_heads") * told("head_dim")
+    widest = max(hidden, told("intermediate_size"), heads)
+    weights = hidden * (told("vocab_size") + told("num_hidden_layers") * widest)
+    there = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    if there and weights > _PER_BYTE * there:
+        raise InputError(
+            f"{folder / 'config.json'}: tells of {weights:.2g} weights and more, and its files "
+            f"have {there:.2g} bytes; give the config.json that belongs to them."
+        )
 
 
 def _loaded(kind: Any, folder: Path, **options: Any) -> Any:

@@ -39,6 +39,8 @@ class Tail:
     def news(self, most: int = AT_ONCE) -> News:
         """The lines that were added since, about `most` bytes of them; a longer line is whole."""
         try:
+            if not self.path.is_file():  # a pipe would be waited for
+                raise FileNotFoundError
             with self.path.open("rb") as file:
                 found = file.seek(0, 2)
                 anew = not self._goes_on(file, found)

@@ -147,6 +147,18 @@ def test_odd_settings_are_one_sentence(
         pairs(adapter)
 
 
+@pytest.mark.parametrize("change", [{"r": 10**6}, {"rank_pattern": {"q_proj": 10**6}}])
+def test_a_rank_that_no_matrix_has_is_not_made(
+    change: dict[str, Any], tiny_model: Path, tmp_path: Path
+) -> None:
+    adapter = make_adapter(tiny_model, tmp_path / "peft", 1)
+    settings = json.loads((adapter / "adapter_config.json").read_text())
+    (adapter / "adapter_config.json").write_text(json.dumps(settings | change))
+    model = AutoModelForCausalLM.from_pretrained(tiny_model)
+    with pytest.raises(InputError, match="has the rank 1000000 in its adapter_config"):
+        adapted(model, tiny_model, adapter)
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -259,6 +259,7 @@ BOMBS = {
     "doubled": "{% set n = namespace(x='a' * 1000) %}{% for i in range(60) %}"
     "{% set n.x = n.x ~ n.x %}{% endfor %}",
     "times": "{{ 'a' * 99999999999 }}",
+    "longer than any context": "{{ 'a' * 9999999 }}",
     "wide": "{{ '%99999999999d' % 1 }}",
     "replaced": "{% set a = 'a' * 9999 %}{% set b = a.replace('a', a) %}{{ b.replace('a', a) }}",
     "power": "{{ 9 ** 9 ** 9 }}",
@@ -411,3 +412,15 @@ def test_a_damaged_tokenizer_is_one_sentence(tiny_model: Path, tmp_path: Path) -
         (folder / "tokenizer.json").write_text(text)
         with pytest.raises(InputError, match="cannot be loaded"):
             loading.tokenizer(folder)
+
+
+@pytest.mark.parametrize("change", [{"intermediate_size": 1 << 19}, {"vocab_size": 1 << 22}])
+def test_weights_that_no_file_can_hold_are_not_made(
+    change: dict[str, int], tiny_model: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | change))
+    with pytest.raises(InputError, match="and its files have"):
+        loading.network(folder)

@@ -1,6 +1,9 @@
 """A growing file is read on from where it was left off, and anew where it is another."""
 
+import os
 from pathlib import Path
+
+import pytest
 
 from srl_edge.watch.tail import Tail
 
@@ -94,3 +97,9 @@ def test_a_file_that_is_gone_has_no_lines_any_more(tmp_path: Path) -> None:
     assert tail.news().anew and not tail.news().anew
     file.write_bytes(b"two\n")
     assert lines(tail) == [b"two"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes in folders")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "log")
+    assert lines(Tail(tmp_path / "log")) == []

@@ -135,9 +135,10 @@ def restore(folder: Path, policy: Policy, recipe: Recipe) -> Cursor:
     for path in later[later.index(newest) + 1 :]:  # of a stage that is given more steps
         _remove(path)
     policy.load(newest)
-    for name, size in state["log_bytes"].items():
-        if (folder / name).exists():
-            os.truncate(folder / name, size)
+    for name in LOGS:  # a checkpoint may be anybody's, and name any file
+        then = state["log_bytes"].get(name)
+        if then is not None and _size(folder / name) > then:
+            os.truncate(folder / name, then)
     if (newest / "best").is_dir():
         shutil.copytree(newest / "best", folder / "best", dirs_exist_ok=True)
     return Cursor(**state["cursor"])

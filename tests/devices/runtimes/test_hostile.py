@@ -1,7 +1,10 @@
 """What comes from anywhere is read where it can do no harm, and ends in a sentence."""
 
 import json
+import os
 import struct
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -60,6 +63,42 @@ def test_a_gguf_is_read_apart_and_within_limits(
     with pytest.raises(InputError, match="not a GGUF file, or a damaged one") as caught:
         facts.of_gguf(file)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("asked", [facts.of_pte, facts.of_gguf])
+def test_a_program_that_never_ends_is_not_waited_for(
+    asked: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SRL_EDGE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(facts, "SECONDS", 0.5)
+    monkeypatch.setattr(
+        facts.processes, "python", lambda *_: [sys.executable, "-c", "while True: pass"]
+    )
+    (tmp_path / "model").write_bytes(b"GGUF")
+    with pytest.raises(InputError, match="its reader does not end within"):
+        asked(tmp_path / "model")
+
+
+def test_an_end_that_was_changed_in_a_large_gguf_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SRL_EDGE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(facts, "fingerprint", lambda file: "as of a file above 64 MiB")
+    monkeypatch.setattr(facts, "_require_architecture", lambda *_: None)
+    monkeypatch.setattr(facts, "_make", _noted)
+    (tmp_path / "model.gguf").write_bytes(b"GGUF")
+    for end in (7, 8):
+        monkeypatch.setattr(
+            facts, "_read_gguf", lambda _, end=end: {"architecture": "llama", "stops": [end]}
+        )
+        os.utime(tmp_path / "model.gguf", (end, end))
+        for _ in range(2):
+            assert facts.of_gguf(tmp_path / "model.gguf")[0]["stops"] == [end]
+
+
+def _noted(made: Path, folder: Path, said: object, **_: str) -> None:
+    made.mkdir(parents=True)
+    (made / "gguf.json").write_text(json.dumps(said))
 
 
 @pytest.mark.parametrize(

@@ -273,6 +273,20 @@ def test_notes_of_a_user_in_training_folders_outlive_what_training_removes(tmp_p
     assert checkpoints.there(folder) and rows(tmp_path)[-1]["step"] == 8
 
 
+def test_a_checkpoint_that_names_files_elsewhere_cuts_nothing_but_its_logs(tmp_path: Path) -> None:
+    run, other = tmp_path / "run", tmp_path / "theirs.txt"
+    recipe = make_run(run)
+    train(recipe, run, TablePolicy([BAD, GOOD]))
+    other.write_text("kept")
+    for file in run.glob("train/checkpoint-*/trainer_state.json"):
+        state = json.loads(file.read_text())
+        state["log_bytes"] |= {str(other): 0, "../../theirs.txt": 0, "metrics.jsonl": 1 << 40}
+        file.write_text(json.dumps(state))
+    train(recipe, run, TablePolicy([BAD, GOOD]))
+    assert other.read_text() == "kept"
+    assert (run / "train" / "metrics.jsonl").stat().st_size < 1 << 20
+
+
 def test_an_older_checkpoint_that_was_kept_leads_to_the_same_end(tmp_path: Path) -> None:
     recipe = make_run(tmp_path)
     trainer = recipe.trainer.model_copy(update={"keep_last": 3})
