@@ -64,7 +64,7 @@ def _lead(facts: RunFacts) -> Markup:
         found = tasks[asked if name == BASE else HELD_OUT]
         kind = name.removeprefix(AFTER).partition(" ")[0]
         said = {BASE: "before training", TUNED: f"after {STAGES[last]}"}.get(name, name)
-        said = f"after {STAGES[kind]}" if name.startswith(AFTER) else said
+        said = f"after {STAGES.get(kind, kind)}" if name.startswith(AFTER) else said
         colour = 0 if name == BASE else 2 if name == TUNED else 1 if name.startswith(AFTER) else 3
         shown.append(plots.Model(said, colour, 0, 0, found.accuracy, found.accuracy_interval))
     count = rows[TUNED][HELD_OUT].problems
