@@ -91,7 +91,8 @@ def _build(subject: Subject, folder: Path, format_: str, quantization: str) -> N
         for file in subject.merged.iterdir():
             known = file.name in ("config.json", "generation_config.json", "LICENSE.txt", "LICENSE")
             of_tokenizer = file.name.startswith(("tokenizer", "chat_template", "special_tokens"))
-            if (known or of_tokenizer) and not (scratch / file.name).exists():
+            # A builder may have written the tokenizer as transformers makes it of another file.
+            if of_tokenizer or (known and not (scratch / file.name).exists()):
                 shutil.copy(file, scratch / file.name)
         artifacts.write_manifest(scratch, _manifest(subject, options, out.name))
         owned.publish(scratch, out)

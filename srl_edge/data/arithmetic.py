@@ -3,15 +3,25 @@
 import ast
 import operator
 import re
+from collections.abc import Iterator
 
 _NUMBER = r"\d+(?:,\d{3})*(?:\.\d+)?|\.\d+"
 _EQUATION = re.compile(
-    rf"(?<![\w.)])((?:[($ ]*(?:{_NUMBER})[)% ]*[-+*/x×÷] *)+[($ ]*(?:{_NUMBER})[)]*)"
+    rf"(?<![\w.)^√}}:,])((?:[($ ]*(?:{_NUMBER})[)% ]*[-+*/x×÷] *)+[($ ]*(?:{_NUMBER})[)]*)"
     rf" *= *\$?(-?(?:{_NUMBER}))(?![\d.]*[\w%/*+]| +\d+/\d)"
 )
 # What stands before an equation may be its first operand, as in `3 cups * 5 - 2 = 13`, or part of
-# it, as in `3 1/2 + 1/2 = 4`.
-_CONTINUES = re.compile(r"[-+*/x×÷(=]\s*$|\d +$")
+# it, as in `3 1/2 + 1/2 = 4` and `20% of 50 + 5 = 15`.
+_CONTINUES = re.compile(
+    r"[-+*/x×÷(=^%√]\s*$|\d +$|\b(?:of|twice|double|triple|half|log|ln|sin|cos|tan|sqrt|mod)\s*$"
+)
+# What a result may go on with: another sum, a word that counts in other units, a remainder.
+_SUM_AFTER = re.compile(rf"(?: *[-+*/x×÷] *[($ ]*(?:{_NUMBER})[)%]*)+")
+_WORD_AFTER = re.compile(r" *(%|[A-Za-z]+)")
+_TIMES = {"%": 0.01, "percent": 0.01, "cent": 0.01, "dozen": 12.0, "hundred": 1e2}
+_TIMES |= {"thousand": 1e3, "million": 1e6, "billion": 1e9, "dollar": 1e2, "foot": 12.0}
+_TIMES |= {"feet": 12.0, "minute": 60.0, "hour": 60.0, "day": 24.0, "week": 7.0, "year": 12.0}
+_REMAINDERS = ("remainder", "r", "rem", "with")
 _OPERATORS = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -33,12 +43,25 @@ def wrong_equations(text: str) -> list[str]:
         left, right = match[1], match[2].replace(",", "")
         value = _evaluate(left)
         digits = len(right.partition(".")[2])
-        if (
-            value is not None
-            and abs(value - float(right)) > 0.51 * 10**-digits * (digits > 0) + 1e-6
+        near = 0.51 * 10**-digits * (digits > 0) + 1e-6
+        if value is not None and all(
+            abs(value - meant) > near * scale
+            for meant, scale in _meant(right, text[match.end() :], value)
         ):
             wrong.append(match[0].strip())
     return wrong
+
+
+def _meant(right: str, after: str, value: float) -> Iterator[tuple[float, float]]:
+    """What a result may mean by what comes after it, and how much one of it is then."""
+    yield float(right), 1.0
+    if sum_ := _SUM_AFTER.match(after):
+        yield _evaluate(right + sum_[0]) or 0.0, 1.0
+    if word := _WORD_AFTER.match(after):
+        if scale := _TIMES.get(word[1].lower().removesuffix("s")):
+            yield float(right) * scale, scale
+        if word[1].lower() in _REMAINDERS and value // 1 == float(right):
+            yield value, 1.0
 
 
 def _evaluate(expression: str) -> float | None:

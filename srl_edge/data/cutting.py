@@ -137,8 +137,9 @@ def _cuts(body: str, style: str) -> list[int] | None:
     match style:
         case "numbered":
             starts: list[int] = []
+            outside = set(_outside(body, _HEADER, _BLOCKS))
             for match in _HEADER.finditer(body):
-                if int((match[1] or match[2])[:9]) == len(starts) + 1:
+                if match.end() in outside and int((match[1] or match[2])[:9]) == len(starts) + 1:
                     starts.append(match.start())
             return starts[1:] if len(starts) > 1 else None
         case "lines":

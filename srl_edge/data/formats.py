@@ -85,7 +85,7 @@ def _csv_rows(file: Path) -> Iterator[dict[str, Any]]:
             text.seek(0)
             separator = max("\t" if file.suffix.lower() == ".tsv" else ",;\t", key=first.count)
             reader = csv.reader(text, delimiter=separator, strict=True)
-            header = next(reader, [])
+            header = [cell.strip() for cell in next(reader, [])]
             _require_header(file, header)
             for cells in reader:
                 if len(cells) > len(header):

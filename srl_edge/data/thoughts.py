@@ -8,9 +8,16 @@ from srl_edge.data.values import Unusable
 from srl_edge.method.answers import is_value
 
 _OPENED = re.compile(
-    r"<(?:think|thinking|thought|reasoning)>|<\|begin_of_thought\|>", re.IGNORECASE
+    r"<(?:seed:)?(?:think|thinking|thought|reasoning)>|\[THINK\]|<\|begin_of_thought\|>"
+    r"|<\|channel>thought|<\|channel\|>analysis<\|message\|>|<start_working_out>",
+    re.IGNORECASE,
 )
-_CLOSED = re.compile(r"</(?:think|thinking|thought|reasoning)>|<\|end_of_thought\|>", re.IGNORECASE)
+_CLOSED = re.compile(
+    r"</(?:seed:)?(?:think|thinking|thought|reasoning)>|\[/THINK\]|<\|end_of_thought\|>"
+    r"|<channel\|>|<\|end\|>(?:<\|start\|>assistant)?<\|channel\|>final<\|message\|>"
+    r"|<end_working_out>",
+    re.IGNORECASE,
+)
 _TAG = re.compile(f"{_OPENED.pattern}|{_CLOSED.pattern}", re.IGNORECASE)
 
 # What some models write around the rest of a reply, or around an answer at its end.

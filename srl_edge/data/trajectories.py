@@ -84,7 +84,8 @@ def with_answer(
 
 
 _ANNOUNCED = re.compile(
-    r"(?:(?:so|thus|hence|therefore),?\s+)?(?:the\s+)?(?:final\s+)?answer(?:\s+is\b\s*:?|:)\s*\S.{0,80}",
+    r"\**(?:(?:so|thus|hence|therefore),?\s+)?(?:the\s+)?(?:final\s+)?answer\**(?:\s+is\b\s*:?|:)"
+    r"\**\s*\S.{0,80}",
     re.IGNORECASE,
 )
 

@@ -9,6 +9,10 @@ from typing import Any
 
 _LONE = re.compile("[\ud800-\udfff]")
 _MARKS = re.compile(r"<\|(?:begin|end)_of_solution\|>")  # OpenThoughts'
+# What ends a turn, which texts that were rendered once still have.
+_ENDS = re.compile(
+    r"(?:(?:</s>|<\|(?:im_end|endoftext|eot_id|end_of_text|end|return)\|>|<end_of_turn>|<eos>)\s*)+\Z"
+)
 
 _NO_ANSWERS = ("", "proof", "notfound")  # the marks of NuminaMath-1.5 and what is made of it
 
@@ -28,6 +32,7 @@ def clean(text: str) -> str:
         raise Unusable("half of a character (a lone surrogate)")
     if "\0" in text:
         raise Unusable("a NUL character")
+    text = _ENDS.sub("", text) if text.rstrip().endswith(">") else text
     return _MARKS.sub("", text).replace("\r\n", "\n").replace("\r", "\n").strip()
 
 

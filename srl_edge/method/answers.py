@@ -31,7 +31,8 @@ _ANNOUNCES = re.compile(
 )
 # What is said after one may say it again: "Final answer: the answer is 5".
 _ANSWER_IS = re.compile(
-    r"(?:<answer>|答案(?:是|为|[：:])"
+    r"(?:<answer>|答案(?:是|为|[：:])|选(?:择|项)?[：:]?(?=\s*[（(]?[A-J](?![A-Za-z]))"
+    r"|(?m:^[#* \t]{1,8}(?:final )?answer[:* \t]{0,4}\n)"
     r"|\b(?:answer|(?<=[Tt]he )answers|(?:correct|right|best)\s+(?:option|choice|one))"
     r"(?:\*\*|\s+to [^.\n]{1,80}?|\s+here)?(?:\s*(?:is|was|are|will be|would be|equals"
     r"|(?:should|must|has to|ought to) be)\b(?:\s*:|\s+(?:therefore|thus|then|simply))?"
@@ -138,7 +139,9 @@ def _in_clause(said: str, kind: str) -> str | None:
 
 
 def _last(text: str, kind: str) -> str | None:
-    """The last value of a kind in running text."""
+    """The last value of a kind in running text; the whole of it, where that is a quantity."""
+    if kind in ("number", "math") and len(text) <= LONGEST and quantity(text):
+        return plain(text)
     match kind:
         case "choice":
             return choices.chosen(text)

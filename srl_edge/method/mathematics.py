@@ -18,7 +18,8 @@ from typing import Any
 from srl_edge.method.quantities import plain
 from srl_edge.processes import lines, python
 
-SECONDS = 5.0  # for one comparison
+SECONDS = 5.0  # of work, for one comparison
+PATIENCE = 60.0  # seconds until its answer, which may be late where others have the processors
 MEMORY = 4 << 30  # bytes, of the process that compares
 LONGEST = 4000  # characters
 DIGITS = 60  # of two irrational numbers that are compared
@@ -61,9 +62,12 @@ class _Comparer:
     def equal(self, pair: list[str]) -> bool:
         assert self.process.stdin
         try:
-            self.process.stdin.write(json.dumps(pair) + "\n")
+            self.process.stdin.write(json.dumps([SECONDS, *pair]) + "\n")
             self.process.stdin.flush()
-            return self.lines.get(timeout=SECONDS) == "true\n"
+            said = self.lines.get(timeout=PATIENCE if _COUNTED else SECONDS)
+            if not said:
+                self.process.wait()  # so that the next comparison knows that it has ended
+            return said == "true\n"
         except (Empty, BrokenPipeError):
             self.process.kill()
             self.process.wait()
@@ -76,6 +80,7 @@ class _Comparer:
         self.lines.put("")  # it has ended: killed, or out of memory
 
 
+_COUNTED = hasattr(signal, "setitimer")  # whether the system counts a process's own time
 _one_at_a_time = Lock()
 _running: list[_Comparer] = []
 
@@ -177,14 +182,15 @@ def _serve() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     print("ready", flush=True)
     for line in lines(sys.stdin):
-        if hasattr(signal, "alarm"):  # the system ends it where C code lets no thread of ours run
-            signal.alarm(int(SECONDS) + 1)
+        seconds, *pair = json.loads(line)
+        if _COUNTED:  # the system ends it where C code lets no thread of ours run
+            signal.setitimer(signal.ITIMER_PROF, seconds)
         try:
-            same = _same(*json.loads(line))
+            same = _same(*pair)
         except Exception:  # of a parser, which raises any: what cannot be read has no value
             same = False
-        if hasattr(signal, "alarm"):
-            signal.alarm(0)
+        if _COUNTED:
+            signal.setitimer(signal.ITIMER_PROF, 0)
         print(json.dumps(same), flush=True)
 
 

@@ -15,6 +15,7 @@ _GROUPED = (
     r"|\d{1,2}(?:,\d{2})+,\d{3}(?!\d)(?:\.\d+)?"  # 1,00,000
     r"|\d{1,3}(?:['_]\d{3})+(?!\d)(?:\.\d+)?"
     r"|\d{1,3}(?:\.\d{3}){2,}(?!\d)(?:,\d+)?"  # 1.234.567,8
+    r"|[1-9]\d{0,2}\.\d{3},\d{1,2}(?![\d,])"  # 1.234,50
 )
 _SPACED = r"\d{1,3}(?: \d{3})+(?!\d)(?:[.,]\d+)?"
 _SIMPLE = r"\d+(?:\.\d+)?|\.\d+"
@@ -44,8 +45,9 @@ _WHOLE = re.compile(
 )
 # In running text a space separates numbers, unless it is one that does not break a line.
 IN_TEXT = re.compile(
-    rf"(?<![A-Za-z_\d.])(?<!\d[,/])(?P<sign>(?<![\w)\]}}])-)?(?P<before>{_MONEY})?"
-    rf"(?P<inner>-)?(?P<number>\d*\.\d*\\overline ?\{{ ?\d+ ?\}}|{_number(_GROUPED)})"
+    rf"(?<![A-Za-z_\d.])(?<!\d[,/])"
+    rf"(?P<sign>(?<![\w)\]}}])-|(?<=[=≈])- |(?<=[=≈] )- |(?<=\bis )- )?(?P<before>{_MONEY})?"
+    rf"(?P<inner>-)?(?P<number>\d*\.\d*\\(?:overline|bar|dot) ?\{{ ?\d+ ?\}}|{_number(_GROUPED)})"
     r"(?P<percent> ?\\?%)?"
 )
 _SPACES = re.compile("[\u00a0\u2000-\u200a\u202f\u205f\u3000]")
@@ -58,10 +60,12 @@ TIMES_TEN = {
     "trillion": 10**12,
     "dozen": 12,
 }
+# What comes after is a factor; a count of times may be compared.
+_FACTOR = re.compile(r"times\b(?! (?:a|as|each|per|more|faster|larger|longer)\b)(?=.*\w)")
 # Words after a number that make it another value, or another question.
 _NO_UNIT = frozenset(
     {
-        *("or", "and", "to", "not", "minus", "plus", "times", "divided", "over", "squared"),
+        *("or", "and", "to", "not", "minus", "plus", "divided", "over", "squared"),
         *("pi", "sqrt", "sin", "cos", "tan", "log", "ln", "exp", "mod", "choose", "infinity"),
         *("half", "halves", "third", "thirds", "quarter", "quarters", "cubed"),
     }
@@ -84,10 +88,10 @@ def in_ascii(text: str) -> str:
     digits = (
         str(unicodedata.decimal(c))
         if not c.isascii() and unicodedata.decimal(c, None) is not None
-        else {"٫": ".", "٬": ",", "，": ",", "％": "%", "٪": "%", "＄": "$"}.get(c, c)
+        else {"٫": ".", "٬": ",", "，": ",", "。": ".", "％": "%", "٪": "%", "＄": "$"}.get(c, c)
         for c in text
     )
-    text = "".join(map(_spelled, digits))
+    text = re.sub("(?<!\\d) (?=\\d+\u2044)", "", "".join(map(_spelled, digits)))
     text = _RAISED.sub(lambda m: f"^{{{unicodedata.normalize('NFKC', m[0])}}}", text)
     text = unicodedata.normalize("NFKC", _SPACES.sub(" ", text)).replace("\u2044", "/")
     return text.translate(_MINUS)
@@ -97,7 +101,7 @@ def in_ascii(text: str) -> str:
 def plain(text: str) -> str:
     """An answer without Markdown, LaTeX's delimiters and spaces, and other scripts' digits."""
     text = in_ascii(text)
-    text = re.sub(r",\s*\\!\s*", ",", text)
+    text = re.sub(r",\s*\\!\s*|\\text\s*\{\s*,\s*\}", ",", text)
     text = re.sub(r"\\(?:left|right|big|Big|displaystyle)(?![A-Za-z])|\\!", "", text)
     text = re.sub(r"\\[dtc]frac(?![A-Za-z])", r"\\frac", text)
     text = _unwrapped(text)
@@ -163,6 +167,8 @@ def quantity(text: str) -> Quantity | None:
     """What a text says as a number with its unit; None where it says anything else besides."""
     worded = _IN_WORDS.search(text) is not None
     text = re.sub(r"^(?:[A-Za-z]\w?(?:\([^()=]*\))? ?)?[=≈] ?", "", plain(text)).strip()
+    text = _OVER.sub(r"\1/\2", re.sub(r"\\l?dots(?![a-z])", "...", text))
+    text = re.sub(r"(?<=\d) and a half\b", " 1/2", text)
     text = _REPEATING.sub(_as_fraction, _GOES_ON.sub(r"\1.\2\\overline{\3}", text))
     text = re.sub(r"^([-+]?)10(?=\^|\*\*)", r"\g<1>1*10", text)
     text = _NEGATIVE.sub("-", _BELOW.sub(r"-\1", text))
@@ -194,8 +200,10 @@ def quantity(text: str) -> Quantity | None:
     if _NO_WORDS.search(re.sub(r"(?<=\w)\^\{?-?\d\}?", "", after)):
         return _in_two_units(text)
     words = re.findall(r"[^\W\d_]+", after.lower())
-    if _NO_UNIT & set(words) or (
-        re.fullmatch("[a-z]", after.lower()) and after not in _GLUED and not worded
+    if (
+        _NO_UNIT & set(words)
+        or _FACTOR.match(after)
+        or (re.fullmatch("[a-z]", after.lower()) and after not in _GLUED and not worded)
     ):
         return None
     if _OF_A_DAY.match(after):
@@ -207,6 +215,8 @@ def quantity(text: str) -> Quantity | None:
     return Quantity(sign * value, " ".join(filter(None, (match["before"] or "", after))), places)
 
 
+# A unit that is written as a fraction.
+_OVER = re.compile(r"\\frac ?\{ ?([A-Za-z][^{}]*?) ?\} ?\{ ?([A-Za-z][^{}]*?) ?\}$")
 # A unit, and no variable.
 _IN_WORDS = re.compile(r"\\(?:text|mathrm|mbox)\s*\{[^{}]*[A-Za-z]|m[²³]")
 _NTHS = {
@@ -261,7 +271,7 @@ def _in_two_units(text: str) -> Quantity | None:
 
 # 0.1666... and 0.121212..., but not 3.14...
 _GOES_ON = re.compile(r"^(\d*)\.(\d{0,9}?)(\d{1,9}?)\3{1,30}\.\.\.$")
-_REPEATING = re.compile(r"(\d*)\.(\d*)\\overline ?\{ ?(\d{1,30}) ?\}")
+_REPEATING = re.compile(r"(\d*)\.(\d*)\\(?:overline|bar|dot) ?\{ ?(\d{1,30}) ?\}")
 
 
 def _as_fraction(match: re.Match[str]) -> str:
@@ -289,7 +299,7 @@ def _read(written: str) -> tuple[Fraction, int | None] | None:
         if power:
             digits = written[: power.start()]
             exponent = int(power[1] or power[2] or power[0][1:])
-        if re.fullmatch(r"\d{1,3}(?:\.\d{3}){2,}(?:,\d+)?", digits):
+        if re.fullmatch(r"\d{1,3}(?:(?:\.\d{3}){2,}(?:,\d+)?|\.\d{3},\d+)", digits):
             digits = digits.replace(".", "").replace(",", ".")
         elif re.fullmatch(r"\d{1,3}(?: \d{3})+,\d+", digits):
             digits = digits.replace(",", ".")

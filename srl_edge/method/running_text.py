@@ -19,7 +19,8 @@ _NEAR = 60  # characters around a number that say what it is part of
 _LONGEST = 300  # characters of a formula
 # What a number after it is a part of: a root, a power, a bound, a time, a range, a sum, a point.
 _BEFORE = re.compile(
-    r"(?:[\^√_<>≤≥≠]|\\(?:sqrt|leq?|geq?|lt|gt|neq?)|sqrt|\}|\d ?:|\d[-/]"
+    r"(?:[\^√_<>≤≥≠±]|\\(?:sqrt|leq?|geq?|lt|gt|neq?|pm)(?![a-z])|sqrt|\}|\d ?:|\d[-/]"
+    r"|(?<![A-Za-z])\\?(?:log|ln|sin|cos|tan)(?![A-Za-z])"
     r"|(?<![A-Za-z])\d*[A-Za-z]\)?(?:[-+*/^]| [+*/] )|\d[A-Za-z] ?[-+] ?"
     r"|[(\[]-?[\d./]+(?:, ?-?[\d./]+)*,)[\s({\[]*-?$"
 )
@@ -50,7 +51,7 @@ def values(text: str) -> Iterator[str]:
     """Each value of a running text as it is written; a number without its currency."""
     text = in_ascii(text)
     before: re.Match[str] | None = None
-    for match in IN_TEXT.finditer(text):
+    for match in _numbers(text):
         yield _value(text, match, before)
         before = match
 
@@ -64,6 +65,8 @@ def last_value(text: str) -> str | None:
 def last_formula(text: str) -> str | None:
     """The last value of a running text, of which formulas without a number are some."""
     text = in_ascii(text)
+    if (end := _end(text)) is not None:
+        return end
     at, value = _last(text) or (-1, None)
     for match in reversed(list(_SPAN.finditer(text))):
         if match.start() <= at:
@@ -87,8 +90,43 @@ def first_value(said: str) -> str | None:
     return last_value(said)
 
 
+def _end(text: str) -> str | None:
+    """The formula that the last line ends with, as `(x - 1)(x + 2)` and `x = 2 or x = 3`.
+
+    What is about as much is left out: of `2√5 ≈ 4.47` the exact one is meant.
+    """
+    line = (text.rstrip().splitlines() or [""])[-1].rstrip(" .!?*")
+    if len(line) > _LONGEST or r"\end{" in line:
+        return None
+    for start in (0, *(space.end() for space in re.finditer(r"\s+", line))):
+        said = _ABOUT.split(plain(line[start:]))[0].strip()
+        if is_formula(without_unit(said)[0]) and not re.search(r"\bin\b", said):
+            return said
+    return None
+
+
+_ABOUT = re.compile(r"≈|\\approx(?![a-z])")
+
+
+def _numbers(text: str) -> Iterator[re.Match[str]]:
+    """Where numbers stand in a text; the powers of units, as in `24 cm^2`, are none."""
+    before: re.Match[str] | None = None
+    for match in IN_TEXT.finditer(text):
+        power = before and text[: match.start()].endswith(("^", "^{"))
+        if not (power and before and _is_unit(text[before.start() : match.end() + 1])):
+            yield match
+            before = match
+
+
+def _is_unit(text: str) -> bool:
+    """Whether a number and what is after it are a number and its unit."""
+    text = text.replace("$", "") if text.endswith("}") else text.replace("$", "")[:-1]
+    found = quantity(text)
+    return bool(found and found.unit) or bool(without_unit(text)[1])
+
+
 def _last(text: str) -> tuple[int, str] | None:
-    found = list(IN_TEXT.finditer(text))
+    found = list(_numbers(text))
     if not found:
         return None
     return found[-1].end(), _value(text, found[-1], found[-2] if found[1:] else None)

@@ -15,10 +15,11 @@ _TIME = re.compile(
 # What goes on after a word without being another answer: "Yes, it is".
 _GOES_ON = (
     r"[,;.:] (?:(?:it|its|this|that|there|these|those|because|since|as|which|the|he|she|they|we|you"
-    r"|i|so|for|both|in)\b|it's|they're|there's"
+    r"|i|so|for|both|in|who|whose|where)\b|it's|they're|there's"
     r"|\S+ (?:is|are|was|were|has|have|had|did|does|do|can)\b)"
 )
 _WORD = r"(?:[^\W\d_]+(?:['-][^\W\d_]+)*\.?|\d+)"
+_ARTICLE = re.compile(r"^(?:an?|the) (?=[^\W\d_]{2})", re.IGNORECASE)
 _WORDS = re.compile(rf"{_WORD}(?:,? {_WORD})*")
 _YES = {"true": "yes", "false": "no"}
 
@@ -36,8 +37,10 @@ def same_text(given: str, answer: str) -> bool:
     if all(text[:1] in ("{", "[") for text in pair):
         return _same_json(*pair)
     pair = [_TIME.sub(_time, re.sub(r"(?<=\d) ?: ?(?=\d)", ":", text)) for text in pair]
-    word = re.fullmatch(r"[^\W\d_]+", pair[1])
-    if word and (goes_on := re.match(pair[1] + _GOES_ON, pair[0], re.IGNORECASE)):
+    pair = [_ARTICLE.sub("", text) for text in pair]
+    if _WORDS.fullmatch(pair[1]) and (
+        goes_on := re.match(re.escape(pair[1]) + _GOES_ON, pair[0], re.IGNORECASE)
+    ):
         pair[0] = pair[0][: goes_on.start() + len(pair[1])]
     pair = [re.sub(r"(?<=[^\W\d_]),\s*(?=[^\W\d_])", ", ", text) for text in pair]
     if all(map(_WORDS.fullmatch, pair)) and not _cased(*pair):

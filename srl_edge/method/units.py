@@ -145,6 +145,7 @@ def read(text: str) -> Unit:
     """A unit taken apart; what known units are counted by, as in $5 per pen, does not matter."""
     text = re.sub(r"^of (?:an? |the )?|\bin (?=[a-z])", "", _lower(text))
     text = re.sub(r"\bper cent\b", "percent", text)
+    text = re.sub(r" ?([a-zμµ]+) ?\^\{?-(\d)\}?", r"/\1^\2", text).replace("^1", "")
     text = re.sub(r"\bdegrees? (c|f)(?:elsius|entigrade|ahrenheit)?\b", r"°\1", text)
     text = re.sub(r"\bmph\b", "mi/h", re.sub(r"\bkm/?h\b|\bkph\b", "km/h", text))
     text = re.sub(r"\b(?:square|sq\.?) ", "2@", re.sub(r"\bcubic ", "3@", text))

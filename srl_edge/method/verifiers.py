@@ -91,6 +91,9 @@ def _same_number(given: str, answer: str) -> bool:
     glued = re.search(r"\d([A-Za-z])$", answer.strip())
     if found and not found.unit and glued and glued[1] == right.unit:
         return False  # 3s, which is a product as well
+    if found is None and (twice := _TWICE.fullmatch(plain(given))):
+        both = [quantity(text) for text in twice.groups() if text]
+        return all(each is not None and same(each, right) for each in both)
     worked, _, result = given.rpartition("=")
     if found is None and _worked_out(worked):
         found = quantity(result)
@@ -126,6 +129,10 @@ def _worked_out(sum_: str) -> bool:
     return not letters or (len(letters) > 1 and not re.search(r"[,;]|\b(?:and|or)\b", sum_))
 
 
+# One number, said in two ways: `1/2 or 0.5`, `1/2 (0.5)`.
+_TWICE = re.compile(
+    r"([^()]*\d[^()]*?),? or ([^()]*\d[^()]*)|([^()]*\d[^()]*?) \((?:or )?([^()]*\d[^()]*)\)"
+)
 # What is said of a number is then not that it is the answer.
 _BOUNDED = re.compile(
     r"\b(?:less|fewer|more|greater|smaller|larger|under|over|above|below|least|most|up to|not|never"

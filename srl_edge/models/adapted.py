@@ -36,6 +36,11 @@ def adapted(model: Any, base: Path, adapter: Path) -> Any:
     settings = read_json(adapter / SETTINGS, "Adapter")
     _require_quick(adapter, settings, model)
     _require_ranks(adapter, settings, model)
+    if (begun := str(settings.get("init_lora_weights"))).startswith(("loftq", "pissa_niter")):
+        raise InputError(
+            f"{adapter}: was begun as {begun!r}, which PEFT makes anew at each load; "
+            "convert it where it was trained (path_initial_model_for_weight_conversion)."
+        )
     try:
         state = load_file(adapter / FILE)
         whole = settings.get("modules_to_save") or ()

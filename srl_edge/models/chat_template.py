@@ -279,9 +279,10 @@ def _built(source: str, special: tuple[tuple[str, str], ...]) -> ChatTemplate:
     return ChatTemplate(source, dict(special))
 
 
-def _to_json(value: Any, **options: Any) -> str:
+def _to_json(value: Any, ensure_ascii: bool = False, *options: Any, **named: Any) -> str:
     # Jinja's own escapes what HTML gives a meaning.
-    return json.dumps(value, **({"ensure_ascii": False} | options))
+    named |= dict(zip(("indent", "separators", "sort_keys"), options, strict=False))
+    return json.dumps(value, ensure_ascii=ensure_ascii, **named)
 
 
 def _refuse(message: str) -> str:

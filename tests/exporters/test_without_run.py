@@ -12,6 +12,7 @@ import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from srl_edge import artifact as artifacts
@@ -173,6 +174,21 @@ def test_added_tokens_come_with_their_embeddings_tokenizer_and_template(
     assert own.chat_template == tokenizer.chat_template
     said = (out / "onnx-fp32" / "chat_template.jinja").read_text()
     assert "<|im_start|>model" in said
+
+
+def test_an_artifact_cuts_text_as_the_models_tokenizer_json_says(
+    qwen: Path, tmp_path: Path, command: Command
+) -> None:
+    """transformers makes Qwen2's own tokenizer of it, and so does the builder, which saves that."""
+    given = ("--model", qwen, "--artifacts", "onnx-fp32", "--context-length", 600)
+    code, _, err = command("export", *given, "--out", tmp_path / "out")
+    assert code == 0, err
+    text = "12345 + 67890 = 80235"
+    own, theirs = (
+        Tokenizer.from_file(str(folder / "tokenizer.json")).encode(text).ids
+        for folder in (tmp_path / "out" / "onnx-fp32", qwen)
+    )
+    assert own == theirs
 
 
 def test_base_and_tuned_in_one_format(

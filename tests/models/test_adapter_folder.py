@@ -255,6 +255,18 @@ def test_the_merged_model_answers_as_the_model_with_its_adapter(
     np.testing.assert_allclose(got, expected, atol=2e-4)
 
 
+@pytest.mark.parametrize("begun", ["loftq", "pissa_niter_4"])
+def test_a_beginning_that_is_drawn_at_each_load_is_refused(
+    begun: str, tiny_model: Path, tmp_path: Path
+) -> None:
+    adapter = make_adapter(tiny_model, tmp_path / "peft", 1)
+    settings = json.loads((adapter / "adapter_config.json").read_text())
+    settings |= {"init_lora_weights": begun, "loftq_config": {"loftq_bits": 4}}
+    (adapter / "adapter_config.json").write_text(json.dumps(settings))
+    with pytest.raises(InputError, match=f"was begun as '{begun}', which PEFT makes anew"):
+        merge(tiny_model, adapter, tmp_path / "out")
+
+
 @pytest.mark.parametrize("tokens", [True, False])
 def test_more_tokens_come_along(tokens: bool, tiny_model: Path, tmp_path: Path) -> None:
     base = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32)
