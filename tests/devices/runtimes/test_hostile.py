@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from srl_edge import processes
 from srl_edge.devices.bench import facts
 from srl_edge.devices.runtimes.genai_config import FILE, read_config
 from srl_edge.errors import InputError
@@ -71,9 +72,8 @@ def test_a_program_that_never_ends_is_not_waited_for(
 ) -> None:
     monkeypatch.setenv("SRL_EDGE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(facts, "SECONDS", 0.5)
-    monkeypatch.setattr(
-        facts.processes, "python", lambda *_: [sys.executable, "-c", "while True: pass"]
-    )
+    never = [sys.executable, "-c", "while True: pass"]
+    monkeypatch.setattr(processes, "python", lambda *_: never)
     (tmp_path / "model").write_bytes(b"GGUF")
     with pytest.raises(InputError, match="its reader does not end within"):
         asked(tmp_path / "model")
