@@ -141,7 +141,7 @@ def _in_clause(said: str, kind: str) -> str | None:
 def _last(text: str, kind: str) -> str | None:
     """The last value of a kind in running text; the whole of it, where that is a quantity."""
     if kind in ("number", "math") and len(text) <= LONGEST and quantity(text):
-        return text
+        return plain(text)
     match kind:
         case "choice":
             return choices.chosen(text)

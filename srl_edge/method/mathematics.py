@@ -64,7 +64,10 @@ class _Comparer:
         try:
             self.process.stdin.write(json.dumps([SECONDS, *pair]) + "\n")
             self.process.stdin.flush()
-            return self.lines.get(timeout=PATIENCE if _COUNTED else SECONDS) == "true\n"
+            said = self.lines.get(timeout=PATIENCE if _COUNTED else SECONDS)
+            if not said:
+                self.process.wait()  # so that the next comparison knows that it has ended
+            return said == "true\n"
         except (Empty, BrokenPipeError):
             self.process.kill()
             self.process.wait()

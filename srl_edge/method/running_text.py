@@ -96,7 +96,7 @@ def _end(text: str) -> str | None:
     What is about as much is left out: of `2√5 ≈ 4.47` the exact one is meant.
     """
     line = (text.rstrip().splitlines() or [""])[-1].rstrip(" .!?*")
-    if len(line) > _LONGEST:
+    if len(line) > _LONGEST or r"\end{" in line:
         return None
     for start in (0, *(space.end() for space in re.finditer(r"\s+", line))):
         said = _ABOUT.split(plain(line[start:]))[0].strip()
