@@ -92,16 +92,16 @@ def _same_number(given: str, answer: str) -> bool:
     if found and not found.unit and glued and glued[1] == right.unit:
         return False  # 3s, which is a product as well
     if found is None and (twice := _TWICE.fullmatch(plain(given))):
-        both = [quantity(text) for text in twice.groups() if text]
-        return all(each is not None and same(each, right) for each in both)
+        return all(_same_number(text, answer) for text in twice.groups() if text)
     worked, _, result = given.rpartition("=")
     if found is None and _worked_out(worked):
         found = quantity(result)
-    if found is None and not is_formula(given) and not re.search(r"[π√θ∞\\^]", given):
+    said = plain(_WORDS_IN_TEX.sub(r" \1 ", given))
+    if found is None and not is_formula(said) and not re.search(r"[π√θ∞\\^]", said):
         # In a sentence, the only number of it.
-        numbers = list(values(given))
-        words = re.findall(r"[^\W\d_]{2,}", given)
-        alone = len(numbers) == 1 and len(words) >= 2 and not _BOUNDED.search(given)
+        numbers = list(values(said))
+        words = re.findall(r"[^\W\d_]{2,}", said)
+        alone = len(numbers) == 1 and len(words) >= 2 and not _BOUNDED.search(said)
         found = quantity(numbers[0]) if alone else None
     elif found is None and right.places and re.fullmatch(r"-?\d+,\d+", given):
         found = quantity(given.replace(",", "."))
@@ -129,6 +129,7 @@ def _worked_out(sum_: str) -> bool:
     return not letters or (len(letters) > 1 and not re.search(r"[,;]|\b(?:and|or)\b", sum_))
 
 
+_WORDS_IN_TEX = re.compile(r"\\(?:text|mbox|textbf|textrm|mathrm)\{([^{}]*)\}")
 # One number, said in two ways: `1/2 or 0.5`, `1/2 (0.5)`.
 _TWICE = re.compile(
     r"([^()]*\d[^()]*?),? or ([^()]*\d[^()]*)|([^()]*\d[^()]*?) \((?:or )?([^()]*\d[^()]*)\)"
