@@ -1,6 +1,8 @@
 """A `.pte` program, driven through ExecuTorch's Python bindings."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ class ExecuTorchRuntime:
         self, path: Path, context_length: int, threads: int = 0, adapter: Path | None = None
     ) -> None:
         try:
-            with without_native_noise():
+            with without_native_noise(), _one_openmp_thread():
                 # Both imports register kernels by being imported.
                 import executorch.extension.llm.custom_ops.custom_ops
                 import executorch.kernels.quantized  # noqa: F401
@@ -81,3 +83,22 @@ class ExecuTorchRuntime:
             out = self._program.forward(inputs)[0]
         logits: Logits = out.reshape(-1, out.shape[-1])[-1].float().numpy().copy()
         return logits
+
+
+@contextmanager
+def _one_openmp_thread() -> Iterator[None]:
+    """Import torch with one thread of its own, unless it is there already.
+
+    The attention kernel multiplies by torch's MKL in each thread of its pool. Threads that MKL adds
+    there take turns with the pool's: with two of each a token took two to four times as long
+    (docs/lab/export.md).
+    """
+    name = "OMP_NUM_THREADS"
+    before = os.environ.get(name)
+    os.environ[name] = "1"  # read once, by the library as it is loaded
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before

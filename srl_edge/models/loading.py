@@ -47,6 +47,7 @@ def network(folder: Path, partly: bool = False, **options: Any) -> Any:
             "is merged into them, else move the adapter to a folder of its own and give that as "
             "--adapter."
         )
+    require_sizes(folder)
     _require_weights(folder)
     options |= {"use_safetensors": True, "ignore_mismatched_sizes": True}
     model, found = _loaded(AutoModelForCausalLM, folder, output_loading_info=True, **options)

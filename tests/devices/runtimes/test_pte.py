@@ -1,6 +1,9 @@
 """Programs that ExecuTorch's own exporter writes, run as it means them to be."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -161,3 +164,22 @@ def test_a_program_of_ours_without_its_manifest(tiny_model: Path, tmp_path: Path
     file = executorch.export(tiny_model, copy_tokenizer(tiny_model, tmp_path), "fp32", 64)
     runtime, reference = ExecuTorchRuntime(file, 64, 1), TorchRuntime(tiny_model, 1)
     assert greedy(runtime, token_ids(20), 8, [2]) == greedy(reference, token_ids(20), 8, [2])
+
+
+def test_the_pool_of_a_program_has_the_processors_to_itself(tmp_path: Path) -> None:
+    """Threads of torch's own in each of the pool's made tokens take two to four times as long."""
+    code = f"""
+import os
+from pathlib import Path
+from srl_edge.devices.runtimes.executorch import ExecuTorchRuntime
+try:
+    ExecuTorchRuntime(Path({str(tmp_path)!r}), 64, 2)
+except Exception:
+    pass  # there is no program
+import torch
+print(torch.get_num_threads(), os.environ["OMP_NUM_THREADS"])
+"""
+    command = [sys.executable, "-c", code]
+    told = os.environ | {"OMP_NUM_THREADS": "2"}
+    done = subprocess.run(command, env=told, stdout=subprocess.PIPE, text=True, check=True)
+    assert done.stdout.split()[-2:] == ["1", "2"]
