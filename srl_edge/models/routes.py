@@ -111,6 +111,14 @@ def require(
         raise InputError(
             f"{where}: has {name} = {value}, and cannot be {doing}, which takes {taken}."
         )
+    vocabulary = text.get("vocab_size")
+    kept = (text.get("num_key_value_heads") or 0) * _head_width(text)
+    if place in _GROUPED and vocabulary in (*_widths(text), kept):
+        # The graph's builder tells the output layer by its width alone.
+        raise InputError(
+            f"{where}: has layers as wide as its vocabulary ({vocabulary}), and cannot be {doing}, "
+            "which would take one of them for the output layer."
+        )
     if place in family.no_window and _slides(text):
         raise InputError(
             f"{where}: has layers with a sliding window, and cannot be {doing}: there "
@@ -145,8 +153,7 @@ def require_exportable(
 
 def _odd(text: Mapping[str, Any], family: Family, place: Place) -> Iterator[tuple[str, object]]:
     """Settings under which a place would compute something else than the model."""
-    heads = text.get("num_attention_heads")
-    width = text.get("head_dim") or (text.get("hidden_size", 0) // heads if heads else 0)
+    width = _head_width(text)
     if place in _GROUPED and width % 16:
         yield "head_dim", width
     if place in _AS_TRANSFORMERS or family.own_forward:
@@ -169,6 +176,12 @@ def _odd(text: Mapping[str, Any], family: Family, place: Place) -> Iterator[tupl
             yield "rope truncate", False
 
 
+def _head_width(text: Mapping[str, Any]) -> int:
+    heads = text.get("num_attention_heads")
+    width: int = text.get("head_dim") or (text.get("hidden_size", 0) // heads if heads else 0)
+    return width
+
+
 def _slides(text: Mapping[str, Any]) -> bool:
     if text.get("layer_types"):
         return "sliding_attention" in text["layer_types"]
@@ -180,9 +193,5 @@ def _widths(text: Mapping[str, Any]) -> list[int]:
     hidden, heads = text.get("hidden_size"), text.get("num_attention_heads")
     if not isinstance(hidden, int) or not isinstance(heads, int) or not heads:
         return []
-    widths = [
-        hidden,
-        text.get("intermediate_size"),
-        heads * (text.get("head_dim") or hidden // heads),
-    ]
+    widths = [hidden, text.get("intermediate_size"), heads * _head_width(text)]
     return [width for width in widths if isinstance(width, int)]
