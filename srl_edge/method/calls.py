@@ -187,7 +187,11 @@ def _call(node: ast.expr) -> Call:
     named = {k.arg: _value(k.value) for k in node.keywords if k.arg}
     if len(named) < len(node.keywords):
         raise ValueError
-    if (len(name) == 1 or name in _FUNCTIONS) and node.args and not named:
+    if (
+        (len(name) == 1 or re.sub(r"_(?:\d+|e)$", "", name) in _FUNCTIONS)
+        and node.args
+        and not named
+    ):
         raise ValueError  # f(2) is mathematics
     return name, tuple(map(_value, node.args)), named
 
