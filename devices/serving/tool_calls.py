@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from srl_edge.method import calls
+from srl_edge.method.call_forms import BEGINS
 
-# Where what models put before their calls begins.
-_MARK = re.compile(
-    r"<tool_call>|<\|tool_calls?(?:_start|_begin)?\|>|\[TOOL_CALLS\]|<function=|<start_function_call>"
-    r"|<\|python_tag\|>|```(?:json|tool_code|tool_call|python)?\s*(?=[\[{\w])"
-)
+# Where calls begin, in marks of their model or in a fence.
+_MARK = re.compile(rf"{BEGINS.pattern}|```(?:json|tool_code|tool_call|python)?\s*(?=[\[{{\w])")
 
 
 def divided(answer: str, tools: Sequence[dict[str, Any]]) -> tuple[str, list[dict[str, Any]]]:

@@ -1,6 +1,7 @@
 """The rows of a file, by its format: JSON Lines, JSON, CSV, Parquet. A new format is added here."""
 
 import csv
+import json
 import re
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator
@@ -24,6 +25,8 @@ _LONGEST_CELL = (1 << 31) - 1
 _NUMBER = re.compile(r"-?\d+(?:\.\d*)?")
 _WHOLE = re.compile(r"-?\d{1,15}\.0+")
 _COLUMN = re.compile(r"[^\n?=#]{1,60}")
+_GOES_ON = (b"{", b"[", b",", b":")  # how a line ends whose object is closed on a later one
+_NEXT = re.compile(r"[^\s,]")  # such object begins
 
 
 def rows_of(file: Path, bad: Bad | None = None) -> Iterator[dict[str, Any]]:
@@ -69,12 +72,43 @@ def _json_lines(file: Path, bad: Bad | None) -> Iterator[dict[str, Any]]:
                     if bad:
                         bad(why, f"line {number}")
                     continue
+                if line.rstrip().endswith(_GOES_ON):
+                    yield from _spread(file, number, line + lines.read())
+                    return
                 raise InputError(
                     f"{file}, line {number}: {error}; each line must be one JSON object in UTF-8."
                 ) from None
             if not isinstance(row, dict):
                 raise InputError(f"{file}, line {number}: a JSON object is needed, with `problem`.")
             yield row
+
+
+def _spread(file: Path, first: int, data: bytes) -> Iterator[dict[str, Any]]:
+    """Objects that take several lines each, one after another, from one of a file's lines on."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{file}: not UTF-8; save the file in that encoding.") from None
+    decoder, at, why = json.JSONDecoder(), 0, ""
+    while match := _NEXT.search(text, at):
+        at = match.start()
+        try:
+            row, end = decoder.raw_decode(text, at)
+            why = "" if isinstance(row, dict) else "no object"
+        except json.JSONDecodeError as error:
+            at, why = error.pos, f"not JSON ({error.msg})"
+        except RecursionError:
+            why = "nested too deeply"
+        except ValueError:
+            why = "a number of thousands of digits"
+        if why:
+            line = first + text.count("\n", 0, at)
+            raise InputError(
+                f"{file}, line {line}: {why}; this file's objects "
+                "take several lines each: write them whole, one after another, or as one array."
+            )
+        yield row
+        at = end
 
 
 def _csv_rows(file: Path) -> Iterator[dict[str, Any]]:

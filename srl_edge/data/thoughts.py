@@ -14,7 +14,7 @@ _OPENED = re.compile(
 )
 _CLOSED = re.compile(
     r"</(?:seed:)?(?:think|thinking|thought|reasoning)>|\[/THINK\]|<\|end_of_thought\|>"
-    r"|<channel\|>|<\|end\|>(?:<\|start\|>assistant)?<\|channel\|>final<\|message\|>"
+    r"|<channel\|>|(?:<\|end\|>)?(?:<\|start\|>assistant)?<\|channel\|>final<\|message\|>"
     r"|<end_working_out>",
     re.IGNORECASE,
 )

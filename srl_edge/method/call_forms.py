@@ -5,42 +5,91 @@ import json
 import re
 from typing import Any
 
-# Mistral's f[ARGS]{…}, Llama's <function=f>{…}</function>, DeepSeek's begin and separator.
+# gpt-oss's channel to a function, with the end of what was said before it.
+CHANNEL = (
+    r"(?:<\|end\|>)?(?:(?:<\|start\|>)?assistant)?(?:(?:<\|channel\|>)?(?:commentary|analysis))?"
+    r"\s{0,9}\bto=(?:functions\.)?([\w.-]+)\s*(?:<\|channel\|>(?:commentary|analysis)\s*)?"
+    r"(?:<\|constrain\|>)?\s*(?:(?:json|code)?\s*<\|message\|>|json(?=\s*\{))"
+)
+# Mistral's f[ARGS]{…}, Llama's <function=f>{…}</function>, DeepSeek's begin and separator, Kimi's.
 _NAMED = re.compile(
     r"(?:\b([\w.-]+)\[ARGS\]|<function=([\w.-]+)>"
-    r"|<｜tool▁call▁begin｜>(?:function<｜tool▁sep｜>)?([\w.-]+)(?:<｜tool▁sep｜>)?)"
-    r"\s*(?:```json\s*)?(?=\{)"
+    r"|<｜tool▁call▁begin｜>(?:function<｜tool▁sep｜>)?([\w.-]+)(?:<｜tool▁sep｜>)?"
+    r"|(?:<\|tool_call_begin\|>)?\s*(?:\bfunctions\.)?\b([\w.-]+)(?::\d+)?\s*"
+    r"<\|tool_call_argument_begin\|>"
+    rf"|{CHANNEL})\s*(?:```json\s*)?(?=\{{)"
 )
+_HAS_NAMED = re.compile(r"\[ARGS\]|<function=|｜|argument_begin\|>|\bto=")
 # Qwen3-Coder's, with a tag for each argument.
 _TAGGED = re.compile(
     r"<function=([\w.-]+)>\s*"
     r"((?:<parameter=(?:(?!</parameter>|<function=).)*</parameter>\s*)*)</function>",
     re.DOTALL,
 )
+# GLM's, with tags for the names of arguments as well.
+_KEYED = re.compile(
+    r"<tool_call>\s*([\w.-]+)\s*((?:<arg_key>(?:(?!</arg_value>|<tool_call>).)*</arg_value>\s*)*)"
+    r"(?:</tool_call>|\Z)",
+    re.DOTALL,
+)
+_ARGUMENT = re.compile(
+    r"<arg_key>\s*([^<]*?)\s*</arg_key>\s*<arg_value>\s*(.*?)\s*</arg_value>", re.DOTALL
+)
 _PARAMETER = re.compile(r"<parameter=([\w.-]+)>\s*(.*?)\s*</parameter>", re.DOTALL)
 # FunctionGemma's call:f{x:<escape>text<escape>,n:1}
 _BARE = re.compile(r"\bcall:([\w.-]+)(\{.*?)(?=<end_function_call>|\n|$)", re.DOTALL)
 _KEY = re.compile(r"(?<=[{,])\s*([A-Za-z_]\w*)\s*:")
-_MARKS = re.compile(
+_MARK = (
     r"</?tool_calls?>|</?function(?:=[\w.-]+)?>|</?(?:start|end)_function_call>|<｜[^｜\n]{1,40}｜>"
-    r"|<\|[a-z_]+\|>|\[/?TOOL_CALLS\]|```[a-z_]*|`",
-    re.IGNORECASE,
+    r"|<\|/?[a-z_]+\|>|</s>|\[/?TOOL_CALLS\]|```[a-z_]*|\*\*(?=`)|(?<=`)\*\*|`"
 )
+# What stands in quotes is an argument's.
+_MARKS = re.compile(rf'"(?:[^"\\\n]|\\.)*"?|{_MARK}', re.IGNORECASE)
+_BEFORE_A_LINE = re.compile(rf"^(?:[ \t]*(?:{_MARK}))+[ \t]*", re.IGNORECASE | re.MULTILINE)
+_AROUND = re.compile(rf"\A(?:\s|{_MARK})+|(?:\s|{_MARK})+\Z", re.IGNORECASE)
+# Where what models put before their calls begins.
+SPECIAL = re.compile(
+    r"<\|tool_calls?(?:_start|_begin|_section_begin)?\|>|\[TOOL_CALLS\]|<start_function_call>"
+    rf"|<\|python_tag\|>|<｜tool▁calls?▁begin｜>|{CHANNEL}"
+)
+BEGINS = re.compile(rf"<tool_call>|<function=|{SPECIAL.pattern}")
+# The number or the mark of a list before a call.
+_ITEM = re.compile(
+    r"^[ \t]*(?:(?:(?:step|call|action) ?)?\d{1,3}[.):]|[-*•])[ \t]+"
+    r"(?=(?:\*\*)?`|[A-Za-z_][\w.]*\(|\[?\{|<)",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+def without_marks_around(text: str) -> str:
+    """A text without the marks at its beginning and its end, whatever its arguments hold."""
+    return _AROUND.sub("", text)
 
 
 def unmarked(text: str) -> str:
     """A text whose calls are JSON or Python, without what its model puts around them."""
+    text = _ITEM.sub("", text)
     if "<function=" in text:
         text = _TAGGED.sub(_of_tags, text)
+    if "<tool_call>" in text:
+        text = _KEYED.sub(_of_keys, text)
     if "call:" in text:
         text = _BARE.sub(lambda found: f"{found[1]}[ARGS]{_quoted(found[2])}", text)
-    if "[ARGS]" in text or "<function=" in text or "｜" in text:
+    if _HAS_NAMED.search(text):
         text = _with_arguments(text)
-    return _MARKS.sub(" ", text)
+    text = _BEFORE_A_LINE.sub("", text)
+    return _MARKS.sub(lambda found: found[0] if found[0][0] == '"' else " ", text)
 
 
 def _of_tags(match: re.Match[str]) -> str:
     arguments = {key: _literal(value) for key, value in _PARAMETER.findall(match[2])}
+    return json.dumps({"name": match[1], "arguments": arguments})
+
+
+def _of_keys(match: re.Match[str]) -> str:
+    arguments = {key: _literal(value) for key, value in _ARGUMENT.findall(match[2])}
+    if not arguments and not match[0].endswith("</tool_call>"):
+        return match[0]  # it is only begun
     return json.dumps({"name": match[1], "arguments": arguments})
 
 

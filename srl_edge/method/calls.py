@@ -6,7 +6,7 @@ import re
 from itertools import islice
 from typing import Any
 
-from srl_edge.method.call_forms import unmarked
+from srl_edge.method.call_forms import unmarked, without_marks_around
 
 LONGEST = 20_000  # characters
 _TRIES = 30  # names, and closing brackets of each
@@ -71,8 +71,13 @@ def parsed(text: str) -> list[Call] | None:
     """The calls of a text that holds nothing else, in order; None for any other text."""
     if len(text) > LONGEST:
         return None
-    text = unmarked(text).strip()
-    return _from_json(text) if re.match(r"\{|\[\s*\{", text) else _from_python(text)
+    # What stands in an argument is no mark, where the text can be read with it.
+    forms = (text, without_marks_around(text), unmarked(text))
+    for form in dict.fromkeys(form.strip() for form in forms):
+        made = _from_json(form) if re.match(r"\{|\[\s*\{", form) else _from_python(form)
+        if made is not None:
+            return made
+    return None
 
 
 def same(given: str, answer: str) -> bool:
@@ -182,7 +187,11 @@ def _call(node: ast.expr) -> Call:
     named = {k.arg: _value(k.value) for k in node.keywords if k.arg}
     if len(named) < len(node.keywords):
         raise ValueError
-    if (len(name) == 1 or name in _FUNCTIONS) and node.args and not named:
+    if (
+        (len(name) == 1 or re.sub(r"_(?:\d+|e)$", "", name) in _FUNCTIONS)
+        and node.args
+        and not named
+    ):
         raise ValueError  # f(2) is mathematics
     return name, tuple(map(_value, node.args)), named
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from srl_edge.method.mathematics import as_list, equal
-from srl_edge.method.quantities import Quantity, plain, quantity, same, without_unit
+from srl_edge.method.quantities import Quantity, plain, quantity, same, ungrouped, without_unit
 from srl_edge.method.texts import same_text
 from srl_edge.method.units import product, same_unit
 
@@ -21,7 +21,7 @@ _IN_BASE = re.compile(r"([0-9A-Z]+)_\{?(\d+)\}?")
 def is_formula(text: str) -> bool:
     """Whether a text is mathematics: no word of it but names of functions and LaTeX's commands."""
     text = as_list(plain(text))
-    if not text or _NO_FORMULA.fullmatch(text):
+    if not text or _NO_FORMULA.fullmatch(text) or _COMPOUND.fullmatch(text):
         return False
     bare = _GREEK.sub(" ", _NAMES.sub("", text))
     if re.search(r"[\d+=*^\\]", text):
@@ -42,7 +42,7 @@ _GREEK = re.compile("(?<![α-ωά-ώ])[α-ω](?![α-ωά-ώ])")
 # Letters that may be variables side by side; a word of two only where signs are around it.
 _LETTERS = re.compile(
     r"(?<![A-Za-z\\])(?!to\b)(?:(?<=[-+*/=^({}])(?!..-)|(?<=[-+*/=^({}] )|(?<=\d)|(?=..[+^])"
-    r"|(?!(?:a[dmnst]|be|by|do|go|ha|h[ei]|i[fst]|la|m[ey]|no|o[fhknrx]|pm|re|so|tv|u[ps]|vs|we)\b))"
+    r"|(?!ln\b)(?!(?:a[dmnst]|be|by|do|go|ha|h[ei]|i[fst]|la|m[ey]|no|o[fhknrx]|pm|re|so|tv|u[ps]|vs|we)\b))"
     r"[a-z]{2,4}(?![A-Za-z.])"
 )
 _NAMES = re.compile(
@@ -56,6 +56,8 @@ _NO_FORMULA = re.compile(
     re.IGNORECASE,
 )
 
+_COMPOUND = re.compile(r"(?=.*\d)(?:\(?[A-Z][a-z]?\)?\d*){2,}")  # H2O
+
 
 def same_formula(given: str, answer: str) -> bool:
     """Whether two formulas are equal: as texts, as quantities, in order, or by math-verify."""
@@ -63,12 +65,16 @@ def same_formula(given: str, answer: str) -> bool:
         return True
     if "=" not in answer:
         given = _comes_to(given)
+    if "," not in plain(answer) and plain(given)[:1] not in ("{", "\\"):
+        given = ungrouped(given)  # 1,200 is a number where no list is asked for
     found, right = quantity(given), quantity(answer)
     if found and right:
         return same(found, right)
     (given, unit), (answer, right_unit) = without_unit(given), without_unit(answer)
     if unit and right_unit and not same_unit(unit, right_unit):
         return False
+    if (both := _both_listed(given, answer)) is not None:
+        return _paired(*both)
     if unlike(given, answer):
         return plain(given).replace(" ", "") == plain(answer).replace(" ", "")
     based = [_IN_BASE.fullmatch(plain(text)) for text in (given, answer)]
@@ -88,6 +94,55 @@ def same_formula(given: str, answer: str) -> bool:
         return False
     # math-verify takes an inequality for an interval, but not the other way round.
     return equal(answer, given) if _UNLIKE[1].search(given) else equal(given, answer)
+
+
+_MANY = 20  # items, each of which is compared with each
+
+
+def _listed(text: str) -> list[str] | None:
+    """The points, intervals or sets of a list, after the bracket that they stand in or ''."""
+    text = as_list(plain(text))
+    for bracket, pattern in (("{", r"\\?\{(.*?)\\?\}"), ("[", r"\[(.*)\]"), ("", "(.*)")):
+        held = re.fullmatch(pattern, text)
+        parts = [part.strip() for part in _parted(held[1]) or ()] if held else []
+        if parts and all(map(_is_bracketed, parts)):
+            return [bracket, *parts]
+    return None
+
+
+def _is_bracketed(text: str) -> bool:
+    """Whether a text is in brackets as a whole, and holds several values."""
+    match = re.fullmatch(r"(?:\(|\[|\\?\{)(.*?)(?:\)|\]|\\?\})", text)
+    return match is not None and len(_parted(match[1]) or ()) > 1
+
+
+def _both_listed(given: str, answer: str) -> tuple[list[str], list[str]] | None:
+    """The items of two lists that have points, intervals or sets, of which one may be in braces.
+
+    One point in braces is that point; two sets are left to math-verify, in which no item counts
+    twice.
+    """
+    lists = [_listed(text) for text in (given, answer)]
+    if lists[0] is None or lists[1] is None:
+        return None
+    (brace, *items), (right_brace, *right_items) = lists[0], lists[1]
+    either, sizes = {brace, right_brace}, (len(items), len(right_items))
+    if either not in ({""}, {"{", ""}, {"{", "["}) or max(sizes) > _MANY:
+        return None
+    if 1 in sizes and (either == {""} or not items[0][0] == right_items[0][0] == "("):
+        return None
+    return items, right_items
+
+
+def _paired(given: Sequence[str], answer: Sequence[str]) -> bool:
+    """Whether two lists have equal items, in any order."""
+    left = list(given) if len(given) == len(answer) else []
+    for right in answer:
+        found = next((item for item in left if same_formula(item, right)), None)
+        if found is None:
+            return False
+        left.remove(found)
+    return not left
 
 
 def _same_in_any_order(given: Sequence[Quantity | None], answer: Iterable[Quantity | None]) -> bool:
@@ -144,8 +199,15 @@ def _in_order(text: str) -> list[str] | None:
     text = as_list(plain(text))
     match = re.fullmatch(r"([(\[])(.*)([)\]])", text)
     opened, inner, closed = match.groups() if match else ("", text, "")
+    parts = _parted(inner)
+    plainly = parts and len(parts) > 1 and not re.search(r"=|\\[{}]|\\in(?![a-z])", text)
+    return [opened, *(parts or ()), closed] if plainly else None
+
+
+def _parted(text: str) -> list[str] | None:
+    """What is between the commas that stand in no brackets; None where brackets do not match."""
     parts, depth = [""], 0
-    for character in inner:
+    for character in text:
         depth += (character in "([{") - (character in ")]}")
         if depth < 0:
             return None
@@ -153,5 +215,4 @@ def _in_order(text: str) -> list[str] | None:
             parts.append("")
         else:
             parts[-1] += character
-    plainly = len(parts) > 1 and not re.search(r"=|\\[{}]|\\in(?![a-z])", text)
-    return [opened, *parts, closed] if plainly else None
+    return parts

@@ -118,6 +118,7 @@ def as_list(text: str) -> str:
 
 
 _BETWEEN = re.compile(r"[,;]?\s(?:or|and|&)\s|;\s")
+_NATURAL = re.compile(r"(?<![A-Za-z\\])\\?log ?_ ?(?:\{ ?e ?\}|e(?![A-Za-z]))")
 _BARE = re.compile(r"\\frac\s*(\\(?!sqrt)[A-Za-z]+)\s*")  # \frac\pi4
 
 
@@ -127,6 +128,7 @@ def _latex(text: str) -> str:
     text = re.sub(r"√\s*(\d+|[A-Za-z])", r"\\sqrt{\1}", text)
     text = re.sub(r"√\s*(?=[({])|(?<![A-Za-z\\])sqrt\s*(?=[({])", r"\\sqrt", text)
     text = re.sub(r"\\sqrt\(([^()]*)\)", r"\\sqrt{\1}", text)
+    text = _NATURAL.sub(r"\\ln ", text.replace("÷", "/"))
     text = _BARE.sub(r"\\frac{\1}", text)
     for sign, command in _SIGNS.items():
         text = text.replace(sign, command)

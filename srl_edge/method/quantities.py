@@ -18,6 +18,7 @@ _GROUPED = (
     r"|[1-9]\d{0,2}\.\d{3},\d{1,2}(?![\d,])"  # 1.234,50
 )
 _SPACED = r"\d{1,3}(?: \d{3})+(?!\d)(?:[.,]\d+)?"
+_LOOSE_IN_TEXT = r"[1-9]\d{0,2}(?:, \d{3})*, 000(?!\d|, ?\d)"
 _SIMPLE = r"\d+(?:\.\d+)?|\.\d+"
 _POWER = (
     r"(?:[eE][-+]?\d{1,3}(?![\d.])"
@@ -47,7 +48,8 @@ _WHOLE = re.compile(
 IN_TEXT = re.compile(
     rf"(?<![A-Za-z_\d.])(?<!\d[,/])"
     rf"(?P<sign>(?<![\w)\]}}])-|(?<=[=≈])- |(?<=[=≈] )- |(?<=\bis )- )?(?P<before>{_MONEY})?"
-    rf"(?P<inner>-)?(?P<number>\d*\.\d*\\(?:overline|bar|dot) ?\{{ ?\d+ ?\}}|{_number(_GROUPED)})"
+    rf"(?P<inner>-)?(?P<number>\d*\.\d*\\(?:overline|bar|dot) ?\{{ ?\d+ ?\}}"
+    rf"|{_number(f'{_LOOSE_IN_TEXT}|{_GROUPED}')})"
     r"(?P<percent> ?\\?%)?"
 )
 _SPACES = re.compile("[\u00a0\u2000-\u200a\u202f\u205f\u3000]")
@@ -92,6 +94,7 @@ def in_ascii(text: str) -> str:
         for c in text
     )
     text = re.sub("(?<!\\d) (?=\\d+\u2044)", "", "".join(map(_spelled, digits)))
+    text = _LOWERED.sub(lambda m: f"_{{{unicodedata.normalize('NFKC', m[0])}}}", text)
     text = _RAISED.sub(lambda m: f"^{{{unicodedata.normalize('NFKC', m[0])}}}", text)
     text = unicodedata.normalize("NFKC", _SPACES.sub(" ", text)).replace("\u2044", "/")
     return text.translate(_MINUS)
@@ -101,6 +104,7 @@ def in_ascii(text: str) -> str:
 def plain(text: str) -> str:
     """An answer without Markdown, LaTeX's delimiters and spaces, and other scripts' digits."""
     text = in_ascii(text)
+    text = TEX_COMMA.sub("", text)  # of no list
     text = re.sub(r",\s*\\!\s*|\\text\s*\{\s*,\s*\}", ",", text)
     text = re.sub(r"\\(?:left|right|big|Big|displaystyle)(?![A-Za-z])|\\!", "", text)
     text = re.sub(r"\\[dtc]frac(?![A-Za-z])", r"\\frac", text)
@@ -119,6 +123,8 @@ def plain(text: str) -> str:
     return text.strip(" *") if text.count("*") != 1 else text.strip()
 
 
+TEX_COMMA = re.compile(r"(?<=\d)(?:,\s*\\!|\\text\s*\{\s*,\s*\}|\{ ?, ?\})\s*(?=\d{3}(?!\d))")
+_LOWERED = re.compile("[\u2080-\u208e\u2090-\u209c]+")
 _RAISED = re.compile("[\u2070\u00b9\u00b2\u00b3\u2074-\u207b]+")
 
 
@@ -161,6 +167,26 @@ def closings(text: str) -> dict[int, int]:
         elif match[0] == "}" and opened:
             closed[opened.pop()] = match.start()
     return closed
+
+
+def ungrouped(text: str) -> str:
+    """A text that holds no list without the commas between thousands."""
+    return _COMMAS.sub(lambda match: match[0].replace(",", ""), text)
+
+
+def tightened(text: str) -> str:
+    """A text without spaces between thousands that no list can be, as those of `70, 000`."""
+    return _LOOSE.sub(
+        lambda match: re.sub(r"[^\d,]", "", match[0]) if _LED_BY_0.search(match[0]) else match[0],
+        text,
+    )
+
+
+_COMMAS = re.compile(r"(?<![\d.,(\[])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])")
+_LOOSE = re.compile(
+    r"(?<![\d.,(\[{])(?<!, )[1-9]\d{0,2}(?: ?,(?: |~|\\[ ,])*\d{3})+(?![\d,]| ?, ?\d)"
+)
+_LED_BY_0 = re.compile(r"\D0\d\d(?!\d)")
 
 
 def quantity(text: str) -> Quantity | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from srl_edge.method.formulas import is_formula
 from srl_edge.method.quantities import (
     IN_TEXT,
+    TEX_COMMA,
     TIMES_TEN,
     in_ascii,
     plain,
@@ -33,6 +34,11 @@ _AFTER = re.compile(
 _LETTERS = re.compile("[a-z]{2,4}(?![A-Za-z])")
 _SCALE = re.compile(rf" (?:{'|'.join(TIMES_TEN)})\b|[kK](?![A-Za-z])")
 _MONEY_SCALE = re.compile(r" ?(?:[mM]n?|[bB]n?|[tT]n?)(?![A-Za-z])")
+# A sum that is not worked out, as in `x = 2 - 3`; alone, `2 - 3` is a range.
+_EQUALS_SUM = re.compile(
+    r"(?:(?<![\w\\])[A-Za-z]\w? ?)?= ?(?P<sum>[-$(]*\d[\d.,]*\)*(?: ?(?:[-+*/×÷·]| [xX](?= )) ?"
+    r"[-$(]*\d[\d.,]*\)*)+)$"
+)
 _LEADS = re.compile(
     r"(?:about|around|approximately|roughly|exactly|only|just|[A-Za-z] ?=|[*$€£¥≈~(])?[\s*$€£¥]*"
 )
@@ -47,9 +53,14 @@ _TEX = (
 _SPAN = re.compile(r"\$\$?([^$]{1,300})\$\$?|\\\((.{1,300}?)\\\)|\\\[(.{1,300}?)\\\]", re.DOTALL)
 
 
+def _tidy(text: str) -> str:
+    """A text in ASCII, whose thousands have commas alone."""
+    return TEX_COMMA.sub(",", in_ascii(text))
+
+
 def values(text: str) -> Iterator[str]:
     """Each value of a running text as it is written; a number without its currency."""
-    text = in_ascii(text)
+    text = _tidy(text)
     before: re.Match[str] | None = None
     for match in _numbers(text):
         yield _value(text, match, before)
@@ -58,13 +69,13 @@ def values(text: str) -> Iterator[str]:
 
 def last_value(text: str) -> str | None:
     """The last value of a running text."""
-    found = _last(in_ascii(text))
+    found = _last(_tidy(text))
     return found[1] if found else None
 
 
 def last_formula(text: str) -> str | None:
     """The last value of a running text, of which formulas without a number are some."""
-    text = in_ascii(text)
+    text = _tidy(text)
     if (end := _end(text)) is not None:
         return end
     at, value = _last(text) or (-1, None)
@@ -78,7 +89,7 @@ def last_formula(text: str) -> str | None:
 
 def first_value(said: str) -> str | None:
     """The value of a clause: its first, what an equation comes to, or else the last."""
-    said = TIMES.sub(" × ", in_ascii(said))
+    said = TIMES.sub(" × ", _tidy(said))
     worked, equation, result = said.rpartition("=")
     if equation and _WORKED.fullmatch(worked) and (found := next(values(result), None)):
         return found
@@ -129,7 +140,11 @@ def _last(text: str) -> tuple[int, str] | None:
     found = list(_numbers(text))
     if not found:
         return None
-    return found[-1].end(), _value(text, found[-1], found[-2] if found[1:] else None)
+    start, end = found[-1].span()
+    sum_ = _EQUALS_SUM.search(text[:end].rsplit("\n", 1)[-1][-_NEAR:])
+    if sum_ and end - start < len(sum_["sum"]) and not _AFTER.match(text, end):
+        return end, plain(sum_[0])
+    return end, _value(text, found[-1], found[-2] if found[1:] else None)
 
 
 def _value(text: str, match: re.Match[str], before: re.Match[str] | None) -> str:

@@ -29,6 +29,38 @@ def _time(match: re.Match[str]) -> str:
     return f"{hour}{minutes or ':00'}{seconds or ''}" + (f" {half.lower()}m" if half else "")
 
 
+_CLOCK = re.compile(r"(?<![\w:.])\d{1,2}:\d\d(?::\d\d)?(?: [ap]m)?(?![\w:%])")
+# What is before a time is then not that it is the answer, or after it another zone's.
+_NO_TIME = re.compile(
+    r"(?:\b(?:before|after|until|till|by|past|since|than|from|between|to|or)|[-+]) ?"
+    r"(?:about |around )?$|\b(?:not|never)\b|n't\b",
+    re.IGNORECASE,
+)
+_ZONE = re.compile(r" \(?[A-Z]{2,4}\b|,? (?:or|to) |[-+]")
+
+
+def _only_time(text: str) -> str:
+    """The time of day in a sentence that has one; else the text."""
+    times = list(_CLOCK.finditer(text))
+    if len(times) != 1:
+        return text
+    before, after = text[: times[0].start()], text[times[0].end() :]
+    said = re.search(r"[^\W\d_]", before) and not _NO_TIME.search(before)
+    return times[0][0] if said and not _ZONE.match(after) else text
+
+
+def _lowered(text: str) -> str:
+    """A text with digits that are set lower, as in H₂O, and charges, as in Na⁺, on its line."""
+    text = re.sub(r"(?<=[A-Za-z)\]])_\{(\d+)\}(?!\d)", r"\1", text)
+    text = re.sub(r"(?<=[\w)])\^\{(\d*[-+])\}", r"^\1", text)
+    text = re.sub(r"(?<=[\w)])\^(?=[-+]$)", "", text)
+    return _COMPOUND.sub(lambda match: match[0].replace("_", ""), text)
+
+
+# H_2O, and no PIN_4, which may be a name in code.
+_COMPOUND = re.compile(r"(?<![\w\\])(?=\w*_\d+[A-Z])(?:[A-Z][a-z]?(?:_?\d+)?){2,}(?!\w)")
+
+
 def same_text(given: str, answer: str) -> bool:
     """Letter by letter, apart from spaces, quotes and a full stop; case counts in code alone."""
     pair = [_QUOTED.sub(r"\2", plain(text.translate(_QUOTES))).strip() for text in (given, answer)]
@@ -37,7 +69,9 @@ def same_text(given: str, answer: str) -> bool:
     if all(text[:1] in ("{", "[") for text in pair):
         return _same_json(*pair)
     pair = [_TIME.sub(_time, re.sub(r"(?<=\d) ?: ?(?=\d)", ":", text)) for text in pair]
-    pair = [_ARTICLE.sub("", text) for text in pair]
+    if _CLOCK.fullmatch(pair[1]):
+        pair[0] = _only_time(pair[0])
+    pair = [_ARTICLE.sub("", _lowered(text)) for text in pair]
     if _WORDS.fullmatch(pair[1]) and (
         goes_on := re.match(re.escape(pair[1]) + _GOES_ON, pair[0], re.IGNORECASE)
     ):

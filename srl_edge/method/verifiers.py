@@ -7,7 +7,7 @@ from srl_edge.method import calls, choices, mathematics, own_code
 from srl_edge.method.answers import LONGEST, Kind, final_answer, marked_answer, unannounced
 from srl_edge.method.formulas import is_formula, same_formula, unlike
 from srl_edge.method.prompt_form import DEFAULT, PromptForm
-from srl_edge.method.quantities import plain, quantity, same, without_unit
+from srl_edge.method.quantities import plain, quantity, same, tightened, ungrouped, without_unit
 from srl_edge.method.running_text import TIMES, values
 from srl_edge.method.texts import same_text
 from srl_edge.method.units import same_unit
@@ -85,6 +85,7 @@ def _same_number(given: str, answer: str) -> bool:
     right = quantity(answer)
     if right is None:
         return same_formula(given, answer)
+    given, answer = tightened(given), ungrouped(answer)
     if "=" in given:
         given = TIMES.sub(" * ", given)
     found = quantity(given)
@@ -96,6 +97,8 @@ def _same_number(given: str, answer: str) -> bool:
     worked, _, result = given.rpartition("=")
     if found is None and _worked_out(worked):
         found = quantity(result)
+    if found is None and (sum_ := _not_worked_out(plain(given), right.unit)):
+        return mathematics.equal(sum_, str(right.value))
     said = plain(_WORDS_IN_TEX.sub(r" \1 ", given))
     if found is None and not is_formula(said) and not re.search(r"[π√θ∞\\^]", said):
         # In a sentence, the only number of it.
@@ -115,6 +118,24 @@ def _same_number(given: str, answer: str) -> bool:
         return False
     bare = bare.rpartition("=")[2]  # 20 = 5 * 4
     return is_formula(bare) and mathematics.equal(bare, answer)
+
+
+def _not_worked_out(text: str, unit: str) -> str:
+    """The sum of numbers that a text says a name is, as in `x = 2 - 3`; '' where it is none.
+
+    Alone, `2 - 3` is a range. unit: of which the sum may be.
+    """
+    worked, equation, result = text.rpartition("=")
+    sum_, its_unit = without_unit(ungrouped(result.replace("$", "").strip()))
+    named = _A_NAME.fullmatch(worked.strip()) or _worked_out(worked)
+    if not (equation and named and _SUM.fullmatch(sum_)) or _A_DATE.search(sum_):
+        return ""
+    return "" if its_unit and unit and not same_unit(its_unit, unit) else sum_
+
+
+_A_DATE = re.compile(r"\d([-/])\d+\1\d")
+_A_NAME = re.compile(r"[A-Za-z]\w?(?:\([^()=]*\))?")
+_SUM = re.compile(r"[-(]*\d[\d.]*\)*(?: ?[-+*/×÷^]+ ?[-(]*\d[\d.]*\)*)+")
 
 
 def _worked_out(sum_: str) -> bool:

@@ -70,6 +70,20 @@ def test_every_format_gives_the_same_rows(name: str, form: str, tmp_path: Path) 
     assert list(rows_of(written(tmp_path / name, form))) == ROWS
 
 
+@pytest.mark.parametrize("between", ["\n", "", ",\n", "\n\n"])
+@pytest.mark.parametrize("name", ["rows.json", "rows.jsonl"])
+def test_objects_over_several_lines_are_rows(name: str, between: str, tmp_path: Path) -> None:
+    spread = [json.dumps(row, indent=2) for row in ROWS]
+    hand = '{"problem": "a",\n "steps": [\n"b", "c"]}'
+    (tmp_path / name).write_text("\ufeff" + between.join([*spread, hand]), encoding="utf-8")
+    assert list(rows_of(tmp_path / name)) == [*ROWS, {"problem": "a", "steps": ["b", "c"]}]
+
+
+def test_some_objects_may_take_a_line_and_others_several(tmp_path: Path) -> None:
+    (tmp_path / "rows.json").write_text('{"a": 1}\n{\n  "a": 2\n}\n{"a": 3}\n{\n"a": 4\n}\n')
+    assert [row["a"] for row in rows_of(tmp_path / "rows.json")] == [1, 2, 3, 4]
+
+
 def test_cells_of_csv_are_texts_but_for_whole_numbers(tmp_path: Path) -> None:
     file = tmp_path / "rows.csv"
     file.write_text("a,b,c,d\n12.0,12,1.50,\n-3.00,,\n\n")
@@ -99,7 +113,17 @@ def test_lists_and_numbers_come_out_of_parquet(tmp_path: Path) -> None:
         ("a.csv", "a,b\n1,ü\n".encode("latin-1"), "not UTF-8"),
         ("a.json", b"[1, 2]", "an array of objects is needed"),
         ("a.json", b"[{", "not JSON"),
-        ("a.json", b'{\n "a": 1\n}', "line 1: not JSON"),
+        (
+            "a.json",
+            b'{\n "a": 1\n}\n{\n "a": \n}',
+            r"line 6: not JSON \(Expecting value\); .* as one",
+        ),
+        ("a.json", b'{\n "a": 1\n}\n]', "line 4: not JSON"),
+        ("a.json", b'{\n "a": 1\n}\n7', "line 4: no object"),
+        ("a.json", b'{\n "a": 1', "line 2: not JSON"),
+        ("a.json", b'{\n "a": ' + b"[" * 99_999, "line 1: nested too deeply"),
+        ("a.json", b'{\n "a": ' + b"1" * 9_999 + b"}", "line 1: a number of thousands of digits"),
+        ("a.json", b'{\n "a": "\xff"}', "not UTF-8"),
         ("a.jsonl", b"3\n", "line 1: a JSON object is needed"),
         (
             "a.xlsx",

@@ -1,8 +1,9 @@
 """What agents did, as their recorders write it: actions, the thought before each, what came of it.
 
 Known: chats with `tool_calls` and tool results (OpenAI, OpenHands, SWE-smith), calls that are
-written in the text (`<function=…>`, `<tool_call>`, `<execute_bash>`), and commands in a fence
-(SWE-agent). A command of a shell stands alone, other calls as JSON with name and arguments.
+written in the text (`<function=…>`, `<tool_call>`, `<execute_bash>`, the special tokens of other
+families that `call_forms` reads), and commands in a fence (SWE-agent). A command of a shell stands
+alone, other calls as JSON with name and arguments.
 """
 
 import contextlib
@@ -18,7 +19,7 @@ from srl_edge.data.cutting import enclosed
 from srl_edge.data.thoughts import joined, split_thoughts
 from srl_edge.data.values import Unusable, as_list
 from srl_edge.method import calls
-from srl_edge.method.call_forms import unmarked
+from srl_edge.method.call_forms import SPECIAL, unmarked
 from srl_edge.method.prompt_form import DONE
 
 _ASSISTANTS = ("assistant", "ai", "gpt", "model", "agent", "function_call")
@@ -30,6 +31,11 @@ _FENCE, _FENCE_END = (
 _OF_SHELLS = ("", "bash", "sh", "shell")
 _BASH, _BASH_END = map(re.compile, (r"<execute_(?:bash|ipython)>", r"</execute_(?:bash|ipython)>"))
 _CALL = re.compile(r"<(tool_call|function_call)>|<function=[\w.-]+>")
+# GLM's, within <tool_call>.
+_KEYED = re.compile(r"\s*([\w.-]+)\s*(?=<arg_key>|\Z)")
+_KEY, _KEY_END = map(re.compile, (r"<arg_key>\s*", r"\s*</arg_key>"))
+_VALUE, _VALUE_END = map(re.compile, (r"<arg_value>\n?", r"\n?</arg_value>"))
+_CHANNEL = re.compile(r"(?:<\|end\|>)?(?:<\|start\|>assistant)?<\|channel\|>\w+<\|message\|>")
 _FUNCTION, _FUNCTION_END = map(re.compile, (r"<function=([\w.-]+)>", r"</function>"))
 _PARAMETER, _PARAMETER_END = map(re.compile, (r"<parameter=([\w.-]+)>\n?", r"\n?</parameter>"))
 _TEXTS = frozenset(
@@ -234,7 +240,18 @@ def _text(turn: Mapping[str, Any]) -> str:
 
 def _marked(text: str) -> bool:
     made = (*islice(_tagged(text), 1), *islice(enclosed(text, _BASH, _BASH_END), 1))
-    return bool(made)
+    return bool(made or _ends_in_calls(text))
+
+
+def _ends_in_calls(text: str) -> tuple[str, list[Any]] | None:
+    """What is said before the calls in special tokens that a text ends with, and these."""
+    if not (mark := SPECIAL.search(text)):
+        return None
+    made = calls.parsed(text[mark.start() :])
+    if not made or any(given for _, given, _ in made):
+        return None
+    before = [part.strip() for part in _CHANNEL.split(text[: mark.start()])]
+    return joined(before), [{"name": name, "arguments": named} for name, _, named in made]
 
 
 def _tagged(text: str) -> Iterator[tuple[int, str]]:
@@ -259,6 +276,8 @@ def _action(turn: _Turn, fences: bool) -> tuple[str, str]:
     if tags := list(_tagged(turn.text)):
         made = [call for _, inner in tags for call in _in_tag(inner)]
         return turn.text[: tags[0][0]].strip(), "\n".join(map(as_action, made))
+    if ending := _ends_in_calls(turn.text):
+        return ending[0], "\n".join(map(as_action, ending[1]))
     if fences and (fence := _fence(turn.text)):
         return turn.text[: fence[0]].strip(), fence[1]
     said, thoughts = split_thoughts(turn.text)
@@ -278,6 +297,8 @@ def _in_tag(text: str) -> list[Any]:
     """The calls of a text between tags, as they stand there; raises Unusable."""
     if functions := list(enclosed(text, _FUNCTION, _FUNCTION_END)):
         return [_of_parameters(a[1], text[a.end() : b.start()]) for a, b in functions]
+    if keyed := _KEYED.match(text):
+        return [_of_keys(keyed[1], text[keyed.end() :])]
     decoder, found, left = json.JSONDecoder(), [], text.strip()
     try:
         while left:  # one after another
@@ -297,6 +318,16 @@ def _of_parameters(name: str, inner: str) -> dict[str, Any]:
     parameters = enclosed(inner, _PARAMETER, _PARAMETER_END)
     given = {a[1]: _value(a[1], inner[a.end() : b.start()]) for a, b in parameters}
     return {"name": name, "arguments": given or inner.strip() or {}}
+
+
+def _of_keys(name: str, inner: str) -> dict[str, Any]:
+    """A call with a tag for the name of each argument and one for its value; raises Unusable."""
+    keys = [inner[a.end() : b.start()] for a, b in enclosed(inner, _KEY, _KEY_END)]
+    values = [inner[a.end() : b.start()] for a, b in enclosed(inner, _VALUE, _VALUE_END)]
+    if len(keys) != len(values):
+        raise Unusable("an argument without its value")
+    given = {key: _value(key, text) for key, text in zip(keys, values, strict=True)}
+    return {"name": name, "arguments": given}
 
 
 def _value(key: str, text: str) -> Any:
