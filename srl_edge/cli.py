@@ -204,6 +204,8 @@ def _finite(value: Any) -> Any:
 
 def _mistaken(verb: str) -> str:
     """What is wrong with a verb that is none, in a sentence."""
+    if verb.startswith("-"):
+        return f"{verb} stands before any verb; options follow theirs: `srl-edge doctor --json`."
     near = difflib.get_close_matches(verb, ALL, n=1)
     hint = f"did you mean `srl-edge {near[0]}`?" if near else "`srl-edge --help` lists them."
     return f"{verb!r} is no command of srl-edge; {hint}"

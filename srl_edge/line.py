@@ -56,6 +56,7 @@ def run_line(settings: Recipe) -> Path:
     What training or an export held in memory is gone when the next stage starts. A stage that fails
     says why itself, and ends this process with its exit code.
     """
+    processes.leave_with(processes.GOES_ON)
     _require_line(settings)
     with _begun(settings.run):
         run = claim_run(settings)
@@ -163,6 +164,7 @@ def require_routes(settings: Recipe) -> None:
 
 def run_stage(settings: Recipe, name: str) -> Path:
     """Run one stage and note that it is done; return the path that it wrote."""
+    processes.leave_with(processes.GOES_ON)
     if name == "train":  # before it overwrites the recipe that the checkpoint was trained with
         checkpoints.require_same_settings(settings.run / "train", settings)
     if name in ("train", "export"):
@@ -296,6 +298,7 @@ def headroom(settings: Recipe, problems: int, k: int) -> tuple[Headroom, Path]:
     if outdated(settings, "data"):
         run_stage(settings, "data")
     _announce(settings, "headroom")
+    processes.leave_with("the same command measures anew, with the data that is there")
     run = claim_run(settings)
     with alone(run):
         found = measured.headroom(_open_policy(settings, run), settings, run, problems, k)

@@ -21,7 +21,8 @@ GRACE = 1.0  # seconds to end by itself
 STARTED_BY = "SRL_EDGE_STARTED_BY"  # who holds the other end of a child's standard input
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 _said, _has_child, _takes_interrupts = threading.Event(), threading.Event(), threading.Event()
-_then = ["the same command goes on from where it was"]
+GOES_ON = "the same command goes on from where it was"
+_then = ["the same command begins anew"]
 
 
 class Ended(BaseException):

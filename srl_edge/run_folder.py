@@ -177,7 +177,7 @@ def outdated(recipe: Recipe, name: str) -> str | None:
     """Why a stage's result is not current, in words; None where it is."""
     then = _finished(recipe.run).get(name)
     if not isinstance(then, dict):
-        return "it has not been run to its end"
+        return "it has no finished result yet"
     gone = (output for output in outputs_of(recipe, name) if not (recipe.run / output).is_file())
     if missing := next(gone, None):
         return f"{missing} is not there"

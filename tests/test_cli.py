@@ -33,6 +33,8 @@ def test_help_and_doctor_say_what_there_is() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["--json", "doctor"], "--json stands before any verb; options follow theirs"),
+        (["export", "x.toml", "--context-length", "9"], "of a run it is --export.context_length"),
         (["trian", "x.toml"], "'trian' is no command of srl-edge; did you mean `srl-edge train`?"),
         (["bench_tasks", "x"], "did you mean `srl-edge bench-tasks`?"),
         (["qwertz"], "`srl-edge --help` lists them"),

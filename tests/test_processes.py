@@ -67,7 +67,7 @@ def test_a_signal_ends_a_stage_with_a_sentence(busy: str, name: str) -> None:
     _, errors = process.communicate(timeout=30)
     assert time.monotonic() - start < WITHIN
     assert process.returncode == 128 + getattr(signal, name)
-    assert errors == f"srl-edge: ended by {name}; the same command goes on from where it was.\n"
+    assert errors == f"srl-edge: ended by {name}; the same command begins anew.\n"
 
 
 @pytest.mark.parametrize("busy", BUSY)

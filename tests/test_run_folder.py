@@ -42,7 +42,7 @@ def test_a_line_that_changed_behind_the_source_is_noticed(done: Recipe) -> None:
     Path(done.data.source).write_text('{"problem": "another"}\n', encoding="utf-8")
     assert outdated(done, "data") == "data.source has other contents than then"
     begin(done, "data")
-    assert outdated(done, "report") == "it has not been run to its end"
+    assert outdated(done, "report") == "it has no finished result yet"
 
 
 @pytest.mark.parametrize(

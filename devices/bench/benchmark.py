@@ -212,8 +212,8 @@ class _Bench(NamedTuple):
             self.board.show(
                 name,
                 **{
-                    "tokens/s": shown(rate.p50 if rate else None, ".1f"),
-                    "MiB": shown(row.peak_memory_mib, ".0f"),
+                    "median": shown(rate.p50 if rate else None, ".1f"),
+                    "peak MiB": shown(row.peak_memory_mib, ".0f"),
                 },
             )
         return kept

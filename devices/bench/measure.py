@@ -121,7 +121,8 @@ def speeds(
             for each in timed:
                 with _loss_noted(each):
                     _take_turn(each, settings, counts=turn > 0)
-                show(each.model.name, decode=f"{each.rates[-1]:.1f}" if each.rates else "")
+                last = f"{each.rates[-1]:.1f}" if each.rates else ""
+                show(each.model.name, **{"tokens/s, last turn": last})
                 advance(each.model.name)
         lost = [each.lost for each in timed if not each.model.answers_only]
         if lost and all(lost):

@@ -77,6 +77,7 @@ class Terminal:
                     self.asked += 1
                     self._solve(rest.strip(), line)
                 case _ if word.startswith("/") and "/" not in word[1:]:
+                    self.asked += 1
                     raise InputError(f"{word} is no command here; there are {', '.join(COMMANDS)}.")
                 case _:
                     self.asked += 1

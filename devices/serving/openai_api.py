@@ -174,7 +174,7 @@ class ChatRequest(Ways):
 
     model_config = ConfigDict(strict=True, extra="allow")
 
-    model: str
+    model: str | None = None  # one is served
     messages: list[_Message] = Field(min_length=1)
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
@@ -215,7 +215,7 @@ def read_chat(body: bytes, model: Model) -> ChatRequest:
             raise Refused(
                 400, f"{name}: not supported here; leave it out.", "unsupported_parameter", name
             )
-    if asked.model != model.name:
+    if asked.model not in (None, model.name):
         raise Refused(
             404,
             f"the model {asked.model[:200]!r} is not here; {model.name!r} is.",

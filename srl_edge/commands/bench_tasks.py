@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from srl_edge import processes
 from srl_edge.commands.outcome import Outcome, written
 from srl_edge.commands.parser import Parser, quiet_libraries
 from srl_edge.devices.bench.artifacts import bench_artifacts, device_named
@@ -115,6 +116,7 @@ def run(chosen: Any, flags: list[str]) -> Outcome:
     columns = _columns(chosen.columns) if chosen.columns else None
     where = device_named(chosen.device, chosen.python, chosen.llama_main)
     require_place(chosen.out, chosen.resume)
+    processes.leave_with("the same command with --resume goes on from where it was")
     tasks, shots = _problems(names, chosen, columns)
     page = bench_artifacts(
         chosen.what,

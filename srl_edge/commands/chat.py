@@ -49,5 +49,5 @@ def run(chosen: Any, flags: list[str]) -> Outcome:
     }
     if people or not terminal.failed:
         return Outcome(facts=facts)
-    fault = f"{len(terminal.failed)} lines had no reply, of {terminal.asked} questions."
+    fault = f"{len(terminal.failed)} of {terminal.asked} questions had no reply."
     return Outcome("", facts, 1, fault)

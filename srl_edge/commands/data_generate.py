@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from srl_edge import processes
 from srl_edge.commands.outcome import Outcome, written
 from srl_edge.commands.parser import Parser
 from srl_edge.data.generate import Endpoint, generate, problems_of, require_apart
@@ -62,6 +63,7 @@ def run(chosen: Any, flags: list[str]) -> Outcome:
     if not key.isascii() or not key.isprintable():
         raise InputError(f"{chosen.key}: a key has no such characters; set the variable anew.")
     require_apart(chosen.source, chosen.out)
+    processes.leave_with(processes.GOES_ON)
     problems = problems_of(chosen.source, chosen.count, chosen.seed)
     endpoint = Endpoint(
         chosen.url,

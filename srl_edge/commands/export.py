@@ -23,21 +23,21 @@ def parser() -> Parser:
         "--no-code", action="store_true", help="refuse a recipe with code of its own"
     )
     parser.add_argument("--via", choices=("optimum",), help="Hugging Face's exporter instead")
-    without_run.add_model(parser)
-    parser.add_argument(
+    group = without_run.add_model(parser)
+    group.add_argument(
         "--artifacts",
         nargs="+",
         metavar="NAME",
         help="onnx-int4 and so on; without it, those of recipes",
     )
-    parser.add_argument("--context-length", type=int, metavar="N", help="tokens (1024)")
-    parser.add_argument(
+    group.add_argument("--context-length", type=int, metavar="N", help="tokens (1024)")
+    group.add_argument(
         "--int8-layers",
         nargs="+",
         metavar="PATTERN",
         help="linear layers that 4-bit artifacts keep in 8 bits",
     )
-    parser.add_argument(
+    group.add_argument(
         "--prompt-preset",
         choices=list(PRESETS),
         help="math (the default): one reply, in the model's own way; the others: step by step, "

@@ -24,8 +24,8 @@ _REPLY_TOKENS = 256  # of a problem's solution at most, and a quarter of the con
 _ROWS = 400  # of a file at most, from all over it: more of them are not asked anyway
 
 
-def add_model(parser: Parser) -> None:
-    """The options that name a model instead of a run."""
+def add_model(parser: Parser) -> Any:
+    """The options that name a model instead of a run; their group in the help, for more."""
     group = parser.add_argument_group("without a run")
     group.add_argument("--model", metavar="M", help="known name, hub id or folder")
     group.add_argument(
@@ -47,6 +47,7 @@ def add_model(parser: Parser) -> None:
         metavar="DIR",
         help="folder of export's artifacts, or of check's figures",
     )
+    return group
 
 
 def _path(text: str) -> Path:
@@ -55,9 +56,13 @@ def _path(text: str) -> Path:
 
 def require_no_model(parser: Parser, chosen: Namespace, *more: str) -> None:
     """Raise InputError where an option is given that goes with `--model` alone."""
+    from srl_edge.recipe import Export
+
     for name in ("adapter", "data", "threads", "out", *more):
         if getattr(chosen, name) is not None:
-            parser.error(f"--{name.replace('_', '-')} goes with --model, which is not given")
+            instead = f"; of a run it is --export.{name}" if name in Export.model_fields else ""
+            flag = name.replace("_", "-")
+            parser.error(f"--{flag} goes with --model, which is not given{instead}")
 
 
 def require_adapter(chosen: Namespace) -> None:
@@ -71,8 +76,6 @@ def require_adapter(chosen: Namespace) -> None:
 def export(chosen: Namespace) -> Path:
     """Write artifacts of a model into folders below `chosen.out`; return that."""
     from srl_edge import owned
-    from srl_edge.devices.runtimes.chat import Asked
-    from srl_edge.exporters.export import write_artifacts
     from srl_edge.models.catalog import config_of
     from srl_edge.models.routes import require_exportable
     from srl_edge.quantization.formats import require_builders, require_options
@@ -88,6 +91,10 @@ def export(chosen: Namespace) -> Path:
     require_builders(settings.artifacts)
     config, name = config_of(chosen.model), chosen.model
     require_exportable(config, settings.artifacts, settings.context_length, name)
+    # Torch, which takes seconds to load, comes after what can be said without it.
+    from srl_edge.devices.runtimes.chat import Asked
+    from srl_edge.exporters.export import write_artifacts
+
     preset = chosen.prompt_preset or "math"
     asked = Asked(PRESETS[preset], whole=preset == "math")
     require_options(settings.artifacts, settings.adapter, settings.int8_layers)

@@ -25,6 +25,7 @@ from srl_edge.models.tokenizer import tokenizer_if_there
 from srl_edge.recipe import Recipe
 from srl_edge.terminal import progress
 
+FEW = 20  # held-out problems, of which one is worth five points
 Splits = dict[str, list[Trajectory]]
 
 
@@ -130,6 +131,11 @@ def _in_words(summary: dict[str, Any], kept: Sequence[Trajectory], recipe: Recip
         said.append(f"shape: {_counted(summary['shapes'])}; steps: {styles}{thoughts}")
     sizes = (f"{name} {split['problems']}" for name, split in summary["splits"].items())
     said.append(f"problems: {', '.join(sizes)}")
+    if few := [name for name in SPLITS[1:] if summary["splits"][name]["problems"] < FEW]:
+        said.append(
+            f"fewer than {FEW} problems in {' and '.join(few)}: what is measured on them is mostly "
+            "chance (data.validation_problems and data.test_problems, with more rows)"
+        )
     said += _warnings(summary, recipe)
     if poor := quality.in_words(summary.get("quality", {}), recipe.data.quality):
         said.append(poor)

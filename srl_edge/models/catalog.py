@@ -73,6 +73,8 @@ def _hub_id(name: str) -> str:
         return name
     near = difflib.get_close_matches(name, KNOWN, n=1)
     hint = f" Did you mean {near[0]}?" if near else ""
+    if "artifacts" in Path(name).parts:
+        hint = " An artifact is there once `srl-edge export` has made it."
     raise InputError(
         f"model {name!r}: neither a folder, nor a hub id like Qwen/Qwen3-0.6B, nor one of "
         f"{', '.join(KNOWN)}.{hint}"

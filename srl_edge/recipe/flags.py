@@ -58,7 +58,10 @@ def _grouped(flags: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
         elif found:
             found[-1][1].append(token)
         else:
-            raise InputError(f"command line: {token!r} belongs to no option.")
+            raise InputError(
+                f"command line: {token!r} belongs to no option; "
+                "settings are given as --section.key value, and a run's folder as --output."
+            )
     yield from found
 
 

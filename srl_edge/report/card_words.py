@@ -260,9 +260,9 @@ def gate(row: ParityRow | None, name: str) -> str:
     said = "passed" if row.passed else "did not pass"
     return (
         f"It {said} srl-edge's gate, which compares it with the trained model in fp32 on held-out "
-        f"prompts: the same next token at {tokens.agreement:.1%} of {tokens.positions} positions "
-        f"(at least {row.agreement_threshold:.1%}), the same greedy text for "
-        f"{row.greedy_texts_equal} of {row.prompts} prompts, and of {answers.problems} "
+        f"prompts: the same next token, or a near tie, at {tokens.agreement_but_ties:.1%} of "
+        f"{tokens.positions} positions (at least {row.agreement_threshold:.1%}), the same greedy "
+        f"text for {row.greedy_texts_equal} of {row.prompts} prompts, and of {answers.problems} "
         f"problems {answers.lost} lost and {answers.won} won."
         + (f" It failed by: {'; '.join(row.failures)}." if row.failures else "")
     )

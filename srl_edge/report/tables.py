@@ -124,13 +124,14 @@ def parity(rows: Sequence[ParityRow]) -> Table:
                 f"{read.chats_equal}, runtime {read.runtime_chats_equal} of {read.chats}"
             ),
             "same next token (at least)": (
-                f"{tokens.agreement:.1%} ({row.agreement_threshold:.1%})"
+                f"{tokens.agreement_but_ties:.1%} ({row.agreement_threshold:.1%})"
             ),
+            "of them by a near tie": (f"{tokens.agreement_but_ties - tokens.agreement:.1%}"),
             "adapter": row.adapter.separate_adapter if row.adapter else "merged",
             "KL, nats; logit error": f"{tokens.kl_divergence:.4f}; {tokens.max_logit_error:.2f}",
             "same greedy text": f"{row.greedy_texts_equal} of {row.prompts}",
             "in long texts": ", ".join(
-                f"{text.next_tokens.agreement:.0%} of {text.tokens}" for text in row.long
+                f"{text.next_tokens.agreement_but_ties:.0%} of {text.tokens}" for text in row.long
             ),
             "answers lost / won": f"{answers.lost} / {answers.won} of {answers.problems}",
             "peak memory, MiB": f"{row.peak_memory_mib:.0f}",

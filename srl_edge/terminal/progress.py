@@ -16,6 +16,7 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
 from srl_edge.terminal import notebook
@@ -25,6 +26,7 @@ QUIET = "SRL_EDGE_QUIET"  # variable of the environment, for processes that this
 PLAIN_EVERY = 15.0  # seconds between lines where there is no terminal
 CHANGED_EVERY = 0.5  # and between the changes of one in a notebook
 BAR = 24  # columns
+WIDE = 110  # of a terminal where all has room
 
 Advance = Callable[..., None]
 
@@ -37,7 +39,9 @@ class _Eta(ProgressColumn):
         if not worked or task.elapsed is None or task.total is None:
             return Text("-:--:--")
         left = at / worked * (task.total - task.completed) - (task.elapsed - at)
-        minutes, seconds = divmod(round(max(left, 0.0)), 60)
+        if left <= 0 and task.completed < task.total:
+            return Text("-:--:--")  # overdue: nothing is known of how long it will be
+        minutes, seconds = divmod(round(left), 60)
         hours, minutes = divmod(minutes, 60)
         return Text(f"{hours}:{minutes:02}:{seconds:02}")
 
@@ -118,16 +122,19 @@ def _rich(
     above: Callable[[], RenderableType] | None,
     whole: float,
 ) -> Iterator[Advance]:
+    wide = console.width >= WIDE
+    # Of what is too long, the note is cut, and never the times.
+    note = Column(no_wrap=True, overflow="ellipsis", ratio=1)
     columns = [
-        TextColumn("{task.description:<26}"),
-        BarColumn(bar_width=BAR),
+        TextColumn(f"{{task.description:<{26 if wide else 1}}}"),
+        BarColumn(bar_width=BAR if wide else BAR // 3),
         TextColumn("{task.fields[count]}/{task.fields[items]}"),
         TimeElapsedColumn(),
         TextColumn("ETA"),
         _Eta(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", table_column=note),
     ]
-    with _Progress(*columns, console=console) as progress:
+    with _Progress(*columns, console=console, expand=True) as progress:
         progress.above = above
         task = progress.add_task(
             title,

@@ -77,7 +77,10 @@ def test_every_part_has_a_card_with_what_was_measured_of_it(run: Path) -> None:
     assert "onnx-int4 (this one)" in text and "52.3 ± 0.8" in text and "1019" in text
     assert "Example CPU @ 2.50GHz (2 cores, 2 threads; Linux x86\\_64)" in text
     assert "onnx-int8" not in text and "executorch-8da4w" not in text
-    assert "It passed srl-edge's gate" in text and "the same next token at 87.1% of 611" in text
+    assert (
+        "It passed srl-edge's gate" in text
+        and "the same next token, or a near tie, at 87.1% of 611" in text
+    )
     assert [h for h in re.findall(r"^## (.+)", adapter.text, re.M)] == HEADINGS
     svg = ET.parse(run / "adapter" / "training.svg").getroot()
     assert svg.tag.endswith("svg") and len(list(svg.iter("{http://www.w3.org/2000/svg}svg"))) == 3

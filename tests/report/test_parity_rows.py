@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from srl_edge.errors import InputError
-from srl_edge.report import parity_rows
+from srl_edge.report import card_words, parity_rows, tables
 from srl_edge.report.parity_rows import MisreadChat, ParityRow, SeparateAdapter
 from tests.helpers.reports import parity_row
 
@@ -60,3 +60,11 @@ def test_what_is_wrong_with_a_file_is_named_by_its_key(
     with pytest.raises(InputError) as found:
         parity_rows.read(file)
     assert str(found.value).startswith(f"{file}: {said}, so it was cut off, edited, or written")
+
+
+def test_a_report_and_a_card_tell_the_share_that_the_gate_judged() -> None:
+    row = parity_row("onnx-int4", 0.86, 0.85)
+    row = replace(row, next_tokens=replace(row.next_tokens, agreement=0.83, ties=18))
+    (shown,) = (r for r in tables.parity([row]) if r["measured"] == "same next token (at least)")
+    assert shown["onnx-int4"] == "86.0% (85.0%)"
+    assert "at 86.0% of 611 positions (at least 85.0%)" in card_words.gate(row, "onnx-int4")

@@ -1,8 +1,12 @@
 """The plain bar, for logs: its ETA goes by the work that is left, not by the number of items."""
 
 import re
+from io import StringIO
 
 import pytest
+from rich.cells import cell_len
+from rich.console import Console
+from rich.progress import Task, TaskID
 
 from srl_edge.terminal import progress
 
@@ -23,3 +27,26 @@ def test_the_eta_goes_by_work(
     etas = [int(found[1]) for line in lines if (found := re.search(r"ETA (\d+) s", line))]
     assert etas == [25, 10, 0]
     assert lines[0].startswith("bench: 1/12, 15 s")
+
+
+def test_a_narrow_terminal_cuts_the_note_and_not_the_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    out, now = StringIO(), 100.0
+    console = Console(file=out, width=80, force_terminal=True, color_system=None)
+    monkeypatch.setattr(progress, "Aside", lambda: console)
+    monkeypatch.setattr("srl_edge.terminal.progress.time.monotonic", lambda: now)
+    with progress.bar("train 2/2 srl", 200) as advance:
+        now += 61.0
+        advance("reward +0.667  kept 80%  95 tok/s  and what else there is to be said of it")
+    shown = out.getvalue().replace("\r", "\n").splitlines()
+    assert any("1/200" in line and "reward +0.667  kept 80%" in line for line in shown)
+    assert all(cell_len(re.sub(r"\x1b\[[\d?;]*[A-Za-z]", "", line)) <= 80 for line in shown)
+
+
+@pytest.mark.parametrize(("since", "said"), [(4.0, "0:00:12"), (16.0, "-:--:--")])
+def test_an_item_that_takes_longer_than_all_is_left_leaves_the_eta_open(
+    since: float, said: str
+) -> None:
+    fields = {"worked": 1.0, "at": 8.0}
+    task = Task(TaskID(0), "export", 3.0, 1.0, _get_time=lambda: 8.0 + since, fields=fields)
+    task.start_time = 0.0
+    assert str(progress._Eta().render(task)) == said

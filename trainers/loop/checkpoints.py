@@ -86,7 +86,8 @@ def require_same_settings(folder: Path, recipe: Recipe) -> None:
         newest = _to_go_on_from(folder, recipe)
         raise InputError(
             f"{newest}: this checkpoint was written with another {key} ({then}, now {now}); set it "
-            f"back, or delete {folder} to train from the start."
+            f"back, give this recipe a folder of its own (--output), or delete {folder} to train "
+            "from the start."
         )
 
 

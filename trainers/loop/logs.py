@@ -151,12 +151,13 @@ def note(metrics: dict[str, float]) -> str:
 def validation_note(metrics: Mapping[str, float]) -> str:
     """A validation in a few words."""
     names = {
-        "eval_format": "in the format {:.0%}",
-        "eval_similarity": "similarity {:.2f}",
-        "eval_accuracy": "solved {:.0%}",
-        "eval_own_accuracy": "in the model's own way {:.0%}",
+        "eval_format": "{:.0%} of replies in the format",
+        "eval_similarity": "likeness to the expert's steps {:.2f}",
+        "eval_accuracy": "{:.0%} of problems solved",
+        "eval_own_accuracy": "{:.0%} in the model's own way",
     }
-    return ", ".join(form.format(metrics[key]) for key, form in names.items() if key in metrics)
+    said = (form.format(metrics[key]) for key, form in names.items() if key in metrics)
+    return f"held out: {', '.join(said)}"
 
 
 def _append(path: Path, rows: Iterable[dict[str, Any]]) -> None:

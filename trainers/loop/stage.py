@@ -255,7 +255,7 @@ class StageRun:
         for alarm in own_way_alarms(base, metrics, len(own)) if base and own else ():
             progress.say(f"train, validation: {alarm}")
         self._log(metrics | {"eval_best": float(kept)})
-        progress.say(f"train, step {cursor.step}: on held-out problems {validation_note(metrics)}")
+        progress.say(f"train, step {cursor.step}: {validation_note(metrics)}")
 
     def _known(self) -> dict[str, float] | None:
         """At a stage's start, what the one before measured of the adapter that it handed on.

@@ -111,7 +111,7 @@ def test_a_line_without_a_reply_is_told_however_quiet_all_is(artifact: Path) -> 
     command = [*CHAT, str(artifact), "--max-new-tokens", "8", "-q"]
     done = subprocess.run([*command, "--json"], input=lines, capture_output=True)
     found = json.loads(done.stdout)
-    assert done.returncode == 1 and b"1 lines had no reply, of 4 questions." in done.stderr
+    assert done.returncode == 1 and b"1 of 4 questions had no reply." in done.stderr
     assert [each["question"] for each in found["replies"]] == ["Ann?", "Bo\ufffd?", "Ann?"]
     assert found["replies"][0]["prompt_tokens"] == found["replies"][2]["prompt_tokens"]
     assert "takes 512 of" in found["failed"][0]["error"]
