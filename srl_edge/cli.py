@@ -87,6 +87,7 @@ def _run(arguments: list[str]) -> int:
         UnmeasuredError,
         out_of_memory,
     )
+    from srl_edge.files import named_in
 
     as_json = "--json" in arguments
     try:
@@ -105,8 +106,9 @@ def _run(arguments: list[str]) -> int:
         if _closed(error):
             _drop_output()
             return 0
-        where = f"{error.filename}: " if error.filename else ""
-        if error.errno == errno.ENOSPC and not error.filename:  # what the output goes to is full
+        name = named_in(error)
+        where = f"{name}: " if name else ""
+        if error.errno == errno.ENOSPC and not name:  # what the output goes to is full
             _drop_output()
         return _fail(f"{where}{error.strerror or error}.", 2, as_json)
     except (MemoryError, RuntimeError) as error:

@@ -5,12 +5,13 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,15 @@ from srl_edge.errors import InputError
 _MIB = 1 << 20
 _FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 _SCRATCH = ".srl-edge-scratch-"  # and the id of the process that builds there, and its place
+_OURS = re.compile(re.escape(_SCRATCH) + r"(\d+)-([0-9a-f]{8})-.+")
 _LEFT = 7 * 86400  # seconds after which what a process of another place builds is taken for left
 
 
 def read_text(path: Path) -> str:
     """A file's text; raises InputError where it is not UTF-8."""
     try:
-        return path.read_text(encoding="utf-8-sig")  # editors may have marked its byte order
+        with naming(path):
+            return path.read_text(encoding="utf-8-sig")  # editors may have marked its byte order
     except UnicodeDecodeError:
         raise InputError(f"{path}: not UTF-8; save the file in that encoding.") from None
 
@@ -38,7 +41,8 @@ def read_json(path: Path, shape: str) -> Any:
     """
     _require_file(path)
     try:
-        return parsed(path.read_bytes(), shape)
+        with naming(path):
+            return parsed(path.read_bytes(), shape)
     except ValueError as error:
         raise misread(path, str(error)) from None
 
@@ -62,7 +66,8 @@ def read_rows(path: Path, shape: str) -> list[Any]:
     None where there is no such file. Raises InputError as `read_json` does.
     """
     found = []
-    lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []
+    with naming(path):
+        lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []
     for number, line in enumerate(lines, 1):
         try:
             found.append(parsed(line, shape))
@@ -100,14 +105,43 @@ def parsed(text: bytes | str, shape: str) -> Any:
 
 
 @contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let any error of the system name the file that is read or written, if it names none."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+@contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Let the error of a full disk name the file that is being written."""
+    """Let the error of a full disk name the file that is being written, among other work."""
     try:
         yield
     except OSError as error:
         if error.errno in _FULL and error.filename is None:
             error.filename = str(path)
         raise
+
+
+def named_in(error: OSError) -> str | None:
+    """The path that an error of the system is about, as a user knows it.
+
+    A file that was to be put in place, and not its scratch; else the folder that scratch lies in.
+    """
+    names = [
+        os.fsdecode(n) for n in (error.filename, error.filename2) if isinstance(n, str | bytes)
+    ]
+    if not names:
+        return None
+    known = (name for name in names if not _in_scratch(Path(name)))
+    return next(known, names[0].partition(_SCRATCH)[0].rstrip(os.sep) or os.curdir)
+
+
+def _in_scratch(path: Path) -> bool:
+    return any(part.startswith(_SCRATCH) for part in path.parts)
 
 
 def replace(path: Path, text: str) -> None:
@@ -118,7 +152,7 @@ def replace(path: Path, text: str) -> None:
     scratch.unlink(missing_ok=True)  # of a process that had this id before
     try:
         # Never through a link, and with the same bytes on every system: they are hashed.
-        with writing(path), scratch.open("x", encoding="utf-8", newline="\n") as out:
+        with naming(path), scratch.open("x", encoding="utf-8", newline="\n") as out:
             out.write(text)
         scratch.replace(path)
     finally:
@@ -161,15 +195,35 @@ def _is_left(scratch: Path) -> bool:
     """Whether the process that built there has ended, as far as that can be known."""
     import psutil
 
-    owner, where, *_ = (*scratch.name.removeprefix(_SCRATCH).split("-"), "")
-    if not owner.isdigit():
+    if not (named := _OURS.fullmatch(scratch.name)):
         return False
-    if where == place():
-        return not psutil.pid_exists(int(owner))
+    if named[2] == place():
+        return not psutil.pid_exists(int(named[1]))
     try:
-        return max(p.stat().st_mtime for p in (scratch, *scratch.rglob("*"))) < time.time() - _LEFT
+        return max(p.lstat().st_mtime for p in (scratch, *scratch.rglob("*"))) < time.time() - _LEFT
     except OSError:  # somebody is at work there
         return False
+
+
+def is_scratch(path: Path) -> bool:
+    """Whether a name is one of those that we build under."""
+    return _OURS.fullmatch(path.name) is not None
+
+
+def left_in(folder: Path, deep: bool = True) -> list[Path]:
+    """Scratch of ours in a folder, or anywhere in it, whose process ended before it could go."""
+    pattern = f"{_SCRATCH}*"
+    return [p for p in (folder.rglob(pattern) if deep else folder.glob(pattern)) if _is_left(p)]
+
+
+def remove_left(left: Iterable[Path]) -> None:
+    """Remove what `left_in` found, as far as the system lets us."""
+    for path in left:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -179,24 +233,33 @@ def scratch_folder(beside: Path, name: str) -> Iterator[Path]:
     Removes those of processes that ended before they could.
     """
     beside.mkdir(parents=True, exist_ok=True)
-    for left in beside.glob(f"{_SCRATCH}*"):
-        if _is_left(left):
-            if left.is_dir() and not left.is_symlink():
-                shutil.rmtree(left, ignore_errors=True)
-            else:
-                left.unlink(missing_ok=True)
-    # What Windows keeps, since a library still has it open, the next process removes.
-    with tempfile.TemporaryDirectory(
+    remove_left(left_in(beside, deep=False))
+    # What Windows keeps, since a library still has it open, the next process removes; and so it
+    # does what the system does not let go of, as a file that is marked immutable.
+    made = tempfile.TemporaryDirectory(
         prefix=f"{_SCRATCH}{os.getpid()}-{place()}-", dir=beside, ignore_cleanup_errors=True
-    ) as made:
-        folder = Path(made, name)
+    )
+    try:
+        folder = Path(made.name, name)
         folder.mkdir()
         yield folder
+    finally:
+        with suppress(OSError, RecursionError):  # Python's own, of what may not be deleted
+            made.cleanup()
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder; an error names it, and not a file's bare name."""
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        error.filename = str(folder / Path(error.filename or "").name)
+        raise
 
 
 def file_sha256(path: Path) -> str:
     """Hex sha256 of a file."""
-    with path.open("rb") as file:
+    with naming(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -210,7 +273,7 @@ def fingerprint(path: Path, whole: bool = False) -> str:
     if whole or size <= 64 * _MIB:
         return file_sha256(path)[:12]
     digest.update(str(size).encode())
-    with path.open("rb") as file:
+    with naming(path), path.open("rb") as file:
         for part in range(16):
             file.seek(part * (size - _MIB) // 15)
             digest.update(file.read(_MIB))

@@ -7,19 +7,28 @@ one by one.
 
 import contextlib
 import json
-import shutil
-from collections.abc import Collection
+import os
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from srl_edge.errors import InputError
-from srl_edge.files import file_sha256, read_json, read_json_if_there, replace, text_sha256
+from srl_edge.files import (
+    file_sha256,
+    is_scratch,
+    left_in,
+    read_json,
+    read_json_if_there,
+    remove_left,
+    replace,
+    scratch_folder,
+    text_sha256,
+)
 
 MARKER = ".srl-edge"
 # What `srl-edge card` adds to a folder: of its own as any file, but no result that another is made
 # from, so nothing is out of date where it changes or goes.
 CARD = ("README.md", "training.svg")
 _OF_THE_SYSTEM = (".DS_Store", "Thumbs.db", "desktop.ini")  # put everywhere by file managers
-_KEPT = 2  # hashes of a file: what is being written, and what was there if the writing is cut off
 
 
 RESULTS = "results"  # what a folder is for that no more is said of
@@ -31,16 +40,38 @@ def publish(scratch: Path, final: Path, purpose: str = RESULTS) -> Path:
     Raises InputError where something else is there, or a folder of another purpose.
     """
     (scratch / MARKER).unlink(missing_ok=True)  # of what it is a copy of
+    remove_left(left_in(scratch))
     _note(scratch, {name: [file_sha256(scratch / name)] for name in _files(scratch)}, purpose)
-    remove(final, purpose)
-    return scratch.rename(final)
+    require_own(final, purpose)
+    with _moved_away(final) as earlier:
+        try:
+            return scratch.rename(final)
+        except OSError:
+            if earlier.exists():
+                earlier.rename(final)
+            raise
 
 
 def remove(folder: Path, purpose: str = RESULTS) -> None:
     """Remove a folder that srl-edge wrote, if it is there; raises InputError for any other."""
     require_own(folder, purpose)
     if folder.exists():
-        shutil.rmtree(folder)
+        with _moved_away(folder):
+            pass
+
+
+@contextlib.contextmanager
+def _moved_away(folder: Path) -> Iterator[Path]:
+    """Where a folder lies until the end, if it is there; then it is deleted.
+
+    Moved as a whole first: of one that is deleted file by file, the marker might go before others,
+    which would never again be known for our own.
+    """
+    with scratch_folder(folder.parent, "removed") as scratch:
+        away = scratch / folder.name
+        if folder.exists():
+            folder.rename(away)
+        yield away
 
 
 def require_own(folder: Path, purpose: str = RESULTS) -> None:
@@ -56,6 +87,11 @@ def require_own(folder: Path, purpose: str = RESULTS) -> None:
     if noted is not None:
         _require_purpose(folder, purpose)
     for name in _files(folder):
+        if is_scratch(Path(name)):
+            raise InputError(
+                f"{folder / name}: another process of srl-edge may be writing this; wait for it, "
+                "or delete this file where none works here any more."
+            )
         if noted is None or name not in noted:
             raise _not_ours(folder, f"{name} was not written by srl-edge")
         if file_sha256(folder / name) not in noted[name]:
@@ -66,10 +102,13 @@ def claim(folder: Path, purpose: str, beside: str = "") -> Path:
     """Make a folder to work in, for one purpose; raises InputError where another thing is there.
 
     Names that begin with a dot do not count, nor does `beside`, a file that is left as it is. Links
-    anywhere in it are refused: what is written there would go elsewhere.
+    anywhere in it are refused: what is written there would go elsewhere. What our processes that
+    were ended left half-written in it is removed.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    if link := next((p for p in folder.rglob("*") if p.is_symlink() and p.name != beside), None):
+    left = left_in(folder)
+    links = (p for p in folder.rglob("*") if p.is_symlink() and p.name != beside)
+    if link := next((p for p in links if not _is_in(p, left)), None):
         raise InputError(f"{link}: is a link, and srl-edge writes through none; move it elsewhere.")
     if not (folder / MARKER).is_file():
         names = (p.name for p in folder.iterdir() if not p.name.startswith("."))
@@ -77,6 +116,7 @@ def claim(folder: Path, purpose: str, beside: str = "") -> Path:
             raise _not_ours(folder, f"{other[0]} was not written by srl-edge")
         _note(folder, {}, purpose)
     _require_purpose(folder, purpose)
+    remove_left(left)
     return folder
 
 
@@ -85,7 +125,7 @@ def withdraw(folder: Path, names: Collection[str]) -> None:
 
     A folder that holds anything else stays.
     """
-    files = {MARKER, *names}
+    files = (*names, MARKER)  # the marker last, so that what is left is known for our own
     if any(path.name not in files or not path.is_file() for path in folder.iterdir()):
         return
     for name in files:
@@ -123,14 +163,16 @@ def write(path: Path, text: str) -> None:
 
     Raises InputError where the file is not there as srl-edge wrote it.
     """
+    remove_left(left_in(path.parent, deep=False))
     noted = _noted(path.parent) or {}
-    known = noted.get(path.name, [])
-    if path.exists() and (not path.is_file() or file_sha256(path) not in known):
+    there = [file_sha256(path)] if path.is_file() else []
+    if path.exists() and (not there or there[0] not in noted.get(path.name, ())):
         raise InputError(
             f"{path}: srl-edge did not write this file, or it has changed since; move it "
             "elsewhere, so that it is not lost."
         )
-    _note(path.parent, noted | {path.name: [text_sha256(text), *known][:_KEPT]})
+    # What is being written, and what stays there if the writing is cut off.
+    _note(path.parent, noted | {path.name: [text_sha256(text), *there]})
     replace(path, text)
 
 
@@ -149,7 +191,7 @@ def written(path: Path) -> bool:
 def set_aside(path: Path) -> Path:
     """Rename a file or folder to `<name>-earlier`, or the first free `-earlier-N`; return that."""
     number, aside = 1, path.with_name(f"{path.name}-earlier")
-    while aside.exists():
+    while os.path.lexists(aside):
         number += 1
         aside = path.with_name(f"{path.name}-earlier-{number}")
     return path.rename(aside)
@@ -169,10 +211,20 @@ def _not_ours(folder: Path, why: str) -> InputError:
 
 
 def _files(folder: Path) -> list[str]:
-    """Every file and link of a folder but the marker, by its path in it."""
-    found = (p for p in folder.rglob("*") if p.is_symlink() or not p.is_dir())
+    """Every file and link of a folder but the marker, by its path in it.
+
+    Nor what a process of ours that was ended left there.
+    """
+    left = left_in(folder)
+    paths = (p for p in folder.rglob("*") if p.is_symlink() or not p.is_dir())
+    found = (p for p in paths if not _is_in(p, left))
     names = (p.relative_to(folder).as_posix() for p in found if p.name not in _OF_THE_SYSTEM)
     return sorted(name for name in names if name != MARKER)
+
+
+def _is_in(path: Path, folders: Collection[Path]) -> bool:
+    """Whether a path is one of these, or lies in one."""
+    return any(path == each or each in path.parents for each in folders)
 
 
 def _noted(folder: Path) -> dict[str, list[str]] | None:

@@ -18,7 +18,17 @@ from srl_edge.data.formats import rows_of
 from srl_edge.devices.bench import tasks
 from srl_edge.devices.runtimes import genai_config
 from srl_edge.errors import InputError
-from srl_edge.files import fingerprint, read_json, read_json_if_there, read_rows
+from srl_edge.files import (
+    file_sha256,
+    fingerprint,
+    named_in,
+    place,
+    read_json,
+    read_json_if_there,
+    read_rows,
+    read_text,
+    remove_tree,
+)
 from srl_edge.models import adapter_folder, chat_template
 from srl_edge.models.catalog import config_of
 from srl_edge.models.tokenizer import stop_ids
@@ -390,3 +400,53 @@ def test_a_disk_that_is_full_is_told_with_the_file(code: str, tmp_path: Path) ->
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr == f"srl-edge: {tmp_path / 'out.jsonl'}: File too large.\n"
+
+
+MEMORY = Path("/proc/self/mem")  # a file whose first byte cannot be read
+
+
+@pytest.mark.skipif(not MEMORY.is_file(), reason="no such file on this system")
+@pytest.mark.parametrize(
+    "read",
+    [
+        file_sha256,
+        fingerprint,
+        read_text,
+        lambda file: read_json(file, "Json"),
+        lambda file: read_rows(file, "Json"),
+        lambda file: list(rows_of(file)),
+    ],
+)
+def test_a_file_that_cannot_be_read_to_its_end_is_named(read: Callable[[Path], Any]) -> None:
+    with pytest.raises(OSError) as raised:
+        read(MEMORY)
+    assert named_in(raised.value) == str(MEMORY)
+
+
+def test_an_error_names_the_path_that_the_user_knows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "report.html"
+    scratch = tmp_path / f".srl-edge-scratch-1-{place()}-1-report.html"
+    for given, said in (
+        ((str(file),), file),
+        ((str(scratch), None, str(file)), file),
+        ((str(file), None, str(scratch)), file),
+        ((str(scratch),), tmp_path),
+        ((str(scratch / "data" / "train.jsonl"),), tmp_path),
+        ((scratch.name,), "."),
+        ((), None),
+    ):
+        error = OSError(1, "Operation not permitted", *given)
+        assert named_in(error) == (said and str(said))
+    folder = tmp_path / "inner" / "deep"
+    folder.mkdir(parents=True)
+    (folder / "a.txt").touch()
+
+    def refused(path: str, **_: int) -> None:
+        raise PermissionError(1, "Operation not permitted", path)
+
+    monkeypatch.setattr(os, "unlink", refused)
+    with pytest.raises(PermissionError) as raised:
+        remove_tree(tmp_path / "inner")
+    assert (named_in(raised.value) or "").startswith(str(tmp_path / "inner"))

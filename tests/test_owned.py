@@ -2,8 +2,6 @@
 
 import os
 import shutil
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -248,45 +246,6 @@ def test_what_changed_since_is_seen_without_reading_it(tmp_path: Path) -> None:
     assert owned.changed(folder) == "inner/a.txt"
 
 
-def test_scratch_of_a_process_that_is_gone_is_removed(tmp_path: Path) -> None:
-    gone = tmp_path / f".srl-edge-scratch-999999999-{place()}-x"
-    gone.mkdir()
-    (gone / "half").touch()
-    with scratch_folder(tmp_path, "a") as ours, scratch_folder(tmp_path, "b"):
-        assert not gone.exists() and ours.is_dir()
-    assert not list(tmp_path.iterdir())
-
-
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from srl_edge import files
-if sys.argv[2] == "file":
-    os.replace = Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-    files.replace(Path(sys.argv[1]) / "report.md", "half of it")
-with files.scratch_folder(Path(sys.argv[1]), "model") as scratch:
-    (scratch / "weights").write_text("half of them")
-    if sys.argv[2] == "folder in it":
-        with files.scratch_folder(scratch.parent, "made") as inner:
-            os.kill(os.getpid(), signal.SIGKILL)
-    os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
-@pytest.mark.parametrize("what", ["folder", "folder in it", "file"])
-def test_what_a_killed_process_left_half_built_goes_with_the_next_one(
-    what: str, tmp_path: Path
-) -> None:
-    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), what], check=False)
-    assert done.returncode == -9
-    (left,) = tmp_path.iterdir()
-    assert left.name.startswith(".srl-edge-scratch-")
-    (tmp_path / ".srl-edge-scratch-of-mine").mkdir()
-    with scratch_folder(tmp_path, "model") as ours:
-        assert not left.exists() and ours.is_dir()
-    assert [p.name for p in tmp_path.iterdir()] == [".srl-edge-scratch-of-mine"]
-
-
 def test_whatever_is_built_beside_what_stays_is_built_in_such_a_folder() -> None:
     for name, file in modules().items():
         text = file.read_text(encoding="utf-8")
@@ -336,16 +295,3 @@ def test_a_job_replaces_nothing_but_a_job(
     with pytest.raises(InputError, match=r"holds srl-edge's (results|training), not its job"):
         called(*flags, folder)
     assert sorted(folder.rglob("*")) == before
-
-
-def test_what_another_container_builds_on_the_volume_stays(tmp_path: Path) -> None:
-    """Its processes are not seen from here; what nothing was written to for long is left."""
-    theirs = tmp_path / ".srl-edge-scratch-999999999-0123abcd-x"
-    (theirs / "model").mkdir(parents=True)
-    (theirs / "model" / "weights").write_text("half")
-    with scratch_folder(tmp_path, "model"):
-        assert (theirs / "model" / "weights").is_file()
-    for path in (theirs / "model" / "weights", theirs / "model", theirs):
-        os.utime(path, (0, 0))
-    with scratch_folder(tmp_path, "model"):
-        assert not theirs.exists()

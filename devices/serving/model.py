@@ -23,6 +23,8 @@ from srl_edge.method.solving import Attempt, take_step
 from srl_edge.models.chat_template import NEXT_QUESTION
 from srl_edge.recipe import Bench
 
+# For each token of the context: a text of more, as hardly any token has, is refused unread.
+CHARACTERS = 128
 Message = Mapping[str, Any]  # a role and a content, as chat templates read them
 
 
@@ -121,6 +123,7 @@ class Model:
         not take, or that does not fit the context.
         """
         turns = _turns(messages_or_question)
+        self._require_short(turns, tools)
         text = self.chat.render(turns, tools)
         if tools and text == self.chat.render(turns):
             raise InputError(f"{self.name}: its chat template takes no tools.")
@@ -160,6 +163,7 @@ class Model:
                 f"{self.name}: was trained to act in a world that answers each action, and nothing "
                 "here is one; ask it in a chat."
             )
+        self._require_short([problem])
         attempt = Attempt("", problem, "")
         for _ in range(self.asked.steps(max_steps)):
             ended = False
@@ -171,6 +175,19 @@ class Model:
             if ended:
                 break
         yield attempt
+
+    def _require_short(self, turns: Sequence[Any], tools: Sequence[Any] = ()) -> None:
+        """Raise InputError for what no context can hold, which rendering it would show late."""
+        characters, said = len(str((turns, tools))), ""
+        if len(turns) > self.context_length:
+            said = f"{len(turns)} turns"
+        elif characters > CHARACTERS * self.context_length:
+            said = f"{characters} characters"
+        if said:
+            raise InputError(
+                f"the prompt has {said}, and {self.name} takes {self.context_length} tokens of "
+                "prompt and reply together; ask for less."
+            )
 
     def _written(
         self, ids: Sequence[int], sampling: Sampling, begun: str = ""

@@ -22,7 +22,7 @@ except ImportError as error:
     ) from None
 
 CONNECTIONS = 256
-FIRST_SECONDS = 30.0  # for a connection's first request to begin
+SILENT_SECONDS = 30.0  # for a connection's next request to come, and for some of a reply to be read
 
 
 class _Server(uvicorn.Server):
@@ -38,15 +38,44 @@ class _Server(uvicorn.Server):
 
 
 class _Protocol(H11Protocol):
-    """Connections that ask nothing are closed: they would keep others from being answered."""
+    """Connections that ask nothing, or take nothing, are closed: they would keep others out.
+
+    That is those from which no whole request has come since the last reply, whatever else they
+    send, and those that do not read a reply. One that waits for a reply stays.
+    """
+
+    _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.loop.call_later(FIRST_SECONDS, self._close_silent)
+        self._look_later()
 
-    def _close_silent(self) -> None:
-        if self.cycle is None:
-            self.transport.close()
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer:
+            self._timer.cancel()
+        super().connection_lost(exc)
+
+    def on_response_complete(self) -> None:
+        self._look_later()
+        super().on_response_complete()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._look_later()
+
+    def _look_later(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+        unsent = self.transport.get_write_buffer_size()
+        self._timer = self.loop.call_later(SILENT_SECONDS, self._close_silent, unsent)
+
+    def _close_silent(self, unsent: int) -> None:
+        answering = self.cycle is not None and not self.cycle.response_complete
+        reads = self.transport.get_write_buffer_size() < unsent
+        if reads or (answering and not self.flow.write_paused):
+            self._look_later()
+        else:
+            self.transport.abort()  # what is unsent is not waited for
 
 
 def listening(host: str, port: int) -> socket.socket:

@@ -1,6 +1,7 @@
 """An OpenAI-compatible server of one model, which answers one request after the other."""
 
 import asyncio
+import contextlib
 import json
 import sys
 import time
@@ -31,8 +32,8 @@ except ImportError as error:
 
 Found = TypeVar("Found")
 LARGEST = 2 << 20  # bytes of a request's body
-_UNREAD = {"Connection": "close"}  # a body that was not read is not waited for
 BODY_SECONDS = 30.0  # for it to arrive
+DROPPED, DROP_SECONDS = 64 << 20, 5.0  # of one that is refused: bytes, and for them to arrive
 # The page is one file, and nothing of another place gets into it.
 _SAFE = {
     "Content-Security-Policy": "default-src 'none'; script-src 'unsafe-inline'; style-src "
@@ -250,12 +251,37 @@ def _refusal(error: Exception) -> Refused:
     return Refused(500, f"the model failed ({type(error).__name__}).")
 
 
+class _Unread(JSONResponse):
+    """A reply to a request whose body was not read, after which the connection is closed.
+
+    At once, the system would tell a client that still sends of the connection alone, and not of
+    the reply: so what comes is dropped first, up to a bound.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [*self.raw_headers, (b"connection", b"close")]
+        await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": True})
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(_dropped(receive), DROP_SECONDS)
+        await send({"type": "http.response.body"})
+
+
+async def _dropped(receive: Receive) -> None:
+    """Read a body to its end, or its bound."""
+    dropped, more = 0, True
+    while more and dropped < DROPPED:
+        message = await receive()
+        dropped += len(message.get("body", b""))
+        more = message.get("more_body", False)
+
+
 async def _refused(_: Request, error: Exception) -> Response:
     refused = _refusal(error)
     headers = dict(getattr(error, "headers", None) or {})
     headers |= {"Retry-After": "1"} if refused.status == 429 else {}
-    headers |= _UNREAD if refused.status in (403, 404, 405, 408, 413, 415) else {}
-    return JSONResponse(refused.as_dict(), refused.status, headers)
+    kind = _Unread if refused.status in (403, 404, 405, 408, 413, 415) else JSONResponse
+    return kind(refused.as_dict(), refused.status, headers)
 
 
 def _guarded(app: ASGIApp, guard: Guard) -> ASGIApp:
@@ -266,7 +292,7 @@ def _guarded(app: ASGIApp, guard: Guard) -> ASGIApp:
         }
         if why := guard.refusal(headers):
             refused = Refused(403, why)
-            await JSONResponse(refused.as_dict(), refused.status, _UNREAD)(scope, receive, send)
+            await _Unread(refused.as_dict(), refused.status)(scope, receive, send)
             return
         await app(scope, receive, send)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from srl_edge.errors import InputError
-from srl_edge.files import parsed
+from srl_edge.files import naming, parsed
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 ENDINGS = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
@@ -42,7 +42,7 @@ def rows_of(file: Path, bad: Bad | None = None) -> Iterator[dict[str, Any]]:
             return _parquet_rows(file)
         case ".csv" | ".tsv":
             return _csv_rows(file)
-    with file.open("rb") as data:
+    with naming(file), file.open("rb") as data:
         first = data.read(4096).removeprefix(BOM_UTF8).lstrip()[:1]
     if suffix not in SUFFIXES and first not in (b"", b"[", b"{"):
         raise InputError(f"{file}: no format that is read; a file of rows ends in {ENDINGS}.")
@@ -51,7 +51,8 @@ def rows_of(file: Path, bad: Bad | None = None) -> Iterator[dict[str, Any]]:
 
 def _array(file: Path) -> list[dict[str, Any]]:
     try:
-        rows = parsed(file.read_bytes(), "Json")
+        with naming(file):
+            rows = parsed(file.read_bytes(), "Json")
     except ValueError as error:
         raise InputError(f"{file}: {error}.") from None
     if not all(isinstance(row, dict) for row in rows):
@@ -60,7 +61,7 @@ def _array(file: Path) -> list[dict[str, Any]]:
 
 
 def _json_lines(file: Path, bad: Bad | None) -> Iterator[dict[str, Any]]:
-    with file.open("rb") as lines:
+    with naming(file), file.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
@@ -114,7 +115,7 @@ def _spread(file: Path, first: int, data: bytes) -> Iterator[dict[str, Any]]:
 def _csv_rows(file: Path) -> Iterator[dict[str, Any]]:
     csv.field_size_limit(_LONGEST_CELL)  # a worked solution may be long
     try:
-        with file.open(encoding="utf-8-sig", newline="") as text:
+        with naming(file), file.open(encoding="utf-8-sig", newline="") as text:
             first = text.readline()
             text.seek(0)
             separator = max("\t" if file.suffix.lower() == ".tsv" else ",;\t", key=first.count)

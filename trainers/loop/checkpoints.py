@@ -10,7 +10,7 @@ from pathlib import Path
 
 from srl_edge import owned
 from srl_edge.errors import InputError
-from srl_edge.files import inside, read_json
+from srl_edge.files import inside, read_json, remove_tree
 from srl_edge.recipe import Recipe
 from srl_edge.run_folder import CONTENTS, contents_of, settings_of
 from srl_edge.trainers.policy.contract import Policy
@@ -125,7 +125,7 @@ def restore(folder: Path, policy: Policy, recipe: Recipe) -> Cursor:
     """
     require_same_settings(folder, recipe)
     for leftover in folder.glob(".checkpoint-*"):
-        shutil.rmtree(leftover)
+        remove_tree(leftover)
     if not (newest := _to_go_on_from(folder, recipe)):
         for name in LOGS:
             (folder / name).unlink(missing_ok=True)
@@ -149,7 +149,7 @@ def _remove(checkpoint: Path) -> None:
     """Remove a checkpoint; what is in it that training did not write is set aside."""
     files = read_json(checkpoint / _STATE, "TrainerState").get("files")
     if files is None:  # of a version that did not note them
-        shutil.rmtree(checkpoint)
+        remove_tree(checkpoint)
         return
     for name in (*files, _STATE):
         if inside(checkpoint / name, checkpoint):
