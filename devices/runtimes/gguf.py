@@ -23,11 +23,11 @@ class GgufRuntime(TorchRuntime):
     ) -> None:
         del context_length, adapter
         self._file = path / GGUF if path.is_dir() else path
-        super().__init__(self._file.parent, threads, gguf=self._file.name)
+        super().__init__(self._file.parent, threads, gguf=self._file)
 
     @cached_property
     def _tokenizer(self) -> Any:
-        return loading.tokenizer(self._folder, gguf_file=self._file.name)
+        return loading.tokenizer_of_gguf(self._file)
 
     def switch(self, adapter: Path | None) -> None:
         del adapter  # merged, always
