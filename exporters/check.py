@@ -14,10 +14,10 @@ from srl_edge import owned, processes
 from srl_edge.data.agents.worlds import entered
 from srl_edge.devices.hosts.local import open_session, runnable
 from srl_edge.devices.runtimes.chat import Chat, completions, replies
-from srl_edge.devices.runtimes.contract import Runtime
+from srl_edge.devices.runtimes.contract import Damaged, Runtime
 from srl_edge.devices.runtimes.open import open_runtime
 from srl_edge.devices.runtimes.torch import TorchRuntime
-from srl_edge.errors import InputError, ParityError, UnmeasuredError
+from srl_edge.errors import InputError, ParityError, UnmeasuredError, first_line
 from srl_edge.exporters.merging.trained_weights import merged_into, rounded_as_trained
 from srl_edge.exporters.parity.adapter import compare_adapter
 from srl_edge.exporters.parity.faults import faults, in_words, merging_faults, warnings
@@ -88,21 +88,19 @@ def gate(
             reference = trained if _as_trained(artifact) else plain
             try:
                 runtime = open_runtime(artifact, subject.bench.threads)
-            except RuntimeError as error:
-                said = str(error).splitlines()[0]
-                failures.append(f"{artifact.name}: its runtime cannot load it: {said}")
+            except (RuntimeError, Damaged) as error:
+                failures.append(f"{artifact.name}: its runtime cannot load it: {_words(error)}")
                 continue
             except InputError as error:
                 unmeasured.append(f"{artifact.name}: could not be measured: {error}")
                 continue
             try:
                 measured = _measured(artifact, runtime, reference, subject, merging, advance)
+            except (RuntimeError, Damaged) as error:
+                failures.append(f"{artifact.name}: its runtime fails: {_words(error)}")
+                continue
             except InputError as error:
                 unmeasured.append(f"{artifact.name}: could not be measured: {error}")
-                continue
-            except RuntimeError as error:
-                said = str(error).splitlines()[0]
-                failures.append(f"{artifact.name}: its runtime fails: {said}")
                 continue
             for said in warnings(measured):
                 progress.say(f"check: {artifact.name}: {said}")
@@ -116,6 +114,10 @@ def gate(
         raise ParityError("\n".join([*failures, *unmeasured]))
     if unmeasured:
         raise UnmeasuredError("\n".join(unmeasured))
+
+
+def _words(error: Exception) -> str:
+    return error.said if isinstance(error, Damaged) else first_line(error)
 
 
 def _measured(

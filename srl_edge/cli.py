@@ -116,6 +116,12 @@ def _run(arguments: list[str]) -> int:
             raise
         said = (str(error).strip().splitlines() or [type(error).__name__])[0]
         return _fail(f"out of memory ({said}); take a smaller model or less at once.", 1, as_json)
+    except UnicodeEncodeError as error:  # a name with bytes that are no characters
+        if "surrogate" not in error.reason:
+            raise
+        before, after = error.object[: error.start], error.object[error.start :]
+        name = before.rpartition("\n")[2] + after.partition("\n")[0]
+        return _fail(f"{name!r}: is not UTF-8; rename what it names.", 2, as_json)
     except Exception as error:
         # What safetensors says of a disk that is full; its class is not imported for that.
         if type(error).__name__ != "SafetensorError":

@@ -1,5 +1,6 @@
 """The failures a person can mend, each with its exit code."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,6 +32,13 @@ def out_of_memory(error: BaseException) -> bool:
         or "std::bad_alloc" in text
         or "Failed to allocate memory" in text  # ONNX Runtime's
     )
+
+
+def first_line(error: BaseException) -> str:
+    """What a library says of its failure, for a sentence of ours."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    said = re.sub(r".*\[ONNXRuntimeError\] : \d+ : \w+ : ", "", lines[0])  # a line of its code
+    return said.strip().rstrip(".")[:500]
 
 
 class NothingToCompare(StageError):

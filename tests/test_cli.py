@@ -382,3 +382,36 @@ def test_memory_that_does_not_suffice_is_one_sentence(
     with pytest.raises(SystemExit) as ended:
         cli.main(["chat", "x"])
     assert ended.value.code == 1 and "srl-edge: out of memory (" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-1", "some"])
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ["compare", "old", "new", "--slower"],
+        ["chat", "model", "--temperature"],
+        ["bench-tasks", "model", "--tasks", "t", "--out", "o", "--soak"],
+        ["data", "generate", "problems", "--out", "o", "--timeout"],
+    ],
+)
+def test_numbers_that_measure_nothing_are_refused(
+    verb: list[str], value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*verb, value])
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and f"a number of 0 or more is needed, not {value!r}" in said
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_folder_whose_name_is_not_utf_8_is_one_sentence(tmp_path: Path) -> None:
+    folder = tmp_path / "bad\udcff"
+    folder.mkdir()
+    (folder / "rows.jsonl").write_text('{"problem": "1 + 1?", "solution": "2"}\n')
+    (folder / "r.toml").write_text(
+        'output = "run"\n[model]\nname = "m"\n[data]\nsource = "rows.jsonl"\n'
+        '[[stages]]\nkind = "sft"\nsteps = 1\n'
+    )
+    done = srl_edge("data", folder / "r.toml")
+    assert done.returncode == 2 and "is not UTF-8; rename what it names" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1

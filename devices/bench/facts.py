@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ def tokenizer_of(folder: Path) -> Path:
         )
     made = _cached("-".join(sorted({fingerprint(file) for file in sources})))
     if not made.is_dir():
-        _make(made, folder)
+        _make(made, lambda: loading.tokenizer(folder))
     if not (made / "tokenizer.json").is_file():
         raise InputError(
             f"{folder}: its tokenizer has no form as tokenizer.json, which is what is read here."
@@ -58,7 +59,7 @@ def of_gguf(file: Path) -> tuple[dict[str, Any], Path]:
             raise InputError(f"{file}: not a GGUF file, or a damaged one.")
     said = _read_gguf(file)
     _require_architecture(said["architecture"], file)
-    _make(made, file.parent, said, gguf_file=file.name)
+    _make(made, lambda: loading.tokenizer_of_gguf(file), said)
     return said, made
 
 
@@ -66,10 +67,10 @@ def _cached(name: str) -> Path:
     return cache_folder() / "tokenizers" / name[:100]
 
 
-def _make(made: Path, folder: Path, facts: Any = None, **options: str) -> None:
+def _make(made: Path, read: Callable[[], Any], facts: Any = None) -> None:
     """Let transformers read a tokenizer, and keep it in the form that is read here."""
     with cache_lock(), scratch_folder(made.parent, made.name) as scratch:
-        loading.tokenizer(folder, **options).save_pretrained(scratch)
+        read().save_pretrained(scratch)
         if facts is not None:
             (scratch / _FACTS).write_text(json.dumps(facts), encoding="utf-8")
         owned.publish(scratch, made)

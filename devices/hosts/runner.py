@@ -48,7 +48,10 @@ def main() -> None:
     meter = open_meter()
     for line in questions:
         before = meter()
-        answered = answer(runtime, json.loads(line), room)
+        try:
+            answered = answer(runtime, json.loads(line), room)
+        except InputError as error:
+            sys.exit(str(error))
         after = meter()
         answered["energy_joules"] = None if before is None or after is None else after - before
         print(json.dumps(answered), file=answers, flush=True)

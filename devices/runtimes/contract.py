@@ -10,11 +10,24 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from srl_edge.errors import InputError
+from srl_edge.errors import InputError, first_line
 from srl_edge.method.prompts import shared_length
 
 Logits = np.ndarray[Any, np.dtype[np.float32]]
 Choose = Callable[[Logits], int]  # the next token of logits [V]
+
+
+class Damaged(InputError):
+    """A runtime does not load what it is given, or fails at it: `said` is in its library's words.
+
+    Its file may be cut off, or be of another version.
+    """
+
+    def __init__(self, path: Path, library: str, does_not: str, error: Exception) -> None:
+        self.said = first_line(error)
+        super().__init__(
+            f"{path}: {library} does not {does_not} it: {self.said}; fetch or export it again."
+        )
 
 
 class Runtime(Protocol):

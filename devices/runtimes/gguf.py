@@ -22,12 +22,15 @@ class GgufRuntime(TorchRuntime):
         self, path: Path, context_length: int, threads: int = 0, adapter: Path | None = None
     ) -> None:
         del context_length, adapter
+        self._ours = (path / "tokenizer.json").is_file()
         self._file = path / GGUF if path.is_dir() else path
-        super().__init__(self._file.parent, threads, gguf=self._file.name)
+        super().__init__(self._file.parent, threads, gguf=self._file)
 
     @cached_property
     def _tokenizer(self) -> Any:
-        return loading.tokenizer(self._folder, gguf_file=self._file.name)
+        if self._ours:  # as the model's makers have it; the file's own is a conversion of it
+            return loading.tokenizer(self._folder)
+        return loading.tokenizer_of_gguf(self._file)
 
     def switch(self, adapter: Path | None) -> None:
         del adapter  # merged, always

@@ -8,6 +8,7 @@ import numpy as np
 
 from srl_edge.devices.runtimes.contract import Logits, require_room, reusable
 from srl_edge.errors import InputError
+from srl_edge.models.loading import require_sizes
 from srl_edge.models.tokenizer import stop_ids
 
 
@@ -27,6 +28,7 @@ class MlxRuntime:
             raise InputError(
                 "running MLX artifacts needs mlx-lm: pip install 'srl-edge[mlx]'."
             ) from None
+        require_sizes(folder)
         self._mx, self._folder, self._context_length = mx, folder, context_length
         try:
             self._model: Any = load_model(folder, trust_remote_code=False)[0]

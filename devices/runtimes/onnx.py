@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from srl_edge.devices.runtimes.contract import Choose, Logits, require_room, reusable
+from srl_edge.devices.runtimes.contract import Choose, Damaged, Logits, require_room, reusable
 from srl_edge.devices.runtimes.genai_config import FILE, read_config
 from srl_edge.devices.runtimes.onnx_rows import OnnxRows, takes_rows
 from srl_edge.devices.runtimes.rows import BATCH, complete
-from srl_edge.errors import InputError
+from srl_edge.errors import InputError, out_of_memory
+
+_FATAL = 4  # what is no more than an error is raised
 
 
 class OnnxRuntime:
@@ -33,9 +35,10 @@ class OnnxRuntime:
                 f"has {known}; export it again, or name a shorter one."
             )
         config = genai.Config(str(folder))
+        options = {"log_severity_level": _FATAL}
         if threads:
-            session = {"session_options": {"intra_op_num_threads": threads}}
-            config.overlay(json.dumps({"model": {"decoder": session}}))
+            options["intra_op_num_threads"] = threads
+        config.overlay(json.dumps({"model": {"decoder": {"session_options": options}}}))
         self._model, self._context_length = genai.Model(config), context_length
         self._folder, self._threads = folder, threads
         self._rows: OnnxRows | None = None
@@ -65,13 +68,13 @@ class OnnxRuntime:
             if self._active:
                 self._generator.set_active_adapter(self._adapters, self._active)
         self._ids = list(ids)
-        self._generator.append_tokens(self._ids[known:])
+        self._append(self._ids[known:])
         return self._logits()
 
     def decode(self, token: int) -> Logits:
         require_room(len(self._ids) + 1, self._context_length)
         self._ids.append(token)
-        self._generator.append_tokens([token])
+        self._append([token])
         return self._logits()
 
     def takes_several(self) -> bool:
@@ -97,6 +100,14 @@ class OnnxRuntime:
     def stop_ids(self) -> list[int]:
         found = self._config["model"]["eos_token_id"]
         return [found] if isinstance(found, int) else list(found)
+
+    def _append(self, ids: list[int]) -> None:
+        try:
+            self._generator.append_tokens(ids)
+        except RuntimeError as error:
+            if out_of_memory(error):
+                raise
+            raise Damaged(self._folder, "ONNX Runtime", "run", error) from None
 
     def _rewound(self, length: int) -> bool:
         try:

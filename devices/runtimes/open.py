@@ -5,8 +5,17 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from srl_edge.artifact import MANIFEST, Artifact, load
-from srl_edge.devices.runtimes.contract import ArtifactRuntime, Runtime
+from srl_edge.devices.runtimes.contract import ArtifactRuntime, Damaged, Runtime
+from srl_edge.errors import InputError, out_of_memory
 from srl_edge.files import read_json
+
+_LIBRARIES = {
+    "onnx": "ONNX Runtime",
+    "optimum": "ONNX Runtime",
+    "executorch": "ExecuTorch",
+    "gguf": "llama.cpp",
+    "mlx": "mlx-lm",
+}
 
 
 def open_model(kind: str, path: Path, threads: int = 0) -> Runtime:
@@ -28,13 +37,27 @@ def open_model(kind: str, path: Path, threads: int = 0) -> Runtime:
     if kind == "artifact":
         return open_runtime(load(path), threads)
     format_, _, context = kind.partition(":")
-    return _kind(format_)(path, int(context), threads, None)
+    return _opened(format_, path, int(context), threads, None)
 
 
 def open_runtime(artifact: Artifact, threads: int = 0) -> ArtifactRuntime:
     """Load an artifact; raises InputError where its runtime is not installed."""
     length = artifact.manifest["context_length"]
-    return _kind(artifact.format)(artifact.path, length, threads, artifact.adapter)
+    return _opened(artifact.format, artifact.path, length, threads, artifact.adapter)
+
+
+def _opened(
+    format_: str, path: Path, context_length: int, threads: int, adapter: Path | None
+) -> ArtifactRuntime:
+    runtime = _kind(format_)
+    try:
+        return runtime(path, context_length, threads, adapter)
+    except (InputError, ImportError):
+        raise
+    except Exception as error:  # each library has its own for a file that is cut off or damaged
+        if out_of_memory(error):
+            raise
+        raise Damaged(path, _LIBRARIES.get(format_, format_), "load", error) from None
 
 
 def _kind(format_: str) -> Callable[[Path, int, int, Path | None], ArtifactRuntime]:

@@ -14,11 +14,11 @@ from srl_edge.models.tokenizer import stop_ids
 class TorchRuntime:
     """A model folder on PyTorch in fp32, with a PEFT adapter beside it if one is given.
 
-    gguf: the file of the folder to read weights from, in place of its safetensors.
+    gguf: the file to read weights from, in place of the folder's safetensors.
     """
 
     def __init__(
-        self, folder: Path, threads: int = 0, adapter: Path | None = None, gguf: str | None = None
+        self, folder: Path, threads: int = 0, adapter: Path | None = None, gguf: Path | None = None
     ) -> None:
         import torch
 
@@ -28,7 +28,7 @@ class TorchRuntime:
         if gguf is None:
             self.model: Any = loading.network(folder, dtype=torch.float32)
         else:
-            self.model = loading.of_gguf(folder, gguf)
+            self.model = loading.of_gguf(gguf)
         if adapter is not None:
             from srl_edge.models.adapted import adapted
 

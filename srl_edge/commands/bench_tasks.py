@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from srl_edge import processes
 from srl_edge.commands.outcome import Outcome, written
-from srl_edge.commands.parser import Parser, quiet_libraries
+from srl_edge.commands.parser import Parser, amount, quiet_libraries
 from srl_edge.devices.bench.artifacts import bench_artifacts, device_named
 from srl_edge.devices.bench.benchmark import require_place
 from srl_edge.devices.bench.shots import drawn
@@ -77,7 +77,7 @@ def parser() -> Parser:
     parser.add_argument("--resume", action="store_true", help="go on with what --out holds")
     parser.add_argument(
         "--soak",
-        type=float,
+        type=amount,
         default=0.0,
         metavar="MINUTES",
         help="then let each decode for that long",

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from srl_edge.commands.outcome import Outcome
-from srl_edge.commands.parser import Parser, quiet_libraries
+from srl_edge.commands.parser import Parser, amount, quiet_libraries
 from srl_edge.commands.serve import add_model, require_within
 
 
@@ -20,8 +20,8 @@ def parser() -> Parser:
     add_model(parser)
     parser.add_argument("--max-new-tokens", type=int, default=512, help="of a reply (512)")
     parser.add_argument("--max-steps", type=int, default=8, help="of a solution (8)")
-    parser.add_argument("--temperature", type=float, default=0.0, help="0 is greedy (0)")
-    parser.add_argument("--top-p", type=float, default=1.0, help="drawn from so much (1)")
+    parser.add_argument("--temperature", type=amount, default=0.0, help="0 is greedy (0)")
+    parser.add_argument("--top-p", type=amount, default=1.0, help="drawn from so much (1)")
     parser.add_argument("--seed", type=int, help="the same draws each time")
     return parser
 

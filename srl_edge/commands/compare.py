@@ -3,7 +3,7 @@
 from typing import Any
 
 from srl_edge.commands.outcome import Outcome
-from srl_edge.commands.parser import Parser
+from srl_edge.commands.parser import Parser, amount
 
 
 def parser() -> Parser:
@@ -18,7 +18,7 @@ def parser() -> Parser:
     parser.add_path("the folder to compare with it", "new")
     parser.add_argument(
         "--slower",
-        type=float,
+        type=amount,
         default=SLOWER,
         metavar="SHARE",
         help=f"of speed that may be lost, or of memory and size gained ({SLOWER})",

@@ -6,7 +6,7 @@ from typing import Any
 
 from srl_edge import processes
 from srl_edge.commands.outcome import Outcome, written
-from srl_edge.commands.parser import Parser
+from srl_edge.commands.parser import Parser, amount
 from srl_edge.data.generate import Endpoint, generate, problems_of, require_apart
 from srl_edge.errors import InputError
 from srl_edge.terminal import progress
@@ -29,8 +29,8 @@ def parser() -> Parser:
     parser.add_argument("--count", type=int, help="problems, from the first on (worlds: 100)")
     parser.add_argument("--samples", type=int, default=1, help="solutions to ask for, each problem")
     parser.add_argument("--workers", type=int, default=4, help="requests at a time")
-    parser.add_argument("--timeout", type=float, default=120.0, help="seconds to a reply")
-    parser.add_argument("--temperature", type=float, default=0.7, help="of draws; 0 is greedy")
+    parser.add_argument("--timeout", type=amount, default=120.0, help="seconds to a reply")
+    parser.add_argument("--temperature", type=amount, default=0.7, help="of draws; 0 is greedy")
     parser.add_argument("--max-tokens", type=int, default=2048, help="longest reply")
     parser.add_argument("--seed", type=int, default=0, help="of tasks in worlds")
     parser.add_argument(
@@ -41,7 +41,7 @@ def parser() -> Parser:
     )
     parser.add_argument(
         "--price",
-        type=float,
+        type=amount,
         nargs=2,
         metavar=("IN", "OUT"),
         help="of a million tokens read and written, to say what it cost",

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from srl_edge.cli import VERBS
-from srl_edge.commands.parser import Parser, file_of
+from srl_edge.commands.parser import Parser, amount, file_of
 
 _OF_ALL = ("help", "json", "quiet")
 _BEGINNING = """# Every verb
@@ -88,7 +88,7 @@ def _takes(action: Action) -> str:
         return "nothing"
     if action.choices:
         return "|".join(map(str, action.choices))
-    kinds: dict[Any, str] = {int: "integer", float: "number", str: "text", None: "text"}
+    kinds: dict[Any, str] = {int: "integer", amount: "number", str: "text", None: "text"}
     kind = kinds.get(action.type, "path")
     counts: dict[Any, str] = {"+": "one or more", "*": "any number", "?": "may be left out"}
     many = f"{action.nargs} of them" if isinstance(action.nargs, int) else counts.get(action.nargs)

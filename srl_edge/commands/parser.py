@@ -1,9 +1,10 @@
 """How the verbs' arguments are read: one way of help, of mistakes and of the options of all."""
 
 import difflib
+import math
 import os
 import re
-from argparse import SUPPRESS, ArgumentParser, RawDescriptionHelpFormatter
+from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -16,12 +17,23 @@ from srl_edge.terminal.progress import QUIET
 if TYPE_CHECKING:
     from srl_edge.recipe import Recipe
 
-__all__ = ["PATH", "Parser", "file_of", "quiet_libraries", "recipe_of"]
+__all__ = ["PATH", "Parser", "amount", "file_of", "quiet_libraries", "recipe_of"]
 PATH = "a recipe or a run folder"
 SETTINGS = (
     "Any setting of a recipe can follow, as --section.key value; `srl-edge {} PATH --help`\n"
     "lists them with their values."
 )
+
+
+def amount(text: str) -> float:
+    """A number that can be measured with: finite, and not below 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise ArgumentTypeError(f"a number of 0 or more is needed, not {text!r}")
+    return value
 
 
 class Parser(ArgumentParser):

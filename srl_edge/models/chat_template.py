@@ -3,7 +3,6 @@
 It offers templates what transformers offers them, without transformers, which a device has not.
 """
 
-import contextlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -122,6 +121,7 @@ class ChatTemplate:
         except (TemplateError, *_FAULTS) as error:
             raise InputError(f"the model's chat template is none: {_said(error)}.") from None
         self._special = dict(special)
+        self._endless = False  # whether it took too long for a few words
 
     def render(
         self,
@@ -163,21 +163,16 @@ class ChatTemplate:
         """Whether a user's text is rendered as a list of parts, and as a text is not."""
         asked = [{"role": "user", "content": _MARK}]
         for chat in (asked, [{"role": "system", "content": "Be brief."}, *asked]):
-            with contextlib.suppress(TemplateError, *_FAULTS):
-                if _MARK in self._rendered(chat, True, DATE):
-                    return False
-            with contextlib.suppress(TemplateError, *_FAULTS):
-                if _MARK in self._rendered(_in_parts(chat), True, DATE):
-                    return True
+            if _MARK in self._tried(chat):
+                return False
+            if _MARK in self._tried(_in_parts(chat)):
+                return True
         return False
 
     @cached_property
     def _takes_system(self) -> bool:
         chat = [{"role": "system", "content": _MARK}, {"role": "user", "content": "Yes?"}]
-        try:
-            return _MARK in self._rendered(self._shaped(chat), True, DATE)
-        except (TemplateError, *_FAULTS):
-            return False
+        return _MARK in self._tried(self._shaped(chat))
 
     def _shaped(self, chat: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return _in_parts(chat) if self._takes_parts else chat
@@ -191,11 +186,23 @@ class ChatTemplate:
         system = {"role": "system", "content": "Be brief."}
         for before in ([asked], [system, asked]):
             chat = [*before, {"role": "assistant", "content": _MARK}]
-            with contextlib.suppress(TemplateError, *_FAULTS):
-                _, mark, after = self._rendered(self._shaped(chat), False, DATE).rpartition(_MARK)
-                if mark:
-                    return after
+            _, mark, after = self._tried(self._shaped(chat), False).rpartition(_MARK)
+            if mark:
+                return after
         return ""
+
+    def _tried(self, chat: Chat, add_generation_prompt: bool = True) -> str:
+        """A chat of a few words, which tells of the template; '' where it does not take that.
+
+        One that takes too long for them takes too long for every chat, and is not waited for again.
+        """
+        if self._endless:
+            return ""
+        try:
+            return self._rendered(chat, add_generation_prompt, DATE)
+        except (TemplateError, *_FAULTS) as error:
+            self._endless = isinstance(error, TooLong)
+            return ""
 
     def _rendered(
         self,
@@ -204,6 +211,9 @@ class ChatTemplate:
         date: str,
         arguments: Mapping[str, Any] | None = None,
     ) -> str:
+        if self._endless:
+            raise TooLong
+
         def now(form: str) -> str:
             return datetime.strptime(date, "%Y-%m-%d").strftime(form)
 

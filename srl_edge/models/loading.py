@@ -1,11 +1,13 @@
 """Models, settings and tokenizers from a folder, by transformers: safetensors, and never code."""
 
 import re
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from srl_edge.errors import InputError
+from srl_edge.errors import InputError, first_line
 from srl_edge.files import read_json, read_json_if_there, require_contained
 from srl_edge.models.tokenizer_file import heard, require_bounded
 
@@ -13,10 +15,21 @@ from srl_edge.models.tokenizer_file import heard, require_bounded
 _MOST = {
     "num_hidden_layers": 1024,
     "num_attention_heads": 1 << 16,
+    "num_key_value_heads": 1 << 16,
     "hidden_size": 1 << 20,
+    "intermediate_size": 1 << 24,
     "vocab_size": 1 << 24,
 }
-
+# How others name the same: settings of older families, and of GGUF after the architecture's name.
+_OLDER = {"n_layer": "num_hidden_layers", "n_head": "num_attention_heads", "n_embd": "hidden_size"}
+_GGUF = {
+    "block_count": "num_hidden_layers",
+    "attention.head_count": "num_attention_heads",
+    "attention.head_count_kv": "num_key_value_heads",
+    "embedding_length": "hidden_size",
+    "feed_forward_length": "intermediate_size",
+    "vocab_size": "vocab_size",
+}
 _PER_BYTE = 16  # weights; of 2 bits each, a byte has 4
 _ADAPTER = "adapter_config.json"
 # Weights that change what a decoder computes; buffers and heads of other tasks do not.
@@ -55,15 +68,22 @@ def network(folder: Path, partly: bool = False, **options: Any) -> Any:
     return model
 
 
-def of_gguf(folder: Path, file: str) -> Any:
-    """A causal language model in fp32 from a GGUF file of a folder; raises as `network` does."""
+def of_gguf(file: Path) -> Any:
+    """A causal language model in fp32 from a GGUF file alone; raises as `network` does."""
     import torch
     from transformers import AutoModelForCausalLM
 
-    options = {"gguf_file": file, "dtype": torch.float32, "output_loading_info": True}
-    model, found = _loaded(AutoModelForCausalLM, folder, **options)
-    _require_all(folder / file, found, partly=False)
+    options = {"dtype": torch.float32, "output_loading_info": True}
+    model, found = _of_gguf(AutoModelForCausalLM, file, **options)
+    _require_all(file, found, partly=False)
     return model
+
+
+def tokenizer_of_gguf(file: Path) -> Any:
+    """The tokenizer that a GGUF file holds; raises as `network` does."""
+    from transformers import AutoTokenizer
+
+    return _of_gguf(AutoTokenizer, file)
 
 
 def settings(folder: Path) -> Any:
@@ -73,16 +93,13 @@ def settings(folder: Path) -> Any:
     return _loaded(AutoConfig, folder)
 
 
-def tokenizer(folder: Path, **options: Any) -> Any:
-    """transformers' tokenizer of a model, as its tokenizer.json has it; raises as `network` does.
-
-    options: what says that another file is read.
-    """
+def tokenizer(folder: Path) -> Any:
+    """transformers' tokenizer of a folder, as tokenizer.json has it; raises as `network` does."""
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-    found = _loaded(AutoTokenizer, folder, **options)
+    found = _loaded(AutoTokenizer, folder)
     file = folder / "tokenizer.json"
-    if options or type(found) is PreTrainedTokenizerFast or not file.is_file():
+    if type(found) is PreTrainedTokenizerFast or not file.is_file():
         return found
     if _as_in_file(found, file):
         return found
@@ -171,13 +188,33 @@ def require_sizes(folder: Path) -> None:
     config = read_json_if_there(folder / "config.json", "ModelConfig") or {}
     of_text = config.get("text_config")
     for said in (config, of_text if isinstance(of_text, dict) else {}):
-        for name, most in _MOST.items():
-            value = said.get(name)
-            if isinstance(value, int | float) and not 1 <= value <= most:
-                raise InputError(
-                    f"{folder / 'config.json'}: {name} is {value}, and no model has that (1 to "
-                    f"{most}); set it as the model's makers have it."
-                )
+        for name in (*_MOST, *_OLDER):
+            _require_size(folder / "config.json", name, said.get(name), _OLDER.get(name, name))
+
+
+def _require_size(file: Path, name: str, value: Any, kind: str) -> None:
+    if isinstance(value, int | float) and not 1 <= value <= _MOST[kind]:
+        raise InputError(
+            f"{file}: {name} is {value}, and no model has that (1 to {_MOST[kind]}); set it as "
+            "the model's makers have it."
+        )
+
+
+def _require_sizes_of_gguf(file: Path) -> None:
+    """Raise InputError where a GGUF file tells of more than any model or its own bytes can have."""
+    from gguf import GGUFReader
+
+    fields = GGUFReader(file).fields
+    architecture = fields["general.architecture"].contents()
+    told = {}
+    for name, kind in _GGUF.items():
+        field = fields.get(f"{architecture}.{name}")
+        value = field.contents() if field else None
+        if isinstance(value, list):  # one a layer, some of which may have none
+            value = max(value, default=None)
+        _require_size(file, f"{architecture}.{name}", value, kind)
+        told[kind] = value
+    _require_room(told, file.stat().st_size, file, "take the file of the model's makers")
 
 
 def _require_weights(folder: Path) -> None:
@@ -187,8 +224,16 @@ def _require_weights(folder: Path) -> None:
     """
     config = read_json_if_there(folder / "config.json", "ModelConfig") or {}
     of_text = config.get("text_config")
-    said = of_text if isinstance(of_text, dict) else config
+    there = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    _require_room(
+        of_text if isinstance(of_text, dict) else config,
+        there,
+        folder / "config.json",
+        "give the config.json that belongs to them",
+    )
 
+
+def _require_room(said: Mapping[str, Any], there: int, where: Path, remedy: str) -> None:
     def told(name: str) -> int:
         value = said.get(name)
         return int(value) if isinstance(value, int | float) else 1
@@ -196,26 +241,40 @@ def _require_weights(folder: Path) -> None:
     hidden, heads = told("hidden_size"), told("num_attention_heads") * told("head_dim")
     widest = max(hidden, told("intermediate_size"), heads)
     weights = hidden * (told("vocab_size") + told("num_hidden_layers") * widest)
-    there = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
     if there and weights > _PER_BYTE * there:
         raise InputError(
-            f"{folder / 'config.json'}: tells of {weights:.2g} weights and more, and its files "
-            f"have {there:.2g} bytes; give the config.json that belongs to them."
+            f"{where}: tells of {weights:.2g} weights and more, and its files have {there:.2g} "
+            f"bytes; {remedy}."
         )
 
 
 def _loaded(kind: Any, folder: Path, **options: Any) -> Any:
-    if "gguf_file" not in options:  # whose folder is anybody's
-        require_inside(folder)
-        require_sizes(folder)
-        require_bounded(folder)
+    require_inside(folder)
+    require_sizes(folder)
+    require_bounded(folder)
+    with _told(folder):
+        return kind.from_pretrained(folder, trust_remote_code=False, **options)
+
+
+def _of_gguf(kind: Any, file: Path, **options: Any) -> Any:
+    # A folder of nothing: transformers takes settings, templates, tokenizers and adapters from the
+    # one that it is given, and what lies beside a GGUF file is anybody's.
+    with _told(file), tempfile.TemporaryDirectory() as empty:
+        _require_sizes_of_gguf(file)
+        options |= {"gguf_file": str(file.resolve()), "local_files_only": True}
+        return kind.from_pretrained(empty, trust_remote_code=False, **options)
+
+
+@contextmanager
+def _told(where: Path) -> Iterator[None]:
+    """Raise InputError for whatever a damaged file makes of a library."""
     try:
-        with heard(folder):
-            return kind.from_pretrained(folder, trust_remote_code=False, **options)
+        with heard(where):
+            yield
     except InputError:
         raise
-    except Exception as error:  # whatever a damaged file makes of a library
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    except Exception as error:
+        said = first_line(error)
         if "trust_remote_code" in str(error) or "execute the" in str(error):
             said = "it needs Python code of its own to be loaded, which srl-edge never runs"
-        raise InputError(f"{folder}: cannot be loaded: {said}.") from None
+        raise InputError(f"{where}: cannot be loaded: {said}.") from None

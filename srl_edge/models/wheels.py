@@ -165,12 +165,12 @@ def _convert(gguf: Path, folder: Path, model: WheelModel) -> None:
     """Dequantize a GGUF file to a folder of fp32 safetensors with its tokenizer."""
     import torch
 
-    network = loading.of_gguf(gguf.parent, gguf.name)
+    network = loading.of_gguf(gguf)
     if model.tied:
         network.set_input_embeddings(torch.nn.Embedding.from_pretrained(network.lm_head.weight))
         network.config.tie_word_embeddings = True
         network.tie_weights()
-    tokenizer = loading.tokenizer(gguf.parent, gguf_file=gguf.name)
+    tokenizer = loading.tokenizer_of_gguf(gguf)
     if tokenizer.chat_template is None:
         tokenizer.chat_template = model.chat_template
     # transformers refuses to save what came from GGUF as if it were still quantized.

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, model_validator
 
 from srl_edge.data.sources import GENERATED
-from srl_edge.recipe.section import Section, file_name
+from srl_edge.recipe.section import FEW, Few, Many, Section, file_name
 
 
 class Columns(Section):
@@ -35,30 +35,30 @@ class Columns(Section):
 
 
 class Stories(Section):
-    problems: PositiveInt = 240
+    problems: Many = 240
     """Training problems, in 12 settings; held-out ones are told in others."""
-    events: PositiveInt = 3
+    events: Many = 3
     """Times that the count changes, a step each."""
     largest: Annotated[int, Field(ge=10)] = 30
     """Largest number."""
 
 
 class Home(Section):
-    problems: PositiveInt = 1500
+    problems: Many = 1500
     """Training requests; held-out ones speak of other rooms and things, in other sentences."""
     things: Annotated[int, Field(ge=1, le=8)] = 2
     """Things that a request asks for, a call each."""
 
 
 class Agents(Section):
-    problems: PositiveInt = 1500
+    problems: Many = 1500
     """Training tasks; held-out ones speak of other places and things, in other sentences."""
 
 
 class Difficulty(Section):
     keep: tuple[Literal["never", "sometimes", "always"], ...] = ()
     """Train on problems that the untrained model solves so often; without any, on all."""
-    k: Annotated[int, Field(ge=2)] = 8
+    k: Annotated[int, Field(ge=2, le=FEW)] = 8
     """Tries at each problem, in the model's own way."""
 
 
@@ -94,9 +94,9 @@ class Data(Section):
     """How solutions are cut into steps; auto: what keeps most of them with sensible steps."""
     answer_step: bool = True
     """The final answer is a step of its own, instead of the last line of the last step."""
-    max_step_characters: PositiveInt | None = None
+    max_step_characters: Many | None = None
     """Leave out trajectories that have a longer step."""
-    max_steps: PositiveInt | None = None
+    max_steps: Few | None = None
     """Leave out trajectories of more steps."""
     max_number: PositiveInt | None = None
     """Leave out trajectories that write a larger number: easier arithmetic."""
@@ -113,11 +113,11 @@ class Data(Section):
     stories: Stories = Stories()
     home: Home = Home()
     agents: Agents = Agents()
-    rows_per_template: PositiveInt = 20
+    rows_per_template: Many = 20
     """gsm_symbolic: problems drawn from each template."""
-    validation_templates: PositiveInt = 8
+    validation_templates: Many = 8
     """gsm_symbolic: templates held out for validation."""
-    test_templates: PositiveInt = 12
+    test_templates: Many = 12
     """gsm_symbolic: templates held out for the benchmark."""
 
     @model_validator(mode="after")

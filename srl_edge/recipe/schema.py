@@ -16,8 +16,6 @@ from pydantic import (
     JsonValue,
     ModelWrapValidatorHandler,
     NonNegativeFloat,
-    NonNegativeInt,
-    PositiveInt,
     ValidationError,
     field_validator,
     model_validator,
@@ -37,7 +35,7 @@ from srl_edge.recipe.changes import merged
 from srl_edge.recipe.data import Data
 from srl_edge.recipe.errors import first_sentence
 from srl_edge.recipe.flags import override
-from srl_edge.recipe.section import Section, file_name
+from srl_edge.recipe.section import FEW, Few, Many, ManyOrNone, Section, file_name
 from srl_edge.recipe.starters import found
 from srl_edge.recipe.trainer import Trainer
 
@@ -81,7 +79,7 @@ class Prompt(Section):
     """What else a chat template is told, by name: enable_thinking, tools, date_string, …"""
     action: ActionKind | None = None
     """How steps are read where they are actions: text, command (of a shell) or call."""
-    context_pairs: NonNegativeInt | None = None
+    context_pairs: ManyOrNone | None = None
     """How many of the last actions, with what came of them, a prompt holds (agent: 2)."""
     own_way: str = PRESETS["math"].whole
     """Plain prompt of the model's own way, with {problem}; base and tuned give it one reply."""
@@ -131,17 +129,17 @@ class Prompt(Section):
 class Stage(Section):
     kind: Literal["sft", "srl", "rlvr"]
     """sft: supervised. srl: sampled steps, scored against the expert's. rlvr: exact answers."""
-    steps: PositiveInt | None = None
+    steps: Many | None = None
     """Optimizer steps."""
-    epochs: Annotated[float, Field(gt=0)] | None = None
+    epochs: Annotated[float, Field(gt=0, le=FEW)] | None = None
     """Passes over the prompts, instead of steps."""
     data: str | None = None
     """Source of this stage's own trajectories, as `data.source`; without it, the training split."""
-    prompts_per_step: PositiveInt = 8
+    prompts_per_step: Few = 8
     """Prompts that a batch learns from; srl, rlvr: groups of rollouts that are kept."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
     """Of AdamW, after the warm-up."""
-    warmup_steps: NonNegativeInt = 0
+    warmup_steps: ManyOrNone = 0
     """Steps over which the learning rate rises to its value, linearly."""
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
     """Longer gradients are scaled down to it."""
@@ -163,15 +161,15 @@ class Stage(Section):
     """srl: difflib's default heuristic, which makes long steps' similarity depend on order."""
     aggregation: Literal["sequence", "token"] = "sequence"
     """Loss: mean of sequence means (the paper's equation), or mean over tokens."""
-    group_size: PositiveInt = 8
+    group_size: Few = 8
     """srl, rlvr: rollouts a prompt, compared with each other."""
-    learned_rollouts: Annotated[int, Field(ge=2)] | None = None
+    learned_rollouts: Annotated[int, Field(ge=2, le=FEW)] | None = None
     """Those of each group that are learned from: the ones that differ most; None: all."""
-    max_new_tokens: PositiveInt = 96
+    max_new_tokens: Many = 96
     """Longest reply."""
     overlong: Literal["penalty", "masked"] = "penalty"
     """Replies cut off at that length: a broken format, as in the paper, or not learned from."""
-    max_steps: PositiveInt = 8
+    max_steps: Few = 8
     """rlvr and validation: most replies to solve a problem."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
     """srl, rlvr: rollouts are sampled at it, and their log-probabilities are taken at it."""
@@ -181,18 +179,18 @@ class Stage(Section):
     """srl, rlvr: how far above 1 it counts. A ratio differs from 1 after a batch's first update."""
     kl: Annotated[float, Field(ge=0)] = 0.0
     """Weight of the divergence from the model without adapter; the paper's is 0."""
-    minibatches: PositiveInt = 1
+    minibatches: Few = 1
     """Parts of each batch, with an optimizer update on each: many prompts sampled at a time cost
     less, and are learned from in several updates."""
-    updates_per_batch: PositiveInt = 1
+    updates_per_batch: Few = 1
     """Passes over each batch."""
     spread_epsilon: Annotated[float, Field(ge=0)] = 0.01
     """A group is kept if the population std of its rewards is larger."""
-    max_rounds: PositiveInt = 4
+    max_rounds: Few = 4
     """Sampling rounds a step at most to fill the batch with kept groups."""
-    validate_every: NonNegativeInt = 0
+    validate_every: ManyOrNone = 0
     """Steps between validations, beside those at the start and the end; 0 for these two alone."""
-    patience: NonNegativeInt = 0
+    patience: ManyOrNone = 0
     """Validations without a better one after which the stage ends; 0 for never."""
 
     def steps_of(self, prompts: int) -> int:
@@ -226,7 +224,7 @@ class Export(Section):
             parse_name(name)
         return names
 
-    context_length: PositiveInt = 1024
+    context_length: Many = 1024
     """Longest prompt and reply together, in tokens."""
     adapter: Literal["merged", "separate"] = "merged"
     """Into the weights, or as a file beside the base, which then takes any adapter."""
@@ -237,11 +235,11 @@ class Export(Section):
 
 
 class Check(Section):
-    prompts: PositiveInt = 16
+    prompts: Many = 16
     """Held-out prompts on which next tokens are compared."""
-    greedy_tokens: PositiveInt = 32
+    greedy_tokens: Many = 32
     """Length of the greedy texts that are compared."""
-    problems: NonNegativeInt = 8
+    problems: ManyOrNone = 8
     """Held-out problems that both solve."""
     agreement: dict[str, float] = Field(default_factory=dict, validate_default=True)
     """Least share of equal next tokens, by quantization; what is not named keeps its default."""
@@ -256,29 +254,29 @@ class Check(Section):
 
 
 class Bench(Section):
-    problems: PositiveInt = 24
+    problems: Many = 24
     """Held-out problems to solve."""
-    own_way_problems: NonNegativeInt = 16
+    own_way_problems: ManyOrNone = 16
     """Those that base and tuned also solve in the model's own way: one reply to its own prompt."""
-    own_way_tokens: PositiveInt = 512
+    own_way_tokens: Many = 512
     """Longest reply in the model's own way."""
-    max_steps: PositiveInt = 8
+    max_steps: Few = 8
     """Steps that a solution may have."""
-    max_new_tokens: PositiveInt = 96
+    max_new_tokens: Many = 96
     """Longest reply to one step prompt."""
-    samples: PositiveInt = 1
+    samples: Few = 1
     """Attempts at each problem; accuracy is their mean (avg@k)."""
     temperature: NonNegativeFloat = 0.0
     """Of attempts; 0 is greedy, so more than one sample needs more."""
-    step_prompts: NonNegativeInt = 24
+    step_prompts: ManyOrNone = 24
     """Steps of expert solutions whose likeness to the model's is measured; 0 is none."""
-    prompt_tokens: PositiveInt = 256
+    prompt_tokens: Many = 256
     """Length of the prompt whose prefill is timed."""
-    decode_tokens: PositiveInt = 64
+    decode_tokens: Many = 64
     """Tokens whose decoding is timed."""
-    repeats: PositiveInt = 5
+    repeats: Few = 5
     """Timed repeats after one warm-up."""
-    threads: NonNegativeInt = 0
+    threads: ManyOrNone = 0
     """CPU threads; 0 takes every core."""
     timeout: Annotated[float, Field(gt=0, le=1e6)] = 300.0
     """Seconds after which a reply is given up and its runner started again."""

@@ -2,10 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field
 
 from srl_edge.quantization.formats import Trainable
-from srl_edge.recipe.section import Section
+from srl_edge.recipe.section import Few, Many, ManyOrNone, Section
 
 
 class Trainer(Section):
@@ -23,27 +23,27 @@ class Trainer(Section):
     """torch sampler: a merged copy, or those that train; `auto`: a copy of unquantized weights."""
     gradient_checkpointing: bool = False
     """Compute a layer again in the backward pass instead of keeping what is inside: less memory."""
-    lora_rank: PositiveInt = 16
+    lora_rank: Few = 16
     """Rank of the adapter's matrices, on every linear layer."""
-    lora_alpha: PositiveInt = 32
+    lora_alpha: Few = 32
     """Scale of the adapter: its product is multiplied by lora_alpha / lora_rank."""
-    micro_batch_tokens: PositiveInt = 1024
+    micro_batch_tokens: Many = 1024
     """Most completion tokens in one forward and backward pass."""
-    checkpoint_every: PositiveInt = 5
+    checkpoint_every: Many = 5
     """Steps between checkpoints."""
-    keep_last: PositiveInt = 1
+    keep_last: Many = 1
     """Checkpoints that are kept."""
-    validation_prompts: PositiveInt = 32
+    validation_prompts: Many = 32
     """Held-out step prompts whose reward is measured at each validation."""
-    validation_problems: NonNegativeInt = 16
+    validation_problems: ManyOrNone = 16
     """Held-out problems that are solved step by step at each validation; 0 for none."""
-    own_way_problems: NonNegativeInt | None = None
+    own_way_problems: ManyOrNone | None = None
     """Those that are solved in the model's own way too; None: as many; 0 for none."""
-    own_way_tokens: PositiveInt = 512
+    own_way_tokens: Many = 512
     """Longest reply in the model's own way."""
     tracker: Literal["none", "tensorboard", "trackio", "wandb"] = "none"
     """Where metrics go besides `train/metrics.jsonl`."""
-    threads: NonNegativeInt = 0
+    threads: ManyOrNone = 0
     """CPU threads; 0 takes every core."""
     sampler: Literal["torch", "onnx", "vllm"] = "torch"
     """What samples rollouts: PyTorch, ONNX Runtime as on the device, or a vLLM server."""

@@ -206,10 +206,10 @@ def test_a_gguf_that_lacks_a_tensor_is_refused(lacks: str, tmp_path: Path) -> No
         model = changed(model, tmp_path / "less", without(lacks))
     file = gguf_file(model, tmp_path / "gguf" / "model.gguf")
     if not lacks:
-        loading.of_gguf(file.parent, file.name)
+        loading.of_gguf(file)
         return
     with pytest.raises(InputError, match=rf"lacks the weight model\.{re.escape(lacks)}"):
-        loading.of_gguf(file.parent, file.name)
+        loading.of_gguf(file)
 
 
 @pytest.mark.parametrize("weights", [True, False])
@@ -281,6 +281,18 @@ def test_a_template_has_limits(name: str, monkeypatch: pytest.MonkeyPatch) -> No
         ChatTemplate(BOMBS[name], {}).render([])
     assert time.monotonic() - start < 15
     assert ChatTemplate("fine", {}).render([]) == "fine"
+
+
+def test_a_template_that_does_not_end_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not for each of the chats of a few words that tell what it takes."""
+    monkeypatch.setattr(limits, "SECONDS", 1.0)
+    template = ChatTemplate(BOMBS["loops"], {})
+    start = time.monotonic()
+    for _ in range(3):
+        with pytest.raises(InputError, match=r"takes more than"):
+            template.render([{"role": "system", "content": "A"}, {"role": "user", "content": "B"}])
+    assert template.after_reply() == ""
+    assert time.monotonic() - start < 3
 
 
 def test_a_limit_that_is_not_reached_leaves_nothing_behind() -> None:

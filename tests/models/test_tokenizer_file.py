@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from srl_edge import cli
 from srl_edge.devices.bench import facts
 from srl_edge.devices.runtimes.chat import Asked, Chat
+from srl_edge.devices.runtimes.mlx import MlxRuntime
 from srl_edge.devices.runtimes.torch import TorchRuntime
 from srl_edge.devices.serving.worker import Worker
 from srl_edge.errors import InputError
@@ -151,6 +153,9 @@ SIZES = [
     ("num_attention_heads", 0),
     ("hidden_size", 0),
     ("vocab_size", 10**12),
+    ("intermediate_size", 10**12),
+    ("num_key_value_heads", 10**9),
+    ("n_layer", 10**9),  # as older families name it
 ]
 
 
@@ -159,6 +164,10 @@ def test_sizes_that_no_model_has_are_refused(
     name: str, value: float, tiny_model: Path, tmp_path: Path
 ) -> None:
     folder = changed(tiny_model, tmp_path / "model", "config.json", **{name: value})
+    runtimes = [MlxRuntime] if find_spec("mlx_lm") else []
     for opened in (TorchRuntime, loading.settings, loading.tokenizer):
         with pytest.raises(InputError, match=rf"config\.json: {name} is .*no model has that"):
             opened(folder)
+    for runtime in runtimes:
+        with pytest.raises(InputError, match="no model has that"):
+            runtime(folder, 512)

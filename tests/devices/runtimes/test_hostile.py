@@ -96,7 +96,7 @@ def test_an_end_that_was_changed_in_a_large_gguf_is_read_again(
             assert facts.of_gguf(tmp_path / "model.gguf")[0]["stops"] == [end]
 
 
-def _noted(made: Path, folder: Path, said: object, **_: str) -> None:
+def _noted(made: Path, read: object, said: object) -> None:
     made.mkdir(parents=True)
     (made / "gguf.json").write_text(json.dumps(said))
 
