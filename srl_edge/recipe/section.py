@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 # Counts that no run comes near: of prompts, rollouts and passes that multiply, and of others, such
 # as the tokens of a context.
 FEW, MANY = 1 << 16, 1 << 24
-Few = Annotated[int, Field(ge=1, le=FEW)]
-Many = Annotated[int, Field(ge=1, le=MANY)]
+Few = Annotated[int, Field(gt=0, le=FEW)]
+Many = Annotated[int, Field(gt=0, le=MANY)]
 ManyOrNone = Annotated[int, Field(ge=0, le=MANY)]
 
 

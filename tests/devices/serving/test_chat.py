@@ -194,7 +194,7 @@ def test_ctrl_c_stops_a_reply_and_ctrl_d_leaves(tiny_model: Path) -> None:
 
 def test_options_that_mean_nothing_are_refused(artifact: Path) -> None:
     for option, value, said in (
-        ("--temperature", "-1", "temperature: 0 or more"),
+        ("--temperature", "-1", "--temperature: a number of 0 or more is needed"),
         ("--top-p", "2", "top_p: above 0"),
         ("--max-new-tokens", "0", "max_new_tokens: at least 1"),
         ("--context", "9999", "up to 512"),
