@@ -88,7 +88,8 @@ def _takes(action: Action) -> str:
         return "nothing"
     if action.choices:
         return "|".join(map(str, action.choices))
-    kinds: dict[Any, str] = {int: "integer", amount: "number", str: "text", None: "text"}
+    numbers: dict[Any, str] = {int: "integer", float: "number", amount: "number"}
+    kinds = numbers | {str: "text", None: "text"}
     kind = kinds.get(action.type, "path")
     counts: dict[Any, str] = {"+": "one or more", "*": "any number", "?": "may be left out"}
     many = f"{action.nargs} of them" if isinstance(action.nargs, int) else counts.get(action.nargs)
