@@ -102,7 +102,7 @@ def _begun(run: Path) -> Iterator[None]:
     new = not run.exists()
     try:
         yield
-    except (InputError, StageError, SystemExit):
+    except (Exception, SystemExit):
         if new and run.is_dir():
             # Another process that has begun there since holds the lock.
             with contextlib.suppress(InputError), held(run, LINE), held(run, STAGE):

@@ -409,9 +409,9 @@ def test_a_folder_whose_name_is_not_utf_8_is_one_sentence(tmp_path: Path) -> Non
     folder.mkdir()
     (folder / "rows.jsonl").write_text('{"problem": "1 + 1?", "solution": "2"}\n')
     (folder / "r.toml").write_text(
-        'output = "run"\n[model]\nname = "m"\n[data]\nsource = "rows.jsonl"\n'
+        f'output = "{tmp_path}/run"\n[model]\nname = "m"\n[data]\nsource = "rows.jsonl"\n'
         '[[stages]]\nkind = "sft"\nsteps = 1\n'
     )
     done = srl_edge("data", folder / "r.toml")
     assert done.returncode == 2 and "is not UTF-8; rename what it names" in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    assert len(done.stderr.strip().splitlines()) == 1 and not (tmp_path / "run").exists()
