@@ -85,18 +85,18 @@ def test_the_container_installs_as_the_makefile_does_and_runs_as_nobody_special(
     assert not any(re.search("(?i)token|secret|password", rest) for _, rest in words)
 
 
-def test_nothing_private_is_tracked() -> None:
+def tracked() -> list[str]:
     listed = ["git", "-C", str(ROOT), "ls-files"]
-    names = subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split()
+    return subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split()
+
+
+def test_nothing_private_is_tracked() -> None:
+    names = tracked()
     private = ("*.whl", "*.pem", "*.key", ".env", "*.egg-info/*", "dist/*", "runs/*", "*.pyc")
     assert [name for name in names if any(fnmatch(name, each) for each in private)] == []
 
 
 def test_the_repository_holds_no_folder_that_a_test_or_a_run_left() -> None:
-    listed = ["git", "-C", str(ROOT), "ls-files"]
-    files = subprocess.run(listed, capture_output=True, text=True)
-    if files.returncode:
-        pytest.skip("not a git checkout")
-    folders = {name.partition("/")[0] for name in files.stdout.split() if "/" in name}
+    folders = {name.partition("/")[0] for name in tracked() if "/" in name}
     rooms = {"srl_edge", "trainers", "exporters", "devices", "tests"}
     assert folders == rooms | {".ci", ".github", "benchmarks", "docs", "notebooks", "recipes"}
