@@ -21,23 +21,23 @@ VERBS: dict[str, dict[str, str]] = {
         "demo": "the whole line on a small model, in minutes",
         "doctor": "what this machine can do, and what to install for the rest",
         "init": "write a commented recipe",
-        "headroom": "is training worth it, which pipeline, how long will it take here?",
-        "fit": "does training fit into memory, and what to change where it does not?",
+        "headroom": "is training worth it, which pipeline, how long would it take?",
+        "fit": "does training fit into memory, and what to change where not?",
     },
     "The whole line, or one stage of it": {
         "run": "all of these in order; what is done and current is skipped",
         "data": "expert trajectories -> step prompts, split",
         "train": "step prompts -> adapter",
-        "export": "adapter -> merged model -> ONNX and ExecuTorch artifacts; or of any model",
+        "export": "adapter -> merged model -> artifacts to ship; or of any model",
         "check": "do the artifacts answer as the trained model does?",
         "bench": "accuracy, speed, memory and size of each",
         "report": "report.html, report.md, report.json",
     },
     "Look": {
-        "watch": "training in the browser while it goes on, or two runs compared",
+        "watch": "training in the browser as it goes on, or two runs compared",
         "rollouts": "replies of a training step beside the expert's",
         "inspect": "what an artifact is, from its manifest",
-        "bench-tasks": "measure artifacts, models, GGUF, .pte, ONNX and MLX of anybody's",
+        "bench-tasks": "measure anybody's artifacts, models, GGUF, .pte, ONNX, MLX",
         "compare": "what got worse between two folders of results?",
     },
     "Use it": {
@@ -46,7 +46,7 @@ VERBS: dict[str, dict[str, str]] = {
     },
     "Hand on": {
         "card": "a model card for the adapter and for each artifact",
-        "push": "the adapter or artifacts to a repository on a hub, when you say yes",
+        "push": "the adapter or artifacts to a hub, when you say yes",
     },
     "Data, adapters and other engines": {
         "data generate": "trajectories from an OpenAI-compatible endpoint, verified",
@@ -177,11 +177,11 @@ def overview() -> str:
         lines += ["", f"{title}:", *(f"  {verb:<16} {said}" for verb, said in verbs.items())]
     lines += [
         "",
-        "`srl-edge VERB --help` says what a verb takes, and `srl-edge run RECIPE --help` lists",
-        "every setting. All take --json, for programs, and --quiet.",
+        "`srl-edge VERB --help` says what a verb takes, and `srl-edge run RECIPE --help`",
+        "lists every setting. All take --json, for programs, and --quiet.",
         "",
-        "Exit codes: 0 success, 1 failure, 2 usage or input, 3 parity failed, 4 parity not",
-        "measured, 130 interrupted.",
+        "Exit codes: 0 success, 1 failure, 2 usage or input, 3 parity failed,",
+        "4 parity not measured, 130 interrupted.",
     ]
     return "\n".join(lines)
 

@@ -69,6 +69,7 @@ def test_a_start_that_fails_leaves_no_run(verb: str, tmp_path: Path, tiny_model:
 def test_every_verb_has_help_of_its_own(verb: str) -> None:
     shown = srl_edge(*verb.split(), "--help")
     assert shown.returncode == 0 and shown.stdout.startswith(f"usage: srl-edge {verb} ")
+    assert max(map(len, shown.stdout.splitlines())) <= int(os.environ.get("COLUMNS", 80))
     named = [other for other in ALL if shown.stdout.startswith(f"usage: srl-edge {other} ")]
     assert max(named, key=len) == verb and shown.stdout.count("usage: ") == 1
     assert srl_edge("help", *verb.split()).stdout == shown.stdout

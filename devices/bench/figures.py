@@ -23,7 +23,8 @@ def answers(
     """
     correct = [score.correct for score in scores]
     kept = [score for score in scores if not score.lost]
-    single = [score for score, _ in alone if not score.lost] or kept
+    single = [score for score, _ in alone if not score.lost]
+    single = single or [score for score in kept if not score.batched]
     seconds = [score.seconds for score in single if score.seconds is not None]
     joules = [score.joules for score in single if score.joules is not None]
     known = bool(joules) and len(joules) == len(single) and sum(correct) > 0

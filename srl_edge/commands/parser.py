@@ -4,7 +4,7 @@ import difflib
 import math
 import os
 import re
-from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
+from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, HelpFormatter
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["PATH", "Parser", "amount", "file_of", "quiet_libraries", "recipe_of"]
 PATH = "a recipe or a run folder"
 SETTINGS = (
-    "Any setting of a recipe can follow, as --section.key value; `srl-edge {} PATH --help`\n"
+    "Any setting of a recipe can follow, as --section.key value; `srl-edge {} PATH --help` "
     "lists them with their values."
 )
 
@@ -48,7 +48,7 @@ class Parser(ArgumentParser):
             usage,
             said,
             SETTINGS.format(verb) if settings else None,
-            formatter_class=RawDescriptionHelpFormatter,
+            formatter_class=_Help,
             allow_abbrev=False,
         )
         self.verb, self.settings = verb, settings
@@ -90,6 +90,22 @@ class Parser(ArgumentParser):
                 said = action.help if action.help and action.help != SUPPRESS else ""
                 return f"{name} ({said})" if said else name
         return name
+
+
+class _Help(HelpFormatter):
+    """Words in lines as wide as the terminal; a line that begins with a space stays as it is."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        parts = [""]
+        for line in text.splitlines():
+            if line.startswith(" ") or parts[-1].startswith(" "):
+                parts.append(line)
+            else:
+                parts[-1] = f"{parts[-1]} {line}".strip()
+        return "\n".join(
+            part if part.startswith(" ") else super(_Help, self)._fill_text(part, width, indent)
+            for part in parts
+        )
 
 
 def file_of(verb: str) -> Any:

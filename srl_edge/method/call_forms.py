@@ -20,10 +20,11 @@ _NAMED = re.compile(
     rf"|{CHANNEL})\s*(?:```json\s*)?(?=\{{)"
 )
 _HAS_NAMED = re.compile(r"\[ARGS\]|<function=|｜|argument_begin\|>|\bto=")
-# Qwen3-Coder's, with a tag for each argument.
+# Qwen3-Coder's and MiniMax's, with a tag for each argument.
 _TAGGED = re.compile(
-    r"<function=([\w.-]+)>\s*"
-    r"((?:<parameter=(?:(?!</parameter>|<function=).)*</parameter>\s*)*)</function>",
+    r"<(?:function=|invoke name=\")([\w.-]+)\"?>\s*"
+    r"((?:<parameter\b(?:(?!</parameter>|<function=|<invoke ).)*</parameter>\s*)*)"
+    r"</(?:function|invoke)>",
     re.DOTALL,
 )
 # GLM's, with tags for the names of arguments as well.
@@ -35,13 +36,15 @@ _KEYED = re.compile(
 _ARGUMENT = re.compile(
     r"<arg_key>\s*([^<]*?)\s*</arg_key>\s*<arg_value>\s*(.*?)\s*</arg_value>", re.DOTALL
 )
-_PARAMETER = re.compile(r"<parameter=([\w.-]+)>\s*(.*?)\s*</parameter>", re.DOTALL)
+_PARAMETER = re.compile(
+    r"<parameter(?:=| name=\")([\w.-]+)\"?[^<>]*>\s*(.*?)\s*</parameter>", re.DOTALL
+)
 # FunctionGemma's call:f{x:<escape>text<escape>,n:1}
 _BARE = re.compile(r"\bcall:([\w.-]+)(\{.*?)(?=<end_function_call>|\n|$)", re.DOTALL)
 _KEY = re.compile(r"(?<=[{,])\s*([A-Za-z_]\w*)\s*:")
 _MARK = (
-    r"</?tool_calls?>|</?function(?:=[\w.-]+)?>|</?(?:start|end)_function_call>|<｜[^｜\n]{1,40}｜>"
-    r"|<\|/?[a-z_]+\|>|</s>|\[/?TOOL_CALLS\]|```[a-z_]*|\*\*(?=`)|(?<=`)\*\*|`"
+    r"</?(?:[a-z]+:)?tool_calls?>|</?function(?:=[\w.-]+|_calls)?>|</?(?:start|end)_function_call>"
+    r"|<｜[^｜\n]{1,40}｜>|<\|/?[a-z_]+\|>|</s>|\[/?TOOL_CALLS\]|```[a-z_]*|\*\*(?=`)|(?<=`)\*\*|`"
 )
 # What stands in quotes is an argument's.
 _MARKS = re.compile(rf'"(?:[^"\\\n]|\\.)*"?|{_MARK}', re.IGNORECASE)
@@ -52,7 +55,7 @@ SPECIAL = re.compile(
     r"<\|tool_calls?(?:_start|_begin|_section_begin)?\|>|\[TOOL_CALLS\]|<start_function_call>"
     rf"|<\|python_tag\|>|<｜tool▁calls?▁begin｜>|{CHANNEL}"
 )
-BEGINS = re.compile(rf"<tool_call>|<function=|{SPECIAL.pattern}")
+BEGINS = re.compile(rf"<(?:[a-z]+:)?tool_call>|<function=|<invoke name=|{SPECIAL.pattern}")
 # The number or the mark of a list before a call.
 _ITEM = re.compile(
     r"^[ \t]*(?:(?:(?:step|call|action) ?)?\d{1,3}[.):]|[-*•])[ \t]+"
@@ -69,7 +72,7 @@ def without_marks_around(text: str) -> str:
 def unmarked(text: str) -> str:
     """A text whose calls are JSON or Python, without what its model puts around them."""
     text = _ITEM.sub("", text)
-    if "<function=" in text:
+    if "<function=" in text or "<invoke " in text:
         text = _TAGGED.sub(_of_tags, text)
     if "<tool_call>" in text:
         text = _KEYED.sub(_of_keys, text)

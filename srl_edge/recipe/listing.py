@@ -1,5 +1,7 @@
 """Every setting in words, for `--help` and for docs/settings.md."""
 
+import shutil
+import textwrap
 from collections.abc import Mapping
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -11,7 +13,11 @@ from srl_edge.recipe.errors import keys
 
 
 def listing(recipe: BaseModel, program: str) -> str:
-    """Every flag, with the value that the recipe gives it and what it is."""
+    """Every flag, its value in the recipe and what it is, in lines of the terminal's width."""
+    width = max(40, shutil.get_terminal_size().columns)
+    words = textwrap.TextWrapper(
+        width, "      ", "      ", break_long_words=False, break_on_hyphens=False
+    )
     lines = [f"usage: {program} [--section.key value ...]", ""]
     for name in keys(recipe):
         value: Any = recipe
@@ -19,7 +25,7 @@ def listing(recipe: BaseModel, program: str) -> str:
             owner, value = value, value[int(part)] if part.isdigit() else getattr(value, part)
         field = type(owner).model_fields[name.rpartition(".")[2]]
         lines.append(f"  --{name} {kind_of(field.annotation)} (now: {_shown(value)})")
-        lines += [f"      {' '.join(field.description.split())}"] if field.description else []
+        lines += words.wrap(field.description or "")
     return "\n".join(lines)
 
 

@@ -235,7 +235,7 @@ def _numbers(state: State) -> list[tuple[str, str]]:
         "completions/clipped_ratio": ("of replies cut off", ".0%"),
     }
     found = [
-        (f"{step[key]:{form}}".replace("-", "\N{MINUS SIGN}"), said)
+        (f"{step[key]:z{form}}".replace("-", "\N{MINUS SIGN}"), said)
         for key, (said, form) in of_step.items()
         if key in step
     ]

@@ -373,6 +373,16 @@ CALLS = [
     ('<function=dim>{"room": 2}</function>', "dim(room=2)"),
     ('<function=dim>{"room": 2}</function><function=stop>{}</function>', "[dim(room=2), stop()]"),
     (
+        '<minimax:tool_call>\n<invoke name="dim">\n<parameter name="room">2</parameter>\n'
+        '<parameter name="to">low</parameter>\n</invoke>\n</minimax:tool_call>',
+        "dim(room=2, to='low')",
+    ),
+    (
+        '<function_calls>\n<invoke name="dim">\n<parameter name="room">2</parameter>\n</invoke>\n'
+        '<invoke name="stop">\n</invoke>\n</function_calls>',
+        "[dim(room=2), stop()]",
+    ),
+    (
         "<tool_call>\n<function=dim>\n<parameter=room>\n2\n</parameter>\n<parameter=to>\nlow\n"
         "</parameter>\n</function>\n</tool_call>",
         "dim(room=2, to='low')",

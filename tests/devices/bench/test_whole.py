@@ -282,7 +282,8 @@ def test_what_one_problem_takes_is_measured_one_at_a_time() -> None:
     assert found.seconds_per_problem == 3.0 and found.joules_per_correct == 5.0
     assert found.batching is not None and found.batching.seconds == 1.0
     assert (found.batching.compared, found.batching.differing) == (2, 1)
-    assert figures.answers(together[:2]).batching is not None
+    never_alone = figures.answers(together[:2])
+    assert never_alone.batching is not None and never_alone.seconds_per_problem is None
     assert figures.answers([scored(1.0)]).batching is None
 
 
