@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ from srl_edge.errors import InputError
 from srl_edge.files import read_json
 from srl_edge.models.loading import require_inside
 from srl_edge.models.wheels import KNOWN, from_wheels
+from srl_edge.terminal.progress import library_bar, say
 
 _HUB_FILES = ["*.safetensors", "*.json", "*.jinja", "tokenizer.model", "LICENSE*"]
+_NOT_THOSE = ["*/*", "consolidated*.safetensors"]  # the same weights for other programs
 
 
 def resolve(name: str) -> Path:
@@ -81,11 +84,14 @@ def _hub_id(name: str) -> str:
     )
 
 
+@cache  # a process asks once
 def _from_hub(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
+    say(f"model {name}: asking the hub")
+    wanted = {"allow_patterns": _HUB_FILES, "ignore_patterns": _NOT_THOSE}
     try:
-        return _checked(Path(snapshot_download(name, allow_patterns=_HUB_FILES)))
+        return _checked(Path(snapshot_download(name, **wanted, tqdm_class=library_bar())))
     except InputError:
         raise
     except Exception as error:

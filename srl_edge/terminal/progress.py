@@ -82,6 +82,17 @@ def say(sentence: str) -> None:
     Aside(soft_wrap=True, highlight=False).print(sentence, markup=False)
 
 
+def library_bar() -> type[Any]:
+    """tqdm's class, for a library that draws by it: in a terminal, and not where all is quiet."""
+    from tqdm.auto import tqdm
+
+    class Bar(tqdm):  # type: ignore[type-arg]
+        def __init__(self, *items: Any, **options: Any) -> None:
+            super().__init__(*items, **options | {"disable": quiet() or None, "leave": False})
+
+    return Bar
+
+
 @contextlib.contextmanager
 def bar(
     title: str,

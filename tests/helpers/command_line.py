@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from srl_edge.commands.outcome import Outcome
@@ -58,9 +59,11 @@ def write_recipe(folder: Path, model: Path, rows: list[dict[str, str]]) -> Path:
     return path
 
 
-def srl_edge(*arguments: object) -> subprocess.CompletedProcess[str]:
+def srl_edge(
+    *arguments: object, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "srl_edge", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=env)
 
 
 def called(verb: str, *arguments: object) -> Outcome:

@@ -1,6 +1,7 @@
-"""A stand-in for a hub on loopback, as far as huggingface_hub asks it for an upload."""
+"""A stand-in for a hub on loopback, as far as huggingface_hub and datasets ask it."""
 
 import base64
+import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any
 from tests.helpers.listening import listening
 
 TOKEN = "hf_of_a_test"
+COMMIT = "1" * 40
 
 
 @dataclass
@@ -29,27 +31,76 @@ class Hub:
     refuse: int = 0
 
 
+def _hash(content: bytes) -> str:
+    return hashlib.sha1(content, usedforsecurity=False).hexdigest()
+
+
+def _entries(files: dict[str, bytes], folder: str, whole: bool) -> Iterator[dict[str, Any]]:
+    """What is in a folder, and in the folders of it where all is asked for."""
+    seen = set()
+    for name, content in files.items():
+        inner = name.removeprefix(f"{folder}/" if folder else "")
+        if folder and inner == name:
+            continue
+        if "/" in inner and not whole:
+            name = name[: len(name) - len(inner)] + inner.split("/")[0]
+            if name not in seen:
+                yield {"type": "directory", "path": name, "oid": _hash(name.encode())}
+            seen.add(name)
+        else:
+            yield {"type": "file", "path": name, "size": len(content), "oid": _hash(content)}
+
+
 @contextmanager
 def hub() -> Iterator[Hub]:
     """A hub that takes every name, for a while."""
     kept = Hub()
 
     class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.do_GET()
+
         def do_GET(self) -> None:
-            kept.asked.append(f"GET {self.path}")
-            found = re.fullmatch(r"/api/models/([\w.-]+/[\w.-]+)", self.path)
+            kept.asked.append(f"{self.command} {self.path}")
+            if found := re.fullmatch(
+                r"(?:/datasets)?/([\w.-]+/[\w.-]+)/resolve/[^/]+/([^?]+).*", self.path
+            ):
+                self._file(found[1], found[2])
+                return
+            found = re.fullmatch(
+                r"/api/(?:models|datasets)/([\w.-]+/[\w.-]+)(/revision/[^/?]+|/tree/.*)?(?:\?.*)?",
+                self.path,
+            )
             if not found or found[1] not in kept.files:
                 self._answer(404, {"error": "no such repository"}, "RepoNotFound")
                 return
             names = kept.files[found[1]]
+            if tree := re.match(r"/tree/[^/]+/?(.*)", found[2] or ""):
+                whole = "recursive=true" in self.path.lower()
+                self._answer(200, list(_entries(names, tree[1].partition("?")[0], whole)))
+                return
             self._answer(
                 200,
                 {
                     "id": found[1],
-                    "private": kept.private[found[1]],
+                    "sha": COMMIT,
+                    "private": kept.private.get(found[1], False),
                     "siblings": [{"rfilename": name} for name in names],
                 },
             )
+
+        def _file(self, repository: str, name: str) -> None:
+            content = kept.files.get(repository, {}).get(name)
+            if content is None:
+                self._answer(404, {"error": "no such file"}, "EntryNotFound")
+                return
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.send_header("ETag", f'"{_hash(content)}"')
+            self.send_header("X-Repo-Commit", COMMIT)
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(content)
 
         def do_POST(self) -> None:
             kept.asked.append(f"POST {self.path}")
@@ -105,13 +156,14 @@ def hub() -> Iterator[Hub]:
                 },
             )
 
-        def _answer(self, status: int, value: dict[str, Any], code: str = "") -> None:
+        def _answer(self, status: int, value: Any, code: str = "") -> None:
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             if code:
                 self.send_header("X-Error-Code", code)
             self.end_headers()
-            self.wfile.write(json.dumps(value).encode())
+            if self.command != "HEAD":
+                self.wfile.write(json.dumps(value).encode())
 
         def log_message(self, *_: object) -> None:
             """Says nothing."""
