@@ -89,9 +89,14 @@ def _from_hub(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
     say(f"model {name}: asking the hub")
-    wanted = {"allow_patterns": _HUB_FILES, "ignore_patterns": _NOT_THOSE}
     try:
-        return _checked(Path(snapshot_download(name, **wanted, tqdm_class=library_bar())))
+        folder = snapshot_download(
+            name,
+            allow_patterns=_HUB_FILES,
+            ignore_patterns=_NOT_THOSE,
+            tqdm_class=library_bar(),
+        )
+        return _checked(Path(folder))
     except InputError:
         raise
     except Exception as error:

@@ -86,7 +86,7 @@ def library_bar() -> type[Any]:
     """tqdm's class, for a library that draws by it: in a terminal, and not where all is quiet."""
     from tqdm.auto import tqdm
 
-    class Bar(tqdm):  # type: ignore[type-arg]
+    class Bar(tqdm):  # type: ignore[misc]
         def __init__(self, *items: Any, **options: Any) -> None:
             super().__init__(*items, **options | {"disable": quiet() or None, "leave": False})
 
