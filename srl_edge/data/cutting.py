@@ -17,7 +17,8 @@ _HEADER = re.compile(
     r"^(?:(?:#{1,6}[ \t]+)?(?:\*\*)?step[ \t]+(\d+)[ \t]*(?:[.:)]|(?=\*\*|\n|$))|(\d+)[.)][ \t\n])",
     re.MULTILINE | re.IGNORECASE,
 )
-_ANNOTATION = re.compile(r"<<[^<>]*>>")
+# GSM8K's `<<48/2=24>>`; code and formulas that shift bits have spaces, names or no sum there.
+_ANNOTATION = re.compile(r"<<[-+(.\d][-+*/.,%()\d]*=[-.,\d]*\d>>")
 _MARKED = re.compile(r"\s*####\s*([^#].*)")
 
 # What is never cut inside: code, drawings, formulas on lines of their own, and those in a line.
@@ -58,8 +59,9 @@ def cut_solution(
     numbers of steps.
 
     styles: of `STYLES`; where none gives two steps, what the last one gives. places: offsets in the
-    solution, each of which becomes that of the first step with text behind it. Text in `<<…>>` is
-    removed, and so is a line with the answer after `####`; Markdown headings stay.
+    solution, each of which becomes that of the first step with text behind it. GSM8K's notes, as
+    `<<48/2=24>>`, are removed, and so is a line with the answer after `####`; Markdown headings
+    stay.
     """
     lines = [*_answer_lines(solution), *(match.span() for match in _ANNOTATION.finditer(solution))]
     body, at = without(solution, lines, places)

@@ -104,6 +104,39 @@ def test_steps_without_sense(steps: list[str]) -> None:
     assert not sensible(steps, 20, 3)
 
 
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("He has 48/2 = <<48/2=24>>24.", "He has 48/2 = 24."),
+        (
+            "It is $.5*(40+2)=<<.5*(40+2)=21>>21, or -3+5=<<-3+5=2>>2",
+            "It is $.5*(40+2)=21, or -3+5=2",
+        ),
+        ("All 5<<5=5>> of 1,200*2=<<1,200*2=2,400>>2,400", "All 5 of 1,200*2=2,400"),
+    ],
+)
+def test_the_notes_of_a_calculator_are_left_out(text: str, left: str) -> None:
+    assert cut(f"{text}\nEnd.", "lines") == [left, "End."]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "std::cout << a; std::cin >> a;",
+        "`$a<<b$ we drop it, as $b>>a$`",
+        "For x << 1 and y >> 1 the bits move.",
+        "16 << 1 = 32 and 32 >> 2 = 8.",
+        "A list<list<int>> and a map<int, list<int>>.",
+        "`cout<<x=1;` and `cin>>x`",
+        "He said <<non = no>>.",
+    ],
+)
+def test_what_else_has_such_brackets_stays(text: str) -> None:
+    assert cut(f"{text}\nEnd.", "lines") == [text, "End."]
+    over_lines = "1 << 2\nThen = 4.\nSo 4 >> 1"
+    assert cut(over_lines, "lines") == over_lines.split("\n")
+
+
 LINES = "First 2 + 3 = 5\nSo 5 * 2 = 10.\n#### 10"
 PARAGRAPHS = "First we add:\n2 + 3 = 5.\n\nSecond we\nmultiply.\n\nSo it is 10."
 SENTENCES = "First add. Then take half. It is $\\boxed{5}$."
