@@ -43,6 +43,13 @@ _SENTENCE_END = re.compile(
     rf"(?:(?P<mark>[.!?])[\"')\]*_\u201d\u2019]*\s+|{_DISPLAYED_STOP}\s*)"
     r"(?=[\"'(\[*_\u201c\u2018]*[^\Wa-z_]|[-\\])"
 )
+# Full stops of Chinese, Japanese, Hindi, Arabic, Urdu, Amharic, Khmer and Burmese: no space need
+# follow. A wide point may be a decimal one.
+_STOP_ELSEWHERE = re.compile(
+    "(?:[\u3002\uff01\uff1f\uff61\u0964\u0965\u061f\u06d4\u1362\u17d4\u104b]|(?<!\\d)\uff0e|\uff0e(?!\\d))++"
+    "[\"')\\]*_\u201d\u2019\u300d\u300f\uff09\u3011]*+\\s*+"
+    r"(?=\S)(?!\u3068)"  # what is quoted goes on in Japanese
+)
 _LABEL = re.compile(r"\(?\w{1,3}\)?\.")  # of a case or a choice
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(])(?:e\.g|i\.e|etc|vs|cf|resp|approx|Dr|Mrs?|Ms|St|Prof|Jr|Sr|Nos?|Figs?|Eqs?|Thm|Sec"
@@ -171,6 +178,7 @@ def _sentence_starts(body: str) -> list[int]:
         drawing = body.startswith("[asy]", match.end())
         if not (abbreviated or labelled or drawing or _INITIALS.match(text, at - 2)):
             starts.append(match.end())
+    starts += [match.end() for match in _STOP_ELSEWHERE.finditer(text)]
     for match in _BLANK_LINE.finditer(text):
         if not _goes_on(body[: match.start()].rstrip(), body[match.end() :]):
             starts.append(match.end())

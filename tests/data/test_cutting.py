@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 - other scripts' punctuation is what is cut at
 """Styles of cutting, and the one that is chosen for a source."""
 
 import pytest
@@ -47,6 +48,32 @@ def cut(text: str, *styles: str) -> list[str]:
 )
 def test_sentences_end_where_a_reader_would_end_them(text: str, sentences: list[str]) -> None:
     assert cut(text, "sentences") == sentences
+
+
+@pytest.mark.parametrize(
+    "sentences",
+    [
+        ["先算2+3=5。", "再乘以2，得$5*2。0$？", "对！", "答案是10。"],
+        [
+            "まず2+3=5です。",
+            "彼は「正しい。」と言った。",
+            "次に10になる．",
+            "3．5ではない．",
+            "終わり！？",
+        ],
+        ["पहले 2+3=5 जोड़ें।", "फिर दोगुना करें।", "उत्तर 10 है॥"],
+        ["كم المجموع؟", "هو 10."],
+        ["他说：“不。”", "然后走了（真的。）", "完。"],
+    ],
+)
+@pytest.mark.parametrize("between", ["", " ", "\n"])
+def test_sentences_of_other_scripts_need_no_space_between_them(
+    sentences: list[str], between: str
+) -> None:
+    text = between.join(sentences)
+    assert cut(text, "sentences") == sentences
+    found = choose("auto", [{"problem": "p", "solution": text.replace("\n", " ")}] * 3)
+    assert found.styles == ("numbered", "sentences") and found.keeps["sentences"] == 3
 
 
 @pytest.mark.parametrize(
