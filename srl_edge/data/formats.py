@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from srl_edge.data.values import as_written
 from srl_edge.errors import InputError
 from srl_edge.files import naming, parsed
 
@@ -167,7 +168,7 @@ def _parquet_rows(file: Path) -> Iterator[dict[str, Any]]:
     try:
         with parquet.ParquetFile(file) as table:
             for batch in table.iter_batches(batch_size=256):
-                yield from batch.to_pylist()
+                yield from map(as_written, batch.to_pylist())
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise InputError(f"{file}: not Parquet, or cut off ({reason}).") from None

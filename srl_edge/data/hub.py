@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from srl_edge.data.values import as_written
 from srl_edge.errors import InputError
 from srl_edge.files import inside
 
@@ -86,7 +87,7 @@ def open_hub(source: HubName) -> Hub:
             found: Iterable[Mapping[str, Any]] = builder.as_dataset(split=split)
         except Exception as error:
             raise InputError(f"{source}: {_first_line(str(error))}.") from None
-        return found
+        return map(as_written, found)
 
     commit = builder.hash if _COMMIT.fullmatch(builder.hash or "") else None
     return Hub(tuple(builder.info.splits), rows, commit)

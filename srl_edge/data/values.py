@@ -4,6 +4,7 @@ import ast
 import json
 import math
 import re
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -61,6 +62,21 @@ def answer_of(value: Any) -> str | None:
         case list() | dict() if not value:
             return None
     raise Unusable("an answer that is a list or an object")
+
+
+def as_written(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of a table without what its structures were filled up with.
+
+    Arrow gives each of them the members of all rows, as nulls. Those that somebody wrote cannot be
+    told from them, so that an argument that is null is left out as well.
+    """
+    return {column: _unfilled(value) for column, value in row.items()}
+
+
+def _unfilled(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _unfilled(held) for key, held in value.items() if held is not None}
+    return [_unfilled(held) for held in value] if isinstance(value, list) else value
 
 
 def as_list(value: Any) -> list[Any] | None:
