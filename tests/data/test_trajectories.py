@@ -144,6 +144,12 @@ def parsed_row(**row: Any) -> Any:
         (["1", "2"], "an answer that is a list or an object"),
         ({"a": 1, "b": 2}, "an answer that is a list or an object"),
         ([{"value": [3]}], "3"),
+        ({"name": "Tom"}, "Tom"),
+        ({"answer": {"value": 5}}, "5"),
+        ({"get_weather": {"city": "Paris"}}, '{"get_weather": {"city": "Paris"}}'),
+        ([{"f": {"a": [1]}}, {"g": {}}], '[{"f": {"a": [1]}}, {"g": {}}]'),
+        ({"name": "f", "arguments": {"a": "é"}}, '{"name": "f", "arguments": {"a": "é"}}'),
+        ([{"name": "f", "arguments": {}}], '[{"name": "f", "arguments": {}}]'),
         (10**30, "1" + "0" * 30),
     ],
 )
