@@ -11,7 +11,7 @@ from srl_edge.data.agents.sandbox import BUBBLEWRAP, confinement
 from srl_edge.data.agents.worlds import recorded
 from srl_edge.data.cutting import AUTO, MARK, cut_solution, stated
 from srl_edge.data.shapes import Fields, fields
-from srl_edge.data.thoughts import joined, plain_thought, split_thoughts, unwrapped
+from srl_edge.data.thoughts import joined, of_solution, plain_thought, split_thoughts, unwrapped
 from srl_edge.data.values import Unusable, answer_of, as_list, clean, is_text
 from srl_edge.method.answers import is_value
 from srl_edge.method.prompt_form import DONE
@@ -201,7 +201,7 @@ def _best(
     """
     cut = []
     for number, solution in enumerate(solutions):
-        text, found = split_thoughts(clean(solution))
+        text, found = of_solution(clean(solution))
         text, places, answer = unwrapped(text, [place for place, _ in found])
         steps, style, numbers = cut_solution(text, styles, places)
         before = [[] for _ in steps]  # type: list[list[str]]

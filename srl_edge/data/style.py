@@ -8,7 +8,7 @@ from typing import Any
 from srl_edge.data.cutting import cut_solution, sensible
 from srl_edge.data.row import solutions_of
 from srl_edge.data.shapes import fields
-from srl_edge.data.thoughts import split_thoughts, unwrapped
+from srl_edge.data.thoughts import of_solution, unwrapped
 from srl_edge.data.values import Unusable, clean
 from srl_edge.method.answers import is_value
 
@@ -67,7 +67,7 @@ def _solution(row: Mapping[str, Any], columns: Mapping[str, str] | None) -> str:
         if found.steps:
             return ""
         texts = solutions_of(found) or [found.answer if isinstance(found.answer, str) else ""]
-        text = unwrapped(split_thoughts(clean(texts[0]))[0])[0]
+        text = unwrapped(of_solution(clean(texts[0]))[0])[0]
     except Unusable:
         return ""
     return "" if is_value(text) else text

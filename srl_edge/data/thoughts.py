@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from srl_edge.data.cutting import Span, enclosed, stated, without
+from srl_edge.data.cutting import MARK, Span, enclosed, stated, without
 from srl_edge.data.values import Unusable
 from srl_edge.method.answers import is_value
 
@@ -27,7 +27,19 @@ _HALF = re.compile(
     r"\A\s*<(?:answer|solution|response)>|</(?:answer|solution|response)>\s*\Z", re.IGNORECASE
 )
 
+# Replies that are taught with GRPO have their steps in such tags, and nothing but an answer after.
+_REASONED = re.compile(
+    r"\A\s*<(?:reasoning|start_working_out)>(.*)<(?:/reasoning|end_working_out)>"
+    r"\s*<(answer|solution)>\s*([^\n]{1,100}?)\s*</\2>\s*\Z",
+    re.DOTALL | re.IGNORECASE,
+)
+
 Thought = tuple[int, str]  # where in what is left it stood, and what it says
+
+
+def of_solution(text: str) -> tuple[str, list[Thought]]:
+    """As `split_thoughts`, of a solution: reasoning that an answer alone follows is no thought."""
+    return split_thoughts(_REASONED.sub(rf"\1\n{MARK} \3", text))
 
 
 def split_thoughts(text: str) -> tuple[str, list[Thought]]:

@@ -14,8 +14,8 @@ from srl_edge.data.row import read
 from srl_edge.data.thoughts import joined
 from srl_edge.data.values import Unusable
 from srl_edge.files import writing
-from srl_edge.method.answers import matches
-from srl_edge.method.prompt_form import DEFAULT, PromptForm
+from srl_edge.method.answers import is_value, matches
+from srl_edge.method.prompt_form import DEFAULT, DONE, HASHES, PromptForm
 from srl_edge.method.quantities import plain
 from srl_edge.method.types import Trajectory
 from srl_edge.method.verifiers import same_value
@@ -75,14 +75,25 @@ def with_answer(
     """Steps whose last one states the final answer in a line of its own, where it is known.
 
     That line is how a model that solves a problem step by step says that it has finished. own_step:
-    it is a step of its own.
+    it is a step of its own. Raises Unusable for an answer that cannot be stated so.
     """
     steps = tuple(steps)
-    line = "" if answer is None else form.stated(answer)
-    if answer is None or not line or not steps or form.states_answer(steps[-1]):
+    if answer is None or not steps or form.states_answer(steps[-1]):
+        return steps
+    if not (line := _stated(answer, form)):
         return steps
     steps = _without_answer(steps, answer)
     return (*steps, line) if own_step else (*steps[:-1], f"{steps[-1]}\n{line}")
+
+
+def _stated(answer: str, form: PromptForm) -> str:
+    """What states an answer; of one whose lines count, such as code, they are kept in a fence."""
+    if "\n" not in answer or is_value(answer) or form.answer == DONE:
+        return form.stated(answer)
+    if form.answer != HASHES:
+        raise Unusable("an answer of several lines, which only `####` can mark")
+    fence = "````" if "```" in answer else "```"
+    return f"{HASHES}\n{fence}\n{answer}\n{fence}"
 
 
 # What stands before an answer: marks of Markdown, and words that only say that it is one.
@@ -157,19 +168,19 @@ def parse_rows(
                 raise Unusable("no solution and no steps" if nothing else "fewer than two steps")
             if max_step_characters and max(map(len, found.steps)) > max_step_characters:
                 raise Unusable(f"a step longer than {max_step_characters} characters")
+            if found.answer is None and form is not None and form.pattern:
+                said = matches(form.pattern, "\n".join(found.steps))
+                found = replace(found, answer=str(said[-1]).strip() if said else None)
+            steps = found.steps
+            if form is not None:
+                own = answer_step or bool(found.observations)
+                steps = with_answer(steps, found.answer, form, own)
         except Unusable as why:
             report.drop(str(why), f"{where}{', ' if where else ''}row {number}", row)
             continue
         report.kept += 1
-        if found.answer is None and form is not None and form.pattern:
-            said = matches(form.pattern, "\n".join(found.steps))
-            found = replace(found, answer=str(said[-1]).strip() if said else None)
         report.shapes[found.shape] += 1
         report.styles[found.style or "given"] += 1
-        steps = found.steps
-        if form is not None:
-            own = answer_step or bool(found.observations)
-            steps = with_answer(steps, found.answer, form, own)
 
         def fitting(texts: tuple[str, ...], to: int = len(steps)) -> tuple[str, ...]:
             if len(texts) > to:  # steps that said the answer made way

@@ -7,6 +7,7 @@ import pytest
 from srl_edge.data.arithmetic import wrong_equations
 from srl_edge.data.cutting import numbered_steps
 from srl_edge.data.formats import rows_of
+from srl_edge.data.style import choose
 from srl_edge.data.trajectories import (
     ParseReport,
     load,
@@ -15,6 +16,7 @@ from srl_edge.data.trajectories import (
     write_jsonl,
 )
 from srl_edge.errors import InputError
+from srl_edge.method.answers import final_answer
 from srl_edge.method.prompt_form import DEFAULT
 
 NUMBERED = """To solve this, factor first.
@@ -326,6 +328,64 @@ def test_a_thought_before_an_answer_stays_with_the_step_that_states_it() -> None
     )
     assert (own.steps, own.thoughts) == (("one", "two", "#### 5"), ("a", "b", "c\n\nd"))
     assert (joined.steps, joined.thoughts) == (("one", "two\n#### 5"), ("a", "b\n\nc\n\nd"))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "def f(x):\n    return x + 1",
+        "```python\ndef f(x):\n    return x\n```",
+        "Roses are red,\n  violets are blue.",
+        "a\n```\nb\n```",
+    ],
+)
+def test_an_answer_of_several_lines_keeps_them(answer: str) -> None:
+    steps = with_answer(("one", "two"), answer, own_step=True)
+    assert steps[:2] == ("one", "two") and len(steps) == 3
+    assert final_answer("\n".join(steps)) == answer
+    assert with_answer(steps, answer, own_step=True) == steps
+
+
+def test_an_answer_of_several_lines_that_no_mark_holds_is_counted() -> None:
+    report = ParseReport()
+    rows = [
+        {"problem": "p", "steps": ["one", "two"], "answer": answer}
+        for answer in ("def f(x):\n    return x", "f(\n  x=1\n)", "[1,\n2]")
+    ]
+    found = list(parse_rows(rows, report, form=replace(DEFAULT, answer="boxed")))
+    assert [t.answer for t in found] == ["f(\n  x=1\n)", "[1,\n2]"] and report.kept == 2
+    assert report.dropped == {"an answer of several lines, which only `####` can mark": 1}
+
+
+@pytest.mark.parametrize(
+    ("solution", "answer"),
+    [
+        ("<reasoning>\nAdd 2.\nAdd 3.\n</reasoning>\n<answer>\n5\n</answer>\n", "5"),
+        ("<reasoning>Add 2.\nAdd 3.</reasoning><answer>blue</answer>", "blue"),
+        ("<start_working_out>Add 2.\nAdd 3.<end_working_out><SOLUTION>5</SOLUTION>", "5"),
+    ],
+)
+@pytest.mark.parametrize("style", ["lines", "sentences"])
+def test_reasoning_that_an_answer_alone_follows_is_the_solution(
+    solution: str, answer: str, style: str
+) -> None:
+    row = {"problem": "p", "solution": solution}
+    (found,) = parse_rows([row], ParseReport(), (style,), answer_step=True)
+    assert found.steps == ("Add 2.", "Add 3.", f"#### {answer}") and found.thoughts == ()
+    assert choose("auto", [row]).keeps["lines"] == 1
+
+
+@pytest.mark.parametrize(
+    "solution",
+    [
+        "<reasoning>Hm.\nWell.</reasoning>\nAdd 2.\nAdd 3.",
+        "<reasoning>Hm.\nWell.</reasoning><answer>Add 2.\nAdd 3.</answer>",
+        "<think>Hm.\nWell.</think>Add 2.\nAdd 3.",
+    ],
+)
+def test_reasoning_before_a_solution_is_a_thought(solution: str) -> None:
+    found = parsed_row(solution=solution)
+    assert found.steps == ("Add 2.", "Add 3.") and found.thoughts == ("Hm.\nWell.", "")
 
 
 def test_a_mark_of_ones_own_is_read_from_rows_and_taught() -> None:
