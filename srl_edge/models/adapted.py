@@ -20,8 +20,10 @@ from srl_edge.files import read_json
 from srl_edge.models.adapter_folder import MATRIX, PREFIX, of_another_sense, require_safetensors
 
 FILE, SETTINGS = "adapter_model.safetensors", "adapter_config.json"
+_OF_ANOTHER_BASE = ("loftq", "pissa_niter", "lora_ga", "corda")
 _END = re.compile(r"(?:^|\.)(?:embed_tokens|lm_head)\.")
-_WHOLE = (".embed_tokens.weight", ".lm_head.weight")
+# A whole embedding or head, also where matrices or single tokens are trained beside it.
+_WHOLE = re.compile(r"\.(?:embed_tokens|lm_head)(?:\.(?!lora_)\w+)*\.weight$")
 
 
 def adapted(model: Any, base: Path, adapter: Path) -> Any:
@@ -36,10 +38,11 @@ def adapted(model: Any, base: Path, adapter: Path) -> Any:
     settings = read_json(adapter / SETTINGS, "Adapter")
     _require_quick(adapter, settings, model)
     _require_ranks(adapter, settings, model)
-    if (begun := str(settings.get("init_lora_weights"))).startswith(("loftq", "pissa_niter")):
+    if (begun := str(settings.get("init_lora_weights"))).startswith(_OF_ANOTHER_BASE):
         raise InputError(
-            f"{adapter}: was begun as {begun!r}, which PEFT makes anew at each load; "
-            "convert it where it was trained (path_initial_model_for_weight_conversion)."
+            f"{adapter}: was begun as {begun!r}, which changed the base, and PEFT does not do it "
+            "again alike; convert it where it was trained "
+            "(path_initial_model_for_weight_conversion), or merge it there."
         )
     try:
         state = load_file(adapter / FILE)
@@ -136,24 +139,31 @@ def _require_ranks(adapter: Path, settings: Mapping[str, Any], model: Any) -> No
             )
 
 
-def _sizes(state: Mapping[str, Any]) -> list[int]:
-    return [len(state[name]) for name in state if name.endswith(_WHOLE)]
-
-
 def _fit_vocabulary(
     model: Any, state: Mapping[str, Any], settings: Mapping[str, Any], adapter: Path
 ) -> None:
     """Give a model as many embeddings as its adapter has, and a head of its own where it must.
 
     What goes into one of two weights that the base shares would change the other as well. Raises
-    InputError where some tokens were trained in both.
+    InputError where some tokens were trained in both, or where the file lacks one of them.
     """
     rows = model.get_input_embeddings().weight.shape[0]
-    sizes = _sizes(state)
-    if sizes and max(sizes) != rows:
-        model.resize_token_embeddings(max(sizes), mean_resizing=False)
+    whole = {name: value for name, value in state.items() if _WHOLE.search(name)}
     partly = any(".lora_" in name for name in state if _END.search(name))
-    alone = partly or any(_END.search(f"{name}.") for name in settings.get("modules_to_save") or ())
+    saved = any(_END.search(f"{name}.") for name in settings.get("modules_to_save") or ())
+    alone = partly or saved
+    most = max(map(len, whole.values()), default=rows)
+    if most != rows:
+        model.resize_token_embeddings(most, mean_resizing=False)
+        if len(whole) == 1:  # the other's new rows are the same only where the base shares them
+            if saved or not model.config.tie_word_embeddings:
+                raise InputError(
+                    f"{adapter}: has {most} tokens where its base has {rows}, and its file holds "
+                    "one of embedding and head alone; merge it where it was trained "
+                    "(merge_and_unload), and give that as the model."
+                )
+            with torch.no_grad():
+                model.get_input_embeddings().weight.copy_(next(iter(whole.values())))
     if model.config.tie_word_embeddings and alone and not settings.get("ensure_weight_tying"):
         if settings.get("trainable_token_indices"):
             raise InputError(
