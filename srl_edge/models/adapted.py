@@ -2,25 +2,30 @@
 
 import json
 import re
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import regex
 import torch
-from peft import PeftModel, get_peft_model_state_dict
+from peft import LoraConfig, PeftModel, get_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from srl_edge.errors import InputError
 from srl_edge.files import read_json
-from srl_edge.models.adapter_folder import MATRIX, PREFIX, of_another_sense, require_safetensors
+from srl_edge.models.adapter_folder import (
+    MATRIX,
+    OF_ANOTHER_BASE,
+    PREFIX,
+    of_another_sense,
+    require_safetensors,
+)
 
 FILE, SETTINGS = "adapter_model.safetensors", "adapter_config.json"
-_OF_ANOTHER_BASE = ("loftq", "pissa_niter", "lora_ga", "corda")
 _END = re.compile(r"(?:^|\.)(?:embed_tokens|lm_head)\.")
 # A whole embedding or head, also where matrices or single tokens are trained beside it.
 _WHOLE = re.compile(r"\.(?:embed_tokens|lm_head)(?:\.(?!lora_)\w+)*\.weight$")
@@ -38,7 +43,7 @@ def adapted(model: Any, base: Path, adapter: Path) -> Any:
     settings = read_json(adapter / SETTINGS, "Adapter")
     _require_quick(adapter, settings, model)
     _require_ranks(adapter, settings, model)
-    if (begun := str(settings.get("init_lora_weights"))).startswith(_OF_ANOTHER_BASE):
+    if (begun := str(settings.get("init_lora_weights"))).startswith(OF_ANOTHER_BASE):
         raise InputError(
             f"{adapter}: was begun as {begun!r}, which changed the base, and PEFT does not do it "
             "again alike; convert it where it was trained "
@@ -177,20 +182,25 @@ def _fit_vocabulary(
 
 
 def _as_peft(adapter: Path, state: Mapping[str, Any], scratch: Path) -> Path:
-    """The folder with its matrices named as PEFT names them, whatever model they came from."""
-    if all(_name(key) == key for key in state):
+    """The folder with its matrices named as PEFT names them, whatever model they came from.
+
+    Settings that are null go, where PEFT takes none: they mean what it takes without them.
+    """
+    settings = read_json(adapter / SETTINGS, "Adapter")
+    empty = {
+        field.name
+        for field in fields(LoraConfig)
+        if settings.get(field.name, True) is None and field.default is not None
+    }
+    renamed = any(_name(key) != key for key in state)
+    if not renamed and not empty:
         return adapter
-    shutil.copy(adapter / SETTINGS, scratch)
     save_file({_name(key): value for key, value in state.items()}, scratch / FILE)
-    settings = json.loads((scratch / SETTINGS).read_text(encoding="utf-8"))
-    pattern = settings.get("target_modules")
-    if isinstance(pattern, str):  # it names modules of that other model
-        named = sorted(
-            {found[1].rsplit(".", 1)[1] for key in state if (found := MATRIX.search(key))}
-        )
-        (scratch / SETTINGS).write_text(
-            json.dumps(settings | {"target_modules": named}), encoding="utf-8"
-        )
+    settings = {name: value for name, value in settings.items() if name not in empty}
+    if renamed and isinstance(settings.get("target_modules"), str):  # of that other model
+        found = (MATRIX.search(key) for key in state)
+        settings["target_modules"] = sorted({each[1].rsplit(".", 1)[1] for each in found if each})
+    (scratch / SETTINGS).write_text(json.dumps(settings), encoding="utf-8")
     return scratch
 
 

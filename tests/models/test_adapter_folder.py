@@ -261,6 +261,23 @@ def test_a_beginning_that_is_drawn_at_each_load_is_refused(
         merge(tiny_model, adapter, tmp_path / "out")
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["rank_pattern", "alpha_pattern", "use_rslora", "use_dora", "lora_dropout", "bias"],
+)
+def test_a_setting_that_is_null_is_as_if_it_were_not_there(
+    name: str, tiny_model: Path, tmp_path: Path
+) -> None:
+    adapter = make_adapter(tiny_model, tmp_path / "peft", 1)
+    file = adapter / "adapter_config.json"
+    settings = json.loads(file.read_text())
+    file.write_text(json.dumps({key: settings[key] for key in settings if key != name}))
+    without = load_file(merge(tiny_model, adapter, tmp_path / "a") / "model.safetensors")
+    file.write_text(json.dumps(settings | {name: None}))
+    null = load_file(merge(tiny_model, adapter, tmp_path / "b") / "model.safetensors")
+    assert all(torch.equal(null[key], without[key]) for key in without)
+
+
 @pytest.mark.parametrize("tokens", [True, False])
 def test_more_tokens_come_along(tokens: bool, tiny_model: Path, tmp_path: Path) -> None:
     base = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32)
