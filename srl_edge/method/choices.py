@@ -18,8 +18,11 @@ _OPTION = re.compile(
 _PARTS = re.compile(
     rf"\s*$|[.:)]+(?=\s|$)|\)|:|\s*[-–—]\s+|[,;]\s+|\s+(?=\()|\s+(?={_REASON}|{_RIGHT})"
 )
+_LISTED = re.compile(r"\W*[A-Ja-j][,;]\s")
 _NO_TEXT = re.compile(rf"\W*(?:{_REASON}|{_RIGHT}).*|\W*", re.DOTALL)
-_OTHER = re.compile(r"^\W*(?:(?:and|or)\W+)?[A-J](?=\W*$|\)|\s*[,;/&.]|\s+(?:and|or)\b)")
+_OTHER = re.compile(
+    r"^\W*(?:(?:and|or)\W+)?(?:[A-J]|[IVX]{2,5})(?=\W*$|\)|\s*[,;/&.]|\s+(?:and|or)\b)"
+)
 _LABELS = re.compile(r"[,;]\s*\(?[A-J][.:)]")  # A: 5, B: 6
 _LIST = re.compile(r"\(?\b[A-J]\)?(?:\s*(?:,|/|&|,?\s*(?:and|or)\b)\s*\(?[A-J]\b(?!['’])\)?)+")
 _WRONG = (
@@ -50,10 +53,10 @@ def option(text: str) -> tuple[str, str] | None:
     return (bracketed or letter or small).upper(), held
 
 
-def letter(text: str) -> str | None:
-    """The letter of a text that is one choice; None for others, and for more than one."""
+def is_right_answer(text: str) -> bool:
+    """Whether a text is one choice as a right answer is written: `C, Python` is a list."""
     found = option(text)
-    return found[0] if found else None
+    return found is not None and not (found[1] and _LISTED.match(plain(text)))
 
 
 def alone(text: str) -> bool:

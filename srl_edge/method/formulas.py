@@ -167,7 +167,7 @@ _BRACKETED = re.compile(r"\([^()]*\)")
 # A congruence, or what is more or less than something, is no number; a set is no point.
 _UNLIKE = (
     re.compile(r"\\equiv|\\p?mod(?![a-z])|≡"),
-    re.compile(r"[<>≤≥]|\\(?:le|ge|lt|gt|leq|geq|ne|neq)(?![a-z])"),
+    re.compile(r"[<>≤≥≠]|\\(?:[lg](?:t|e|eq|eqq|eqslant)|neq?|not ?=)(?![a-z])"),
     re.compile(r"\s*(?:\\left)?\s*\\\{"),
 )
 

@@ -108,6 +108,8 @@ def plain(text: str) -> str:
     text = re.sub(r",\s*\\!\s*|\\text\s*\{\s*,\s*\}", ",", text)
     text = re.sub(r"\\(?:left|right|big|Big|displaystyle)(?![A-Za-z])|\\!", "", text)
     text = re.sub(r"\\[dtc]frac(?![A-Za-z])", r"\\frac", text)
+    text = re.sub(r"\\([lg])eq(?:slant|q)(?![A-Za-z])", r"\\\1e ", text)
+    text = re.sub(r"\\not ?=", r"\\ne ", text)
     text = _unwrapped(text)
     text = re.sub(r"(?<!\\)\\[,;: ]|(?<!\\)~|\\q?quad(?![A-Za-z])", " ", text)
     text = re.sub(r"\^\{?\\circ\}?|\\degree(?![A-Za-z])", "°", text)

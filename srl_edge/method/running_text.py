@@ -20,7 +20,8 @@ _NEAR = 60  # characters around a number that say what it is part of
 _LONGEST = 300  # characters of a formula
 # What a number after it is a part of: a root, a power, a bound, a time, a range, a sum, a point.
 _BEFORE = re.compile(
-    r"(?:[\^√_<>≤≥≠±]|\\(?:sqrt|leq?|geq?|lt|gt|neq?|pm)(?![a-z])|sqrt|\}|\d ?:|\d[-/]"
+    r"(?:[\^√_<>≤≥≠±]|\\(?:sqrt|[lg]eq?(?:q|slant)?|[lg]t|neq?|not ?=|pm)(?![a-z])"
+    r"|sqrt|\}|\d ?:|\d[-/]"
     r"|(?<![A-Za-z])\\?(?:log|ln|sin|cos|tan)(?![A-Za-z])"
     r"|(?<![A-Za-z])\d*[A-Za-z]\)?(?:[-+*/^]| [+*/] )|\d[A-Za-z] ?[-+] ?"
     r"|[(\[]-?[\d./]+(?:, ?-?[\d./]+)*,)[\s({\[]*-?$"

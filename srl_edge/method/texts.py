@@ -21,6 +21,11 @@ _GOES_ON = (
 _WORD = r"(?:[^\W\d_]+(?:['-][^\W\d_]+)*\.?|\d+)"
 _ARTICLE = re.compile(r"^(?:an?|the) (?=[^\W\d_]{2})", re.IGNORECASE)
 _WORDS = re.compile(rf"{_WORD}(?:,? {_WORD})*")
+# Several letters or Roman numerals, as of statements that hold: `I, II`, `(A) and (C)`.
+_LABEL = r"\b(?:[A-J]|[IVX]{1,5})\b"
+_LABELS = re.compile(
+    rf"\(?{_LABEL}\)?(?:(?:,? (?:and|&) |, ?(?:and|&) |[,;] ?)\(?{_LABEL}\)?){{1,20}}"
+)
 _YES = {"true": "yes", "false": "no"}
 
 
@@ -71,6 +76,8 @@ def same_text(given: str, answer: str) -> bool:
     pair = [_TIME.sub(_time, re.sub(r"(?<=\d) ?: ?(?=\d)", ":", text)) for text in pair]
     if _CLOCK.fullmatch(pair[1]):
         pair[0] = _only_time(pair[0])
+    if all(map(_LABELS.fullmatch, pair)):
+        return re.findall(_LABEL, pair[0]) == re.findall(_LABEL, pair[1])
     pair = [_ARTICLE.sub("", _lowered(text)) for text in pair]
     if _WORDS.fullmatch(pair[1]) and (
         goes_on := re.match(re.escape(pair[1]) + _GOES_ON, pair[0], re.IGNORECASE)

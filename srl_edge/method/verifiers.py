@@ -22,7 +22,7 @@ def kind_of(answer: str) -> Kind:
     answer = unannounced(answer)
     if quantity(answer):
         return "number"
-    if choices.letter(answer):
+    if choices.is_right_answer(answer):
         return "choice"
     if calls.parsed(answer) is not None:
         return "call"
