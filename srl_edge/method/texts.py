@@ -14,8 +14,8 @@ _TIME = re.compile(
 )
 # What goes on after a word without being another answer: "Yes, it is".
 _GOES_ON = (
-    r"[,;.:] (?:(?:it|its|this|that|there|these|those|because|since|as|which|the|he|she|they|we|you"
-    r"|i|so|for|both|in|who|whose|where)\b|it's|they're|there's"
+    r"(?:[,;.:]| -) (?:(?:it|its|this|that|there|these|those|because|since|as|which|the|he|she"
+    r"|they|we|you|i|so|for|both|in|who|whose|where)\b|it's|they're|there's"
     r"|\S+ (?:is|are|was|were|has|have|had|did|does|do|can)\b)"
 )
 _WORD = r"(?:[^\W\d_]+(?:['-][^\W\d_]+)*\.?|\d+)"

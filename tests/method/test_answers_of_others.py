@@ -2,6 +2,7 @@
 
 import pytest
 
+from srl_edge.method.answers import final_answer
 from srl_edge.method.verifiers import is_correct, kind_of, same_value
 
 EQUAL = [
@@ -41,6 +42,59 @@ def test_spellings_of_one_answer(spellings: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("pair", UNEQUAL)
 def test_answers_that_are_near(pair: tuple[str, str]) -> None:
     assert not same_value(*pair) and not same_value(*reversed(pair))
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "Yes\n\nSince 16 is a square.",
+        "**Yes.**\n\nExplanation: 16 is 4 times 4.",
+        "Yes\nIt has 3 sides.\n\nThat is all.",
+        "Yes, because 4 < 5.\nEach step keeps that.",
+        "Yes — it is.",
+        "yes - they are.",
+        "No\n\nWait. So the answer is yes.",
+        "We look.\nYes",
+        "No\nYes",
+    ],
+)
+def test_a_verdict_may_stand_before_its_reasons(reply: str) -> None:
+    assert is_correct(reply, "Yes") and not is_correct(reply, "No")
+
+
+def test_a_sentence_that_begins_with_a_verdict_is_none() -> None:
+    assert not is_correct("Yes, we can find out.\nIt fails.", "yes")
+    assert not is_correct("No problem.\nSo it holds.", "no")
+    assert not is_correct("No\n\nHm, but then yes it is.", "no")
+    assert is_correct("True\n\nIt holds.", "yes")
+    assert is_correct("Yes, we can find out.\nLima", "Lima")
+
+
+@pytest.mark.parametrize(
+    ("reply", "read"),
+    [
+        ("Half is $\\boxed{4}$. Twice that is 8, so the final answer is 8.", "8"),
+        ("#### 4\n\nNo: my final answer is **8**.", "8"),
+        ("\\boxed{4} for one.\n**Final Answer:** The final answer is $8$. I hope so.", "8"),
+        ("\\boxed{x} so x = 8.\nFinal answer: 8 apples", "8 apples"),
+        ("The final answer is 4. But no: #### 8", "8"),
+        ("#### 8\n\nThe final answer is not 4.", "8"),
+        ("\\boxed{8}, and the final answer is in a box.", "8"),
+        ("#### 8\nIt has 4 parts, and the answer is 4 times 2.", "8"),
+        ("Final answer: \\boxed{8}. It was checked 4 times.", "8"),
+    ],
+)
+def test_a_final_answer_after_every_mark_is_the_answer(reply: str, read: str) -> None:
+    assert final_answer(reply) == read
+    assert is_correct(reply, "8") and not is_correct(reply, "4")
+
+
+def test_a_final_answer_of_other_kinds() -> None:
+    assert is_correct("\\boxed{A}? No: the final answer is D.", "D")
+    assert is_correct("\\boxed{(1,2)} twice: the final answer is $(2,4)$.", "(2,4)")
+    assert is_correct("\\boxed{A}, and the final answer is above.", "A")
+    own = r"Answer: (\d+)"
+    assert final_answer("Answer: 8. The final answer is 4.", own) == "8"
 
 
 def test_the_first_of_a_list_is_no_choice_with_a_text() -> None:
