@@ -100,6 +100,18 @@ def in_ascii(text: str) -> str:
     return text.translate(_MINUS)
 
 
+# What TeX sets as words; what is bold or slanted in a formula is a vector or a variable.
+WORDS = r"\\(?:text(?:rm|normal|sf|bf|it|tt|sl|sc|md|up)?|mathrm|mbox)"
+_LOOKS = re.compile(
+    r"\\(?:text)?color ?\{[^{}]*\}"
+    r"|\\(?:tiny|small|normalsize|large|Large|LARGE|huge|Huge|textstyle)(?![A-Za-z])"
+)
+_MICRO = re.compile(rf"\\mu\s*({WORDS}\s*\{{)\s*")
+_SIGNS = {"pounds": "£", "euro": "€", "yen": "¥"}
+_IN_TEN = re.compile(r"(?<=\d)_(?:\{ ?10 ?\}|10)$")
+_PRICED = re.compile(rf"\\({'|'.join(_SIGNS)})(?![A-Za-z])\s*")
+
+
 @lru_cache(64)  # one comparison asks for the same few texts again and again
 def plain(text: str) -> str:
     """An answer without Markdown, LaTeX's delimiters and spaces, and other scripts' digits."""
@@ -110,7 +122,8 @@ def plain(text: str) -> str:
     text = re.sub(r"\\[dtc]frac(?![A-Za-z])", r"\\frac", text)
     text = re.sub(r"\\([lg])eq(?:slant|q)(?![A-Za-z])", r"\\\1e ", text)
     text = re.sub(r"\\not ?=", r"\\ne ", text)
-    text = _unwrapped(text)
+    text = _PRICED.sub(lambda match: _SIGNS[match[1]], _LOOKS.sub("", text))
+    text = _unwrapped(_MICRO.sub(r"\1μ", text))
     text = re.sub(r"(?<!\\)\\[,;: ]|(?<!\\)~|\\q?quad(?![A-Za-z])", " ", text)
     text = re.sub(r"\^\{?\\circ\}?|\\degree(?![A-Za-z])", "°", text)
     text = re.sub(r"\\(?:times|cdot)(?![A-Za-z])", "*", text)
@@ -122,7 +135,8 @@ def plain(text: str) -> str:
     text = re.sub(r"\s+", " ", text.replace(" ^", "^")).strip()
     while (text[-1:] in tuple(".,;:?*") or re.search(r"[^\W\d_]{2}!$", text)) and text[-2:] != "..":
         text = text[:-1].rstrip()
-    return text.strip(" *") if text.count("*") != 1 else text.strip()
+    text = text.strip(" *") if text.count("*") != 1 else text.strip()
+    return _IN_TEN.sub("", text) if re.match(r"[-+]?\d[\d.,]*_", text) else text
 
 
 TEX_COMMA = re.compile(r"(?<=\d)(?:,\s*\\!|\\text\s*\{\s*,\s*\}|\{ ?, ?\})\s*(?=\d{3}(?!\d))")
@@ -137,7 +151,7 @@ def _spelled(character: str) -> str:
 
 
 _TEXTUAL = re.compile(
-    r"\\(?:text|mbox|mathrm|textbf|mathbf|textit|texttt|operatorname|boxed|fbox|bf|rm)\s*\{"
+    rf"(?:{WORDS}|\\(?:math(?:bf|it|sf|tt)|boldsymbol|bm|underline|operatorname|boxed|fbox|bf|rm))\s*\{{"
 )
 
 
@@ -194,7 +208,8 @@ _LED_BY_0 = re.compile(r"\D0\d\d(?!\d)")
 def quantity(text: str) -> Quantity | None:
     """What a text says as a number with its unit; None where it says anything else besides."""
     worded = _IN_WORDS.search(text) is not None
-    text = re.sub(r"^(?:[A-Za-z]\w?(?:\([^()=]*\))? ?)?[=≈] ?", "", plain(text)).strip()
+    text = _ABOUT.sub("", plain(text)).strip()
+    text = _OHMS.sub(r"\1Ω", text)
     text = _OVER.sub(r"\1/\2", re.sub(r"\\l?dots(?![a-z])", "...", text))
     text = re.sub(r"(?<=\d) and a half\b", " 1/2", text)
     text = _REPEATING.sub(_as_fraction, _GOES_ON.sub(r"\1.\2\\overline{\3}", text))
@@ -243,10 +258,17 @@ def quantity(text: str) -> Quantity | None:
     return Quantity(sign * value, " ".join(filter(None, (match["before"] or "", after))), places)
 
 
+# What may stand before a number that is said to be the answer, or about so.
+_ABOUT = re.compile(
+    r"^(?:[A-Za-z]\w?(?:\([^()=]*\))? ?)?(?:[=≈]|\\(?:approx|simeq|sim)(?![a-z])) ?"
+    r"|^(?:about|around|approximately|approx\.|roughly|exactly|only|just) (?=[-+\d.$€£¥])",
+    re.IGNORECASE,
+)
+_OHMS = re.compile(r"(?<=\d)( ?[kM]?) ?\\Omega$")
 # A unit that is written as a fraction.
 _OVER = re.compile(r"\\frac ?\{ ?([A-Za-z][^{}]*?) ?\} ?\{ ?([A-Za-z][^{}]*?) ?\}$")
 # A unit, and no variable.
-_IN_WORDS = re.compile(r"\\(?:text|mathrm|mbox)\s*\{[^{}]*[A-Za-z]|m[²³]")
+_IN_WORDS = re.compile(rf"{WORDS}\s*\{{[^{{}}]*[A-Za-z]|m[²³]")
 _NTHS = {
     name: n
     for n, name in enumerate(
@@ -366,7 +388,7 @@ def without_unit(text: str) -> tuple[str, str]:
 
 
 _UNIT_AFTER = re.compile(
-    r"(?:\\[,; ]|\s)*\\(?:text|mathrm|mbox)\s*\{[^{}\\\d]+\}(?:\^\{?[23]\}?)?\s*$"
+    rf"(?:\\[,; ]|\s)*{WORDS}\s*\{{[^{{}}\\\d]+\}}(?:\^\{{?[23]\}}?)?\s*$"
     r"|(?<=[\d})!πi])\s+[A-Za-z]{2,}(?:[ /^][A-Za-z]+)*(?:\^?\{?[23²³]\}?)?\s*$"
 )
 

@@ -127,6 +127,7 @@ _KINDS: dict[str, dict[str, Fraction | int]] = {
     "energy": {"J joule": 1, "kJ kilojoule": 1000},
     "force": {"N newton": 1, "kN kilonewton": 1000},
     "pressure": {"Pa pascal": 1},
+    "resistance": {"Ω ohm": 1, "kΩ": 1000, "MΩ": 10**6},
     "frequency": {"Hz hertz": 1},
     "temperature": {"K kelvin": 1},
     "celsius": {"°c celsius centigrade": 1},

@@ -7,7 +7,15 @@ from srl_edge.method import calls, choices, mathematics, own_code
 from srl_edge.method.answers import LONGEST, Kind, final_answer, marked_answer, unannounced
 from srl_edge.method.formulas import is_formula, same_formula, unlike
 from srl_edge.method.prompt_form import DEFAULT, PromptForm
-from srl_edge.method.quantities import plain, quantity, same, tightened, ungrouped, without_unit
+from srl_edge.method.quantities import (
+    WORDS,
+    plain,
+    quantity,
+    same,
+    tightened,
+    ungrouped,
+    without_unit,
+)
 from srl_edge.method.running_text import TIMES, values
 from srl_edge.method.texts import same_text
 from srl_edge.method.units import same_unit
@@ -150,7 +158,7 @@ def _worked_out(sum_: str) -> bool:
     return not letters or (len(letters) > 1 and not re.search(r"[,;]|\b(?:and|or)\b", sum_))
 
 
-_WORDS_IN_TEX = re.compile(r"\\(?:text|mbox|textbf|textrm|mathrm)\{([^{}]*)\}")
+_WORDS_IN_TEX = re.compile(rf"{WORDS}\{{([^{{}}]*)\}}")
 # One number, said in two ways: `1/2 or 0.5`, `1/2 (0.5)`.
 _TWICE = re.compile(
     r"([^()]*\d[^()]*?),? or ([^()]*\d[^()]*)|([^()]*\d[^()]*?) \((?:or )?([^()]*\d[^()]*)\)"
