@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 - signs of mathematics are what is read here
 """Answers in the spellings of other models and data sets, and near ones that differ."""
 
 import pytest
@@ -32,6 +33,18 @@ EQUAL = [
         "37\\ \\mu \\textrm{ m}",
     ),
     ("£37", "\\pounds 37", "\\pounds37", "37 pounds"),
+    # braces inside brackets, and sets by what holds of their numbers
+    ("[-3,3]", "\\left[ {-3,3} \\right]", "[{-3,3}]", "\\left[{-3, 3}\\right]"),
+    ("(\\frac{1}{3},3]", "\\left( {\\frac{1}{3},3} \\right]", "({\\frac13, 3}]"),
+    ("(-3,5)", "\\left( { - 3,5} \\right)", "( {-3,5} )"),
+    ("\\{x\\mid 3<x<7\\}", "\\{x|3<x<7\\}", "\\{ x : 3 < x < 7 \\}", "\\{x ∣ 3<x<7\\}", "(3,7)"),
+    (
+        "(3,\\infty)",
+        "\\{x \\mid x > 3\\}",
+        "\\left\\{ x | x>3 \\right\\}",
+        "\\{x \\in \\mathbb{R} : x > 3\\}",
+    ),
+    ("\\{x|x \\geqslant 3\\}", "\\{x \\mid x \\ge 3\\}", "[3,+\\infty)", "x \\ge 3"),
     # several letters or numerals
     ("II, III", "II and III", "II & III", "(II) and (III)", "II,III"),
     ("I, III, IV", "I, III and IV", "I, III, and IV", "I; III; IV"),
@@ -57,6 +70,14 @@ UNEQUAL = [
     ("37\\mu\\text{m}", "37 m"),
     ("37\\mu", "37"),
     ("\\pounds 37", "$37"),
+    ("\\left[ {-3,3} \\right]", "(-3,3)"),
+    ("\\left[ {-3,3} \\right)", "[-3,3]"),
+    ("[{3}{7}]", "[37]"),
+    ("\\{x|3<x<7\\}", "\\{x\\mid 3<x<8\\}"),
+    ("\\{x|x>3\\}", "[3,\\infty)"),
+    ("\\{x \\in \\mathbb{Z} \\mid 3<x<7\\}", "(3,7)"),
+    ("\\{x|x>3\\}", "3"),
+    ("\\{3, 7\\}", "(3,7)"),
     ("II", "II, III"),
     ("I", "I, II"),
     ("I", "I and III"),
