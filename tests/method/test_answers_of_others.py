@@ -1,8 +1,11 @@
 # ruff: noqa: RUF001 - signs of mathematics are what is read here
 """Answers in the spellings of other models and data sets, and near ones that differ."""
 
+import time
+
 import pytest
 
+from srl_edge.method import calls
 from srl_edge.method.answers import final_answer
 from srl_edge.method.verifiers import is_correct, kind_of, same_value
 
@@ -160,3 +163,114 @@ def test_the_first_of_a_list_is_no_choice_with_a_text() -> None:
         assert not is_correct("The answer is D.", right) and is_correct(f"#### {right}", right)
     for reply in ("#### D, water", "#### D. water", "The answer is D, as is clear.", "#### D"):
         assert is_correct(reply, "D. water") and is_correct(reply, "D"), reply
+
+
+DSML = (
+    '<｜DSML｜function_calls>\n<｜DSML｜invoke name="dim">\n'
+    '<｜DSML｜parameter name="room" string="false">2</｜DSML｜parameter>\n'
+    '<｜DSML｜parameter name="to" string="true">7</｜DSML｜parameter>\n'
+    "</｜DSML｜invoke>\n</｜DSML｜function_calls>"
+)
+CALLS = [
+    # marks and tags of newer models
+    ('[TOOL_CALLS]dim[CALL_ID]k3XyZ9012[ARGS]{"room": 2}', "dim(room=2)"),
+    (
+        '[TOOL_CALLS]dim[CALL_ID]a1b2c3d4e[ARGS]{"room": 2}[TOOL_CALLS]stop[CALL_ID]b1[ARGS]{}',
+        "[dim(room=2), stop()]",
+    ),
+    (
+        '<|tool_call>call:dim{room:2,to:<|"|>low, {soft}<|"|>}<tool_call|>',
+        "dim(room=2, to='low, {soft}')",
+    ),
+    (
+        "<|tool_call>call:dim{room:2}<tool_call|><|tool_call>call:stop{}<tool_call|>",
+        "[dim(room=2), stop()]",
+    ),
+    ('<|tool_call>call:dim{room:2,at:{x:<|"|>1<|"|>}}<tool_call|>', "dim(room=2, at={'x': '1'})"),
+    (DSML, "dim(room=2, to='7')"),
+    ("I dim it.\n\n" + DSML, "dim(room=2, to='7')"),
+    # names and values that Python keeps for itself or does not know
+    (
+        "dim(room=2, from='a', class='b')",
+        '{"name": "dim", "arguments": {"room": 2, "from": "a", "class": "b"}}',
+    ),
+    (
+        "[dim(room=2, in = 'x, from=y')]",
+        '{"name": "dim", "arguments": {"room": 2, "in": "x, from=y"}}',
+    ),
+    (
+        '[dim(room=2, at={"on": true, "by": [null, false]})]',
+        "dim(room=2, at={'on': True, 'by': [None, False]})",
+    ),
+    # other frames
+    ('Thought: it is dark.\nAction: dim\nAction Input: {"room": 2}', "dim(room=2)"),
+    ('Action: `dim`\nAction Input: {"room": 2}\nObservation: done', "dim(room=2)"),
+    ('**Action:** dim\n**Action Input:** {"room": 2}', "dim(room=2)"),
+    ('{"tool_name": "dim", "tool_arguments": {"room": 2}}', "dim(room=2)"),
+    ('{"tool": "dim", "tool_input": {"room": 2}}', "dim(room=2)"),
+    ("functions.dim(room=2)", "dim(room=2)"),
+    ('{"name": "functions.dim", "arguments": {"room": 2}}', "dim(room=2)"),
+    ("\\boxed{\\text{dim(room=2)}}", "dim(room=2)"),
+    ("\\boxed{\\texttt{light\\_dim(room=2)}}", "light_dim(room=2)"),
+    ("\\boxed{light\\_dim(room=2)}", "light_dim(room=2)"),
+]
+
+
+@pytest.mark.parametrize(("reply", "answer"), CALLS)
+def test_calls_in_more_frames(reply: str, answer: str) -> None:
+    assert is_correct(reply, answer)
+    for one, other in (("2", "3"), ("room", "hall"), ("dim", "light")):
+        assert not is_correct(reply, answer.replace(one, other)), other
+
+
+@pytest.mark.parametrize("key", ["from", "class", "in", "import"])
+def test_what_looks_like_a_name_in_an_argument_stays(key: str) -> None:
+    call = f"note(text='{key}=1, {key} = true', {key}=true)"
+    assert calls.parsed(call) == [("note", (), {"text": f"{key}=1, {key} = true", key: True})]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Action: dim",
+        "Action: dim\nAction Input: the room",
+        "<|tool_call>call:dim",
+        "from=1",
+        DSML[:99],
+    ],
+)
+def test_what_is_begun_alone_is_no_call(text: str) -> None:
+    assert calls.parsed(text) is None and calls.last(text) is None
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "Action: f\nAction Input: {",
+        "Action: ",
+        "f[CALL_ID]a",
+        "[CALL_ID]",
+        "<|tool_call>call:f{",
+        '<|"|>',
+        '<｜DSML｜invoke name="f">',
+        "f(from=",
+        "\\text{f(",
+        "(x in=",
+        "[{",
+        "\\{x|x>",
+        "\\mu\\text{",
+        "\\color{",
+        "II, ",
+        "final answer is ",
+        "about ",
+        "the answer is 1, i.e. ",
+    ],
+)
+def test_pieces_without_an_end_take_no_time(piece: str) -> None:
+    text = piece * (20_000 // len(piece))
+    start = time.process_time()
+    assert calls.parsed(text) is None
+    for answer in ("12", "f(a=1)", "(1,2)", "yes", "B", "I, II"):
+        is_correct(text, answer)
+        same_value(text[:999], answer)
+    assert time.process_time() - start < 6
