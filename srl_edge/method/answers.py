@@ -32,6 +32,8 @@ _ANNOUNCES = re.compile(
 # What is said after one may say it again: "Final answer: the answer is 5".
 _ANSWER_IS = re.compile(
     r"(?:<answer>|答案(?:是|为|[：:])|选(?:择|项)?[：:]?(?=\s*[（(]?[A-J](?![A-Za-z]))"
+    r"|\b(?:respuesta|r[ée]ponse|antwort|risposta|resposta)(?:\s+(?:finale?|corr?ett?a|correct[ae]))?"
+    r"(?:\s+(?:es|est|ist|lautet|è|é)\b\s*:?|\s*:)\**"
     r"|(?m:^[#* \t]{1,8}(?:final )?answer[:* \t]{0,4}\n)"
     r"|\b(?:answer|(?<=[Tt]he )answers|(?:correct|right|best)\s+(?:option|choice|one))"
     r"(?:\*\*|\s+to [^.\n]{1,80}?|\s+here)?(?:\s*(?:is|was|are|will be|would be|equals"
@@ -48,6 +50,7 @@ _INITIALS = re.compile(r"(?:(?:[A-Z]|Mrs?|Ms|Dr|St|Prof)\.\s*)*")
 # A factorial goes on with a sign or in lower case.
 _SENTENCE = re.compile(r"[.?](?=\s+\S|\s*$)|!(?=\s+[A-Z#\"“]|\s*$)|(?<=[a-z]{2})!(?=\s)")
 _ASIDE = re.compile(r",?\s+(?:and\s+not|not|because|since|rather)\b")
+THAT_IS = re.compile(r",?\s+\(?(?:i\.e\b|that is(?=,)|in other words\b|or equivalently\b)")
 _NEGATED = re.compile(r"(?:not|never|neither|unknown)\b", re.IGNORECASE)
 # What closes a solution without being its answer, where another answer is marked.
 _CLOSES = re.compile(
@@ -81,8 +84,8 @@ def final_answer(
         if kind == "exact" and (code := _FENCED.match(solution, match.end())):
             return code[2].strip()
         said = match[1].split("</answer>")[0]
-        if quoted := re.match(r'"([^"]*)"\s*[,}]', said):  # {"answer": "C"}
-            said = quoted[1]
+        if quoted := re.match(r"""(["'])([^"']*)\1\s*[,}]""", said):  # {"answer": "C"}
+            said = quoted[2]
         if not _NEGATED.match(said) and (found := _in_clause(said, kind)) is not None:
             return found
     return _last(solution, kind)
@@ -142,6 +145,7 @@ def _in_clause(said: str, kind: str) -> str | None:
     """The value of what follows "the answer is"."""
     if kind == "choice":
         return choices.chosen(said.strip(" *:"))
+    said = THAT_IS.split(said)[0]
     start = _INITIALS.match(said)
     end = _SENTENCE.search(said, start.end() if start else 0)
     said = said[: end.start() if end else len(said)].strip(" *:")

@@ -14,6 +14,7 @@ _OPTION = re.compile(
     r"|([a-j])(?=[)\]}\".]*$))[\"'”\]}]*(.*)",
     re.DOTALL,
 )
+_QUOTED = re.compile(r"(?<!\w)['‘]([A-J])['’](?!\w)")
 # What parts a letter without brackets from the text of its choice. `B.C.` and `A-` are no choices.
 _PARTS = re.compile(
     rf"\s*$|[.:)]+(?=\s|$)|\)|:|\s*[-–—]\s+|[,;]\s+|\s+(?=\()|\s+(?={_REASON}|{_RIGHT})"
@@ -32,7 +33,8 @@ _WRONG = (
 _ENDS = rf"(?=\)?\W*$|\)?[.,;:!]|\)?\s+(?:{_REASON}|{_RIGHT}))"
 _VERDICT = re.compile(
     rf"(?<!not )(?:\(([A-J])\)|(?i:{_NAMED})\s+\(?([A-J])\b"
-    r"|(?i:\b(?:therefore|thus|hence|so|choose|chose|pick|select|go with|it is|it's)),?"
+    r"|(?i:\b(?:therefore|thus|hence|so|choose|chose|pick|select|go with|it is|it's"
+    r"|it (?:must|has to|should|can only) be)),?"
     rf"\s+([A-HJ])\b{_ENDS}"
     rf"|\b([A-HJ])(?=\s+{_RIGHT})){_WRONG}",
     re.MULTILINE,
@@ -41,7 +43,7 @@ _VERDICT = re.compile(
 
 def option(text: str) -> tuple[str, str] | None:
     """The letter and the text of a text that is one choice; None for others, and for several."""
-    match = _OPTION.fullmatch(plain(text).replace("*", "").strip())
+    match = _OPTION.fullmatch(_QUOTED.sub(r"\1", plain(text).replace("*", "").strip()))
     if not match:
         return None
     bracketed, letter, small, rest = match.groups()
@@ -96,7 +98,11 @@ def chosen(text: str) -> str | None:
     for line, found, pick in reversed(list(zip(lines, read, picks, strict=True))):
         if pick:
             return plain(pick)
-        verdicts = [] if listed and found else list(_VERDICT.finditer(_LIST.sub(" ", line)))
+        verdicts = (
+            []
+            if listed and found
+            else list(_VERDICT.finditer(_LIST.sub(" ", _QUOTED.sub(r"\1", line))))
+        )
         if verdicts:
             letters: tuple[str | None, ...] = verdicts[-1].groups()
             return next(filter(None, letters))

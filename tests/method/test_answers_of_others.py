@@ -274,3 +274,68 @@ def test_pieces_without_an_end_take_no_time(piece: str) -> None:
         is_correct(text, answer)
         same_value(text[:999], answer)
     assert time.process_time() - start < 6
+
+
+@pytest.mark.parametrize(
+    ("reply", "answer"),
+    [
+        # choices in quotes and in other languages
+        ("The answer is 'D'.", "D"),
+        ("The correct option is ‘D’", "D"),
+        ("I choose 'D'.", "D"),
+        ("{'answer': 'D'}", "D"),
+        ("{'why': 'it is wet', 'answer': 'D', 'sure': 'yes'}", "D"),
+        ("La respuesta correcta es D.", "D"),
+        ("La respuesta es 24.", "24"),
+        ("Die richtige Antwort ist D.", "D"),
+        ("Die Antwort lautet: **D**", "D"),
+        ("La bonne réponse est D.", "D"),
+        ("A resposta correta é D.", "D"),
+        ("La risposta corretta è D.", "D"),
+        ("Respuesta: D", "D"),
+        ("It must be D.", "D"),
+        ("B is too dry, so it has to be D.", "D"),
+        # what is said again, and where it comes from
+        ("The answer is 24, i.e. 12 + 12.", "24"),
+        ("The answer is 3/4, i.e., 0.75.", "3/4"),
+        ("#### 24, i.e. 12 each", "24"),
+        ("The answer is $2\\sqrt{3}$, that is, about 3.46.", "2\\sqrt{3}"),
+        ("The answer is Oslo, i.e. the capital.", "Oslo"),
+        ("#### 120 minutes (2 hours)", "120"),
+        ("#### 120 minutes (2 hours)", "2"),
+        ("#### 3 km (3000 m)", "3"),
+        ("#### 24 (15 hens and 9 ducks)", "24"),
+        ("\\boxed{24 \\text{ (15 hens and 9 ducks)}}", "24"),
+    ],
+)
+def test_what_is_beside_an_answer_is_left_out(reply: str, answer: str) -> None:
+    assert is_correct(reply, answer)
+
+
+@pytest.mark.parametrize(
+    ("reply", "answer"),
+    [
+        ("The answer is 'B'.", "D"),
+        ("It is in D's room.", "D"),
+        ("La respuesta no es D.", "D"),
+        ("Die Antwort ist B, und D ist falsch.", "D"),
+        ("It must not be D.", "D"),
+        ("{'answer': 'B', 'not': 'D'}", "D"),
+        ("The answer is 24, i.e. 12 + 12.", "12"),
+        ("The answer is $x^2 = 24$.", "24"),
+        ("#### 120 minutes (3 hours)", "120"),
+        ("#### 120 minutes (2 hours)", "3"),
+        ("#### 24 (or 15 hens and 9 ducks)", "24"),
+        ("#### 24 (15 hens and 9 ducks)", "15"),
+        ("#### 24 (not 15 or 9)", "15"),
+        ("#### 24 (25 with the cat)", "25"),
+        ("#### 24 or 15 hens and 9 ducks", "24"),
+    ],
+)
+def test_what_is_beside_an_answer_is_not_the_answer(reply: str, answer: str) -> None:
+    assert not is_correct(reply, answer)
+
+
+def test_an_answer_that_says_itself_again_is_whole() -> None:
+    for text in ("a cat, i.e. a pet", "left, or equivalently west"):
+        assert same_value(text, text) and is_correct(f"#### {text}", text)
