@@ -27,7 +27,7 @@ _POWER = (
 _FRACTION = r"\\[dtc]?frac ?(?:\{ ?-?\d+ ?\}|\d) ?(?:\{ ?\d+ ?\}|\d)|(?<![/\d])\d+ ?/ ?\d+"
 _TEX = re.compile(r"\\[dtc]?frac ?(?:\{ ?(-?\d+) ?\}|(\d)) ?(?:\{ ?(\d+) ?\}|(\d))")
 _MONEY = (
-    r"(?:(?:US|A|C|NZ|HK|R)?\$|[€£¥₹₩₽₺₫₪₿%]"
+    r"(?:(?:US|AU?|CA?|NZ|HK|NT|S|R)?\$|[€£¥₹₩₽₺₫₪₿₱%]"
     r"|(?:USD|EUR|GBP|JPY|INR|CNY|CHF|AUD|CAD|Rs\.?)(?![A-Za-z]))"
 )
 
@@ -107,6 +107,8 @@ _LOOKS = re.compile(
     r"|\\(?:tiny|small|normalsize|large|Large|LARGE|huge|Huge|textstyle)(?![A-Za-z])"
 )
 _MICRO = re.compile(rf"\\mu\s*({WORDS}\s*\{{)\s*")
+_LOWER = re.compile(rf"({WORDS}\s*\{{[^{{}}]*)\}} ?_ ?(?:(\d)|\{{ ?(\d+) ?\}})")  # \text{CO}_2
+_JOINED = re.compile(rf"(_\{{\d+\}})\}} ?{WORDS}\s*\{{(?=[A-Z])")
 _SIGNS = {"pounds": "£", "euro": "€", "yen": "¥"}
 _IN_TEN = re.compile(r"(?<=\d)_(?:\{ ?10 ?\}|10)$")
 _PRICED = re.compile(rf"\\({'|'.join(_SIGNS)})(?![A-Za-z])\s*")
@@ -123,6 +125,7 @@ def plain(text: str) -> str:
     text = re.sub(r"\\([lg])eq(?:slant|q)(?![A-Za-z])", r"\\\1e ", text)
     text = re.sub(r"\\not ?=", r"\\ne ", text)
     text = _PRICED.sub(lambda match: _SIGNS[match[1]], _LOOKS.sub("", text))
+    text = _JOINED.sub(r"\1", _LOWER.sub(r"\1_{\2\3}}", text))
     text = _unwrapped(_MICRO.sub(r"\1μ", text))
     text = re.sub(r"(?<!\\)\\[,;: ]|(?<!\\)~|\\q?quad(?![A-Za-z])", " ", text)
     text = re.sub(r"\^\{?\\circ\}?|\\degree(?![A-Za-z])", "°", text)
@@ -147,6 +150,8 @@ _RAISED = re.compile("[\u2070\u00b9\u00b2\u00b3\u2074-\u207b]+")
 def _spelled(character: str) -> str:
     if unicodedata.decomposition(character).startswith("<fraction>"):
         return f" {unicodedata.normalize('NFKC', character)}"  # 1½ is not 11/2
+    if unicodedata.decomposition(character).startswith("<circle>"):
+        return f"({unicodedata.normalize('NFKC', character)})"  # ①③ is not 13
     return character
 
 
@@ -294,7 +299,7 @@ _HELD = re.compile(r"\(([^,]*)\)|\\?\{ ?([^,{}\\]*) ?\\?\}|[\"“'‘]([^\"”'�
 _NEGATIVE = re.compile(r"^(?:negative|minus) (?=[\d.$€£])", re.IGNORECASE)
 _BELOW = re.compile(r"^(\d[^-]*?) below (?:zero|0)$", re.IGNORECASE)
 _OF_A_DAY = re.compile(r"[ap]\.? ?m\b", re.IGNORECASE)
-_THOUSANDS = re.compile(r"([kK])(?![A-Za-z])")
+_THOUSANDS = re.compile(r"([kKM])(?![A-Za-z])")
 _SCALED = re.compile(r" ?([kKmMbBtT]|[mMbBtT]n)(?![A-Za-z])")
 _PAID = re.compile(r"^[A-Za-z]{1,2} (?:dollar|euro|USD|EUR|GBP)s?\b")
 _SCALES = {"k": 3, "m": 6, "mn": 6, "b": 9, "bn": 9, "t": 12, "tn": 12}

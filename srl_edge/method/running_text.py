@@ -33,7 +33,7 @@ _AFTER = re.compile(
     re.IGNORECASE,
 )
 _LETTERS = re.compile("[a-z]{2,4}(?![A-Za-z])")
-_SCALE = re.compile(rf" (?:{'|'.join(TIMES_TEN)})\b|[kK](?![A-Za-z])")
+_SCALE = re.compile(rf" (?:{'|'.join(TIMES_TEN)})\b|[kKM](?![A-Za-z])")
 _MONEY_SCALE = re.compile(r" ?(?:[mM]n?|[bB]n?|[tT]n?)(?![A-Za-z])")
 # A sum that is not worked out, as in `x = 2 - 3`; alone, `2 - 3` is a range.
 _EQUALS_SUM = re.compile(
@@ -56,7 +56,11 @@ _SPAN = re.compile(r"\$\$?([^$]{1,300})\$\$?|\\\((.{1,300}?)\\\)|\\\[(.{1,300}?)
 
 def _tidy(text: str) -> str:
     """A text in ASCII, whose thousands have commas alone."""
+    text = _SQUARE.sub(r" \1", text)  # which is no power of a variable then
     return TEX_COMMA.sub(",", in_ascii(text))
+
+
+_SQUARE = re.compile(r"(?<=\d)([cdk]?m[²³])")
 
 
 def values(text: str) -> Iterator[str]:

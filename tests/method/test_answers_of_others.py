@@ -48,6 +48,16 @@ EQUAL = [
         "\\{x \\in \\mathbb{R} : x > 3\\}",
     ),
     ("\\{x|x \\geqslant 3\\}", "\\{x \\mid x \\ge 3\\}", "[3,+\\infty)", "x \\ge 3"),
+    # money, millions, compounds and numbers in circles
+    ("370 kr", "370", "370 kr.", "370.00 kr"),
+    ("₱370", "370", "370 pesos", "₱370.00"),
+    ("NT$370", "370", "NT\\$370", "370 TWD"),
+    ("3.7M", "3700000", "3.7 million", "3,700,000"),
+    ("CO2", "\\text{CO}_2", "\\mathrm{CO}_{2}", "\\text{CO}_2.", "CO₂"),
+    ("H2O", "\\text{H}_2\\text{O}", "\\mathrm{H}_{2}\\mathrm{O}", "H_2O"),
+    ("C6H12O6", "\\text{C}_6\\text{H}_{12}\\text{O}_6"),
+    ("①③", "(1)(3)"),
+    ("①", "1", "(1)"),
     # several letters or numerals
     ("II, III", "II and III", "II & III", "(II) and (III)", "II,III"),
     ("I, III, IV", "I, III and IV", "I, III, and IV", "I; III; IV"),
@@ -81,6 +91,18 @@ UNEQUAL = [
     ("\\{x \\in \\mathbb{Z} \\mid 3<x<7\\}", "(3,7)"),
     ("\\{x|x>3\\}", "3"),
     ("\\{3, 7\\}", "(3,7)"),
+    ("₱370", "$370"),
+    ("₱370", "₩370"),
+    ("NT$370", "$370"),
+    ("A$370", "AU$371"),
+    ("3.7M", "3.7"),
+    ("3.7M", "3700"),
+    ("3 kr", "3 mr"),
+    ("\\text{CO}_2", "CO3"),
+    ("\\text{CO}_2", "CO"),
+    ("①③", "13"),
+    ("①③", "①"),
+    ("①③", "①②"),
     ("II", "II, III"),
     ("I", "I, II"),
     ("I", "I and III"),
@@ -155,6 +177,21 @@ def test_a_final_answer_of_other_kinds() -> None:
     assert is_correct("\\boxed{A}, and the final answer is above.", "A")
     own = r"Answer: (\d+)"
     assert final_answer("Answer: 8. The final answer is 4.", own) == "8"
+
+
+@pytest.mark.parametrize(
+    ("reply", "answer"),
+    [
+        ("The area is 36m².", "36"),
+        ("It holds 36cm³ of it", "36 cm^3"),
+        ("So it is 36 km².", "36 square kilometers"),
+        ("She pays ₱36.", "36"),
+        ("It earns 3.6M.", "3600000"),
+        ("It costs 36 kr.", "36"),
+    ],
+)
+def test_a_unit_at_the_end_of_a_sentence(reply: str, answer: str) -> None:
+    assert is_correct(reply, answer) and not is_correct(reply, "37")
 
 
 def test_the_first_of_a_list_is_no_choice_with_a_text() -> None:
