@@ -178,7 +178,11 @@ def _last(text: str, kind: str) -> str | None:
             if fenced := list(_FENCED.finditer(text)):  # which a sentence may follow
                 return plain(fenced[-1][2])
             lines = [plain(line) for line in text.splitlines() if line.strip()]
-            if lines and (verdict := _VERDICT.match(lines[0])) and not _YES_NO.search(lines[-1]):
+            if (
+                lines
+                and (verdict := _VERDICT.match(lines[0].lstrip("#>- ")))
+                and not _YES_NO.search(lines[-1])
+            ):
                 return verdict[0]  # and its reason on later lines
             return lines[-1] if lines else None
         case "math":

@@ -40,7 +40,7 @@ def is_formula(text: str) -> bool:
         )
     if re.search(r"[^\W\d_]{2}", re.sub(r"\b[A-Z]{2,3}\b(?=\s*[=)])", "", bare)):
         return False
-    if _MATH.search(text) or _SET.fullmatch(text):
+    if _MATH.search(text) or _SET.fullmatch(_unbraced(text)):
         return True
     signs = re.search(r"[-+*/=<>!,_]|\d\s?[A-Za-z]\b|\d (?:or|and) -?\d", text)
     text = text.replace("%", "") if "," in text else text
@@ -119,8 +119,8 @@ def _unbraced(text: str) -> str:
     return "".join(text[a + 1 : b] for a, b in pairwise([-1, *sorted(cuts), len(text)]))
 
 
-_BRACED = re.compile(r"(?<!\\)[(\[]\s*\{")
-_BRACKET = re.compile(r"\s*(?:\\right\s*)?[)\]]")
+_BRACED = re.compile(r"(?:(?<!\\)[(\[]|\\\{)\s*\{")
+_BRACKET = re.compile(r"\s*(?:\\right\s*)?(?:[)\]]|\\\})")
 
 
 def _of_reals(text: str) -> str:

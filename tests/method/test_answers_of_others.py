@@ -39,6 +39,8 @@ EQUAL = [
     # braces inside brackets, and sets by what holds of their numbers
     ("[-3,3]", "\\left[ {-3,3} \\right]", "[{-3,3}]", "\\left[{-3, 3}\\right]"),
     ("(\\frac{1}{3},3]", "\\left( {\\frac{1}{3},3} \\right]", "({\\frac13, 3}]"),
+    ("\\{3,7\\}", "\\left\\{ {3,7} \\right\\}", "\\{{7,3}\\}"),
+    ("(3,9)", "\\left\\{ {x|3 < x < 9} \\right\\}"),
     ("(-3,5)", "\\left( { - 3,5} \\right)", "( {-3,5} )"),
     ("\\{x\\mid 3<x<7\\}", "\\{x|3<x<7\\}", "\\{ x : 3 < x < 7 \\}", "\\{x ∣ 3<x<7\\}", "(3,7)"),
     (
@@ -130,6 +132,7 @@ def test_answers_that_are_near(pair: tuple[str, str]) -> None:
     "reply",
     [
         "Yes\n\nSince 16 is a square.",
+        "- Yes\n\nIt has 4 sides.",
         "**Yes.**\n\nExplanation: 16 is 4 times 4.",
         "Yes\nIt has 3 sides.\n\nThat is all.",
         "Yes, because 4 < 5.\nEach step keeps that.",
