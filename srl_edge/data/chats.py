@@ -1,10 +1,10 @@
 """Conversations as chat datasets write them: the first question in them, and the reply to it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from srl_edge.data.values import as_list
+from srl_edge.data.values import Unusable, as_list
 
 _USERS = ("user", "human")
 _ASSISTANTS = ("assistant", "gpt", "model", "bot", "chatgpt")
@@ -28,7 +28,8 @@ def first_exchange(turns: Any) -> Exchange:
     """The first question of a conversation and its reply.
 
     A turn is `{"role": …, "content": …}` (OpenAI, TRL) or `{"from": …, "value": …}` (ShareGPT); a
-    content may be a list of parts. System messages are left out.
+    content may be a list of parts. System messages are left out. Raises Unusable for a reply
+    that is not to be taught.
     """
     said = [(_speaker(turn), turn) for turn in turns_of(turns)]
     said = [(who, turn) for who, turn in said if who in (*_USERS, *_ASSISTANTS)]
@@ -41,8 +42,15 @@ def first_exchange(turns: Any) -> Exchange:
     if not said:
         return Exchange(question)
     reply = said.pop(0)[1]
+    require_taught([reply])
     thought = next((reply[key] for key in _THOUGHTS if isinstance(reply.get(key), str)), None)
     return Exchange(question, _text(reply), thought, any(who in _USERS for who, _ in said))
+
+
+def require_taught(turns: Iterable[Mapping[str, Any]]) -> None:
+    """Raise Unusable where a turn is of no weight, as OpenAI calls what is not to be taught."""
+    if any(turn.get("weight") == 0 for turn in turns):
+        raise Unusable("a reply that is not to be taught (of weight 0)")
 
 
 def is_chat(value: Any) -> bool:

@@ -17,7 +17,8 @@ _HEADER = re.compile(
     r"^(?:(?:#{1,6}[ \t]+)?(?:\*\*)?step[ \t]+(\d+)[ \t]*(?:[.:)]|(?=\*\*|\n|$))|(\d+)[.)][ \t\n])",
     re.MULTILINE | re.IGNORECASE,
 )
-_ANNOTATION = re.compile(r"<<[^<>]*>>")
+# GSM8K's `<<48/2=24>>`; code and formulas that shift bits have spaces, names or no sum there.
+_ANNOTATION = re.compile(r"<<[-+(.\d][-+*/.,%()\d]*=[-.,\d]*\d>>")
 _MARKED = re.compile(r"\s*####\s*([^#].*)")
 
 # What is never cut inside: code, drawings, formulas on lines of their own, and those in a line.
@@ -42,6 +43,13 @@ _SENTENCE_END = re.compile(
     rf"(?:(?P<mark>[.!?])[\"')\]*_\u201d\u2019]*\s+|{_DISPLAYED_STOP}\s*)"
     r"(?=[\"'(\[*_\u201c\u2018]*[^\Wa-z_]|[-\\])"
 )
+# Full stops of Chinese, Japanese, Hindi, Arabic, Urdu, Amharic, Khmer and Burmese: no space need
+# follow. A wide point may be a decimal one.
+_STOP_ELSEWHERE = re.compile(
+    "(?:[\u3002\uff01\uff1f\uff61\u0964\u0965\u061f\u06d4\u1362\u17d4\u104b]|(?<!\\d)\uff0e|\uff0e(?!\\d))++"
+    "[\"')\\]*_\u201d\u2019\u300d\u300f\uff09\u3011]*+\\s*+"
+    r"(?=\S)(?!\u3068)"  # what is quoted goes on in Japanese
+)
 _LABEL = re.compile(r"\(?\w{1,3}\)?\.")  # of a case or a choice
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(])(?:e\.g|i\.e|etc|vs|cf|resp|approx|Dr|Mrs?|Ms|St|Prof|Jr|Sr|Nos?|Figs?|Eqs?|Thm|Sec"
@@ -58,8 +66,9 @@ def cut_solution(
     numbers of steps.
 
     styles: of `STYLES`; where none gives two steps, what the last one gives. places: offsets in the
-    solution, each of which becomes that of the first step with text behind it. Text in `<<…>>` is
-    removed, and so is a line with the answer after `####`; Markdown headings stay.
+    solution, each of which becomes that of the first step with text behind it. GSM8K's notes, as
+    `<<48/2=24>>`, are removed, and so is a line with the answer after `####`; Markdown headings
+    stay.
     """
     lines = [*_answer_lines(solution), *(match.span() for match in _ANNOTATION.finditer(solution))]
     body, at = without(solution, lines, places)
@@ -169,6 +178,7 @@ def _sentence_starts(body: str) -> list[int]:
         drawing = body.startswith("[asy]", match.end())
         if not (abbreviated or labelled or drawing or _INITIALS.match(text, at - 2)):
             starts.append(match.end())
+    starts += [match.end() for match in _STOP_ELSEWHERE.finditer(text)]
     for match in _BLANK_LINE.finditer(text):
         if not _goes_on(body[: match.start()].rstrip(), body[match.end() :]):
             starts.append(match.end())

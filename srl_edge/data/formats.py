@@ -5,9 +5,12 @@ import json
 import re
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from srl_edge.data.shapes import fields
+from srl_edge.data.values import Unusable, as_written, narrow_floats
 from srl_edge.errors import InputError
 from srl_edge.files import naming, parsed
 
@@ -24,6 +27,8 @@ _TOO_MUCH = {
 _LONGEST_CELL = (1 << 31) - 1
 _NUMBER = re.compile(r"-?\d+(?:\.\d*)?")
 _WHOLE = re.compile(r"-?\d{1,15}\.0+")
+# How tables write that a cell holds nothing.
+_NOTHING = {"", "nan", "NaN", "NA", "<NA>", "N/A", "n/a", "#N/A", "NULL", "null", "None"}
 _COLUMN = re.compile(r"[^\n?=#]{1,60}")
 _GOES_ON = (b"{", b"[", b",", b":")  # how a line ends whose object is closed on a later one
 _NEXT = re.compile(r"[^\s,]")  # such object begins
@@ -46,7 +51,7 @@ def rows_of(file: Path, bad: Bad | None = None) -> Iterator[dict[str, Any]]:
         first = data.read(4096).removeprefix(BOM_UTF8).lstrip()[:1]
     if suffix not in SUFFIXES and first not in (b"", b"[", b"{"):
         raise InputError(f"{file}: no format that is read; a file of rows ends in {ENDINGS}.")
-    return iter(_array(file)) if first == b"[" else _json_lines(file, bad)
+    return iter(_array(file)) if first == b"[" else _objects(file, bad)
 
 
 def _array(file: Path) -> list[dict[str, Any]]:
@@ -58,6 +63,41 @@ def _array(file: Path) -> list[dict[str, Any]]:
     if not all(isinstance(row, dict) for row in rows):
         raise InputError(f"{file}: an array of objects is needed, one a problem.")
     return list(rows)
+
+
+def _objects(file: Path, bad: Bad | None) -> Iterator[dict[str, Any]]:
+    """The objects of a file, or those in its only one's only list, where that is no row."""
+    rows = _json_lines(file, bad)
+    head = list(islice(rows, 2))
+    if len(head) == 1 and not _is_row(head[0]):
+        _require_no_table(file, head[0])
+        lists = [value for value in head[0].values() if _is_list_of_objects(value)]
+        head = lists[0] if len(lists) == 1 else head
+    yield from chain(head, rows)
+
+
+def _is_row(row: dict[str, Any]) -> bool:
+    try:
+        return isinstance(fields(row).problem, str)
+    except Unusable:
+        return True
+
+
+def _is_list_of_objects(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
+
+
+def _require_no_table(file: Path, whole: dict[str, Any]) -> None:
+    """Raise InputError for what pandas makes of a table in other orders than by rows."""
+    columns = [list(value) if isinstance(value, dict) else [] for value in whole.values()]
+    numbered = bool(columns) and all(
+        column and column == columns[0] and "".join(column).isdecimal() for column in columns
+    )
+    if numbered or whole.keys() == {"columns", "index", "data"}:
+        raise InputError(
+            f"{file}: one object for a whole table; write an object for each row, as pandas does "
+            'with to_json(path, orient="records").'
+        )
 
 
 def _json_lines(file: Path, bad: Bad | None) -> Iterator[dict[str, Any]]:
@@ -152,7 +192,9 @@ def _require_header(file: Path, header: list[str]) -> None:
 
 def _cell(text: str) -> str | int | None:
     """A cell's text, None for none; tables write whole numbers as 12.0 where another has none."""
-    return int(text.partition(".")[0]) if _WHOLE.fullmatch(text) else text or None
+    if text in _NOTHING:
+        return None
+    return int(text.partition(".")[0]) if _WHOLE.fullmatch(text) else text
 
 
 def _parquet_rows(file: Path) -> Iterator[dict[str, Any]]:
@@ -166,8 +208,10 @@ def _parquet_rows(file: Path) -> Iterator[dict[str, Any]]:
         ) from None
     try:
         with parquet.ParquetFile(file) as table:
+            columns = {column.name: str(column.type) for column in table.schema_arrow}
+            narrow = narrow_floats(columns)
             for batch in table.iter_batches(batch_size=256):
-                yield from batch.to_pylist()
+                yield from (as_written(row, narrow) for row in batch.to_pylist())
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise InputError(f"{file}: not Parquet, or cut off ({reason}).") from None

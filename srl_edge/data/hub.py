@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from srl_edge.data.values import as_written, narrow_floats
 from srl_edge.errors import InputError
 from srl_edge.files import expanded, inside
 
@@ -83,10 +84,11 @@ def open_hub(source: HubName) -> Hub:
 
     def rows(split: str) -> Iterable[Mapping[str, Any]]:
         try:
-            found: Iterable[Mapping[str, Any]] = builder.as_dataset(split=split)
+            found = builder.as_dataset(split=split)
         except Exception as error:
             raise InputError(f"{source}: {_first_line(str(error))}.") from None
-        return found
+        kinds = {name: getattr(kind, "dtype", "") for name, kind in found.features.items()}
+        return (as_written(row, narrow_floats(kinds)) for row in found)
 
     commit = builder.hash if _COMMIT.fullmatch(builder.hash or "") else None
     return Hub(tuple(builder.info.splits), rows, commit)

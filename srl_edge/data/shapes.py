@@ -112,8 +112,8 @@ def _prm800k(row: Row) -> Fields | None:
 
 
 def _chosen_step(step: Mapping[str, Any]) -> str:
-    chosen, by_hand = step["chosen_completion"], step["human_completion"]
-    said = by_hand if chosen is None else step["completions"][chosen]
+    chosen, by_hand = step.get("chosen_completion"), step.get("human_completion")
+    said: Any = by_hand if chosen is None else step["completions"][chosen]
     text: str = said if isinstance(said, str) else said["text"]
     return text.partition("\n\n# Answer")[0]  # the last one ends with a heading and the answer
 

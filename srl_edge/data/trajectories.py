@@ -11,10 +11,12 @@ from typing import Any
 from srl_edge.data.cutting import AUTO, stated
 from srl_edge.data.formats import rows_of
 from srl_edge.data.row import read
+from srl_edge.data.thoughts import joined
 from srl_edge.data.values import Unusable
 from srl_edge.files import writing
 from srl_edge.method.answers import matches
 from srl_edge.method.prompt_form import DEFAULT, PromptForm
+from srl_edge.method.quantities import plain
 from srl_edge.method.types import Trajectory
 from srl_edge.method.verifiers import same_value
 
@@ -83,20 +85,50 @@ def with_answer(
     return (*steps, line) if own_step else (*steps[:-1], f"{steps[-1]}\n{line}")
 
 
-_ANNOUNCED = re.compile(
-    r"\**(?:(?:so|thus|hence|therefore),?\s+)?(?:the\s+)?(?:final\s+)?answer\**(?:\s+is\b\s*:?|:)"
-    r"\**\s*\S.{0,80}",
+# What stands before an answer: marks of Markdown, and words that only say that it is one.
+_BEFORE = re.compile(
+    r"\s*(?:(?:[-*•+]|\d{1,2}[.)]|#{1,6})[ \t]+)*(?P<words>\**(?:(?:so|thus|hence|therefore),?\s+)?"
+    r"(?:the\s+)?(?:final\s+)?answer\**(?:\s+is\b\s*:?|:|[ \t]*(?=\n))\**\s*)?",
     re.IGNORECASE,
 )
+_AROUND = r"(?:\\[\[\](),;!]|[\s$*_.,])*"
+_BOXED = re.compile(rf"{_AROUND}\\boxed\s*\{{(.*)\}}{_AROUND}", re.DOTALL)
+_GOES_ON = re.compile(r"(?:[^\W\d_]|[,:=])\s*\Z")  # as in: the area is
+# A value, maybe with a unit; what comes to it or is a reason for it is more than an answer.
+_SHORT = re.compile(
+    rf"(?={_AROUND}\\boxed|(?!.*\\boxed))(?!.*\b(?:since|because|which|where|and so)\b).{{1,80}}"
+)
+_LINES = 8  # of a step's end that may be its answer
 
 
 def _without_answer(steps: tuple[str, ...], answer: str) -> tuple[str, ...]:
-    """Steps without a last line that says the answer in another form, and nothing else."""
-    *lines, last = steps[-1].rstrip().split("\n")
-    if not _ANNOUNCED.fullmatch(last.strip()) or not same_value(stated(last) or "", answer):
-        return steps
-    left = "\n".join(lines).rstrip()
-    return (*steps[:-1], left) if left else steps[:-1] or steps
+    """Steps without an end that says the answer in another form, and nothing else."""
+    lines = steps[-1].rstrip().split("\n")
+    for at in range(max(0, len(lines) - _LINES), len(lines)):
+        left, before = "\n".join(lines[:at]).rstrip(), steps[:-1]
+        goes_on = bool(_GOES_ON.search(left or "".join(before[-1:])))
+        if not _says_only("\n".join(lines[at:]), answer, goes_on):
+            continue
+        if left:
+            return (*before, left)
+        if len(before) > 1 and (heads := _BEFORE.fullmatch(f"{before[-1]}\n")) and heads["words"]:
+            before = before[:-1]
+        return before or steps
+    return steps
+
+
+def _says_only(text: str, answer: str, goes_on: bool) -> bool:
+    """Whether a text is the answer and what announces it; goes_on: it ends the sentence before."""
+    begins = _BEFORE.match(text)
+    said = text[begins.end() :].strip() if begins else ""
+    announced = begins is not None and begins["words"] is not None
+    if goes_on and not announced:
+        return False
+    if boxed := _BOXED.fullmatch(said):
+        return same_value(boxed[1], answer)
+    if announced and _SHORT.fullmatch(said) and ("=" not in said or "=" in answer):
+        return same_value(stated(f"The answer is {said}") or said, answer)
+    return plain(said) == plain(answer)
 
 
 def parse_rows(
@@ -139,7 +171,9 @@ def parse_rows(
             own = answer_step or bool(found.observations)
             steps = with_answer(steps, found.answer, form, own)
 
-        def filled(texts: tuple[str, ...], to: int = len(steps)) -> tuple[str, ...]:
+        def fitting(texts: tuple[str, ...], to: int = len(steps)) -> tuple[str, ...]:
+            if len(texts) > to:  # steps that said the answer made way
+                return (*texts[: to - 1], joined(list(texts[to - 1 :])))
             return (*texts, *[""] * (to - len(texts))) if texts else ()
 
         name = distinct(found.id, report.ids)
@@ -148,8 +182,8 @@ def parse_rows(
             found.problem,
             steps,
             found.answer,
-            filled(found.thoughts),
-            filled(found.observations),
+            fitting(found.thoughts),
+            fitting(found.observations),
             found.tools,
             found.world,
         )

@@ -4,8 +4,12 @@ import ast
 import json
 import math
 import re
+import struct
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
+
+from srl_edge.method import calls
 
 _LONE = re.compile("[\ud800-\udfff]")
 _MARKS = re.compile(r"<\|(?:begin|end)_of_solution\|>")  # OpenThoughts'
@@ -14,6 +18,7 @@ _ENDS = re.compile(
     r"(?:(?:</s>|<\|(?:im_end|endoftext|eot_id|end_of_text|end|return)\|>|<end_of_turn>|<eos>)\s*)+\Z"
 )
 
+_HOLDERS = {"answer", "final_answer", "result", "value"}  # of an answer, and no functions
 _NO_ANSWERS = ("", "proof", "notfound")  # the marks of NuminaMath-1.5 and what is made of it
 
 
@@ -56,11 +61,59 @@ def answer_of(value: Any) -> str | None:
         case str():
             said = clean(value)
             return None if said.lower() in _NO_ANSWERS else said
+        case list() | dict() if _is_call(value):
+            return clean(json.dumps(value, ensure_ascii=False))
         case list() | dict() if len(value) == 1:
             return answer_of(value[0] if isinstance(value, list) else next(iter(value.values())))
         case list() | dict() if not value:
             return None
     raise Unusable("an answer that is a list or an object")
+
+
+def _is_call(value: Any) -> bool:
+    """Whether an answer is the object of a call, or a list of such; what only holds one is none."""
+    if isinstance(value, list):
+        return bool(value) and all(map(_is_call, value))
+    if not isinstance(value, dict) or not value.keys() - {"name"} or value.keys() & _HOLDERS:
+        return False
+    try:
+        return calls.parsed(json.dumps(value)) is not None
+    except (TypeError, ValueError, RecursionError):
+        return False
+
+
+def as_written(row: Mapping[str, Any], narrow: Mapping[str, str]) -> dict[str, Any]:
+    """A row of a table without what its structures were filled up with.
+
+    narrow: how `struct` packs the columns of short floats, by name, whose values are read as the
+    shortest numbers that they can be.
+
+    Arrow gives each of them the members of all rows, as nulls. Those that somebody wrote cannot be
+    told from them, so that an argument that is null is left out as well.
+    """
+    found = {column: _unfilled(value) for column, value in row.items()}
+    for column, packs in narrow.items():
+        if isinstance(value := found.get(column), float):
+            found[column] = _shortest(value, packs)
+    return found
+
+
+def narrow_floats(columns: Mapping[str, str]) -> dict[str, str]:
+    """Of columns by their types, as Arrow and `datasets` name these, those of short floats."""
+    packs = {"float": "f", "float32": "f", "halffloat": "e", "float16": "e"}
+    return {column: packs[kind] for column, kind in columns.items() if kind in packs}
+
+
+def _shortest(value: float, packs: str) -> float:
+    near = (float(f"{value:.{digits}g}") for digits in range(1, 10))
+    packed = struct.pack(packs, value)
+    return next((each for each in near if struct.pack(packs, each) == packed), value)
+
+
+def _unfilled(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _unfilled(held) for key, held in value.items() if held is not None}
+    return [_unfilled(held) for held in value] if isinstance(value, list) else value
 
 
 def as_list(value: Any) -> list[Any] | None:

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 - other scripts' punctuation is what is cut at
 """Styles of cutting, and the one that is chosen for a source."""
 
 import pytest
@@ -47,6 +48,32 @@ def cut(text: str, *styles: str) -> list[str]:
 )
 def test_sentences_end_where_a_reader_would_end_them(text: str, sentences: list[str]) -> None:
     assert cut(text, "sentences") == sentences
+
+
+@pytest.mark.parametrize(
+    "sentences",
+    [
+        ["先算2+3=5。", "再乘以2，得$5*2。0$？", "对！", "答案是10。"],
+        [
+            "まず2+3=5です。",
+            "彼は「正しい。」と言った。",
+            "次に10になる．",
+            "3．5ではない．",
+            "終わり！？",
+        ],
+        ["पहले 2+3=5 जोड़ें।", "फिर दोगुना करें।", "उत्तर 10 है॥"],
+        ["كم المجموع؟", "هو 10."],
+        ["他说：“不。”", "然后走了（真的。）", "完。"],
+    ],
+)
+@pytest.mark.parametrize("between", ["", " ", "\n"])
+def test_sentences_of_other_scripts_need_no_space_between_them(
+    sentences: list[str], between: str
+) -> None:
+    text = between.join(sentences)
+    assert cut(text, "sentences") == sentences
+    found = choose("auto", [{"problem": "p", "solution": text.replace("\n", " ")}] * 3)
+    assert found.styles == ("numbered", "sentences") and found.keeps["sentences"] == 3
 
 
 @pytest.mark.parametrize(
@@ -102,6 +129,39 @@ def test_a_style_that_gives_no_steps_gives_way_to_the_next() -> None:
 )
 def test_steps_without_sense(steps: list[str]) -> None:
     assert not sensible(steps, 20, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("He has 48/2 = <<48/2=24>>24.", "He has 48/2 = 24."),
+        (
+            "It is $.5*(40+2)=<<.5*(40+2)=21>>21, or -3+5=<<-3+5=2>>2",
+            "It is $.5*(40+2)=21, or -3+5=2",
+        ),
+        ("All 5<<5=5>> of 1,200*2=<<1,200*2=2,400>>2,400", "All 5 of 1,200*2=2,400"),
+    ],
+)
+def test_the_notes_of_a_calculator_are_left_out(text: str, left: str) -> None:
+    assert cut(f"{text}\nEnd.", "lines") == [left, "End."]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "std::cout << a; std::cin >> a;",
+        "`$a<<b$ we drop it, as $b>>a$`",
+        "For x << 1 and y >> 1 the bits move.",
+        "16 << 1 = 32 and 32 >> 2 = 8.",
+        "A list<list<int>> and a map<int, list<int>>.",
+        "`cout<<x=1;` and `cin>>x`",
+        "He said <<non = no>>.",
+    ],
+)
+def test_what_else_has_such_brackets_stays(text: str) -> None:
+    assert cut(f"{text}\nEnd.", "lines") == [text, "End."]
+    over_lines = "1 << 2\nThen = 4.\nSo 4 >> 1"
+    assert cut(over_lines, "lines") == over_lines.split("\n")
 
 
 LINES = "First 2 + 3 = 5\nSo 5 * 2 = 10.\n#### 10"

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from srl_edge.data.formats import rows_of
+from srl_edge.data.shapes import fields
 from srl_edge.errors import InputError
 
 ROWS: list[dict[str, Any]] = [
@@ -182,3 +183,77 @@ def test_damaged_parquet_is_one_sentence_or_rows(tmp_path: Path) -> None:
             refused += 1
             assert "\n" not in str(error)
     assert refused > 100
+
+
+@pytest.mark.parametrize(
+    "whole",
+    [
+        {"data": ROWS},
+        {"train": ROWS},
+        {"version": "1.1", "about": {"by": "me"}, "items": ROWS, "tags": ["a", "b"]},
+    ],
+)
+@pytest.mark.parametrize("indent", [None, 2])
+def test_rows_in_the_only_list_of_an_object_are_read(
+    tmp_path: Path, whole: dict[str, Any], indent: int | None
+) -> None:
+    (tmp_path / "rows.json").write_text(json.dumps(whole, indent=indent))
+    assert list(rows_of(tmp_path / "rows.json")) == ROWS
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"messages": [{"role": "user", "content": "2+3?"}, {"role": "assistant", "content": "5"}]},
+        {"problem": "p", "steps": [{"text": "a"}]},
+        {"train": ROWS, "test": ROWS},
+        {"data": ["a", "b"]},
+        {"other": {"x": 1}},
+    ],
+)
+def test_a_single_row_stays_one(tmp_path: Path, row: dict[str, Any]) -> None:
+    (tmp_path / "rows.json").write_text(json.dumps(row))
+    assert list(rows_of(tmp_path / "rows.json")) == [row]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"problem": {"0": "p", "1": "q"}, "answer": {"0": 1, "1": 2}},
+        {"problem": {"7": "p"}, "solution": {"7": "a"}},
+        {"columns": ["problem"], "index": [0], "data": [["p"]]},
+    ],
+)
+def test_a_table_in_one_object_is_refused_with_the_way_out(
+    tmp_path: Path, table: dict[str, Any]
+) -> None:
+    (tmp_path / "rows.json").write_text(json.dumps(table))
+    with pytest.raises(InputError, match='orient="records"'):
+        list(rows_of(tmp_path / "rows.json"))
+
+
+@pytest.mark.parametrize("nothing", ["nan", "NaN", "N/A", "None", "NULL", "<NA>", ""])
+def test_cells_that_say_that_they_are_empty_are_none(tmp_path: Path, nothing: str) -> None:
+    (tmp_path / "rows.csv").write_text(f"problem,answer\np,{nothing}\nq,Nancy\n")
+    assert [row["answer"] for row in rows_of(tmp_path / "rows.csv")] == [None, "Nancy"]
+
+
+def test_short_floats_are_the_numbers_that_were_written(tmp_path: Path) -> None:
+    pyarrow, parquet = map(pytest.importorskip, ("pyarrow", "pyarrow.parquet"))
+    numbers = [0.1, 12345.1, -2.5, 1 / 1024, 3.0, None, 1e20]
+    for kind in (pyarrow.float32(), pyarrow.float64()):
+        column = pyarrow.array(numbers, kind)
+        parquet.write_table(pyarrow.table({"answer": column}), tmp_path / "rows.parquet")
+        assert [row["answer"] for row in rows_of(tmp_path / "rows.parquet")] == numbers
+
+
+def test_steps_of_prm800k_are_read_from_a_table(tmp_path: Path) -> None:
+    pyarrow, parquet = map(pytest.importorskip, ("pyarrow", "pyarrow.parquet"))
+    by_hand = {"completions": None, "human_completion": {"text": "b"}, "chosen_completion": None}
+    chosen = {"completions": [{"text": "a"}], "human_completion": None, "chosen_completion": 0}
+    row = {
+        "question": {"problem": "p", "ground_truth_answer": "5"},
+        "label": {"finish_reason": "solution", "steps": [chosen, by_hand]},
+    }
+    parquet.write_table(pyarrow.Table.from_pylist([row]), tmp_path / "rows.parquet")
+    assert [fields(row).steps for row in rows_of(tmp_path / "rows.parquet")] == [["a", "b"]]

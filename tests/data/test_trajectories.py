@@ -144,6 +144,12 @@ def parsed_row(**row: Any) -> Any:
         (["1", "2"], "an answer that is a list or an object"),
         ({"a": 1, "b": 2}, "an answer that is a list or an object"),
         ([{"value": [3]}], "3"),
+        ({"name": "Tom"}, "Tom"),
+        ({"answer": {"value": 5}}, "5"),
+        ({"get_weather": {"city": "Paris"}}, '{"get_weather": {"city": "Paris"}}'),
+        ([{"f": {"a": [1]}}, {"g": {}}], '[{"f": {"a": [1]}}, {"g": {}}]'),
+        ({"name": "f", "arguments": {"a": "é"}}, '{"name": "f", "arguments": {"a": "é"}}'),
+        ([{"name": "f", "arguments": {}}], '[{"name": "f", "arguments": {}}]'),
         (10**30, "1" + "0" * 30),
     ],
 )
@@ -269,10 +275,57 @@ def test_rows_beyond_what_json_can_read_are_counted(tmp_path: Path) -> None:
         ("The answer is 36.", ("The answer is 36.",)),  # of something else
         ("Answer the phone: 35", ("Answer the phone: 35",)),
         ("30 + 5 = 35", ("30 + 5 = 35",)),
+        ("**Final Answer**\n\n\\[\n\\boxed{35}\n\\]", ()),
+        ("30 + 5 = 35.\n\n### Final Answer\n\n$\\boxed{35}$.", ("30 + 5 = 35.",)),
+        ("\\boxed{35}", ()),
+        ("## Answer: 35.", ()),
+        ("## Answer\n**35**", ()),
+        ("- Answer: 35", ()),
+        ("3. **Answer:** 35", ()),
+        ("$$\\boxed{35}$$", ()),
+        ("35", ()),
+        ("So $x = \\boxed{35}$", ("So $x = \\boxed{35}$",)),
+        ("\\boxed{3} and \\boxed{35}", ("\\boxed{3} and \\boxed{35}",)),
+        ("## Answer: 36.", ("## Answer: 36.",)),
+        ("## Answer\nWe add 30 and 5:\n35", ("## Answer\nWe add 30 and 5:\n35",)),
+        ("So we have\n\\[\\boxed{35}.\\]", ("So we have\n\\[\\boxed{35}.\\]",)),
+        ("The answer is $\\boxed{35}$ ways.", ()),
+        ("The answer is $5*7=\\boxed{35}$.", ("The answer is $5*7=\\boxed{35}$.",)),
+        ("The answer is 30 + 5 = 35", ("The answer is 30 + 5 = 35",)),
+        ("The answer is 5*7, or $\\boxed{35}$", ("The answer is 5*7, or $\\boxed{35}$",)),
+        ("The answer is 35, since 5*7 is.", ("The answer is 35, since 5*7 is.",)),
+        ("30 + 5 =\n35", ("30 + 5 =\n35",)),
+        ("3. **Conclude**: \\boxed{35}", ("3. **Conclude**: \\boxed{35}",)),
     ],
 )
 def test_an_answer_is_stated_once(last: str, kept: tuple[str, ...]) -> None:
-    assert with_answer(("one", last), "35", own_step=True) == ("one", *kept, "#### 35")
+    assert with_answer(("One.", last), "35", own_step=True) == ("One.", *kept, "#### 35")
+
+
+@pytest.mark.parametrize("before", ["The sum is", "It is, all in all:", "x =", "Hence,"])
+def test_a_sentence_that_ends_in_the_answer_keeps_it(before: str) -> None:
+    steps = (before, "\\[\\boxed{35}\\]")
+    assert with_answer(steps, "35", own_step=True) == (*steps, "#### 35")
+
+
+@pytest.mark.parametrize("style", ["lines", "paragraphs", "sentences"])
+def test_the_end_of_a_models_reply_is_the_answer_step(style: str) -> None:
+    solution = "<think>Hm.</think>First, 1+1=2.\n\nThen 2*6=12.\n\n"
+    solution += "**Final Answer**\n\n\\[\n\\boxed{12}\n\\]"
+    row = {"problem": "p", "solution": solution, "answer": "12"}
+    (found,) = parse_rows([row], ParseReport(), (style,), answer_step=True)
+    assert found.steps == ("First, 1+1=2.", "Then 2*6=12.", "#### 12")
+    assert found.thoughts == ("Hm.", "", "")
+
+
+def test_a_thought_before_an_answer_stays_with_the_step_that_states_it() -> None:
+    row = {"problem": "p", "steps": ["one", "two", "**Answer**", "\\boxed{5}"], "answer": "5"}
+    row["thoughts"] = ["a", "b", "c", "d"]
+    own, joined = (
+        next(parse_rows([row], ParseReport(), answer_step=step)) for step in (True, False)
+    )
+    assert (own.steps, own.thoughts) == (("one", "two", "#### 5"), ("a", "b", "c\n\nd"))
+    assert (joined.steps, joined.thoughts) == (("one", "two\n#### 5"), ("a", "b\n\nc\n\nd"))
 
 
 def test_a_mark_of_ones_own_is_read_from_rows_and_taught() -> None:

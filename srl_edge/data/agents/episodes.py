@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from srl_edge.data.chats import turns_of
+from srl_edge.data.chats import require_taught, turns_of
 from srl_edge.data.cutting import enclosed
 from srl_edge.data.thoughts import joined, split_thoughts
 from srl_edge.data.values import Unusable, as_list
 from srl_edge.method import calls
-from srl_edge.method.call_forms import SPECIAL, unmarked
+from srl_edge.method.call_forms import BEGINS, unmarked
 from srl_edge.method.prompt_form import DONE
 
 _ASSISTANTS = ("assistant", "ai", "gpt", "model", "agent", "function_call")
@@ -30,14 +30,22 @@ _FENCE, _FENCE_END = (
 )
 _OF_SHELLS = ("", "bash", "sh", "shell")
 _BASH, _BASH_END = map(re.compile, (r"<execute_(?:bash|ipython)>", r"</execute_(?:bash|ipython)>"))
-_CALL = re.compile(r"<(tool_call|function_call)>|<function=[\w.-]+>")
+_CALL = re.compile(
+    r"<((?:[a-z]+:)?(?:tool|function)_?calls?)>|<(?:(function)=|(invoke) name=\")[\w.-]+\"?>",
+    re.IGNORECASE,
+)
+_WRAP = re.compile(r"\s*<[\w:]+>\s*\Z")  # around the first call
 # GLM's, within <tool_call>.
 _KEYED = re.compile(r"\s*([\w.-]+)\s*(?=<arg_key>|\Z)")
 _KEY, _KEY_END = map(re.compile, (r"<arg_key>\s*", r"\s*</arg_key>"))
 _VALUE, _VALUE_END = map(re.compile, (r"<arg_value>\n?", r"\n?</arg_value>"))
 _CHANNEL = re.compile(r"(?:<\|end\|>)?(?:<\|start\|>assistant)?<\|channel\|>\w+<\|message\|>")
-_FUNCTION, _FUNCTION_END = map(re.compile, (r"<function=([\w.-]+)>", r"</function>"))
-_PARAMETER, _PARAMETER_END = map(re.compile, (r"<parameter=([\w.-]+)>\n?", r"\n?</parameter>"))
+_FUNCTION, _FUNCTION_END = map(
+    re.compile, (r"<(?:function=|invoke name=\")([\w.-]+)\"?>", r"</(?:function|invoke)>")
+)
+_PARAMETER, _PARAMETER_END = map(
+    re.compile, (r"<parameter(?:=| name=\")([\w.-]+)\"?[^<>]*>\n?", r"\n?</parameter>")
+)
 _TEXTS = frozenset(
     {
         "command",
@@ -53,6 +61,7 @@ _TEXTS = frozenset(
     }
 )
 _THOUGHTS = ("reasoning_content", "thinking", "reasoning")
+_PARTS = ("text", "image", "image_url")  # that a tool's result may have
 _OUTCOMES = ("resolved", "target", "success")
 
 
@@ -106,6 +115,7 @@ def of_turns(turns: Any, tools: Sequence[Any] = ()) -> Episode:
 
     Of a reply that makes no call, its text is the action: what is said to the user.
     """
+    require_taught(turns_of(turns))
     said = [turn for turn in map(_turn, turns_of(turns)) if turn.role not in _SYSTEM]
     fences = not _has_calls(said)  # elsewhere a fence is what is shown to the user
     opening: list[str] = []
@@ -172,7 +182,7 @@ def as_action(call: Any) -> str:
         function = {"name": function, **{k: v for k, v in call.items() if k != "function"}}
     if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
         raise Unusable("a call without a name")
-    keys = ("arguments", "parameters", "kwargs", "args")
+    keys = ("arguments", "parameters", "kwargs", "args", "input")
     given: Any = next((function[key] for key in keys if function.get(key) is not None), {})
     if isinstance(given, str):
         try:
@@ -208,11 +218,28 @@ def require_declared(action: str, declared: Iterable[str]) -> None:
 
 def tools_of(row: Mapping[str, Any]) -> tuple[Any, ...]:
     """The schemas that a row declares, in OpenAI's form; () for none."""
-    given = as_list(row.get("tools")) or as_list(row.get("functions")) or []
+    given = _each(row.get("tools")) or _each(row.get("functions"))
     tools = [tool for tool in given if isinstance(tool, Mapping) and _name(tool)]
     return tuple(
-        tool if "function" in tool else {"type": "function", "function": tool} for tool in tools
+        tool if "function" in tool else {"type": "function", "function": _in_openais_words(tool)}
+        for tool in tools
     )
+
+
+def _in_openais_words(tool: Mapping[str, Any]) -> dict[str, Any]:
+    """A function as OpenAI declares it, where Anthropic's calls its parameters otherwise."""
+    return {"parameters" if key == "input_schema" else key: held for key, held in tool.items()}
+
+
+def _each(value: Any) -> list[Any]:
+    """The items of a list, or the one that stands alone; those in a text as JSON are read."""
+    if isinstance(value, str):
+        listed = as_list(value)
+        with contextlib.suppress(ValueError, RecursionError):
+            value = json.loads(value) if listed is None else listed
+    if isinstance(value, list):
+        return [item for each in value for item in _each(each)]
+    return [value] if value else []
 
 
 def _name(tool: Any) -> str:
@@ -223,19 +250,37 @@ def _name(tool: Any) -> str:
 
 def _turn(turn: Mapping[str, Any]) -> _Turn:
     role = str(turn.get("role") or turn.get("from") or "").lower()
-    thought = next((turn[key] for key in _THOUGHTS if isinstance(turn.get(key), str)), "")
-    text, found = _text(turn), as_list(turn.get("tool_calls")) or ()
+    parts = _parts(turn.get("content"))
+    thoughts = [each.get(key) for each in (turn, *parts) for key in _THOUGHTS]
+    thought = next((each for each in thoughts if isinstance(each, str)), "")
+    found = _each(turn.get("tool_calls")) or _each(turn.get("function_call"))
+    found = found or [part for part in parts if part.get("type") == "tool_use"]  # Anthropic's
+    text = _text(turn, role not in (*_ASSISTANTS, *_SYSTEM, "user", "human"))
     if role == "function_call":  # LLaMA-Factory's: the call is all that is said
         text, found = "", [text]
     return _Turn(role, text, thought, found)
 
 
-def _text(turn: Mapping[str, Any]) -> str:
-    content = next((turn[key] for key in ("content", "value", "text") if turn.get(key)), "")
-    if isinstance(content, list):
-        parts = [part.get("text") for part in content if isinstance(part, Mapping)]
-        content = "\n".join(text for text in parts if isinstance(text, str))
-    return content.strip() if isinstance(content, str) else ""
+def _parts(content: Any) -> list[Mapping[str, Any]]:
+    listed = content if isinstance(content, list) else [content]
+    return [part for part in listed if isinstance(part, Mapping)]
+
+
+def _text(turn: Mapping[str, Any], is_result: bool) -> str:
+    """What a turn says; is_result: what is no text stands there as its JSON."""
+    contents = (turn.get(key) for key in ("content", "value", "text"))
+    content = next((each for each in contents if each is not None and each != ""), "")
+    if isinstance(content, str):
+        return content.strip()
+    parts = _parts(content)
+    written = [part.get("type") in _PARTS or part.keys() == {"text"} for part in parts]
+    if is_result and not (written and all(written)):
+        return json.dumps(content, ensure_ascii=False, default=str)
+    texts = [
+        _text(part, True) if part.get("type") == "tool_result" else part.get("text")
+        for part in parts
+    ]
+    return "\n".join(text for text in texts if isinstance(text, str)).strip()
 
 
 def _marked(text: str) -> bool:
@@ -245,12 +290,14 @@ def _marked(text: str) -> bool:
 
 def _ends_in_calls(text: str) -> tuple[str, list[Any]] | None:
     """What is said before the calls in special tokens that a text ends with, and these."""
-    if not (mark := SPECIAL.search(text)):
+    opened = _CALL.search(text)  # and never closed
+    if not (mark := BEGINS.search(text) or opened):
         return None
-    made = calls.parsed(text[mark.start() :])
+    made = calls.parsed(text[mark.end() if mark is opened and mark[1] else mark.start() :])
     if not made or any(given for _, given, _ in made):
         return None
-    before = [part.strip() for part in _CHANNEL.split(text[: mark.start()])]
+    told = _WRAP.sub("", text[: mark.start()])
+    before = [part.strip() for part in _CHANNEL.split(told)]
     return joined(before), [{"name": name, "arguments": named} for name, _, named in made]
 
 
@@ -258,7 +305,7 @@ def _tagged(text: str) -> Iterator[tuple[int, str]]:
     """Where each call in tags stands, and what is between them; of a function the tags as well."""
     at, never_closed = 0, set()
     while start := _CALL.search(text, at):
-        kind, at = start[1] or "function", start.end()
+        kind, at = start[1] or start[2] or start[3], start.end()
         end = -1 if kind in never_closed else text.find(f"</{kind}>", at)
         if end < 0:
             never_closed.add(kind)
