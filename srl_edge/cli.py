@@ -13,6 +13,7 @@ from math import isfinite
 from typing import Any
 
 from srl_edge import __version__, processes
+from srl_edge.terminal.aside import unending_stderr
 from srl_edge.terminal.signs import printable
 
 # Every verb with one sentence, in the order in which a person meets them.
@@ -72,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a console of few signs shows others as ?
             stream.reconfigure(errors="replace")
+    unending_stderr()
     try:
         processes.listen()
     except KeyboardInterrupt:

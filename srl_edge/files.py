@@ -285,9 +285,20 @@ def text_sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def expanded(name: str | os.PathLike[str]) -> Path:
+    """A path whose `~` is a user's home; raises InputError where nobody knows that."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        raise InputError(f"{name}: no home of such a user is known; give the whole path.") from None
+
+
 def cache_folder() -> Path:
-    """Where downloaded models are kept: $SRL_EDGE_CACHE, else ~/.cache/srl-edge."""
-    return Path(os.environ.get("SRL_EDGE_CACHE") or Path.home() / ".cache" / "srl-edge")
+    """Where downloaded models are kept: $SRL_EDGE_CACHE, else ~/.cache/srl-edge.
+
+    Raises InputError where neither is known.
+    """
+    return expanded(os.environ.get("SRL_EDGE_CACHE") or "~/.cache/srl-edge")
 
 
 @contextmanager

@@ -106,14 +106,16 @@ def claim(folder: Path, purpose: str, beside: str = "") -> Path:
     were ended left half-written in it is removed.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    fresh = not (folder / MARKER).is_file()
+    if fresh:  # said before all of a large folder is gone through
+        names = (p.name for p in folder.iterdir() if not p.name.startswith("."))
+        if other := sorted(name for name in names if name != beside):
+            raise _not_ours(folder, f"{other[0]} was not written by srl-edge")
     left = left_in(folder)
     links = (p for p in folder.rglob("*") if p.is_symlink() and p.name != beside)
     if link := next((p for p in links if not _is_in(p, left)), None):
         raise InputError(f"{link}: is a link, and srl-edge writes through none; move it elsewhere.")
-    if not (folder / MARKER).is_file():
-        names = (p.name for p in folder.iterdir() if not p.name.startswith("."))
-        if other := sorted(name for name in names if name != beside):
-            raise _not_ours(folder, f"{other[0]} was not written by srl-edge")
+    if fresh:
         _note(folder, {}, purpose)
     _require_purpose(folder, purpose)
     remove_left(left)

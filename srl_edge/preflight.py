@@ -10,7 +10,7 @@ from srl_edge.artifact import MANIFEST
 from srl_edge.data.agents.sandbox import require_shell
 from srl_edge.data.sources import GENERATED, is_hub
 from srl_edge.errors import InputError
-from srl_edge.files import cache_folder
+from srl_edge.files import cache_folder, expanded
 from srl_edge.models.catalog import config_of
 from srl_edge.models.chat_template import NoTemplate, of_folder
 from srl_edge.models.shape import from_config
@@ -128,7 +128,7 @@ def _require_backend(trainer: Trainer) -> None:
 
 def _require_template(name: str) -> None:
     """Of a model in a folder; of the hub's it is not known before it is fetched."""
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     if folder.is_dir():
         try:
             of_folder(folder)
@@ -161,7 +161,7 @@ def _require_room(recipe: Recipe, stages: Collection[str]) -> None:
 
 def _free(folder: Path) -> int:
     """Bytes that are free where a folder is, or will be."""
-    whole = folder.expanduser().absolute()
+    whole = expanded(str(folder)).absolute()
     return shutil.disk_usage(next(each for each in (whole, *whole.parents) if each.exists())).free
 
 

@@ -9,7 +9,7 @@ from srl_edge import __version__
 from srl_edge.artifact import MANIFEST
 from srl_edge.data.formats import SUFFIXES
 from srl_edge.data.sources import files_of, is_hub, path_of, placeless
-from srl_edge.files import fingerprint, read_json_if_there, replace
+from srl_edge.files import expanded, fingerprint, read_json_if_there, replace
 from srl_edge.owned import changed, written
 from srl_edge.quantization.formats import ALL
 from srl_edge.recipe import Recipe
@@ -113,7 +113,7 @@ def _rows_of(recipe: Recipe, prefix: str) -> dict[str, Path]:
 
 def _of_model(recipe: Recipe) -> dict[str, Path]:
     """Every file of a model that is a folder."""
-    model = Path(recipe.model.name).expanduser()
+    model = expanded(recipe.model.name)
     parts = sorted(model.glob("[!.]*")) if model.is_dir() else []
     return {f"the model's {file.name}": file for file in parts}
 

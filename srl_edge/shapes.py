@@ -67,7 +67,7 @@ class Adapter(TypedDict):
 
     r: Size
     lora_alpha: float
-    use_rslora: NotRequired[bool]
+    use_rslora: NotRequired[bool | None]
     base_model_name_or_path: NotRequired[str | None]
 
 

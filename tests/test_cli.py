@@ -16,6 +16,7 @@ from srl_edge import cli
 from srl_edge.artifact import Artifact
 from srl_edge.cli import ALL
 from srl_edge.errors import InputError
+from srl_edge.files import cache_folder
 from srl_edge.quantization.formats import require_builders
 from srl_edge.terminal import progress
 from tests.helpers.command_line import heeding_interrupts, srl_edge, write_recipe
@@ -46,6 +47,8 @@ def test_help_and_doctor_say_what_there_is() -> None:
         (["compare", "a"], "compare needs NEW (the folder to compare with it)"),
         (["rollouts", "x", "--step", "two"], "rollouts: --step: invalid int value: 'two'."),
         (["export", "x", "--out", "y"], "export: --out goes with --model, which is not given."),
+        (["chat", "~nobodys/m"], "~nobodys/m: no home of such a user is known"),
+        (["export", "--model", "m", "--out", "~nobodys/o"], "~nobodys/o: no home of such a user"),
         (["bench-tasks", "x"], "bench-tasks needs --tasks (names, with commas between them) and"),
     ],
 )
@@ -416,3 +419,39 @@ def test_a_folder_whose_name_is_not_utf_8_is_one_sentence(tmp_path: Path) -> Non
     done = srl_edge("data", folder / "r.toml")
     assert done.returncode == 2 and "is not UTF-8; rename what it names" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1 and not (tmp_path / "run").exists()
+
+
+def test_a_home_that_nobody_knows_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(_: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("SRL_EDGE_CACHE", raising=False)
+    monkeypatch.setattr(Path, "expanduser", unknown)
+    with pytest.raises(InputError, match="no home of such a user is known"):
+        cache_folder()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_what_cannot_be_said_ends_no_work(
+    tmp_path: Path, tiny_model: Path, word_problems: list[dict[str, str]]
+) -> None:
+    path = write_recipe(tmp_path, tiny_model, word_problems)
+    with open("/dev/full", "w") as full:
+        for verb, code in (("data", 0), ("rollouts", 2)):
+            command = [sys.executable, "-m", "srl_edge", verb, str(path)]
+            done = subprocess.run(command, stderr=full, stdout=subprocess.PIPE, check=False)
+            assert done.returncode == code
+    assert (tmp_path / "run" / "data" / "train.jsonl").is_file()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps a folder that somebody is in")
+def test_a_current_folder_that_was_deleted_stops_nothing(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = f"import os; os.chdir({str(gone)!r}); os.rmdir({str(gone)!r}); " + (
+        f"os.execv({sys.executable!r}, [{sys.executable!r}, '-m', 'srl_edge', '-V'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -295,3 +295,12 @@ def test_a_job_replaces_nothing_but_a_job(
     with pytest.raises(InputError, match=r"holds srl-edge's (results|training), not its job"):
         called(*flags, folder)
     assert sorted(folder.rglob("*")) == before
+
+
+def test_what_is_not_ours_is_refused_before_all_of_it_is_gone_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.txt").touch()
+    monkeypatch.setattr(Path, "rglob", lambda *_: pytest.fail("it was gone through"))
+    with pytest.raises(InputError, match=r"mine\.txt was not written by srl-edge"):
+        owned.claim(tmp_path, "exports")

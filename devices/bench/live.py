@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 
 from rich.table import Table
+from rich.text import Text
+
+from srl_edge.terminal.signs import printable
 
 
 class Board:
@@ -20,5 +23,5 @@ class Board:
         columns = list(dict.fromkeys(key for row in self._rows.values() for key in row))
         table = Table("model", *columns, box=None, padding=(0, 2, 0, 0))
         for name, row in self._rows.items():
-            table.add_row(name, *(row.get(column, "") for column in columns))
+            table.add_row(Text(printable(name)), *(row.get(column, "") for column in columns))
         return table

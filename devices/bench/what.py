@@ -13,7 +13,7 @@ from srl_edge.devices.bench.measure import Model
 from srl_edge.devices.runtimes import genai_config
 from srl_edge.devices.runtimes.chat import Asked
 from srl_edge.errors import InputError
-from srl_edge.files import read_json, require_contained
+from srl_edge.files import expanded, read_json, require_contained
 from srl_edge.method.prompt_form import PRESETS
 from srl_edge.models.catalog import resolve
 from srl_edge.models.chat_template import NoTemplate, of_folder
@@ -72,7 +72,7 @@ def _said(model: Model) -> dict[str, str]:
 
 
 def _recognized(what: str) -> Model:
-    path = Path(what).expanduser()
+    path = expanded(what)
     if path.is_file():
         return _of_file(path)
     if path.is_dir():

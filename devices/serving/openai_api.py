@@ -4,9 +4,9 @@ import json
 import time
 import uuid
 from collections.abc import Iterator
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 
 from srl_edge.devices.serving import tool_calls
 from srl_edge.devices.serving.model import Model, Reply, Sampling
@@ -32,6 +32,15 @@ _ONLY: dict[str, tuple[Any, ...]] = {
 
 _KINDS = ("str", "list[_Part]", "list[str]")  # what pydantic adds to a field that may be either
 Shape = TypeVar("Shape", bound=BaseModel)
+Item = TypeVar("Item")
+
+
+class _First(FailFast):
+    __hash__ = object.__hash__  # as `|` of types needs it
+
+
+# One that is wrong is enough: of a million, pydantic would make as many errors first.
+Many = Annotated[list[Item], _First()]
 
 
 class Refused(Exception):
@@ -87,8 +96,8 @@ class _Call(_Shape):
 
 class _Message(_Shape):
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[_Part] | None = None
-    tool_calls: list[_Call] | None = None
+    content: str | Many[_Part] | None = None
+    tool_calls: Many[_Call] | None = None
     tool_call_id: str | None = None
     name: str | None = None
 
@@ -153,7 +162,7 @@ class Ways(_Shape):
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, gt=0, le=1)
     seed: int | None = None
-    stop: str | list[str] | None = None
+    stop: str | Many[str] | None = None
 
     def sampling(self, most: int) -> Sampling:
         """What is not said is greedy, and as long as the context."""
@@ -175,10 +184,10 @@ class ChatRequest(Ways):
     model_config = ConfigDict(strict=True, extra="allow")
 
     model: str | None = None  # one is served
-    messages: list[_Message] = Field(min_length=1)
+    messages: Many[_Message] = Field(min_length=1)
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
-    tools: list[_Tool] | None = None
+    tools: Many[_Tool] | None = None
     tool_choice: Any = None
 
     def turns(self) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from srl_edge.terminal.signs import printable
 try:
     from starlette.applications import Starlette
     from starlette.exceptions import HTTPException
-    from starlette.requests import Request
+    from starlette.requests import ClientDisconnect, Request
     from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
     from starlette.routing import Route
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -160,6 +160,8 @@ async def _body(request: Request) -> bytes:
                     raise too_large
     except TimeoutError:
         raise Refused(408, f"the body did not arrive within {BODY_SECONDS:.0f} s.") from None
+    except ClientDisconnect:
+        raise Refused(400, "the client left.") from None
     return bytes(body)
 
 

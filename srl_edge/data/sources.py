@@ -10,7 +10,7 @@ from typing import Any
 from srl_edge.data.formats import ENDINGS, SUFFIXES, Bad, rows_of
 from srl_edge.data.hub import PREFIX, open_hub, read_name
 from srl_edge.errors import InputError
-from srl_edge.files import require_contained
+from srl_edge.files import expanded, require_contained
 
 GENERATED = (
     "gsm_symbolic",
@@ -79,7 +79,7 @@ def open_source(name: str) -> Source:
     """What is under a name; raises InputError, in one sentence, where nothing can be read."""
     if is_hub(name):
         return _hub_source(name)
-    path = Path(name).expanduser()
+    path = expanded(name)
     if path.is_file():
         return Source(name, (_file_table(path, path.parent),))
     if not path.is_dir():
@@ -102,7 +102,7 @@ def part_of(source: Source, name: str, setting: str) -> tuple[Table, ...]:
     if found := source.named(name):
         return found
     path = looks_like_path(name)
-    if is_hub(name) or (path and Path(name).expanduser().exists()):
+    if is_hub(name) or (path and expanded(name).exists()):
         own = open_source(name)
         return own.chosen((setting, "test"))
     there = f"{source.name} has {source.listed}"
@@ -165,7 +165,7 @@ def path_of(name: str) -> Path | None:
     """The path that a source names; None for a hub's, and for what is generated."""
     if name in GENERATED:
         return None
-    return read_name(name).folder if is_hub(name) else Path(name).expanduser()
+    return read_name(name).folder if is_hub(name) else expanded(name)
 
 
 def looks_like_path(name: str) -> bool:

@@ -32,6 +32,8 @@ _ANNOUNCES = re.compile(
 # What is said after one may say it again: "Final answer: the answer is 5".
 _ANSWER_IS = re.compile(
     r"(?:<answer>|答案(?:是|为|[：:])|选(?:择|项)?[：:]?(?=\s*[（(]?[A-J](?![A-Za-z]))"
+    r"|\b(?:respuesta|r[ée]ponse|antwort|risposta|resposta)(?:\s+(?:finale?|corr?ett?a|correct[ae]))?"
+    r"(?:\s+(?:es|est|ist|lautet|è|é)\b\s*:?|\s*:)\**"
     r"|(?m:^[#* \t]{1,8}(?:final )?answer[:* \t]{0,4}\n)"
     r"|\b(?:answer|(?<=[Tt]he )answers|(?:correct|right|best)\s+(?:option|choice|one))"
     r"(?:\*\*|\s+to [^.\n]{1,80}?|\s+here)?(?:\s*(?:is|was|are|will be|would be|equals"
@@ -39,11 +41,16 @@ _ANSWER_IS = re.compile(
     r"|[\"']?\s*[:=])\**)\s*(?=([^\n]+))",
     re.IGNORECASE,
 )
+_YES_NO = re.compile(r"\b(?:yes|no|true|false)\b", re.IGNORECASE)
+_VERDICT = re.compile(
+    r"(?:yes|no|true|false)(?=$|(?:[,;.:]| -) (?:because|since)\b)", re.IGNORECASE
+)
 _READ = 50  # places of one text where an answer is announced
 _INITIALS = re.compile(r"(?:(?:[A-Z]|Mrs?|Ms|Dr|St|Prof)\.\s*)*")
 # A factorial goes on with a sign or in lower case.
 _SENTENCE = re.compile(r"[.?](?=\s+\S|\s*$)|!(?=\s+[A-Z#\"“]|\s*$)|(?<=[a-z]{2})!(?=\s)")
 _ASIDE = re.compile(r",?\s+(?:and\s+not|not|because|since|rather)\b")
+THAT_IS = re.compile(r",?\s+\(?(?:i\.e\b|that is(?=,)|in other words\b|or equivalently\b)")
 _NEGATED = re.compile(r"(?:not|never|neither|unknown)\b", re.IGNORECASE)
 # What closes a solution without being its answer, where another answer is marked.
 _CLOSES = re.compile(
@@ -52,6 +59,10 @@ _CLOSES = re.compile(
     re.IGNORECASE,
 )
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*(?:\{|([^\s\\{}$]+))")
+_MARKS = re.compile(rf"(?<!#)####(?!#)|{_BOX.pattern}")
+_FINALLY = re.compile(
+    r"\bfinal\s+answer\**\s*(?:(?:is|was|equals)\b\s*:?|:)[\s*]*(?=([^\n]+))", re.IGNORECASE
+)
 _FENCED = re.compile(r"(`{3,}|~{3,})[^\n`]*\n(.*?)^[ \t]*\1[ \t]*$", re.DOTALL | re.MULTILINE)
 _TEX = re.compile(r"\$\$?([^$\n]+)\$\$?(?!\d)|\\\((.+?)\\\)|\\\[(.+?)\\\]")
 _EMPHASIS = re.compile(r"(\*{1,3})([^*]+)\1|(_{1,3})([^_]+)\3")
@@ -67,13 +78,14 @@ def final_answer(
     """
     marked = marked_answer(solution, pattern)
     if marked is not None:
-        return marked
+        own = pattern and matches(pattern, solution)
+        return marked if own else _said_after(solution, kind) or marked
     for match in islice(reversed(list(_ANSWER_IS.finditer(solution))), _READ):
         if kind == "exact" and (code := _FENCED.match(solution, match.end())):
             return code[2].strip()
         said = match[1].split("</answer>")[0]
-        if quoted := re.match(r'"([^"]*)"\s*[,}]', said):  # {"answer": "C"}
-            said = quoted[1]
+        if quoted := re.match(r"""(["'])([^"']*)\1\s*[,}]""", said):  # {"answer": "C"}
+            said = quoted[2]
         if not _NEGATED.match(said) and (found := _in_clause(said, kind)) is not None:
             return found
     return _last(solution, kind)
@@ -94,6 +106,18 @@ def marked_answer(solution: str, pattern: str = "") -> str | None:
         *((at, said) for at, said in hashed if not _CLOSES.fullmatch(said)),
     ]
     return max(marked or hashed)[1] if marked or hashed else None
+
+
+def _said_after(solution: str, kind: str) -> str | None:
+    """The value of what is announced as the final answer after every mark; None without one."""
+    match = next(iter(deque(_FINALLY.finditer(solution), 1)), None)
+    if match is None or _NEGATED.match(match[1]) or _MARKS.search(solution, match.end()):
+        return None
+    end = _SENTENCE.search(match[1])
+    said = match[1][: end.start() if end else None].strip(" *:")
+    if kind == "choice":
+        return choices.chosen(said)
+    return plain(said) if is_value(said) or is_formula(without_unit(plain(said))[0]) else None
 
 
 def states_answer(text: str) -> bool:
@@ -121,6 +145,7 @@ def _in_clause(said: str, kind: str) -> str | None:
     """The value of what follows "the answer is"."""
     if kind == "choice":
         return choices.chosen(said.strip(" *:"))
+    said = THAT_IS.split(said)[0]
     start = _INITIALS.match(said)
     end = _SENTENCE.search(said, start.end() if start else 0)
     said = said[: end.start() if end else len(said)].strip(" *:")
@@ -152,8 +177,14 @@ def _last(text: str, kind: str) -> str | None:
         case "exact":
             if fenced := list(_FENCED.finditer(text)):  # which a sentence may follow
                 return plain(fenced[-1][2])
-            lines = [line for line in text.splitlines() if line.strip()]
-            return plain(lines[-1]) if lines else None
+            lines = [plain(line) for line in text.splitlines() if line.strip()]
+            if (
+                lines
+                and (verdict := _VERDICT.match(lines[0].lstrip("#>- ")))
+                and not _YES_NO.search(lines[-1])
+            ):
+                return verdict[0]  # and its reason on later lines
+            return lines[-1] if lines else None
         case "math":
             return last_formula(text)
     return last_value(text)

@@ -11,15 +11,17 @@ CHANNEL = (
     r"\s{0,9}\bto=(?:functions\.)?([\w.-]+)\s*(?:<\|channel\|>(?:commentary|analysis)\s*)?"
     r"(?:<\|constrain\|>)?\s*(?:(?:json|code)?\s*<\|message\|>|json(?=\s*\{))"
 )
-# Mistral's f[ARGS]{…}, Llama's <function=f>{…}</function>, DeepSeek's begin and separator, Kimi's.
+# Mistral's f[ARGS]{…}, Llama's <function=f>{…}</function>, DeepSeek's begin and separator, Kimi's,
+# and ReAct's lines.
 _NAMED = re.compile(
-    r"(?:\b([\w.-]+)\[ARGS\]|<function=([\w.-]+)>"
+    r"(?:\b([\w.-]+)(?:\[CALL_ID\][\w-]{1,64})?\[ARGS\]|<function=([\w.-]+)>"
     r"|<｜tool▁call▁begin｜>(?:function<｜tool▁sep｜>)?([\w.-]+)(?:<｜tool▁sep｜>)?"
     r"|(?:<\|tool_call_begin\|>)?\s*(?:\bfunctions\.)?\b([\w.-]+)(?::\d+)?\s*"
     r"<\|tool_call_argument_begin\|>"
+    r"|(?m:^)[ \t*]{0,9}Action:[ \t*`]{0,9}([\w.-]+)[ \t`]{0,9}\n[ \t*]{0,9}Action Input:\**"
     rf"|{CHANNEL})\s*(?:```json\s*)?(?=\{{)"
 )
-_HAS_NAMED = re.compile(r"\[ARGS\]|<function=|｜|argument_begin\|>|\bto=")
+_HAS_NAMED = re.compile(r"\[ARGS\]|<function=|｜|argument_begin\|>|\bto=|Action Input:")
 # Qwen3-Coder's and MiniMax's, with a tag for each argument.
 _TAGGED = re.compile(
     r"<(?:function=|invoke name=\")([\w.-]+)\"?>\s*"
@@ -37,13 +39,13 @@ _ARGUMENT = re.compile(
     r"<arg_key>\s*([^<]*?)\s*</arg_key>\s*<arg_value>\s*(.*?)\s*</arg_value>", re.DOTALL
 )
 _PARAMETER = re.compile(
-    r"<parameter(?:=| name=\")([\w.-]+)\"?[^<>]*>\s*(.*?)\s*</parameter>", re.DOTALL
+    r"<parameter(?:=| name=\")([\w.-]+)\"?([^<>]*)>\s*(.*?)\s*</parameter>", re.DOTALL
 )
-# FunctionGemma's call:f{x:<escape>text<escape>,n:1}
-_BARE = re.compile(r"\bcall:([\w.-]+)(\{.*?)(?=<end_function_call>|\n|$)", re.DOTALL)
+# FunctionGemma's call:f{x:<escape>text<escape>,n:1}, and Gemma 4's with <|"|> for <escape>.
+_BARE = re.compile(r"\bcall:([\w.-]+)(\{.*?)(?=<end_function_call>|<tool_call\|>|\n|$)", re.DOTALL)
 _KEY = re.compile(r"(?<=[{,])\s*([A-Za-z_]\w*)\s*:")
 _MARK = (
-    r"</?(?:[a-z]+:)?tool_calls?>|</?function(?:=[\w.-]+|_calls)?>|</?(?:start|end)_function_call>"
+    r"</?(?:[a-z]+:)?tool_calls?>|<\|tool_call>|<tool_call\|>|</?function(?:=[\w.-]+|_calls)?>|</?(?:start|end)_function_call>"
     r"|<｜[^｜\n]{1,40}｜>|<\|/?[a-z_]+\|>|</s>|\[/?TOOL_CALLS\]|```[a-z_]*|\*\*(?=`)|(?<=`)\*\*|`"
 )
 # What stands in quotes is an argument's.
@@ -52,7 +54,7 @@ _BEFORE_A_LINE = re.compile(rf"^(?:[ \t]*(?:{_MARK}))+[ \t]*", re.IGNORECASE | r
 _AROUND = re.compile(rf"\A(?:\s|{_MARK})+|(?:\s|{_MARK})+\Z", re.IGNORECASE)
 # Where what models put before their calls begins.
 SPECIAL = re.compile(
-    r"<\|tool_calls?(?:_start|_begin|_section_begin)?\|>|\[TOOL_CALLS\]|<start_function_call>"
+    r"<\|tool_call>|<｜DSML｜(?:function_calls|invoke)\b|<\|tool_calls?(?:_start|_begin|_section_begin)?\|>|\[TOOL_CALLS\]|<start_function_call>"
     rf"|<\|python_tag\|>|<｜tool▁calls?▁begin｜>|{CHANNEL}"
 )
 BEGINS = re.compile(rf"<(?:[a-z]+:)?tool_call>|<function=|<invoke name=|{SPECIAL.pattern}")
@@ -69,9 +71,20 @@ def without_marks_around(text: str) -> str:
     return _AROUND.sub("", text)
 
 
+def out_of_tex(text: str) -> str:
+    r"""A call that stands in \text{…} or has `\_` for `_`, as in a box, as it is without them."""
+    held = _IN_TEX.fullmatch(text.strip())
+    return (held[1] if held else text).replace(r"\_", "_")
+
+
+_IN_TEX = re.compile(r"\\(?:text(?:tt|rm|bf)?|math(?:tt|rm))\s*\{(.*)\}", re.DOTALL)
+
+
 def unmarked(text: str) -> str:
     """A text whose calls are JSON or Python, without what its model puts around them."""
     text = _ITEM.sub("", text)
+    if "｜DSML｜" in text:  # DeepSeek's tags since V3.2
+        text = text.replace("<｜DSML｜", "<").replace("</｜DSML｜", "</")
     if "<function=" in text or "<invoke " in text:
         text = _TAGGED.sub(_of_tags, text)
     if "<tool_call>" in text:
@@ -85,7 +98,10 @@ def unmarked(text: str) -> str:
 
 
 def _of_tags(match: re.Match[str]) -> str:
-    arguments = {key: _literal(value) for key, value in _PARAMETER.findall(match[2])}
+    arguments = {
+        key: value if 'string="true"' in tag else _literal(value)
+        for key, tag, value in _PARAMETER.findall(match[2])
+    }
     return json.dumps({"name": match[1], "arguments": arguments})
 
 
@@ -120,8 +136,8 @@ def _with_arguments(text: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """FunctionGemma's arguments as JSON: names and texts in quotes."""
-    parts = text.split("<escape>")
+    """Arguments of FunctionGemma and Gemma 4 as JSON: names and texts in quotes."""
+    parts = text.replace('<|"|>', "<escape>").split("<escape>")
     return "".join(
         json.dumps(part) if at % 2 else _KEY.sub(r'"\1":', part) for at, part in enumerate(parts)
     )

@@ -2,11 +2,12 @@
 
 import ast
 import json
+import keyword
 import re
 from itertools import islice
 from typing import Any
 
-from srl_edge.method.call_forms import unmarked, without_marks_around
+from srl_edge.method.call_forms import out_of_tex, unmarked, without_marks_around
 
 LONGEST = 20_000  # characters
 _TRIES = 30  # names, and closing brackets of each
@@ -19,8 +20,9 @@ _FUNCTIONS = frozenset(
 )
 
 
-_ARGUMENTS = ("arguments", "parameters", "args", "input", "kwargs")
+_ARGUMENTS = ("arguments", "parameters", "args", "input", "kwargs", "tool_arguments", "tool_input")
 _NAMES = ("name", "function", "function_name", "tool", "tool_name")
+_SPACE = "functions."  # where OpenAI's models have their tools
 _BESIDE = frozenset({"type", "id", "index", *_NAMES})  # what a call without arguments may have
 
 
@@ -61,8 +63,18 @@ def _constant(match: re.Match[str]) -> str:
     return {"true": "True", "false": "False", "null": "None"}.get(match[0], match[0])
 
 
+_KEPT = "kept__"  # before names of arguments that Python keeps for itself
+
+
+def _as_python(match: re.Match[str]) -> str:
+    return _KEPT + match["kept"] if match["kept"] else _constant(match)
+
+
 _TEXT = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
 _CONSTANTS = re.compile(rf"{_TEXT}|\b(?:true|false|null)\b", re.DOTALL)
+_WORDS = re.compile(
+    rf"{_CONSTANTS.pattern}|(?<=[(,\s])(?P<kept>{'|'.join(keyword.kwlist)})(?=\s?=(?!=))", re.DOTALL
+)
 _BRACKETS = re.compile(rf"{_TEXT}|[\[\]{{}}]", re.DOTALL)
 _DEEP = 30  # brackets in each other
 
@@ -72,7 +84,7 @@ def parsed(text: str) -> list[Call] | None:
     if len(text) > LONGEST:
         return None
     # What stands in an argument is no mark, where the text can be read with it.
-    forms = (text, without_marks_around(text), unmarked(text))
+    forms = (text, without_marks_around(text), unmarked(text), out_of_tex(text))
     for form in dict.fromkeys(form.strip() for form in forms):
         made = _from_json(form) if re.match(r"\{|\[\s*\{", form) else _from_python(form)
         if made is not None:
@@ -167,10 +179,10 @@ def _from_python(text: str) -> list[Call] | None:
     if not _LIKE.match(text.lstrip("[")):
         return None
     try:
-        lines = [line.value for line in ast.parse(text).body if isinstance(line, ast.Expr)]
+        body = ast.parse(_WORDS.sub(_as_python, text)).body
+        lines = [line.value for line in body if isinstance(line, ast.Expr)]
         nodes = [n for each in lines for n in (each.elts if isinstance(each, ast.List) else [each])]
-        whole = len(lines) == len(ast.parse(text).body)
-        return [_call(node) for node in nodes] if whole and nodes else None
+        return [_call(node) for node in nodes] if nodes and len(lines) == len(body) else None
     except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
         return None
 
@@ -184,7 +196,7 @@ def _call(node: ast.expr) -> Call:
     name = ast.unparse(node.func)
     if not re.fullmatch(r"[A-Za-z_][\w.]*", name):
         raise ValueError
-    named = {k.arg: _value(k.value) for k in node.keywords if k.arg}
+    named = {k.arg.removeprefix(_KEPT): _value(k.value) for k in node.keywords if k.arg}
     if len(named) < len(node.keywords):
         raise ValueError
     if (
@@ -193,7 +205,7 @@ def _call(node: ast.expr) -> Call:
         and not named
     ):
         raise ValueError  # f(2) is mathematics
-    return name, tuple(map(_value, node.args)), named
+    return name.removeprefix(_SPACE), tuple(map(_value, node.args)), named
 
 
 def _value(node: ast.expr) -> Any:
@@ -201,9 +213,7 @@ def _value(node: ast.expr) -> Any:
     try:
         return ast.literal_eval(node)
     except (ValueError, TypeError):
-        return {"true": True, "false": False, "null": None}.get(
-            written := ast.unparse(node), written
-        )
+        return ast.unparse(node).replace(_KEPT, "")
 
 
 def _is_named(one: dict[Any, Any]) -> bool:
@@ -250,5 +260,5 @@ def _from_json(text: str) -> list[Call] | None:
                 return None
         if not isinstance(arguments, dict):
             return None
-        made.append((name, (), arguments))
+        made.append((name.removeprefix(_SPACE), (), arguments))
     return made

@@ -14,12 +14,16 @@ _OPTION = re.compile(
     r"|([a-j])(?=[)\]}\".]*$))[\"'”\]}]*(.*)",
     re.DOTALL,
 )
+_QUOTED = re.compile(r"(?<!\w)['‘]([A-J])['’](?!\w)")
 # What parts a letter without brackets from the text of its choice. `B.C.` and `A-` are no choices.
 _PARTS = re.compile(
     rf"\s*$|[.:)]+(?=\s|$)|\)|:|\s*[-–—]\s+|[,;]\s+|\s+(?=\()|\s+(?={_REASON}|{_RIGHT})"
 )
+_LISTED = re.compile(r"\W*[A-Ja-j][,;]\s")
 _NO_TEXT = re.compile(rf"\W*(?:{_REASON}|{_RIGHT}).*|\W*", re.DOTALL)
-_OTHER = re.compile(r"^\W*(?:(?:and|or)\W+)?[A-J](?=\W*$|\)|\s*[,;/&.]|\s+(?:and|or)\b)")
+_OTHER = re.compile(
+    r"^\W*(?:(?:and|or)\W+)?(?:[A-J]|[IVX]{2,5})(?=\W*$|\)|\s*[,;/&.]|\s+(?:and|or)\b)"
+)
 _LABELS = re.compile(r"[,;]\s*\(?[A-J][.:)]")  # A: 5, B: 6
 _LIST = re.compile(r"\(?\b[A-J]\)?(?:\s*(?:,|/|&|,?\s*(?:and|or)\b)\s*\(?[A-J]\b(?!['’])\)?)+")
 _WRONG = (
@@ -29,7 +33,8 @@ _WRONG = (
 _ENDS = rf"(?=\)?\W*$|\)?[.,;:!]|\)?\s+(?:{_REASON}|{_RIGHT}))"
 _VERDICT = re.compile(
     rf"(?<!not )(?:\(([A-J])\)|(?i:{_NAMED})\s+\(?([A-J])\b"
-    r"|(?i:\b(?:therefore|thus|hence|so|choose|chose|pick|select|go with|it is|it's)),?"
+    r"|(?i:\b(?:therefore|thus|hence|so|choose|chose|pick|select|go with|it is|it's"
+    r"|it (?:must|has to|should|can only) be)),?"
     rf"\s+([A-HJ])\b{_ENDS}"
     rf"|\b([A-HJ])(?=\s+{_RIGHT})){_WRONG}",
     re.MULTILINE,
@@ -38,7 +43,7 @@ _VERDICT = re.compile(
 
 def option(text: str) -> tuple[str, str] | None:
     """The letter and the text of a text that is one choice; None for others, and for several."""
-    match = _OPTION.fullmatch(plain(text).replace("*", "").strip())
+    match = _OPTION.fullmatch(_QUOTED.sub(r"\1", plain(text).replace("*", "").strip()))
     if not match:
         return None
     bracketed, letter, small, rest = match.groups()
@@ -50,10 +55,10 @@ def option(text: str) -> tuple[str, str] | None:
     return (bracketed or letter or small).upper(), held
 
 
-def letter(text: str) -> str | None:
-    """The letter of a text that is one choice; None for others, and for more than one."""
+def is_right_answer(text: str) -> bool:
+    """Whether a text is one choice as a right answer is written: `C, Python` is a list."""
     found = option(text)
-    return found[0] if found else None
+    return found is not None and not (found[1] and _LISTED.match(plain(text)))
 
 
 def alone(text: str) -> bool:
@@ -93,7 +98,11 @@ def chosen(text: str) -> str | None:
     for line, found, pick in reversed(list(zip(lines, read, picks, strict=True))):
         if pick:
             return plain(pick)
-        verdicts = [] if listed and found else list(_VERDICT.finditer(_LIST.sub(" ", line)))
+        verdicts = (
+            []
+            if listed and found
+            else list(_VERDICT.finditer(_LIST.sub(" ", _QUOTED.sub(r"\1", line))))
+        )
         if verdicts:
             letters: tuple[str | None, ...] = verdicts[-1].groups()
             return next(filter(None, letters))

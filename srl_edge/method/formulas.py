@@ -3,9 +3,18 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 from srl_edge.method.mathematics import as_list, equal
-from srl_edge.method.quantities import Quantity, plain, quantity, same, ungrouped, without_unit
+from srl_edge.method.quantities import (
+    Quantity,
+    closings,
+    plain,
+    quantity,
+    same,
+    ungrouped,
+    without_unit,
+)
 from srl_edge.method.texts import same_text
 from srl_edge.method.units import product, same_unit
 
@@ -31,7 +40,7 @@ def is_formula(text: str) -> bool:
         )
     if re.search(r"[^\W\d_]{2}", re.sub(r"\b[A-Z]{2,3}\b(?=\s*[=)])", "", bare)):
         return False
-    if _MATH.search(text):
+    if _MATH.search(text) or _SET.fullmatch(_unbraced(text)):
         return True
     signs = re.search(r"[-+*/=<>!,_]|\d\s?[A-Za-z]\b|\d (?:or|and) -?\d", text)
     text = text.replace("%", "") if "," in text else text
@@ -63,6 +72,7 @@ def same_formula(given: str, answer: str) -> bool:
     """Whether two formulas are equal: as texts, as quantities, in order, or by math-verify."""
     if same_text(given, answer):
         return True
+    given, answer = (_of_reals(_unbraced(text)) for text in (given, answer))
     if "=" not in answer:
         given = _comes_to(given)
     if "," not in plain(answer) and plain(given)[:1] not in ("{", "\\"):
@@ -96,6 +106,33 @@ def same_formula(given: str, answer: str) -> bool:
     return equal(answer, given) if _UNLIKE[1].search(given) else equal(given, answer)
 
 
+def _unbraced(text: str) -> str:
+    """A text without braces that hold all between brackets, as in `\\left[ {0,1} \\right]`."""
+    opened = list(_BRACED.finditer(text))
+    closed = closings(text) if opened else {}
+    cuts = [
+        place
+        for match in opened
+        if _BRACKET.match(text, (end := closed.get(match.end(), len(text))) + 1)
+        for place in (match.end() - 1, end)
+    ]
+    return "".join(text[a + 1 : b] for a, b in pairwise([-1, *sorted(cuts), len(text)]))
+
+
+_BRACED = re.compile(r"(?:(?<!\\)[(\[]|\\\{)\s*\{")
+_BRACKET = re.compile(r"\s*(?:\\right\s*)?(?:[)\]]|\\\})")
+
+
+def _of_reals(text: str) -> str:
+    """What holds of the numbers of a set, as `x > 2` of `\\{x \\mid x > 2\\}`; else the text."""
+    held = _SET.fullmatch(plain(text))
+    return held[2] if held and _UNLIKE[1].search(held[2]) else text
+
+
+_SET = re.compile(
+    r"\\?\{ ?([a-z])(?: ?(?:\\in|∈) ?(?:\\mathbb ?\{? ?R ?\}?|ℝ|R))?"
+    r" ?(?:\||:|∣|\\(?:mid|vert|colon)(?![a-z])) ?((?=[^{|]*\1)[^{}|:;,]+?) ?\\?\}"
+)
 _MANY = 20  # items, each of which is compared with each
 
 
@@ -167,7 +204,7 @@ _BRACKETED = re.compile(r"\([^()]*\)")
 # A congruence, or what is more or less than something, is no number; a set is no point.
 _UNLIKE = (
     re.compile(r"\\equiv|\\p?mod(?![a-z])|≡"),
-    re.compile(r"[<>≤≥]|\\(?:le|ge|lt|gt|leq|geq|ne|neq)(?![a-z])"),
+    re.compile(r"[<>≤≥≠]|\\(?:[lg](?:t|e|eq|eqq|eqslant)|neq?|not ?=)(?![a-z])"),
     re.compile(r"\s*(?:\\left)?\s*\\\{"),
 )
 

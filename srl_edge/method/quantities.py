@@ -27,7 +27,7 @@ _POWER = (
 _FRACTION = r"\\[dtc]?frac ?(?:\{ ?-?\d+ ?\}|\d) ?(?:\{ ?\d+ ?\}|\d)|(?<![/\d])\d+ ?/ ?\d+"
 _TEX = re.compile(r"\\[dtc]?frac ?(?:\{ ?(-?\d+) ?\}|(\d)) ?(?:\{ ?(\d+) ?\}|(\d))")
 _MONEY = (
-    r"(?:(?:US|A|C|NZ|HK|R)?\$|[€£¥₹₩₽₺₫₪₿%]"
+    r"(?:(?:US|AU?|CA?|NZ|HK|NT|S|R)?\$|[€£¥₹₩₽₺₫₪₿₱%]"
     r"|(?:USD|EUR|GBP|JPY|INR|CNY|CHF|AUD|CAD|Rs\.?)(?![A-Za-z]))"
 )
 
@@ -100,6 +100,20 @@ def in_ascii(text: str) -> str:
     return text.translate(_MINUS)
 
 
+# What TeX sets as words; what is bold or slanted in a formula is a vector or a variable.
+WORDS = r"\\(?:text(?:rm|normal|sf|bf|it|tt|sl|sc|md|up)?|mathrm|mbox)"
+_LOOKS = re.compile(
+    r"\\(?:text)?color ?\{[^{}]*\}"
+    r"|\\(?:tiny|small|normalsize|large|Large|LARGE|huge|Huge|textstyle)(?![A-Za-z])"
+)
+_MICRO = re.compile(rf"\\mu\s*({WORDS}\s*\{{)\s*")
+_LOWER = re.compile(rf"({WORDS}\s*\{{[^{{}}]*)\}} ?_ ?(?:(\d)|\{{ ?(\d+) ?\}})")  # \text{CO}_2
+_JOINED = re.compile(rf"(_\{{\d+\}})\}} ?{WORDS}\s*\{{(?=[A-Z])")
+_SIGNS = {"pounds": "£", "euro": "€", "yen": "¥"}
+_IN_TEN = re.compile(r"(?<=\d)_(?:\{ ?10 ?\}|10)$")
+_PRICED = re.compile(rf"\\({'|'.join(_SIGNS)})(?![A-Za-z])\s*")
+
+
 @lru_cache(64)  # one comparison asks for the same few texts again and again
 def plain(text: str) -> str:
     """An answer without Markdown, LaTeX's delimiters and spaces, and other scripts' digits."""
@@ -108,7 +122,11 @@ def plain(text: str) -> str:
     text = re.sub(r",\s*\\!\s*|\\text\s*\{\s*,\s*\}", ",", text)
     text = re.sub(r"\\(?:left|right|big|Big|displaystyle)(?![A-Za-z])|\\!", "", text)
     text = re.sub(r"\\[dtc]frac(?![A-Za-z])", r"\\frac", text)
-    text = _unwrapped(text)
+    text = re.sub(r"\\([lg])eq(?:slant|q)(?![A-Za-z])", r"\\\1e ", text)
+    text = re.sub(r"\\not ?=", r"\\ne ", text)
+    text = _PRICED.sub(lambda match: _SIGNS[match[1]], _LOOKS.sub("", text))
+    text = _JOINED.sub(r"\1", _LOWER.sub(r"\1_{\2\3}}", text))
+    text = _unwrapped(_MICRO.sub(r"\1μ", text))
     text = re.sub(r"(?<!\\)\\[,;: ]|(?<!\\)~|\\q?quad(?![A-Za-z])", " ", text)
     text = re.sub(r"\^\{?\\circ\}?|\\degree(?![A-Za-z])", "°", text)
     text = re.sub(r"\\(?:times|cdot)(?![A-Za-z])", "*", text)
@@ -120,7 +138,8 @@ def plain(text: str) -> str:
     text = re.sub(r"\s+", " ", text.replace(" ^", "^")).strip()
     while (text[-1:] in tuple(".,;:?*") or re.search(r"[^\W\d_]{2}!$", text)) and text[-2:] != "..":
         text = text[:-1].rstrip()
-    return text.strip(" *") if text.count("*") != 1 else text.strip()
+    text = text.strip(" *") if text.count("*") != 1 else text.strip()
+    return _IN_TEN.sub("", text) if re.match(r"[-+]?\d[\d.,]*_", text) else text
 
 
 TEX_COMMA = re.compile(r"(?<=\d)(?:,\s*\\!|\\text\s*\{\s*,\s*\}|\{ ?, ?\})\s*(?=\d{3}(?!\d))")
@@ -131,11 +150,13 @@ _RAISED = re.compile("[\u2070\u00b9\u00b2\u00b3\u2074-\u207b]+")
 def _spelled(character: str) -> str:
     if unicodedata.decomposition(character).startswith("<fraction>"):
         return f" {unicodedata.normalize('NFKC', character)}"  # 1½ is not 11/2
+    if unicodedata.decomposition(character).startswith("<circle>"):
+        return f"({unicodedata.normalize('NFKC', character)})"  # ①③ is not 13
     return character
 
 
 _TEXTUAL = re.compile(
-    r"\\(?:text|mbox|mathrm|textbf|mathbf|textit|texttt|operatorname|boxed|fbox|bf|rm)\s*\{"
+    rf"(?:{WORDS}|\\(?:math(?:bf|it|sf|tt)|boldsymbol|bm|underline|operatorname|boxed|fbox|bf|rm))\s*\{{"
 )
 
 
@@ -192,7 +213,8 @@ _LED_BY_0 = re.compile(r"\D0\d\d(?!\d)")
 def quantity(text: str) -> Quantity | None:
     """What a text says as a number with its unit; None where it says anything else besides."""
     worded = _IN_WORDS.search(text) is not None
-    text = re.sub(r"^(?:[A-Za-z]\w?(?:\([^()=]*\))? ?)?[=≈] ?", "", plain(text)).strip()
+    text = _ABOUT.sub("", plain(text)).strip()
+    text = _OHMS.sub(r"\1Ω", text)
     text = _OVER.sub(r"\1/\2", re.sub(r"\\l?dots(?![a-z])", "...", text))
     text = re.sub(r"(?<=\d) and a half\b", " 1/2", text)
     text = _REPEATING.sub(_as_fraction, _GOES_ON.sub(r"\1.\2\\overline{\3}", text))
@@ -241,10 +263,17 @@ def quantity(text: str) -> Quantity | None:
     return Quantity(sign * value, " ".join(filter(None, (match["before"] or "", after))), places)
 
 
+# What may stand before a number that is said to be the answer, or about so.
+_ABOUT = re.compile(
+    r"^(?:[A-Za-z]\w?(?:\([^()=]*\))? ?)?(?:[=≈]|\\(?:approx|simeq|sim)(?![a-z])) ?"
+    r"|^(?:about|around|approximately|approx\.|roughly|exactly|only|just) (?=[-+\d.$€£¥])",
+    re.IGNORECASE,
+)
+_OHMS = re.compile(r"(?<=\d)( ?[kM]?) ?\\Omega$")
 # A unit that is written as a fraction.
 _OVER = re.compile(r"\\frac ?\{ ?([A-Za-z][^{}]*?) ?\} ?\{ ?([A-Za-z][^{}]*?) ?\}$")
 # A unit, and no variable.
-_IN_WORDS = re.compile(r"\\(?:text|mathrm|mbox)\s*\{[^{}]*[A-Za-z]|m[²³]")
+_IN_WORDS = re.compile(rf"{WORDS}\s*\{{[^{{}}]*[A-Za-z]|m[²³]")
 _NTHS = {
     name: n
     for n, name in enumerate(
@@ -270,7 +299,7 @@ _HELD = re.compile(r"\(([^,]*)\)|\\?\{ ?([^,{}\\]*) ?\\?\}|[\"“'‘]([^\"”'�
 _NEGATIVE = re.compile(r"^(?:negative|minus) (?=[\d.$€£])", re.IGNORECASE)
 _BELOW = re.compile(r"^(\d[^-]*?) below (?:zero|0)$", re.IGNORECASE)
 _OF_A_DAY = re.compile(r"[ap]\.? ?m\b", re.IGNORECASE)
-_THOUSANDS = re.compile(r"([kK])(?![A-Za-z])")
+_THOUSANDS = re.compile(r"([kKM])(?![A-Za-z])")
 _SCALED = re.compile(r" ?([kKmMbBtT]|[mMbBtT]n)(?![A-Za-z])")
 _PAID = re.compile(r"^[A-Za-z]{1,2} (?:dollar|euro|USD|EUR|GBP)s?\b")
 _SCALES = {"k": 3, "m": 6, "mn": 6, "b": 9, "bn": 9, "t": 12, "tn": 12}
@@ -364,7 +393,7 @@ def without_unit(text: str) -> tuple[str, str]:
 
 
 _UNIT_AFTER = re.compile(
-    r"(?:\\[,; ]|\s)*\\(?:text|mathrm|mbox)\s*\{[^{}\\\d]+\}(?:\^\{?[23]\}?)?\s*$"
+    rf"(?:\\[,; ]|\s)*{WORDS}\s*\{{[^{{}}\\\d]+\}}(?:\^\{{?[23]\}}?)?\s*$"
     r"|(?<=[\d})!πi])\s+[A-Za-z]{2,}(?:[ /^][A-Za-z]+)*(?:\^?\{?[23²³]\}?)?\s*$"
 )
 

@@ -20,7 +20,8 @@ _NEAR = 60  # characters around a number that say what it is part of
 _LONGEST = 300  # characters of a formula
 # What a number after it is a part of: a root, a power, a bound, a time, a range, a sum, a point.
 _BEFORE = re.compile(
-    r"(?:[\^√_<>≤≥≠±]|\\(?:sqrt|leq?|geq?|lt|gt|neq?|pm)(?![a-z])|sqrt|\}|\d ?:|\d[-/]"
+    r"(?:[\^√_<>≤≥≠±]|\\(?:sqrt|[lg]eq?(?:q|slant)?|[lg]t|neq?|not ?=|pm)(?![a-z])"
+    r"|sqrt|\}|\d ?:|\d[-/]"
     r"|(?<![A-Za-z])\\?(?:log|ln|sin|cos|tan)(?![A-Za-z])"
     r"|(?<![A-Za-z])\d*[A-Za-z]\)?(?:[-+*/^]| [+*/] )|\d[A-Za-z] ?[-+] ?"
     r"|[(\[]-?[\d./]+(?:, ?-?[\d./]+)*,)[\s({\[]*-?$"
@@ -32,7 +33,7 @@ _AFTER = re.compile(
     re.IGNORECASE,
 )
 _LETTERS = re.compile("[a-z]{2,4}(?![A-Za-z])")
-_SCALE = re.compile(rf" (?:{'|'.join(TIMES_TEN)})\b|[kK](?![A-Za-z])")
+_SCALE = re.compile(rf" (?:{'|'.join(TIMES_TEN)})\b|[kKM](?![A-Za-z])")
 _MONEY_SCALE = re.compile(r" ?(?:[mM]n?|[bB]n?|[tT]n?)(?![A-Za-z])")
 # A sum that is not worked out, as in `x = 2 - 3`; alone, `2 - 3` is a range.
 _EQUALS_SUM = re.compile(
@@ -55,7 +56,11 @@ _SPAN = re.compile(r"\$\$?([^$]{1,300})\$\$?|\\\((.{1,300}?)\\\)|\\\[(.{1,300}?)
 
 def _tidy(text: str) -> str:
     """A text in ASCII, whose thousands have commas alone."""
+    text = _SQUARE.sub(r" \1", text)  # which is no power of a variable then
     return TEX_COMMA.sub(",", in_ascii(text))
+
+
+_SQUARE = re.compile(r"(?<=\d)([cdk]?m[²³])")
 
 
 def values(text: str) -> Iterator[str]:

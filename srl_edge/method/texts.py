@@ -14,13 +14,18 @@ _TIME = re.compile(
 )
 # What goes on after a word without being another answer: "Yes, it is".
 _GOES_ON = (
-    r"[,;.:] (?:(?:it|its|this|that|there|these|those|because|since|as|which|the|he|she|they|we|you"
-    r"|i|so|for|both|in|who|whose|where)\b|it's|they're|there's"
+    r"(?:[,;.:]| -) (?:(?:it|its|this|that|there|these|those|because|since|as|which|the|he|she"
+    r"|they|we|you|i|so|for|both|in|who|whose|where)\b|it's|they're|there's"
     r"|\S+ (?:is|are|was|were|has|have|had|did|does|do|can)\b)"
 )
 _WORD = r"(?:[^\W\d_]+(?:['-][^\W\d_]+)*\.?|\d+)"
 _ARTICLE = re.compile(r"^(?:an?|the) (?=[^\W\d_]{2})", re.IGNORECASE)
 _WORDS = re.compile(rf"{_WORD}(?:,? {_WORD})*")
+# Several letters or Roman numerals, as of statements that hold: `I, II`, `(A) and (C)`.
+_LABEL = r"\b(?:[A-J]|[IVX]{1,5})\b"
+_LABELS = re.compile(
+    rf"\(?{_LABEL}\)?(?:(?:,? (?:and|&) |, ?(?:and|&) |[,;] ?)\(?{_LABEL}\)?){{1,20}}"
+)
 _YES = {"true": "yes", "false": "no"}
 
 
@@ -71,6 +76,8 @@ def same_text(given: str, answer: str) -> bool:
     pair = [_TIME.sub(_time, re.sub(r"(?<=\d) ?: ?(?=\d)", ":", text)) for text in pair]
     if _CLOCK.fullmatch(pair[1]):
         pair[0] = _only_time(pair[0])
+    if all(map(_LABELS.fullmatch, pair)):
+        return re.findall(_LABEL, pair[0]) == re.findall(_LABEL, pair[1])
     pair = [_ARTICLE.sub("", _lowered(text)) for text in pair]
     if _WORDS.fullmatch(pair[1]) and (
         goes_on := re.match(re.escape(pair[1]) + _GOES_ON, pair[0], re.IGNORECASE)

@@ -71,7 +71,7 @@ _VARIABLES = re.compile(r"(?:[A-Za-z](?:\^\{?\d+\}?)? ?)+")
 _PAIR = re.compile("(?!st|nd|rd|th)[a-z]{2}")
 # Units and other words of two letters that are not in the table.
 _SHORT = re.compile(
-    "p[tpxc]|cc|ha|dl|cl|dm|kn|db|of|us|in|is|it|no|so|as|at|by|or|on|to|[ap]m|be|do|he|we"
+    "p[tpxc]|kr|cc|ha|dl|cl|dm|kn|db|of|us|in|is|it|no|so|as|at|by|or|on|to|[ap]m|be|do|he|we"
 )
 # Neighbours in the alphabet, of which no word and no unit is made.
 _NEIGHBOURS = re.compile("a?b?c?d?|k?l?m?n?|m?n?p?q?|p?q?r?s?t?|u?v?w?x?y?z?")
@@ -112,12 +112,16 @@ _KINDS: dict[str, dict[str, Fraction | int]] = {
     "months": {"month": 1, "year yr": 12},
     "volume": {"l liter litre": 1, "ml milliliter millilitre": Fraction(1, 1000)},
     "dollars": {"$ us$ usd dollar buck": 1, "¢ cent": Fraction(1, 100)},
-    "australian dollars": {"a$ aud": 1},
-    "canadian dollars": {"c$ cad": 1},
+    "australian dollars": {"a$ au$ aud": 1},
+    "canadian dollars": {"c$ ca$ cad": 1},
     "hong kong dollars": {"hk$ hkd": 1},
     "euros": {"€ eur euro": 1},
     "sterling": {"£ gbp quid": 1},
     "yen": {"¥ jpy yen": 1},
+    "singapore dollars": {"s$ sgd": 1},
+    "taiwan dollars": {"nt$ twd": 1},
+    "pesos": {"₱ php peso": 1},
+    "won": {"₩ krw won": 1},
     "rupees": {"₹ inr r rs rupee": 1},
     "percent": {"% percent pct": 1},
     "angle": {"° degree deg": 1},
@@ -127,6 +131,7 @@ _KINDS: dict[str, dict[str, Fraction | int]] = {
     "energy": {"J joule": 1, "kJ kilojoule": 1000},
     "force": {"N newton": 1, "kN kilonewton": 1000},
     "pressure": {"Pa pascal": 1},
+    "resistance": {"Ω ohm": 1, "kΩ": 1000, "MΩ": 10**6},
     "frequency": {"Hz hertz": 1},
     "temperature": {"K kelvin": 1},
     "celsius": {"°c celsius centigrade": 1},
@@ -196,7 +201,8 @@ def _odd(word: str) -> bool:
 
 
 _UNIT = re.compile(
-    r"(?:([23])@)?((?:us|hk|nz|a|c|r)?\$|[^\W\d_]+|° ?[cf]?(?![a-z])|[%¢€£¥₹])(?:\^\{?([23])\}?)?"
+    r"(?:([23])@)?((?:us|hk|nz|nt|au?|ca?|s|r)?\$|[^\W\d_]+|° ?[cf]?(?![a-z])"
+    r"|[%¢€£¥₹₩₽₺₫₪₿₱])(?:\^\{?([23])\}?)?"
 )
 _EMPTY = frozenset(
     [

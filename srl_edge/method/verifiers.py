@@ -4,10 +4,18 @@ import re
 from typing import get_args
 
 from srl_edge.method import calls, choices, mathematics, own_code
-from srl_edge.method.answers import LONGEST, Kind, final_answer, marked_answer, unannounced
+from srl_edge.method.answers import LONGEST, THAT_IS, Kind, final_answer, marked_answer, unannounced
 from srl_edge.method.formulas import is_formula, same_formula, unlike
 from srl_edge.method.prompt_form import DEFAULT, PromptForm
-from srl_edge.method.quantities import plain, quantity, same, tightened, ungrouped, without_unit
+from srl_edge.method.quantities import (
+    WORDS,
+    plain,
+    quantity,
+    same,
+    tightened,
+    ungrouped,
+    without_unit,
+)
 from srl_edge.method.running_text import TIMES, values
 from srl_edge.method.texts import same_text
 from srl_edge.method.units import same_unit
@@ -22,7 +30,7 @@ def kind_of(answer: str) -> Kind:
     answer = unannounced(answer)
     if quantity(answer):
         return "number"
-    if choices.letter(answer):
+    if choices.is_right_answer(answer):
         return "choice"
     if calls.parsed(answer) is not None:
         return "call"
@@ -59,9 +67,9 @@ def same_value(given: str, answer: str, verifier: str = "auto") -> bool:
     given, answer = unannounced(given), unannounced(answer)
     match kind_of(answer) if verifier == "auto" else verifier:
         case "number":
-            return _same_number(given, answer)
+            return _same_number(THAT_IS.split(given)[0], answer)
         case "math":
-            return same_formula(given, answer)
+            return same_formula(THAT_IS.split(given)[0], answer)
         case "choice":
             return choices.same(given, answer)
         case "call":
@@ -93,7 +101,10 @@ def _same_number(given: str, answer: str) -> bool:
     if found and not found.unit and glued and glued[1] == right.unit:
         return False  # 3s, which is a product as well
     if found is None and (twice := _TWICE.fullmatch(plain(given))):
-        return all(_same_number(text, answer) for text in twice.groups() if text)
+        first, again = filter(None, twice.groups())
+        if twice[4] and "(or " not in twice[0] and _is_aside(again):  # 18 (9 boys and 9 girls)
+            return _same_number(first, answer)
+        return _same_twice(first, again, answer)
     worked, _, result = given.rpartition("=")
     if found is None and _worked_out(worked):
         found = quantity(result)
@@ -118,6 +129,20 @@ def _same_number(given: str, answer: str) -> bool:
         return False
     bare = bare.rpartition("=")[2]  # 20 = 5 * 4
     return is_formula(bare) and mathematics.equal(bare, answer)
+
+
+def _same_twice(first: str, again: str, answer: str) -> bool:
+    """Whether a number and what is said of it again are the right answer."""
+    one, other = quantity(first), quantity(again)
+    if one and other and one.unit and other.unit:  # 90 minutes (1.5 hours)
+        return same(one, other) and any(_same_number(text, answer) for text in (first, again))
+    return _same_number(first, answer) and _same_number(again, answer)
+
+
+def _is_aside(text: str) -> bool:
+    """Whether a text in brackets after a number says where it comes from, and no other one."""
+    words = re.search(r"[^\W\d_]{2}", text) and not is_formula(text)
+    return bool(words and quantity(text) is None and not _BOUNDED.search(text))
 
 
 def _not_worked_out(text: str, unit: str) -> str:
@@ -150,7 +175,7 @@ def _worked_out(sum_: str) -> bool:
     return not letters or (len(letters) > 1 and not re.search(r"[,;]|\b(?:and|or)\b", sum_))
 
 
-_WORDS_IN_TEX = re.compile(r"\\(?:text|mbox|textbf|textrm|mathrm)\{([^{}]*)\}")
+_WORDS_IN_TEX = re.compile(rf"{WORDS}\{{([^{{}}]*)\}}")
 # One number, said in two ways: `1/2 or 0.5`, `1/2 (0.5)`.
 _TWICE = re.compile(
     r"([^()]*\d[^()]*?),? or ([^()]*\d[^()]*)|([^()]*\d[^()]*?) \((?:or )?([^()]*\d[^()]*)\)"

@@ -2,26 +2,33 @@
 
 import json
 import re
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import regex
 import torch
-from peft import PeftModel, get_peft_model_state_dict
+from peft import LoraConfig, PeftModel, get_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from srl_edge.errors import InputError
 from srl_edge.files import read_json
-from srl_edge.models.adapter_folder import MATRIX, PREFIX, of_another_sense, require_safetensors
+from srl_edge.models.adapter_folder import (
+    MATRIX,
+    OF_ANOTHER_BASE,
+    PREFIX,
+    of_another_sense,
+    require_safetensors,
+)
 
 FILE, SETTINGS = "adapter_model.safetensors", "adapter_config.json"
 _END = re.compile(r"(?:^|\.)(?:embed_tokens|lm_head)\.")
-_WHOLE = (".embed_tokens.weight", ".lm_head.weight")
+# A whole embedding or head, also where matrices or single tokens are trained beside it.
+_WHOLE = re.compile(r"\.(?:embed_tokens|lm_head)(?:\.(?!lora_)\w+)*\.weight$")
 
 
 def adapted(model: Any, base: Path, adapter: Path) -> Any:
@@ -36,10 +43,11 @@ def adapted(model: Any, base: Path, adapter: Path) -> Any:
     settings = read_json(adapter / SETTINGS, "Adapter")
     _require_quick(adapter, settings, model)
     _require_ranks(adapter, settings, model)
-    if (begun := str(settings.get("init_lora_weights"))).startswith(("loftq", "pissa_niter")):
+    if (begun := str(settings.get("init_lora_weights"))).startswith(OF_ANOTHER_BASE):
         raise InputError(
-            f"{adapter}: was begun as {begun!r}, which PEFT makes anew at each load; "
-            "convert it where it was trained (path_initial_model_for_weight_conversion)."
+            f"{adapter}: was begun as {begun!r}, which changed the base, and PEFT does not do it "
+            "again alike; convert it where it was trained "
+            "(path_initial_model_for_weight_conversion), or merge it there."
         )
     try:
         state = load_file(adapter / FILE)
@@ -136,24 +144,31 @@ def _require_ranks(adapter: Path, settings: Mapping[str, Any], model: Any) -> No
             )
 
 
-def _sizes(state: Mapping[str, Any]) -> list[int]:
-    return [len(state[name]) for name in state if name.endswith(_WHOLE)]
-
-
 def _fit_vocabulary(
     model: Any, state: Mapping[str, Any], settings: Mapping[str, Any], adapter: Path
 ) -> None:
     """Give a model as many embeddings as its adapter has, and a head of its own where it must.
 
     What goes into one of two weights that the base shares would change the other as well. Raises
-    InputError where some tokens were trained in both.
+    InputError where some tokens were trained in both, or where the file lacks one of them.
     """
     rows = model.get_input_embeddings().weight.shape[0]
-    sizes = _sizes(state)
-    if sizes and max(sizes) != rows:
-        model.resize_token_embeddings(max(sizes), mean_resizing=False)
+    whole = {name: value for name, value in state.items() if _WHOLE.search(name)}
     partly = any(".lora_" in name for name in state if _END.search(name))
-    alone = partly or any(_END.search(f"{name}.") for name in settings.get("modules_to_save") or ())
+    saved = any(_END.search(f"{name}.") for name in settings.get("modules_to_save") or ())
+    alone = partly or saved
+    most = max(map(len, whole.values()), default=rows)
+    if most != rows:
+        model.resize_token_embeddings(most, mean_resizing=False)
+        if len(whole) == 1:  # the other's new rows are the same only where the base shares them
+            if saved or not model.config.tie_word_embeddings:
+                raise InputError(
+                    f"{adapter}: has {most} tokens where its base has {rows}, and its file holds "
+                    "one of embedding and head alone; merge it where it was trained "
+                    "(merge_and_unload), and give that as the model."
+                )
+            with torch.no_grad():
+                model.get_input_embeddings().weight.copy_(next(iter(whole.values())))
     if model.config.tie_word_embeddings and alone and not settings.get("ensure_weight_tying"):
         if settings.get("trainable_token_indices"):
             raise InputError(
@@ -167,20 +182,25 @@ def _fit_vocabulary(
 
 
 def _as_peft(adapter: Path, state: Mapping[str, Any], scratch: Path) -> Path:
-    """The folder with its matrices named as PEFT names them, whatever model they came from."""
-    if all(_name(key) == key for key in state):
+    """The folder with its matrices named as PEFT names them, whatever model they came from.
+
+    Settings that are null go, where PEFT takes none: they mean what it takes without them.
+    """
+    settings = read_json(adapter / SETTINGS, "Adapter")
+    empty = {
+        field.name
+        for field in fields(LoraConfig)
+        if settings.get(field.name, True) is None and field.default is not None
+    }
+    renamed = any(_name(key) != key for key in state)
+    if not renamed and not empty:
         return adapter
-    shutil.copy(adapter / SETTINGS, scratch)
     save_file({_name(key): value for key, value in state.items()}, scratch / FILE)
-    settings = json.loads((scratch / SETTINGS).read_text(encoding="utf-8"))
-    pattern = settings.get("target_modules")
-    if isinstance(pattern, str):  # it names modules of that other model
-        named = sorted(
-            {found[1].rsplit(".", 1)[1] for key in state if (found := MATRIX.search(key))}
-        )
-        (scratch / SETTINGS).write_text(
-            json.dumps(settings | {"target_modules": named}), encoding="utf-8"
-        )
+    settings = {name: value for name, value in settings.items() if name not in empty}
+    if renamed and isinstance(settings.get("target_modules"), str):  # of that other model
+        found = (MATRIX.search(key) for key in state)
+        settings["target_modules"] = sorted({each[1].rsplit(".", 1)[1] for each in found if each})
+    (scratch / SETTINGS).write_text(json.dumps(settings), encoding="utf-8")
     return scratch
 
 

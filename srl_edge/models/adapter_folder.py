@@ -33,6 +33,8 @@ _PLAIN = {
 }
 # How A and B may begin without changing the base's own weights, as PiSSA and OLoRA do.
 _BEGINNINGS = (True, False, None, "gaussian", "eva", "orthogonal")
+# Beginnings that changed the base in a way which PEFT does not repeat when it loads an adapter.
+OF_ANOTHER_BASE = ("loftq", "pissa_niter", "lora_ga", "corda")
 MATRIX = re.compile(r"(?:^|\.)(layers\.\d+\..+)\.lora_([AB])(?:\.default)?\.weight")
 _KINDS = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
 
@@ -173,10 +175,11 @@ def _require_plain(adapter: Path, config: Mapping[str, Any]) -> None:
             )
     begun = config.get("init_lora_weights", True)
     if begun not in _BEGINNINGS:
+        merged = "export it with export.adapter = 'merged', or "
         raise InputError(
             f"{adapter}: was begun as {begun!r}, which changes the base's own weights, so A and B "
-            "alone do not carry it; export it with export.adapter = 'merged', or convert it with "
-            "PEFT (path_initial_model_for_weight_conversion)."
+            f"alone do not carry it; {'' if str(begun).startswith(OF_ANOTHER_BASE) else merged}"
+            "convert it with PEFT where it was trained (path_initial_model_for_weight_conversion)."
         )
 
 

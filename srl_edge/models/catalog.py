@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from srl_edge.errors import InputError
-from srl_edge.files import read_json
+from srl_edge.files import expanded, read_json
 from srl_edge.models.loading import require_inside
 from srl_edge.models.wheels import KNOWN, from_wheels
 from srl_edge.terminal.progress import library_bar, say
@@ -22,7 +22,7 @@ def resolve(name: str) -> Path:
 
     Downloads what is not cached. Raises InputError in one sentence where the model cannot be had.
     """
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     if folder.is_dir():
         return _checked(folder)
     if name in KNOWN:
@@ -36,7 +36,7 @@ def config_of(name: str) -> Mapping[str, Any]:
     Downloads that file alone, and for a known name nothing. Raises InputError in one sentence where
     it cannot be had.
     """
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     if not folder.is_dir() and name in KNOWN:
         return KNOWN[name].config
     file = folder / "config.json" if folder.is_dir() else _hub_config(_hub_id(name))

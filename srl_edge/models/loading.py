@@ -19,6 +19,11 @@ _MOST = {
     "hidden_size": 1 << 20,
     "intermediate_size": 1 << 24,
     "vocab_size": 1 << 24,
+    "head_dim": 1 << 16,
+    "num_labels": 1 << 24,
+    "num_experts": 1 << 14,
+    "num_local_experts": 1 << 14,
+    "n_routed_experts": 1 << 14,
 }
 # How others name the same: settings of older families, and of GGUF after the architecture's name.
 _OLDER = {"n_layer": "num_hidden_layers", "n_head": "num_attention_heads", "n_embd": "hidden_size"}
@@ -63,6 +68,10 @@ def network(folder: Path, partly: bool = False, **options: Any) -> Any:
     require_sizes(folder)
     _require_weights(folder)
     options |= {"use_safetensors": True, "ignore_mismatched_sizes": True}
+    said = read_json_if_there(folder / "config.json", "ModelConfig") or {}
+    if set(_attentions(said)) - {None, "eager", "sdpa"}:
+        config = options.setdefault("config", settings(folder))
+        config._attn_implementation = "sdpa"
     model, found = _loaded(AutoModelForCausalLM, folder, output_loading_info=True, **options)
     _require_all(folder, found, partly)
     return model
@@ -181,6 +190,15 @@ def _hint(lacks: list[str], others: list[str]) -> str:
             "and a classifier has none"
         )
     return "; save the whole model again, or give the config.json that belongs to its files"
+
+
+def _attentions(config: Mapping[str, Any]) -> Iterator[str | None]:
+    """What a config.json calls its attention by; a name may be that of code on the hub."""
+    for key, value in config.items():
+        if key.endswith("attn_implementation"):
+            yield value if value is None else str(value)
+        elif isinstance(value, dict):
+            yield from _attentions(value)
 
 
 def require_sizes(folder: Path) -> None:

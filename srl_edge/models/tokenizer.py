@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from srl_edge.errors import InputError
-from srl_edge.files import read_json_if_there
+from srl_edge.files import expanded, read_json_if_there
 from srl_edge.models import chat_template, loading
 from srl_edge.models.tokenizer_file import heard, opened
 from srl_edge.models.wheels import KNOWN, cached
@@ -41,7 +41,7 @@ def _with_template(tokenizer: Any, folder: Path) -> Any:
 
 def tokenizer_if_there(name: str) -> Any:
     """The tokenizer of a model whose folder is on this computer already; None without."""
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     if not (folder / "tokenizer.json").is_file() and name in KNOWN:
         folder = cached(name)
     try:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import srl_edge
 from srl_edge.errors import InputError
-from srl_edge.files import read_text
+from srl_edge.files import expanded, read_text
 
 # In the wheel they lie in the package, in a clone beside it.
 _FOLDERS = (Path(srl_edge.__file__).parent, Path(srl_edge.__file__).parents[1])
@@ -27,7 +27,7 @@ def found(what: str | os.PathLike[str]) -> Path:
 
     Raises InputError where there is neither.
     """
-    path = Path(what).expanduser()
+    path = expanded(what)
     if path.is_file() or (path / "recipe.toml").is_file():
         return path
     if str(what) in (known := names()):

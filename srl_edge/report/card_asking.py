@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from srl_edge.artifact import MANIFEST
 from srl_edge.errors import InputError
-from srl_edge.files import read_json_if_there
+from srl_edge.files import expanded, read_json_if_there
 from srl_edge.method.prompt_form import BOXED, DONE, HASHES, PromptForm, form_of
 from srl_edge.method.prompts import without_thought
 from srl_edge.models.chat_template import ChatTemplate, of_folder
@@ -70,7 +70,7 @@ def asking_of(recipe: Recipe, run: Path, manifest: Mapping[str, Any] | None) -> 
 
 def _folders(recipe: Recipe, run: Path) -> list[Path]:
     """Where a tokenizer of the model may lie."""
-    base = Path(recipe.model.name).expanduser()
+    base = expanded(recipe.model.name)
     known = [cached(recipe.model.name)] if recipe.model.name in KNOWN else []
     return [*sorted((run / "artifacts").glob("*")), run / "merged", base, *known]
 
@@ -141,7 +141,6 @@ def _values(asking: Asking) -> dict[str, Any]:
     system = form.whole_system if asking.whole else form.system
     rendered = template.render([first, *rest], True, form.date, form.told()) if template else ""
     thinks = form.think and (not template or without_thought(rendered, form) != rendered)
-    told = ", ".join(f"{key}={value!r}" for key, value in form.told().items())
     literals = {
         "system": system,
         "user": form.whole if asking.whole else form.step,
@@ -158,7 +157,7 @@ def _values(asking: Asking) -> dict[str, Any]:
         "think": form.think,
         "thinks": thinks,
         "dated": bool(template and _dated(template, form)),
-        "told": f", {told}" if told else "",
+        "told": f", **{form.told()!r}" if form.told() else "",
         "ended": _ended(form),
         "max_steps": asking.max_steps,
         "max_new_tokens": asking.max_new_tokens,

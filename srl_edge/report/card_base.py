@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from srl_edge.errors import InputError
-from srl_edge.files import read_text
+from srl_edge.files import expanded, read_text
 from srl_edge.models.wheels import KNOWN
 from srl_edge.recipe import Recipe
 
@@ -31,7 +31,7 @@ _LICENCES = {  # by the hub's name: what it is called, where it stands, and what
 def base_name(recipe: Recipe) -> str:
     """What a base model is called, which is never where it lies."""
     name = recipe.model.name
-    return Path(name).name if Path(name).expanduser().is_dir() else name
+    return Path(name).name if expanded(name).is_dir() else name
 
 
 def base_on_hub(recipe: Recipe) -> str | None:
@@ -39,7 +39,7 @@ def base_on_hub(recipe: Recipe) -> str | None:
     name = recipe.model.name
     if name in KNOWN:
         return KNOWN[name].hub
-    return name if HUB_ID.fullmatch(name) and not Path(name).expanduser().is_dir() else None
+    return name if HUB_ID.fullmatch(name) and not expanded(name).is_dir() else None
 
 
 def metadata_of(card: Path) -> Mapping[str, Any]:
@@ -67,7 +67,7 @@ def licence_of(recipe: Recipe) -> str | None:
     """
     if recipe.model.name in KNOWN:
         return _NAMES.get(KNOWN[recipe.model.name].licence)
-    folder = Path(recipe.model.name).expanduser()
+    folder = expanded(recipe.model.name)
     said = metadata_of(folder / "README.md").get("license")
     return said if isinstance(said, str) and re.fullmatch(r"[\w.-]+", said) else None
 

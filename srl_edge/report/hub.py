@@ -150,7 +150,10 @@ def _require_placeless(upload: Upload, run: Path) -> None:
 
 def _place_in(upload: Upload, run: Path) -> str | None:
     """A folder of this computer that a file names; None where it names none."""
-    places = [place for place in (Path.home(), run.absolute()) if len(place.parts) > 1]
+    places = [run.absolute()]
+    with contextlib.suppress(RuntimeError):  # nobody knows where home is
+        places.append(Path.home())
+    places = [place for place in places if len(place.parts) > 1]
     with contextlib.ExitStack() as opened:
         content: bytes | mmap.mmap = b""
         if isinstance(upload.content, bytes):

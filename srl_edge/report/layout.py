@@ -9,6 +9,7 @@ from markupsafe import Markup, escape
 
 from srl_edge.report import plots
 from srl_edge.report.markdown import inline
+from srl_edge.terminal.signs import printable
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -45,8 +46,11 @@ def render(template: str, **values: Any) -> Markup:
 
 
 def render_markdown(template: str, **values: Any) -> str:
-    """A template of Markdown with values, of which all that is no markup is escaped."""
-    return _MARKDOWN.get_template(template).render(**values)
+    """A template of Markdown with values, of which all that is no markup is escaped.
+
+    Nor does it hold what a terminal would heed, where it is printed there.
+    """
+    return printable(_MARKDOWN.get_template(template).render(**values))
 
 
 def render_code(template: str, **literals: Any) -> str:

@@ -19,6 +19,7 @@ from srl_edge.report import tables
 from srl_edge.report.markdown import as_markdown, plain
 from srl_edge.report.rows import Answers, BenchResults, ModelRow, Sample, Score
 from srl_edge.report.text import ABSENT
+from srl_edge.terminal.signs import printable
 
 FILTER = "math-verify"  # how an answer is found in a solution and compared
 STRICT, FLEXIBLE = "strict-match", "flexible-extract"  # lm-eval's names of its filters for gsm8k
@@ -108,7 +109,7 @@ def write(out: Path, results: BenchResults) -> Path:
     writer.writeheader()
     writer.writerows(flat)
     owned.write(out / "results.csv", text.getvalue())
-    owned.write(out / "report.md", _markdown(results))
+    owned.write(out / "report.md", printable(_markdown(results)))
     for row in results.rows:
         lm_eval = json.dumps(_lm_eval(row, results), indent=1, ensure_ascii=False)
         owned.write(out / safe(row.name) / f"results_{safe(results.date)}.json", lm_eval + "\n")

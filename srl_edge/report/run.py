@@ -12,6 +12,7 @@ from srl_edge.report.facts import Example, RunFacts, gather
 from srl_edge.report.markdown import as_markdown, fenced, plain, verbatim
 from srl_edge.report.run_page import PARTS, page
 from srl_edge.report.sentences import headline, summary, training_words, verdicts
+from srl_edge.terminal.signs import printable
 
 
 def report(recipe: Recipe, run: Path, out: Path | None = None) -> Path:
@@ -23,7 +24,11 @@ def report(recipe: Recipe, run: Path, out: Path | None = None) -> Path:
     """
     facts = gather(recipe, run)
     dumped = json.dumps(as_json(facts), indent=1, ensure_ascii=False) + "\n"
-    texts = {"json": dumped, "md": markdown(facts), "html": page(facts, commands(recipe))}
+    texts = {
+        "json": dumped,
+        "md": printable(markdown(facts)),
+        "html": page(facts, commands(recipe)),
+    }
     for kind, text in texts.items():
         owned.write((out or run) / f"report.{kind}", text)
     return (out or run) / "report.html"

@@ -14,6 +14,7 @@ _SAID = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_HUB_VERBOSITY": "error",
     "TQDM_DISABLE": "1",
+    "USE_HUB_KERNELS": "NO",  # transformers would fetch code where the package kernels is there
 }
 _LOGGERS = (
     "torchao",

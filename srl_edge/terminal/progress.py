@@ -110,6 +110,7 @@ def bar(
     if quiet():
         yield lambda *_, **__: None
         return
+    title = printable(title)
     whole = float(total) if work is None else work
     if notebook.here():
         with _changing(title, total, done, whole) as advance:
@@ -137,13 +138,13 @@ def _rich(
     # Of what is too long, the note is cut, and never the times.
     note = Column(no_wrap=True, overflow="ellipsis", ratio=1)
     columns = [
-        TextColumn(f"{{task.description:<{26 if wide else 1}}}"),
+        TextColumn(f"{{task.description:<{26 if wide else 1}}}", markup=False),
         BarColumn(bar_width=BAR if wide else BAR // 3),
         TextColumn("{task.fields[count]}/{task.fields[items]}"),
         TimeElapsedColumn(),
         TextColumn("ETA"),
         _Eta(),
-        TextColumn("{task.fields[note]}", table_column=note),
+        TextColumn("{task.fields[note]}", table_column=note, markup=False),
     ]
     with _Progress(*columns, console=console, expand=True) as progress:
         progress.above = above
@@ -168,7 +169,7 @@ def _rich(
             progress.update(
                 task,
                 advance=step,
-                note=note,
+                note=printable(note),
                 count=count,
                 worked=worked,
                 at=time.monotonic() - start,

@@ -242,6 +242,9 @@ def test_base_and_tuned_in_one_format(
         assert found["passed"] and found["reference"] == model and found["problems"] == 3
         assert ("merging" in found) == (folder == tuned)
         assert [row["tokens"] for row in found["long"]] == [300, 600]
+    owned.claim(run / "parity", "parity")  # that of a run, which says what its recipe asks
+    code, _, err = command("check", base, *given, "--out", run / "parity")
+    assert code == 2 and "holds srl-edge's parity, not its checks; name another" in err
     for folder, extra, words in (
         (base, with_adapter, "of the model alone, without an adapter; leave --adapter out"),
         (tuned, given, "was made with an adapter; name it (--adapter)"),

@@ -249,7 +249,7 @@ def test_the_merged_model_answers_as_the_model_with_its_adapter(
     np.testing.assert_allclose(got, expected, atol=2e-4)
 
 
-@pytest.mark.parametrize("begun", ["loftq", "pissa_niter_4"])
+@pytest.mark.parametrize("begun", ["loftq", "pissa_niter_4", "lora_ga", "corda"])
 def test_a_beginning_that_is_drawn_at_each_load_is_refused(
     begun: str, tiny_model: Path, tmp_path: Path
 ) -> None:
@@ -257,8 +257,25 @@ def test_a_beginning_that_is_drawn_at_each_load_is_refused(
     settings = json.loads((adapter / "adapter_config.json").read_text())
     settings |= {"init_lora_weights": begun, "loftq_config": {"loftq_bits": 4}}
     (adapter / "adapter_config.json").write_text(json.dumps(settings))
-    with pytest.raises(InputError, match=f"was begun as '{begun}', which PEFT makes anew"):
+    with pytest.raises(InputError, match=f"was begun as '{begun}', which changed the base"):
         merge(tiny_model, adapter, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["rank_pattern", "alpha_pattern", "use_rslora", "use_dora", "lora_dropout", "bias"],
+)
+def test_a_setting_that_is_null_is_as_if_it_were_not_there(
+    name: str, tiny_model: Path, tmp_path: Path
+) -> None:
+    adapter = make_adapter(tiny_model, tmp_path / "peft", 1)
+    file = adapter / "adapter_config.json"
+    settings = json.loads(file.read_text())
+    file.write_text(json.dumps({key: settings[key] for key in settings if key != name}))
+    without = load_file(merge(tiny_model, adapter, tmp_path / "a") / "model.safetensors")
+    file.write_text(json.dumps(settings | {name: None}))
+    null = load_file(merge(tiny_model, adapter, tmp_path / "b") / "model.safetensors")
+    assert all(torch.equal(null[key], without[key]) for key in without)
 
 
 @pytest.mark.parametrize("tokens", [True, False])
@@ -285,6 +302,46 @@ def test_more_tokens_come_along(tokens: bool, tiny_model: Path, tmp_path: Path) 
     with torch.no_grad():
         np.testing.assert_allclose(merged(IDS).logits, expected, atol=2e-4)
     assert merged.config.vocab_size == 520
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"trainable_token_indices": [518, 519]},
+        {"target_modules": ["q_proj", "embed_tokens"]},
+        {"target_modules": ["q_proj", "lm_head"]},
+        {"target_modules": ["q_proj", "embed_tokens", "lm_head"]},
+    ],
+)
+def test_more_tokens_come_along_with_what_is_trained_of_them(
+    more: dict[str, Any], tied: bool, tiny_model: Path, tmp_path: Path
+) -> None:
+    folder, base = tiny_model, AutoModelForCausalLM.from_pretrained(tiny_model)
+    if not tied:
+        base.config.tie_word_embeddings = False
+        base.lm_head.weight = torch.nn.Parameter(base.lm_head.weight + 0.01)
+        folder = shutil.copytree(tiny_model, tmp_path / "base")
+        base.save_pretrained(folder)
+    base.resize_token_embeddings(520, mean_resizing=False)
+    tuned = get_peft_model(base, LoraConfig(**{"r": 4, "target_modules": ["q_proj"]} | more))
+    ids = torch.tensor([[1, 5, 511, 518, 519]])
+    with torch.no_grad():
+        for parameter in tuned.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.1 * torch.randn(parameter.shape))
+        expected = tuned.eval()(ids).logits
+    tuned.save_pretrained(tmp_path / "peft")
+    whole = [name for name in load_file(tmp_path / "peft" / FILE) if name.endswith("r.weight")]
+    if not tied and len(whole) == 1 and "trainable_token_indices" not in more:
+        with pytest.raises(InputError, match="holds one of embedding and head alone; merge it"):
+            merge(folder, tmp_path / "peft", tmp_path / "out")
+        return
+    merged = AutoModelForCausalLM.from_pretrained(
+        merge(folder, tmp_path / "peft", tmp_path / "out")
+    )
+    with torch.no_grad():
+        np.testing.assert_allclose(merged(ids).logits, expected, atol=2e-4)
 
 
 @pytest.mark.parametrize("prefix", ["model.language_model.layers", "language_model.model.layers"])

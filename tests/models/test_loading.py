@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -430,9 +431,48 @@ def test_a_damaged_tokenizer_is_one_sentence(tiny_model: Path, tmp_path: Path) -
 def test_weights_that_no_file_can_hold_are_not_made(
     change: dict[str, int], tiny_model: Path, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "model"
-    shutil.copytree(tiny_model, folder)
+    with pytest.raises(InputError, match="and its files have"):
+        loading.network(with_settings(tiny_model, tmp_path / "model", change))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"head_dim": float("nan")},
+        {"head_dim": float("inf")},
+        {"head_dim": 1e308},
+        {"num_labels": 10**9},
+        {"num_local_experts": 10**9},
+        {"text_config": {"num_labels": 10**9}},
+    ],
+)
+def test_sizes_that_no_model_has_are_one_sentence(
+    change: dict[str, Any], tiny_model: Path, tmp_path: Path
+) -> None:
+    folder = with_settings(tiny_model, tmp_path / "model", change)
+    for load in (loading.network, loading.settings):
+        with pytest.raises(InputError, match="and no model has that"):
+            load(folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"attn_implementation": "somebody/kernel"},
+        {"_attn_implementation": "flash_attention_2"},
+        {"attn_implementation": "eager"},
+    ],
+)
+def test_attention_is_no_code_of_the_hub(
+    change: dict[str, Any], tiny_model: Path, tmp_path: Path
+) -> None:
+    model = loading.network(with_settings(tiny_model, tmp_path / "model", change))
+    assert model.config._attn_implementation in ("sdpa", "eager")
+
+
+def with_settings(model: Path, folder: Path, change: dict[str, Any]) -> Path:
+    """A copy of a model whose config.json says something else."""
+    shutil.copytree(model, folder)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | change))
-    with pytest.raises(InputError, match="and its files have"):
-        loading.network(folder)
+    return folder

@@ -63,6 +63,13 @@ def program(folder: Path) -> str:
         ("whole", {"preset": "general", "whole": "{problem} '''\n```\\d {steps}"}),
         ("step", {"preset": "math"}),
         ("step", {"preset": "commands", "chat_template_kwargs": {"enable_thinking": False}}),
+        (
+            "step",
+            {
+                "preset": "math",
+                "chat_template_kwargs": {"a=1, **print('X'), b": 1, "c-d": 2},
+            },
+        ),
         ("step", {"preset": "agent"}),
         ("step", {"preset": "agent", "context_pairs": 0, "think": False}),
         ("step", {"preset": "agent", "answer": r"(?i)the end: (\w+)"}),

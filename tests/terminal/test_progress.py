@@ -8,6 +8,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import Task, TaskID
 
+from srl_edge.devices.bench.live import Board
 from srl_edge.terminal import progress
 
 
@@ -50,3 +51,14 @@ def test_an_item_that_takes_longer_than_all_is_left_leaves_the_eta_open(
     task = Task(TaskID(0), "export", 3.0, 1.0, _get_time=lambda: 8.0 + since, fields=fields)
     task.start_time = 0.0
     assert str(progress._Eta().render(task)) == said
+
+
+def test_names_of_others_do_not_steer_the_terminal() -> None:
+    name = "\x1b[2J[red]mine"
+    board = Board([name])
+    board.show(name, solved="1 of 2")
+    console = Console(file=StringIO(), force_terminal=True, color_system=None, width=80)
+    console.print(board.table())
+    assert isinstance(console.file, StringIO)
+    shown = console.file.getvalue()
+    assert "\x1b" not in shown and "[red]mine" in shown

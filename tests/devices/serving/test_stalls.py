@@ -120,3 +120,23 @@ def test_a_prompt_that_no_context_holds_is_refused_before_it_is_read(
     status, body = post(url, path, asked)
     assert status == 400 and said in body["error"]["message"]
     assert "takes 512 tokens" in body["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        '"messages": [%s]',
+        '"messages": [{"role": "user", "content": [%s]}]',
+        '"messages": [{"role": "assistant", "tool_calls": [%s]}]',
+        '"messages": [{"role": "user", "content": "x"}], "tools": [%s]',
+        '"messages": [{"role": "user", "content": "x"}], "stop": [%s]',
+    ],
+)
+@pytest.mark.parametrize("value", ["0", "{}"])
+def test_of_many_values_that_are_wrong_the_first_is_enough(
+    url: str, field: str, value: str
+) -> None:
+    many = ",".join([value] * ((2 << 20) // (len(value) + 1) - 100))
+    start = time.process_time()
+    status, said = post(url, "/v1/chat/completions", ("{" + field % many + "}").encode())
+    assert status == 400 and said["error"]["message"] and time.process_time() - start < 3
