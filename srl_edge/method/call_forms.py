@@ -45,7 +45,8 @@ _PARAMETER = re.compile(
 _BARE = re.compile(r"\bcall:([\w.-]+)(\{.*?)(?=<end_function_call>|<tool_call\|>|\n|$)", re.DOTALL)
 _KEY = re.compile(r"(?<=[{,])\s*([A-Za-z_]\w*)\s*:")
 _MARK = (
-    r"</?(?:[a-z]+:)?tool_calls?>|<\|tool_call>|<tool_call\|>|</?function(?:=[\w.-]+|_calls)?>|</?(?:start|end)_function_call>"
+    r"</?(?:[a-z]+:)?tool_calls?>|<\|tool_call>|<tool_call\|>"
+    r"|</?function(?:=[\w.-]+|_calls)?>|</?(?:start|end)_function_call>"
     r"|<｜[^｜\n]{1,40}｜>|<\|/?[a-z_]+\|>|</s>|\[/?TOOL_CALLS\]|```[a-z_]*|\*\*(?=`)|(?<=`)\*\*|`"
 )
 # What stands in quotes is an argument's.
@@ -54,7 +55,8 @@ _BEFORE_A_LINE = re.compile(rf"^(?:[ \t]*(?:{_MARK}))+[ \t]*", re.IGNORECASE | r
 _AROUND = re.compile(rf"\A(?:\s|{_MARK})+|(?:\s|{_MARK})+\Z", re.IGNORECASE)
 # Where what models put before their calls begins.
 SPECIAL = re.compile(
-    r"<\|tool_call>|<｜DSML｜(?:function_calls|invoke)\b|<\|tool_calls?(?:_start|_begin|_section_begin)?\|>|\[TOOL_CALLS\]|<start_function_call>"
+    r"<\|tool_call>|<｜DSML｜(?:function_calls|invoke)\b"
+    r"|<\|tool_calls?(?:_start|_begin|_section_begin)?\|>|\[TOOL_CALLS\]|<start_function_call>"
     rf"|<\|python_tag\|>|<｜tool▁calls?▁begin｜>|{CHANNEL}"
 )
 BEGINS = re.compile(rf"<(?:[a-z]+:)?tool_call>|<function=|<invoke name=|{SPECIAL.pattern}")

@@ -156,7 +156,8 @@ def _spelled(character: str) -> str:
 
 
 _TEXTUAL = re.compile(
-    rf"(?:{WORDS}|\\(?:math(?:bf|it|sf|tt)|boldsymbol|bm|underline|operatorname|boxed|fbox|bf|rm))\s*\{{"
+    rf"(?:{WORDS}|\\(?:math(?:bf|it|sf|tt)|"
+    r"boldsymbol|bm|underline|operatorname|boxed|fbox|bf|rm))\s*\{"
 )
 
 
