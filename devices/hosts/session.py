@@ -132,9 +132,11 @@ class Session:
         try:
             answer: dict[str, Any] = parsed(line, shape)
         except ValueError as error:
+            if not line.endswith("\n"):  # it is ending, with a code of its own
+                raise self._lost("ended") from None
             self._kill()
             said = f"said what is no answer ({error}): {line[:100].strip()!r}"
-            raise self._lost(said if line.endswith("\n") else "ended") from None
+            raise self._lost(said) from None
         return answer
 
     def _lost(self, what: str) -> RunnerLost:
