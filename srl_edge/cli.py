@@ -13,8 +13,8 @@ from math import isfinite
 from typing import Any
 
 from srl_edge import __version__, processes
-from srl_edge.terminal.aside import unending_stderr
 from srl_edge.terminal.signs import printable
+from srl_edge.terminal.stderr import unending_stderr
 
 # Every verb with one sentence, in the order in which a person meets them.
 VERBS: dict[str, dict[str, str]] = {

@@ -5,7 +5,7 @@ import io
 import sys
 
 
-class _Aside(io.TextIOWrapper):
+class _Unending(io.TextIOWrapper):
     def write(self, text: str, /) -> int:
         with contextlib.suppress(OSError):  # a full disk, or nobody who reads it any more
             super().write(text)
@@ -20,4 +20,4 @@ def unending_stderr() -> None:
     """Let standard error lose what it cannot write, where it is this process's own."""
     own = sys.__stderr__
     if sys.stderr is own and isinstance(own, io.TextIOWrapper):
-        sys.stderr = _Aside(own.buffer, own.encoding, own.errors, line_buffering=True)
+        sys.stderr = _Unending(own.buffer, own.encoding, own.errors, line_buffering=True)
