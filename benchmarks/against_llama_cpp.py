@@ -4,17 +4,22 @@
 
 RUN is a run folder that holds the artifacts named by --artifacts; those of GGUF run in llama.cpp,
 which needs llama-cpp-python. Speeds are those of `srl-edge bench`: each model in a process of its
-own, all in turns, medians of --repeats. Next tokens are those of the merged model in torch over
-the expert's replies to held-out prompts; answers are to the run's test problems.
+own, all in turns, medians of --repeats. GB/s are the weights that a token reads, over its time, and
+their share of what as many threads read of this machine's memory. Next tokens are those of the
+merged model in torch over the expert's replies to held-out prompts; answers are to the run's test
+problems.
 """
 
 import argparse
 import json
+import math
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import gguf
+import onnx
 from rich.console import Console
 from rich.table import Table
 
@@ -28,6 +33,7 @@ from srl_edge.devices.runtimes.open import open_runtime
 from srl_edge.exporters.parity.logits import agreement, references
 from srl_edge.exporters.subject import of_run
 from srl_edge.models.tokenizer import load_tokenizer
+from srl_edge.quantization.grid import GROUP
 from srl_edge.recipe import Bench
 from srl_edge.report.results import as_sample, score_of
 from srl_edge.report.rows import Score
@@ -57,12 +63,16 @@ def main() -> None:
     options = parser.parse_args()
     asked = [Model(n, "artifact", options.run / "artifacts" / n) for n in options.artifacts]
     found: dict[str, Facts] = {model.name: {} for model in asked}
+    for model in asked:
+        found[model.name]["token_reads_mb"] = token_reads_mb(model.path, options.run / "merged")
     problems = trajectories.load(options.run / "data" / "test.jsonl")
     for threads in options.threads:
+        memory = local.memory_bandwidth(threads)
         settings = Bench(threads=threads, repeats=options.repeats)
         with progress.bar(f"{threads} threads", len(asked) * (options.repeats + 1)) as advance:
             for row in measure.speeds(asked, problems, settings, local, advance):
                 found[row.name][f"speed_{threads}"] = asdict(row)
+                found[row.name][f"memory_gb_per_second_{threads}"] = memory
     if options.prompts:
         next_tokens(options, asked, found)
     if options.problems:
@@ -71,6 +81,29 @@ def main() -> None:
         print(json.dumps(found))
     else:
         show(options, found)
+
+
+def token_reads_mb(folder: Path, merged: Path) -> float:
+    """MB of weights that a token reads: all but an embedding that is no output layer too."""
+    if (file := folder / "model.gguf").exists():
+        sizes = {tensor.name: tensor.n_bytes for tensor in gguf.GGUFReader(file).tensors}
+        if "output.weight" in sizes:
+            del sizes["token_embd.weight"]
+        return sum(sizes.values()) / 1e6
+    if (file := folder / "model.onnx").exists():
+        graph = onnx.load(file, load_external_data=False).graph
+        read = {
+            n for node in graph.node if not node.op_type.startswith("Gather") for n in node.input
+        }
+        return sum(_bytes(tensor) for tensor in graph.initializer if tensor.name in read) / 1e6
+    config = json.loads((merged / "config.json").read_text())
+    numbers = config["vocab_size"] * config["hidden_size"]
+    embedding = numbers / 2 + numbers / GROUP * 4  # codes of 4 bits, and a float32 a group
+    return ((folder / "model.pte").stat().st_size - embedding) / 1e6
+
+
+def _bytes(tensor: onnx.TensorProto) -> float:
+    return math.prod(tensor.dims) * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
 
 
 def next_tokens(options: argparse.Namespace, asked: list[Model], found: dict[str, Facts]) -> None:
@@ -113,17 +146,24 @@ def show(options: argparse.Namespace, found: dict[str, Facts]) -> None:
     columns = [
         "artifact",
         "MB",
-        *(f"{kind}, {threads} t" for threads in options.threads for kind in ("prefill", "decode")),
+        "a token",
+        *(
+            f"{kind}, {threads} t"
+            for threads in options.threads
+            for kind in ("prefill", "decode", "GB/s")
+        ),
     ]
     table = Table(*columns, "next tokens", "KL, nats", "solved")
     for name, row in found.items():
         speeds = [row[f"speed_{threads}"] for threads in options.threads]
-        cells = [name, f"{speeds[0]['size_mb']:.0f}"]
-        cells += [
-            f"{speed[f'{kind}_tokens_per_second']['p50']:.0f}"
-            for speed in speeds
-            for kind in ("prefill", "decode")
-        ]
+        cells = [name, f"{speeds[0]['size_mb']:.0f}", f"{row['token_reads_mb']:.0f}"]
+        for threads, speed in zip(options.threads, speeds, strict=True):
+            prefill, decode = (
+                speed[f"{kind}_tokens_per_second"]["p50"] for kind in ("prefill", "decode")
+            )
+            rate = row["token_reads_mb"] * decode / 1e3
+            cells += [f"{prefill:.0f}", f"{decode:.0f}"]
+            cells += [f"{rate:.1f} ({rate / row[f'memory_gb_per_second_{threads}']:.0%})"]
         same, solved = row.get("next_tokens"), row.get("answers")
         cells += [f"{same['agreement']:.1%}", f"{same['kl_divergence']:.3f}"] if same else ["", ""]
         table.add_row(*cells, f"{solved['accuracy']:.1%} of {solved['problems']}" if solved else "")

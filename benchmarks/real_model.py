@@ -6,7 +6,8 @@
     python benchmarks/real_model.py report
 
 RECIPE is one of benchmarks/pilots, or recipes/gsm8k.toml. `pilot` trains it and keeps the metrics
-of its steps and validations in pilots.json; data: of its first stage, as retold.py writes it.
+of its steps and validations in pilots.json, and in validation/ what the base and the adapter that
+its last step left answer in their own way; data: of its first stage, as retold.py writes it.
 `base` asks the model itself, in each of the ways below, about the problems that a seed holds out;
 `run` trains and asks the adapter in the way that it was trained to be asked. Results are
 files in benchmarks/results/real-model, answers problem by problem; what is there is skipped, what
@@ -26,7 +27,7 @@ from srl_edge import recipe
 from srl_edge.data import trajectories
 from srl_edge.method.prompt_form import PRESETS, PromptForm
 from srl_edge.recipe import Recipe, Stage
-from srl_edge.report.statistics import difference
+from srl_edge.report.statistics import difference, paired
 
 ROOT = Path(__file__).parents[1]
 RUNS = ROOT / "runs" / "real-model"
@@ -44,6 +45,8 @@ WAYS = {
     "hashes": (PLAIN, "{problem}\nSolve step by step and end with a line '#### answer'."),
 }
 ANSWERING = Stage(kind="rlvr", reply="whole", steps=1, max_new_tokens=512)
+VALIDATING = Stage(kind="rlvr", reply="whole", steps=1, max_new_tokens=400)
+VALIDATION = RESULTS / "validation"
 CHUNK = 100  # problems that are answered at a time
 
 
@@ -88,6 +91,19 @@ def pilot(file: Path, source: str, data: str | None) -> None:
     kept = RESULTS / "pilots.json"
     what = file.read_text().splitlines()[0].removeprefix("# ")
     write(kept, json.loads(kept.read_text()) | {file.stem: {"what": what} | trained(chosen)})
+    validate(file.stem, chosen)
+
+
+def validate(name: str, chosen: Recipe) -> None:
+    """Write what the base, once for all pilots, and the trained adapter answer."""
+    VALIDATION.mkdir(exist_ok=True)
+    last = chosen.run / "train" / f"checkpoint-{len(chosen.stages) - 1}-"
+    (checkpoint,) = last.parent.glob(f"{last.name}*")
+    for who, adapter in (("base", None), (name, checkpoint / "adapter")):
+        file = VALIDATION / f"{who}.json"
+        if not file.exists():
+            form = chosen.prompt.form
+            write(file, answers(chosen, adapter, form, "validation", VALIDATING))
 
 
 def write(file: Path, result: dict[str, Any]) -> None:
@@ -128,8 +144,14 @@ def trained(chosen: Recipe) -> dict[str, Any]:
     return {"metrics": [{k: _short(v) for k, v in json.loads(line).items()} for line in lines]}
 
 
-def answers(chosen: Recipe, adapter: Path | None, form: PromptForm) -> dict[str, Any]:
-    """By held-out problem: right, right and marked as the answer, and the reply's characters."""
+def answers(
+    chosen: Recipe,
+    adapter: Path | None,
+    form: PromptForm,
+    split: str = "test",
+    stage: Stage = ANSWERING,
+) -> dict[str, Any]:
+    """By problem: right, right and marked as the answer, the reply's characters, faulty."""
     from srl_edge.models.catalog import resolve
     from srl_edge.trainers.loop.batches import solve_by_policy
     from srl_edge.trainers.open import open_policy
@@ -137,10 +159,10 @@ def answers(chosen: Recipe, adapter: Path | None, form: PromptForm) -> dict[str,
     policy = open_policy(resolve(chosen.model.name), chosen.trainer, chosen.seed)
     if adapter:
         policy.load_adapter(adapter)
-    problems = trajectories.load(chosen.run / "data" / "test.jsonl")
+    problems = trajectories.load(chosen.run / "data" / f"{split}.jsonl")
     found = {}
     for at in range(0, len(problems), CHUNK):
-        for a in solve_by_policy(policy, problems[at : at + CHUNK], ANSWERING, form, 0.0, 0):
+        for a in solve_by_policy(policy, problems[at : at + CHUNK], stage, form, 0.0, 0):
             found[a.id] = [a.correct, a.marked, len(a.replies[0]), bool(a.fault)]
     return found
 
@@ -166,7 +188,27 @@ def table() -> str:
         said = f"{change.mean:+.1%} [{change.low:+.1%}, {change.high:+.1%}]"
         hours = result["cpu_seconds"] / 3600
         lines.append(f"| {pilot} | {seed} | {_share(result['answers'])} | {said} | {hours:.1f} |")
-    return "\n".join(lines)
+    return "\n".join(lines + pilots())
+
+
+def pilots() -> list[str]:
+    """Each pilot beside the base, on the validation problems."""
+    lines = [
+        "",
+        "| pilot | solved | won, lost | less the base [95%] | faulty |",
+        "| --- " * 5 + "|",
+    ]
+    base = json.loads((VALIDATION / "base.json").read_text())
+    for file in sorted(VALIDATION.glob("*.json")):
+        tuned = json.loads(file.read_text())
+        before, after = ([rows[i][0] for i in base] for rows in (base, tuned))
+        test, change = paired(before, after), difference(before, after)
+        faulty = fmean(row[3] for row in tuned.values())
+        lines.append(
+            f"| {file.stem} | {_share(tuned)} | {test.won}, {test.lost} | {change.mean:+.1%} "
+            f"[{change.low:+.1%}, {change.high:+.1%}] | {faulty:.0%} |"
+        )
+    return lines
 
 
 def _share(rows: dict[str, Any]) -> str:

@@ -62,7 +62,7 @@ def write_artifacts(subject: Subject, folder: Path) -> Path:
         with progress.bar("export", len(names) + 1) as advance:
             merged = merge_trained(subject)  # what artifacts are checked by
             config = read_json(merged / "config.json", "ModelConfig")
-            require_vocabulary(config, len(load_tokenizer(merged)), subject.name)
+            require_vocabulary(config, load_tokenizer(merged), subject.name)
             advance("merged")
             for format_, quantization in names:
                 _build(subject, folder, format_, quantization)

@@ -8,8 +8,8 @@ from typing import Literal
 from srl_edge.data import trajectories
 from srl_edge.devices.runtimes.chat import Asked
 from srl_edge.method.types import Trajectory
-from srl_edge.models.catalog import resolve
 from srl_edge.recipe import Bench, Check, Export, Recipe
+from srl_edge.run_folder import base_of
 
 Split = Literal["train", "validation", "test"]
 
@@ -49,7 +49,7 @@ def of_run(recipe: Recipe, run: Path) -> Subject:
     """The adapter that a run trained, with the run's own splits and settings."""
     return Subject(
         recipe.model.name,
-        resolve(recipe.model.name),
+        base_of(recipe),
         run / "adapter",
         run,
         lambda split: trajectories.load(run / "data" / f"{split}.jsonl"),

@@ -36,6 +36,7 @@ from srl_edge.run_folder import (
     RECIPE,
     STAGES,
     STALE,
+    base_of,
     begin,
     difference,
     finish,
@@ -201,7 +202,7 @@ def _run_stage(settings: Recipe, run: Path, name: str) -> Path:
 
 
 def _announce(settings: Recipe, name: str) -> None:
-    """Say which code of a recipe a stage runs, before it does."""
+    """Say which code of a recipe a stage runs, and whom it tells of the data, before it does."""
     verifier = [file for file in settings.code if settings.prompt.verifier.startswith(f"{file}:")]
     match name:
         case "train" | "headroom":
@@ -214,6 +215,9 @@ def _announce(settings: Recipe, name: str) -> None:
             runs = []
     if runs:
         progress.say(f"{name}: this recipe runs {' and '.join(runs)}")
+    trainer = settings.trainer
+    if name in ("train", "headroom") and trainer.sampler == "vllm" and trainer.vllm_url:
+        progress.say(f"{name}: the prompts go to vLLM at {trainer.vllm_url}")
 
 
 def require_checkpoint(run: Path, name: str) -> None:
@@ -327,13 +331,12 @@ def scale(settings: Recipe, engine: str, out: Path, adapter: Path | None) -> Pat
 
 def _data(settings: Recipe, run: Path) -> Path:
     from srl_edge.data.stage import prepare
-    from srl_edge.models.catalog import resolve
 
     def solved(problems: Sequence[Trajectory]) -> list[int]:
         from srl_edge.trainers.loop.difficulty import solved_counts
 
         require_routes(settings)
-        model = resolve(settings.model.name)
+        model = base_of(settings)
         return solved_counts(model, lambda: _opened(settings, run, model), settings, problems)
 
     return prepare(settings, run, solved)
@@ -347,7 +350,6 @@ def _train(settings: Recipe, run: Path) -> Path:
 
 def _open_policy(settings: Recipe, run: Path) -> Policy:
     """A fresh policy, after the recipe's code and data were looked at."""
-    from srl_edge.models.catalog import resolve
     from srl_edge.models.tokenizer import load_tokenizer
     from srl_edge.trainers.loop.foresight import foreseen
 
@@ -357,9 +359,9 @@ def _open_policy(settings: Recipe, run: Path) -> Policy:
         loaded(settings.prompt.verifier, "verifier")
     if not (run / "data" / "train.jsonl").is_file():
         raise InputError(f"{run}/data: no data to train on; run `srl-edge data {run}` first.")
-    model = resolve(settings.model.name)
-    tokenizer, config = load_tokenizer(model), config_of(settings.model.name)
-    require_vocabulary(config, len(tokenizer), settings.model.name)
+    model = base_of(settings)
+    tokenizer, config = load_tokenizer(model), config_of(str(model))
+    require_vocabulary(config, tokenizer, settings.model.name)
     for sentence in foreseen(settings, run, tokenizer, config):
         progress.say(sentence)
     return _opened(settings, run, model)

@@ -29,6 +29,7 @@ CONTENTS = " (contents)"  # ends the name of what a file holds
 _SOURCES = ("data.source", "data.validation", "data.test")
 _EVALUATION = "data.quality.evaluation."  # and the number of one
 DONE, RECIPE = "stages.json", "recipe.toml"
+_BASE = "base"  # beside the stages: a hub's model, and its commit
 
 
 def settings_of(recipe: Recipe, name: str, exclude_defaults: bool = False) -> dict[str, Any]:
@@ -223,6 +224,21 @@ def begin(recipe: Recipe, name: str) -> None:
 def finish(recipe: Recipe, name: str, inputs: Mapping[str, Any]) -> None:
     """Note that a stage is done, and from which inputs."""
     _write(recipe.run, _finished(recipe.run) | {name: dict(inputs)})
+
+
+def base_of(recipe: Recipe) -> Path:
+    """The local folder of a run's model; a hub's is of the commit that the run first found there.
+
+    Raises InputError as `resolve` does.
+    """
+    from srl_edge.models.catalog import commit_of, resolve
+
+    name, done = recipe.model.name, _finished(recipe.run)
+    kept = done.get(_BASE, {})
+    folder = resolve(name, kept.get("commit") if kept.get("name") == name else None)
+    if (commit := commit_of(folder)) and kept != (found := {"name": name, "commit": commit}):
+        _write(recipe.run, done | {_BASE: found})
+    return folder
 
 
 def _finished(run: Path) -> dict[str, Any]:

@@ -2,6 +2,9 @@
 
 import json
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 from tests.helpers.command_line import srl_edge
@@ -59,6 +62,36 @@ def test_a_run_takes_its_model_and_its_data_from_a_hub(tiny_model: Path, tmp_pat
     for verb in ("data", "train"):
         alone = srl_edge(verb, recipe, "--output", tmp_path / "other", env=environment)
         assert alone.returncode == 0, alone.stderr
+
+
+def test_a_run_keeps_the_commit_that_it_began_with(tiny_model: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "home" / "hub" / "models--me--tiny"
+    for commit in ("a" * 40, "b" * 40):
+        shutil.copytree(tiny_model, cache / "snapshots" / commit)
+    (cache / "refs").mkdir()
+    environment = os.environ | {"HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}
+    code = (
+        "import sys; from pathlib import Path; from srl_edge import recipe\n"
+        "from srl_edge.exporters.subject import of_run\n"
+        "chosen = recipe.load(Path(sys.argv[1]), ['--output', sys.argv[2]])\n"
+        "print(of_run(chosen, chosen.run).base.name[0])"
+    )
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(RECIPE.format(run=tmp_path / "run"))
+
+    def base(run: Path) -> str:
+        run.mkdir(exist_ok=True)
+        command = [sys.executable, "-c", code, str(recipe), str(run)]
+        return subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    (cache / "refs" / "main").write_text("a" * 40)
+    assert base(tmp_path / "run") == "a"
+    (cache / "refs" / "main").write_text("b" * 40)  # the hub has a newer one
+    assert base(tmp_path / "run") == "a" and base(tmp_path / "other") == "b"
+    recipe.write_text(recipe.read_text().replace("me/tiny", str(tiny_model)))
+    assert base(tmp_path / "run") == tiny_model.name[0]
 
 
 def test_a_hub_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:

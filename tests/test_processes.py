@@ -234,6 +234,23 @@ def test_a_verifier_is_said_by_each_stage_that_runs_it(
     assert capsys.readouterr().err == ""
 
 
+def test_who_is_sent_the_prompts_is_said(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text(
+        "output = 'r'\n[model]\nname = 'm'\n[trainer]\nsampler = 'vllm'\n"
+        "vllm_url = 'http://node1:8000'\nvllm_folder = '.'\n[[stages]]\nkind = 'srl'\nsteps = 1\n"
+    )
+    settings = recipe.load(path)
+    for name, said in (
+        ("train", "train: the prompts go to vLLM at http://node1:8000\n"),
+        ("data", ""),
+    ):
+        line._announce(settings, name)
+        assert capsys.readouterr().err == said
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs Linux")
 def test_cores_are_those_that_a_process_may_use() -> None:
     code = (

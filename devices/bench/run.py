@@ -12,12 +12,11 @@ from srl_edge.devices.bench.measure import Model
 from srl_edge.devices.bench.step_similarity import chosen_prompts
 from srl_edge.devices.hosts import local
 from srl_edge.devices.runtimes.chat import Asked
-from srl_edge.models.catalog import resolve
 from srl_edge.recipe import Recipe
 from srl_edge.report import results, rows
 from srl_edge.report.rows import AFTER, BASE, HELD_OUT, IN_OWN_WAY, OWN_WAY, TUNED, Gain
 from srl_edge.report.statistics import difference, paired
-from srl_edge.run_folder import inputs_of
+from srl_edge.run_folder import base_of, inputs_of
 
 
 def bench(recipe: Recipe, run: Path) -> Path:
@@ -39,7 +38,7 @@ def bench(recipe: Recipe, run: Path) -> Path:
     once = trained.whole and trained.form.answers_like(own.form)
     if not once and (few := problems[: settings.own_way_problems]):
         tasks.append(Task(OWN_WAY, few, own, settings.own_way_tokens, kinds=("torch",)))
-    base = resolve(recipe.model.name)
+    base = base_of(recipe)
     stages = {name: folder for name, folder in after_stages(recipe, run).items() if folder.is_dir()}
     models = [
         Model(BASE, "torch", base, answers_only=True),

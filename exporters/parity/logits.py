@@ -13,10 +13,10 @@ from srl_edge.devices.runtimes.contract import Logits, Runtime, greedy, likelies
 from srl_edge.devices.runtimes.torch import TorchRuntime
 from srl_edge.exporters.subject import Split, Subject
 from srl_edge.method.prompts import (
+    expert_ids,
     prompt_ids,
     shared_length,
     step_prompts,
-    warm_up_reply,
     whole_prompts,
 )
 from srl_edge.method.types import StepPrompt
@@ -63,7 +63,7 @@ def references(
     encoded = [
         (
             list(prompt_ids(tokenizer, p)),
-            list(tokenizer.encode(warm_up_reply(p), add_special_tokens=False)),
+            expert_ids(tokenizer, p),
         )
         for p in prompts
     ]

@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 from srl_edge.method.prompt_form import DEFAULT, PromptForm
-from srl_edge.method.prompts import prompt_ids, step_prompts, warm_up_reply, whole_prompts
+from srl_edge.method.prompts import expert_ids, prompt_ids, step_prompts, whole_prompts
 from srl_edge.method.types import Trajectory
 from srl_edge.models.chat_template import of_tokenizer
 
@@ -77,7 +77,7 @@ def calibration_texts(
     texts = [
         [
             *prompt_ids(tokenizer, p),
-            *tokenizer.encode(warm_up_reply(p), add_special_tokens=False),
+            *expert_ids(tokenizer, p),
         ]
         for p in chosen
     ]

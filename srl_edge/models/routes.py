@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from srl_edge.errors import InputError
+from srl_edge.models.chat_template import source_of
 from srl_edge.models.families import FAMILIES, Family, Place, family_of
 from srl_edge.quantization.formats import ALL, parse_name
 
@@ -55,12 +56,23 @@ def require_unquantized(config: Mapping[str, Any], where: object) -> None:
         )
 
 
-def require_vocabulary(config: Mapping[str, Any], tokens: int, where: object) -> None:
-    """Raise InputError where a tokenizer knows more tokens than the model has embeddings."""
+def require_vocabulary(config: Mapping[str, Any], tokenizer: Any, where: object) -> None:
+    """Raise InputError where a tokenizer writes tokens that the model has no embeddings of.
+
+    Gemma 3's knows a token for pictures beyond those of its models that only read, and no prompt
+    has it.
+    """
     rows = text_of(config).get("vocab_size")
-    if isinstance(rows, int) and tokens > rows:
+    if not isinstance(rows, int) or len(tokenizer) <= rows:
+        return
+    special = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
+    written = (tokenizer.bos_token, tokenizer.eos_token, tokenizer.pad_token, tokenizer.unk_token)
+    beyond = [token for token, at in tokenizer.get_vocab().items() if at >= rows]
+    template = source_of(tokenizer)
+    if any(token not in special or token in written or token in template for token in beyond):
         raise InputError(
-            f"model {where}: its tokenizer knows {tokens} tokens and it has embeddings of {rows}; "
+            f"model {where}: its tokenizer knows {len(tokenizer)} tokens and it has embeddings of "
+            f"{rows}; "
             "resize them (resize_token_embeddings of transformers), or take the tokenizer that "
             "belongs to it."
         )

@@ -19,6 +19,7 @@ from srl_edge.exporters.onnx import build as onnx
 from srl_edge.exporters.parity.logits import teacher_forced
 from srl_edge.line import require_routes
 from srl_edge.models import routes
+from srl_edge.models.tokenizer import load_tokenizer
 from srl_edge.recipe import Recipe
 from tests.helpers.artifacts import make_adapter, token_ids
 from tests.helpers.models import make_model
@@ -172,7 +173,31 @@ def test_what_no_route_can_do_is_said_before_anything_is_loaded(
         require_routes(recipe)
 
 
-def test_a_tokenizer_larger_than_its_model_is_refused() -> None:
-    routes.require_vocabulary({"vocab_size": 512}, 512, "m")
-    with pytest.raises(InputError, match="knows 513 tokens and it has embeddings of 512"):
-        routes.require_vocabulary({"vocab_size": 512}, 513, "m")
+@pytest.mark.parametrize(
+    ("added", "refused"),
+    [
+        ({}, False),
+        ({"sep_token": "<image>"}, False),  # of Gemma 3, whose text models have none
+        ({"additional_special_tokens": ["<image>", "<audio>"]}, False),
+        ({"pad_token": "<|mine|>"}, True),
+        ({"additional_special_tokens": ["<|im_start|>"]}, True),  # the template writes it
+        ({"plain": "thing"}, True),
+    ],
+)
+def test_a_tokenizer_larger_than_its_model_is_refused(
+    added: dict[str, Any], refused: bool, tiny_model: Path
+) -> None:
+    tokenizer = load_tokenizer(tiny_model)
+    rows = len(tokenizer)
+    if "plain" in added:
+        tokenizer.add_tokens([added["plain"]])
+    else:
+        tokenizer.add_special_tokens(added)
+    if "<|im_start|>" in str(added):
+        rows = tokenizer.convert_tokens_to_ids("<|im_start|>")
+        tokenizer.chat_template = "<|im_start|>"
+    if not refused:
+        routes.require_vocabulary({"vocab_size": rows}, tokenizer, "m")
+        return
+    with pytest.raises(InputError, match=rf"knows {len(tokenizer)} tokens .* embeddings of {rows}"):
+        routes.require_vocabulary({"vocab_size": rows}, tokenizer, "m")

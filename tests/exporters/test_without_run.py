@@ -377,7 +377,7 @@ def of_no_route(base: Path, tmp_path: Path) -> list[object]:
 
 REFUSED: dict[Any, str] = {
     wrong_base: r"does not fit .*\(size mismatch for .*\); it was trained for ",
-    more_layers: "does not fit .*14 of its matrices have no place there, first ",
+    more_layers: "does not fit .*14 of its weights have no place there, first ",
     changed(peft_type="LOHA"): "is of the kind LOHA; only LORA is merged",
     shaped(lora_bias=True): "cannot be merged: Impossible to merge LoRA with `lora_bias=True`",
     shaped(

@@ -1,6 +1,7 @@
 """How a model is asked is data, and the same data in training, in an artifact and on a device."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,8 +16,14 @@ from srl_edge.devices.runtimes.chat import Asked, Chat, asked_of
 from srl_edge.errors import InputError
 from srl_edge.method.answers import final_answer
 from srl_edge.method.prompt_form import DEFAULT, PRESETS, form_of
-from srl_edge.method.prompts import prompt_ids, step_prompts, warm_up_reply, whole_prompts
-from srl_edge.method.types import Trajectory
+from srl_edge.method.prompts import (
+    expert_ids,
+    prompt_ids,
+    step_prompts,
+    warm_up_reply,
+    whole_prompts,
+)
+from srl_edge.method.types import StepPrompt, Trajectory
 from srl_edge.models.tokenizer import load_tokenizer
 from srl_edge.recipe import Prompt, load
 
@@ -104,6 +111,19 @@ def test_a_prompt_that_cannot_be_asked_is_refused(
     )
     with pytest.raises(InputError, match=said.replace("{", r"\{").replace("}", r"\}")):
         load(tmp_path / "r.toml")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("ending", ["", "<think>", "<think>\n", "<think>\n\n</think>\n\n"])
+def test_an_expert_step_is_no_thought(tiny_model: Path, name: str, ending: str) -> None:
+    tokenizer = load_tokenizer(tiny_model)
+    tokenizer.chat_template = "Well: " + ending.replace("\n", "{{ '\n' }}")
+    prompt = StepPrompt("a", 0, "1+2?", (), "1+2 = 3.", "3", form=PRESETS[name])
+    reply = tokenizer.decode(expert_ids(tokenizer, prompt))
+    assert PRESETS[name].read(reply).action == "1+2 = 3."
+    taught = tokenizer.decode(prompt_ids(tokenizer, prompt)) + reply
+    assert taught.count("<think>") == taught.count("</think>") <= 1
+    assert re.fullmatch(r"(?s)[^<]*(<think>[^<]*</think>)?\s*1\+2 = 3\.", taught), taught
 
 
 @pytest.mark.parametrize("whole", [False, True])

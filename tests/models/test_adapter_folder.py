@@ -370,9 +370,29 @@ def test_matrices_without_a_place_are_refused_and_not_left_out(
 ) -> None:
     adapter = make_adapter(tiny_model, tmp_path / "peft", 1)
     renamed(adapter, lambda k: k.replace("layers.2.", "layers.9."))
-    with pytest.raises(InputError, match=r"does not fit .*14 of its matrices have no place"):
+    with pytest.raises(InputError, match=r"does not fit .*14 of its weights have no place"):
         merge(tiny_model, adapter, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("score", {"task_type": "SEQ_CLS", "modules_to_save": ["score"]}),
+        ("model.multi_modal_projector.linear_1", {"modules_to_save": ["multi_modal_projector"]}),
+        ("model.language_model.layers.0.self_attn.q_proj.base_layer", {"bias": "all"}),
+    ],
+)
+def test_what_an_adapter_saved_whole_has_a_place_or_is_refused(
+    name: str, settings: dict[str, Any], tiny_model: Path, tmp_path: Path
+) -> None:
+    adapter = make_adapter(tiny_model, tmp_path / "peft", 1)
+    file, said = adapter / "adapter_model.safetensors", adapter / "adapter_config.json"
+    kind = "bias" if "bias" in settings else "weight"
+    save_file(load_file(file) | {f"base_model.model.{name}.{kind}": torch.ones(2, 2)}, file)
+    said.write_text(json.dumps(json.loads(said.read_text()) | settings))
+    with pytest.raises(InputError, match=f"1 of its weights have no place there, first .*{name}"):
+        merge(tiny_model, adapter, tmp_path / "out")
 
 
 def drop(part: str) -> Any:

@@ -10,7 +10,7 @@ from srl_edge.data.agents.worlds import entered
 from srl_edge.errors import NothingToCompare
 from srl_edge.method.algorithm import group_relative, has_spread
 from srl_edge.method.prompt_form import PromptForm
-from srl_edge.method.prompts import prompt_ids, warm_up_reply
+from srl_edge.method.prompts import expert_ids, prompt_ids
 from srl_edge.method.rewards import step_reward
 from srl_edge.method.solving import Attempt, solve
 from srl_edge.method.types import Reward, Rollout, Sample, StepPrompt, Trajectory
@@ -29,8 +29,7 @@ def expert_batch(
     """The expert's replies to prompts, as supervised samples by trajectory."""
     samples = []
     for prompt in prompts:
-        text = warm_up_reply(prompt, with_thoughts)
-        reply = policy.tokenizer.encode(text, add_special_tokens=False)
+        reply = expert_ids(policy.tokenizer, prompt, with_thoughts)
         completion = (*reply, policy.stop_ids[0])
         samples.append(
             (prompt, [Sample(prompt_ids(policy.tokenizer, prompt), completion, (), 1.0)])

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from srl_edge.method.prompts import prompt_ids, warm_up_reply
+from srl_edge.method.prompts import expert_ids, prompt_ids
 from srl_edge.recipe import Recipe
 from srl_edge.trainers.loop.train import training_prompts
 
@@ -36,10 +36,7 @@ def foreseen(recipe: Recipe, run: Path, tokenizer: Any, config: Mapping[str, Any
             )
         if stage.kind == "rlvr":
             continue
-        replies = [
-            len(tokenizer.encode(warm_up_reply(prompt), add_special_tokens=False)) + 1
-            for prompt in prompts
-        ]
+        replies = [len(expert_ids(tokenizer, prompt)) + 1 for prompt in prompts]
         if longer := sum(length > stage.max_new_tokens for length in replies):
             yield (
                 f"{name}: {longer} of {len(replies)} of the expert's replies are longer than "

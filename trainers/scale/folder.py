@@ -11,9 +11,9 @@ from srl_edge import owned
 from srl_edge.data import trajectories
 from srl_edge.errors import InputError
 from srl_edge.files import require_contained, scratch_folder
-from srl_edge.models.catalog import resolve
 from srl_edge.models.tokenizer import load_tokenizer, stop_ids
 from srl_edge.recipe import Recipe, Stage, dumps
+from srl_edge.run_folder import base_of
 from srl_edge.trainers.loop.train import training_prompts
 from srl_edge.trainers.scale import trl_folder, verl_folder
 from srl_edge.trainers.scale.rows import row_of
@@ -46,7 +46,7 @@ def write(engine: str, recipe: Recipe, run: Path, out: Path, adapter: Path | Non
             "scale: rlvr in a world is judged by that, which other machines do not have; train it "
             "here."
         )
-    model = resolve(recipe.model.name)
+    model = base_of(recipe)
     tokenizer = load_tokenizer(model)
     if engine == "verl":
         verl_folder.require_rendered_alike(tokenizer, prompts)

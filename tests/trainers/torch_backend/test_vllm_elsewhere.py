@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from srl_edge.errors import InputError, StageError
+from srl_edge.files import is_scratch
 from tests.helpers.listening import listening
 from tests.helpers.policies import open_policy, trajectory_samples
 
@@ -17,8 +18,13 @@ PROMPTS = [s.prompt_ids for s in trajectory_samples(count=2)]
 
 
 @contextmanager
-def standing_in(asked: list[tuple[str, Any]], status: int = 200) -> Iterator[str]:
-    """Says token 7 and then ends, for each completion; notes what it is asked."""
+def standing_in(
+    asked: list[tuple[str, Any]], status: int = 200, instead: bytes = b"", length: int = 0
+) -> Iterator[str]:
+    """Says token 7 and then ends, for each completion; notes what it is asked.
+
+    instead: what it answers in the place of completions, and of what length it says that is.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -32,9 +38,12 @@ def standing_in(asked: list[tuple[str, Any]], status: int = 200) -> Iterator[str
                 assert (Path(body["lora_path"]) / "adapter_model.safetensors").is_file()
             choice = {"token_ids": [7, 2], "logprobs": {"token_logprobs": [-0.5, -0.1]}}
             said = {"choices": [{"index": n} | choice for n in range(body.get("n", 0))]}
-            self.send_response(status if self.path.endswith("completions") else 200)
+            last = self.path.endswith("completions")
+            self.send_response(status if last else 200)
+            if last and length:
+                self.send_header("Content-Length", str(length))
             self.end_headers()
-            self.wfile.write(json.dumps(said).encode())
+            self.wfile.write(instead if last and instead else json.dumps(said).encode())
 
         def log_message(self, *_: object) -> None:
             """Says nothing."""
@@ -59,13 +68,36 @@ def test_each_update_sends_its_adapter(tiny_model: Path, tmp_path: Path) -> None
     models = [body["model"] for path, body in asked if path == "/v1/completions"]
     assert len(set(loaded)) == 2 and gone == loaded[:1]
     assert models == [loaded[0]] * len(PROMPTS) + [loaded[1]] * len(PROMPTS)
-    assert len(list(tmp_path.iterdir())) == 1 and len(list(next(tmp_path.iterdir()).iterdir())) == 1
+    assert [path.name for path in tmp_path.glob("*/*/*")] == loaded[1:]
+    (ours,) = tmp_path.iterdir()
+    assert is_scratch(ours)  # so that the next process removes it, where this one is killed
 
 
 def test_a_server_that_fails_is_named(tiny_model: Path, tmp_path: Path) -> None:
     with standing_in([], status=500) as url:
         policy = open_policy(tiny_model, sampler="vllm", vllm_url=url, vllm_folder=str(tmp_path))
         with pytest.raises(StageError, match=rf"vLLM at {url}: completions: "):
+            policy.sample(PROMPTS, 2, 8, 1.0, 0)
+
+
+@pytest.mark.parametrize(
+    ("instead", "length", "why"),
+    [
+        (b"{", 1000, "completions: IncompleteRead"),
+        (b'{"choices": [{"ind', 0, "completions: an answer that was cut off"),
+        (b'{"error": "busy"}', 0, "an answer without them, .*busy"),
+        (b"busy", 0, "an answer without them, 'None'"),
+        (b'{"choices": []}', 0, "an answer without them"),
+        (b'{"choices": [{"index": 0}, {"index": 1}]}', 0, "no token ids"),
+        (b'{"choices": [7, 7]}', 0, "an answer without them"),
+    ],
+)
+def test_what_is_no_answer_is_one_sentence(
+    tiny_model: Path, tmp_path: Path, instead: bytes, length: int, why: str
+) -> None:
+    with standing_in([], instead=instead, length=length) as url:
+        policy = open_policy(tiny_model, sampler="vllm", vllm_url=url, vllm_folder=str(tmp_path))
+        with pytest.raises(StageError, match=why):
             policy.sample(PROMPTS, 2, 8, 1.0, 0)
 
 

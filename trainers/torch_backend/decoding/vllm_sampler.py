@@ -14,11 +14,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
 
 from srl_edge.errors import InputError, StageError
+from srl_edge.files import scratch_folder
 from srl_edge.method.types import Rollout
 from srl_edge.terminal import progress
 
@@ -53,10 +55,8 @@ class VllmSampler:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = str(free.getsockname()[1])
-        self._url = f"http://127.0.0.1:{port}"
-        self._scratch = tempfile.TemporaryDirectory(prefix="srl-edge-vllm-")
-        self._folder = Path(self._scratch.name)
-        self._updates = 0
+        self._url, self._updates = f"http://127.0.0.1:{port}", 0
+        self._take_folder(Path(tempfile.gettempdir()))
         options = [
             str(model),
             "--host",
@@ -105,12 +105,16 @@ class VllmSampler:
         self = cls.__new__(cls)
         self._url, self._updates, self._server = _root(url), 0, None
         require_reached(url, folder)
-        self._scratch = tempfile.TemporaryDirectory(
-            prefix="srl-edge-vllm-", dir=Path(folder).resolve()
-        )
-        self._folder = Path(self._scratch.name)
-        self._folder.chmod(0o755)  # the server may be another user's
+        self._take_folder(Path(folder).resolve())
+        for made in (self._folder, self._folder.parent):
+            made.chmod(0o755)  # the server may be another user's
         return self
+
+    def _take_folder(self, beside: Path) -> None:
+        """Where adapters and the log go until this process ends."""
+        name = f"srl-edge-{token_hex(4)}"  # of adapters too, and the server may have others'
+        self._scratch = scratch_folder(beside, name)
+        self._folder = self._scratch.__enter__()
 
     def load_adapter(self, save: Callable[[Path], None]) -> None:
         """Sample from now on with the adapter that `save` writes into a folder, as PEFT's."""
@@ -153,8 +157,13 @@ class VllmSampler:
                     "return_token_ids": True,
                 },
             )
-            choices = sorted(answer["choices"], key=lambda choice: int(choice["index"]))
-            rollouts = [_rollout(prompts[index], choice, stops, decode) for choice in choices]
+            try:
+                choices = sorted(answer["choices"], key=lambda choice: int(choice["index"]))
+                rollouts = [_rollout(prompts[index], choice, stops, decode) for choice in choices]
+            except (KeyError, TypeError, ValueError, AttributeError):
+                rollouts = []
+            if len(rollouts) != drawn:
+                raise self._lost(f"completions: an answer without them, {str(answer)[:200]!r}")
             return rollouts * (group_size // drawn)
 
         with ThreadPoolExecutor(min(AT_ONCE, len(prompts))) as pool:
@@ -162,7 +171,6 @@ class VllmSampler:
 
     @property
     def _adapter(self) -> Path:
-        # The server may have others' adapters too.
         return self._folder / f"{self._folder.name}-{self._updates}"
 
     def _wait(self) -> None:
@@ -190,9 +198,12 @@ class VllmSampler:
             if refused.code >= 500:  # what went wrong stands in its log alone
                 raise self._lost(f"{verb}: {reason}") from None
             raise StageError(f"vLLM refused {verb}: {reason}") from None
-        except OSError as error:
-            raise self._lost(f"{verb}: {error}") from None
-        return json.loads(text) if text.startswith(b"{") else None
+        except (OSError, HTTPException) as error:
+            raise self._lost(f"{verb}: {error or type(error).__name__}") from None
+        try:
+            return json.loads(text) if text.startswith(b"{") else None
+        except ValueError:
+            raise self._lost(f"{verb}: an answer that was cut off") from None
 
     def _lost(self, what: str) -> StageError:
         if self._server is None:
