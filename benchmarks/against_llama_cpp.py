@@ -89,7 +89,7 @@ def token_reads_mb(folder: Path, merged: Path) -> float:
         sizes = {tensor.name: tensor.n_bytes for tensor in gguf.GGUFReader(file).tensors}
         if "output.weight" in sizes:
             del sizes["token_embd.weight"]
-        return sum(sizes.values()) / 1e6
+        return float(sum(sizes.values())) / 1e6
     if (file := folder / "model.onnx").exists():
         graph = onnx.load(file, load_external_data=False).graph
         read = {
@@ -97,13 +97,14 @@ def token_reads_mb(folder: Path, merged: Path) -> float:
         }
         return sum(_bytes(tensor) for tensor in graph.initializer if tensor.name in read) / 1e6
     config = json.loads((merged / "config.json").read_text())
-    numbers = config["vocab_size"] * config["hidden_size"]
+    numbers: int = config["vocab_size"] * config["hidden_size"]
     embedding = numbers / 2 + numbers / GROUP * 4  # codes of 4 bits, and a float32 a group
     return ((folder / "model.pte").stat().st_size - embedding) / 1e6
 
 
 def _bytes(tensor: onnx.TensorProto) -> float:
-    return math.prod(tensor.dims) * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    size: int = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    return float(math.prod(tensor.dims) * size)
 
 
 def next_tokens(options: argparse.Namespace, asked: list[Model], found: dict[str, Facts]) -> None:

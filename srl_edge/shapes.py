@@ -68,6 +68,7 @@ class Adapter(TypedDict):
     r: Size
     lora_alpha: float
     use_rslora: NotRequired[bool | None]
+    target_modules: NotRequired[str | list[str] | None]
     base_model_name_or_path: NotRequired[str | None]
 
 
@@ -210,6 +211,8 @@ class Place(TypedDict):
 
 def _has_place(row: dict[str, Any]) -> dict[str, Any]:
     adapter("Place").validate_python(row, strict=True)
+    if texts := [key for key, value in row.items() if isinstance(value, str) and key != "kind"]:
+        raise ValueError(f"{texts[0]} should be a number")
     return row
 
 

@@ -1,6 +1,7 @@
 """Adapters as mlx-lm's folders, from PEFT's and back; neither PEFT nor mlx-lm is needed."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,7 @@ def to_peft(adapter: Path, out: Path) -> Path:
     weights: dict[str, np.ndarray] = {}  # type: ignore[type-arg]
     for name, tensor in adapter_folder.tensors(adapter / FILE).items():
         module, _, side = name.removeprefix(_OF_QWEN3_5).removeprefix(_PREFIX).rpartition(".lora_")
-        if side not in ("a", "b") or not module.startswith("layers.") or tensor.ndim != 2:
+        if side not in ("a", "b") or not re.match(r"layers\.\d+\.", module) or tensor.ndim != 2:
             raise InputError(f"{adapter}: {name} is no LoRA matrix of a linear map in a layer.")
         name = f"{module}.lora_{side.upper()}.weight"
         weights[name] = np.ascontiguousarray(tensor.T)

@@ -153,4 +153,4 @@ def _example(e: Example) -> dict[str, Any]:
 
 
 def _points(rows: Sequence[MetricsRow], key: str) -> list[tuple[float, float]]:
-    return [(row.at, row.figures[key]) for row in rows]
+    return [(row.at, row.figures[key]) for row in rows if key in row.figures]

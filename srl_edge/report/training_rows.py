@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import isfinite
 from statistics import fmean, pstdev
 from typing import Any
 
 STAGES = {"sft": "supervised training", "srl": "SRL", "rlvr": "RLVR"}
 _PLACE = ("stage", "kind", "step")
+_FIGURES = {kind: {"loss"} if kind == "sft" else {"loss", "reward"} for kind in STAGES}  # of a step
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +57,16 @@ class Training:
 
 
 def placed(rows: Sequence[Mapping[str, Any]]) -> list[MetricsRow]:
-    """Rows of `metrics.jsonl`, each at its step through all stages of its kind."""
+    """Rows of `metrics.jsonl`, each at its step through all stages of its kind.
+
+    A figure that is not finite, as of a step that changed nothing, is left out.
+    """
     last = {row["stage"]: (row["kind"], row["step"]) for row in rows}
     found = []
     for row in rows:
         stage, kind, step = (row[key] for key in _PLACE)
         earlier = [n for s, (k, n) in last.items() if s < stage and k == kind]
-        figures = {key: value for key, value in row.items() if key not in _PLACE}
+        figures = {k: v for k, v in row.items() if k not in _PLACE and isfinite(v)}
         found.append(MetricsRow(stage, kind, step, figures, at=step + sum(earlier)))
     return found
 
@@ -72,10 +77,13 @@ def training_of(rows: Sequence[Mapping[str, Any]]) -> Training | None:
         return None
     found = placed(rows)
     held_out = [row for row in found if "eval_reward" in row.figures]
-    steps = {k: [r for r in found if r.kind == k and "loss" in r.figures] for k in STAGES}
+    steps = {
+        k: [r for r in found if r.kind == k and needed <= r.figures.keys()]
+        for k, needed in _FIGURES.items()
+    }
     rewards = [row.figures["reward"] for row in steps["srl"]]
     quarter = max(1, len(rewards) // 4)
-    kept = next((row for row in reversed(held_out) if row.figures["eval_best"]), None)
+    kept = next((row for row in reversed(held_out) if row.figures.get("eval_best")), None)
     return Training(
         steps=steps,
         held_out=held_out,

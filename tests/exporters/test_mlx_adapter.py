@@ -125,6 +125,7 @@ def test_one_adapter_in_four_forms(tiny_model: Path, tmp_path: Path) -> None:
         ({"fine_tune_type": "dora"}, {}, "fine_tune_type is 'dora'; only 'lora'"),
         ({}, {"layers.0.self_attn.q_proj.lora_a": "embed_tokens.lora_a"}, "model.embed_tokens"),
         ({}, {"layers.0.self_attn.q_proj.lora_a": "layers.0.self_attn.q_proj.m"}, "q_proj.m is"),
+        ({}, {"layers.0.self_attn.q_proj.lora_a": "layers.x.q_proj.lora_a"}, "layers.x.q_proj"),
     ],
 )
 def test_what_is_no_plain_lora_is_refused_by_name(

@@ -440,6 +440,17 @@ def test_an_adapter_scaled_by_nothing_is_refused(
             taken()
 
 
+@pytest.mark.parametrize("targets", [[1], {"q_proj": 1}, 7, [None]])
+def test_targets_that_are_no_names_are_one_sentence(
+    targets: Any, tiny_model: Path, tmp_path: Path
+) -> None:
+    adapter = make_adapter(tiny_model, tmp_path / "peft", 1)
+    file = adapter / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"target_modules": targets}))
+    with pytest.raises(InputError, match=r"adapter_config\.json: target_modules"):
+        merge(tiny_model, adapter, tmp_path / "out")
+
+
 @pytest.mark.parametrize("trained", [True, False])
 def test_an_adapter_that_changes_nothing_is_told_of(
     trained: bool, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

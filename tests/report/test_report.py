@@ -126,6 +126,23 @@ def test_only_a_warm_up_is_reported(tmp_path: Path) -> None:
     assert report(recipe_of(tmp_path), tmp_path).read_text().count("<svg") == 2
 
 
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
+def test_a_figure_that_is_not_finite_is_left_out(run: Path, value: float) -> None:
+    metrics = run / "train" / "metrics.jsonl"
+    rows = [json.loads(line) for line in metrics.read_text().splitlines()]
+    for key in ("loss", "reward", "eval_reward"):
+        next(row for row in rows if key in row and row["kind"] == "srl")[key] = value
+    next(row for row in rows if row["kind"] == "sft" and "loss" in row)["loss"] = value
+    write(metrics, rows)
+    whole = gather(recipe_of(run), run).training
+    assert whole and len(whole.steps["sft"]) == 19 and len(whole.steps["srl"]) == 39
+    assert "NaN" not in (page := report(recipe_of(run), run).read_text()) and "<svg" in page
+    rows[1]["loss"] = "x"
+    write(metrics, rows)
+    with pytest.raises(InputError, match=r"line 2.*loss should be a number"):
+        report(recipe_of(run), run)
+
+
 def test_training_that_did_not_help_is_said(run: Path) -> None:
     metrics = run / "train" / "metrics.jsonl"
     rows = [json.loads(line) for line in metrics.read_text().splitlines()]
