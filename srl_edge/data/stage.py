@@ -16,6 +16,7 @@ from srl_edge.data.splits import SPLITS
 from srl_edge.data.trajectories import ParseReport
 from srl_edge.errors import InputError
 from srl_edge.files import read_json, scratch_folder
+from srl_edge.method import calls
 from srl_edge.method.headroom import class_of
 from srl_edge.method.prompt_form import DONE
 from srl_edge.method.prompts import expert_ids, prompt_ids, step_prompts, whole_prompts
@@ -59,6 +60,7 @@ def prepare(recipe: Recipe, run: Path, solved: Solved | None = None) -> Path:
         "answers": dict(kinds.most_common()),
         "thoughts": sum(bool(t.thoughts) for t in kept),
         "acted": sum(bool(t.observations) for t in kept),
+        "called": sum(bool(t.observations) and calls.parsed(t.steps[0]) is not None for t in kept),
     }
     details["splits"] = {
         name: {"problems": len(found[name]), "steps": sum(len(t.steps) for t in found[name])}
@@ -158,6 +160,12 @@ def _warnings(summary: dict[str, Any], recipe: Recipe) -> list[str]:
     if summary["acted"] and form.action == "text" and form.answer != DONE:
         said.append(
             f"{summary['acted']} trajectories are of actions; prompt.preset = 'agent' is for those"
+            + (" with prompt.action = 'call'" if summary["called"] else "")
+        )
+    elif summary["called"] and form.action == "command":
+        said.append(
+            f"{summary['called']} trajectories begin with a call, which is no command of a shell; "
+            "prompt.action = 'call' reads it, and what is said to the user"
         )
     elif set(summary["answers"]) == {"none"}:
         said.append(
