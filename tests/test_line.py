@@ -66,6 +66,8 @@ def test_the_run_folder_holds_what_the_contract_says(finished_run: Path) -> None
         for task in asked:
             found = read_samples(finished_run / "bench", row.name, task, results.date)
             assert len(found) == row.tasks[task].problems == 3
+    base, after, *_ = (row.size_mb for row in results.rows)
+    assert after > base  # an adapter is of no use without it
     assert set(results.gain) == {"best", "own_way", "last_stage", *artifacts}
     assert results.device["memory_gb_per_second"] > 1
     for name in ("onnx-fp32", "executorch-fp32"):

@@ -1,6 +1,8 @@
 """Two benchmarks of the same models: what got worse, and by more than chance."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from srl_edge.errors import InputError
 from srl_edge.report import rows
@@ -11,28 +13,34 @@ from srl_edge.report.statistics import paired
 SLOWER = 0.1  # share of speed that may be lost, or of memory and size gained
 
 
-def compare(old: Path, new: Path, slower: float = SLOWER) -> tuple[list[str], list[str]]:
-    """What changed between two folders of results or runs, a line each, and which got worse.
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One figure of a model in both: in words, whether it got worse, and its values by name."""
+
+    text: str
+    worse: bool
+    values: dict[str, Any]
+
+
+def compare(old: Path, new: Path, slower: float = SLOWER) -> list[Change]:
+    """What changed between two folders of results or runs.
 
     Answers are compared problem by problem (exact sign test, 5%), speeds by their medians, memory
-    and size as they are. Raises InputError where the folders have no model in common, or where
-    their problems differ.
+    and size as they are. Raises InputError where the folders have no model or no figure in
+    common, or where their problems differ.
     """
     old, new = _results(old), _results(new)
     before, after = rows.read(old), rows.read(new)
     common = [(row, there) for row in before.rows if (there := after.row(row.name))]
     if not common:
         raise InputError(f"{old} and {new}: no model is in both.")
-    said, worse = [], []
+    found = []
     for a, b in common:
-        for line, regressed in (
-            *_figures(a, b, slower),
-            *_answers(a.name, (old, before), (new, after)),
-        ):
-            said.append(line)
-            if regressed:
-                worse.append(line)
-    return said, worse
+        found += _figures(a, b, slower)
+        found += _answers(a.name, (old, before), (new, after))
+    if not found:
+        raise InputError(f"{old} and {new}: no figure of a model is in both.")
+    return found
 
 
 def _results(folder: Path) -> Path:
@@ -43,52 +51,60 @@ def _results(folder: Path) -> Path:
     )
 
 
-def _change(before: float, after: float) -> str:
-    return f"{after / before - 1:+.0%}" if before else "from nothing"
-
-
-def _figures(a: ModelRow, b: ModelRow, slower: float) -> list[tuple[str, bool]]:
-    name, lines = a.name, []
-    for key, unit in (
-        ("prefill_tokens_per_second", "tokens/s prefill"),
-        ("decode_tokens_per_second", "tokens/s decode"),
+def _figures(a: ModelRow, b: ModelRow, slower: float) -> list[Change]:
+    """Those that were measured in both."""
+    found = []
+    for key, unit, digits in (
+        ("prefill_tokens_per_second", "tokens/s prefill", 1),
+        ("decode_tokens_per_second", "tokens/s decode", 1),
+        ("peak_memory_mib", "MiB peak memory", 0),
+        ("size_mb", "MB size", 0),
     ):
-        first, second = getattr(a, key), getattr(b, key)
-        if None in (first, second):
-            lines.append((f"{name}: {unit} not measured in both", False))
+        before, after = (getattr(row, key) for row in (a, b))
+        if None in (before, after):
             continue
-        before, after = first.p50, second.p50
-        line = f"{name}: {before:.1f} -> {after:.1f} {unit} ({_change(before, after)})"
-        lines.append((line, after < before * (1 - slower)))
-    for key, unit in (("peak_memory_mib", "MiB peak memory"), ("size_mb", "MB size")):
-        before, after = getattr(a, key), getattr(b, key)
-        if None in (before, after):  # not measured
-            continue
-        line = f"{name}: {before:.0f} -> {after:.0f} {unit} ({_change(before, after)})"
-        lines.append((line, after > before * (1 + slower)))
-    return lines
+        if digits:  # a speed
+            before, after = before.p50, after.p50
+        worse = after < before * (1 - slower) if digits else after > before * (1 + slower)
+        share = f"{after / before - 1:+.0%}" if before else "from nothing"
+        text = f"{a.name}: {before:.{digits}f} -> {after:.{digits}f} {unit} ({share})"
+        values = {"model": a.name, "figure": key, "before": before, "after": after}
+        found.append(Change(text, worse, values))
+    return found
 
 
 def _answers(
     name: str, old: tuple[Path, BenchResults], new: tuple[Path, BenchResults]
-) -> list[tuple[str, bool]]:
-    lines = []
+) -> list[Change]:
+    found = []
     for task in (task for task in old[1].tasks if task in new[1].tasks):
-        a, b = (_scores(folder, name, task, found.date) for folder, found in (old, new))
+        a, b = (_scores(folder, name, task, results.date) for folder, results in (old, new))
         if list(a) != list(b):
             raise InputError(f"{old[0]} and {new[0]}: other problems of {task}.")
         if not a:  # not measured
             continue
         result = paired(list(a.values()), list(b.values()))
         flipped = [key for key in a if a[key] != b[key]]
-        line = (
-            f"{name}: {task}: {sum(a.values()):g} -> {sum(b.values()):g} of {len(a)} solved, "
+        before, after = sum(a.values()), sum(b.values())
+        text = (
+            f"{name}: {task}: {before:g} -> {after:g} of {len(a)} solved, "
             f"{result.lost} lost, {result.won} won (p = {result.sign_test:.3f})"
         )
         if flipped:
-            line += f"; flipped: {', '.join(flipped[:8])}{', …' * (len(flipped) > 8)}"
-        lines.append((line, result.worse))
-    return lines
+            text += f"; flipped: {', '.join(flipped[:8])}{', …' * (len(flipped) > 8)}"
+        values = {
+            "model": name,
+            "figure": task,
+            "before": before,
+            "after": after,
+            "of": len(a),
+            "lost": result.lost,
+            "won": result.won,
+            "p": result.sign_test,
+            "flipped": flipped,
+        }
+        found.append(Change(text, result.worse, values))
+    return found
 
 
 def _scores(folder: Path, name: str, task: str, date: str) -> dict[str, float]:

@@ -75,10 +75,11 @@ class Model(NamedTuple):
 
     @property
     def bytes(self) -> int:
-        """Its size on disk, tokenizer included."""
+        """Its size on disk, the tokenizer and an adapter's base included."""
         files = [self.path] if self.path.is_file() else self.path.rglob("*")
         if self.tokenizer and not self.tokenizer.is_relative_to(self.path):
-            files = [*files, *self.tokenizer.glob("*.json*")]
+            # It lies in an adapter's base.
+            files = [*files, *self.tokenizer.glob("*" if self.kind == "adapter" else "*.json*")]
         return sum(file.stat().st_size for file in files if file.is_file())
 
 

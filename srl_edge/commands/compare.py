@@ -29,6 +29,8 @@ def parser() -> Parser:
 def run(chosen: Any, flags: list[str]) -> Outcome:
     from srl_edge.devices.bench.compare import compare
 
-    said, worse = compare(chosen.old, chosen.new, chosen.slower)
-    fault = "worse: " + "; ".join(worse) if worse else ""
-    return Outcome("\n".join(said), {"changes": said, "worse": worse}, int(bool(worse)), fault)
+    found = compare(chosen.old, chosen.new, chosen.slower)
+    worse = [change.text for change in found if change.worse]
+    text = "\n".join(change.text for change in found)
+    facts = {"changes": [change.values | {"worse": change.worse} for change in found]}
+    return Outcome(text, facts, int(bool(worse)), "worse: " + "; ".join(worse) if worse else "")

@@ -36,7 +36,7 @@ EXPERT = "So 3 boxes hold 3*12=36 eggs"
 EVIL = "<think>How many?</think>\n<script>alert('x')</script> & 36 eggs"
 SIZES = {
     "torch base": 541.0,
-    "torch after sft": 23.0,
+    "torch after sft": 561.0,
     "torch tuned": 541.0,
     "executorch-8da4w": 139.2,
     "onnx-int4": 118.7,

@@ -236,6 +236,10 @@ def test_a_regression_ends_with_exit_code_1(
     assert worse.returncode == 1
     assert "worse: onnx-fp32: animals: 6 -> 0 of 6 solved, 6 lost, 0 won" in worse.stderr
     assert srl_edge("compare", new, old).returncode == 0
+    changes = json.loads(srl_edge("compare", old, new, "--json").stdout)["changes"]
+    (answers,) = (change for change in changes if change["figure"] == "animals")
+    assert [answers[key] for key in ("before", "after", "of", "lost", "worse")] == [6, 0, 6, 6, True]
+    assert len(answers["flipped"]) == 6
     results = json.loads((old / "results.json").read_text())
     results["rows"][0]["decode_tokens_per_second"]["p50"] *= 2
     (old / "results.json").write_text(json.dumps(results))
