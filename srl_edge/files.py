@@ -280,6 +280,12 @@ def fingerprint(path: Path, whole: bool = False) -> str:
     return digest.hexdigest()[:12]
 
 
+def contents_sha256(files: Iterable[Path]) -> str:
+    """Hex sha256 that changes with the names and the fingerprints of files, less folders."""
+    named = sorted(f"{file.name} {fingerprint(file)}\n" for file in files if file.is_file())
+    return text_sha256("".join(named))
+
+
 def text_sha256(text: str) -> str:
     """Hex sha256 of a file that holds a text."""
     return hashlib.sha256(text.encode()).hexdigest()

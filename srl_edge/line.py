@@ -6,7 +6,6 @@ the same settings, from files of the same contents (`run_folder`).
 """
 
 import contextlib
-import hashlib
 import json
 import shlex
 import signal
@@ -18,8 +17,9 @@ from typing import Any
 
 from srl_edge import owned, preflight, processes, recipe
 from srl_edge.errors import InputError, StageError
+from srl_edge.files import contents_sha256
+from srl_edge.method import own_code
 from srl_edge.method.headroom import Headroom
-from srl_edge.method.own_code import loaded
 from srl_edge.method.rewards import load_parts
 from srl_edge.method.types import Trajectory
 from srl_edge.models.catalog import config_of
@@ -192,6 +192,7 @@ def _run_stage(settings: Recipe, run: Path, name: str) -> Path:
         )
     _announce(settings, name)
     begin(settings, name)
+    own_code.forget()
     inputs = inputs_of(settings, name)  # as they are now: a file may change while it runs
     inputs |= {STALE: said} if stale else {}
     start = time.monotonic()
@@ -302,6 +303,7 @@ def headroom(settings: Recipe, problems: int, k: int) -> tuple[Headroom, Path]:
     if outdated(settings, "data"):
         run_stage(settings, "data")
     _announce(settings, "headroom")
+    own_code.forget()
     processes.leave_with("the same command measures anew, with the data that is there")
     run = claim_run(settings)
     with alone(run):
@@ -356,7 +358,7 @@ def _open_policy(settings: Recipe, run: Path) -> Policy:
     for stage in settings.stages:
         load_parts(stage.reward)
     if ":" in settings.prompt.verifier:
-        loaded(settings.prompt.verifier, "verifier")
+        own_code.loaded(settings.prompt.verifier, "verifier")
     if not (run / "data" / "train.jsonl").is_file():
         raise InputError(f"{run}/data: no data to train on; run `srl-edge data {run}` first.")
     model = base_of(settings)
@@ -371,12 +373,12 @@ def _opened(settings: Recipe, run: Path, model: Path) -> Policy:
     from srl_edge.trainers.open import open_policy
 
     def onnx_base(adapter: Path) -> Path:
-        """Built once a run, model and shape."""
+        """Built once a run, weights and shape."""
         from srl_edge.exporters.onnx.adapter import export_base
 
         quantization, rank = settings.trainer.sampler_quantization, settings.trainer.lora_rank
-        key = hashlib.sha256(f"{model.resolve()} {rank}".encode()).hexdigest()[:8]
-        base = run / "train" / f"sampler-{quantization}-{key}"
+        weights = contents_sha256(model.glob("[!.]*"))[:8]
+        base = run / "train" / f"sampler-{quantization}-{rank}-{weights}"
         return export_base(model, adapter, base, quantization)
 
     return open_policy(model, settings.trainer, settings.seed, onnx_base)

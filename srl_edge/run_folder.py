@@ -141,24 +141,24 @@ def contents_of(recipe: Recipe, name: str) -> dict[str, str]:
     """A hash of each file that a stage reads, by what it is; what is not there is left out."""
     run = recipe.run
     data = {f"data.{split}": run / "data" / f"{split}.jsonl" for split in ("train", "validation")}
+    named, test = sources_of(recipe), {"data.test": run / "data" / "test.jsonl"}
+    judge = {key: file for key, file in named.items() if key.startswith("prompt.")}
     files: dict[str, Path] = {}
     match name:
         case "data":
             files = _rows_of(recipe, "data.")
-            if recipe.data.difficulty.keep:  # found by asking the model, and judged by the verifier
-                files |= _of_model(recipe)
-                named = sources_of(recipe)
-                files |= {key: file for key, file in named.items() if key.startswith("prompt.")}
+            if recipe.data.difficulty.keep:  # found by asking the model
+                files |= _of_model(recipe) | judge
         case "train":
-            named = sources_of(recipe)
-            own = ("stages.", "prompt.")
-            files = data | {key: file for key, file in named.items() if key.startswith(own)}
-            files |= _rows_of(recipe, "stages.")
-            files |= _of_model(recipe)
+            own = {key: file for key, file in named.items() if key.startswith("stages.")}
+            files = data | judge | own | _rows_of(recipe, "stages.") | _of_model(recipe)
+            if any(stage.data for stage in recipe.stages):  # less what is held out
+                files |= test
         case "export":
             files = data | {"the adapter": run / "adapter" / "adapter_model.safetensors"}
+            files |= _of_model(recipe)
         case "check" | "bench":
-            files = data | {"data.test": run / "data" / "test.jsonl"}
+            files = data | test | judge | _of_model(recipe)
             for artifact in recipe.export.artifacts:
                 files[f"the artifact {artifact}"] = run / "artifacts" / artifact / MANIFEST
     return {

@@ -8,6 +8,7 @@ import pytest
 
 from srl_edge import line, owned, run_folder
 from srl_edge.errors import InputError
+from srl_edge.method.verifiers import same_value
 from srl_edge.recipe import Data, Model, Recipe
 from srl_edge.recipe.data import Difficulty, Quality
 from srl_edge.run_folder import STAGES, begin, finish, inputs_of, outdated, outputs_of
@@ -306,3 +307,68 @@ def test_what_tells_how_hard_problems_are_counts_where_it_is_asked(
         assert outdated(recipe, "data") is None
         file.write_text(file.read_text() + "\n")
         assert outdated(recipe, "data") == (said if keep else None)
+
+
+@pytest.mark.parametrize(
+    ("name", "stages"),
+    [
+        ("judge.py", ("train", "check", "bench")),
+        ("model/model.safetensors", ("train", "export", "check", "bench")),
+    ],
+)
+def test_the_verifier_and_the_base_count_where_they_judge_and_are_asked(
+    name: str, stages: tuple[str, ...], done: Recipe, tmp_path: Path, tiny_model: Path
+) -> None:
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    (tmp_path / "judge.py").write_text("def judge(a, b): return False")
+    prompt = done.prompt.model_copy(update={"verifier": f"{tmp_path / 'judge.py'}:judge"})
+    recipe = done.model_copy(update={"model": Model(name=str(model)), "prompt": prompt})
+    before = {stage: inputs_of(recipe, stage) for stage in STAGES}
+    with (tmp_path / name).open("ab") as file:
+        file.write(b"#")
+    found = {stage for stage in STAGES if inputs_of(recipe, stage) != before[stage]}
+    assert found == set(stages)
+
+
+def test_what_is_held_out_counts_where_a_stage_has_data_of_its_own(
+    done: Recipe, tmp_path: Path
+) -> None:
+    (tmp_path / "own.jsonl").write_text("{}")
+    own = done.stages[1].model_copy(update={"data": str(tmp_path / "own.jsonl")})
+    recipes = [done, done.model_copy(update={"stages": (done.stages[0], own)})]
+    before = [inputs_of(recipe, "train") for recipe in recipes]
+    (done.run / "data" / "test.jsonl").write_text("other")
+    changed = [inputs_of(recipe, "train") for recipe in recipes]
+    assert [a == b for a, b in zip(before, changed, strict=True)] == [True, False]
+
+
+def test_a_stage_runs_the_code_that_is_there_as_it_begins(
+    done: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a notebook, one process runs them all."""
+    judge, said = tmp_path / "judge.py", []
+
+    def stage(settings: Recipe, run: Path) -> Path:
+        said.append(same_value("1", "2", f"{judge}:same"))
+        return run
+
+    monkeypatch.setattr(line, "_stage", lambda name: stage)
+    for verdict in (False, True):
+        judge.write_text(f"def same(a, b): return {verdict}")
+        line._run_stage(done, done.run, "bench")
+    assert said == [False, True]
+
+
+def test_what_is_sampled_from_is_built_anew_of_other_weights(
+    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, recipe = shutil.copytree(tiny_model, tmp_path / "model"), make_run(tmp_path / "run")
+    monkeypatch.setattr("srl_edge.trainers.open.open_policy", lambda *given: given[-1](tmp_path))
+    monkeypatch.setattr(
+        "srl_edge.exporters.onnx.adapter.export_base", lambda model, adapter, out, how: out
+    )
+    folders = [line._opened(recipe, recipe.run, model) for _ in range(2)]
+    with (model / "model.safetensors").open("ab") as file:
+        file.write(b"#")
+    folders.append(line._opened(recipe, recipe.run, model))
+    assert folders[0] == folders[1] != folders[2]

@@ -1,12 +1,12 @@
 """The benchmark of models and artifacts at tasks, on a device that has a name."""
 
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 
-from srl_edge import artifact as artifacts
 from srl_edge import owned, processes
 from srl_edge.data.agents.worlds import form_of
 from srl_edge.devices.bench.benchmark import Task, begin, benchmark
@@ -16,7 +16,7 @@ from srl_edge.devices.bench.step_similarity import chosen_prompts
 from srl_edge.devices.bench.what import models_of
 from srl_edge.devices.runtimes.chat import Asked, asked_of
 from srl_edge.errors import InputError
-from srl_edge.files import file_sha256, fingerprint, text_sha256
+from srl_edge.files import text_sha256
 from srl_edge.method.types import Trajectory
 from srl_edge.quantization.formats import FORMATS, require_runtime
 from srl_edge.recipe import Bench
@@ -88,23 +88,23 @@ def bench_artifacts(
         if model.backend in FORMATS:
             require_runtime(model.backend, model.path)
     settings = settings.model_copy(update={"threads": settings.threads or processes.cores()})
-    ids = {task: [each.id for each in examples] for task, examples in shots.items() if examples}
+    shown = {task: list(map(_row, examples)) for task, examples in shots.items() if examples}
     asked = {
-        "artifacts": {model.name: _known_by(model) for model in models},
-        "tasks": {task: [problem.id for problem in chosen] for task, chosen in tasks.items()},
+        "artifacts": {model.name: model.contents for model in models},
+        "tasks": {task: list(map(_row, chosen)) for task, chosen in tasks.items()},
         "settings": settings.model_dump(),
         "device": device_name,
         "reply": {model.name: _way(model) for model in models if model.asked},
-        "shots": ids,
+        "shots": shown,
     }
     steps = [model for model in models if not (model.asked or asked_of(model.path)).whole]
-    if ids and steps:
+    if shown and steps:
         raise InputError(
             f"{steps[0].name}: answers step by step, and worked examples are whole solutions; add "
             "--reply whole, or leave --shots out."
         )
     acted = [name for name, chosen in tasks.items() if any(each.world for each in chosen)]
-    if acted and (whole or ids):
+    if acted and (whole or shown):
         raise InputError(
             f"{acted[0]}: its tasks are acted in, step by step; leave out --reply and --shots."
         )
@@ -131,7 +131,7 @@ def bench_artifacts(
             progress.say(f"{model.name}: {facts}")
     with held(owned.claim(out, "benchmark"), STAGE):
         date = begin(out, asked, resume)
-        recorded = {"shots": max(map(len, ids.values()), default=0)}
+        recorded = {"shots": max(map(len, shown.values()), default=0)}
         found = benchmark(models, listed, settings, device, out, date, soak_minutes, recorded)
         results.write(out, found)
         return write_page(out)
@@ -149,11 +149,6 @@ def _way(model: Model) -> dict[str, object]:
     return asdict(model.asked or Asked()) | {"max_new_tokens": model.max_new_tokens}
 
 
-def _known_by(model: Model) -> str:
-    """What changes with a model's files; of an artifact of ours, its manifest has their hashes."""
-    if model.kind == "artifact":
-        return file_sha256(model.path / artifacts.MANIFEST)
-    if model.path.is_file():
-        return fingerprint(model.path)
-    files = sorted(file for file in model.path.iterdir() if file.is_file())
-    return text_sha256("".join(f"{file.name} {fingerprint(file)}\n" for file in files))
+def _row(problem: Trajectory) -> str:
+    """Its id, and what changes with all that is asked, shown or compared of it."""
+    return f"{problem.id} {text_sha256(json.dumps(asdict(problem), sort_keys=True))[:12]}"

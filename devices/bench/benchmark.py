@@ -92,6 +92,7 @@ def begin(out: Path, asked: Mapping[str, Any], resume: bool) -> str:
     if file.is_file() and any(other != file for other in out.glob("[!.]*")):
         earlier = read_json(file, "BenchSettings")
         date: str = earlier.pop("date")
+        asked = json.loads(json.dumps(asked))  # tuples are lists there
         if earlier != asked:
             changed = ", ".join(key for key in asked if asked[key] != earlier.get(key))
             raise InputError(f"{out}: was begun with other {changed}; name another --out.")

@@ -1,5 +1,6 @@
 """Two benchmarks of the same models: what got worse, and by more than chance."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,11 +79,14 @@ def _answers(
 ) -> list[Change]:
     found = []
     for task in (task for task in old[1].tasks if task in new[1].tasks):
-        a, b = (_scores(folder, name, task, results.date) for folder, results in (old, new))
-        if list(a) != list(b):
+        first, second = (
+            read_samples(folder, name, task, results.date) for folder, results in (old, new)
+        )
+        if [row["doc"] for row in first] != [row["doc"] for row in second]:
             raise InputError(f"{old[0]} and {new[0]}: other problems of {task}.")
-        if not a:  # not measured
+        if not first:  # not measured
             continue
+        a, b = _scores(first), _scores(second)
         result = paired(list(a.values()), list(b.values()))
         flipped = [key for key in a if a[key] != b[key]]
         before, after = sum(a.values()), sum(b.values())
@@ -107,7 +111,6 @@ def _answers(
     return found
 
 
-def _scores(folder: Path, name: str, task: str, date: str) -> dict[str, float]:
+def _scores(samples: Sequence[dict[str, Any]]) -> dict[str, float]:
     """The share of attempts at each problem that were right, by its id."""
-    samples = read_samples(folder, name, task, date)
     return {f"{sample['doc']['id']}": sample["exact_match"] for sample in samples}

@@ -10,12 +10,14 @@ from statistics import fmean
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from srl_edge.artifact import MANIFEST
 from srl_edge.data.agents.worlds import entered
 from srl_edge.devices.bench.connection import Connection, Device
 from srl_edge.devices.hosts.session import RunnerLost, Session
 from srl_edge.devices.runtimes.chat import Asked, Chat, text_of
 from srl_edge.devices.runtimes.open import context_of
 from srl_edge.errors import InputError
+from srl_edge.files import contents_sha256, file_sha256
 from srl_edge.method.extraction import is_number
 from srl_edge.method.solving import Attempt, solve
 from srl_edge.method.types import Trajectory
@@ -81,6 +83,16 @@ class Model(NamedTuple):
             # It lies in an adapter's base.
             files = [*files, *self.tokenizer.glob("*" if self.kind == "adapter" else "*.json*")]
         return sum(file.stat().st_size for file in files if file.is_file())
+
+    @property
+    def contents(self) -> str:
+        """What changes with its files; of an artifact, the manifest has their hashes."""
+        if self.kind == "artifact":
+            return file_sha256(self.path / MANIFEST)
+        files = [self.path] if self.path.is_file() else [*self.path.glob("[!.]*")]
+        if self.tokenizer and self.tokenizer != self.path:
+            files += [file for kind in ("*.json", "*.jinja") for file in self.tokenizer.glob(kind)]
+        return contents_sha256(files)
 
 
 @dataclass(slots=True)

@@ -49,7 +49,8 @@ def bench(recipe: Recipe, run: Path) -> Path:
         Model(TUNED, "torch", run / "merged"),
         *(Model(artifact.name, "artifact", artifact.path, artifact.format) for artifact in found),
     ]
-    date = begin_or_go_on(folder, inputs_of(recipe, "bench"))
+    asked = {"models": {model.name: model.contents for model in models}}
+    date = begin_or_go_on(folder, inputs_of(recipe, "bench") | asked)
     measured = benchmark(models, tasks, settings, local, folder, date)
     scores = {
         (name, task.name): [

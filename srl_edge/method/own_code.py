@@ -33,6 +33,11 @@ def loaded(name: str, what: str) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]
 
 
+def forget() -> None:
+    """Read each file anew from now on: in a notebook it may have changed since."""
+    _module.cache_clear()
+
+
 @functools.cache
 def _module(file: str, what: str) -> ModuleType:
     path = Path(file)

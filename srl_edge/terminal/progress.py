@@ -180,8 +180,9 @@ def _rich(
 
 @contextlib.contextmanager
 def _plain(title: str, total: int, done: int, whole: float) -> Iterator[Advance]:
-    def show(done: int, seconds: float, left: float, note: str) -> None:
-        line = f"{title}: {done}/{total}, {seconds:.0f} s, ETA {left:.0f} s  {note}"
+    def show(done: int, seconds: float, left: float | None, note: str) -> None:
+        eta = "" if left is None else f", ETA {left:.0f} s"
+        line = f"{title}: {done}/{total}, {seconds:.0f} s{eta}  {note}"
         with contextlib.suppress(BrokenPipeError):
             print(printable(line.rstrip()), file=sys.stderr, flush=True)
 
@@ -193,13 +194,13 @@ def _plain(title: str, total: int, done: int, whole: float) -> Iterator[Advance]
 def _changing(title: str, total: int, done: int, whole: float) -> Iterator[Advance]:
     line = notebook.changing_line()
 
-    def show(done: int, seconds: float, left: float, note: str) -> None:
+    def show(done: int, seconds: float, left: float | None, note: str) -> None:
         full = round(BAR * done / max(total, 1))
         bar = "█" * full + "░" * (BAR - full)
-        eta = "" if done == total else f"  ETA {left:.0f} s"
+        eta = "" if left is None or done == total else f"  ETA {left:.0f} s"
         line(f"{title:<26} {bar} {done}/{total}  {seconds:.0f} s{eta}  {note}".rstrip())
 
-    show(done, 0.0, 0.0, "")
+    show(done, 0.0, None, "")
     with _now_and_then(total, done, whole, CHANGED_EVERY, show) as advance:
         yield advance
 
@@ -210,9 +211,12 @@ def _now_and_then(
     done: int,
     whole: float,
     every: float,
-    show: Callable[[int, float, float, str], None],
+    show: Callable[[int, float, float | None, str], None],
 ) -> Iterator[Advance]:
-    """Yield `advance`; calls `show(done, seconds, seconds left, note)` so often, and at the end."""
+    """Yield `advance`; calls `show(done, seconds, seconds left, note)` so often, and at the end.
+
+    Seconds left are None while all that is done was skipped.
+    """
     start = shown = time.monotonic()
     left_over, worked = whole * (1 - done / max(total, 1)), 0.0
 
@@ -229,7 +233,7 @@ def _now_and_then(
         now = time.monotonic()
         if now - shown >= every or done == total:
             shown = now
-            left = (now - start) / max(worked, 1e-9) * max(left_over - worked, 0.0)
+            left = (now - start) / worked * max(left_over - worked, 0.0) if worked else None
             show(done, now - start, left, note)
 
     yield advance

@@ -30,6 +30,21 @@ def test_the_eta_goes_by_work(
     assert lines[0].startswith("bench: 1/12, 15 s")
 
 
+def test_what_was_there_already_tells_nothing_of_the_pace(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("srl_edge.terminal.progress.time.monotonic", lambda: now)
+    with progress.bar("bench", 10) as advance:
+        now += 20.0
+        advance("kept", by=4, skipped=True)
+        now += 20.0
+        advance("new")
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "bench: 4/10, 20 s  kept"
+    assert second == "bench: 5/10, 40 s, ETA 200 s  new"
+
+
 def test_a_narrow_terminal_cuts_the_note_and_not_the_times(monkeypatch: pytest.MonkeyPatch) -> None:
     out, now = StringIO(), 100.0
     console = Console(file=out, width=80, force_terminal=True, color_system=None)

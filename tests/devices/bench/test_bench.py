@@ -8,14 +8,19 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from srl_edge import Run
 from srl_edge.data.trajectories import ParseReport, parse_rows
+from srl_edge.devices.bench import artifacts as of_artifacts
+from srl_edge.devices.bench import run as of_run
 from srl_edge.devices.bench.artifacts import bench_artifacts
 from srl_edge.devices.bench.benchmark import begin_or_go_on
+from srl_edge.devices.bench.measure import Model
 from srl_edge.devices.bench.run import after_stages, gain
 from srl_edge.devices.hosts import local
 from srl_edge.devices.hosts.session import RunnerLost, Session
@@ -24,7 +29,7 @@ from srl_edge.recipe import Bench, Recipe
 from srl_edge.report.results import samples_file
 from srl_edge.report.rows import BASE, HELD_OUT, OWN_WAY, TUNED
 from tests.helpers.artifacts import make_run
-from tests.helpers.command_line import srl_edge
+from tests.helpers.command_line import called, srl_edge
 
 
 @pytest.fixture(scope="module")
@@ -228,6 +233,14 @@ def test_a_regression_ends_with_exit_code_1(
     shutil.copytree(old, new)
     same = srl_edge("compare", old, new)
     assert same.returncode == 0 and "0 lost, 0 won (p = 1.000)" in same.stdout
+    samples = rows(new, "onnx-fp32")
+    (file,) = new.glob("onnx-fp32/samples_*.jsonl")
+    for edited in ({"problem": "another?"}, {"answer": "7 apples"}):
+        other = [row | {"doc": row["doc"] | edited} for row in samples]
+        file.write_text("".join(json.dumps(row) + "\n" for row in other))
+        refused = srl_edge("compare", old, new)
+        assert refused.returncode == 2 and "other problems of animals" in refused.stderr
+    file.write_text("".join(json.dumps(row) + "\n" for row in samples))
     for folder, correct in ((old, 1.0), (new, 0.0)):
         (file,) = folder.glob("onnx-fp32/samples_*.jsonl")
         changed = [row | {"exact_match": correct} for row in rows(folder, "onnx-fp32")]
@@ -357,6 +370,154 @@ def test_a_run_goes_on_with_a_benchmark_that_was_cut_off_and_else_starts_over(
     (out / "results.json").write_text("{}")  # it ended, so it is measured anew
     begin_or_go_on(out, {"settings": 2})
     assert not (out / "results.json").exists()
+
+
+class CutOff(Exception):
+    """What ends a benchmark."""
+
+
+def cut_off(*asked: Any) -> None:
+    """In place of `benchmark`: something is measured, and then it ends."""
+    (out,) = (each for each in asked if isinstance(each, Path))
+    (out / "speeds.json").write_text("{}")
+    raise CutOff
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "other"),
+    [
+        ("rows", "1 + 1?", "1 + 1, is?", "tasks"),
+        ("rows", '"answer": "4"', '"answer": "5"', "tasks"),
+        ("rows", "So it is", "That makes", "tasks"),  # the steps that a model's are likened to
+        ("shots", "9 + 1?", "9 + 1, is?", "shots"),
+        ("shots", "So it is", "That makes", "shots"),
+    ],
+)
+def test_other_rows_of_the_same_ids_are_not_gone_on_with(
+    file: str,
+    old: str,
+    new: str,
+    other: str,
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(of_artifacts, "benchmark", cut_off)
+    files = {name: tmp_path / f"{name}.jsonl" for name in ("rows", "shots")}
+    for name, numbers in (("rows", (1, 2, 3)), ("shots", (9,))):
+        made = [
+            {
+                "problem": f"{n} + 1?",
+                "other": f"{n} + 0?",
+                "steps": ["Count.", f"So it is\n#### {n + 1}"],
+                "answer": f"{n + 1}",
+            }
+            for n in numbers
+        ]
+        files[name].write_text("".join(json.dumps(row) + "\n" for row in made))
+    flags = ["--tasks", "mine", "--data", files["rows"], "--limit", 3, "--out", tmp_path / "out"]
+    flags += ["--shots", 1, "--shots-data", files["shots"]]
+    for more in ((), ("--resume",)):
+        with pytest.raises(CutOff):  # it goes on
+            called("bench-tasks", tiny_model, *flags, *more)
+    with pytest.raises(InputError, match="out: was begun with other tasks; name another --out"):
+        called(
+            "bench-tasks",
+            tiny_model,
+            *flags,
+            "--resume",
+            "--columns",
+            "problem=other",
+            "answer=answer",
+        )
+    assert old in files[file].read_text()
+    files[file].write_text(files[file].read_text().replace(old, new))
+    with pytest.raises(InputError, match=f"out: was begun with other {other}; name another --out"):
+        called("bench-tasks", tiny_model, *flags, "--resume")
+
+
+def test_a_run_is_not_measured_elsewhere_in_place_of_another(
+    artifacts: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(of_artifacts, "benchmark", cut_off)
+    shutil.copytree(artifacts[0].parents[1], tmp_path / "run")
+    run = Run(
+        Recipe.model_validate(
+            {
+                "output": str(tmp_path / "run"),
+                "model": {"name": "none"},
+                "export": {"artifacts": ["onnx-fp32"]},
+                "stages": [{"kind": "sft", "steps": 1}],
+            }
+        )
+    )
+    for _ in range(2):  # it goes on
+        with pytest.raises(CutOff):
+            run.bench_on("local", tmp_path / "out")
+    data = tmp_path / "run" / "data" / "test.jsonl"
+    first, *others = [json.loads(line) for line in data.read_text().splitlines()]
+    first["answer"] += "1"
+    data.write_text("".join(json.dumps(row) + "\n" for row in (first, *others)))
+    with pytest.raises(InputError, match="was begun with other tasks"):
+        run.bench_on("local", tmp_path / "out")
+
+
+def _flip(file: Path) -> None:
+    """Change the last byte, and nothing else."""
+    whole = bytearray(file.read_bytes())
+    whole[-1] ^= 1
+    file.write_bytes(whole)
+
+
+@pytest.mark.parametrize(
+    ("changed", "change"),
+    [
+        ("judge.py", lambda file: file.write_text("def same(a, b): return True")),
+        ("base/model.safetensors", _flip),
+        ("run/merged/model.safetensors", _flip),
+        ("run/train/stage-0-sft/adapter_model.safetensors", _flip),
+    ],
+)
+def test_a_runs_benchmark_does_not_go_on_with_what_others_measured_or_judged(
+    changed: str,
+    change: Callable[[Path], object],
+    artifacts: list[Path],
+    taught_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(of_run, "benchmark", cut_off)
+    run = shutil.copytree(artifacts[0].parents[1], tmp_path / "run")
+    base = shutil.copytree(taught_model, tmp_path / "base")
+    shutil.copytree(run / "adapter", run / "train" / "stage-0-sft")
+    (tmp_path / "judge.py").write_text("def same(a, b): return False")
+    recipe = Recipe.model_validate(
+        {
+            "output": str(run),
+            "model": {"name": str(base)},
+            "prompt": {"verifier": f"{tmp_path / 'judge.py'}:same"},
+            "export": {"artifacts": ["onnx-fp32"]},
+            "stages": [{"kind": "sft", "steps": 1}] * 2,
+        }
+    )
+    for _ in range(2):
+        with pytest.raises(CutOff):
+            of_run.bench(recipe, run)
+    assert not (run / "bench-earlier").exists()  # it went on
+    change(tmp_path / changed)
+    with pytest.raises(CutOff):
+        of_run.bench(recipe, run)
+    assert (run / "bench-earlier" / "speeds.json").is_file()
+
+
+def test_what_is_read_beside_a_program_counts_as_the_model(tmp_path: Path) -> None:
+    program, tokenizer = tmp_path / "model.pte", tmp_path / "tokenizer_config.json"
+    program.write_bytes(b"program")
+    tokenizer.write_text("{}")
+    model = Model("model", "executorch:64", program, "executorch", tokenizer=tmp_path)
+    before = model.contents
+    tokenizer.write_text('{"chat_template": "other"}')
+    assert model.contents != before
 
 
 def test_results_of_another_version_are_one_sentence(tmp_path: Path) -> None:

@@ -92,3 +92,32 @@ def test_each_problem_is_asked_once_a_model(
     other = recipe_of(tmp_path, "never", k=2)
     solved_counts(model, lambda: policy, other, problems[:1])
     assert policy.sampled == 30
+
+
+def test_problems_are_asked_again_of_another_verifier_or_chat_template(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SRL_EDGE_CACHE", str(tmp_path / "cache"))
+    from srl_edge.method.types import Trajectory
+
+    recipe, policy = recipe_of(tmp_path, "never"), TablePolicy([GOOD, BAD])
+    model, judge = tmp_path / "model", tmp_path / "judge.py"
+    model.mkdir()
+    (model / "model.safetensors").write_bytes(b"weights")
+    problems = [Trajectory("one", "problem", ("one",), "3")]
+    asked = []
+
+    def count(verifier: str) -> None:
+        prompt = recipe.prompt.model_copy(update={"verifier": verifier})
+        changed = recipe.model_copy(update={"prompt": prompt})
+        solved_counts(model, lambda: policy, changed, problems)
+        asked.append(policy.sampled // 4)
+
+    count("auto")
+    for text in ("def same(a, b): return False", "def same(a, b): return True"):
+        judge.write_text(text)
+        count(f"{judge}:same")
+        count(f"{judge}:same")
+    (model / "tokenizer_config.json").write_text('{"chat_template": "other"}')
+    count(f"{judge}:same")
+    assert asked == [1, 2, 2, 3, 3, 4]
