@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from srl_edge.data.agents import episodes
-from srl_edge.data.chats import first_exchange, is_chat, turns_of
+from srl_edge.data.chats import first_exchange, is_chat, require_good, turns_of
 from srl_edge.data.cutting import MARK
 from srl_edge.data.values import Unusable, as_list
 from srl_edge.method.prompt_form import DONE
@@ -138,6 +138,7 @@ def _processbench(row: Row) -> Fields:
 
 
 def _alpaca(row: Row) -> Fields | None:
+    require_good(row, ("kto_tag",))  # its label may be anything
     parts = [row["instruction"], row.get("input")]
     texts = [part.strip() for part in parts if isinstance(part, str) and part.strip()]
     return Fields(
@@ -151,6 +152,7 @@ def _chat(name: str, column: str) -> Shape:
     def read(row: Row) -> Fields | None:
         if not is_chat(row[column]):
             return None
+        require_good(row)
         said = first_exchange(row[column])
         source = "OpenThoughts" if "<|begin_of_thought|>" in (said.reply or "") else name
         shape = f"{source}, the first exchange of several" if said.more else source
@@ -161,6 +163,7 @@ def _chat(name: str, column: str) -> Shape:
 
 
 def _prompt_completion(row: Row) -> Fields | None:
+    require_good(row)  # TRL's unpaired preference
     prompt, completion, answer = row["prompt"], row["completion"], row.get("answer")
     if isinstance(prompt, str) and isinstance(completion, str) and not is_chat(prompt):
         return Fields("TRL prompt-completion", "prompt", prompt, (completion,), None, answer)
@@ -196,6 +199,7 @@ def _agent_chat(column: str) -> Shape:
         fenced = row.get("instance_id") and episodes.is_fenced(turns)
         if not fenced and not episodes.is_episode(turns):
             return None
+        require_good(row)
         episodes.require_success(row)
         tools = episodes.tools_of(row)
         found = episodes.of_turns(turns, tools)

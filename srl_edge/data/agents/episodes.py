@@ -115,8 +115,9 @@ def of_turns(turns: Any, tools: Sequence[Any] = ()) -> Episode:
 
     Of a reply that makes no call, its text is the action: what is said to the user.
     """
-    require_taught(turns_of(turns))
-    said = [turn for turn in map(_turn, turns_of(turns)) if turn.role not in _SYSTEM]
+    listed = turns_of(turns)
+    require_taught(turn for turn in listed if _turn(turn).role in _ASSISTANTS)
+    said = [turn for turn in map(_turn, listed) if turn.role not in _SYSTEM]
     fences = not _has_calls(said)  # elsewhere a fence is what is shown to the user
     opening: list[str] = []
     while said and said[0].role not in _ASSISTANTS:
