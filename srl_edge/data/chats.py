@@ -67,13 +67,18 @@ def require_good(row: Mapping[str, Any], marks: tuple[str, ...] = ("label", "kto
 
 def thought_of(turn: Mapping[str, Any]) -> str:
     """What is thought in a turn: what stands apart from its text, or is said to nobody."""
-    parts = [part for part in _parts(turn.get("content")) if _is_thought(part)]
+    parts = [part for part in _parts(turn.get("content")) if is_thought(part)]
     parts += _parts(turn.get("reasoning_details"))  # OpenRouter's
     found = [held[key] for held in (turn, *parts) for key in _THOUGHTS if held.get(key)]
     found += [part.get("text") for part in parts] if not found else []
     texts = [_of_parts(each) if isinstance(each, list) else each for each in found]
     said = _text(turn) if turn.get("channel") == _UNSAID else None
     return _joined((*texts, said)) or ""
+
+
+def is_thought(part: Mapping[str, Any]) -> bool:
+    """Whether a part of a turn is what was thought."""
+    return str(part.get("type")).startswith(("thinking", "reasoning"))
 
 
 def spoken(turn: Mapping[str, Any]) -> str | None:
@@ -103,16 +108,12 @@ def _speaker(turn: Mapping[str, Any]) -> str:
 def _text(turn: Mapping[str, Any]) -> str | None:
     content = turn.get("content", turn.get("value"))
     if isinstance(content, list):
-        return _of_parts([part for part in _parts(content) if not _is_thought(part)])
+        return _of_parts([part for part in _parts(content) if not is_thought(part)])
     return content if isinstance(content, str) else None
 
 
 def _parts(content: Any) -> list[Mapping[str, Any]]:
     return [p for p in content if isinstance(p, Mapping)] if isinstance(content, list) else []
-
-
-def _is_thought(part: Mapping[str, Any]) -> bool:
-    return str(part.get("type")).startswith(("thinking", "reasoning"))
 
 
 def _of_parts(parts: list[Any]) -> str | None:

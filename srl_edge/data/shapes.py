@@ -196,8 +196,11 @@ def _trajectory(row: Row) -> Fields | None:
 def _agent_chat(column: str) -> Shape:
     def read(row: Row) -> Fields | None:
         turns = row[column]
-        fenced = row.get("instance_id") and episodes.is_fenced(turns)
+        results = episodes.tells_results(turns)
+        fenced = (results or row.get("instance_id")) and episodes.is_fenced(turns)
         if not fenced and not episodes.is_episode(turns):
+            if results:
+                raise Unusable("an agent's chat whose actions are in no form that is known")
             return None
         require_good(row)
         episodes.require_success(row)
