@@ -40,6 +40,8 @@ def first_exchange(turns: Any) -> Exchange:
         said.pop(0)  # a greeting
     asked: list[str] = []
     while said and said[0][0] in _USERS:
+        if any("image" in str(part.get("type")) for part in _parts(said[0][1].get("content"))):
+            raise Unusable("a question about an image")
         asked.append(_text(said.pop(0)[1]) or "")
     question = "\n\n".join(text for text in asked if text.strip()) or None
     replies = []

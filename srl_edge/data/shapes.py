@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from srl_edge.data.agents import episodes
+from srl_edge.data.beside import require_no_image, whole
 from srl_edge.data.chats import first_exchange, is_chat, require_good, turns_of
 from srl_edge.data.cutting import MARK
 from srl_edge.data.values import Unusable, as_list
@@ -17,6 +18,7 @@ Row = Mapping[str, Any]
 
 # Of rows of no source that is known by name; SVAMP's problem is a `Body` and a `Question`.
 _PROBLEMS = ("problem", "question", "question_concat")
+_QUESTIONS = (*_PROBLEMS, "Body", "instruction")  # columns that hold no more than a question
 _ANSWERS = ("answer", "Answer", "target")
 _TASKS = ("problem_statement", "task", "issue")
 COLUMNS = ("problem", "solution", "steps", "answer", "thought")  # that a recipe may name
@@ -54,16 +56,28 @@ class Shape:
 def fields(row: Row, columns: Mapping[str, str] | None = None) -> Fields:
     """The values of a row: from the columns that are named, else by the first shape that fits.
 
-    columns: the row's columns by the names in `COLUMNS`. Raises Unusable.
+    A question is read with what it needs beside its column. columns: the row's columns by the
+    names in `COLUMNS`. Raises Unusable.
     """
-    if columns:
-        named = {key: row.get(column) for key, column in columns.items()}
-        solutions = (named["solution"],) if "solution" in named else ()
-        steps, answer, thought = (named.get(key) for key in ("steps", "answer", "thought"))
-        problem = named["problem"]
-        return Fields(
-            "data.columns", columns["problem"], problem, solutions, steps, answer, thought
-        )
+    found = _named(row, columns) if columns else _of_a_shape(row)
+    acted = found.observations is not None or row.get("observations") or row.get("world")
+    if acted or not isinstance(found.problem, str):
+        return found
+    if columns or found.asked in _QUESTIONS:
+        return replace(found, problem=whole(found.problem, row, columns))
+    require_no_image(row)
+    return found
+
+
+def _named(row: Row, columns: Mapping[str, str]) -> Fields:
+    named = {key: row.get(column) for key, column in columns.items()}
+    solutions = (named["solution"],) if "solution" in named else ()
+    steps, answer, thought = (named.get(key) for key in ("steps", "answer", "thought"))
+    problem = named["problem"]
+    return Fields("data.columns", columns["problem"], problem, solutions, steps, answer, thought)
+
+
+def _of_a_shape(row: Row) -> Fields:
     for shape in SHAPES:
         if all(row.get(column) is not None for column in shape.has) and (found := shape.read(row)):
             return found
