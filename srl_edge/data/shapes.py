@@ -3,7 +3,7 @@
 A new shape is an entry of `SHAPES`; where rows of a source differ, each is read by its own.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -71,10 +71,25 @@ def fields(row: Row, columns: Mapping[str, str] | None = None) -> Fields:
 
 def _named(row: Row, columns: Mapping[str, str]) -> Fields:
     named = {key: row.get(column) for key, column in columns.items()}
-    solutions = (named["solution"],) if "solution" in named else ()
-    steps, answer, thought = (named.get(key) for key in ("steps", "answer", "thought"))
-    problem = named["problem"]
+    problem, solution, thought = (named.get(key) for key in ("problem", "solution", "thought"))
+    if is_chat(problem):
+        problem = _question(turns_of(problem))
+    if is_chat(solution):
+        told = first_exchange(solution)
+        if told.question is None:  # replies alone
+            told = first_exchange([{"role": "user", "content": "?"}, *turns_of(solution)])
+        solution, thought = told.reply, thought or told.thought
+    solutions = () if solution is None else (solution,)
+    steps, answer = named.get("steps"), named.get("answer")
     return Fields("data.columns", columns["problem"], problem, solutions, steps, answer, thought)
+
+
+def _question(turns: Sequence[Row]) -> str | None:
+    """What is asked in a chat that ends in a question, or by its first; raises Unusable."""
+    said = first_exchange(turns)
+    if said.more and first_exchange(turns[-1:]).question:
+        raise Unusable("a question with turns before it")
+    return said.question
 
 
 def _of_a_shape(row: Row) -> Fields:
