@@ -8,7 +8,7 @@ from typing import Any
 from srl_edge.data.values import Unusable, answer_of, as_list
 
 _CHOICES = ("options", "choices")
-_ABOUT = ("passage", "article", "context")
+_ABOUT = ("passage", "article", "context", "table")
 _IMAGE = re.compile(r"(?:decoded_)?images?(?:_\d+)?", re.IGNORECASE)
 _MARK = re.compile(r"\s*\(?([A-Z])\s?[).:]\s*")
 _MARKED = re.compile(r"(?<!\w)[A-Z1-9][).:]")  # a choice in a question

@@ -80,7 +80,7 @@ def test_what_is_no_part_of_a_question_is_left_out(other: dict[str, Any]) -> Non
     assert problem(QUESTION | other) == ASKED
 
 
-@pytest.mark.parametrize("column", ["passage", "article", "context"])
+@pytest.mark.parametrize("column", ["passage", "article", "context", "table"])
 @pytest.mark.parametrize("text", ["All of it.", ["All", "of it."], '["All", "of it."]'])
 def test_a_text_comes_before_the_question_about_it(column: str, text: Any) -> None:
     before = "All of it." if text == "All of it." else "All\n\nof it."
