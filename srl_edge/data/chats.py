@@ -9,6 +9,9 @@ from srl_edge.data.values import Unusable, as_list
 _USERS = ("user", "human")
 _ASSISTANTS = ("assistant", "gpt", "model", "bot", "chatgpt")
 _THOUGHTS = ("reasoning_content", "thinking", "reasoning")
+_WEIGHTS = ("weight", "loss", "train")  # OpenAI's, AgentInstruct's, axolotl's
+_UNSAID = "analysis"  # gpt-oss' channel of thoughts
+_NOT = (0, "0", "0.0", "false", "False")  # False is 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +40,52 @@ def first_exchange(turns: Any) -> Exchange:
         said.pop(0)  # a greeting
     asked: list[str] = []
     while said and said[0][0] in _USERS:
+        if any("image" in str(part.get("type")) for part in _parts(said[0][1].get("content"))):
+            raise Unusable("a question about an image")
         asked.append(_text(said.pop(0)[1]) or "")
     question = "\n\n".join(text for text in asked if text.strip()) or None
-    if not said:
-        return Exchange(question)
-    reply = said.pop(0)[1]
-    require_taught([reply])
-    thought = next((reply[key] for key in _THOUGHTS if isinstance(reply.get(key), str)), None)
-    return Exchange(question, _text(reply), thought, any(who in _USERS for who, _ in said))
+    replies = []
+    while said and said[0][0] in _ASSISTANTS:
+        replies.append(said.pop(0)[1])
+    require_taught(replies)
+    thoughts, texts = map(_joined, ((thought_of(t) for t in replies), map(spoken, replies)))
+    return Exchange(question, texts, thoughts, bool(said))
 
 
-def require_taught(turns: Iterable[Mapping[str, Any]]) -> None:
-    """Raise Unusable where a turn is of no weight, as OpenAI calls what is not to be taught."""
-    if any(turn.get("weight") == 0 for turn in turns):
+def require_taught(replies: Iterable[Mapping[str, Any]]) -> None:
+    """Raise Unusable where a reply is marked as one that is not to be taught."""
+    if any(reply.get(key) in _NOT for reply in replies for key in _WEIGHTS):
         raise Unusable("a reply that is not to be taught (of weight 0)")
+
+
+def require_good(row: Mapping[str, Any], marks: tuple[str, ...] = ("label", "kto_tag")) -> None:
+    """Raise Unusable for a row whose reply is marked as a bad one, as for KTO.
+
+    A label that is no truth value is something else, such as a class.
+    """
+    if any(row.get(mark) is False or row.get(mark) in ("false", "False") for mark in marks):
+        raise Unusable("a reply that is marked as a bad one")
+
+
+def thought_of(turn: Mapping[str, Any]) -> str:
+    """What is thought in a turn: what stands apart from its text, or is said to nobody."""
+    parts = [part for part in _parts(turn.get("content")) if is_thought(part)]
+    parts += _parts(turn.get("reasoning_details"))  # OpenRouter's
+    found = [held[key] for held in (turn, *parts) for key in _THOUGHTS if held.get(key)]
+    found += [part.get("text") for part in parts] if not found else []
+    texts = [_of_parts(each) if isinstance(each, list) else each for each in found]
+    said = _text(turn) if turn.get("channel") == _UNSAID else None
+    return _joined((*texts, said)) or ""
+
+
+def is_thought(part: Mapping[str, Any]) -> bool:
+    """Whether a part of a turn is what was thought."""
+    return str(part.get("type")).startswith(("thinking", "reasoning"))
+
+
+def spoken(turn: Mapping[str, Any]) -> str | None:
+    """The text of a turn that is no thought."""
+    return None if turn.get("channel") == _UNSAID else _text(turn)
 
 
 def is_chat(value: Any) -> bool:
@@ -75,6 +110,18 @@ def _speaker(turn: Mapping[str, Any]) -> str:
 def _text(turn: Mapping[str, Any]) -> str | None:
     content = turn.get("content", turn.get("value"))
     if isinstance(content, list):
-        parts = [part.get("text") for part in content if isinstance(part, Mapping)]
-        return "\n".join(text for text in parts if isinstance(text, str)) or None
+        return _of_parts([part for part in _parts(content) if not is_thought(part)])
     return content if isinstance(content, str) else None
+
+
+def _parts(content: Any) -> list[Mapping[str, Any]]:
+    return [p for p in content if isinstance(p, Mapping)] if isinstance(content, list) else []
+
+
+def _of_parts(parts: list[Any]) -> str | None:
+    texts = [part.get("text") if isinstance(part, Mapping) else part for part in parts]
+    return "\n".join(text for text in texts if isinstance(text, str)) or None
+
+
+def _joined(texts: Iterable[Any]) -> str | None:
+    return "\n\n".join(t for t in texts if isinstance(t, str) and t.strip()) or None

@@ -34,11 +34,11 @@ _GOES_ON = (b"{", b"[", b",", b":")  # how a line ends whose object is closed on
 _NEXT = re.compile(r"[^\s,]")  # such object begins
 
 
-def rows_of(file: Path, bad: Bad | None = None) -> Iterator[dict[str, Any]]:
+def rows_of(file: Path, bad: Bad | None = None, part: str = "") -> Iterator[dict[str, Any]]:
     """The rows of a file, by its suffix; what has another one is read as JSON.
 
-    bad: is told of each row that is JSON, and more of it than can be read. Raises InputError, in
-    one sentence, where the file is not there or is not what its suffix says.
+    bad: is told of each row that is JSON, and more of it than can be read. part: one of `parts_of`.
+    Raises InputError, in one sentence, where the file is not there or is not what its suffix says.
     """
     if not file.is_file():
         raise InputError(f"{file.absolute()}: no such file; give the path of a file of rows.")
@@ -51,7 +51,19 @@ def rows_of(file: Path, bad: Bad | None = None) -> Iterator[dict[str, Any]]:
         first = data.read(4096).removeprefix(BOM_UTF8).lstrip()[:1]
     if suffix not in SUFFIXES and first not in (b"", b"[", b"{"):
         raise InputError(f"{file}: no format that is read; a file of rows ends in {ENDINGS}.")
-    return iter(_array(file)) if first == b"[" else _objects(file, bad)
+    return iter(_array(file)) if first == b"[" else _objects(file, bad, part)
+
+
+def parts_of(file: Path) -> tuple[str, ...]:
+    """The names of the lists of rows in a file that is one object, where it has several."""
+    if file.suffix.lower() in (".parquet", ".csv", ".tsv"):
+        return ()
+    try:
+        head = list(islice(_json_lines(file, None), 2))
+    except InputError:  # an array, or what is said where its rows are read
+        return ()
+    lists = {} if len(head) != 1 or _is_row(head[0]) else _lists(head[0])
+    return tuple(lists) if len(lists) > 1 else ()
 
 
 def _array(file: Path) -> list[dict[str, Any]]:
@@ -65,15 +77,22 @@ def _array(file: Path) -> list[dict[str, Any]]:
     return list(rows)
 
 
-def _objects(file: Path, bad: Bad | None) -> Iterator[dict[str, Any]]:
-    """The objects of a file, or those in its only one's only list, where that is no row."""
+def _objects(file: Path, bad: Bad | None, part: str) -> Iterator[dict[str, Any]]:
+    """The objects of a file, or those in its only one, where that is no row: a list, or by id."""
     rows = _json_lines(file, bad)
     head = list(islice(rows, 2))
     if len(head) == 1 and not _is_row(head[0]):
         _require_no_table(file, head[0])
-        lists = [value for value in head[0].values() if _is_list_of_objects(value)]
-        head = lists[0] if len(lists) == 1 else head
+        lists = _lists(head[0])
+        if part or len(lists) == 1:
+            head = lists[part] if part else next(iter(lists.values()))
+        elif head[0] and all(isinstance(held, dict) and _is_row(held) for held in head[0].values()):
+            head = [{"id": name, **row} for name, row in head[0].items()]
     yield from chain(head, rows)
+
+
+def _lists(whole: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    return {name: held for name, held in whole.items() if _is_list_of_objects(held)}
 
 
 def _is_row(row: dict[str, Any]) -> bool:

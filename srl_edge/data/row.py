@@ -141,8 +141,9 @@ def _is_json(value: Any) -> bool:
 
 
 def solutions_of(found: Fields) -> list[str]:
-    """The texts of a row's solutions."""
-    return [text for text in found.solutions if isinstance(text, str)]
+    """The texts of a row's solutions; of several in a list, the first."""
+    each = (held[0] if isinstance(held, list) and held else held for held in found.solutions)
+    return [text for text in each if isinstance(text, str)]
 
 
 def _is_solution(answer: Any, styles: Sequence[str]) -> bool:

@@ -3,12 +3,13 @@
 A new shape is an entry of `SHAPES`; where rows of a source differ, each is read by its own.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from srl_edge.data.agents import episodes
-from srl_edge.data.chats import first_exchange, is_chat, turns_of
+from srl_edge.data.beside import require_no_image, whole
+from srl_edge.data.chats import first_exchange, is_chat, require_good, turns_of
 from srl_edge.data.cutting import MARK
 from srl_edge.data.values import Unusable, as_list
 from srl_edge.method.prompt_form import DONE
@@ -17,6 +18,7 @@ Row = Mapping[str, Any]
 
 # Of rows of no source that is known by name; SVAMP's problem is a `Body` and a `Question`.
 _PROBLEMS = ("problem", "question", "question_concat")
+_QUESTIONS = (*_PROBLEMS, "Body", "instruction")  # columns that hold no more than a question
 _ANSWERS = ("answer", "Answer", "target")
 _TASKS = ("problem_statement", "task", "issue")
 COLUMNS = ("problem", "solution", "steps", "answer", "thought")  # that a recipe may name
@@ -54,16 +56,43 @@ class Shape:
 def fields(row: Row, columns: Mapping[str, str] | None = None) -> Fields:
     """The values of a row: from the columns that are named, else by the first shape that fits.
 
-    columns: the row's columns by the names in `COLUMNS`. Raises Unusable.
+    A question is read with what it needs beside its column. columns: the row's columns by the
+    names in `COLUMNS`. Raises Unusable.
     """
-    if columns:
-        named = {key: row.get(column) for key, column in columns.items()}
-        solutions = (named["solution"],) if "solution" in named else ()
-        steps, answer, thought = (named.get(key) for key in ("steps", "answer", "thought"))
-        problem = named["problem"]
-        return Fields(
-            "data.columns", columns["problem"], problem, solutions, steps, answer, thought
-        )
+    found = _named(row, columns) if columns else _of_a_shape(row)
+    acted = found.observations is not None or row.get("observations") or row.get("world")
+    if acted or not isinstance(found.problem, str):
+        return found
+    if columns or found.asked in _QUESTIONS:
+        return replace(found, problem=whole(found.problem, row, columns))
+    require_no_image(row)
+    return found
+
+
+def _named(row: Row, columns: Mapping[str, str]) -> Fields:
+    named = {key: row.get(column) for key, column in columns.items()}
+    problem, solution, thought = (named.get(key) for key in ("problem", "solution", "thought"))
+    if is_chat(problem):
+        problem = _question(turns_of(problem))
+    if is_chat(solution):
+        told = first_exchange(solution)
+        if told.question is None:  # replies alone
+            told = first_exchange([{"role": "user", "content": "?"}, *turns_of(solution)])
+        solution, thought = told.reply, thought or told.thought
+    solutions = () if solution is None else (solution,)
+    steps, answer = named.get("steps"), named.get("answer")
+    return Fields("data.columns", columns["problem"], problem, solutions, steps, answer, thought)
+
+
+def _question(turns: Sequence[Row]) -> str | None:
+    """What is asked in a chat that ends in a question, or by its first; raises Unusable."""
+    said = first_exchange(turns)
+    if said.more and first_exchange(turns[-1:]).question:
+        raise Unusable("a question with turns before it")
+    return said.question
+
+
+def _of_a_shape(row: Row) -> Fields:
     for shape in SHAPES:
         if all(row.get(column) is not None for column in shape.has) and (found := shape.read(row)):
             return found
@@ -138,6 +167,7 @@ def _processbench(row: Row) -> Fields:
 
 
 def _alpaca(row: Row) -> Fields | None:
+    require_good(row, ("kto_tag",))  # its label may be anything
     parts = [row["instruction"], row.get("input")]
     texts = [part.strip() for part in parts if isinstance(part, str) and part.strip()]
     return Fields(
@@ -151,6 +181,7 @@ def _chat(name: str, column: str) -> Shape:
     def read(row: Row) -> Fields | None:
         if not is_chat(row[column]):
             return None
+        require_good(row)
         said = first_exchange(row[column])
         source = "OpenThoughts" if "<|begin_of_thought|>" in (said.reply or "") else name
         shape = f"{source}, the first exchange of several" if said.more else source
@@ -161,6 +192,7 @@ def _chat(name: str, column: str) -> Shape:
 
 
 def _prompt_completion(row: Row) -> Fields | None:
+    require_good(row)  # TRL's unpaired preference
     prompt, completion, answer = row["prompt"], row["completion"], row.get("answer")
     if isinstance(prompt, str) and isinstance(completion, str) and not is_chat(prompt):
         return Fields("TRL prompt-completion", "prompt", prompt, (completion,), None, answer)
@@ -193,9 +225,13 @@ def _trajectory(row: Row) -> Fields | None:
 def _agent_chat(column: str) -> Shape:
     def read(row: Row) -> Fields | None:
         turns = row[column]
-        fenced = row.get("instance_id") and episodes.is_fenced(turns)
+        results = episodes.tells_results(turns)
+        fenced = (results or row.get("instance_id")) and episodes.is_fenced(turns)
         if not fenced and not episodes.is_episode(turns):
+            if results:
+                raise Unusable("an agent's chat whose actions are in no form that is known")
             return None
+        require_good(row)
         episodes.require_success(row)
         tools = episodes.tools_of(row)
         found = episodes.of_turns(turns, tools)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from srl_edge.data.formats import ENDINGS, SUFFIXES, Bad, rows_of
+from srl_edge.data.formats import ENDINGS, SUFFIXES, Bad, parts_of, rows_of
 from srl_edge.data.hub import PREFIX, open_hub, read_name
 from srl_edge.errors import InputError
 from srl_edge.files import expanded, require_contained
@@ -19,6 +19,7 @@ GENERATED = (
     "agent-home",
     "agent-shell",
 )  # made up, and no sources of rows
+_SAVED = ("dataset_dict.json", "dataset_info.json", "state.json")  # beside Arrow's files
 _SHARD = re.compile(r"[-_.]\d+(?:-of-\d+)?$")
 
 
@@ -81,7 +82,7 @@ def open_source(name: str) -> Source:
         return _hub_source(name)
     path = expanded(name)
     if path.is_file():
-        return Source(name, (_file_table(path, path.parent),))
+        return Source(name, tuple(_file_tables(path, path.parent)))
     if not path.is_dir():
         raise InputError(
             f"{path.absolute()}: no such file or folder; give the path of rows in JSON Lines, "
@@ -89,9 +90,14 @@ def open_source(name: str) -> Source:
         )
     files = files_of(name)
     require_contained(path, files)
+    if all(file.name in _SAVED for file in files) and any(path.rglob("*.arrow")):
+        raise InputError(
+            f"{path}: a folder that datasets' save_to_disk has written; read it as "
+            f"{PREFIX}{path.absolute()}."
+        )
     if not files:
         raise InputError(f"{path}: no file of rows in this folder; one ends in {ENDINGS}.")
-    return Source(name, tuple(_file_table(file, path) for file in files))
+    return Source(name, tuple(table for file in files for table in _file_tables(file, path)))
 
 
 def part_of(source: Source, name: str, setting: str) -> tuple[Table, ...]:
@@ -134,11 +140,18 @@ def _hub_source(text: str) -> Source:
     return Source(text, tables, asked, hub.commit)
 
 
-def _file_table(file: Path, folder: Path) -> Table:
+def _file_tables(file: Path, folder: Path) -> list[Table]:
+    """The table of a file, or those of the lists of rows that it has by name."""
     inner = file.relative_to(folder)
     stems = (file.stem, _SHARD.sub("", file.stem), *inner.parent.parts)
     names = (inner.as_posix(), file.name, *stems, str(file))
-    return Table(str(file), names, lambda bad: rows_of(file, bad))
+    if parts := parts_of(file):
+        return [Table(f"{file}, {part}", (part,), _reader(file, part)) for part in parts]
+    return [Table(str(file), names, _reader(file))]
+
+
+def _reader(file: Path, part: str = "") -> Callable[[Bad | None], Iterable[Mapping[str, Any]]]:
+    return lambda bad: rows_of(file, bad, part)
 
 
 def files_of(name: str) -> list[Path]:

@@ -61,6 +61,8 @@ def answer_of(value: Any) -> str | None:
         case str():
             said = clean(value)
             return None if said.lower() in _NO_ANSWERS else said
+        case {"ground_truth": held}:  # verl's, beside how it is judged
+            return answer_of(held)
         case list() | dict() if _is_call(value):
             return clean(json.dumps(value, ensure_ascii=False))
         case list() | dict() if len(value) == 1:

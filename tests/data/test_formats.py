@@ -216,6 +216,21 @@ def test_a_single_row_stays_one(tmp_path: Path, row: dict[str, Any]) -> None:
     assert list(rows_of(tmp_path / "rows.json")) == [row]
 
 
+@pytest.mark.parametrize("names", [("1", "2"), ("a/1", "a/2"), ("7", "problem")])
+@pytest.mark.parametrize("indent", [None, 2])
+def test_rows_by_their_ids_are_read(
+    tmp_path: Path, names: tuple[str, ...], indent: int | None
+) -> None:
+    rows = [ROWS[0], {"problem": "a", "steps": ["b", "c"]}]
+    whole = dict(zip(names, rows, strict=True))
+    (tmp_path / "rows.json").write_text(json.dumps(whole, indent=indent))
+    named = [{"id": name, **row} for name, row in whole.items()]
+    assert list(rows_of(tmp_path / "rows.json")) == named
+    own = {name: {"id": "mine", **row} for name, row in whole.items()}
+    (tmp_path / "rows.json").write_text(json.dumps(own, indent=indent))
+    assert list(rows_of(tmp_path / "rows.json")) == list(own.values())
+
+
 @pytest.mark.parametrize(
     "table",
     [

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from srl_edge.data.agents.episodes import _fence, _tagged
+from srl_edge.data.agents.in_text import _tagged, last_fence
 from srl_edge.data.cutting import _outside, cut_solution, enclosed, without
 from srl_edge.data.row import read
 from srl_edge.data.thoughts import split_thoughts
@@ -20,6 +20,10 @@ PIECES = (
     "<function=a>",
     "<function=a><parameter=b>",
     "<execute_bash>",
+    "<execute>",
+    "Action: a\nAction Input: ",
+    "\nAction: ",
+    '{"commands": [',
     "<think>",
     "<think>a</think>",
     "```bash\n",
@@ -80,7 +84,7 @@ def test_what_is_found_is_what_the_plain_patterns_find() -> None:
         assert list(_tagged(text)) == plain, text
         fences = [m for m in FENCE.finditer(text) if m[1] in ("", "bash")]
         last = (fences[-1].start(), fences[-1][2].strip()) if fences else None
-        assert _fence(text) == last, text
+        assert last_fence(text) == last, text
         opened, closed = re.compile("<tool_call>|a"), re.compile("</tool_call>|\n?b")
         pairs = re.compile("(?:<tool_call>|a)(.*?)(?:</tool_call>|\n?b)", re.DOTALL)
         found = [(a.start(), b.end()) for a, b in enclosed(text, opened, closed)]

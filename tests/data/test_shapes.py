@@ -93,7 +93,7 @@ def turn(who: str, text: Any, **more: str) -> dict[str, Any]:
         # A message in parts, as OpenAI's.
         (
             [
-                turn("user", [{"type": "text", "text": "q"}, {"type": "image_url"}]),
+                turn("user", [{"type": "text", "text": "q"}, {"type": "text"}]),
                 turn("assistant", [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]),
                 turn("user", "Sure?"),
             ],

@@ -1,5 +1,6 @@
 """From a name to rows: files, folders, splits, and datasets laid out as the hub has them."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,44 @@ def test_without_a_file_named_train_all_but_what_is_held_out_is_read(folder: Pat
     assert read(source.chosen(("train",), source.named("test"))) == ["q5?", "q1?", "q2?", "q3?"]
     with pytest.raises(InputError, match="nothing is left of it beside what is held out"):
         source.chosen(("train",), source.tables)
+
+
+@pytest.mark.parametrize(
+    ("names", "first"),
+    [
+        (("train", "test"), ["a", "b"]),
+        (("test", "train"), ["c"]),
+        (("easy", "hard"), ["a", "b", "c"]),
+    ],
+)
+@pytest.mark.parametrize("inside", [True, False])
+def test_the_lists_of_one_file_are_parts_by_name(
+    names: tuple[str, str], first: list[str], inside: bool, tmp_path: Path
+) -> None:
+    lists = [
+        [{"question": text, "answer": "x\ny\n#### 1"} for text in part] for part in ("ab", "c")
+    ]
+    whole = {"version": 2, **dict(zip(names, lists, strict=True))}
+    (tmp_path / "rows.json").write_text(json.dumps(whole))
+    source = open_source(str(tmp_path if inside else tmp_path / "rows.json"))
+    assert read(source.chosen(("train",))) == first
+    assert read(part_of(source, names[1], "test")) == ["c"] and source.listed == ", ".join(names)
+
+
+@pytest.mark.parametrize("parts", [(), ("train",), ("train", "test")])
+def test_a_folder_of_save_to_disk_is_named_with_what_reads_it(
+    parts: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    datasets = pytest.importorskip("datasets")
+    datasets.disable_progress_bars()
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    table = datasets.Dataset.from_list([{"question": "q", "answer": "a"}])
+    saved = datasets.DatasetDict(dict.fromkeys(parts, table)) if parts else table
+    saved.save_to_disk(tmp_path / "saved")
+    with pytest.raises(InputError, match="save_to_disk") as caught:
+        open_source(str(tmp_path / "saved"))
+    named = str(caught.value).split(" read it as ")[1].removesuffix(".")
+    assert read(open_source(named).chosen(("train",))) == ["q"]
 
 
 def test_a_split_may_be_a_source_of_its_own(folder: Path, tmp_path: Path) -> None:

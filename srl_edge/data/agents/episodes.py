@@ -1,68 +1,44 @@
 """What agents did, as their recorders write it: actions, the thought before each, what came of it.
 
 Known: chats with `tool_calls` and tool results (OpenAI, OpenHands, SWE-smith), calls that are
-written in the text (`<function=…>`, `<tool_call>`, `<execute_bash>`, the special tokens of other
-families that `call_forms` reads), and commands in a fence (SWE-agent). A command of a shell stands
-alone, other calls as JSON with name and arguments.
+written in the text (`in_text` says how), and commands in a fence (SWE-agent). A command of a shell
+stands alone, other calls as JSON with name and arguments.
 """
 
 import contextlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import takewhile
 from typing import Any
 
-from srl_edge.data.chats import require_taught, turns_of
-from srl_edge.data.cutting import enclosed
-from srl_edge.data.thoughts import joined, split_thoughts
+from srl_edge.data.agents.in_text import action_in, calls_in, is_marked, last_fence, said_in
+from srl_edge.data.chats import is_thought, require_taught, thought_of, turns_of
+from srl_edge.data.thoughts import joined
 from srl_edge.data.values import Unusable, as_list
 from srl_edge.method import calls
-from srl_edge.method.call_forms import BEGINS, unmarked
 from srl_edge.method.prompt_form import DONE
 
-_ASSISTANTS = ("assistant", "ai", "gpt", "model", "agent", "function_call")
+_CALLERS = ("tool_call", "tool_calls", "function_call", "function_calls")  # whose turn is a call
+_ASSISTANTS = ("assistant", "ai", "gpt", "model", "agent", *_CALLERS)
+_RESULTS = (
+    *("tool", "tool_response", "tool_result", "tool_output"),
+    *("function", "function_response", "function_result", "function_output"),
+    *("observation", "environment", "ipython"),
+)
 _SYSTEM = ("system", "developer")
 _SHELLS = ("bash", "execute_bash", "shell", "run_command", "run_shell_command", "terminal")
-_FENCE, _FENCE_END = (
-    re.compile(pattern, re.MULTILINE) for pattern in (r"^[ \t]*```(\w*)[^\n]*\n", r"```[ \t]*$")
-)
-_OF_SHELLS = ("", "bash", "sh", "shell")
-_BASH, _BASH_END = map(re.compile, (r"<execute_(?:bash|ipython)>", r"</execute_(?:bash|ipython)>"))
-_CALL = re.compile(
-    r"<((?:[a-z]+:)?(?:tool|function)_?calls?)>|<(?:(function)=|(invoke) name=\")[\w.-]+\"?>",
-    re.IGNORECASE,
-)
-_WRAP = re.compile(r"\s*<[\w:]+>\s*\Z")  # around the first call
-# GLM's, within <tool_call>.
-_KEYED = re.compile(r"\s*([\w.-]+)\s*(?=<arg_key>|\Z)")
-_KEY, _KEY_END = map(re.compile, (r"<arg_key>\s*", r"\s*</arg_key>"))
-_VALUE, _VALUE_END = map(re.compile, (r"<arg_value>\n?", r"\n?</arg_value>"))
-_CHANNEL = re.compile(r"(?:<\|end\|>)?(?:<\|start\|>assistant)?<\|channel\|>\w+<\|message\|>")
-_FUNCTION, _FUNCTION_END = map(
-    re.compile, (r"<(?:function=|invoke name=\")([\w.-]+)\"?>", r"</(?:function|invoke)>")
-)
-_PARAMETER, _PARAMETER_END = map(
-    re.compile, (r"<parameter(?:=| name=\")([\w.-]+)\"?[^<>]*>\n?", r"\n?</parameter>")
-)
-_TEXTS = frozenset(
-    {
-        "command",
-        "code",
-        "content",
-        "text",
-        "file_text",
-        "insert_text",
-        "old_str",
-        "new_str",
-        "old_string",
-        "new_string",
-    }
-)
-_THOUGHTS = ("reasoning_content", "thinking", "reasoning")
 _PARTS = ("text", "image", "image_url")  # that a tool's result may have
 _OUTCOMES = ("resolved", "target", "success")
+# How a user's turn begins that tells what came of an action.
+_RESULT = re.compile(
+    r"\s*<(?:returncode|output|observation|stdout|(?:tool|function)_(?:response|results?|output))>"
+    r"|[\W_]*(?:the |new |current )?(?:observation|stdout|output of \w+ \w+"
+    r"|(?:execution|command|terminal|tool|function) (?:output|results?|response|screen))\b"
+    r"[^\n:]{0,40}:",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +74,18 @@ def is_episode(turns: Any) -> bool:
 def is_fenced(turns: Any) -> bool:
     """Whether all that is replied in a conversation, more than once, has a command in a fence."""
     replies = [t for t in map(_turn, turns_of(turns)) if t.role in _ASSISTANTS]
-    return len(replies) > 1 and all(_fence(turn.text) for turn in replies)
+    return len(replies) > 1 and all(last_fence(turn.text) for turn in replies)
+
+
+def tells_results(turns: Any) -> bool:
+    """Whether what a user says after a reply is what came of an action."""
+    told = [t.text for t in map(_turn, turns_of(turns)) if t.role in ("user", "human")]
+    return any(_RESULT.match(text) for text in told[1:])
 
 
 def _has_calls(turns: Sequence[_Turn]) -> bool:
     return any(
-        turn.role in ("tool", "function")
-        or turn.calls
-        or (turn.role in _ASSISTANTS and _marked(turn.text))
+        turn.role in _RESULTS or turn.calls or (turn.role in _ASSISTANTS and is_marked(turn.text))
         for turn in turns
     )
 
@@ -115,8 +95,9 @@ def of_turns(turns: Any, tools: Sequence[Any] = ()) -> Episode:
 
     Of a reply that makes no call, its text is the action: what is said to the user.
     """
-    require_taught(turns_of(turns))
-    said = [turn for turn in map(_turn, turns_of(turns)) if turn.role not in _SYSTEM]
+    listed = turns_of(turns)
+    require_taught(turn for turn in listed if _turn(turn).role in _ASSISTANTS)
+    said = [turn for turn in map(_turn, listed) if turn.role not in _SYSTEM]
     fences = not _has_calls(said)  # elsewhere a fence is what is shown to the user
     opening: list[str] = []
     while said and said[0].role not in _ASSISTANTS:
@@ -127,18 +108,21 @@ def of_turns(turns: Any, tools: Sequence[Any] = ()) -> Episode:
     observations: list[str] = []
     declared = {name for tool in tools if (name := _name(tool))}
     while said:
-        turn = said.pop(0)
-        before, action = _action(turn, fences)
+        replies = list(takewhile(lambda turn: turn.role in _ASSISTANTS, said))
+        del said[: len(replies)]
+        before, action, count = _action(replies, fences)
+        if action == DONE and count and actions:  # what follows asks whether it is
+            break
         if not action:
             raise Unusable("an action that says nothing")
         require_declared(action, declared)
         came = []
         while said and said[0].role not in _ASSISTANTS:
             came.append(said.pop(0).text)
-        if said and not came:
+        if came and len(came) < count:
             raise Unusable("an action without its observation")
         actions.append(action)
-        thoughts.append("\n\n".join(part for part in (turn.thought, before) if part.strip()))
+        thoughts.append(before)
         observations.append("\n\n".join(came))
     if not task.strip():
         raise Unusable("no task before the first action")
@@ -249,16 +233,15 @@ def _name(tool: Any) -> str:
 
 
 def _turn(turn: Mapping[str, Any]) -> _Turn:
-    role = str(turn.get("role") or turn.get("from") or "").lower()
+    role = str(turn.get("role") or turn.get("from") or "").lower().replace("-", "_")
+    keys = ("tool_calls", "function_call", "function_calls")
+    found = next((made for key in keys if (made := _each(turn.get(key)))), [])
     parts = _parts(turn.get("content"))
-    thoughts = [each.get(key) for each in (turn, *parts) for key in _THOUGHTS]
-    thought = next((each for each in thoughts if isinstance(each, str)), "")
-    found = _each(turn.get("tool_calls")) or _each(turn.get("function_call"))
     found = found or [part for part in parts if part.get("type") == "tool_use"]  # Anthropic's
     text = _text(turn, role not in (*_ASSISTANTS, *_SYSTEM, "user", "human"))
-    if role == "function_call":  # LLaMA-Factory's: the call is all that is said
+    if role in _CALLERS:  # the call is all that is said
         text, found = "", [text]
-    return _Turn(role, text, thought, found)
+    return _Turn(role, text, thought_of(turn), found)
 
 
 def _parts(content: Any) -> list[Mapping[str, Any]]:
@@ -279,109 +262,30 @@ def _text(turn: Mapping[str, Any], is_result: bool) -> str:
     texts = [
         _text(part, True) if part.get("type") == "tool_result" else part.get("text")
         for part in parts
+        if not is_thought(part)
     ]
     return "\n".join(text for text in texts if isinstance(text, str)).strip()
 
 
-def _marked(text: str) -> bool:
-    made = (*islice(_tagged(text), 1), *islice(enclosed(text, _BASH, _BASH_END), 1))
-    return bool(made or _ends_in_calls(text))
-
-
-def _ends_in_calls(text: str) -> tuple[str, list[Any]] | None:
-    """What is said before the calls in special tokens that a text ends with, and these."""
-    opened = _CALL.search(text)  # and never closed
-    if not (mark := BEGINS.search(text) or opened):
-        return None
-    made = calls.parsed(text[mark.end() if mark is opened and mark[1] else mark.start() :])
-    if not made or any(given for _, given, _ in made):
-        return None
-    told = _WRAP.sub("", text[: mark.start()])
-    before = [part.strip() for part in _CHANNEL.split(told)]
-    return joined(before), [{"name": name, "arguments": named} for name, _, named in made]
-
-
-def _tagged(text: str) -> Iterator[tuple[int, str]]:
-    """Where each call in tags stands, and what is between them; of a function the tags as well."""
-    at, never_closed = 0, set()
-    while start := _CALL.search(text, at):
-        kind, at = start[1] or start[2] or start[3], start.end()
-        end = -1 if kind in never_closed else text.find(f"</{kind}>", at)
-        if end < 0:
-            never_closed.add(kind)
-            continue
-        at = end + len(f"</{kind}>")
-        yield start.start(), text[start.end() : end] if start[1] else text[start.start() : at]
-
-
-def _action(turn: _Turn, fences: bool) -> tuple[str, str]:
-    """What is said before an action, and the action; fences: whether one is a command."""
-    if turn.calls:
-        return turn.text, "\n".join(map(as_action, turn.calls))
-    for start, end in enclosed(turn.text, _BASH, _BASH_END):
-        return turn.text[: start.start()].strip(), turn.text[start.end() : end.start()].strip()
-    if tags := list(_tagged(turn.text)):
-        made = [call for _, inner in tags for call in _in_tag(inner)]
-        return turn.text[: tags[0][0]].strip(), "\n".join(map(as_action, made))
-    if ending := _ends_in_calls(turn.text):
-        return ending[0], "\n".join(map(as_action, ending[1]))
-    if fences and (fence := _fence(turn.text)):
-        return turn.text[: fence[0]].strip(), fence[1]
-    said, thoughts = split_thoughts(turn.text)
-    return joined([thought for _, thought in thoughts]), said.strip()
-
-
-def _fence(text: str) -> tuple[int, str] | None:
-    """Where the last fence that holds commands of a shell stands, and these."""
-    found = None
-    for start, end in enclosed(text, _FENCE, _FENCE_END):
-        if start[1].lower() in _OF_SHELLS:
-            found = start.start(), text[start.end() : end.start()].strip()
-    return found
-
-
-def _in_tag(text: str) -> list[Any]:
-    """The calls of a text between tags, as they stand there; raises Unusable."""
-    if functions := list(enclosed(text, _FUNCTION, _FUNCTION_END)):
-        return [_of_parameters(a[1], text[a.end() : b.start()]) for a, b in functions]
-    if keyed := _KEYED.match(text):
-        return [_of_keys(keyed[1], text[keyed.end() :])]
-    decoder, found, left = json.JSONDecoder(), [], text.strip()
-    try:
-        while left:  # one after another
-            one, end = decoder.raw_decode(left)
-            found += one if isinstance(one, list) else [one]
-            left = left[end:].lstrip(" ,;\n\t")
-    except (ValueError, RecursionError):
-        made = calls.parsed(unmarked(text)) or ()
-        found = [{"name": name, "arguments": named} for name, given, named in made if not given]
-    if not found:
-        raise Unusable("a call whose arguments are no JSON")
-    return found
-
-
-def _of_parameters(name: str, inner: str) -> dict[str, Any]:
-    """A call with a tag for each argument, or with JSON; texts keep their indentation."""
-    parameters = enclosed(inner, _PARAMETER, _PARAMETER_END)
-    given = {a[1]: _value(a[1], inner[a.end() : b.start()]) for a, b in parameters}
-    return {"name": name, "arguments": given or inner.strip() or {}}
-
-
-def _of_keys(name: str, inner: str) -> dict[str, Any]:
-    """A call with a tag for the name of each argument and one for its value; raises Unusable."""
-    keys = [inner[a.end() : b.start()] for a, b in enclosed(inner, _KEY, _KEY_END)]
-    values = [inner[a.end() : b.start()] for a, b in enclosed(inner, _VALUE, _VALUE_END)]
-    if len(keys) != len(values):
-        raise Unusable("an argument without its value")
-    given = {key: _value(key, text) for key, text in zip(keys, values, strict=True)}
-    return {"name": name, "arguments": given}
-
-
-def _value(key: str, text: str) -> Any:
-    """Tags do not tell 1 from "1": it is read as JSON, but for what is always a text."""
-    if key in _TEXTS:
-        return text
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return {"True": True, "False": False, "None": None}.get(text.strip(), text)
+def _action(turns: Sequence[_Turn], fences: bool) -> tuple[str, str, int]:
+    """What is said before the action of replies in a row, the action, and how many of them call."""
+    before: list[str] = []
+    said: list[str] = []
+    made: list[str] = []
+    for turn in turns:
+        before.append(turn.thought)
+        if turn.calls:
+            before.append(turn.text)
+            listed = (calls_in(c) if isinstance(c, str) else [c] for c in turn.calls)
+            made.append("\n".join(as_action(call) for part in listed for call in part))
+        elif found := action_in(turn.text, fences):
+            before.append(found[0])
+            action = found[1]
+            made.append(action if isinstance(action, str) else "\n".join(map(as_action, action)))
+        else:
+            thought, text = said_in(turn.text)
+            before.append(thought)
+            said.append(text)
+    if made:
+        return joined([*before, *said]), "\n".join(made), len(made)
+    return joined(before), joined(said), 0

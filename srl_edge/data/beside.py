@@ -1,0 +1,85 @@
+"""What a question needs beside its own text: its choices, and what it is asked about."""
+
+import re
+from collections.abc import Mapping
+from string import ascii_uppercase
+from typing import Any
+
+from srl_edge.data.values import Unusable, answer_of, as_list
+
+_CHOICES = ("options", "choices")
+_ABOUT = ("passage", "article", "context", "table")
+_IMAGE = re.compile(r"(?:decoded_)?images?(?:_\d+)?", re.IGNORECASE)
+_MARK = re.compile(r"\s*\(?([A-Z])\s?[).:]\s*")
+_MARKED = re.compile(r"(?<!\w)[A-Z1-9][).:]")  # a choice in a question
+
+
+def whole(question: str, row: Mapping[str, Any], named: Mapping[str, str] | None = None) -> str:
+    """A question with what stands in other columns of its row, by their common names.
+
+    A text that it is about comes before it, and choices after it as lettered lines, but where it
+    holds them itself. named: columns that are something else. Raises Unusable for what cannot be
+    asked so.
+    """
+    left = {key: held for key, held in row.items() if key not in (named or {}).values()}
+    require_no_image(left)
+    if as_list(left.get("history")):
+        raise Unusable("a question with turns before it")
+    about = [left[column] for column in _ABOUT if _is_there(left.get(column))]
+    texts = [part for each in about for part in (as_list(each) or [each])]
+    if not all(isinstance(text, str) for text in texts):
+        raise Unusable("a question about what is no text")
+    before = [text.strip() for text in texts if text.strip() and text.strip() not in question]
+    return "\n\n".join([*before, _with(question, _choices(left))])
+
+
+def require_no_image(row: Mapping[str, Any]) -> None:
+    """Raise Unusable for a row with an image."""
+    if any(_is_there(held) and _IMAGE.fullmatch(key) for key, held in row.items()):
+        raise Unusable("a question about an image")
+
+
+def _is_there(value: Any) -> bool:
+    return bool(value) and value == value  # NaN is how tables write that nothing is there
+
+
+def _choices(row: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The choices of a row with their letters, or numbers; raises Unusable for no values."""
+    held = next((row[column] for column in _CHOICES if _is_there(row.get(column))), None)
+    if held is None:  # C-Eval's, a column each
+        held = {
+            letter: row[letter] for letter in ascii_uppercase if isinstance(row.get(letter), str)
+        }
+        if len(held) < 2 or "".join(held) != ascii_uppercase[: len(held)]:
+            return []
+    if isinstance(held, Mapping) and "text" in held:  # ARC's
+        texts, letters = as_list(held["text"]) or [], as_list(held.get("label"))
+    elif isinstance(held, Mapping):
+        texts, letters = list(held.values()), list(held)
+    else:
+        texts, letters = as_list(held) or [], None
+    pairs = zip(texts, letters or ascii_uppercase, strict=False)
+    found = [_choice(each, letter) for each, letter in pairs if each is not None]
+    marked = [(mark[1], text[mark.end() :]) for _, text in found if (mark := _MARK.match(text))]
+    return marked if [m for m, _ in marked] == [letter for letter, _ in found] else found
+
+
+def _choice(held: Any, letter: Any) -> tuple[str, str]:
+    """A letter and its text, also where both stand in an object."""
+    if isinstance(held, Mapping):
+        letter = held.get("label", held.get("key", letter))
+        held = held.get("text", held.get("value"))
+    try:
+        text = held.strip() if isinstance(held, str) else answer_of(held)
+    except Unusable:
+        text = None
+    if text is None:
+        raise Unusable("a choice that is no text")
+    return str(letter), text
+
+
+def _with(question: str, choices: list[tuple[str, str]]) -> str:
+    marked = len(_MARKED.findall(question)) >= len(choices)
+    if marked and all(text in question for _, text in choices):
+        return question
+    return "\n".join([question.rstrip(), *(f"{letter}. {text}" for letter, text in choices)])
