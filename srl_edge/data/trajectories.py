@@ -13,6 +13,7 @@ from srl_edge.data.formats import rows_of
 from srl_edge.data.row import read
 from srl_edge.data.thoughts import joined
 from srl_edge.data.values import Unusable
+from srl_edge.errors import InputError
 from srl_edge.files import writing
 from srl_edge.method.answers import is_value, matches
 from srl_edge.method.prompt_form import DEFAULT, DONE, HASHES, PromptForm
@@ -238,5 +239,22 @@ def write_jsonl(path: Path, trajectories: Iterable[Trajectory]) -> Path:
 
 
 def load(path: Path) -> list[Trajectory]:
-    """Trajectories of a file written by `write_jsonl`."""
-    return list(parse_rows(rows_of(path), ParseReport(), form=None))
+    """Trajectories of a file written by `write_jsonl`, as they were; raises InputError."""
+    return [_written(row, f"{path}, row {at}") for at, row in enumerate(rows_of(path), start=1)]
+
+
+def _written(row: Mapping[str, Any], where: str) -> Trajectory:
+    try:
+        return Trajectory(
+            row["id"],
+            row["problem"],
+            tuple(row["steps"]),
+            row["answer"],
+            tuple(row.get("thoughts", ())),
+            tuple(row.get("observations", ())),
+            tuple(row.get("tools", ())),
+            row.get("world"),
+        )
+    except (KeyError, TypeError):
+        why = "no row that `srl-edge data` wrote; run it again, or name the file as `data.source`"
+        raise InputError(f"{where}: {why}.") from None
