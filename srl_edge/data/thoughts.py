@@ -24,12 +24,12 @@ _TAG = re.compile(f"{_OPENED.pattern}|{_CLOSED.pattern}", re.IGNORECASE)
 _WRAP = re.compile(r"<(answer|final_answer|solution|response)>", re.IGNORECASE)
 _WRAP_ENDS = re.compile(r"</(answer|final_answer|solution|response)>", re.IGNORECASE)
 _HALF = re.compile(
-    r"\A\s*<(?:answer|solution|response)>|</(?:answer|solution|response)>\s*\Z", re.IGNORECASE
+    r"\A\s*<(?:answer|solution|response)>[ \t]*|</(?:answer|solution|response)>\s*\Z", re.IGNORECASE
 )
 
 # Replies that are taught with GRPO have their steps in such tags, and nothing but an answer after.
 _REASONED = re.compile(
-    r"\A\s*<(?:reasoning|start_working_out)>(.*)<(?:/reasoning|end_working_out)>"
+    r"\A\s*<(?:reasoning|start_working_out)>[ \t]*(.*)<(?:/reasoning|end_working_out)>"
     r"\s*<(answer|solution)>\s*([^\n]{1,100}?)\s*</\2>\s*\Z",
     re.DOTALL | re.IGNORECASE,
 )
@@ -56,9 +56,9 @@ def split_thoughts(text: str) -> tuple[str, list[Thought]]:
         leading: Span = (0, lone[-1].end())
         inside = [thought for place, thought in found if place <= leading[1]]
         first = joined([plain_thought(rest[: leading[1]]), *inside])
-        rest = rest[leading[1] :]
-        after = [(place - leading[1], t) for place, t in found if place > leading[1]]
-        found = [(0, first), *after]
+        after = [(place, thought) for place, thought in found if place > leading[1]]
+        rest, places = without(rest, [leading], [place for place, _ in after])
+        found = [(0, first), *zip(places, (thought for _, thought in after), strict=True)]
     if _OPENED.search(rest):
         raise Unusable("a thought without an end")
     return rest, [(place, thought) for place, thought in found if thought]

@@ -132,6 +132,11 @@ def is_value(text: str) -> bool:
     )
 
 
+def is_answer(said: str) -> bool:
+    """Whether what stands after `####` is an answer, and no heading such as `2. Add`."""
+    return is_value(said) and not _NUMBERED.match(said)
+
+
 def unannounced(text: str) -> str:
     """An answer without words that only say that it is one, as in `Answer: 18`, however often."""
     while True:
@@ -207,7 +212,7 @@ def _after_hashes(text: str) -> Iterator[tuple[int, str]]:
             line, _, rest = text[match.end() :].lstrip("\n \t").partition("\n")
             if is_value(line := _bare(line)) or not (said or rest.strip()):
                 yield match.start(), line
-        elif is_value(said) and not _NUMBERED.match(said):
+        elif is_answer(said):
             yield match.start(), said
 
 
