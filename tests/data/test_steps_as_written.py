@@ -162,3 +162,30 @@ def test_a_formula_on_lines_of_its_own_is_left_out_whole() -> None:
     steps = ("So the sum is", "$$\n\\boxed{2}\n$$")
     assert with_answer(steps, "2", own_step=True) == (*steps, "#### 2")
     assert with_answer(("A is 1.", "B.\n\n$$\n\\boxed{2}\n$$"), "2") == ("A is 1.", "B.\n#### 2")
+
+
+@pytest.mark.parametrize("tag", ["scratchpad", "scratch_pad", "Scratchpad", "Thought"])
+@pytest.mark.parametrize("solution", ["A is 1.\nB is 2.", "<Output>\nA is 1.\nB is 2.\n</Output>"])
+def test_a_scratchpad_is_a_thought(tag: str, solution: str) -> None:
+    found = read(("lines",), solution=f"<{tag}>\nHm.\n</{tag}>\n{solution}")
+    assert found.steps == ("A is 1.", "B is 2.") and found.thoughts == ("Hm.", "")
+    given = read((), steps=[f"<{tag}>Hm.</{tag}> A is 1.", "B is 2."])
+    assert (given.steps, given.thoughts) == (found.steps, found.thoughts)
+
+
+@pytest.mark.parametrize("tag", ["output", "Output", "OUTPUT"])
+def test_an_output_is_an_answer(tag: str) -> None:
+    steps = ("A is 1.", "B is 2.")
+    for solution in (
+        f"<thinking>Hm.</thinking>\n<{tag}>\nA is 1.\nB is 2.\n</{tag}>",
+        f"<thinking>Hm.</thinking>\n<{tag}>\nA is 1.\nB is 2.",
+    ):
+        found = read(("lines",), solution=solution)
+        assert found.steps == steps and found.thoughts == ("Hm.", "")
+    for solution in (
+        f"A is 1.\nB is 2.\n<{tag}>2</{tag}>",
+        f"<reasoning>A is 1.\nB is 2.</reasoning>\n<{tag}>2</{tag}>",
+    ):
+        assert read(("lines",), solution=solution).steps == (*steps, "#### 2")
+    fence = f"```\n<{tag}>2</{tag}>\n```"
+    assert read(("lines",), solution=f"{fence}\nThat is all.").steps == (fence, "That is all.")
