@@ -2,10 +2,11 @@
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, pairwise
 
-from srl_edge.method.answers import final_answer, is_value
+from srl_edge.method.answers import final_answer, is_answer
+from srl_edge.method.verifiers import same_value
 
 MARK = "####"
 STYLES = ("numbered", "lines", "paragraphs", "sentences")
@@ -37,7 +38,9 @@ _FORMULAS = re.compile(f"{_CLOSED_BLOCKS}|{_IN_LINE}", re.DOTALL)
 _LINE_END = re.compile(r"\n")
 _BLANK_LINE = re.compile(r"\n[ \t]*\n\s*")
 _DISPLAYED = re.compile(r"\s*(?:\$\$|\\\[|\\begin\{|\[asy\])")
-_HEADING = re.compile(r"\s*(?:#{1,6}[ \t][^\n]*|\*\*[^*\n]+\*\*:?)\s*")
+_HEADING = re.compile(r"\s*(?:(#{1,6})[ \t][^\n]*|\*\*[^*\n]+\*\*:?)\s*")
+_RULE = re.compile(r"\s*(?:(?:-[ \t]*){3,}|(?:\*[ \t]*){3,}|(?:_[ \t]*){3,})\s*")
+_BLANKS = re.compile(r"(?<!\n)[ \t]+")
 _DISPLAYED_STOP = "\1"  # of a formula on lines of its own, after which there need be no space
 _SENTENCE_END = re.compile(
     rf"(?:(?P<mark>[.!?])[\"')\]*_\u201d\u2019]*\s+|{_DISPLAYED_STOP}\s*)"
@@ -67,19 +70,19 @@ def cut_solution(
 
     styles: of `STYLES`; where none gives two steps, what the last one gives. places: offsets in the
     solution, each of which becomes that of the first step with text behind it. GSM8K's notes, as
-    `<<48/2=24>>`, are removed, and so is a line with the answer after `####`; Markdown headings
-    stay.
+    `<<48/2=24>>`, are removed, and so are a line with the answer after `####` and rules (`---`); a
+    Markdown heading goes with what it is over. The first line of a step keeps its indentation.
     """
-    lines = [*_answer_lines(solution), *(match.span() for match in _ANNOTATION.finditer(solution))]
-    body, at = without(solution, lines, places)
+    notes = (match.span() for match in _ANNOTATION.finditer(solution))
+    body, at = without(solution, [*_lines_left_out(solution), *notes], places)
     spans: list[Span] = []
     style = ""
     for style in styles:
-        spans = _filled(body, _cuts(body, style))
+        spans = _with_headings(body, _filled(body, _cuts(body, style)))
         if len(spans) > 1:
             break
     numbers = [_step_after(body, spans, place) for place in at]
-    return [body[a:b].strip() for a, b in spans], style, numbers
+    return [_step(body, span) for span in spans], style, numbers
 
 
 def stated(text: str) -> str | None:
@@ -96,10 +99,27 @@ def numbered_steps(solution: str) -> list[str]:
     return [solution[a:b].strip() for a, b in _filled(solution, _cuts(solution, "numbered"))]
 
 
+def _step(body: str, span: Span) -> str:
+    """The text of a span, with the indentation of its first line."""
+    text = body[slice(*span)]
+    return _indentation(body, span[0] + len(text) - len(text.lstrip())) + text.strip()
+
+
+def _indentation(text: str, at: int) -> str:
+    """The blanks before a place that its line begins with."""
+    start = at
+    while start and text[start - 1] in " \t":
+        start -= 1
+    return text[start:at] if not start or text[start - 1] == "\n" else ""
+
+
 def without(text: str, spans: Iterable[Span], places: Sequence[int]) -> tuple[str, list[int]]:
     """A text without some spans of it, and where places of it are then."""
     merged: list[Span] = []
     for start, end in sorted(spans):
+        line = start - len(_indentation(text, start))
+        if (not line or text[line - 1] == "\n") and (behind := _BLANKS.match(text, end)):
+            end = behind.end()  # what is behind it is not indented
         if merged and start <= merged[-1][1]:
             merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
         else:
@@ -138,7 +158,9 @@ def sensible(steps: Sequence[str], longest: int, most: int) -> bool:
         return False
     if any(step.endswith(":") or _HEADING.fullmatch(step) for step in steps):
         return False
-    return not any(re.search(r"[a-z,]$", a) and re.match("[a-z]", b) for a, b in pairwise(steps))
+    return not any(
+        re.search(r"[a-z,]$", a) and re.match(r"\s*[a-z]", b) for a, b in pairwise(steps)
+    )
 
 
 def _cuts(body: str, style: str) -> list[int] | None:
@@ -187,6 +209,12 @@ def _sentence_starts(body: str) -> list[int]:
 
 def _outside(body: str, cut: re.Pattern[str], closed: re.Pattern[str]) -> list[int]:
     """Ends of what a pattern finds outside of spans that another one closes off."""
+    is_outside = _outside_of(body, closed)
+    return [match.end() for match in cut.finditer(body) if is_outside(match.end())]
+
+
+def _outside_of(body: str, closed: re.Pattern[str]) -> Callable[[int], bool]:
+    """Tells whether a place is in none of the spans that a pattern closes off."""
     inside = [match.span() for match in closed.finditer(body)]
     starts = [start for start, _ in inside]
 
@@ -194,7 +222,7 @@ def _outside(body: str, cut: re.Pattern[str], closed: re.Pattern[str]) -> list[i
         before = bisect_left(starts, end)
         return not before or end >= inside[before - 1][1]
 
-    return [match.end() for match in cut.finditer(body) if is_outside(match.end())]
+    return is_outside
 
 
 def _goes_on(before: str, after: str) -> bool:
@@ -221,15 +249,52 @@ def _step_after(body: str, spans: Sequence[Span], place: int) -> int:
     return max(len(spans) - 1, 0)
 
 
-def _answer_lines(solution: str) -> list[Span]:
-    """Lines that hold nothing but the answer after its mark."""
+def _with_headings(body: str, spans: Sequence[Span]) -> list[Span]:
+    """Spans without rules that stand alone, and each heading with what it is over."""
     found: list[Span] = []
-    start = 0
-    last = len(solution.rstrip())
-    for line in solution.split("\n"):
-        end = start + len(line)
-        match = _MARKED.fullmatch(line)
-        if match and (end >= last or is_value(match[1])):
-            found.append((start, min(end + 1, len(solution))))
-        start = end + 1
+    over: int | None = None  # how deep the heading is that the last span ends with
+    for start, end in spans:
+        text = body[start:end]
+        if _RULE.fullmatch(text):
+            continue
+        depth = _depth(text)
+        if over is not None and (depth is None or depth > over):
+            found[-1] = (found[-1][0], end)
+        else:
+            found.append((start, end))
+        over = depth
     return found
+
+
+def _depth(text: str) -> int | None:
+    """How deep a heading is; None for what is none."""
+    match = _HEADING.fullmatch(text)
+    return match and len(match[1] or "#######")
+
+
+def _lines_left_out(solution: str) -> Iterator[Span]:
+    """Lines that say nothing but the answer after its mark, at the end or once more before it, and
+    rules under an empty line.
+    """
+    is_outside = _outside_of(solution, _BLOCKS)
+    lines = solution.split("\n")
+    ends = list(accumulate(len(line) + 1 for line in lines))
+    last = max((at for at, line in enumerate(lines) if line.strip()), default=0)
+    ending = True
+    answer: str | None = None
+    for at in range(last, -1, -1):
+        line, end = lines[at], ends[at]
+        span = (end - len(line) - 1, min(end, len(solution)))
+        said = match[1] if (match := _MARKED.fullmatch(line)) else ""
+        if said and (at == last or is_answer(said)) and is_outside(end - 1):
+            answer = answer or stated(solution) or said
+            if ending or same_value(said, answer):
+                yield span
+                continue
+        ending = ending and not line.strip()
+        if (
+            _RULE.fullmatch(line)
+            and not "".join(lines[at - 1 : at]).strip()
+            and is_outside(end - 1)
+        ):
+            yield span

@@ -12,9 +12,10 @@ from srl_edge.data.agents.worlds import recorded
 from srl_edge.data.cutting import AUTO, MARK, cut_solution, stated
 from srl_edge.data.shapes import Fields, fields
 from srl_edge.data.thoughts import joined, of_solution, plain_thought, split_thoughts, unwrapped
-from srl_edge.data.values import Unusable, answer_of, as_list, clean, is_text
+from srl_edge.data.values import Unusable, answer_of, as_list, clean, is_text, tidy
 from srl_edge.method.answers import is_value
 from srl_edge.method.prompt_form import DONE
+from srl_edge.method.texts import as_step
 from srl_edge.method.verifiers import same_value
 
 _IDS = ("id", "ID", "unique_id", "uuid")
@@ -182,13 +183,13 @@ def _given_steps(steps: Any, thought: Any) -> tuple[list[str], list[str], str | 
     kept: list[str] = []
     thoughts: list[str] = []
     for number, step in enumerate(given):
-        text, own = split_thoughts(clean(step if isinstance(step, str) else answer_of(step) or ""))
+        text, own = split_thoughts(tidy(step if isinstance(step, str) else answer_of(step) or ""))
         waiting += [*apart[number : number + 1], *(said for _, said in own)]
         text, _, answer = unwrapped(text)
         if answer or text.strip():
             said = stated(answer or text)
         if text.strip():
-            kept.append(text.strip())
+            kept.append(as_step(text))
             thoughts.append(joined(waiting))
             waiting = []
     return kept, thoughts, said

@@ -7,13 +7,14 @@ from srl_edge.data.cutting import MARK, Span, enclosed, stated, without
 from srl_edge.data.values import Unusable
 from srl_edge.method.answers import is_value
 
+_THOUGHT = r"(?:seed:)?(?:think|thinking|thought|reasoning|scratch_?pad)"
 _OPENED = re.compile(
-    r"<(?:seed:)?(?:think|thinking|thought|reasoning)>|\[THINK\]|<\|begin_of_thought\|>"
+    rf"<{_THOUGHT}>|\[THINK\]|<\|begin_of_thought\|>"
     r"|<\|channel>thought|<\|channel\|>analysis<\|message\|>|<start_working_out>",
     re.IGNORECASE,
 )
 _CLOSED = re.compile(
-    r"</(?:seed:)?(?:think|thinking|thought|reasoning)>|\[/THINK\]|<\|end_of_thought\|>"
+    rf"</{_THOUGHT}>|\[/THINK\]|<\|end_of_thought\|>"
     r"|<channel\|>|(?:<\|end\|>)?(?:<\|start\|>assistant)?<\|channel\|>final<\|message\|>"
     r"|<end_working_out>",
     re.IGNORECASE,
@@ -21,16 +22,15 @@ _CLOSED = re.compile(
 _TAG = re.compile(f"{_OPENED.pattern}|{_CLOSED.pattern}", re.IGNORECASE)
 
 # What some models write around the rest of a reply, or around an answer at its end.
-_WRAP = re.compile(r"<(answer|final_answer|solution|response)>", re.IGNORECASE)
-_WRAP_ENDS = re.compile(r"</(answer|final_answer|solution|response)>", re.IGNORECASE)
-_HALF = re.compile(
-    r"\A\s*<(?:answer|solution|response)>|</(?:answer|solution|response)>\s*\Z", re.IGNORECASE
-)
+_WHOLE = "answer|solution|response|output"
+_WRAP = re.compile(f"<({_WHOLE}|final_answer)>", re.IGNORECASE)
+_WRAP_ENDS = re.compile(f"</({_WHOLE}|final_answer)>", re.IGNORECASE)
+_HALF = re.compile(rf"\A\s*<(?:{_WHOLE})>[ \t]*|</(?:{_WHOLE})>\s*\Z", re.IGNORECASE)
 
 # Replies that are taught with GRPO have their steps in such tags, and nothing but an answer after.
 _REASONED = re.compile(
-    r"\A\s*<(?:reasoning|start_working_out)>(.*)<(?:/reasoning|end_working_out)>"
-    r"\s*<(answer|solution)>\s*([^\n]{1,100}?)\s*</\2>\s*\Z",
+    r"\A\s*<(?:reasoning|start_working_out)>[ \t]*(.*)<(?:/reasoning|end_working_out)>"
+    r"\s*<(answer|solution|output)>\s*([^\n]{1,100}?)\s*</\2>\s*\Z",
     re.DOTALL | re.IGNORECASE,
 )
 
@@ -56,9 +56,9 @@ def split_thoughts(text: str) -> tuple[str, list[Thought]]:
         leading: Span = (0, lone[-1].end())
         inside = [thought for place, thought in found if place <= leading[1]]
         first = joined([plain_thought(rest[: leading[1]]), *inside])
-        rest = rest[leading[1] :]
-        after = [(place - leading[1], t) for place, t in found if place > leading[1]]
-        found = [(0, first), *after]
+        after = [(place, thought) for place, thought in found if place > leading[1]]
+        rest, places = without(rest, [leading], [place for place, _ in after])
+        found = [(0, first), *zip(places, (thought for _, thought in after), strict=True)]
     if _OPENED.search(rest):
         raise Unusable("a thought without an end")
     return rest, [(place, thought) for place, thought in found if thought]

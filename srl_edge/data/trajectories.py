@@ -13,8 +13,9 @@ from srl_edge.data.formats import rows_of
 from srl_edge.data.row import read
 from srl_edge.data.thoughts import joined
 from srl_edge.data.values import Unusable
+from srl_edge.errors import InputError
 from srl_edge.files import writing
-from srl_edge.method.answers import is_value, matches
+from srl_edge.method.answers import is_value, marked_answer, matches
 from srl_edge.method.prompt_form import DEFAULT, DONE, HASHES, PromptForm
 from srl_edge.method.quantities import plain
 from srl_edge.method.types import Trajectory
@@ -78,12 +79,20 @@ def with_answer(
     it is a step of its own. Raises Unusable for an answer that cannot be stated so.
     """
     steps = tuple(steps)
-    if answer is None or not steps or form.states_answer(steps[-1]):
+    if answer is None or not steps or _states(steps[-1], answer, form):
         return steps
     if not (line := _stated(answer, form)):
         return steps
     steps = _without_answer(steps, answer)
     return (*steps, line) if own_step else (*steps[:-1], f"{steps[-1]}\n{line}")
+
+
+def _states(step: str, answer: str, form: PromptForm) -> bool:
+    """Whether a step marks its answer; a heading that has a value or announces one does not."""
+    if not form.states_answer(step) or form.answer != HASHES:
+        return form.states_answer(step)
+    announced = any(_announces(line) for line in step.split("\n") if HASHES in line)
+    return not announced and same_value(marked_answer(step) or "", answer)
 
 
 def _stated(answer: str, form: PromptForm) -> str:
@@ -97,9 +106,12 @@ def _stated(answer: str, form: PromptForm) -> str:
 
 
 # What stands before an answer: marks of Markdown, and words that only say that it is one.
+_PICTURES = r"(?:[\u2190-\u2bff\U0001f000-\U0001faff]\ufe0f?\s*)*"
 _BEFORE = re.compile(
-    r"\s*(?:(?:[-*•+]|\d{1,2}[.)]|#{1,6})[ \t]+)*(?P<words>\**(?:(?:so|thus|hence|therefore),?\s+)?"
-    r"(?:the\s+)?(?:final\s+)?answer\**(?:\s+is\b\s*:?|:|[ \t]*(?=\n))\**\s*)?",
+    rf"\s*(?:(?:[-*•+]|\d{{1,2}}[.)]|#{{1,6}})[ \t]+)*(?P<words>{_PICTURES}\**{_PICTURES}"
+    r"(?:(?:so|thus|hence|therefore),?\s+)?(?:the\s+)?"
+    r"(?:(?:final\s+)?answer|final\s+(?:result|solution))\**"
+    r"(?:\s+is\b\s*:?|:|[ \t]*(?=\n))\**\s*)?",
     re.IGNORECASE,
 )
 _AROUND = r"(?:\\[\[\](),;!]|[\s$*_.,])*"
@@ -109,23 +121,31 @@ _GOES_ON = re.compile(r"(?:[^\W\d_]|[,:=])\s*\Z")  # as in: the area is
 _SHORT = re.compile(
     rf"(?={_AROUND}\\boxed|(?!.*\\boxed))(?!.*\b(?:since|because|which|where|and so)\b).{{1,80}}"
 )
+_OPEN = re.compile(r"(?:\$\$|\\\[)\s*\Z")  # a formula on lines of its own
 _LINES = 8  # of a step's end that may be its answer
 
 
 def _without_answer(steps: tuple[str, ...], answer: str) -> tuple[str, ...]:
     """Steps without an end that says the answer in another form, and nothing else."""
-    lines = steps[-1].rstrip().split("\n")
+    before, lines = steps[:-1], steps[-1].rstrip().split("\n")
     for at in range(max(0, len(lines) - _LINES), len(lines)):
-        left, before = "\n".join(lines[:at]).rstrip(), steps[:-1]
-        goes_on = bool(_GOES_ON.search(left or "".join(before[-1:])))
-        if not _says_only("\n".join(lines[at:]), answer, goes_on):
-            continue
-        if left:
-            return (*before, left)
-        if len(before) > 1 and (heads := _BEFORE.fullmatch(f"{before[-1]}\n")) and heads["words"]:
-            before = before[:-1]
-        return before or steps
-    return steps
+        left = "\n".join(lines[:at]).rstrip()
+        ahead = left or "".join(before[-1:])
+        goes_on = bool(_GOES_ON.search(ahead)) and not _announces(ahead.rpartition("\n")[2])
+        if not _OPEN.search(left) and _says_only("\n".join(lines[at:]), answer, goes_on):
+            lines = lines[:at]
+            break
+    kept = [*before, "\n".join(lines)]
+    while kept and (not kept[-1].strip() or _announces(kept[-1].rstrip().rpartition("\n")[2])):
+        if left := kept.pop().rstrip().rpartition("\n")[0].rstrip():
+            kept.append(left)
+    return tuple(kept) or steps
+
+
+def _announces(line: str) -> bool:
+    """Whether a line only says that the answer comes next."""
+    match = _BEFORE.fullmatch(f"{line}\n")
+    return match is not None and match["words"] is not None
 
 
 def _says_only(text: str, answer: str, goes_on: bool) -> bool:
@@ -238,5 +258,22 @@ def write_jsonl(path: Path, trajectories: Iterable[Trajectory]) -> Path:
 
 
 def load(path: Path) -> list[Trajectory]:
-    """Trajectories of a file written by `write_jsonl`."""
-    return list(parse_rows(rows_of(path), ParseReport(), form=None))
+    """Trajectories of a file written by `write_jsonl`, as they were; raises InputError."""
+    return [_written(row, f"{path}, row {at}") for at, row in enumerate(rows_of(path), start=1)]
+
+
+def _written(row: Mapping[str, Any], where: str) -> Trajectory:
+    try:
+        return Trajectory(
+            row["id"],
+            row["problem"],
+            tuple(row["steps"]),
+            row["answer"],
+            tuple(row.get("thoughts", ())),
+            tuple(row.get("observations", ())),
+            tuple(row.get("tools", ())),
+            row.get("world"),
+        )
+    except (KeyError, TypeError):
+        why = "no row that `srl-edge data` wrote; run it again, or name the file as `data.source`"
+        raise InputError(f"{where}: {why}.") from None

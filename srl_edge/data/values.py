@@ -7,6 +7,7 @@ import re
 import struct
 from collections.abc import Mapping
 from decimal import Decimal
+from textwrap import dedent
 from typing import Any
 
 from srl_edge.method import calls
@@ -32,13 +33,22 @@ def is_text(value: Any) -> bool:
 
 
 def clean(text: str) -> str:
-    """A text with line ends of one kind; raises Unusable for characters that no tokenizer takes."""
+    """A text with line ends of one kind; raises Unusable for characters that no tokenizer takes.
+
+    What all its lines are indented by is left out.
+    """
+    text = tidy(text)
+    return (dedent(text) if text[:1].isspace() else text).strip()
+
+
+def tidy(text: str) -> str:
+    """The same, with the blanks around it."""
     if _LONE.search(text):
         raise Unusable("half of a character (a lone surrogate)")
     if "\0" in text:
         raise Unusable("a NUL character")
     text = _ENDS.sub("", text) if text.rstrip().endswith(">") else text
-    return _MARKS.sub("", text).replace("\r\n", "\n").replace("\r", "\n").strip()
+    return _MARKS.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def answer_of(value: Any) -> str | None:

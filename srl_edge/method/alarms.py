@@ -6,6 +6,7 @@ from statistics import fmean, median
 
 from srl_edge.method.prompts import titled
 from srl_edge.method.rewards import number_agreement, similarity
+from srl_edge.method.texts import as_step
 from srl_edge.method.types import Reward, Rollout, StepPrompt
 
 WINDOW = 5  # steps whose mean is compared
@@ -22,7 +23,7 @@ def alarm_metrics(
     """
     copied, wrong, lengths = [], [], []
     for prompt, rollouts, rewards in groups:
-        expert = prompt.expert_action.strip()
+        expert = as_step(prompt.expert_action)
         for rollout, reward in zip(rollouts, rewards, strict=True):
             if reward.fault:
                 continue

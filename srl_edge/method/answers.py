@@ -34,8 +34,10 @@ _ANSWER_IS = re.compile(
     r"(?:<answer>|答案(?:是|为|[：:])|选(?:择|项)?[：:]?(?=\s*[（(]?[A-J](?![A-Za-z]))"
     r"|\b(?:respuesta|r[ée]ponse|antwort|risposta|resposta)(?:\s+(?:finale?|corr?ett?a|correct[ae]))?"
     r"(?:\s+(?:es|est|ist|lautet|è|é)\b\s*:?|\s*:)\**"
+    r"|(?:정답|正解|答え)(?:은|는|は|[：:])|\bответ\s*[：:—]"
     r"|(?m:^[#* \t]{1,8}(?:final )?answer[:* \t]{0,4}\n)"
-    r"|\b(?:answer|(?<=[Tt]he )answers|(?:correct|right|best)\s+(?:option|choice|one))"
+    r"|\b(?:answer(?:\s+(?:choice|option))?|(?<=[Tt]he )answers"
+    r"|(?:correct|right|best)\s+(?:option|choice|one))"
     r"(?:\*\*|\s+to [^.\n]{1,80}?|\s+here)?(?:\s*(?:is|was|are|will be|would be|equals"
     r"|(?:should|must|has to|ought to) be)\b(?:\s*:|\s+(?:therefore|thus|then|simply))?"
     r"|[\"']?\s*[:=])\**)\s*(?=([^\n]+))",
@@ -132,6 +134,11 @@ def is_value(text: str) -> bool:
     )
 
 
+def is_answer(said: str) -> bool:
+    """Whether what stands after `####` is an answer, and no heading such as `2. Add`."""
+    return is_value(said) and not _NUMBERED.match(said)
+
+
 def unannounced(text: str) -> str:
     """An answer without words that only say that it is one, as in `Answer: 18`, however often."""
     while True:
@@ -207,7 +214,7 @@ def _after_hashes(text: str) -> Iterator[tuple[int, str]]:
             line, _, rest = text[match.end() :].lstrip("\n \t").partition("\n")
             if is_value(line := _bare(line)) or not (said or rest.strip()):
                 yield match.start(), line
-        elif is_value(said) and not _NUMBERED.match(said):
+        elif is_answer(said):
             yield match.start(), said
 
 

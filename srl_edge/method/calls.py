@@ -95,15 +95,21 @@ def parsed(text: str) -> list[Call] | None:
 def same(given: str, answer: str) -> bool:
     """Whether two texts call the same functions with equal arguments.
 
-    Arguments by name have no order, and numbers are compared by value; names and texts exactly.
+    Calls that are made together have no order, nor have arguments by name; numbers are compared by
+    value, names and texts exactly.
     """
     mine, theirs = parsed(given), parsed(answer)
     if mine is None or theirs is None:
         return " ".join(given.split()) == " ".join(answer.split())
     try:
-        return len(mine) == len(theirs) and all(map(_equal, mine, theirs))
+        for call in mine:
+            at = next((at for at, other in enumerate(theirs) if _equal(call, other)), None)
+            if at is None:
+                return False
+            theirs = [*theirs[:at], *theirs[at + 1 :]]
     except RecursionError:
         return False
+    return not theirs
 
 
 def last(text: str) -> str | None:

@@ -14,6 +14,10 @@ _OPTION = re.compile(
     r"|([a-j])(?=[)\]}\".]*$))[\"'”\]}]*(.*)",
     re.DOTALL,
 )
+# What is added to a letter, or taken from it, is part of a formula.
+_LABELLED = re.compile(
+    r"(?:\([A-J]\)(?:\s+|(?=\d))|[A-J][.:)]\s+)(?![-+]\s|[+*/^=<>,;&|])(\S.*)", re.DOTALL
+)
 _QUOTED = re.compile(r"(?<!\w)['‘]([A-J])['’](?!\w)")
 # What parts a letter without brackets from the text of its choice. `B.C.` and `A-` are no choices.
 _PARTS = re.compile(
@@ -53,6 +57,12 @@ def option(text: str) -> tuple[str, str] | None:
     rest = rest[parted.end() :] if parted else rest
     held = "" if _NO_TEXT.fullmatch(rest) else rest.strip(" ()")
     return (bracketed or letter or small).upper(), held
+
+
+def labelled(text: str) -> str:
+    """The text of a choice behind its letter, as 12 in `(C) 12` or `C. 12`; '' for others."""
+    match = _LABELLED.fullmatch(plain(text).strip("$ "))
+    return match[1] if match and option(match[1]) is None else ""
 
 
 def is_right_answer(text: str) -> bool:

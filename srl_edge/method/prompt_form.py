@@ -11,6 +11,7 @@ from typing import Any
 
 from srl_edge.method import actions
 from srl_edge.method.answers import matches, states_answer
+from srl_edge.method.texts import as_step
 from srl_edge.models.chat_template import DATE
 
 OPEN, CLOSE = "<think>", "</think>"
@@ -102,7 +103,7 @@ class PromptForm:
 
     def _split(self, text: str, finished: bool) -> Reply:
         stripped = text.strip()
-        last = re.split(f"{OPEN}|{CLOSE}", text)[-1].strip()
+        last = self._action(*re.split(f"({OPEN}|{CLOSE})", text)[-2:])
         if not finished:
             return Reply("", last, CUT_OFF)
         if not self.think:
@@ -114,7 +115,12 @@ class PromptForm:
         thought, _, action = stripped.removeprefix(OPEN).partition(CLOSE)
         if not action.strip():
             return Reply(thought.strip(), "", "no step after the think span")
-        return Reply(thought.strip(), action.strip())
+        return Reply(thought.strip(), self._action(CLOSE, action))
+
+    def _action(self, *after: str) -> str:
+        """What stands after a tag, maybe; on the tag's line it is not indented."""
+        text = after[-1].lstrip(" \t") if len(after) > 1 else after[-1]
+        return as_step(text) if self.action == "text" else text.strip()
 
     def answers_like(self, other: "PromptForm") -> bool:
         """Whether both ask for a whole solution, and read it, in the same way."""

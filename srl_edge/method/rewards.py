@@ -17,6 +17,7 @@ from srl_edge.errors import InputError, StageError
 from srl_edge.method import actions
 from srl_edge.method.own_code import loaded
 from srl_edge.method.prompts import numbers, titled
+from srl_edge.method.texts import as_step
 from srl_edge.method.types import Reward, Rollout, StepPrompt
 from srl_edge.method.verifiers import is_correct
 
@@ -44,7 +45,7 @@ def step_reward(
     reply = prompt.form.read(rollout.text, rollout.finished)
     if reply.fault:
         return Reward(FORMAT_PENALTY, {"format": 0.0}, reply.fault)
-    expert = prompt.expert_action.strip()
+    expert = as_step(prompt.expert_action)
     parts = {"similarity": similarity(reply.action, expert, autojunk)}
     if guards and (fault := _guard_fault(reply.action, prompt)):
         return Reward(FORMAT_PENALTY, {"format": 1.0, **parts}, fault)
@@ -164,7 +165,7 @@ def _guard_fault(action: str, prompt: StepPrompt) -> str:
 
     Without guards, a copy of the step before has a mean reward of 0.5 on GSM8K.
     """
-    expert = prompt.expert_action.strip()
+    expert = as_step(prompt.expert_action)
     before = {text for step in prompt.previous_steps for text in (step, titled(step)[1])}
     if _plain(action) in {_plain(text) for text in before} - {_plain(expert)}:
         return "a step that was taken before"

@@ -29,6 +29,16 @@ _LABELS = re.compile(
 _YES = {"true": "yes", "false": "no"}
 
 
+def as_step(text: str) -> str:
+    """A text as a step: without blanks around it, but for what its first line is indented by.
+
+    One space indents nothing: replies and texts that were cut elsewhere begin with it.
+    """
+    said = text.strip()
+    before = text[: len(text) - len(text.lstrip())].rpartition("\n")[2]
+    return before + said if said and before != " " and not before.strip(" \t") else said
+
+
 def _time(match: re.Match[str]) -> str:
     hour, minutes, seconds, half = match.groups()
     return f"{hour}{minutes or ':00'}{seconds or ''}" + (f" {half.lower()}m" if half else "")

@@ -1,8 +1,9 @@
 """Exact answers: is the final answer of a solution the right one? By the answer's own kind."""
 
 import re
-from typing import get_args
+from typing import Any, get_args
 
+from srl_edge.errors import StageError
 from srl_edge.method import calls, choices, mathematics, own_code
 from srl_edge.method.answers import LONGEST, THAT_IS, Kind, final_answer, marked_answer, unannounced
 from srl_edge.method.formulas import is_formula, same_formula, unlike
@@ -46,7 +47,10 @@ def is_correct(solution: str, answer: str, form: PromptForm = DEFAULT) -> bool:
 def given_answer(solution: str, answer: str, form: PromptForm = DEFAULT) -> str | None:
     """What a solution gives in place of `answer`, marked or not."""
     kinds = [kind for kind in KINDS if kind == form.verifier] or [kind_of(answer)]
-    return final_answer(solution, form.pattern, kinds[0])
+    given = final_answer(solution, form.pattern, kinds[0])
+    if given is None and kinds[0] == "choice" and (held := choices.labelled(answer)):
+        return final_answer(solution, form.pattern, kind_of(held))
+    return given
 
 
 def is_marked_correct(solution: str, answer: str, form: PromptForm = DEFAULT) -> bool:
@@ -61,20 +65,34 @@ def same_value(given: str, answer: str, verifier: str = "auto") -> bool:
     verifier: a kind; `auto`, the right answer's own; or "file.py:function", which gets both texts.
     """
     if ":" in verifier:
-        return bool(own_code.called(verifier, "verifier", given, answer))
+        return _verdict(verifier, own_code.called(verifier, "verifier", given, answer))
     if max(len(given), len(answer)) > LONGEST:  # no answer, and minutes to take apart
         return given.split() == answer.split()
     given, answer = unannounced(given), unannounced(answer)
-    match kind_of(answer) if verifier == "auto" else verifier:
+    kind = kind_of(answer) if verifier == "auto" else verifier
+    if kind in ("number", "math"):  # of which a letter in front is the choice's
+        given, answer = choices.labelled(given) or given, choices.labelled(answer) or answer
+    match kind:
         case "number":
             return _same_number(THAT_IS.split(given)[0], answer)
         case "math":
             return same_formula(THAT_IS.split(given)[0], answer)
         case "choice":
-            return choices.same(given, answer)
+            held = "" if choices.option(given) else choices.labelled(answer)
+            return choices.same(given, answer) or bool(held and same_value(given, held))
         case "call":
             return calls.same(given, answer)
     return same_text(given, answer) or _same_letters(given, answer)
+
+
+def _verdict(verifier: str, said: Any) -> bool:
+    """What a function of the user's own says; raises StageError for what is not true or false."""
+    try:
+        if said == said:  # NaN is not itself
+            return bool(said)
+    except ValueError:  # an array of several
+        pass
+    raise StageError(f"verifier {verifier}: it gave {said!r}; true or false is needed.")
 
 
 def _same_letters(given: str, answer: str) -> bool:

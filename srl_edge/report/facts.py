@@ -12,6 +12,7 @@ from srl_edge.errors import InputError
 from srl_edge.files import read_json, read_json_if_there, read_rows
 from srl_edge.method.prompt_form import PromptForm
 from srl_edge.method.rewards import matching_blocks
+from srl_edge.method.texts import as_step
 from srl_edge.recipe import Recipe
 from srl_edge.report import parity_rows, rows
 from srl_edge.report.parity_rows import ParityRow
@@ -149,7 +150,7 @@ def _examples(rollouts: Sequence[RolloutRow], form: PromptForm) -> list[Example]
 
 
 def _example(title: str, rollout: RolloutRow, form: PromptForm) -> Example:
-    expert = rollout["expert_action"].strip()
+    expert = as_step(rollout["expert_action"])
     reply = form.read(rollout["completion"], rollout["finished"])
     if reply.fault:
         # Shown as it was written: that is where the fault can be seen.

@@ -14,6 +14,7 @@ from srl_edge.errors import InputError
 from srl_edge.files import read_rows
 from srl_edge.method.prompt_form import DEFAULT, PromptForm
 from srl_edge.method.rewards import matching_blocks
+from srl_edge.method.texts import as_step
 from srl_edge.terminal.signs import printable
 
 SIDE_BY_SIDE = 100  # columns from which two texts have room beside each other
@@ -148,7 +149,7 @@ def _print(console: Console, row: Row, form: PromptForm) -> None:
         facts.add_row("thought", Text(reply.thought, "dim"))
     # A broken format is shown as it was written: that is where the fault can be seen.
     action = row["completion"] if reply.fault else reply.action
-    expert = row["expert_action"].strip()
+    expert = as_step(row["expert_action"])
     blocks = [] if reply.fault else matching_blocks(action, expert)
     texts = {"model": marked(action, [(a, n) for a, _, n in blocks], "red" if expert else "")}
     if expert:

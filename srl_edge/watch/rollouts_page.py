@@ -7,6 +7,7 @@ from markupsafe import Markup
 
 from srl_edge.method.prompt_form import PromptForm
 from srl_edge.method.rewards import matching_blocks
+from srl_edge.method.texts import as_step
 from srl_edge.report.layout import marked
 from srl_edge.report.text import signed
 from srl_edge.watch.rollouts import FAULTLESS, FAULTY, Entry, Query, Row
@@ -98,7 +99,7 @@ def _choices(run: Run, asked: Query) -> list[tuple[str, str, list[tuple[str, str
 
 def beside(entry: Entry, row: Row, form: PromptForm) -> dict[str, Any]:
     """What of a rollout is shown, with what its step and the expert's have in common marked."""
-    expert = row["expert_action"].strip()
+    expert = as_step(row["expert_action"])
     reply = form.read(row["completion"], row["finished"])
     # A broken format is shown as it was written: that is where the fault can be seen.
     action = row["completion"] if reply.fault else reply.action

@@ -96,3 +96,21 @@ def test_a_comparison_may_wait_for_a_processor(monkeypatch: pytest.MonkeyPatch) 
     os.kill(process, signal.SIGSTOP)  # as where others have the processors
     Timer(3.0, os.kill, (process, signal.SIGCONT)).start()
     assert mathematics.equal("x^2+4x+4", "(x+2)^2")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "The correct answer choice is {}.",
+        "The answer option is {}.",
+        "정답: {}",
+        "정답：{}",
+        "Правильный ответ: {}",
+        "Ответ — **{}**.",
+        "正解: {}",
+    ],
+)
+def test_more_ways_to_announce_a_choice(said: str) -> None:
+    assert is_correct(said.format("C"), "C") and is_correct(said.format("(C)"), "C")
+    assert is_correct(said.format(12), "12")
+    assert not is_correct(said.format("C"), "B") and not is_correct(said.format("C"), "12")

@@ -7,7 +7,7 @@ import pytest
 
 from srl_edge.method import calls
 from srl_edge.method.actions import same
-from srl_edge.method.verifiers import is_correct
+from srl_edge.method.verifiers import is_correct, same_value
 
 ONE = "dim(room=2)"
 TWO = "[dim(room=2), stop()]"
@@ -114,3 +114,18 @@ def test_marks_without_an_end_take_no_time(piece: str) -> None:
     assert calls.parsed(piece * (20_000 // len(piece))) is None
     calls.last(piece * (20_000 // len(piece)))
     assert time.process_time() - start < 4
+
+
+@pytest.mark.parametrize(
+    ("given", "answer", "right"),
+    [
+        ("[f(a=1), g(b=2)]", "[g(b=2), f(a=1.0)]", True),
+        ('[{"name": "f", "arguments": {}}, {"name": "g", "arguments": {}}]', "[g(), f()]", True),
+        ("[f(a=2), f(a=1), f(a=2)]", "[f(a=1), f(a=2), f(a=2)]", True),
+        ("[f(a=1), f(a=1)]", "[f(a=1), f(a=2)]", False),
+        ("[f(a=1)]", "[f(a=1), f(a=1)]", False),
+        ("[f(a=1), f(a=1), g()]", "[f(a=1), g()]", False),
+    ],
+)
+def test_calls_that_are_made_together_have_no_order(given: str, answer: str, right: bool) -> None:
+    assert same_value(given, answer) == right

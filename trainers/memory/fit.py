@@ -12,12 +12,13 @@ from rich.console import Console
 from rich.table import Table
 
 from srl_edge.data import trajectories
+from srl_edge.data.reading import read_source
 from srl_edge.errors import InputError
 from srl_edge.method.prompt_form import DEFAULT, PromptForm
 from srl_edge.method.prompts import step_prompts, warm_up_reply, whole_prompts
 from srl_edge.models.shape import ModelShape
 from srl_edge.quantization.formats import AS_SHIPPED
-from srl_edge.recipe import Recipe, Stage, Trainer
+from srl_edge.recipe import Data, Recipe, Stage, Trainer
 from srl_edge.trainers.memory.predict import Machine, Prediction, Work, predict
 
 PROMPT_TOKENS = 256  # assumed before there is data
@@ -98,7 +99,8 @@ def fit(
         return all(stage.peak <= memory for stage in predictions(changes))
 
     measured = [
-        lengths_of(stage, recipe.run, prompt_tokens, recipe.prompt.form) for stage in recipe.stages
+        lengths_of(stage, recipe.run, prompt_tokens, recipe.prompt.form, recipe.data)
+        for stage in recipe.stages
     ]
     changes = {} if fits({}) else _proposal(recipe, fits)
     return Fit(device, memory, predictions({}), tuple(x.said for x in measured), changes)
@@ -133,7 +135,13 @@ def work_of(stage: Stage, settings: Trainer, lengths: Lengths) -> Work:
     )
 
 
-def lengths_of(stage: Stage, run: Path, given: int | None, form: PromptForm = DEFAULT) -> Lengths:
+def lengths_of(
+    stage: Stage,
+    run: Path,
+    given: int | None,
+    form: PromptForm = DEFAULT,
+    data: Data | None = None,
+) -> Lengths:
     """What a stage's prompts and expert replies measure, by its data where there is some."""
     file = Path(stage.data) if stage.data else run / "data" / "train.jsonl"
     whole = stage.reply == "whole"
@@ -141,7 +149,11 @@ def lengths_of(stage: Stage, run: Path, given: int | None, form: PromptForm = DE
         said = f"{given or PROMPT_TOKENS} tokens, " + ("as told" if given else "assumed")
         together = 1 if whole else stage.prompts_per_step
         return Lengths(given or PROMPT_TOKENS, stage.max_new_tokens, together, said)
-    split = trajectories.load(file)
+    if stage.data:
+        report = trajectories.ParseReport()
+        split = read_source(stage.data, data or Data(), report, form)
+    else:
+        split = trajectories.load(file)
     targets = "all" if stage.kind == "rlvr" else stage.targets
     groups = (
         whole_prompts(split, form)

@@ -274,6 +274,11 @@ def test_prompts_are_measured_where_there_is_data(
         assert found.together == 3 and "train.jsonl" in found.said
         assert (found.reply == stage.max_new_tokens) == (stage.kind != "sft")
     assert lengths_of(settings.stages[1], settings.run, 77).prompt == 77
+    own = tmp_path / "own.jsonl"
+    own.write_text(json.dumps({"problem": "p" * 4000, "solution": "one\ntwo"}) + "\n")
+    stage = settings.stages[0].model_copy(update={"data": str(own)})
+    found = lengths_of(stage, settings.run, None)
+    assert found.prompt > 1400 and "own.jsonl" in found.said
 
 
 @pytest.mark.slow
