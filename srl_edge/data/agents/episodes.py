@@ -31,6 +31,8 @@ _SYSTEM = ("system", "developer")
 _SHELLS = ("bash", "execute_bash", "shell", "run_command", "run_shell_command", "terminal")
 _PARTS = ("text", "image", "image_url")  # that a tool's result may have
 _OUTCOMES = ("resolved", "target", "success")
+_HOLDERS = ("metadata", "chat_template_kwargs")  # columns that may hold what is declared
+_DECLARED = ("tools", "functions", "xml_tools")
 # How a user's turn begins that tells what came of an action.
 _RESULT = re.compile(
     r"\s*<(?:returncode|output|observation|stdout|(?:tool|function)_(?:response|results?|output))>"
@@ -200,9 +202,12 @@ def require_declared(action: str, declared: Iterable[str]) -> None:
         raise Unusable("a call of a tool that is not declared")
 
 
-def tools_of(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """The schemas that a row declares, in OpenAI's form; () for none."""
-    given = _each(row.get("tools")) or _each(row.get("functions"))
+def tools_of(row: Mapping[str, Any], turns: Any = None) -> tuple[Any, ...]:
+    """The schemas that a row declares, or a turn of its chat, in OpenAI's form; () for none."""
+    inside = [held for column in _HOLDERS for held in _each(row.get(column))]
+    holders = [held for held in (row, *inside, *turns_of(turns)) if isinstance(held, Mapping)]
+    found = (_each(holder.get(key)) for holder in holders for key in _DECLARED)
+    given: list[Any] = next(filter(None, found), [])
     tools = [tool for tool in given if isinstance(tool, Mapping) and _name(tool)]
     return tuple(
         tool if "function" in tool else {"type": "function", "function": _in_openais_words(tool)}

@@ -91,6 +91,26 @@ def test_what_is_said_before_a_call_in_a_turn_of_its_own_is_its_thought(role: st
     assert alone.steps[1] == "It is sunny.\n\nEnjoy."
 
 
+TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
+
+
+@pytest.mark.parametrize(
+    ("row", "turn"),
+    [
+        ({"metadata": {"tools": [TOOL]}}, {}),
+        ({"metadata": json.dumps({"tools": [TOOL]})}, {}),
+        ({"chat_template_kwargs": {"xml_tools": [json.dumps(TOOL)], "python_tools": []}}, {}),
+        ({}, {"functions": json.dumps([TOOL["function"]])}),
+        ({}, {"tools": [TOOL]}),
+        ({"tools": None, "metadata": "none"}, {"functions": [TOOL]}),
+    ],
+)
+def test_tools_are_found_where_they_are_declared(row: Any, turn: Any) -> None:
+    call = {"role": "assistant", "content": None, "function_call": GIVEN}
+    turns = [said("You help.", "system") | turn, ASKED, call, said("sunny", "tool"), DONE_TURN]
+    assert read(*turns, **row).tools == (TOOL,)
+
+
 def typed(*keys: str, done: bool = False, **more: str) -> dict[str, Any]:
     commands = [{"keystrokes": text, "duration": 0.1} for text in keys]
     return said(json.dumps({**more, "commands": commands, "task_complete": done}, indent=1))
