@@ -59,6 +59,7 @@ class _Turn:
     text: str
     thought: str
     calls: Sequence[Any]
+    results: int  # that it tells, if it tells any
 
 
 def require_success(row: Mapping[str, Any]) -> None:
@@ -118,14 +119,13 @@ def of_turns(turns: Any, tools: Sequence[Any] = ()) -> Episode:
         if not action:
             raise Unusable("an action that says nothing")
         require_declared(action, declared)
-        came = []
-        while said and said[0].role not in _ASSISTANTS:
-            came.append(said.pop(0).text)
-        if came and len(came) < count:
+        came = list(takewhile(lambda turn: turn.role not in _ASSISTANTS, said))
+        del said[: len(came)]
+        if came and sum(turn.results for turn in came) < count:
             raise Unusable("an action without its observation")
         actions.append(action)
         thoughts.append(before)
-        observations.append("\n\n".join(came))
+        observations.append("\n\n".join(turn.text for turn in came))
     if not task.strip():
         raise Unusable("no task before the first action")
     return Episode(task, tuple(actions), tuple(thoughts), tuple(observations))
@@ -246,7 +246,8 @@ def _turn(turn: Mapping[str, Any]) -> _Turn:
     text = _text(turn, role not in (*_ASSISTANTS, *_SYSTEM, "user", "human"))
     if role in _CALLERS:  # the call is all that is said
         text, found = "", [text]
-    return _Turn(role, text, thought_of(turn), found)
+    results = sum(part.get("type") == "tool_result" for part in parts)
+    return _Turn(role, text, thought_of(turn), found, results or 1)
 
 
 def _parts(content: Any) -> list[Mapping[str, Any]]:
