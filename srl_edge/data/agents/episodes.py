@@ -14,7 +14,7 @@ from itertools import takewhile
 from typing import Any
 
 from srl_edge.data.agents.in_text import action_in, calls_in, is_marked, last_fence, said_in
-from srl_edge.data.chats import is_thought, require_taught, thought_of, turns_of
+from srl_edge.data.chats import is_thought, is_unsaid, require_taught, thought_of, turns_of
 from srl_edge.data.thoughts import joined
 from srl_edge.data.values import Unusable, as_list
 from srl_edge.method import calls
@@ -244,6 +244,8 @@ def _turn(turn: Mapping[str, Any]) -> _Turn:
     parts = _parts(turn.get("content"))
     found = found or [part for part in parts if part.get("type") == "tool_use"]  # Anthropic's
     text = _text(turn, role not in (*_ASSISTANTS, *_SYSTEM, "user", "human"))
+    if is_unsaid(turn):
+        text = ""
     if role in _CALLERS:  # the call is all that is said
         text, found = "", [text]
     results = sum(part.get("type") == "tool_result" for part in parts)

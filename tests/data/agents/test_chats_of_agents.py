@@ -82,6 +82,21 @@ def test_calls_in_a_row_are_one_action(calls: list[dict[str, Any]]) -> None:
     assert why in read(ASKED, *calls, results[0], DONE_TURN)
 
 
+@pytest.mark.parametrize(
+    "thought",
+    [
+        [said("Hm.") | {"channel": "analysis"}],
+        [said("") | {"reasoning": "Hm.", "reasoning_content": "Hm."}],
+        [said("<think>Hm.</think>")],
+    ],
+)
+def test_what_an_agent_thinks_is_no_word_of_it(thought: list[dict[str, Any]]) -> None:
+    call = {"role": "assistant", "content": None, "function_call": GIVEN}
+    found = read(ASKED, *thought, call, said("sunny", "tool"), *thought, DONE_TURN)
+    assert found.steps == (CALL, DONE_TURN["content"], DONE)
+    assert found.thoughts == ("Hm.", "Hm.", "")
+
+
 def test_anthropic_s_results_of_calls_in_a_row_stand_in_one_turn() -> None:
     calls = [
         {
