@@ -9,6 +9,7 @@ from srl_edge.data.values import Unusable, answer_of, as_list
 
 _CHOICES = ("options", "choices")
 _ABOUT = ("passage", "article", "context", "table")
+_COLUMN = re.compile(r"([A-Z])|(?:op|option|choice)_?([A-Za-z])")
 _IMAGE = re.compile(r"(?:decoded_)?images?(?:_\d+)?", re.IGNORECASE)
 _MARK = re.compile(r"\s*\(?([A-Z])\s?[).:]\s*")
 _MARKED = re.compile(r"(?<!\w)[A-Z1-9][).:]")  # a choice in a question
@@ -17,7 +18,7 @@ _MARKED = re.compile(r"(?<!\w)[A-Z1-9][).:]")  # a choice in a question
 def whole(question: str, row: Mapping[str, Any], named: Mapping[str, str] | None = None) -> str:
     """A question with what stands in other columns of its row, by their common names.
 
-    A text that it is about comes before it, and choices after it as lettered lines, but where it
+    A text that it is about comes before it, and choices after it as lettered lines, unless it
     holds them itself. named: columns that are something else. Raises Unusable for what cannot be
     asked so.
     """
@@ -39,6 +40,11 @@ def require_no_image(row: Mapping[str, Any]) -> None:
         raise Unusable("a question about an image")
 
 
+def has_letters(row: Mapping[str, Any]) -> bool:
+    """Whether a row has choices that its answer can name by a letter; raises Unusable."""
+    return any(not letter.isdecimal() for letter, _ in _choices(row))
+
+
 def _is_there(value: Any) -> bool:
     return bool(value) and value == value  # NaN is how tables write that nothing is there
 
@@ -46,12 +52,10 @@ def _is_there(value: Any) -> bool:
 def _choices(row: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The choices of a row with their letters, or numbers; raises Unusable for no values."""
     held = next((row[column] for column in _CHOICES if _is_there(row.get(column))), None)
-    if held is None:  # C-Eval's, a column each
-        held = {
-            letter: row[letter] for letter in ascii_uppercase if isinstance(row.get(letter), str)
-        }
-        if len(held) < 2 or "".join(held) != ascii_uppercase[: len(held)]:
-            return []
+    if held is None:
+        held = _of_columns(row)
+    if isinstance(held, str) and as_list(held) is None:  # MathQA's, in one text
+        return [("", held.strip())]
     if isinstance(held, Mapping) and "text" in held:  # ARC's
         texts, letters = as_list(held["text"]) or [], as_list(held.get("label"))
     elif isinstance(held, Mapping):
@@ -62,6 +66,14 @@ def _choices(row: Mapping[str, Any]) -> list[tuple[str, str]]:
     found = [_choice(each, letter) for each, letter in pairs if each is not None]
     marked = [(mark[1], text[mark.end() :]) for _, text in found if (mark := _MARK.match(text))]
     return marked if [m for m, _ in marked] == [letter for letter, _ in found] else found
+
+
+def _of_columns(row: Mapping[str, Any]) -> dict[str, str]:
+    """Choices in a column each, as C-Eval and MedMCQA have them; none where a letter is missing."""
+    named = {key: _COLUMN.fullmatch(key) for key, held in row.items() if isinstance(held, str)}
+    found = {(at[1] or at[2]).upper(): row[key] for key, at in named.items() if at}
+    texts = {letter: found[letter] for letter in sorted(found)}
+    return texts if len(texts) > 1 and "".join(texts) == ascii_uppercase[: len(texts)] else {}
 
 
 def _choice(held: Any, letter: Any) -> tuple[str, str]:
@@ -82,4 +94,5 @@ def _with(question: str, choices: list[tuple[str, str]]) -> str:
     marked = len(_MARKED.findall(question)) >= len(choices)
     if marked and all(text in question for _, text in choices):
         return question
-    return "\n".join([question.rstrip(), *(f"{letter}. {text}" for letter, text in choices)])
+    lines = (f"{letter}. {text}" if letter else text for letter, text in choices)
+    return "\n".join([question.rstrip(), *lines])

@@ -10,7 +10,6 @@ _USERS = ("user", "human")
 _ASSISTANTS = ("assistant", "gpt", "model", "bot", "chatgpt")
 _THOUGHTS = ("reasoning_content", "thinking", "reasoning")
 _WEIGHTS = ("weight", "loss", "train")  # OpenAI's, AgentInstruct's, axolotl's
-_UNSAID = "analysis"  # gpt-oss' channel of thoughts
 _NOT = (0, "0", "0.0", "false", "False")  # False is 0
 
 
@@ -48,8 +47,8 @@ def first_exchange(turns: Any) -> Exchange:
     while said and said[0][0] in _ASSISTANTS:
         replies.append(said.pop(0)[1])
     require_taught(replies)
-    thoughts, texts = map(_joined, ((thought_of(t) for t in replies), map(spoken, replies)))
-    return Exchange(question, texts, thoughts, bool(said))
+    reply = _joined(_text(turn) for turn in replies if not is_unsaid(turn))
+    return Exchange(question, reply, _joined(map(thought_of, replies)), bool(said))
 
 
 def require_taught(replies: Iterable[Mapping[str, Any]]) -> None:
@@ -74,8 +73,9 @@ def thought_of(turn: Mapping[str, Any]) -> str:
     found = [held[key] for held in (turn, *parts) for key in _THOUGHTS if held.get(key)]
     found += [part.get("text") for part in parts] if not found else []
     texts = [_of_parts(each) if isinstance(each, list) else each for each in found]
-    said = _text(turn) if turn.get("channel") == _UNSAID else None
-    return _joined((*texts, said)) or ""
+    if is_unsaid(turn):
+        texts.append(_text(turn))
+    return _joined(dict.fromkeys(text for text in texts if isinstance(text, str))) or ""
 
 
 def is_thought(part: Mapping[str, Any]) -> bool:
@@ -83,9 +83,9 @@ def is_thought(part: Mapping[str, Any]) -> bool:
     return str(part.get("type")).startswith(("thinking", "reasoning"))
 
 
-def spoken(turn: Mapping[str, Any]) -> str | None:
-    """The text of a turn that is no thought."""
-    return None if turn.get("channel") == _UNSAID else _text(turn)
+def is_unsaid(turn: Mapping[str, Any]) -> bool:
+    """Whether all of a turn is thought."""
+    return turn.get("channel") == "analysis"  # gpt-oss'
 
 
 def is_chat(value: Any) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 from srl_edge.data.agents.episodes import tools_of
 from srl_edge.data.agents.sandbox import BUBBLEWRAP, confinement
 from srl_edge.data.agents.worlds import recorded
+from srl_edge.data.beside import has_letters
 from srl_edge.data.cutting import AUTO, MARK, cut_solution, stated
 from srl_edge.data.shapes import Fields, fields
 from srl_edge.data.thoughts import joined, of_solution, plain_thought, split_thoughts, unwrapped
@@ -55,7 +56,7 @@ def read(
     """
     found = fields(row, columns)
     problem, answer = _problem(found), found.answer
-    if type(answer) is int and isinstance(row.get("choices") or row.get("options"), list):
+    if type(answer) is int and has_letters(row):
         raise Unusable("an answer that is the place of a choice")
     solutions = solutions_of(found)
     reference: str | None = None

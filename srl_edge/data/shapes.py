@@ -213,7 +213,7 @@ def _trajectory(row: Row) -> Fields | None:
     if not by_actions and not is_chat(steps):
         return None
     episodes.require_success(row)
-    tools = episodes.tools_of(row)
+    tools = episodes.tools_of(row, steps)
     if by_actions:
         found = episodes.of_steps(steps)
         asked = next((c for c in (*_PROBLEMS, *_TASKS) if row.get(c)), "")
@@ -233,7 +233,7 @@ def _agent_chat(column: str) -> Shape:
             return None
         require_good(row)
         episodes.require_success(row)
-        tools = episodes.tools_of(row)
+        tools = episodes.tools_of(row, turns)
         found = episodes.of_turns(turns, tools)
         return _acted("messages with tool calls", column, found.task, found, tools)
 

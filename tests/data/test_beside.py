@@ -34,6 +34,10 @@ CHOICES: list[dict[str, Any]] = [
     {"options": "['one', 'two']"},
     {"A": "one", "B": "two"},
     {"A": "one", "B": "two", "C": None, "explanation": "two is"},
+    {"opa": "one", "opb": "two", "op": "x"},
+    {"option_b": "two", "option_a": "one"},
+    {"optionA": "one", "optionB": "two"},
+    {"options": "A. one\nB. two"},
 ]
 
 
@@ -44,6 +48,14 @@ def test_choices_are_lettered_lines_of_the_question(choices: dict[str, Any]) -> 
     assert problem({"frage": ASKED, "antwort": "B"} | choices, columns) == LETTERED
     row = {"instruction": ASKED, "output": "It is so.\nSo it is B."}
     assert problem(row | choices) == LETTERED
+
+
+@pytest.mark.parametrize("choices", CHOICES)
+def test_an_answer_that_is_the_place_of_a_choice_is_counted(choices: dict[str, Any]) -> None:
+    with pytest.raises(Unusable, match="an answer that is the place of a choice"):
+        read(QUESTION | {"answer": 1} | choices, "x")
+    numbered = {"text": ["one", "two"], "label": ["1", "2"]}
+    assert read(QUESTION | {"answer": 1, "choices": numbered}, "x").answer == "1"
 
 
 def test_choices_that_are_numbers_have_letters_of_their_own() -> None:

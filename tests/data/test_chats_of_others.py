@@ -95,6 +95,7 @@ def test_replies_one_after_another_are_one(replies: list[dict[str, Any]]) -> Non
             REPLY | {"channel": "final"},
         ],
         [{"role": "assistant", "content": "<think>Hm.</think>"}, REPLY],
+        [REPLY | {"reasoning": "Hm.", "reasoning_content": "Hm."}],
         [REPLY | {"reasoning_details": [{"type": "reasoning.text", "text": "Hm."}]}],
         [
             REPLY

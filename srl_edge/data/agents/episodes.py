@@ -14,7 +14,7 @@ from itertools import takewhile
 from typing import Any
 
 from srl_edge.data.agents.in_text import action_in, calls_in, is_marked, last_fence, said_in
-from srl_edge.data.chats import is_thought, require_taught, thought_of, turns_of
+from srl_edge.data.chats import is_thought, is_unsaid, require_taught, thought_of, turns_of
 from srl_edge.data.thoughts import joined
 from srl_edge.data.values import Unusable, as_list
 from srl_edge.method import calls
@@ -31,6 +31,8 @@ _SYSTEM = ("system", "developer")
 _SHELLS = ("bash", "execute_bash", "shell", "run_command", "run_shell_command", "terminal")
 _PARTS = ("text", "image", "image_url")  # that a tool's result may have
 _OUTCOMES = ("resolved", "target", "success")
+_HOLDERS = ("metadata", "chat_template_kwargs")  # columns that may hold what is declared
+_DECLARED = ("tools", "functions", "xml_tools")
 # How a user's turn begins that tells what came of an action.
 _RESULT = re.compile(
     r"\s*<(?:returncode|output|observation|stdout|(?:tool|function)_(?:response|results?|output))>"
@@ -57,6 +59,7 @@ class _Turn:
     text: str
     thought: str
     calls: Sequence[Any]
+    results: int  # that it tells, if it tells any
 
 
 def require_success(row: Mapping[str, Any]) -> None:
@@ -116,14 +119,13 @@ def of_turns(turns: Any, tools: Sequence[Any] = ()) -> Episode:
         if not action:
             raise Unusable("an action that says nothing")
         require_declared(action, declared)
-        came = []
-        while said and said[0].role not in _ASSISTANTS:
-            came.append(said.pop(0).text)
-        if came and len(came) < count:
+        came = list(takewhile(lambda turn: turn.role not in _ASSISTANTS, said))
+        del said[: len(came)]
+        if came and sum(turn.results for turn in came) < count:
             raise Unusable("an action without its observation")
         actions.append(action)
         thoughts.append(before)
-        observations.append("\n\n".join(came))
+        observations.append("\n\n".join(turn.text for turn in came))
     if not task.strip():
         raise Unusable("no task before the first action")
     return Episode(task, tuple(actions), tuple(thoughts), tuple(observations))
@@ -200,9 +202,12 @@ def require_declared(action: str, declared: Iterable[str]) -> None:
         raise Unusable("a call of a tool that is not declared")
 
 
-def tools_of(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """The schemas that a row declares, in OpenAI's form; () for none."""
-    given = _each(row.get("tools")) or _each(row.get("functions"))
+def tools_of(row: Mapping[str, Any], turns: Any = None) -> tuple[Any, ...]:
+    """The schemas that a row declares, or a turn of its chat, in OpenAI's form; () for none."""
+    inside = [held for column in _HOLDERS for held in _each(row.get(column))]
+    holders = [held for held in (row, *inside, *turns_of(turns)) if isinstance(held, Mapping)]
+    found = (_each(holder.get(key)) for holder in holders for key in _DECLARED)
+    given: list[Any] = next(filter(None, found), [])
     tools = [tool for tool in given if isinstance(tool, Mapping) and _name(tool)]
     return tuple(
         tool if "function" in tool else {"type": "function", "function": _in_openais_words(tool)}
@@ -239,9 +244,12 @@ def _turn(turn: Mapping[str, Any]) -> _Turn:
     parts = _parts(turn.get("content"))
     found = found or [part for part in parts if part.get("type") == "tool_use"]  # Anthropic's
     text = _text(turn, role not in (*_ASSISTANTS, *_SYSTEM, "user", "human"))
+    if is_unsaid(turn):
+        text = ""
     if role in _CALLERS:  # the call is all that is said
         text, found = "", [text]
-    return _Turn(role, text, thought_of(turn), found)
+    results = sum(part.get("type") == "tool_result" for part in parts)
+    return _Turn(role, text, thought_of(turn), found, results or 1)
 
 
 def _parts(content: Any) -> list[Mapping[str, Any]]:

@@ -94,8 +94,8 @@ def said_in(text: str) -> tuple[str, str]:
     """What is thought in a reply without an action, and what is said to the user."""
     said, thoughts = split_thoughts(text)
     before = [thought for _, thought in thoughts]
-    if (opening := _THOUGHT.match(said)) and (last := _FINAL.search(said)):
-        before.append(said[opening.end() : last.start()].strip())
+    if (last := _FINAL.search(said)) and (_THOUGHT.match(said) or not said[: last.start()].strip()):
+        before.append(_THOUGHT.sub("", said[: last.start()]).strip())
         said = said[last.end() :]
     return joined(before), said.strip()
 
@@ -195,7 +195,9 @@ def _value(key: str, text: str) -> Any:
 
 def _arguments(text: str) -> Any:
     """What follows `Action Input:`; raises Unusable."""
-    given = _OBSERVED.split(text)[0].strip()
+    given, *told = (part.strip() for part in _OBSERVED.split(text))
+    if any(told):
+        raise Unusable("a reply that tells what came of its own action")
     given = fenced[1] if (fenced := _FENCED.match(given)) else given.strip("`")
     for read in (json.loads, ast.literal_eval):
         with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError, TypeError):

@@ -82,6 +82,36 @@ def test_calls_in_a_row_are_one_action(calls: list[dict[str, Any]]) -> None:
     assert why in read(ASKED, *calls, results[0], DONE_TURN)
 
 
+@pytest.mark.parametrize(
+    "thought",
+    [
+        [said("Hm.") | {"channel": "analysis"}],
+        [said("") | {"reasoning": "Hm.", "reasoning_content": "Hm."}],
+        [said("<think>Hm.</think>")],
+    ],
+)
+def test_what_an_agent_thinks_is_no_word_of_it(thought: list[dict[str, Any]]) -> None:
+    call = {"role": "assistant", "content": None, "function_call": GIVEN}
+    found = read(ASKED, *thought, call, said("sunny", "tool"), *thought, DONE_TURN)
+    assert found.steps == (CALL, DONE_TURN["content"], DONE)
+    assert found.thoughts == ("Hm.", "Hm.", "")
+
+
+def test_anthropic_s_results_of_calls_in_a_row_stand_in_one_turn() -> None:
+    calls = [
+        {
+            "role": "assistant",
+            "content": [{"type": "tool_use", "id": made["name"], "input": {}} | made],
+        }
+        for made in ({"name": "f"}, {"name": "g"})
+    ]
+    results = [{"type": "tool_result", "content": text} for text in ("x", "y")]
+    found = read(ASKED, *calls, {"role": "user", "content": results}, DONE_TURN)
+    assert found.steps[0].count("name") == 2 and found.observations[0] == "x\ny"
+    one = {"role": "user", "content": results[:1]}
+    assert "an action without its observation" in read(ASKED, *calls, one, DONE_TURN)
+
+
 @pytest.mark.parametrize("role", ["tool_call", "assistant"])
 def test_what_is_said_before_a_call_in_a_turn_of_its_own_is_its_thought(role: str) -> None:
     call = said(CALL, role) if role == "tool_call" else {"role": role, "function_call": GIVEN}
@@ -89,6 +119,26 @@ def test_what_is_said_before_a_call_in_a_turn_of_its_own_is_its_thought(role: st
     assert found.thoughts[0] == "I look." and found.steps[0] == CALL
     alone = read(ASKED, call, said("sunny", "tool"), said("It is sunny."), said("Enjoy."))
     assert alone.steps[1] == "It is sunny.\n\nEnjoy."
+
+
+TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
+
+
+@pytest.mark.parametrize(
+    ("row", "turn"),
+    [
+        ({"metadata": {"tools": [TOOL]}}, {}),
+        ({"metadata": json.dumps({"tools": [TOOL]})}, {}),
+        ({"chat_template_kwargs": {"xml_tools": [json.dumps(TOOL)], "python_tools": []}}, {}),
+        ({}, {"functions": json.dumps([TOOL["function"]])}),
+        ({}, {"tools": [TOOL]}),
+        ({"tools": None, "metadata": "none"}, {"functions": [TOOL]}),
+    ],
+)
+def test_tools_are_found_where_they_are_declared(row: Any, turn: Any) -> None:
+    call = {"role": "assistant", "content": None, "function_call": GIVEN}
+    turns = [said("You help.", "system") | turn, ASKED, call, said("sunny", "tool"), DONE_TURN]
+    assert read(*turns, **row).tools == (TOOL,)
 
 
 def typed(*keys: str, done: bool = False, **more: str) -> dict[str, Any]:
@@ -146,6 +196,14 @@ def test_react_calls_by_its_lines(given: str, who: str) -> None:
     found = read(ASKED, call, said("Observation: sunny", who), last)
     assert found.steps == (CALL, "sunny", DONE)
     assert found.thoughts == ("I look.", "I know.", "")
+    alone = read(ASKED, call, said("Observation: sunny", who), said("Final Answer:\nsunny"))
+    assert alone.steps == found.steps and alone.thoughts == ("I look.", "", "")
+
+
+def test_react_in_one_reply_is_counted() -> None:
+    lines = "Thought: I look.\nAction: weather\nAction Input: {}\nObservation: sunny\n"
+    for end in ("Final Answer: sunny", "Thought: I know."):
+        assert "what came of its own action" in read(ASKED, said(lines + end))
 
 
 @pytest.mark.parametrize("given", ["Paris", "[1]", ""])
