@@ -39,7 +39,7 @@ _LINE_END = re.compile(r"\n")
 _BLANK_LINE = re.compile(r"\n[ \t]*\n\s*")
 _DISPLAYED = re.compile(r"\s*(?:\$\$|\\\[|\\begin\{|\[asy\])")
 _HEADING = re.compile(r"\s*(?:(#{1,6})[ \t][^\n]*|\*\*[^*\n]+\*\*:?)\s*")
-_RULE = re.compile(r"\s*(?:(?:-[ \t]*){3,}|(?:\*[ \t]*){3,}|(?:_[ \t]*){3,})\s*")
+_RULE = re.compile(r"(?:-[ \t]*){3,}|(?:\*[ \t]*){3,}|(?:_[ \t]*){3,}")
 _BLANKS = re.compile(r"(?<!\n)[ \t]+")
 _DISPLAYED_STOP = "\1"  # of a formula on lines of its own, after which there need be no space
 _SENTENCE_END = re.compile(
@@ -255,7 +255,7 @@ def _with_headings(body: str, spans: Sequence[Span]) -> list[Span]:
     over: int | None = None  # how deep the heading is that the last span ends with
     for start, end in spans:
         text = body[start:end]
-        if _RULE.fullmatch(text):
+        if _RULE.fullmatch(text.strip()):
             continue
         depth = _depth(text)
         if over is not None and (depth is None or depth > over):
@@ -292,9 +292,7 @@ def _lines_left_out(solution: str) -> Iterator[Span]:
                 yield span
                 continue
         ending = ending and not line.strip()
-        if (
-            _RULE.fullmatch(line)
-            and not "".join(lines[at - 1 : at]).strip()
-            and is_outside(end - 1)
-        ):
-            yield span
+        alone = not "".join(lines[at - 1 : at]).strip()
+        if _RULE.fullmatch(line.strip()) and alone and is_outside(end - 1):
+            empty = at < last and not lines[at + 1].strip()  # one of the two around it is enough
+            yield span[0], ends[at + 1] if empty else span[1]

@@ -106,9 +106,9 @@ def _stated(answer: str, form: PromptForm) -> str:
 
 
 # What stands before an answer: marks of Markdown, and words that only say that it is one.
-_PICTURES = r"(?:[\u2190-\u2bff\U0001f000-\U0001faff]\ufe0f?\s*)*"
+_BOLD = r"(?:\*|[\u2190-\u2bff\U0001f000-\U0001faff]\ufe0f?\s*)*"  # or after a picture
 _BEFORE = re.compile(
-    rf"\s*(?:(?:[-*•+]|\d{{1,2}}[.)]|#{{1,6}})[ \t]+)*(?P<words>{_PICTURES}\**{_PICTURES}"
+    rf"\s*(?:(?:[-*•+]|\d{{1,2}}[.)]|#{{1,6}})[ \t]+)*(?P<words>{_BOLD}"
     r"(?:(?:so|thus|hence|therefore),?\s+)?(?:the\s+)?"
     r"(?:(?:final\s+)?answer|final\s+(?:result|solution))\**"
     r"(?:\s+is\b\s*:?|:|[ \t]*(?=\n))\**\s*)?",

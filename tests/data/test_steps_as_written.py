@@ -134,6 +134,12 @@ def test_rules_are_no_steps_and_headings_go_with_their_text(rule: str, end: str)
     assert chosen("\n\n".join((*SECTIONS, rule, end))) == (*SECTIONS, "#### 0")
 
 
+def test_a_rule_inside_a_step_leaves_no_gap() -> None:
+    solution = "We begin.\n\n---\n\n1. Add.\n\n***\n\nSo 5.\n2. Double.\n\n---\n"
+    found = read(("numbered",), solution=solution)
+    assert found.steps == ("We begin.\n\n1. Add.\n\nSo 5.", "2. Double.")
+
+
 @pytest.mark.parametrize(
     ("solution", "steps"),
     [
