@@ -3,6 +3,8 @@
 import os
 import secrets
 import socket
+import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 from srl_edge import artifact as artifacts
@@ -10,7 +12,7 @@ from srl_edge import processes
 from srl_edge.devices.hosts.browser_runner import TOKEN
 from srl_edge.devices.hosts.session import Session
 from srl_edge.errors import InputError
-from srl_edge.files import read_json
+from srl_edge.files import read_json, scratch_folder
 from srl_edge.models.families import family_of
 from srl_edge.terminal import progress
 
@@ -45,6 +47,8 @@ class Browser:
         family_of(model_type, "browser", folder, "run in a browser")
         if self._where == "link":
             progress.say(f"{name}: open {self.url} on the device, and leave it open.")
+        held = ExitStack()
+        scratch = held.enter_context(scratch_folder(Path(tempfile.gettempdir()), "browser"))
         command = processes.python(
             "srl_edge.devices.hosts.browser_runner",
             str(folder),
@@ -52,8 +56,9 @@ class Browser:
             self._where,
             self._host,
             str(self._port),
+            str(scratch),
         )
-        return Session(name, command, os.environ | {TOKEN: self._token})
+        return Session(name, command, os.environ | {TOKEN: self._token}, held)
 
 
 def _address() -> str:

@@ -1,20 +1,21 @@
 """An ONNX artifact in a browser, with the conversation of a runner.
 
-Called as a module with FOLDER THREADS WHERE HOST PORT, and TOKEN in the environment. Serves a page,
-onnxruntime-web and the artifact under `http://HOST:PORT/TOKEN/`, opens a headless Chromium on the
-page unless WHERE is `link`, and hands it each line of stdin; its answer is printed as a line.
+Called as a module with FOLDER THREADS WHERE HOST PORT SCRATCH, and TOKEN in the environment. Serves
+a page, onnxruntime-web and the artifact under `http://HOST:PORT/TOKEN/`, opens a headless Chromium
+on the page unless WHERE is `link`, and hands it each line of stdin; its answer is printed as a
+line. What Chromium writes is in the folder SCRATCH, which whoever called removes.
 """
 
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
 import sys
 import tarfile
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from queue import Queue
@@ -65,12 +66,26 @@ def main() -> None:
     questions: Queue[str] = Queue()
     roots = {"": Path(__file__).parent, "ort": web, "model": folder}
     server = serve(roots, threads, where, questions, (host, port), token)
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:  # the browser's, too
-        # Everybody on this computer may read a command, and this folder only its owner.
-        start = Path(profile, "start.html")
-        url = f"http://{host}:{server.server_port}/{token}/"
-        start.write_text(f'<meta http-equiv="refresh" content="0; url={url}">', encoding="utf-8")
-        page = browser and subprocess.Popen(
+    url = f"http://{host}:{server.server_port}/{token}/"
+    page = browser and _opened(browser, _FLAGS[where], url, Path(sys.argv[6]))
+    try:
+        for line in processes.lines(sys.stdin):
+            questions.put(line)
+    finally:
+        if page:
+            page.kill()
+            page.wait()
+
+
+def _opened(
+    browser: str, flags: Sequence[str], url: str, scratch: Path
+) -> "subprocess.Popen[bytes]":
+    """A browser on a page. Where it ends, so does this process, with its last words."""
+    # Everybody on this computer may read a command, and this folder only its owner.
+    start, errors = scratch / "start.html", scratch / "errors.txt"
+    start.write_text(f'<meta http-equiv="refresh" content="0; url={url}">', encoding="utf-8")
+    with errors.open("wb") as said:
+        page = subprocess.Popen(
             [
                 browser,
                 "--headless=new",
@@ -78,22 +93,29 @@ def main() -> None:
                 "--disable-sync",
                 "--disable-background-networking",
                 "--disable-component-update",
-                "--remote-debugging-port=0",
-                f"--user-data-dir={profile}",
-                *_FLAGS[where],
+                f"--user-data-dir={scratch}",
+                *flags,
                 *(["--no-sandbox"] if getattr(os, "geteuid", lambda: 1)() == 0 else []),
                 start.as_uri(),
             ],
+            # Its temporary files, too; by a short name, since a socket's may have 107 characters.
+            cwd=scratch,
+            env=os.environ | {"TMPDIR": "."},
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=said,
         )
-        try:
-            for line in processes.lines(sys.stdin):
-                questions.put(line)
-        finally:
-            if page:
-                page.kill()
-                page.wait()
+    Thread(target=_end_with, args=(page, errors), daemon=True).start()
+    return page
+
+
+def _end_with(page: "subprocess.Popen[bytes]", errors: Path) -> None:
+    code = page.wait()
+    lines = errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    # Chromium's other processes complain after what ended it: [1:1:1130/120000.1:FATAL:a.cc:1] …
+    fatal = (line for line in lines if ":FATAL:" in line)
+    last = re.sub(r"^\[[^]]*\] ", "", next(fatal, (lines or ["no message"])[-1]))
+    print(f"the browser ended (exit code {code}): {last}", file=sys.stderr, flush=True)
+    os._exit(1)
 
 
 def onnxruntime_web() -> Path:
@@ -150,7 +172,7 @@ def _browser() -> str:
     found = next(filter(None, map(shutil.which, (*_BROWSERS, *places))), None)
     if found is None:
         raise InputError(f"no browser on the PATH ({', '.join(_BROWSERS)}); install Chromium.")
-    return found
+    return os.path.abspath(found)
 
 
 def serve(

@@ -41,12 +41,19 @@ class Session:
 
     Raises RunnerLost, with the runner's last words, where it ends or takes too long; it is of no
     more use then.
+
+    held: what the runner needs, let go after it has ended.
     """
 
     def __init__(
-        self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        held: contextlib.ExitStack | None = None,
     ) -> None:
         self.name = name
+        self._held = held or contextlib.ExitStack()
         self._words = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115  # closed by `close`
         self._runner = subprocess.Popen(
             command,
@@ -61,7 +68,11 @@ class Session:
         )
         self._lines: Queue[str] = Queue()
         Thread(target=self._listen, daemon=True).start()
-        first = self._hear(LOADING, "Loaded")
+        try:
+            first = self._hear(LOADING, "Loaded")
+        except BaseException:  # Ctrl-C while it loads
+            self.close()
+            raise
         self.load_seconds, self.batch = float(first["load_seconds"]), int(first["batch"])
         self.machine: dict[str, Any] = first["machine"]
         self.state: dict[str, Any] = first["state"]
@@ -107,6 +118,7 @@ class Session:
         """Let the runner go, and what it has started."""
         self._kill()
         self._words.close()
+        self._held.close()
 
     def _kill(self) -> int:
         if sys.platform == "win32":  # where processes have no groups

@@ -1,8 +1,14 @@
 """The benchmark in a real browser: headless Chromium with onnxruntime-web."""
 
 import json
+import os
 import shutil
+import signal
 import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from queue import Queue
 from urllib.error import HTTPError
@@ -13,6 +19,7 @@ import pytest
 
 from srl_edge.data.trajectories import ParseReport, parse_rows
 from srl_edge.devices.bench.artifacts import bench_artifacts, device_named
+from srl_edge.devices.hosts import session as sessions
 from srl_edge.devices.hosts.browser import Browser
 from srl_edge.devices.hosts.browser_runner import _BROWSERS, onnxruntime_web, serve
 from srl_edge.devices.hosts.session import RunnerLost
@@ -37,6 +44,29 @@ def commands() -> str:
     """What everybody on this computer can read of this process's children."""
     children = psutil.Process().children(recursive=True)
     return "\n".join(" ".join(child.cmdline()) for child in children)
+
+
+@pytest.fixture(scope="module")
+def artifact(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return artifact_of(tiny_model, tmp_path_factory.mktemp("artifact"))
+
+
+@pytest.fixture
+def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of temporary files, with nothing in it."""
+    with tempfile.TemporaryDirectory() as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        yield Path(folder)
+
+
+def become(program: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let Chromium be a shell's program, which lies in a folder."""
+    folder.mkdir(exist_ok=True)
+    fake = folder / _BROWSERS[0]
+    fake.write_text(f"#!/bin/sh\n{program}\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
 
 
 def test_it_answers_as_torch_does(family_model: Path, tmp_path: Path) -> None:
@@ -96,6 +126,112 @@ def test_what_goes_wrong_there_is_one_sentence(
         Browser().open_session("page", "artifact", folder, 1)
 
 
+def test_nobody_else_can_drive_it_and_nothing_of_it_is_left(
+    artifact: Path, temporary: Path
+) -> None:
+    session = Browser().open_session("page", "artifact", artifact, 1)
+    try:
+        runner = psutil.Process(session._runner.pid)
+        family = [runner, *runner.children(recursive=True)]
+        listening = [
+            each.pid
+            for each in family
+            for connection in each.net_connections("all")
+            if connection.status == psutil.CONN_LISTEN
+        ]
+        assert len(family) > 3 and listening == [runner.pid]
+        assert "--remote-debugging" not in commands()
+        assert list(temporary.rglob("SingletonSocket"))
+    finally:
+        session.close()
+    assert not list(temporary.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "last"),
+    [
+        ("No usable sandbox!", "No usable sandbox!"),
+        (
+            "[7:7:1130/120000.1:ERROR:bus.cc:5] no bus\n[7:7:1130/120000.2:FATAL:a.cc:1] Too long"
+            "\n[8:8:1130/120000.3:ERROR:zygote.cc:2] write: Broken pipe",
+            "Too long",
+        ),
+        ("", "no message"),
+    ],
+)
+def test_a_browser_that_does_not_start_says_why_at_once(
+    words: str,
+    last: str,
+    artifact: Path,
+    tmp_path: Path,
+    temporary: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sessions, "LOADING", 30)
+    become(f"echo '{words}' >&2; exit 3", tmp_path / "bin", monkeypatch)
+    with pytest.raises(RunnerLost) as lost:
+        Browser().open_session("page", "artifact", artifact, 1)
+    assert str(lost.value) == (
+        f"page: its process ended (exit code 1): the browser ended (exit code 3): {last}"
+    )
+    assert not list(temporary.iterdir())
+
+
+def test_a_browser_that_ends_midway_is_noticed(artifact: Path) -> None:
+    session = Browser().open_session("page", "artifact", artifact, 1)
+    try:
+        (browser,) = psutil.Process(session._runner.pid).children()
+        browser.kill()
+        with pytest.raises(RunnerLost, match=r"ended \(.*the browser ended \(exit code -9\): "):
+            session.generate([token_ids(20, 1)], 4, timeout=20)
+    finally:
+        session.close()
+
+
+OPENS = """
+import signal, sys, time
+from pathlib import Path
+from srl_edge import processes
+from srl_edge.devices.bench.connection import Connection
+from srl_edge.devices.hosts.browser import Browser
+signal.signal(signal.SIGINT, signal.default_int_handler)
+processes.listen()
+with Connection(Browser(), 1) as device, device.session("page", "artifact", Path(sys.argv[1])):
+    (Path(sys.argv[2]) / "open").touch()
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("when", ["while it loads", "when it is open"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGKILL"])
+def test_what_is_ended_leaves_nothing_of_a_browser(
+    name: str,
+    when: str,
+    artifact: Path,
+    tmp_path: Path,
+    temporary: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is killed cannot tidy up: the next one does."""
+    monkeypatch.setattr(sessions, "LOADING", 30)
+    if loads := when == "while it loads":
+        become("exec sleep 600", tmp_path / "bin", monkeypatch)
+    command = [sys.executable, "-c", OPENS, str(artifact), str(tmp_path)]
+    opens = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    while not list(temporary.rglob("start.html") if loads else tmp_path.glob("open")):
+        assert opens.poll() is None
+        time.sleep(0.1)
+    below = psutil.Process(opens.pid).children(recursive=True)
+    opens.send_signal(getattr(signal, name))
+    opens.wait(timeout=30)
+    if name == "SIGKILL":
+        psutil.wait_procs(below, timeout=10)
+        become("exit 1", tmp_path / "bin", monkeypatch)
+        with pytest.raises(RunnerLost):
+            Browser().open_session("page", "artifact", artifact, 1)
+    assert not list(temporary.iterdir())
+
+
 def test_webgpu_answers_as_torch_does(taught_model: Path, tmp_path: Path) -> None:
     folder = artifact_of(taught_model, tmp_path)
     # Replies without near ties: sums on a GPU are rounded otherwise.
@@ -126,7 +262,6 @@ def test_a_phone_opens_a_link_once(
             "--headless=new",
             "--disable-gpu",
             "--no-sandbox",
-            "--remote-debugging-port=0",
             f"--user-data-dir={tmp_path}/profile",
             device.url,
         ],
