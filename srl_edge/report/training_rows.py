@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import isfinite
 from statistics import fmean, pstdev
 from typing import Any
 
 STAGES = {"sft": "supervised training", "srl": "SRL", "rlvr": "RLVR"}
 _PLACE = ("stage", "kind", "step")
+_LARGEST = 1e30  # figure that is drawn; not-a-number is not below it
 _FIGURES = {kind: {"loss"} if kind == "sft" else {"loss", "reward"} for kind in STAGES}  # of a step
 
 
@@ -56,17 +56,26 @@ class Training:
     srl_kept: bool
 
 
+def drawable(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row without what cannot be drawn: texts where figures are, and what is not finite."""
+    return {
+        key: value
+        for key, value in row.items()
+        if key == "kind" or (not isinstance(value, str) and abs(value) < _LARGEST)
+    }
+
+
 def placed(rows: Sequence[Mapping[str, Any]]) -> list[MetricsRow]:
     """Rows of `metrics.jsonl`, each at its step through all stages of its kind.
 
-    A figure that is not finite, as of a step that changed nothing, is left out.
+    What cannot be drawn of them is left out.
     """
     last = {row["stage"]: (row["kind"], row["step"]) for row in rows}
     found = []
     for row in rows:
         stage, kind, step = (row[key] for key in _PLACE)
         earlier = [n for s, (k, n) in last.items() if s < stage and k == kind]
-        figures = {k: v for k, v in row.items() if k not in _PLACE and isfinite(v)}
+        figures = {k: v for k, v in drawable(row).items() if k not in _PLACE}
         found.append(MetricsRow(stage, kind, step, figures, at=step + sum(earlier)))
     return found
 

@@ -16,13 +16,13 @@ from srl_edge.method.alarms import alarms, own_way_alarms
 from srl_edge.method.prompt_form import DEFAULT, PromptForm
 from srl_edge.method.prompts import first_prompts, step_prompts, whole_prompts
 from srl_edge.recipe import Recipe, Stage
+from srl_edge.report.training_rows import drawable
 from srl_edge.run_folder import DONE, RECIPE
 from srl_edge.run_lock import LINE, STAGE
 from srl_edge.watch.rollouts import Rollouts
 from srl_edge.watch.tail import Tail
 
 Metrics = dict[str, Any]
-_LARGEST = 1e30  # figure that is drawn; not-a-number is not below it
 Status = Literal["waiting", "starting", "training", "stopped", "finished"]
 _PACE = 10  # steps whose mean time tells how long the next ones take
 
@@ -116,7 +116,7 @@ class Run:
                 self._rows, self._skipped = [], []
             for at, line in news.lines:
                 try:
-                    self._rows.append(_figures(parsed(line, "Metrics")))
+                    self._rows.append(drawable(parsed(line, "Metrics")))
                 except ValueError as error:
                     self._skipped.append(f"the line at byte {at} is left out: {error}.")
             self.rollouts.follow()
@@ -258,15 +258,6 @@ def _works(note: Path) -> bool:
         return bool(psutil.Process(holder["process"]).create_time() <= note.stat().st_mtime + 1)
     except (KeyError, OSError, psutil.Error):
         return False
-
-
-def _figures(row: Metrics) -> Metrics:
-    """A row without what cannot be drawn: texts where figures are, and what is not finite."""
-    return {
-        key: value
-        for key, value in row.items()
-        if key == "kind" or (not isinstance(value, str) and abs(value) < _LARGEST)
-    }
 
 
 def _json(file: Path, shape: str) -> dict[str, Any]:

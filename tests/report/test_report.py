@@ -4,6 +4,7 @@ import json
 import re
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -126,8 +127,8 @@ def test_only_a_warm_up_is_reported(tmp_path: Path) -> None:
     assert report(recipe_of(tmp_path), tmp_path).read_text().count("<svg") == 2
 
 
-@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
-def test_a_figure_that_is_not_finite_is_left_out(run: Path, value: float) -> None:
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan"), 1e308, "x"])
+def test_a_figure_that_cannot_be_drawn_is_left_out(run: Path, value: Any) -> None:
     metrics = run / "train" / "metrics.jsonl"
     rows = [json.loads(line) for line in metrics.read_text().splitlines()]
     for key in ("loss", "reward", "eval_reward"):
@@ -137,10 +138,6 @@ def test_a_figure_that_is_not_finite_is_left_out(run: Path, value: float) -> Non
     whole = gather(recipe_of(run), run).training
     assert whole and len(whole.steps["sft"]) == 19 and len(whole.steps["srl"]) == 39
     assert "NaN" not in (page := report(recipe_of(run), run).read_text()) and "<svg" in page
-    rows[1]["loss"] = "x"
-    write(metrics, rows)
-    with pytest.raises(InputError, match=r"line 2.*loss should be a number"):
-        report(recipe_of(run), run)
 
 
 def test_training_that_did_not_help_is_said(run: Path) -> None:
