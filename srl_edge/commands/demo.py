@@ -58,6 +58,6 @@ def _promise(name: str, output: str) -> str:
         download = "The model is downloaded first, unless it is here already."
     return (
         f"demo: {name} learns to run a home, and is exported, checked and measured, in {output}; "
-        "as its recipe has it, that takes ten to twelve minutes on two CPU cores, and 1.6 GB of "
+        "as its recipe has it, that takes about ten minutes on two CPU cores, and 1.6 GB of "
         f"disk, of which the model takes 0.6. {download}"
     )

@@ -146,7 +146,7 @@ def _in_words(summary: dict[str, Any], kept: Sequence[Trajectory], recipe: Recip
         where = (
             f"{two} of them have one on another side of the split, since there are too many"
             if two
-            else "they are kept on one side of the split"
+            else "those that are alike are on the same side of the split"
         )
         said.append(f"{alike['problems']} problems differ from another in numbers alone; {where}")
     if unused := summary.get("unused"):

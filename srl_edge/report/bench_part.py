@@ -22,7 +22,7 @@ def speed(results: BenchResults, task: str, verdicts: Sequence[str] = ()) -> Mar
     if models:
         unbeaten = ", ".join(best(results, task))
         said = (
-            f"Up is faster, left is smaller. Area: share of {task} solved. None of the others is "
+            f"Up is faster, left is smaller. Area: share of {task} solved. Nothing here is "
             f"smaller, faster and better at once than {unbeaten}."
         )
         figure = plots.figure(said, plots.size_and_speed, models, wide=980)
