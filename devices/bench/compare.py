@@ -84,9 +84,9 @@ def _answers(
         )
         if [row["doc"] for row in first] != [row["doc"] for row in second]:
             raise InputError(
-                f"{old[0]} and {new[0]}: other problems of {task}; only results on the same ones are "
-                "compared. Runs have the same where their data and seed are; `srl-edge watch` shows "
-                "any two side by side."
+                f"{old[0]} and {new[0]}: other problems of {task}; only results on the same ones "
+                "are compared. Runs have the same where their data and seed are; `srl-edge watch` "
+                "shows any two side by side."
             )
         if not first:  # not measured
             continue
