@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from queue import SimpleQueue
 from typing import NoReturn, TextIO
 
@@ -142,9 +143,12 @@ def run_child(command: Sequence[str]) -> int:
     try:
         return child.wait()
     except (KeyboardInterrupt, Ended) as end:
-        if isinstance(end, Ended):  # a terminal's Ctrl-C reaches both
-            child.terminate()
-        for tell in (child.terminate, child.kill):
+        ask = child.terminate
+        if isinstance(end, Ended):
+            ask()
+        elif sys.platform != "win32":  # a terminal's Ctrl-C reaches both, and `kill -INT` one
+            ask = partial(child.send_signal, signal.SIGINT)
+        for tell in (ask, child.kill):
             try:
                 child.wait(timeout=GRACE * 0.75)
                 break

@@ -21,5 +21,9 @@ def run(chosen: Any, flags: list[str]) -> Outcome:
     from srl_edge.recipe.starters import write_starter
 
     file = write_starter(chosen.file, chosen.name)
-    text = f"{file}: change what is yours, then: srl-edge headroom {shlex.quote(str(file))}"
+    named = shlex.quote(str(file))
+    text = (
+        f"{file}: change what is yours, then: srl-edge data {named} --show 3, "
+        f"and srl-edge headroom {named}"
+    )
     return Outcome(text, {"path": str(file)})

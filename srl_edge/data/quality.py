@@ -26,7 +26,7 @@ _HASHES = 128
 _WORD = re.compile(r"\w+")
 IN_WORDS = {
     "near_duplicate": "another that is nearly the same",
-    "evaluation": f"{OVERLAP} words in a row of an evaluation's problem",
+    "evaluation": f"{OVERLAP} words in a row shared with a problem that is measured on",
     "arithmetic": "a wrong sum in its steps",
     "no_answer": "no final answer",
 }

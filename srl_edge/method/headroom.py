@@ -10,6 +10,7 @@ Class = Literal["never", "sometimes", "always"]
 # direction and not in a number; docs/training.md names them.
 FEW, MANY, MOST = 0.1, 0.5, 0.8
 ENOUGH = 32  # problems
+BUSY = 1.7  # programs that want to run, for each core: this one has a thread for each, and some
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,8 @@ class Headroom:
     solved: right answers of k to each problem, in the model's own way. cut_off: replies that the
     length limit ended. format_kept, similarity: of k replies to step prompts of the run's form,
     where steps are asked for; spread: step prompts whose replies differ in reward. seconds: to
-    train by the recipe on this machine; None where there was nothing to time.
+    train by the recipe on this machine; None where there was nothing to time. load: what wanted to
+    run on each core meanwhile; None where the system does not tell.
     """
 
     problems: int
@@ -30,6 +32,7 @@ class Headroom:
     similarity: float | None
     spread: float | None
     seconds: float | None
+    load: float | None = None
 
     def __str__(self) -> str:
         return "\n".join(in_words(self))
@@ -71,6 +74,8 @@ def in_words(found: Headroom) -> Iterator[str]:
         yield f"  groups with spread             {found.spread:.0%}"
     if found.seconds is not None:
         yield f"Training by this recipe takes about {duration(found.seconds)} on this machine."
+        if (found.load or 0) > BUSY:
+            yield f"  less where nothing else runs: {found.load:.1f} programs shared a core"
 
 
 def advice(found: Headroom, kinds: Sequence[str]) -> Iterator[str]:
@@ -93,8 +98,8 @@ def advice(found: Headroom, kinds: Sequence[str]) -> Iterator[str]:
         yield (
             f"{sometimes:.0%} of the problems are solved now and then, so the skill is half there. "
             "Rollouts have something to compare: try rlvr in the model's own way (prompt.preset = "
-            "'math', reply = 'whole'), or srl, with few sft steps or none: at this point "
-            "supervised training often costs accuracy."
+            "'math', reply = 'whole'), or srl after no more sft than the format needs: at this "
+            "point supervised training often costs accuracy."
         )
     if never >= MANY:
         none = f"{never:.0%} of the problems are never solved in {found.k} tries"

@@ -132,7 +132,7 @@ def measured(bench: BenchResults | None) -> str:
     return (
         f"Measured on {device['processor']} ({device['cores']} cores, {device['threads']} threads; "
         f"{device['system']}) with {tools}, on {bench.date[:10]}. The first token comes after a "
-        f"prompt of {settings['prompt_tokens']} tokens, and speeds are means and standard "
+        f"prompt of {settings['prompt_tokens']} tokens, and speeds are medians and standard "
         f"deviations over {settings['repeats']} repeats."
     )
 

@@ -19,7 +19,7 @@ _BENCH = """
 - Time to first token, prefill: A prompt of {prompt_tokens} tokens of which nothing is known yet is
   read, and the next token chosen, without tokenization; the prompt's tokens divided by that time.
 - Decode: {decode_tokens} more tokens, greedily and one by one, divided by their time. Speeds are
-  mean ± standard deviation over {repeats} repeats after one warm-up, all models in turns.
+  median ± standard deviation of {repeats} repeats after one warm-up, all models in turns.
   Percentiles are nearest-rank.
 - Weights read: Size times the median of decode, since each token needs all weights; of an
   embedding beside the projection to the vocabulary only a row is read, so it is at most this.
@@ -56,6 +56,7 @@ _RUN = """
 - Gain: The tuned model as it was trained, less the base in whichever way the base does better,
   paired by problem, with a 95% bootstrap interval of the difference. That of the last stage is over
   what the stage before it had learned, and that of an artifact is it less the tuned model.
+- Torch tuned: What the last stage had learned, before it is exported.
 - Torch base, torch after a stage: The untrained model, and what a stage before the last had
   learned. They are asked and not timed, as they are as fast as the tuned model.
 """

@@ -112,7 +112,7 @@ def models(results: BenchResults, task: str, timed: bool = True) -> list[Model]:
                     row.name,
                     colours.get(row.backend, 3),
                     row.size_mb,
-                    speed.mean if speed else 0.0,
+                    speed.p50 if speed else 0.0,
                     answers.accuracy,
                     answers.accuracy_interval,
                 )

@@ -72,7 +72,7 @@ def headline(facts: RunFacts) -> list[list[str]]:
         label = f"{smallest.name}, the smallest artifact"
         row = facts.bench.row(smallest.name) if facts.bench else None
         if row and row.decode_tokens_per_second:
-            label += f"; {row.decode_tokens_per_second.mean:.1f} tokens/s"
+            label += f"; {row.decode_tokens_per_second.p50:.1f} tokens/s"
         numbers.append([f"{megabytes(smallest.size_mb)} MB", label])
     if facts.parity:
         label = "artifacts answer as the trained model does, within their thresholds"
@@ -106,7 +106,7 @@ def _shipped(name: str, gain: Gain, base: Answers, tuned: Answers) -> str:
         f"{name} solves {gain.tuned:.0%} of {gain.problems} problems, the tuned model "
         f"{gain.base:.0%}: {points(gain.difference)}"
     )
-    said += ", which may be chance" if gain.difference.may_be_chance else ""
+    said += _chance(gain)
     if tuned.accuracy > base.accuracy and not overlap(tuned, base):
         kept = (gain.tuned - base.accuracy) / (gain.base - base.accuracy)
         said += f". It keeps {kept:.0%} of what training brought"
@@ -131,11 +131,15 @@ def _gained(way: str, gain: Gain) -> str:
             f"Asked in the model's own way, with no format, the base solves {gain.base:.0%} of "
             f"{gain.problems} problems and the tuned model {gain.tuned:.0%}"
         )
-    change = points(gain.difference)
-    if gain.difference.may_be_chance:
-        return f"{said}: {change}, which may be chance."
-    cost = gain.difference.mean < 0
-    return f"{said}: {change}. {'Training cost it that.' if cost else ''}".rstrip()
+    said += f": {points(gain.difference)}{_chance(gain)}."
+    lost = gain.difference.mean < 0 and not gain.difference.may_be_chance
+    return f"{said} Training cost it that." if lost else said
+
+
+def _chance(gain: Gain) -> str:
+    """What is to be said of a difference; one of nothing needs no explanation."""
+    found = gain.difference
+    return ", which may be chance" if found.may_be_chance and found.mean else ""
 
 
 def _compared(a_name: str, a: Answers, b_name: str, b: Answers) -> str:

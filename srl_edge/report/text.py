@@ -21,8 +21,8 @@ def megabytes(size: float) -> str:
 
 
 def spread(figure: Spread | None, form: str) -> str:
-    """Mean and standard deviation as text, if they were measured."""
-    return f"{figure.mean:{form}} ± {figure.std:{form}}" if figure else ABSENT
+    """Median and standard deviation as text, if they were measured."""
+    return f"{figure.p50:{form}} ± {figure.std:{form}}" if figure else ABSENT
 
 
 def signed(value: float) -> str:

@@ -60,7 +60,10 @@ def _figures(kind: str, runs: Sequence[Curves]) -> Iterator[Markup]:
             "Share of groups whose rewards differ, and are learned from.",
             _SHARE,
         )
-    yield from _figure("loss", step, _each(runs, "loss"), "Loss of the update, in nats a token.")
+    loss = "Loss of the update, in nats a token" + (
+        "." if kind == "sft" else "; near 0, since a group's advantages add up to nothing."
+    )
+    yield from _figure("loss", step, _each(runs, "loss"), loss)
     yield from _validation(step, runs)
     if kind != "sft":
         yield from _figure(

@@ -226,10 +226,11 @@ def _numbers(state: State) -> list[tuple[str, str]]:
     """The newest figures, each with what it is."""
     step = state.steps[-1] if state.steps else {}
     kind = f"{step['kind']} step {step['step']}" if step else ""
-    of_step = {
+    # Of sampled replies it is near 0 by construction: advantages are relative to their group.
+    loss = {"loss": (f"loss, {kind}", ".4f")} if "reward" not in step else {}
+    of_step = loss | {
         "reward": (f"mean reward, {kind}", ".2f"),
         "keep_rate": ("keep-rate: groups that are learned from", ".0%"),
-        "loss": (f"loss, {kind}", ".4f"),
         "sampling/tokens_per_second": ("tokens a second, sampling", ".0f"),
         "step_time": ("seconds a step", ".1f"),
         "completions/clipped_ratio": ("of replies cut off", ".0%"),

@@ -1,6 +1,7 @@
 """Is it worth it, and how long will it take? What a model does of a task before it is trained."""
 
 import math
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,6 +16,7 @@ from srl_edge.method.headroom import Headroom
 from srl_edge.method.prompt_form import CUT_OFF, PromptForm
 from srl_edge.method.prompts import step_prompts, whole_prompts
 from srl_edge.method.types import StepPrompt, Trajectory
+from srl_edge.processes import cores
 from srl_edge.recipe import Recipe, Stage
 from srl_edge.terminal import progress
 from srl_edge.trainers.loop.batches import (
@@ -67,6 +69,7 @@ def headroom(policy: Policy, recipe: Recipe, run: Path, problems: int, k: int) -
         spread=spread,
         seconds=training_seconds(policy, recipe, run, spread, mixed)
         + sum(map(_validations, recipe.stages)) * _validation(recipe, own_reply, step_reply),
+        load=os.getloadavg()[0] / cores() if hasattr(os, "getloadavg") else None,
     )
 
 
@@ -135,7 +138,7 @@ def training_seconds(
     the others are sampled in vain.
     """
     total = 0.0
-    with progress.bar("headroom: time", len(recipe.stages)) as advance:
+    with progress.bar("headroom: time", 2 * len(recipe.stages), work=_work(recipe)) as advance:
         for stage in recipe.stages:
             stream = PromptStream(training_prompts(recipe, stage, run), str(recipe.seed))
             budget = stage.steps or math.ceil(
@@ -143,11 +146,24 @@ def training_seconds(
             )
             share = mixed if stage.kind == "rlvr" else 1.0 if spread is None else spread
             rounds = min(1 / max(share, 1e-9), stage.max_rounds)
-            sampling, learning = _times(policy, recipe, stage, stream)
+            sampling, learning = _times(policy, recipe, stage, stream, advance)
             rounds = 1.0 if stage.kind == "sft" else rounds
             total += budget * (sampling * rounds + learning * stage.updates_per_batch)
-            advance()
     return total
+
+
+def _sizes(stage: Stage) -> tuple[int, int]:
+    """Prompts of the two batches that are timed."""
+    few = 1
+    return few, max(min(stage.prompts_per_step, 4), few + 1)
+
+
+def _replies(stage: Stage, prompts: int) -> int:
+    return prompts if stage.kind == "sft" else prompts * stage.group_size
+
+
+def _work(recipe: Recipe) -> float:
+    return sum(_replies(stage, size) for stage in recipe.stages for size in _sizes(stage))
 
 
 def _validation(recipe: Recipe, own_reply: float, step_reply: float) -> float:
@@ -168,12 +184,15 @@ def _validations(stage: Stage) -> int:
 
 
 def _times(
-    policy: Policy, recipe: Recipe, stage: Stage, stream: PromptStream
+    policy: Policy, recipe: Recipe, stage: Stage, stream: PromptStream, advance: progress.Advance
 ) -> tuple[float, float]:
     """Seconds of sampling and of learning from a batch, drawn out from two smaller ones."""
-    few = 1
-    many = max(min(stage.prompts_per_step, 4), few + 1)
-    small, large = (_timed(policy, recipe, stage, stream.take(0, n)) for n in (few, many))
+    few, many = _sizes(stage)
+    found = []
+    for size in (few, many):
+        found.append(_timed(policy, recipe, stage, stream.take(0, size)))
+        advance(work=_replies(stage, size))
+    small, large = found
 
     def drawn_out(one: float, other: float) -> float:
         slope = max(other - one, 0) / (many - few)
