@@ -97,6 +97,7 @@ class StageRun:
         self.warned: set[str] = set()
         self.lost_in_a_row = 0
         self.loss = loss_of(recipe, stage)
+        self.title = f"train {index + 1}/{len(recipe.stages)} {stage.kind}"
 
     @property
     def over(self) -> bool:
@@ -116,8 +117,7 @@ class StageRun:
         if self.cursor.step == 0:
             self._fit_rounding()
             self._validate()
-        title = f"train {self.index + 1}/{len(self.recipe.stages)} {self.stage.kind}"
-        with progress.bar(title, self.steps, self.cursor.step) as advance:
+        with progress.bar(self.title, self.steps, self.cursor.step) as advance:
             while not (self.over or self.out_of_patience):
                 try:
                     metrics = self._step()
@@ -197,8 +197,8 @@ class StageRun:
             self.lost_in_a_row = 0
             if not self.policy.finite():
                 raise StageError(
-                    f"train, step {self.cursor.step}: weights of the adapter are no numbers any "
-                    f"more after an update; lower learning_rate ({rate:g})."
+                    f"{self.title}, step {self.cursor.step}: weights of the adapter are no numbers "
+                    f"any more after an update; lower learning_rate ({rate:g})."
                 )
             seen.append(metrics)
         means = {name: fmean(row[name] for row in seen) for name in seen[0]} if seen else {}
@@ -208,7 +208,7 @@ class StageRun:
         """Say that a batch taught nothing; the third in a row ends the run, and is kept."""
         self.lost_in_a_row += 1
         names = " and ".join(name for name, value in metrics.items() if not math.isfinite(value))
-        said = f"train, step {self.cursor.step}: {names} not finite, so nothing was learned"
+        said = f"{self.title}, step {self.cursor.step}: {names} not finite, so nothing was learned"
         if self.lost_in_a_row < LOST_AT_MOST:
             progress.say(said)
             return
@@ -237,7 +237,7 @@ class StageRun:
         self.recent.append(metrics)
         for alarm in alarms(self.recent):
             if alarm not in self.warned:
-                progress.say(f"train, step {self.cursor.step}: {alarm}")
+                progress.say(f"{self.title}, step {self.cursor.step}: {alarm}")
                 self.warned.add(alarm)
 
     def _validate(self) -> None:
@@ -255,7 +255,7 @@ class StageRun:
         for alarm in own_way_alarms(base, metrics, len(own)) if base and own else ():
             progress.say(f"train, validation: {alarm}")
         self._log(metrics | {"eval_best": float(kept)})
-        progress.say(f"train, step {cursor.step}: {validation_note(metrics)}")
+        progress.say(f"{self.title}, step {cursor.step}: {validation_note(metrics)}")
 
     def _known(self) -> dict[str, float] | None:
         """At a stage's start, what the one before measured of the adapter that it handed on.
