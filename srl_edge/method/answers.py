@@ -16,8 +16,9 @@ import regex
 from srl_edge.errors import InputError
 from srl_edge.method import calls, choices
 from srl_edge.method.formulas import is_formula
-from srl_edge.method.quantities import closings, plain, quantity, without_unit
+from srl_edge.method.quantities import closings, plain, quantity, seen, without_unit
 from srl_edge.method.running_text import first_value, last_formula, last_value
+from srl_edge.method.texts import items, unbulleted
 
 Kind = Literal["number", "math", "exact", "choice", "call"]
 SECONDS = 5.0  # for one search with a recipe's own pattern
@@ -63,7 +64,7 @@ _CLOSES = re.compile(
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*(?:\{|([^\s\\{}$]+))")
 _MARKS = re.compile(rf"(?<!#)####(?!#)|{_BOX.pattern}")
 _FINALLY = re.compile(
-    r"\bfinal\s+answer\**\s*(?:(?:is|was|equals)\b\s*:?|:)[\s*]*(?=([^\n]+))", re.IGNORECASE
+    r"\bfinal\s+answer\**\s*(?:(?:is|was|equals)\b\s*:?|:)\**\s*(?=([^\n]+))", re.IGNORECASE
 )
 _FENCED = re.compile(r"(`{3,}|~{3,})[^\n`]*\n(.*?)^[ \t]*\1[ \t]*$", re.DOTALL | re.MULTILINE)
 _TEX = re.compile(r"\$\$?([^$\n]+)\$\$?(?!\d)|\\\((.+?)\\\)|\\\[(.+?)\\\]")
@@ -78,6 +79,7 @@ def final_answer(
     pattern: a regular expression of the prompt's own, whose first group is the answer. kind: what
     is looked for where nothing is marked; of a number, the last; `stated`, nothing more.
     """
+    solution = seen(solution)
     marked = marked_answer(solution, pattern)
     if marked is not None:
         own = pattern and matches(pattern, solution)
@@ -85,7 +87,7 @@ def final_answer(
     for match in islice(reversed(list(_ANSWER_IS.finditer(solution))), _READ):
         if kind == "exact" and (code := _FENCED.match(solution, match.end())):
             return code[2].strip()
-        said = match[1].split("</answer>")[0]
+        said = _said(match).split("</answer>")[0]
         if quoted := re.match(r"""(["'])([^"']*)\1\s*[,}]""", said):  # {"answer": "C"}
             said = quoted[2]
         if not _NEGATED.match(said) and (found := _in_clause(said, kind)) is not None:
@@ -100,6 +102,7 @@ def marked_answer(solution: str, pattern: str = "") -> str | None:
     Markdown heading marks nothing, unless the heading announces the answer, and the line after it
     is one.
     """
+    solution = seen(solution)
     if pattern and (own := matches(pattern, solution)):
         return str(own[-1]).strip()
     hashed = list(_after_hashes(solution))
@@ -110,13 +113,27 @@ def marked_answer(solution: str, pattern: str = "") -> str | None:
     return max(marked or hashed)[1] if marked or hashed else None
 
 
+def _said(match: re.Match[str]) -> str:
+    """What stands after what announces it: the rest of its line, or the list under it."""
+    listed = items(match.string[match.end() :]) if "\n" in match[0] else []
+    return _as_one(listed) if listed else match[1]
+
+
+def _as_one(listed: list[str]) -> str:
+    """The items of a list as one answer, where each is a value; else the first."""
+    bare = [item.strip(" *.,;") for item in listed]
+    several = len(bare) <= MARKS and all(map(is_value, bare))
+    return ", ".join(bare) if several else listed[0]
+
+
 def _said_after(solution: str, kind: str) -> str | None:
     """The value of what is announced as the final answer after every mark; None without one."""
     match = next(iter(deque(_FINALLY.finditer(solution), 1)), None)
     if match is None or _NEGATED.match(match[1]) or _MARKS.search(solution, match.end()):
         return None
-    end = _SENTENCE.search(match[1])
-    said = match[1][: end.start() if end else None].strip(" *:")
+    said = _said(match)
+    end = _SENTENCE.search(said)
+    said = said[: end.start() if end else None].strip(" *:")
     if kind == "choice":
         return choices.chosen(said)
     return plain(said) if is_value(said) or is_formula(without_unit(plain(said))[0]) else None
@@ -124,7 +141,7 @@ def _said_after(solution: str, kind: str) -> str | None:
 
 def states_answer(text: str) -> bool:
     """Whether a text has an answer after `####`, and not a heading alone."""
-    return any(True for _ in _after_hashes(text))
+    return any(True for _ in _after_hashes(seen(text)))
 
 
 def is_value(text: str) -> bool:
@@ -172,8 +189,8 @@ def _in_clause(said: str, kind: str) -> str | None:
 
 def _last(text: str, kind: str) -> str | None:
     """The last value of a kind in running text; the whole of it, where that is a quantity."""
-    if kind in ("number", "math") and len(text) <= LONGEST and quantity(text):
-        return plain(text)
+    if kind in ("number", "math") and len(text) <= LONGEST and quantity(bare := unbulleted(text)):
+        return plain(bare)
     match kind:
         case "choice":
             return choices.chosen(text)
@@ -184,7 +201,7 @@ def _last(text: str, kind: str) -> str | None:
         case "exact":
             if fenced := list(_FENCED.finditer(text)):  # which a sentence may follow
                 return plain(fenced[-1][2])
-            lines = [plain(line) for line in text.splitlines() if line.strip()]
+            lines = [plain(unbulleted(line)) for line in text.splitlines() if line.strip()]
             if (
                 lines
                 and (verdict := _VERDICT.match(lines[0].lstrip("#>- ")))
@@ -211,7 +228,9 @@ def _after_hashes(text: str) -> Iterator[tuple[int, str]]:
             if said:
                 yield match.start(), said
         elif announced or not said:
-            line, _, rest = text[match.end() :].lstrip("\n \t").partition("\n")
+            below = text[match.end() :].lstrip("\n \t")
+            line, _, rest = below.partition("\n")
+            line = _as_one(listed) if (listed := items(below)) else line
             if is_value(line := _bare(line)) or not (said or rest.strip()):
                 yield match.start(), line
         elif is_answer(said):

@@ -4,7 +4,7 @@
 import re
 
 from srl_edge.method.quantities import plain
-from srl_edge.method.texts import same_text
+from srl_edge.method.texts import same_text, unbulleted
 
 _NAMED = r"(?:the\s+)?(?:(?:correct|right|best)\s+)?(?:option|choice|answer)"
 _RIGHT = r"is\s+(?:the\s+)?(?:correct|right|best|true|answer)\b"
@@ -95,7 +95,7 @@ def chosen(text: str) -> str | None:
 
     Lines that list the choices choose none.
     """
-    lines = [line.strip("#>| \t") for line in text.splitlines()]
+    lines = [unbulleted(line).strip("#>| \t") for line in text.splitlines()]
     read = [option(line) if 0 < len(line) < 200 else None for line in lines]
     listed = len({found[0] for found in read if found and found[1]}) > 1
     picks = [

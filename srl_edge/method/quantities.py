@@ -52,6 +52,10 @@ IN_TEXT = re.compile(
     rf"|{_number(f'{_LOOSE_IN_TEXT}|{_GROUPED}')})"
     r"(?P<percent> ?\\?%)?"
 )
+# What nobody sees: zero-width spaces and joiners, a byte-order mark, marks of writing's direction.
+_UNSEEN = re.compile(
+    "[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufe0e\ufe0f\ufeff]"
+)
 _SPACES = re.compile("[\u00a0\u2000-\u200a\u202f\u205f\u3000]")
 _MINUS = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212\ufe63\uff0d", "-"))
 TIMES_TEN = {
@@ -83,9 +87,14 @@ class Quantity:
     places: int | None = 0
 
 
+def seen(text: str) -> str:
+    """A text without characters that have no width, which pages and chats leave in copies."""
+    return text if text.isascii() else _UNSEEN.sub("", text)
+
+
 def in_ascii(text: str) -> str:
     """A text whose digits, fractions, minus signs and spaces are ASCII's, of whatever script."""
-    if text.isascii():
+    if (text := seen(text)).isascii():
         return text
     digits = (
         str(unicodedata.decimal(c))

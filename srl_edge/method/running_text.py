@@ -14,6 +14,7 @@ from srl_edge.method.quantities import (
     quantity,
     without_unit,
 )
+from srl_edge.method.texts import unbulleted
 from srl_edge.method.units import product
 
 _NEAR = 60  # characters around a number that say what it is part of
@@ -80,8 +81,9 @@ def last_value(text: str) -> str | None:
 
 def last_formula(text: str) -> str | None:
     """The last value of a running text, of which formulas without a number are some."""
+    last = (text.rstrip().splitlines() or [""])[-1]
     text = _tidy(text)
-    if (end := _end(text)) is not None:
+    if (end := _end(_tidy(unbulleted(last)))) is not None:
         return end
     at, value = _last(text) or (-1, None)
     for match in reversed(list(_SPAN.finditer(text))):
@@ -106,12 +108,12 @@ def first_value(said: str) -> str | None:
     return last_value(said)
 
 
-def _end(text: str) -> str | None:
-    """The formula that the last line ends with, as `(x - 1)(x + 2)` and `x = 2 or x = 3`.
+def _end(line: str) -> str | None:
+    """The formula that a last line ends with, as `(x - 1)(x + 2)` and `x = 2 or x = 3`.
 
     What is about as much is left out: of `2√5 ≈ 4.47` the exact one is meant.
     """
-    line = (text.rstrip().splitlines() or [""])[-1].rstrip(" .!?*")
+    line = line.rstrip(" .!?*")
     if len(line) > _LONGEST or r"\end{" in line:
         return None
     for start in (0, *(space.end() for space in re.finditer(r"\s+", line))):

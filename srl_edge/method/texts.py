@@ -29,6 +29,26 @@ _LABELS = re.compile(
 _YES = {"true": "yes", "false": "no"}
 
 
+# A mark of a list before its item, with a space; of mathematics' own minus it is none.
+_BULLET = re.compile(r"[ \t]*[-*+•‣◦⁃▪●○·–—][ \t]+(?=\S)")
+
+
+def unbulleted(line: str) -> str:
+    """A line without the mark of a list that it begins with: the `-` of `- 42` is no minus."""
+    match = _BULLET.match(line)
+    return line[match.end() :] if match else line
+
+
+def items(text: str) -> list[str]:
+    """The items of a list that a text begins with, without their marks, blank lines between."""
+    found: list[str] = []
+    for line in filter(str.strip, text.split("\n")):
+        if (item := unbulleted(line)) == line:
+            break
+        found.append(item.strip())
+    return found
+
+
 def as_step(text: str) -> str:
     """A text as a step: without blanks around it, but for what its first line is indented by.
 

@@ -13,6 +13,7 @@ from srl_edge.method.quantities import (
     plain,
     quantity,
     same,
+    seen,
     tightened,
     ungrouped,
     without_unit,
@@ -66,6 +67,7 @@ def same_value(given: str, answer: str, verifier: str = "auto") -> bool:
     """
     if ":" in verifier:
         return _verdict(verifier, own_code.called(verifier, "verifier", given, answer))
+    given, answer = seen(given), seen(answer)
     if max(len(given), len(answer)) > LONGEST:  # no answer, and minutes to take apart
         return given.split() == answer.split()
     given, answer = unannounced(given), unannounced(answer)
