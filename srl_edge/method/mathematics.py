@@ -128,6 +128,7 @@ def _latex(text: str) -> str:
     text = re.sub(r"√\s*(\d+|[A-Za-z])", r"\\sqrt{\1}", text)
     text = re.sub(r"√\s*(?=[({])|(?<![A-Za-z\\])sqrt\s*(?=[({])", r"\\sqrt", text)
     text = re.sub(r"\\sqrt\(([^()]*)\)", r"\\sqrt{\1}", text)
+    text = re.sub(r"\\[ij]math(?![a-z])", lambda dotless: f" {dotless[0][1]} ", text)
     text = _NATURAL.sub(r"\\ln ", text.replace("÷", "/"))
     text = _BARE.sub(r"\\frac{\1}", text)
     for sign, command in _SIGNS.items():
@@ -135,35 +136,44 @@ def _latex(text: str) -> str:
     return re.sub(r"(?<![A-Za-z\\])(pi|sin|cos|tan|log|ln|infty)(?![A-Za-z])", r"\\\1", text)
 
 
-def _whole(text: str) -> Any:
+def _whole(latex: str, is_complex: bool) -> Any:
     """What the whole of a formula means; raises an error where its parser does not read it.
 
-    math-verify's own `parse` goes on to the last number of such a text, and takes letters at the
-    end for units. This one knows no units: they are taken off before.
+    is_complex: its letters need not be real numbers, and i is the imaginary unit. math-verify's own
+    `parse` goes on to the last number of such a text, and takes letters at the end for units. This
+    one knows no units: they are taken off before.
     """
-    from latex2sympy2_extended.latex2sympy2 import (
-        ConversionConfig,
-        NormalizationConfig,
-        latex2sympy,
-        normalize_latex,
-    )
-    from math_verify.grader import should_treat_as_complex
+    from latex2sympy2_extended.latex2sympy2 import ConversionConfig, latex2sympy
+    from sympy import I
 
-    tidy = NormalizationConfig(malformed_operators=True, nits=True, boxed="none")
-    latex = normalize_latex(text, tidy)
-    return latex2sympy(
+    value = latex2sympy(
         latex,
-        is_real=not should_treat_as_complex(latex),
+        is_real=not is_complex,
         convert_degrees=True,
         normalization_config=None,
         conversion_config=ConversionConfig(lowercase_symbols=False),
     )
+    units = _units(value) if is_complex else ()
+    return value.subs(dict.fromkeys(units, I)) if units else value
+
+
+def _units(value: Any) -> list[Any]:
+    """The symbols of a value that are named i."""
+    return [each for each in getattr(value, "free_symbols", ()) if each.name == "i"]
 
 
 def _same(given: str, answer: str) -> bool:
+    from latex2sympy2_extended.latex2sympy2 import NormalizationConfig, normalize_latex
     from math_verify import verify
+    from math_verify.grader import should_treat_as_complex
 
-    guess, gold = _whole(given), _whole(answer)
+    tidy = NormalizationConfig(malformed_operators=True, nits=True, boxed="none")
+    pair = [normalize_latex(text, tidy) for text in (given, answer)]
+    # Of both, since a letter that is real on one side is another one than the other side's.
+    is_complex = any(map(should_treat_as_complex, pair))
+    guess, gold = (_whole(latex, is_complex) for latex in pair)
+    if not is_complex and (_units(guess) or _units(gold)):  # 2i\sqrt{3}
+        guess, gold = (_whole(latex, True) for latex in pair)
     try:
         exact = guess.doit(), gold.doit()
     except (AttributeError, TypeError, ValueError):

@@ -111,6 +111,7 @@ def in_ascii(text: str) -> str:
 
 # What TeX sets as words; what is bold or slanted in a formula is a vector or a variable.
 WORDS = r"\\(?:text(?:rm|normal|sf|bf|it|tt|sl|sc|md|up)?|mathrm|mbox)"
+_UNIT = rf"{WORDS}\s*\{{(?!\s*[ei]\s*\}})"  # upright e and i are numbers
 _LOOKS = re.compile(
     r"\\(?:text)?color ?\{[^{}]*\}"
     r"|\\(?:tiny|small|normalsize|large|Large|LARGE|huge|Huge|textstyle)(?![A-Za-z])"
@@ -283,7 +284,7 @@ _OHMS = re.compile(r"(?<=\d)( ?[kM]?) ?\\Omega$")
 # A unit that is written as a fraction.
 _OVER = re.compile(r"\\frac ?\{ ?([A-Za-z][^{}]*?) ?\} ?\{ ?([A-Za-z][^{}]*?) ?\}$")
 # A unit, and no variable.
-_IN_WORDS = re.compile(rf"{WORDS}\s*\{{[^{{}}]*[A-Za-z]|m[²³]")
+_IN_WORDS = re.compile(rf"{_UNIT}[^{{}}]*[A-Za-z]|m[²³]")
 _NTHS = {
     name: n
     for n, name in enumerate(
@@ -403,7 +404,7 @@ def without_unit(text: str) -> tuple[str, str]:
 
 
 _UNIT_AFTER = re.compile(
-    rf"(?:\\[,; ]|\s)*{WORDS}\s*\{{[^{{}}\\\d]+\}}(?:\^\{{?[23]\}}?)?\s*$"
+    rf"(?:\\[,; ]|\s)*{_UNIT}[^{{}}\\\d]+\}}(?:\^\{{?[23]\}}?)?\s*$"
     r"|(?<=[\d})!πi])\s+[A-Za-z]{2,}(?:[ /^][A-Za-z]+)*(?:\^?\{?[23²³]\}?)?\s*$"
 )
 
