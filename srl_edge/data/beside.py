@@ -6,10 +6,13 @@ from string import ascii_uppercase
 from typing import Any
 
 from srl_edge.data.values import Unusable, answer_of, as_list
+from srl_edge.method import choices
+from srl_edge.method.verifiers import same_value
 
 _CHOICES = ("options", "choices")
 _ABOUT = ("passage", "article", "context", "table")
 _COLUMN = re.compile(r"([A-Z])|(?:op|option|choice)_?([A-Za-z])")
+_IN_ONE = re.compile(r"(?:^|[,\n])\s*\(?([A-Za-z])\s?[).:]\s*")
 _IMAGE = re.compile(r"(?:decoded_)?images?(?:_\d+)?", re.IGNORECASE)
 _MARK = re.compile(r"\s*\(?([A-Z])\s?[).:]\s*")
 _MARKED = re.compile(r"(?<!\w)[A-Z1-9][).:]")  # a choice in a question
@@ -43,6 +46,44 @@ def require_no_image(row: Mapping[str, Any]) -> None:
 def has_letters(row: Mapping[str, Any]) -> bool:
     """Whether a row has choices that its answer can name by a letter; raises Unusable."""
     return any(not letter.isdecimal() for letter, _ in _choices(row))
+
+
+def as_choice(answer: str, question: str, row: Mapping[str, Any]) -> str:
+    """An answer that is the letter or the text of one of its question's choices as both: `B. two`.
+
+    Such an answer is right by each. Others, and those that could be two choices, stay as they are.
+    """
+    try:
+        texts = _lettered(_choices(row))
+    except Unusable:  # nothing that was asked
+        return answer
+    if not texts or not all(_asks(question, *choice) for choice in texts.items()):
+        return answer
+    both = {letter: f"{letter}. {text}" for letter, text in texts.items()}
+    named = [letter for letter in both if choices.same_part(answer, both[letter])]
+    named = named or [letter for letter, text in texts.items() if same_value(answer, text)]
+    if len(named) != 1 or "\n" in (said := both[named[0]]):
+        return answer
+    right = (answer, named[0], texts[named[0]])
+    return said if all(same_value(given, said) for given in right) else answer
+
+
+def _lettered(found: list[tuple[str, str]]) -> dict[str, str]:
+    """Choices by their capital letters, also MathQA's, which stand in one text."""
+    if len(found) == 1 and not found[0][0]:
+        marks = list(_IN_ONE.finditer(text := found[0][1]))
+        ends = [mark.start() for mark in marks[1:]] + [len(text)]
+        found = [
+            (mark[1], text[mark.end() : end].strip()) for mark, end in zip(marks, ends, strict=True)
+        ]
+    texts = {letter.upper(): text for letter, text in found}
+    return texts if "".join(texts) == ascii_uppercase[: len(found)] else {}
+
+
+def _asks(question: str, letter: str, text: str) -> bool:
+    """Whether a question has a choice with its letter, maybe in marks of TeX."""
+    asked = rf"(?<![^\W_]){letter}[^\w\n]{{1,12}}\s*{re.escape(text)}"
+    return re.search(asked, question, re.IGNORECASE) is not None
 
 
 def _is_there(value: Any) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from srl_edge.data.agents.episodes import tools_of
 from srl_edge.data.agents.sandbox import BUBBLEWRAP, confinement
 from srl_edge.data.agents.worlds import recorded
-from srl_edge.data.beside import has_letters
+from srl_edge.data.beside import as_choice, has_letters
 from srl_edge.data.cutting import AUTO, MARK, cut_solution, stated
 from srl_edge.data.shapes import Fields, fields
 from srl_edge.data.thoughts import joined, of_solution, plain_thought, split_thoughts, unwrapped
@@ -26,6 +26,7 @@ _IDS = ("id", "ID", "unique_id", "uuid")
 class Row:
     """What a row says; `steps` may be none, and `answer` is None where it gives none.
 
+    taught: the answer as the row has it, where `answer` is a choice's letter with its text.
     thoughts: what was thought before each step, '' for nothing; () where no step has one. shape:
     the row's; style: how its solution was cut, '' where steps were given.
     """
@@ -40,6 +41,7 @@ class Row:
     observations: tuple[str, ...] = ()
     tools: tuple[Any, ...] = ()
     world: Mapping[str, Any] | None = None
+    taught: str | None = None
 
 
 def read(
@@ -76,19 +78,22 @@ def read(
     known = reference if known is None else known
     if known is None and world is not None and steps and steps[-1] == DONE:
         known = "\n".join(steps[:-1])
-    if not ours and known and said is not None and not same_value(said, known):
+    taught = said if known is None else known
+    right = None if taught is None else as_choice(taught, problem, row)
+    if not ours and known and said is not None and not same_value(said, right or known):
         raise Unusable("a solution that ends in another answer than the row's")
     return Row(
         _id(row, name),
         problem,
         tuple(steps),
-        said if known is None else known,
+        right,
         tuple(thoughts) if any(thoughts) else (),
         found.shape,
         style,
         observations,
         _tools(row, found),
         world,
+        taught,
     )
 
 

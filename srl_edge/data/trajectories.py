@@ -190,11 +190,12 @@ def parse_rows(
                 raise Unusable(f"a step longer than {max_step_characters} characters")
             if found.answer is None and form is not None and form.pattern:
                 said = matches(form.pattern, "\n".join(found.steps))
-                found = replace(found, answer=str(said[-1]).strip() if said else None)
+                answer = str(said[-1]).strip() if said else None
+                found = replace(found, answer=answer, taught=answer)
             steps = found.steps
             if form is not None:
                 own = answer_step or bool(found.observations)
-                steps = with_answer(steps, found.answer, form, own)
+                steps = with_answer(steps, found.taught, form, own)
         except Unusable as why:
             report.drop(str(why), f"{where}{', ' if where else ''}row {number}", row)
             continue

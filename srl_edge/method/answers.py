@@ -84,15 +84,20 @@ def final_answer(
     if marked is not None:
         own = pattern and matches(pattern, solution)
         return marked if own else _said_after(solution, kind) or marked
+    found = next((said for said in announced(solution, kind) if said is not None), None)
+    return _last(solution, kind) if found is None else found
+
+
+def announced(solution: str, kind: Kind | Literal["stated"]) -> Iterator[str | None]:
+    """What a solution says that the answer is, the last first; None for no such kind."""
     for match in islice(reversed(list(_ANSWER_IS.finditer(solution))), _READ):
         if kind == "exact" and (code := _FENCED.match(solution, match.end())):
-            return code[2].strip()
+            yield code[2].strip()
+            continue
         said = _said(match).split("</answer>")[0]
         if quoted := re.match(r"""(["'])([^"']*)\1\s*[,}]""", said):  # {"answer": "C"}
             said = quoted[2]
-        if not _NEGATED.match(said) and (found := _in_clause(said, kind)) is not None:
-            return found
-    return _last(solution, kind)
+        yield None if _NEGATED.match(said) else _in_clause(said, kind)
 
 
 def marked_answer(solution: str, pattern: str = "") -> str | None:

@@ -2,6 +2,7 @@
 """Multiple choice as models write it: `B`, `(B)`, `**B.** water`, `Option B`, `B, not A`."""
 
 import re
+from collections.abc import Callable
 
 from srl_edge.method.quantities import plain
 from srl_edge.method.texts import same_text, unbulleted
@@ -11,23 +12,27 @@ _RIGHT = r"is\s+(?:the\s+)?(?:correct|right|best|true|answer)\b"
 _REASON = r"(?:(?:and|but)\s+)?(?:not|because|since|as|which|rather|instead)\b"
 _OPTION = re.compile(
     rf"(?:(?i:{_NAMED})\s+)?[\"'“\[{{]*(?:\(([A-Ja-j])\)|([A-J])(?![A-Za-z'’+])"
-    r"|([a-j])(?=[)\]}\".]*$))[\"'”\]}]*(.*)",
+    r"|([a-j])(?=[)\]}\".]*$|\s?\)\s))[\"'”\]}]*(.*)",
     re.DOTALL,
 )
 # What is added to a letter, or taken from it, is part of a formula.
 _LABELLED = re.compile(
-    r"(?:\([A-J]\)(?:\s+|(?=\d))|[A-J][.:)]\s+)(?![-+]\s|[+*/^=<>,;&|])(\S.*)", re.DOTALL
+    r"(?:\(([A-J])\)(?:\s+|(?=\d))(?![+<>])|([A-J])[.:)]\s+)"
+    r"(?![-+]\s|[*/^=,;&|]|(?:and|or)\b)(\S.*)",
+    re.DOTALL,
 )
 _QUOTED = re.compile(r"(?<!\w)['‘]([A-J])['’](?!\w)")
 # What parts a letter without brackets from the text of its choice. `B.C.` and `A-` are no choices.
 _PARTS = re.compile(
-    rf"\s*$|[.:)]+(?=\s|$)|\)|:|\s*[-–—]\s+|[,;]\s+|\s+(?=\()|\s+(?={_REASON}|{_RIGHT})"
+    rf"\s*$|[.:)]+(?=\s|$)|\s?\)|:|\s*[-–—]\s+|[,;]\s+|\s+(?=\()|\s+(?={_REASON}|{_RIGHT})"
 )
 _LISTED = re.compile(r"\W*[A-Ja-j][,;]\s")
 _NO_TEXT = re.compile(rf"\W*(?:{_REASON}|{_RIGHT}).*|\W*", re.DOTALL)
 _OTHER = re.compile(
-    r"^\W*(?:(?:and|or)\W+)?(?:[A-J]|[IVX]{2,5})(?=\W*$|\)|\s*[,;/&.]|\s+(?:and|or)\b)"
+    r"^\W*(?:(?:and|or)\W+)?(?:[A-J]|[IVX]{2,5})"
+    r"(?=\W*$|\)|\s*[,;/&]|\.(?! [a-z]{3})|\s+(?:and|or)\b)"
 )
+_LETTERS = re.compile(r"[A-J]\. ?[A-J]\b")  # A. B. C
 _LABELS = re.compile(r"[,;]\s*\(?[A-J][.:)]")  # A: 5, B: 6
 _LIST = re.compile(r"\(?\b[A-J]\)?(?:\s*(?:,|/|&|,?\s*(?:and|or)\b)\s*\(?[A-J]\b(?!['’])\)?)+")
 _WRONG = (
@@ -61,14 +66,50 @@ def option(text: str) -> tuple[str, str] | None:
 
 def labelled(text: str) -> str:
     """The text of a choice behind its letter, as 12 in `(C) 12` or `C. 12`; '' for others."""
+    parted = _parted(text)
+    return parted[1] if parted else ""
+
+
+def _parted(text: str) -> tuple[str, str] | None:
+    """A letter and the text behind it, which may name other choices, as `C. A and B`."""
     match = _LABELLED.fullmatch(plain(text).strip("$ "))
-    return match[1] if match and option(match[1]) is None else ""
+    if match is None or _LABELS.search(text) or _LETTERS.match(match[3]) or alone(match[3]):
+        return None
+    return match[1] or match[2], match[3]
+
+
+def same_part(given: str, answer: str) -> bool:
+    """Whether a text is the letter, the text or both of an answer that has both."""
+    if (right := _parted(answer)) is None:
+        return False
+    letter, held = option(given) or _parted(given) or ("", "")
+    both = letter == right[0] and (not held or same_text(held, right[1]))
+    return both or same_text(given, right[1])
+
+
+def is_symbol(text: str) -> bool:
+    """Whether a text is a small letter alone, which may be a value as well: e, i, a."""
+    return re.fullmatch(r"\$?([a-j])\$?", text.strip()) is not None
+
+
+def last_symbol(text: str) -> str | None:
+    """The small letter in a formula of its own that a text ends with, as in `so it is $e$`."""
+    found = _ENDS_IN_SYMBOL.search(text[-_END:])
+    return found[1] if found else None
+
+
+_END = 80  # characters
+_ENDS_IN_SYMBOL = re.compile(
+    r"(?:\$|\\[(\[])\s*(?:\\math[a-z]{2}\s*\{)?([a-j])\}?\s*(?:\$|\\[)\]])[\s.!*]*$"
+)
 
 
 def is_right_answer(text: str) -> bool:
     """Whether a text is one choice as a right answer is written: `C, Python` is a list."""
     found = option(text)
-    return found is not None and not (found[1] and _LISTED.match(plain(text)))
+    if found is None:
+        return bool(labelled(text))
+    return not (found[1] and _LISTED.match(plain(text)))
 
 
 def alone(text: str) -> bool:
@@ -77,17 +118,21 @@ def alone(text: str) -> bool:
     return found is not None and not found[1]
 
 
-def same(given: str, answer: str) -> bool:
-    """Whether two texts are the same choice: of one letter, and of one text where both have one."""
+def same_choice(given: str, answer: str, same: Callable[[str, str], bool] = same_text) -> bool:
+    """Whether two texts are the same choice: of one letter, and of one text where both have one.
+
+    same: whether two texts of choices are.
+    """
     right, found = option(answer), option(given)
     if right is None:
         return same_text(given, answer)
     if found is None or found[0] != right[0]:
         return False
-    if not (found[1] and right[1]) or same_text(found[1], right[1]):
+    text = right[1] or labelled(answer)  # `B. not enough`
+    if not (found[1] and text) or same(found[1], text):
         return True
     said = re.match(rf"(.+?)(?:[.;]\s|,?\s+{_REASON}|\s+\()", found[1], re.DOTALL)
-    return said is not None and same_text(said[1], right[1])
+    return said is not None and same(said[1], text)
 
 
 def chosen(text: str) -> str | None:
@@ -96,7 +141,7 @@ def chosen(text: str) -> str | None:
     Lines that list the choices choose none.
     """
     lines = [unbulleted(line).strip("#>| \t") for line in text.splitlines()]
-    read = [option(line) if 0 < len(line) < 200 else None for line in lines]
+    read = [option(line) or _parted(line) if 0 < len(line) < 200 else None for line in lines]
     listed = len({found[0] for found in read if found and found[1]}) > 1
     picks = [
         line if found and not (listed and found[1]) else None

@@ -100,7 +100,8 @@ def same_formula(given: str, answer: str) -> bool:
         alike = ends == right_ends or not ends or not right_ends
         inner = zip(parts[1:-1], right_parts[1:-1], strict=False)
         return alike and len(parts) == len(right_parts) and all(same_formula(*p) for p in inner)
-    if not (found is not None or is_formula(given) or product(plain(given))):
+    symbols = product(plain(given)) or re.fullmatch("[A-Za-z]", plain(given))
+    if not (found is not None or is_formula(given) or symbols):
         return False
     # math-verify takes an inequality for an interval, but not the other way round.
     return equal(answer, given) if _UNLIKE[1].search(given) else equal(given, answer)

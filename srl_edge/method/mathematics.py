@@ -144,7 +144,6 @@ def _whole(latex: str, is_complex: bool) -> Any:
     one knows no units: they are taken off before.
     """
     from latex2sympy2_extended.latex2sympy2 import ConversionConfig, latex2sympy
-    from sympy import I
 
     value = latex2sympy(
         latex,
@@ -154,7 +153,7 @@ def _whole(latex: str, is_complex: bool) -> Any:
         conversion_config=ConversionConfig(lowercase_symbols=False),
     )
     units = _units(value) if is_complex else ()
-    return value.subs(dict.fromkeys(units, I)) if units else value
+    return value.subs(dict.fromkeys(units, "I")) if units else value
 
 
 def _units(value: Any) -> list[Any]:

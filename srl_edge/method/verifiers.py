@@ -5,7 +5,15 @@ from typing import Any, get_args
 
 from srl_edge.errors import StageError
 from srl_edge.method import calls, choices, mathematics, own_code
-from srl_edge.method.answers import LONGEST, THAT_IS, Kind, final_answer, marked_answer, unannounced
+from srl_edge.method.answers import (
+    LONGEST,
+    THAT_IS,
+    Kind,
+    announced,
+    final_answer,
+    marked_answer,
+    unannounced,
+)
 from srl_edge.method.formulas import is_formula, same_formula, unlike
 from srl_edge.method.prompt_form import DEFAULT, PromptForm
 from srl_edge.method.quantities import (
@@ -48,10 +56,29 @@ def is_correct(solution: str, answer: str, form: PromptForm = DEFAULT) -> bool:
 def given_answer(solution: str, answer: str, form: PromptForm = DEFAULT) -> str | None:
     """What a solution gives in place of `answer`, marked or not."""
     kinds = [kind for kind in KINDS if kind == form.verifier] or [kind_of(answer)]
-    given = final_answer(solution, form.pattern, kinds[0])
-    if given is None and kinds[0] == "choice" and (held := choices.labelled(answer)):
-        return final_answer(solution, form.pattern, kind_of(held))
-    return given
+    if kinds[0] == "choice" and (value := _value_of_choice(answer)):
+        return _value_or_letter(solution, value, form.pattern)
+    return final_answer(solution, form.pattern, kinds[0])
+
+
+def _value_of_choice(answer: str) -> str:
+    """What a choice is besides its letter: the text behind it, or a letter that is a value."""
+    return answer if choices.is_symbol(answer) else choices.labelled(answer)
+
+
+def _value_or_letter(solution: str, value: str, pattern: str) -> str | None:
+    """What a solution gives where a choice or its value may be said; the value where it is that."""
+    kind: Kind = "math" if choices.is_symbol(value) else kind_of(value)
+    if marked_answer(solution, pattern) is None:
+        both = zip(*(announced(seen(solution), each) for each in ("choice", kind)), strict=True)
+        for letter, said in both:
+            if letter or (said and same_value(said, value)):
+                found: str | None = letter or said
+                return found  # the letter first: in `A. 34` the number is A's
+    given = final_answer(solution, pattern, "choice")
+    if given is None and kind == "math":
+        given = choices.last_symbol(seen(solution)) if choices.is_symbol(value) else None
+    return final_answer(solution, pattern, kind) if given is None else given
 
 
 def is_marked_correct(solution: str, answer: str, form: PromptForm = DEFAULT) -> bool:
@@ -72,6 +99,8 @@ def same_value(given: str, answer: str, verifier: str = "auto") -> bool:
         return given.split() == answer.split()
     given, answer = unannounced(given), unannounced(answer)
     kind = kind_of(answer) if verifier == "auto" else verifier
+    if kind != "call" and choices.same_part(given, answer):
+        return True
     if kind in ("number", "math"):  # of which a letter in front is the choice's
         given, answer = choices.labelled(given) or given, choices.labelled(answer) or answer
     match kind:
@@ -80,11 +109,22 @@ def same_value(given: str, answer: str, verifier: str = "auto") -> bool:
         case "math":
             return same_formula(THAT_IS.split(given)[0], answer)
         case "choice":
-            held = "" if choices.option(given) else choices.labelled(answer)
-            return choices.same(given, answer) or bool(held and same_value(given, held))
+            return _same_choice(given, answer)
         case "call":
             return calls.same(given, answer)
     return same_text(given, answer) or _same_letters(given, answer)
+
+
+def _same_choice(given: str, answer: str) -> bool:
+    """Whether a letter, a text or both are a choice; a small letter may be a value, as e is."""
+    if choices.same_choice(given, answer, same_value):
+        return True
+    if choices.option(given) or choices.labelled(given):
+        return False
+    if choices.is_symbol(answer):
+        return same_formula(given, answer)
+    held = choices.labelled(answer)
+    return bool(held and same_value(given, held))
 
 
 def _verdict(verifier: str, said: Any) -> bool:

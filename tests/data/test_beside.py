@@ -168,4 +168,4 @@ def test_what_is_measured_is_asked_so_too(tmp_path: Path) -> None:
     rows += [QUESTION | {"question": "What is shown?", "image": "x.png"}]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (found,) = problems("mine", tmp_path / "rows.jsonl")
-    assert found.problem == f"All of it.\n\n{LETTERED}" and found.answer == "B"
+    assert found.problem == f"All of it.\n\n{LETTERED}" and found.answer == "B. two"
