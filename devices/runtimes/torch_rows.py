@@ -25,7 +25,8 @@ class TorchRows:
         import torch
 
         self._torch, self._model = torch, model
-        # Not every family is told positions; those that are not take them from the mask.
+        # Not every family is told positions; those that are not take them from the mask, or as
+        # MPT from places in the cache, between which no padding may then stand.
         self._positioned = "position_ids" in inspect.signature(model.forward).parameters
         self._bytes = 0
         self._shared: list[int] = []
@@ -74,7 +75,11 @@ class TorchRows:
         least = min(min(shared_length(prompts[0], p) for p in prompts), *map(len, prompts))
         count = min(least, min(map(len, prompts)) - 1)
         empty = self._filled(0, 1)
-        if count < _LEAST or any(type(layer) is not DynamicLayer for layer in empty.layers):
+        if (
+            count < _LEAST
+            or not self._positioned
+            or any(type(layer) is not DynamicLayer for layer in empty.layers)
+        ):
             return 0
         ids = list(prompts[0][:count])
         known = shared_length(self._shared, ids)

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from srl_edge.devices.hosts.runner import chooser
 from srl_edge.devices.runtimes import rows
@@ -13,10 +15,11 @@ from srl_edge.devices.runtimes.onnx import OnnxRuntime
 from srl_edge.devices.runtimes.onnx_rows import takes_rows
 from srl_edge.devices.runtimes.open import open_model
 from srl_edge.devices.runtimes.torch import TorchRuntime
+from srl_edge.devices.runtimes.torch_rows import TorchRows
 from srl_edge.exporters.merging.merge import merge
 from srl_edge.exporters.onnx import build as onnx
 from tests.helpers.artifacts import make_adapter, token_ids
-from tests.helpers.models import make_model
+from tests.helpers.models import make_model, make_tokenizer
 
 Ids = list[list[int]]
 SHARED = token_ids(50, 9)
@@ -76,6 +79,20 @@ def compare(runtime: Any) -> None:
 def test_torch(family_model: Path) -> None:
     """Gemma 3's sliding windows among them, past which the prompts reach."""
     compare(TorchRuntime(family_model, 1))
+
+
+def test_a_family_that_counts_places_in_its_cache(tmp_path: Path) -> None:
+    """MPT's attention falls with the distance of places, of which padding is some."""
+    config = AutoConfig.for_model(
+        "mpt", vocab_size=512, d_model=64, n_heads=4, n_layers=2, max_seq_len=256
+    )
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    make_tokenizer(tmp_path)
+    runtime = TorchRuntime(tmp_path, 1)
+    together = TorchRows(runtime.model).start(ALIKE, 12)
+    alone = np.stack([runtime.prefill(prompt, False) for prompt in ALIKE])
+    np.testing.assert_allclose(together, alone, atol=1e-5)
 
 
 def test_onnx(tiny_model: Path, tmp_path: Path) -> None:
