@@ -29,10 +29,9 @@ _PARTS = re.compile(
 _LISTED = re.compile(r"\W*[A-Ja-j][,;]\s")
 _NO_TEXT = re.compile(rf"\W*(?:{_REASON}|{_RIGHT}).*|\W*", re.DOTALL)
 _OTHER = re.compile(
-    r"^\W*(?:(?:and|or)\W+)?(?:[A-J]|[IVX]{2,5})"
-    r"(?=\W*$|\)|\s*[,;/&]|\.(?! [a-z]{3})|\s+(?:and|or)\b)"
+    r"^\W*(?:(?:and|or)\W+)?(?:[A-J]|[IVX]{2,5})(?=\W*$|\)|\s*[,;/&.]|\s+(?:and|or)\b)"
 )
-_LETTERS = re.compile(r"[A-J]\. ?[A-J]\b")  # A. B. C
+_LETTERS = re.compile(r"[A-J]\. ?(?:[A-Z]|(?:and|or)\b)")  # A. B. C, and A. A. Milne
 _LABELS = re.compile(r"[,;]\s*\(?[A-J][.:)]")  # A: 5, B: 6
 _LIST = re.compile(r"\(?\b[A-J]\)?(?:\s*(?:,|/|&|,?\s*(?:and|or)\b)\s*\(?[A-J]\b(?!['’])\)?)+")
 _WRONG = (

@@ -36,7 +36,7 @@ def test_of_another_value(given: str) -> None:
 def test_letters_of_choices_stay_choices() -> None:
     assert "choice" not in (kind_of("(A) and (C)"), kind_of("A, C"), kind_of("A: 5, B: 6"))
     assert [kind_of(answer) for answer in ("a", "E", "(B)", "C. e")] == ["choice"] * 4
-    for given in ("(c)", "C", "**c)**", "(c) red", "c) red", "Option C"):
+    for given in ("(c)", "C", "**c)**", "(c) red", "c) red", "c ) red", "Option C"):
         assert same_value(given, "c"), given
         assert same_value(given, "C"), given
     for given in ("y = C", "C + 1", "3", "B"):
