@@ -138,7 +138,7 @@ def _in_words(summary: dict[str, Any], kept: Sequence[Trajectory], recipe: Recip
             f"fewer than {FEW} problems in {' and '.join(few)}: what is measured on them is mostly "
             "chance (data.validation_problems and data.test_problems, with more rows)"
         )
-    said += _warnings(summary, recipe)
+    said += _warnings(summary, kept, recipe)
     if poor := quality.in_words(summary.get("quality", {}), recipe.data.quality):
         said.append(poor)
     if (alike := summary.get("near_duplicates", {})).get("problems"):
@@ -154,7 +154,14 @@ def _in_words(summary: dict[str, Any], kept: Sequence[Trajectory], recipe: Recip
     return said
 
 
-def _warnings(summary: dict[str, Any], recipe: Recipe) -> list[str]:
+def _longer(kept: Sequence[Trajectory], recipe: Recipe) -> tuple[int, int, int] | None:
+    """How many solutions have more steps than an attempt may, the longest one's, and the limit."""
+    most = min(stage.max_steps for stage in recipe.stages)
+    longer = [len(t.steps) for t in kept if len(t.steps) > most]
+    return (len(longer), max(longer), most) if longer else None
+
+
+def _warnings(summary: dict[str, Any], kept: Sequence[Trajectory], recipe: Recipe) -> list[str]:
     """What of the data will not be taught as somebody may expect."""
     form, said = recipe.prompt.form, []
     if summary["acted"] and form.action == "text" and form.answer != DONE:
@@ -176,6 +183,13 @@ def _warnings(summary: dict[str, Any], recipe: Recipe) -> list[str]:
         said.append(
             f"prompt.answer ({form.answer}) says how an answer is read and not how it is written, "
             "so none is added to the steps; write it as WORDS(.+), or mark it in the solutions"
+        )
+    if not recipe.whole and (longer := _longer(kept, recipe)):
+        count, longest, most = longer
+        said.append(
+            f"{count} of {len(kept)} solutions have more than stages.max_steps = {most} steps (the "
+            f"longest: {longest}), so nobody who takes such steps can finish them; raise it, or "
+            "set data.max_steps"
         )
     if summary["thoughts"] and not form.think:
         said.append("the thoughts are not taught, since replies have none (prompt.think)")
