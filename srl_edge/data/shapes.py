@@ -70,7 +70,10 @@ def fields(row: Row, columns: Mapping[str, str] | None = None) -> Fields:
     if acted or not isinstance(found.problem, str):
         return found
     if columns or found.asked in _QUESTIONS:
-        return replace(found, problem=whole(found.problem, row, columns))
+        solutions = (*found.solutions, found.steps, found.answer)
+        problem, beside = whole(found.problem, row, columns, found.asked, solutions)
+        shape = ", with ".join([found.shape, *([" and ".join(beside)] if beside else [])])
+        return replace(found, shape=shape, problem=problem)
     require_no_image(row)
     return found
 
