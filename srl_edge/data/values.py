@@ -5,6 +5,7 @@ import json
 import math
 import re
 import struct
+import warnings
 from collections.abc import Mapping
 from decimal import Decimal
 from textwrap import dedent
@@ -147,4 +148,6 @@ def _of_python(text: str) -> Any:
     quote = text[1:].lstrip()[:1]
     if quote in ("'", '"') and not re.search(rf"{quote}\s*,", text):  # as numpy writes an array
         text = re.sub(rf"(?<!\\){quote}\s+{quote}", f"{quote}, {quote}", text)
-    return ast.literal_eval(text)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)  # of a text that is no Python
+        return ast.literal_eval(text)

@@ -54,3 +54,11 @@ def test_an_empty_list_is_no_answer(tmp_path: Path) -> None:
 )
 def test_an_array_of_numpy_has_its_texts_one_by_one(cell: str, texts: list[str]) -> None:
     assert as_list(cell) == texts
+
+
+@pytest.mark.parametrize("cell", ["[3x, 2]", "[5\\%]", "[1if 2 else 3]"])
+def test_a_text_that_is_no_list_is_not_warned_of(
+    cell: str, recwarn: pytest.WarningsRecorder
+) -> None:
+    as_list(cell)
+    assert not recwarn.list
