@@ -5,6 +5,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 try:
@@ -42,10 +43,11 @@ def step_reward(
     The thought is never scored. `parts` has every part by its name, the characters' as
     `similarity`. Source: arXiv 2510.25992, section 4.2.
     """
-    reply = prompt.form.read(rollout.text, rollout.finished)
+    kind = actions.kind_of(prompt.expert_action, prompt.form.action)
+    reply = replace(prompt.form, action=kind).read(rollout.text, rollout.finished)
     if reply.fault:
         return Reward(FORMAT_PENALTY, {"format": 0.0}, reply.fault)
-    expert = as_step(prompt.expert_action)
+    expert = as_step(prompt.expert_action) if kind == "text" else prompt.expert_action.strip()
     parts = {"similarity": similarity(reply.action, expert, autojunk)}
     if guards and (fault := _guard_fault(reply.action, prompt)):
         return Reward(FORMAT_PENALTY, {"format": 1.0, **parts}, fault)
@@ -66,7 +68,7 @@ def step_reward(
                     is_correct(reply.action, prompt.answer or "", prompt.form)
                 )
             case "call":
-                value = parts[name] = actions.agreement(reply.action, expert, prompt.form.action)
+                value = parts[name] = actions.agreement(reply.action, expert, kind)
             case _:
                 value = parts[name] = _custom(name, reply.action, prompt)
         total += weight * value

@@ -3,7 +3,6 @@
 It offers templates what transformers offers them, without transformers, which a device has not.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cached_property, lru_cache
@@ -16,6 +15,7 @@ from srl_edge.errors import InputError
 from srl_edge.files import read_json_if_there, read_text
 from srl_edge.models.limits import SECONDS, TooLong, limited
 from srl_edge.models.template_sandbox import Sandbox
+from srl_edge.models.tools_in_text import MARK, PROBE, told_of
 
 Chat = Sequence[Mapping[str, Any]]
 # How a model that has no template is asked, and where its reply goes on to a question of its own.
@@ -28,8 +28,6 @@ NEXT_QUESTION = "\nQuestion:"
 DATE = "2024-07-26"  # what Llama 3's own template takes where nobody tells it the date
 LONGEST = 1 << 22  # characters of a chat
 ADDITIONAL = "additional_chat_templates"  # the folder of those that are not the default
-_MARK = "srl-edge marks this"
-_TOOLS = "You may call these functions:"  # where a template has no place for them
 
 # What a template can raise besides Jinja's own: it is a program.
 _FAULTS = (
@@ -75,6 +73,8 @@ class ChatTemplate:
             raise InputError(f"the model's chat template is none: {_said(error)}.") from None
         self._special = dict(special)
         self._with_tools = with_tools
+        self._always: Mapping[str, Any] = {}  # what it is told of in every chat
+        self._places: dict[str, bool] = {}  # whether it has one for tools, by what else it is told
         self._endless = False  # whether it took too long for a few words
 
     def render(
@@ -91,15 +91,14 @@ class ChatTemplate:
         which stand in the system's text where the template has no place for them. Raises InputError
         with the template's own words where it does not take such a chat.
         """
-        arguments = dict(arguments or {})
-        tools = arguments.get("tools") or ()
-        if tools and self._of_tools is not self:
-            return self._of_tools.render(chat, add_generation_prompt, date, arguments)
-        if tools and not self._takes_tools:
-            del arguments["tools"]
+        told = dict(arguments or {})
+        if told.get("tools") and self._of_tools is not self:
+            return self._of_tools.render(chat, add_generation_prompt, date, told)
         try:
-            turns = self.accepted(chat, tools)
-            return self._rendered(turns, add_generation_prompt, date, arguments)
+            turns = self.accepted(chat, told)
+            if told.get("tools") and not self.takes_tools(told):
+                del told["tools"]
+            return self._rendered(turns, add_generation_prompt, date, told)
         except TemplateError as error:
             raise InputError(
                 f"the model's chat template does not take this chat: {error}."
@@ -107,12 +106,21 @@ class ChatTemplate:
         except _FAULTS as error:
             raise InputError(f"the model's chat template fails: {_said(error)}.") from None
 
-    @property
-    def takes_tools(self) -> bool:
-        """Whether there is a place for tools, so that they need none in the system's text."""
-        return self._of_tools._takes_tools
+    def takes_tools(self, arguments: Mapping[str, Any] | None = None) -> bool:
+        """Whether there is a place for tools, so that they need none in the system's text.
 
-    def accepted(self, chat: Chat, tools: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        arguments: what else the template is told, by which that may change.
+        """
+        if self._of_tools is not self:
+            return self._of_tools.takes_tools(arguments)
+        others = {name: value for name, value in (arguments or {}).items() if name != "tools"}
+        if (key := repr(sorted(others.items()))) not in self._places:
+            self._places[key] = self._has_place(others)
+        return self._places[key]
+
+    def accepted(
+        self, chat: Chat, arguments: Mapping[str, Any] | None = None
+    ) -> list[dict[str, Any]]:
         """A chat as the template takes it: with the system's text in the user's turn, if need be,
         and with tools in the system's text.
 
@@ -120,8 +128,8 @@ class ChatTemplate:
         take lists of parts alone leave out every text.
         """
         turns: list[dict[str, Any]] = [dict(turn) for turn in chat]
-        if tools and not self._takes_tools:
-            turns = _told_of(tools, turns)
+        if (tools := (arguments or {}).get("tools")) and not self.takes_tools(arguments):
+            turns = told_of(tools, turns)
         if len(turns) > 1 and turns[0]["role"] == "system" and not self._takes_system:
             system, turns = turns[0]["content"], turns[1:]
             turns[0]["content"] = f"{system}\n\n{turns[0]['content']}"
@@ -129,34 +137,34 @@ class ChatTemplate:
 
     @cached_property
     def _of_tools(self) -> "ChatTemplate":
-        return ChatTemplate(self._with_tools, self._special) if self._with_tools else self
+        if not self._with_tools:
+            return self
+        of_tools = ChatTemplate(self._with_tools, self._special)
+        of_tools._always = PROBE
+        return of_tools
 
-    @cached_property
-    def _takes_tools(self) -> bool:
+    def _has_place(self, others: Mapping[str, Any]) -> bool:
         """Whether tools are rendered, with a system's text and without, as far as both can be."""
-        one = {"type": "object", "properties": {"x": {"type": "string", "description": "What."}}}
-        function = {"name": _MARK, "description": "Do.", "parameters": one | {"required": ["x"]}}
-        told = {"tools": [{"type": "function", "function": function}]}
         asked = [{"role": "user", "content": "Yes?"}]
         chats = (asked, [{"role": "system", "content": "Be brief."}, *asked])
-        texts = [self._tried(self.accepted(chat), arguments=told) for chat in chats]
-        return any(texts) and all(_MARK in text for text in texts if text)
+        texts = [self._tried(self.accepted(chat), arguments={**others, **PROBE}) for chat in chats]
+        return any(texts) and all(MARK in text for text in texts if text)
 
     @cached_property
     def _takes_parts(self) -> bool:
         """Whether a user's text is rendered as a list of parts, and as a text is not."""
-        asked = [{"role": "user", "content": _MARK}]
+        asked = [{"role": "user", "content": MARK}]
         for chat in (asked, [{"role": "system", "content": "Be brief."}, *asked]):
-            if _MARK in self._tried(chat):
+            if MARK in self._tried(chat):
                 return False
-            if _MARK in self._tried(_in_parts(chat)):
+            if MARK in self._tried(_in_parts(chat)):
                 return True
         return False
 
     @cached_property
     def _takes_system(self) -> bool:
-        chat = [{"role": "system", "content": _MARK}, {"role": "user", "content": "Yes?"}]
-        return _MARK in self._tried(self._shaped(chat))
+        chat = [{"role": "system", "content": MARK}, {"role": "user", "content": "Yes?"}]
+        return MARK in self._tried(self._shaped(chat))
 
     def _shaped(self, chat: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return _in_parts(chat) if self._takes_parts else chat
@@ -169,8 +177,8 @@ class ChatTemplate:
         asked = {"role": "user", "content": "Yes?"}
         system = {"role": "system", "content": "Be brief."}
         for before in ([asked], [system, asked]):
-            chat = [*before, {"role": "assistant", "content": _MARK}]
-            _, mark, after = self._tried(self._shaped(chat), False).rpartition(_MARK)
+            chat = [*before, {"role": "assistant", "content": MARK}]
+            _, mark, after = self._tried(self._shaped(chat), False).rpartition(MARK)
             if mark:
                 return after
         return ""
@@ -188,7 +196,8 @@ class ChatTemplate:
         if self._endless:
             return ""
         try:
-            return self._rendered(chat, add_generation_prompt, DATE, arguments)
+            told = {**self._always, **(arguments or {})}
+            return self._rendered(chat, add_generation_prompt, DATE, told)
         except (TemplateError, *_FAULTS) as error:
             self._endless = isinstance(error, TooLong)
             return ""
@@ -217,16 +226,6 @@ class ChatTemplate:
 
 def _in_parts(chat: Chat) -> list[dict[str, Any]]:
     return [{**turn, "content": [{"type": "text", "text": turn["content"]}]} for turn in chat]
-
-
-def _told_of(tools: Sequence[Any], turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A chat whose system's text ends with the functions that may be called, one a line."""
-    lines = (json.dumps(tool, ensure_ascii=False, default=str) for tool in tools)
-    text = "\n".join([_TOOLS, *lines])
-    if turns and turns[0]["role"] == "system":
-        before, turns = turns[0].get("content"), turns[1:]
-        text = f"{before}\n\n{text}" if before else text
-    return [{"role": "system", "content": text}, *turns]
 
 
 def of_tokenizer(tokenizer: Any) -> ChatTemplate:

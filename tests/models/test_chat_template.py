@@ -75,8 +75,8 @@ def test_fifty_chats_of_each_family_are_as_transformers_renders_them(
     ways: list[dict[str, Any]] = [{}, {"tools": TOOLS}, {"enable_thinking": False}]
     for chat in [*asked, CHAT]:
         for told in ways:
-            turns = template.accepted(chat, told.get("tools", ()))
-            taken = told if template.takes_tools or "tools" not in told else {}
+            turns = template.accepted(chat, told)
+            taken = told if template.takes_tools() or "tools" not in told else {}
             expected = tokenizer.apply_chat_template(
                 turns, tokenize=False, add_generation_prompt=True, **taken
             )

@@ -54,7 +54,7 @@ def test_without_a_place_they_stand_in_the_systems_text(
 ) -> None:
     template = chat_template.ChatTemplate(source, {"bos_token": "<bos>"})
     text = template.render(chat, arguments=TOOLS)
-    assert json.dumps(TOOL, ensure_ascii=False) in text and not template.takes_tools
+    assert json.dumps(TOOL, ensure_ascii=False) in text and not template.takes_tools()
     assert text.index("feed_cat") < text.index("Feed the cat.")
     assert ("Be kind." in text) == (chat is SYSTEM) and text.count("feed_cat") == 1
     assert "feed_cat" not in template.render(chat, arguments={"tools": []})
@@ -65,7 +65,7 @@ def test_without_a_place_they_stand_in_the_systems_text(
 def test_a_place_for_them_is_used_and_no_other(source: str, chat: list[dict[str, Any]]) -> None:
     template = chat_template.ChatTemplate(source, {})
     text = template.render(chat, arguments=TOOLS)
-    assert text.count("feed_cat") == 1 and "You may call" not in text and template.takes_tools
+    assert text.count("feed_cat") == 1 and "You may call" not in text and template.takes_tools()
 
 
 @pytest.mark.parametrize("written", ["files", "config", "both"])
@@ -86,7 +86,7 @@ def test_the_template_for_tools_is_taken_as_transformers_takes_it(
                 SYSTEM, tools=tools, tokenize=False, add_generation_prompt=True
             )
             assert template.render(SYSTEM, arguments={"tools": tools}) == theirs
-        assert template.takes_tools
+        assert template.takes_tools()
 
 
 def test_training_and_device_ask_alike(tmp_path: Path) -> None:
@@ -104,3 +104,14 @@ def test_a_template_for_tools_that_is_none_fails_where_there_are_tools() -> None
     assert "Feed the cat." in template.render(ASKED)
     with pytest.raises(InputError, match="the model's chat template is none"):
         template.render(ASKED, arguments=TOOLS)
+
+
+def test_a_template_for_tools_that_needs_some_keeps_its_systems_turn(tmp_path: Path) -> None:
+    """As Hermes' does, which fails where it is asked without tools."""
+    needs = "{% for tool in tools %}{{ tool.function.name }}{% endfor %}" + CHATML
+    tokenizer = make_tokenizer(tmp_path)
+    tokenizer.chat_template = {"default": CHATML, "tool_use": needs}
+    theirs = tokenizer.apply_chat_template(
+        SYSTEM, tools=[TOOL], tokenize=False, add_generation_prompt=True
+    )
+    assert chat_template.of_tokenizer(tokenizer).render(SYSTEM, arguments=TOOLS) == theirs
