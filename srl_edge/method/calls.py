@@ -71,7 +71,7 @@ def _as_python(match: re.Match[str]) -> str:
 
 
 _TEXT = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
-_BEGUN = re.compile(rf"\s*(?:{_DICTIONARY.pattern}|\[\s*{_LIKE.pattern})")
+_BEGUN = re.compile(rf"\s*(?:{_DICTIONARY.pattern}|\[\s*[A-Za-z_][\w.]*\(\s*[A-Za-z_]\w*=)")
 _CONSTANTS = re.compile(rf"{_TEXT}|\b(?:true|false|null)\b", re.DOTALL)
 _WORDS = re.compile(
     rf"{_CONSTANTS.pattern}|(?<=[(,\s])(?P<kept>{'|'.join(keyword.kwlist)})(?=\s?=(?!=))", re.DOTALL

@@ -101,7 +101,16 @@ def test_names_that_python_does_not_take_are_names_in_a_list(
 
 @pytest.mark.parametrize(
     "text",
-    ["[1] See (a).", "[see Figure 2(a)]", "[a note (x=1)]", "Send It(x=1)", "{a: b}", "[docs](x)"],
+    [
+        "[1] See (a).",
+        "[see Figure 2(a)]",
+        "[a note (x=1)]",
+        "[Note (see below)] It is.",
+        "[f(x)] holds.",
+        "Send It(x=1)",
+        "{a: b}",
+        "[docs](x)",
+    ],
 )
 def test_words_in_brackets_are_no_calls(text: str) -> None:
     assert calls.parsed(text) is None and not fault(text, "call")
