@@ -17,6 +17,7 @@ except ImportError:
 from srl_edge.errors import InputError, StageError
 from srl_edge.method import actions
 from srl_edge.method.own_code import loaded
+from srl_edge.method.prompt_form import CLOSE, DONE, OPEN, PromptForm, Reply
 from srl_edge.method.prompts import numbers, titled
 from srl_edge.method.texts import as_step
 from srl_edge.method.types import Reward, Rollout, StepPrompt
@@ -44,10 +45,10 @@ def step_reward(
     `similarity`. Source: arXiv 2510.25992, section 4.2.
     """
     kind = actions.kind_of(prompt.expert_action, prompt.form.action)
-    reply = replace(prompt.form, action=kind).read(rollout.text, rollout.finished)
+    expert = as_step(prompt.expert_action) if kind == "text" else prompt.expert_action.strip()
+    reply = _read(replace(prompt.form, action=kind), rollout, expert)
     if reply.fault:
         return Reward(FORMAT_PENALTY, {"format": 0.0}, reply.fault)
-    expert = as_step(prompt.expert_action) if kind == "text" else prompt.expert_action.strip()
     parts = {"similarity": similarity(reply.action, expert, autojunk)}
     if guards and (fault := _guard_fault(reply.action, prompt)):
         return Reward(FORMAT_PENALTY, {"format": 1.0, **parts}, fault)
@@ -73,6 +74,16 @@ def step_reward(
                 value = parts[name] = _custom(name, reply.action, prompt)
         total += weight * value
     return Reward(total, {"format": 1.0, **parts})
+
+
+def _read(form: PromptForm, rollout: Rollout, expert: str) -> Reply:
+    """A rollout's reply; think tags in a copy of the expert's action are the action's."""
+    text = rollout.text.rstrip()
+    if (OPEN in expert or CLOSE in expert) and text.endswith(expert):
+        copied = form.read(text.removesuffix(expert) + DONE, rollout.finished)
+        if copied.action == DONE and not copied.fault:
+            return replace(copied, action=expert)
+    return form.read(rollout.text, rollout.finished)
 
 
 def similarity(prediction: str, expert: str, autojunk: bool = False) -> float:

@@ -30,6 +30,8 @@ CALLS = (
     '[Market Trends API(trend_type="MARKET", country="us")]',
     '[get_weather(city="Oslo", days=2), get_time(zone="CET")]',
     "turn_on(room='bath')",
+    "grep -rn '<think>' src",
+    '{"name": "write", "arguments": {"text": "<think>So.</think> Then."}}',
 )
 
 

@@ -25,7 +25,7 @@ from srl_edge.data.agents.in_text import action_in, calls_in, is_marked, last_fe
 from srl_edge.data.chats import is_thought, is_unsaid, require_taught, thought_of, turns_of
 from srl_edge.data.thoughts import joined
 from srl_edge.data.values import Unusable, as_list
-from srl_edge.method.prompt_form import CLOSE, DONE, OPEN
+from srl_edge.method.prompt_form import DONE
 
 _CALLERS = ("tool_call", "tool_calls", "function_call", "function_calls")  # whose turn is a call
 _ASSISTANTS = ("assistant", "ai", "gpt", "model", "agent", *_CALLERS)
@@ -56,10 +56,6 @@ class Episode:
     actions: tuple[str, ...]
     thoughts: tuple[str, ...]
     observations: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        if any(tag in action for action in self.actions for tag in (OPEN, CLOSE)):
-            raise Unusable("an action that holds a think tag, where a reply's thought would end")
 
 
 @dataclass(frozen=True, slots=True)

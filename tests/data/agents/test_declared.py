@@ -182,17 +182,3 @@ def test_tools_without_a_place_in_the_template_are_told_of(
     said = "12 trajectories have tools, for which the model's chat template has no place"
     prepared(XLAM, "agent", tmp_path, str(tmp_path / "model"))
     assert (said in capsys.readouterr().err) == (template is None)
-
-
-@pytest.mark.parametrize(
-    "action",
-    [
-        {"name": "write", "arguments": {"text": "Reply in <think> first."}},
-        {"name": "bash", "arguments": {"command": "grep '</think>' log"}},
-        {"name": "edit", "arguments": {"old": "<think></think>", "new": ""}},
-    ],
-)
-def test_an_action_that_a_reply_cannot_hold_is_left_out(action: dict[str, Any]) -> None:
-    turns = [turn("human", "Do."), turn("function_call", json.dumps(action))]
-    (found, report) = parsed({"conversations": [*turns, turn("observation", "ok")]})
-    assert not found and "an action that holds a think tag" in next(iter(report.dropped))
