@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from srl_edge.data.agents import episodes
+from srl_edge.data.agents.declared import tools_of
 from srl_edge.data.beside import require_no_image, whole
 from srl_edge.data.chats import first_exchange, is_chat, require_good, turns_of
 from srl_edge.data.cutting import MARK
@@ -225,12 +226,12 @@ def _trajectory(row: Row) -> Fields | None:
     if not by_actions and not is_chat(steps):
         return None
     episodes.require_success(row)
-    tools = episodes.tools_of(row, steps)
+    tools = tools_of(row, steps)
     if by_actions:
         found = episodes.of_steps(steps)
         asked = next((c for c in (*_PROBLEMS, *_TASKS) if row.get(c)), "")
         return _acted("SWE-agent", asked, row.get(asked), found, tools)
-    found = episodes.of_turns(steps, tools)
+    found = episodes.of_turns(steps, tools, episodes.told_of_tools(row, steps))
     return _acted("agent trajectory", "trajectory", found.task, found, tools)
 
 
@@ -238,22 +239,23 @@ def _agent_chat(column: str) -> Shape:
     def read(row: Row) -> Fields | None:
         turns = row[column]
         results = episodes.tells_results(turns)
+        told = episodes.told_of_tools(row, turns)
         fenced = (results or row.get("instance_id")) and episodes.is_fenced(turns)
-        if not fenced and not episodes.is_episode(turns):
+        if not fenced and not told and not episodes.is_episode(turns):
             if results:
                 raise Unusable("an agent's chat whose actions are in no form that is known")
             return None
         require_good(row)
         episodes.require_success(row)
-        tools = episodes.tools_of(row, turns)
-        found = episodes.of_turns(turns, tools)
+        tools = tools_of(row, turns)
+        found = episodes.of_turns(turns, tools, told)
         return _acted("messages with tool calls", column, found.task, found, tools)
 
     return Shape("messages with tool calls", (column,), read)
 
 
 def _calls(row: Row) -> Fields | None:
-    tools = episodes.tools_of(row)
+    tools = tools_of(row)
     if not tools and not episodes.are_calls(row["answers"]):
         return None
     found = episodes.of_calls(row["query"], row["answers"], tools)

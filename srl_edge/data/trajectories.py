@@ -80,6 +80,10 @@ def with_answer(
     it is a step of its own. Raises Unusable for an answer that cannot be stated so.
     """
     steps = tuple(steps)
+    if len(steps) > 1 and steps[-1] == DONE != form.answer:  # which is how another form ends
+        steps = steps[:-1]
+        line = "" if answer is None else _stated(answer, form)
+        return (*steps, line) if line else steps
     if answer is None or not steps or _states(steps[-1], answer, form):
         return steps
     if not (line := _stated(answer, form)):
