@@ -13,7 +13,7 @@ from srl_edge.exporters.adapters import rank
 from srl_edge.exporters.merging.trained_weights import merge_trained, merged_into, trained_on
 from srl_edge.exporters.subject import Subject, of_run
 from srl_edge.files import read_json, read_json_if_there, read_text, scratch_folder
-from srl_edge.models.chat_template import source_of
+from srl_edge.models.chat_template import ADDITIONAL, source_of
 from srl_edge.models.routes import require_vocabulary
 from srl_edge.models.tokenizer import load_tokenizer, stop_ids
 from srl_edge.quantization.formats import (
@@ -94,6 +94,8 @@ def _build(subject: Subject, folder: Path, format_: str, quantization: str) -> N
             # A builder may have written the tokenizer as transformers makes it of another file.
             if of_tokenizer or (known and not (scratch / file.name).exists()):
                 shutil.copy(file, scratch / file.name)
+        if (further := subject.merged / ADDITIONAL).is_dir():
+            shutil.copytree(further, scratch / ADDITIONAL, dirs_exist_ok=True)
         artifacts.write_manifest(scratch, _manifest(subject, options, out.name))
         owned.publish(scratch, out)
 

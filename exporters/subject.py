@@ -56,6 +56,6 @@ def of_run(recipe: Recipe, run: Path) -> Subject:
         Asked(recipe.prompt.form, recipe.whole),
         recipe.export,
         recipe.check,
-        recipe.bench,
+        recipe.benchmark,
         recipe.seed,
     )

@@ -172,7 +172,7 @@ class Run:
             raise InputError(
                 f"{unknown[0]}: no such artifact in {self.folder}; there are: {', '.join(there)}."
             )
-        settings = self.recipe.bench
+        settings = self.recipe.benchmark
         problems = self.trajectories("test")[: settings.problems]
         paths = [there[name].path for name in artifacts or there]
         with libraries_quiet():

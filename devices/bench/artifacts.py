@@ -87,6 +87,7 @@ def bench_artifacts(
     for model in models if device_name == "local" else ():
         if model.backend in FORMATS:
             require_runtime(model.backend, model.path)
+    settings = settings.as_long_as()
     settings = settings.model_copy(update={"threads": settings.threads or processes.cores()})
     shown = {task: list(map(_row, examples)) for task, examples in shots.items() if examples}
     asked = {

@@ -25,7 +25,7 @@ from srl_edge.files import read_json, read_json_if_there, read_rows
 from srl_edge.files import replace as write_at_once
 from srl_edge.method.types import StepPrompt, Trajectory
 from srl_edge.recipe import Bench
-from srl_edge.report import results, rows
+from srl_edge.report import results, rows, tables
 from srl_edge.report.rows import Answers, BenchResults, ModelRow, Score, StepSimilarity
 from srl_edge.report.text import shown
 from srl_edge.terminal import progress
@@ -172,7 +172,10 @@ def benchmark(
         machine = machine | {"memory_gb_per_second": local.memory_bandwidth(settings.threads)}
     limit = max(len(task.problems) for task in tasks)
     said = settings.model_dump() | {"limit": limit} | dict(recorded)
-    return BenchResults(date, machine, said, measured)
+    whole = BenchResults(date, machine, said, measured)
+    for sentence in (each for task in tasks for each in tables.cut_off(whole, task.name)):
+        progress.say(f"bench: {sentence}")
+    return whole
 
 
 class _Bench(NamedTuple):

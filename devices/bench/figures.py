@@ -45,6 +45,7 @@ def answers(
         pass_at={k: _pass_at(k, most, scores) for k in range(1, most + 1)} if most > 1 else {},
         majority=sum(score.majority for score in kept) / len(scores) if most > 1 else None,
         batching=_batching(kept, alone),
+        cut_off=sum(score.cut_off for score in kept) / len(scores),
     )
 
 

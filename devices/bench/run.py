@@ -27,8 +27,8 @@ def bench(recipe: Recipe, run: Path) -> Path:
     One that was cut off goes on; see `results` for what is beside.
     """
     found, folder = local.runnable(run, recipe.export.artifacts), run / "bench"
-    threads = recipe.bench.threads or processes.cores()
-    settings = recipe.bench.model_copy(update={"threads": threads})
+    settings = recipe.benchmark
+    settings = settings.model_copy(update={"threads": settings.threads or processes.cores()})
     problems = trajectories.load(run / "data" / "test.jsonl")[: settings.problems]
     trained = Asked(recipe.prompt.form, recipe.whole)
     own = Asked(recipe.prompt.own_form, whole=True)

@@ -11,7 +11,7 @@ from srl_edge.devices.bench import facts
 from srl_edge.devices.bench.facts import NOT_TOLD
 from srl_edge.devices.bench.measure import Model
 from srl_edge.devices.runtimes import genai_config
-from srl_edge.devices.runtimes.chat import Asked
+from srl_edge.devices.runtimes.chat import Asked, asked_of
 from srl_edge.errors import InputError
 from srl_edge.files import expanded, read_json, require_contained
 from srl_edge.method.prompt_form import PRESETS
@@ -32,8 +32,7 @@ def models_of(named: Sequence[str | Path], whole: bool, settings: Bench) -> list
     reply has own_way_tokens at most, unless max_new_tokens is set. Raises InputError, in one
     sentence, for what is none, or two.
     """
-    set_ = "max_new_tokens" in settings.model_fields_set
-    most = settings.max_new_tokens if set_ else settings.own_way_tokens
+    most = settings.max_new_tokens or settings.own_way_tokens
     found: dict[str, Model] = {}
     models = [_recognized(str(what)) for what in named]
     names = [model.name for model in models]
@@ -41,6 +40,8 @@ def models_of(named: Sequence[str | Path], whole: bool, settings: Bench) -> list
         if whole or model.kind != "artifact":
             asked = WHOLE if _has_template(model) else replace(WHOLE, plain=True)
             model = model._replace(asked=asked, max_new_tokens=most)
+        elif asked_of(model.path).whole:
+            model = model._replace(max_new_tokens=most)
         if names.count(model.name) > 1:
             model = model._replace(name=f"{_beside(model)}/{model.name}")
         if safe(model.name) in map(safe, found):

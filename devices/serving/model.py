@@ -125,8 +125,6 @@ class Model:
         turns = _turns(messages_or_question)
         self._require_short(turns, tools)
         text = self.chat.render(turns, tools)
-        if tools and text == self.chat.render(turns):
-            raise InputError(f"{self.name}: its chat template takes no tools.")
         begun = OPEN if text.rstrip().endswith(OPEN) else ""
         yield from self._written(self.chat.read(text), sampling, begun)
 

@@ -184,7 +184,7 @@ def _given(chosen: Namespace, asked: "Asked", export: "Export") -> "Subject":
     from srl_edge.recipe import Bench, Check
 
     reply = min(_REPLY_TOKENS, export.context_length // 4 or 1)
-    bench: Bench = _settings(Bench, threads=chosen.threads or 0, max_new_tokens=reply)
+    bench: Bench = _settings(Bench, threads=chosen.threads or 0, max_new_tokens=reply).as_long_as()
     limit_threads(bench.threads)
     texts = worked_texts(chosen.data, asked.form)
     texts = texts[:: -(-len(texts) // _ROWS)]

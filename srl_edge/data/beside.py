@@ -1,7 +1,7 @@
 """What a question needs beside its own text: its choices, and what it is asked about."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from string import ascii_uppercase
 from typing import Any
 
@@ -10,7 +10,25 @@ from srl_edge.method import choices
 from srl_edge.method.verifiers import same_value
 
 _CHOICES = ("options", "choices")
-_ABOUT = ("passage", "article", "context", "table")
+# What a question may be about; none of these has the answer worked out, as `facts` or `hint` may.
+_ABOUT = (
+    *("background", "situation", "scenario", "theory", "premise", "premises"),
+    *("passage", "passages", "article", "paragraph", "paragraphs", "document", "documents"),
+    *("story", "narrative", "context", "contexts", "body", "table"),
+)
+# `code` is what is asked about, or the solution: these words of a question tell them apart.
+_OF_CODE = re.compile(
+    r"\b(?:code|snippet|program|script|implementation)\b"
+    r"|\b(?:it|this) (?:do|return|print|output|raise)s?\b"
+    r"|\bfunction\b[^.?]*\b(?:return|print|output)|\bwhat\b[^.?]*\b(?:printed|returned|output)\b",
+    re.IGNORECASE,
+)
+_TO_WRITE = re.compile(
+    r"\b(?:write|implement|create|develop|design|build|complete|generate|code up|solve)\b",
+    re.IGNORECASE,
+)
+_SHORT = 20  # characters of a solution that may stand in a text without being given away
+_AFTER = "input"  # Alpaca's, which its instruction is followed by
 _COLUMN = re.compile(r"([A-Z])|(?:op|option|choice)_?([A-Za-z])")
 _IN_ONE = re.compile(r"(?:^|[,\n])\s*\(?([A-Za-z])\s?[).:]\s*")
 _IMAGE = re.compile(r"(?:decoded_)?images?(?:_\d+)?", re.IGNORECASE)
@@ -18,23 +36,60 @@ _MARK = re.compile(r"\s*\(?([A-Z])\s?[).:]\s*")
 _MARKED = re.compile(r"(?<!\w)[A-Z1-9][).:]")  # a choice in a question
 
 
-def whole(question: str, row: Mapping[str, Any], named: Mapping[str, str] | None = None) -> str:
-    """A question with what stands in other columns of its row, by their common names.
+def whole(
+    question: str,
+    row: Mapping[str, Any],
+    named: Mapping[str, str] | None = None,
+    asked: str = "",
+    solutions: Iterable[Any] = (),
+) -> tuple[str, list[str]]:
+    """A question with what stands in other columns of its row, by their common names; and the names
+    of those whose text was put beside it.
 
     A text that it is about comes before it, and choices after it as lettered lines, unless it
-    holds them itself. named: columns that are something else. Raises Unusable for what cannot be
-    asked so.
+    holds them itself. named: columns that are something else. asked: the question's own.
+    solutions: those of the row; a text that has one in it is none to ask about. Raises Unusable for
+    what cannot be asked so.
     """
     left = {key: held for key, held in row.items() if key not in (named or {}).values()}
     require_no_image(left)
     if as_list(left.get("history")):
         raise Unusable("a question with turns before it")
-    about = [left[column] for column in _ABOUT if _is_there(left.get(column))]
-    texts = [part for each in about for part in (as_list(each) or [each])]
-    if not all(isinstance(text, str) for text in texts):
-        raise Unusable("a question about what is no text")
-    before = [text.strip() for text in texts if text.strip() and text.strip() not in question]
-    return "\n\n".join([*before, _with(question, _choices(left))])
+    worked = [lines for each in solutions if len("".join(lines := _lines(each))) > _SHORT]
+    texts: dict[str, str] = {}
+    for column in _about(question, left, asked):
+        parts = as_list(left[column]) or [left[column]]
+        if not all(isinstance(text, str) for text in parts):
+            raise Unusable("a question about what is no text")
+        new = [text.strip() for text in parts if _flat(text) and _flat(text) not in _flat(question)]
+        text = "\n\n".join(new)
+        given_away = any(len(lines) > 1 and all(line in text for line in lines) for lines in worked)
+        if new and not given_away:
+            texts[column] = text
+    before = [text for column, text in texts.items() if column.lower() != _AFTER]
+    after = [text for column, text in texts.items() if column.lower() == _AFTER]
+    asked_of = "\n\n".join([question, *after])
+    return "\n\n".join([*before, _with(asked_of, _choices(left))]), list(texts)
+
+
+def _about(question: str, row: Mapping[str, Any], asked: str) -> list[str]:
+    """The columns with what a question is about."""
+    by_name = {key.lower(): key for key, held in row.items() if _is_there(held) and key != asked}
+    names = [name for name in _ABOUT if name in by_name]
+    if _OF_CODE.search(question) and not _TO_WRITE.search(question):
+        names += ["code"] * ("code" in by_name)
+    names += [_AFTER] * (_AFTER in by_name and asked.lower() == "instruction")
+    return [by_name[name] for name in names if not isinstance(row[by_name[name]], int | float)]
+
+
+def _lines(solution: Any) -> list[str]:
+    """The lines of a solution, or its steps."""
+    lines = solution.split("\n") if isinstance(solution, str) else as_list(solution) or ()
+    return [line.strip() for line in lines if isinstance(line, str) and line.strip()]
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.split())
 
 
 def require_no_image(row: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, pairwise
 
+from srl_edge.data.numbering import HEADING, starts
 from srl_edge.method.answers import final_answer, is_answer
 from srl_edge.method.verifiers import same_value
 
@@ -13,11 +14,6 @@ STYLES = ("numbered", "lines", "paragraphs", "sentences")
 AUTO = ("numbered", "lines")  # of a row alone; of many rows: `style.choose`
 Span = tuple[int, int]
 
-# `1. …` or `2) …`; after a Markdown heading or bold as well, and `Step 3: …`.
-_HEADER = re.compile(
-    r"^(?:(?:#{1,6}[ \t]+)?(?:\*\*)?step[ \t]+(\d+)[ \t]*(?:[.:)]|(?=\*\*|\n|$))|(\d+)[.)][ \t\n])",
-    re.MULTILINE | re.IGNORECASE,
-)
 # GSM8K's `<<48/2=24>>`; code and formulas that shift bits have spaces, names or no sum there.
 _ANNOTATION = re.compile(r"<<[-+(.\d][-+*/.,%()\d]*=[-.,\d]*\d>>")
 _MARKED = re.compile(r"\s*####\s*([^#].*)")
@@ -38,7 +34,6 @@ _FORMULAS = re.compile(f"{_CLOSED_BLOCKS}|{_IN_LINE}", re.DOTALL)
 _LINE_END = re.compile(r"\n")
 _BLANK_LINE = re.compile(r"\n[ \t]*\n\s*")
 _DISPLAYED = re.compile(r"\s*(?:\$\$|\\\[|\\begin\{|\[asy\])")
-_HEADING = re.compile(r"\s*(?:(#{1,6})[ \t][^\n]*|\*\*[^*\n]+\*\*:?)\s*")
 _RULE = re.compile(r"(?:-[ \t]*){3,}|(?:\*[ \t]*){3,}|(?:_[ \t]*){3,}")
 _BLANKS = re.compile(r"(?<!\n)[ \t]+")
 _DISPLAYED_STOP = "\1"  # of a formula on lines of its own, after which there need be no space
@@ -156,7 +151,7 @@ def sensible(steps: Sequence[str], longest: int, most: int) -> bool:
         return False
     if any(not re.search(r"\w", step) for step in steps):
         return False
-    if any(step.endswith(":") or _HEADING.fullmatch(step) for step in steps):
+    if any(step.endswith(":") or HEADING.fullmatch(step) for step in steps):
         return False
     return not any(
         re.search(r"[a-z,]$", a) and re.match(r"\s*[a-z]", b) for a, b in pairwise(steps)
@@ -167,12 +162,8 @@ def _cuts(body: str, style: str) -> list[int] | None:
     """Where steps begin beside the first; None where the text has none of the style's steps."""
     match style:
         case "numbered":
-            starts: list[int] = []
-            outside = set(_outside(body, _HEADER, _BLOCKS))
-            for match in _HEADER.finditer(body):
-                if match.end() in outside and int((match[1] or match[2])[:9]) == len(starts) + 1:
-                    starts.append(match.start())
-            return starts[1:] if len(starts) > 1 else None
+            found = starts(body, _outside_of(body, _BLOCKS))
+            return found[1:] or None
         case "lines":
             return _outside(body, _LINE_END, _BLOCKS)
         case "paragraphs":
@@ -228,7 +219,7 @@ def _outside_of(body: str, closed: re.Pattern[str]) -> Callable[[int], bool]:
 def _goes_on(before: str, after: str) -> bool:
     """Whether a text goes on over a blank line: to or from a formula, or from what announces it."""
     paragraph = before.rpartition("\n\n")[2]
-    if paragraph.endswith((":", ",")) or _HEADING.fullmatch(paragraph):
+    if paragraph.endswith((":", ",")) or HEADING.fullmatch(paragraph):
         return True
     from_formula = before.endswith(("$$", "\\]", "}")) and after.lstrip()[:1].islower()
     return from_formula or bool(_DISPLAYED.match(after))
@@ -268,7 +259,7 @@ def _with_headings(body: str, spans: Sequence[Span]) -> list[Span]:
 
 def _depth(text: str) -> int | None:
     """How deep a heading is; None for what is none."""
-    match = _HEADING.fullmatch(text)
+    match = HEADING.fullmatch(text)
     return match and len(match[1] or "#######")
 
 

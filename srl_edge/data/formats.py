@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from srl_edge.data.shapes import fields
-from srl_edge.data.values import Unusable, as_written, narrow_floats
+from srl_edge.data.values import Unusable, as_list, as_written, narrow_floats
 from srl_edge.errors import InputError
 from srl_edge.files import naming, parsed
 
@@ -112,11 +112,19 @@ def _require_no_table(file: Path, whole: dict[str, Any]) -> None:
     numbered = bool(columns) and all(
         column and column == columns[0] and "".join(column).isdecimal() for column in columns
     )
-    if numbered or whole.keys() == {"columns", "index", "data"}:
+    tables = [table for table in whole.values() if isinstance(table, dict)]
+    listed = _is_by_columns(whole) or any(map(_is_by_columns, tables))
+    if numbered or listed or whole.keys() == {"columns", "index", "data"}:
         raise InputError(
             f"{file}: one object for a whole table; write an object for each row, as pandas does "
             'with to_json(path, orient="records").'
         )
+
+
+def _is_by_columns(whole: dict[str, Any]) -> bool:
+    """Whether an object holds the columns of a table, each as a list of its values."""
+    lengths = {len(held) if isinstance(held, list) else 0 for held in whole.values()}
+    return len(whole) > 1 and len(lengths) == 1 and 0 not in lengths and not _lists(whole)
 
 
 def _json_lines(file: Path, bad: Bad | None) -> Iterator[dict[str, Any]]:
@@ -193,7 +201,10 @@ def _csv_rows(file: Path) -> Iterator[dict[str, Any]]:
     except UnicodeDecodeError:
         raise InputError(f"{file}: not UTF-8; save the file in that encoding.") from None
     except csv.Error as error:
-        raise InputError(f"{file}: not CSV ({error}).") from None
+        raise InputError(
+            f"{file}, line {reader.line_num}: not CSV ({error}); put a cell that has a quote in "
+            "quotes and write each of its own twice, or save the file as JSON Lines."
+        ) from None
 
 
 def _require_header(file: Path, header: list[str]) -> None:
@@ -209,10 +220,17 @@ def _require_header(file: Path, header: list[str]) -> None:
             raise InputError(f"{file}: two columns are named {cell!r}; rename one of them.")
 
 
-def _cell(text: str) -> str | int | None:
-    """A cell's text, None for none; tables write whole numbers as 12.0 where another has none."""
+def _cell(text: str) -> str | int | list[Any] | None:
+    """A cell's text, None for none; tables write whole numbers as 12.0 where another has none.
+
+    A list of texts, or of one number, is read as the list that it is.
+    """
     if text in _NOTHING:
         return None
+    if text.startswith("[") and (found := as_list(text)) is not None:
+        number = len(found) == 1 and isinstance(found[0], int | float)
+        if number or all(isinstance(each, str) for each in found):
+            return found
     return int(text.partition(".")[0]) if _WHOLE.fullmatch(text) else text
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from srl_edge.data.agents.episodes import tools_of
+from srl_edge.data.agents.declared import tools_of
 from srl_edge.data.agents.sandbox import BUBBLEWRAP, confinement
 from srl_edge.data.agents.worlds import recorded
 from srl_edge.data.beside import as_choice, has_letters

@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from srl_edge.data.agents import episodes
+from srl_edge.data.agents.declared import tools_of
 from srl_edge.data.beside import require_no_image, whole
 from srl_edge.data.chats import first_exchange, is_chat, require_good, turns_of
 from srl_edge.data.cutting import MARK
 from srl_edge.data.values import Unusable, as_list
+from srl_edge.data.verdicts import require_right, right_of
 from srl_edge.method.prompt_form import DONE
 
 Row = Mapping[str, Any]
@@ -42,6 +44,7 @@ class Fields:
     thought: Any = None
     observations: tuple[str, ...] | None = None
     tools: tuple[Any, ...] = ()
+    told: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +63,18 @@ def fields(row: Row, columns: Mapping[str, str] | None = None) -> Fields:
     names in `COLUMNS`. Raises Unusable.
     """
     found = _named(row, columns) if columns else _of_a_shape(row)
+    require_right(row, found.told)
+    if found.solutions:
+        first, *others = found.solutions
+        found = replace(found, solutions=(right_of(row, first), *others))
     acted = found.observations is not None or row.get("observations") or row.get("world")
     if acted or not isinstance(found.problem, str):
         return found
     if columns or found.asked in _QUESTIONS:
-        return replace(found, problem=whole(found.problem, row, columns))
+        solutions = (*found.solutions, found.steps, found.answer)
+        problem, beside = whole(found.problem, row, columns, found.asked, solutions)
+        shape = ", with ".join([found.shape, *([" and ".join(beside)] if beside else [])])
+        return replace(found, shape=shape, problem=problem)
     require_no_image(row)
     return found
 
@@ -81,7 +91,8 @@ def _named(row: Row, columns: Mapping[str, str]) -> Fields:
         solution, thought = told.reply, thought or told.thought
     solutions = () if solution is None else (solution,)
     steps, answer = named.get("steps"), named.get("answer")
-    return Fields("data.columns", columns["problem"], problem, solutions, steps, answer, thought)
+    asked, read_from = columns["problem"], columns.get("solution") or columns.get("steps", "")
+    return Fields("data.columns", asked, problem, solutions, steps, answer, thought, told=read_from)
 
 
 def _question(turns: Sequence[Row]) -> str | None:
@@ -114,7 +125,8 @@ def _of(
         steps, said, thought_of = (
             row.get(column) if column else None for column in ("steps", answer, thought)
         )
-        return Fields(name, problem, row[problem], texts, steps, said, thought_of)
+        told = solutions[0]
+        return Fields(name, problem, row[problem], texts, steps, said, thought_of, told=told)
 
     return Shape(name, (problem, solutions[0], *marks), read)
 
@@ -186,7 +198,8 @@ def _chat(name: str, column: str) -> Shape:
         source = "OpenThoughts" if "<|begin_of_thought|>" in (said.reply or "") else name
         shape = f"{source}, the first exchange of several" if said.more else source
         answer, thought = row.get("answer"), said.thought
-        return Fields(shape, column, said.question, (said.reply,), None, answer, thought)
+        reply = (said.reply,)
+        return Fields(shape, column, said.question, reply, None, answer, thought, told=column)
 
     return Shape(name, (column,), read)
 
@@ -213,12 +226,12 @@ def _trajectory(row: Row) -> Fields | None:
     if not by_actions and not is_chat(steps):
         return None
     episodes.require_success(row)
-    tools = episodes.tools_of(row, steps)
+    tools = tools_of(row, steps)
     if by_actions:
         found = episodes.of_steps(steps)
         asked = next((c for c in (*_PROBLEMS, *_TASKS) if row.get(c)), "")
         return _acted("SWE-agent", asked, row.get(asked), found, tools)
-    found = episodes.of_turns(steps, tools)
+    found = episodes.of_turns(steps, tools, episodes.told_of_tools(row, steps))
     return _acted("agent trajectory", "trajectory", found.task, found, tools)
 
 
@@ -226,22 +239,23 @@ def _agent_chat(column: str) -> Shape:
     def read(row: Row) -> Fields | None:
         turns = row[column]
         results = episodes.tells_results(turns)
+        told = episodes.told_of_tools(row, turns)
         fenced = (results or row.get("instance_id")) and episodes.is_fenced(turns)
-        if not fenced and not episodes.is_episode(turns):
+        if not fenced and not told and not episodes.is_episode(turns):
             if results:
                 raise Unusable("an agent's chat whose actions are in no form that is known")
             return None
         require_good(row)
         episodes.require_success(row)
-        tools = episodes.tools_of(row, turns)
-        found = episodes.of_turns(turns, tools)
+        tools = tools_of(row, turns)
+        found = episodes.of_turns(turns, tools, told)
         return _acted("messages with tool calls", column, found.task, found, tools)
 
     return Shape("messages with tool calls", (column,), read)
 
 
 def _calls(row: Row) -> Fields | None:
-    tools = episodes.tools_of(row)
+    tools = tools_of(row)
     if not tools and not episodes.are_calls(row["answers"]):
         return None
     found = episodes.of_calls(row["query"], row["answers"], tools)
@@ -321,6 +335,7 @@ SHAPES = (
         "ground_truth_solution",
         thought="deepseek_reasoning",
     ),
+    _of("OpenR1", "problem", "generations", "solution", answer="answer"),
     _of("NuminaMath-CoT", "problem", "solution", answer="answer", marks=("source", "messages")),
     _of("MATH", "problem", "solution", answer="answer", marks=("level",)),
     Shape("agent trajectory", ("trajectory",), _trajectory),
@@ -352,4 +367,6 @@ def _by_common_names(row: Row) -> Fields:
     there = [column for column in ("solution", "steps") if row.get(column)]
     shape = ", ".join([asked, *there, *([answered] if answered else [])]) if asked else ""
     answer = row[answered] if answered else None
-    return Fields(shape, asked, problem, (row.get("solution"),), row.get("steps"), answer, thought)
+    told = there[0] if there else answered
+    texts, steps = (row.get("solution"),), row.get("steps")
+    return Fields(shape, asked, problem, texts, steps, answer, thought, told=told)

@@ -16,12 +16,13 @@ from srl_edge.data.splits import SPLITS
 from srl_edge.data.trajectories import ParseReport
 from srl_edge.errors import InputError
 from srl_edge.files import read_json, scratch_folder
-from srl_edge.method import calls
+from srl_edge.method import actions, calls
 from srl_edge.method.headroom import class_of
 from srl_edge.method.prompt_form import DONE
 from srl_edge.method.prompts import expert_ids, prompt_ids, step_prompts, whole_prompts
 from srl_edge.method.types import Trajectory
 from srl_edge.method.verifiers import kind_of
+from srl_edge.models.chat_template import of_tokenizer
 from srl_edge.models.tokenizer import tokenizer_if_there
 from srl_edge.recipe import Recipe
 from srl_edge.terminal import progress
@@ -59,8 +60,9 @@ def prepare(recipe: Recipe, run: Path, solved: Solved | None = None) -> Path:
     details |= {
         "answers": dict(kinds.most_common()),
         "thoughts": sum(bool(t.thoughts) for t in kept),
-        "acted": sum(bool(t.observations) for t in kept),
-        "called": sum(bool(t.observations) and calls.parsed(t.steps[0]) is not None for t in kept),
+        "acted": sum(bool(t.observations) or _calls(t) for t in kept),
+        "called": sum(map(_calls, kept)),
+        "unread": _unread(kept, recipe),
     }
     details["splits"] = {
         name: {"problems": len(found[name]), "steps": sum(len(t.steps) for t in found[name])}
@@ -76,6 +78,18 @@ def prepare(recipe: Recipe, run: Path, solved: Solved | None = None) -> Path:
         for sentence in _in_words(summary, kept, recipe):
             progress.say(f"data: {sentence}")
         return owned.publish(scratch, folder)
+
+
+def _calls(t: Trajectory) -> bool:
+    """Whether a function is called in a trajectory, as JSON where nothing tells what came of it."""
+    begins = ("{", "[") if not t.observations else ""
+    return any(step.startswith(begins) and calls.parsed(step) is not None for step in t.steps)
+
+
+def _unread(kept: Sequence[Trajectory], recipe: Recipe) -> int:
+    """How many steps of experts are no actions as the recipe reads them."""
+    kind = recipe.prompt.form.action
+    return sum(actions.kind_of(step, kind) != kind for t in kept for step in t.steps)
 
 
 def _of_difficulty(
@@ -138,7 +152,14 @@ def _in_words(summary: dict[str, Any], kept: Sequence[Trajectory], recipe: Recip
             f"fewer than {FEW} problems in {' and '.join(few)}: what is measured on them is mostly "
             "chance (data.validation_problems and data.test_problems, with more rows)"
         )
-    said += _warnings(summary, recipe)
+    said += _warnings(summary, kept, recipe)
+    told = sum(bool(t.tools) for t in kept)
+    template = of_tokenizer(tokenizer) if tokenizer and tokenizer.chat_template else None
+    if told and template and not template.takes_tools(recipe.prompt.form.told()):
+        said.append(
+            f"{told} trajectories have tools, for which the model's chat template has no place; "
+            "they stand as JSON in the system's text"
+        )
     if poor := quality.in_words(summary.get("quality", {}), recipe.data.quality):
         said.append(poor)
     if (alike := summary.get("near_duplicates", {})).get("problems"):
@@ -154,7 +175,14 @@ def _in_words(summary: dict[str, Any], kept: Sequence[Trajectory], recipe: Recip
     return said
 
 
-def _warnings(summary: dict[str, Any], recipe: Recipe) -> list[str]:
+def _longer(kept: Sequence[Trajectory], recipe: Recipe) -> tuple[int, int, int] | None:
+    """How many solutions have more steps than an attempt may, the longest one's, and the limit."""
+    most = min(stage.max_steps for stage in recipe.stages)
+    longer = [len(t.steps) for t in kept if len(t.steps) > most]
+    return (len(longer), max(longer), most) if longer else None
+
+
+def _warnings(summary: dict[str, Any], kept: Sequence[Trajectory], recipe: Recipe) -> list[str]:
     """What of the data will not be taught as somebody may expect."""
     form, said = recipe.prompt.form, []
     if summary["acted"] and form.action == "text" and form.answer != DONE:
@@ -164,8 +192,8 @@ def _warnings(summary: dict[str, Any], recipe: Recipe) -> list[str]:
         )
     elif summary["called"] and form.action == "command":
         said.append(
-            f"{summary['called']} trajectories begin with a call, which is no command of a shell; "
-            "prompt.action = 'call' reads it, and what is said to the user"
+            f"{summary['called']} trajectories have calls, which are no commands of a shell; "
+            "prompt.action = 'call' reads them, and what is said to the user"
         )
     elif set(summary["answers"]) == {"none"}:
         said.append(
@@ -176,6 +204,19 @@ def _warnings(summary: dict[str, Any], recipe: Recipe) -> list[str]:
         said.append(
             f"prompt.answer ({form.answer}) says how an answer is read and not how it is written, "
             "so none is added to the steps; write it as WORDS(.+), or mark it in the solutions"
+        )
+    if not recipe.whole and (longer := _longer(kept, recipe)):
+        count, longest, most = longer
+        said.append(
+            f"{count} of {len(kept)} solutions have more than stages.max_steps = {most} steps (the "
+            f"longest: {longest}), so nobody who takes such steps can finish them; raise it, or "
+            "set data.max_steps"
+        )
+    if summary["unread"]:
+        kind = "commands of a shell" if form.action == "command" else "calls"
+        mend = "; prompt.action = 'call' reads words too" if form.action == "command" else ""
+        said.append(
+            f"{summary['unread']} steps cannot be read as {kind}, and are scored as text{mend}"
         )
     if summary["thoughts"] and not form.think:
         said.append("the thoughts are not taught, since replies have none (prompt.think)")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from srl_edge.data.announced import COPULA, ELSEWHERE, REASON
 from srl_edge.data.cutting import AUTO, stated
 from srl_edge.data.formats import rows_of
 from srl_edge.data.row import read
@@ -79,6 +80,10 @@ def with_answer(
     it is a step of its own. Raises Unusable for an answer that cannot be stated so.
     """
     steps = tuple(steps)
+    if len(steps) > 1 and steps[-1] == DONE != form.answer:  # which is how another form ends
+        steps = steps[:-1]
+        line = "" if answer is None else _stated(answer, form)
+        return (*steps, line) if line else steps
     if answer is None or not steps or _states(steps[-1], answer, form):
         return steps
     if not (line := _stated(answer, form)):
@@ -108,10 +113,10 @@ def _stated(answer: str, form: PromptForm) -> str:
 # What stands before an answer: marks of Markdown, and words that only say that it is one.
 _BOLD = r"(?:\*|[\u2190-\u2bff\U0001f000-\U0001faff]\ufe0f?\s*)*"  # or after a picture
 _BEFORE = re.compile(
-    rf"\s*(?:(?:[-*•+]|\d{{1,2}}[.)]|#{{1,6}})[ \t]+)*(?P<words>{_BOLD}"
+    rf"\s*(?:(?:[-*•+]|\d{{1,2}}[.)]|#{{1,6}})[ \t]+)*(?P<words>{_BOLD}(?:"
     r"(?:(?:so|thus|hence|therefore),?\s+)?(?:the\s+)?"
     r"(?:(?:final\s+)?answer|final\s+(?:result|solution))\**"
-    r"(?:\s+is\b\s*:?|:|[ \t]*(?=\n))\**\s*)?",
+    rf"(?:\s+is\b\s*:?|:|[ \t]*(?=\n))|{ELSEWHERE})\**\s*)?",
     re.IGNORECASE,
 )
 _AROUND = r"(?:\\[\[\](),;!]|[\s$*_.,])*"
@@ -119,7 +124,8 @@ _BOXED = re.compile(rf"{_AROUND}\\boxed\s*\{{(.*)\}}{_AROUND}", re.DOTALL)
 _GOES_ON = re.compile(r"(?:[^\W\d_]|[,:=])\s*\Z")  # as in: the area is
 # A value, maybe with a unit; what comes to it or is a reason for it is more than an answer.
 _SHORT = re.compile(
-    rf"(?={_AROUND}\\boxed|(?!.*\\boxed))(?!.*\b(?:since|because|which|where|and so)\b).{{1,80}}"
+    rf"(?={_AROUND}\\boxed|(?!.*\\boxed))(?!.*\b(?:since|because|which|where|and so)\b)"
+    rf"(?!.*{REASON}).{{1,80}}"
 )
 _OPEN = re.compile(r"(?:\$\$|\\\[)\s*\Z")  # a formula on lines of its own
 _LINES = 8  # of a step's end that may be its answer
@@ -151,7 +157,7 @@ def _announces(line: str) -> bool:
 def _says_only(text: str, answer: str, goes_on: bool) -> bool:
     """Whether a text is the answer and what announces it; goes_on: it ends the sentence before."""
     begins = _BEFORE.match(text)
-    said = text[begins.end() :].strip() if begins else ""
+    said = COPULA.sub("", text[begins.end() :].strip()) if begins else ""
     announced = begins is not None and begins["words"] is not None
     if goes_on and not announced:
         return False

@@ -5,6 +5,7 @@ import json
 import math
 import re
 import struct
+import warnings
 from collections.abc import Mapping
 from decimal import Decimal
 from textwrap import dedent
@@ -134,10 +135,19 @@ def as_list(value: Any) -> list[Any] | None:
         return value
     if not isinstance(value, str) or not value.strip().startswith("["):
         return None
-    for read in (json.loads, ast.literal_eval):
+    for read in (json.loads, _of_python):
         try:
             found = read(value.strip())
         except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
             continue
         return found if isinstance(found, list) else None
     return None
+
+
+def _of_python(text: str) -> Any:
+    quote = text[1:].lstrip()[:1]
+    if quote in ("'", '"') and not re.search(rf"{quote}\s*,", text):  # as numpy writes an array
+        text = re.sub(rf"(?<!\\){quote}\s+{quote}", f"{quote}, {quote}", text)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)  # of a text that is no Python
+        return ast.literal_eval(text)

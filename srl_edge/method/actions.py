@@ -1,6 +1,7 @@
 """Actions of agents, compared as the world would take them: commands of a shell, function calls.
 
-A form's `action` says how its steps are read: `text`, `command` or `call`.
+A form's `action` says how its steps are read: `text`, `command` or `call`. An expert's step that
+cannot be read so is a text, and so is what is compared with it.
 """
 
 import contextlib
@@ -27,9 +28,15 @@ def fault(action: str, kind: Kind) -> str:
     return "" if found else _EMPTY
 
 
+def kind_of(expert: str, kind: Kind) -> Kind:
+    """How an expert's step is read: as a form says, or as a text where it is none of that kind."""
+    return "text" if kind != "text" and fault(expert, kind) else kind
+
+
 def same(action: str, expert: str, kind: Kind) -> bool:
     """Whether two actions are one to the world: spaces, quotes and JSON's order do not count."""
-    if kind == "call" and calls.parsed(expert) is not None:
+    kind = kind_of(expert, kind)
+    if kind != "text" and calls.parsed(expert) is not None:
         return calls.same(action, expert)
     try:
         return _parts(action, kind) == _parts(expert, kind)
@@ -45,6 +52,7 @@ def agreement(action: str, expert: str, kind: Kind) -> float:
     differ. Of several calls those in the same places are compared, with what joins them as an
     argument. What is no call is read as a command, and what is none either has no arguments.
     """
+    kind = kind_of(expert, kind)
     try:
         mine, theirs = _parts(action, kind), _parts(expert, kind)
     except ValueError:
@@ -73,17 +81,19 @@ def _parts(action: str, kind: Kind) -> list[_Part]:
 
 
 def _read(action: str, kind: Kind) -> list[_Part]:
+    # No shell takes what is written as calls are.
+    if kind != "text" and (found := calls.parsed(action)) is not None:
+        return [(name, _arguments(given, named)) for name, given, named in found]
     if kind == "command":
         return commands(action)
-    if kind == "call" and (found := calls.parsed(action)) is not None:
-        return [(name, _arguments(given, named)) for name, given, named in found]
-    if kind == "call" and action.strip()[:1] in ("{", "["):
+    if kind == "call" and calls.begun(action):
         raise ValueError("no call in JSON")
     if changed := _changed(action):
         return [("diff", changed)]
     if kind == "call":
         with contextlib.suppress(ValueError):
-            return commands(action)
+            if run := commands(action):
+                return run
     return [(" ".join(action.split()), ())] if action.strip() else []
 
 

@@ -73,6 +73,31 @@ def without_marks_around(text: str) -> str:
     return _AROUND.sub("", text)
 
 
+# Names in a list of calls that Python does not take, as ToolACE's: [Market Trends API(x=1)].
+_ODD = re.compile(
+    r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'"""
+    r"|(?:(?<=^\[)|(?<=,))(\s*)([\w./-]+(?: [\w./&'-]+){0,9})(?=\()",
+    re.DOTALL,
+)
+_HELD = "named__"  # before what stands for such a name
+
+
+def plainly(text: str) -> str:
+    """A list of calls with names that Python takes; `named` gives those that were written."""
+
+    def held(match: re.Match[str]) -> str:
+        if not match[2] or re.fullmatch(r"[A-Za-z_][\w.]*", match[2]):
+            return match[0]
+        return f"{match[1]}{_HELD}{match[2].encode().hex()}"
+
+    return _ODD.sub(held, text) if text.startswith("[") else text
+
+
+def named(text: str) -> str:
+    """A text with the names that stood where `plainly` put others."""
+    return re.sub(rf"{_HELD}((?:[0-9a-f]{{2}})+)", lambda m: bytes.fromhex(m[1]).decode(), text)
+
+
 def out_of_tex(text: str) -> str:
     r"""A call that stands in \text{…} or has `\_` for `_`, as in a box, as it is without them."""
     held = _IN_TEX.fullmatch(text.strip())

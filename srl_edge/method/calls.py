@@ -7,7 +7,7 @@ import re
 from itertools import islice
 from typing import Any
 
-from srl_edge.method.call_forms import out_of_tex, unmarked, without_marks_around
+from srl_edge.method.call_forms import named, out_of_tex, plainly, unmarked, without_marks_around
 
 LONGEST = 20_000  # characters
 _TRIES = 30  # names, and closing brackets of each
@@ -71,6 +71,7 @@ def _as_python(match: re.Match[str]) -> str:
 
 
 _TEXT = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
+_BEGUN = re.compile(rf"\s*(?:{_DICTIONARY.pattern}|\[\s*[A-Za-z_][\w.]*\(\s*[A-Za-z_]\w*=)")
 _CONSTANTS = re.compile(rf"{_TEXT}|\b(?:true|false|null)\b", re.DOTALL)
 _WORDS = re.compile(
     rf"{_CONSTANTS.pattern}|(?<=[(,\s])(?P<kept>{'|'.join(keyword.kwlist)})(?=\s?=(?!=))", re.DOTALL
@@ -90,6 +91,11 @@ def parsed(text: str) -> list[Call] | None:
         if made is not None:
             return made
     return None
+
+
+def begun(text: str) -> bool:
+    """Whether a text begins as calls in JSON do, or as a list of calls in Python does."""
+    return bool(_BEGUN.match(text))
 
 
 def same(given: str, answer: str) -> bool:
@@ -182,7 +188,8 @@ def _equal(a: Any, b: Any) -> bool:
 
 
 def _from_python(text: str) -> list[Call] | None:
-    if not _LIKE.match(text.lstrip("[")):
+    text = plainly(text)
+    if not _LIKE.match(text.lstrip("[ \n\t")):
         return None
     try:
         body = ast.parse(_WORDS.sub(_as_python, text)).body
@@ -200,18 +207,18 @@ def _call(node: ast.expr) -> Call:
     if isinstance(node.func, ast.Name) and node.func.id == "print" and len(node.args) == 1:
         return _call(node.args[0])  # how Gemma is told to write tool code
     name = ast.unparse(node.func)
-    if not re.fullmatch(r"[A-Za-z_][\w.]*", name):
+    if not re.fullmatch(r"[A-Za-z_][\w.]*", name) or (named(name) != name and node.args):
         raise ValueError
-    named = {k.arg.removeprefix(_KEPT): _value(k.value) for k in node.keywords if k.arg}
-    if len(named) < len(node.keywords):
+    given = {k.arg.removeprefix(_KEPT): _value(k.value) for k in node.keywords if k.arg}
+    if len(given) < len(node.keywords):
         raise ValueError
     if (
         (len(name) == 1 or re.sub(r"_(?:\d+|e)$", "", name) in _FUNCTIONS)
         and node.args
-        and not named
+        and not given
     ):
         raise ValueError  # f(2) is mathematics
-    return name.removeprefix(_SPACE), tuple(map(_value, node.args)), named
+    return named(name).removeprefix(_SPACE), tuple(map(_value, node.args)), given
 
 
 def _value(node: ast.expr) -> Any:
@@ -219,7 +226,7 @@ def _value(node: ast.expr) -> Any:
     try:
         return ast.literal_eval(node)
     except (ValueError, TypeError):
-        return ast.unparse(node).replace(_KEPT, "")
+        return named(ast.unparse(node).replace(_KEPT, ""))
 
 
 def _is_named(one: dict[Any, Any]) -> bool:

@@ -5,6 +5,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 try:
@@ -16,6 +17,7 @@ except ImportError:
 from srl_edge.errors import InputError, StageError
 from srl_edge.method import actions
 from srl_edge.method.own_code import loaded
+from srl_edge.method.prompt_form import CLOSE, DONE, OPEN, PromptForm, Reply
 from srl_edge.method.prompts import numbers, titled
 from srl_edge.method.texts import as_step
 from srl_edge.method.types import Reward, Rollout, StepPrompt
@@ -42,10 +44,11 @@ def step_reward(
     The thought is never scored. `parts` has every part by its name, the characters' as
     `similarity`. Source: arXiv 2510.25992, section 4.2.
     """
-    reply = prompt.form.read(rollout.text, rollout.finished)
+    kind = actions.kind_of(prompt.expert_action, prompt.form.action)
+    expert = as_step(prompt.expert_action) if kind == "text" else prompt.expert_action.strip()
+    reply = _read(replace(prompt.form, action=kind), rollout, expert)
     if reply.fault:
         return Reward(FORMAT_PENALTY, {"format": 0.0}, reply.fault)
-    expert = as_step(prompt.expert_action)
     parts = {"similarity": similarity(reply.action, expert, autojunk)}
     if guards and (fault := _guard_fault(reply.action, prompt)):
         return Reward(FORMAT_PENALTY, {"format": 1.0, **parts}, fault)
@@ -66,11 +69,21 @@ def step_reward(
                     is_correct(reply.action, prompt.answer or "", prompt.form)
                 )
             case "call":
-                value = parts[name] = actions.agreement(reply.action, expert, prompt.form.action)
+                value = parts[name] = actions.agreement(reply.action, expert, kind)
             case _:
                 value = parts[name] = _custom(name, reply.action, prompt)
         total += weight * value
     return Reward(total, {"format": 1.0, **parts})
+
+
+def _read(form: PromptForm, rollout: Rollout, expert: str) -> Reply:
+    """A rollout's reply; think tags in a copy of the expert's action are the action's."""
+    text = rollout.text.rstrip()
+    if (OPEN in expert or CLOSE in expert) and text.endswith(expert):
+        copied = form.read(text.removesuffix(expert) + DONE, rollout.finished)
+        if copied.action == DONE and not copied.fault:
+            return replace(copied, action=expert)
+    return form.read(rollout.text, rollout.finished)
 
 
 def similarity(prediction: str, expert: str, autojunk: bool = False) -> float:

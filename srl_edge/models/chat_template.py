@@ -3,23 +3,19 @@
 It offers templates what transformers offers them, without transformers, which a device has not.
 """
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import nodes
 from jinja2.exceptions import TemplateError
-from jinja2.ext import Extension, loopcontrols
-from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from srl_edge.errors import InputError
 from srl_edge.files import read_json_if_there, read_text
 from srl_edge.models.limits import SECONDS, TooLong, limited
+from srl_edge.models.template_sandbox import Sandbox
+from srl_edge.models.tools_in_text import MARK, PROBE, told_of
 
 Chat = Sequence[Mapping[str, Any]]
 # How a model that has no template is asked, and where its reply goes on to a question of its own.
@@ -31,7 +27,7 @@ _PLAIN = (
 NEXT_QUESTION = "\nQuestion:"
 DATE = "2024-07-26"  # what Llama 3's own template takes where nobody tells it the date
 LONGEST = 1 << 22  # characters of a chat
-_MARK = "srl-edge marks this"
+ADDITIONAL = "additional_chat_templates"  # the folder of those that are not the default
 
 # What a template can raise besides Jinja's own: it is a program.
 _FAULTS = (
@@ -45,20 +41,6 @@ _FAULTS = (
     ValueError,
     AssertionError,
     SyntaxError,
-)
-# Filters that compute for as long as their argument says, or search long texts in C; templates of
-# chats need none of them.
-_SLOW = (
-    "round",
-    "format",
-    "center",
-    "wordwrap",
-    "urlize",
-    "striptags",
-    "pprint",
-    "xmlattr",
-    "filesizeformat",
-    "random",
 )
 
 
@@ -77,50 +59,22 @@ def _said(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-class _Sandbox(ImmutableSandboxedEnvironment):
-    """Jinja's, without what can take for ever in one step, where no limit of time holds."""
-
-    intercepted_binops = frozenset(["**", "*", "%"])
-
-    def __init__(self) -> None:
-        super().__init__(
-            trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
-        )
-        for name in _SLOW:
-            del self.filters[name]
-
-    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        numbers = all(isinstance(side, int) and abs(side) < 1 << 63 for side in (left, right))
-        if operator == "**" or not (numbers or isinstance(left, float | str)):
-            raise TemplateError(f"{operator} is not allowed there")
-        if operator == "%" and isinstance(left, str) and re.search(r"\d{4}|\*", left):
-            raise TemplateError("so wide a field is not allowed")
-        return super().call_binop(context, operator, left, right)
-
-
-class _Generation(Extension):
-    """`{% generation %}` marks what the model wrote; here its body is rendered as it is."""
-
-    tags = {"generation"}  # noqa: RUF012 - jinja declares it so
-
-    def parse(self, parser: Parser) -> nodes.Node | list[nodes.Node]:
-        next(parser.stream)
-        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
-
-
 class ChatTemplate:
-    """A template with the special tokens that it may name."""
+    """A template with the special tokens that it may name.
 
-    def __init__(self, source: str, special: Mapping[str, str]) -> None:
-        environment = _Sandbox()
-        environment.filters["tojson"] = _to_json
-        environment.globals |= {"raise_exception": _refuse}
+    with_tools: the template that takes its place where there are tools, '' for none.
+    """
+
+    def __init__(self, source: str, special: Mapping[str, str], with_tools: str = "") -> None:
         try:
             with limited():
-                self._template = environment.from_string(source)
+                self._template = Sandbox().from_string(source)
         except (TemplateError, *_FAULTS) as error:
             raise InputError(f"the model's chat template is none: {_said(error)}.") from None
         self._special = dict(special)
+        self._with_tools = with_tools
+        self._always: Mapping[str, Any] = {}  # what it is told of in every chat
+        self._places: dict[str, bool] = {}  # whether it has one for tools, by what else it is told
         self._endless = False  # whether it took too long for a few words
 
     def render(
@@ -133,12 +87,18 @@ class ChatTemplate:
         """The text of a chat, up to where the reply begins.
 
         date: what a template that asks for today's is told, so that a model reads in a year what it
-        was trained on. arguments: what else it may name, such as `enable_thinking` or `tools`.
-        Raises InputError with the template's own words where it does not take such
-        a chat.
+        was trained on. arguments: what else it may name, such as `enable_thinking` or `tools`,
+        which stand in the system's text where the template has no place for them. Raises InputError
+        with the template's own words where it does not take such a chat.
         """
+        told = dict(arguments or {})
+        if told.get("tools") and self._of_tools is not self:
+            return self._of_tools.render(chat, add_generation_prompt, date, told)
         try:
-            return self._rendered(self.accepted(chat), add_generation_prompt, date, arguments)
+            turns = self.accepted(chat, told)
+            if told.get("tools") and not self.takes_tools(told):
+                del told["tools"]
+            return self._rendered(turns, add_generation_prompt, date, told)
         except TemplateError as error:
             raise InputError(
                 f"the model's chat template does not take this chat: {error}."
@@ -146,33 +106,65 @@ class ChatTemplate:
         except _FAULTS as error:
             raise InputError(f"the model's chat template fails: {_said(error)}.") from None
 
-    def accepted(self, chat: Chat) -> list[dict[str, Any]]:
-        """A chat as the template takes it: with the system's text in the user's turn, if need be.
+    def takes_tools(self, arguments: Mapping[str, Any] | None = None) -> bool:
+        """Whether there is a place for tools, so that they need none in the system's text.
+
+        arguments: what else the template is told, by which that may change.
+        """
+        if self._of_tools is not self:
+            return self._of_tools.takes_tools(arguments)
+        others = {name: value for name, value in (arguments or {}).items() if name != "tools"}
+        if (key := repr(sorted(others.items()))) not in self._places:
+            self._places[key] = self._has_place(others)
+        return self._places[key]
+
+    def accepted(
+        self, chat: Chat, arguments: Mapping[str, Any] | None = None
+    ) -> list[dict[str, Any]]:
+        """A chat as the template takes it: with the system's text in the user's turn, if need be,
+        and with tools in the system's text.
 
         Templates without a system role refuse it, or leave it out without a word; and those that
         take lists of parts alone leave out every text.
         """
         turns: list[dict[str, Any]] = [dict(turn) for turn in chat]
+        if (tools := (arguments or {}).get("tools")) and not self.takes_tools(arguments):
+            turns = told_of(tools, turns)
         if len(turns) > 1 and turns[0]["role"] == "system" and not self._takes_system:
             system, turns = turns[0]["content"], turns[1:]
             turns[0]["content"] = f"{system}\n\n{turns[0]['content']}"
         return self._shaped(turns)
 
     @cached_property
+    def _of_tools(self) -> "ChatTemplate":
+        if not self._with_tools:
+            return self
+        of_tools = ChatTemplate(self._with_tools, self._special)
+        of_tools._always = PROBE
+        return of_tools
+
+    def _has_place(self, others: Mapping[str, Any]) -> bool:
+        """Whether tools are rendered, with a system's text and without, as far as both can be."""
+        asked = [{"role": "user", "content": "Yes?"}]
+        chats = (asked, [{"role": "system", "content": "Be brief."}, *asked])
+        texts = [self._tried(self.accepted(chat), arguments={**others, **PROBE}) for chat in chats]
+        return any(texts) and all(MARK in text for text in texts if text)
+
+    @cached_property
     def _takes_parts(self) -> bool:
         """Whether a user's text is rendered as a list of parts, and as a text is not."""
-        asked = [{"role": "user", "content": _MARK}]
+        asked = [{"role": "user", "content": MARK}]
         for chat in (asked, [{"role": "system", "content": "Be brief."}, *asked]):
-            if _MARK in self._tried(chat):
+            if MARK in self._tried(chat):
                 return False
-            if _MARK in self._tried(_in_parts(chat)):
+            if MARK in self._tried(_in_parts(chat)):
                 return True
         return False
 
     @cached_property
     def _takes_system(self) -> bool:
-        chat = [{"role": "system", "content": _MARK}, {"role": "user", "content": "Yes?"}]
-        return _MARK in self._tried(self._shaped(chat))
+        chat = [{"role": "system", "content": MARK}, {"role": "user", "content": "Yes?"}]
+        return MARK in self._tried(self._shaped(chat))
 
     def _shaped(self, chat: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return _in_parts(chat) if self._takes_parts else chat
@@ -185,13 +177,18 @@ class ChatTemplate:
         asked = {"role": "user", "content": "Yes?"}
         system = {"role": "system", "content": "Be brief."}
         for before in ([asked], [system, asked]):
-            chat = [*before, {"role": "assistant", "content": _MARK}]
-            _, mark, after = self._tried(self._shaped(chat), False).rpartition(_MARK)
+            chat = [*before, {"role": "assistant", "content": MARK}]
+            _, mark, after = self._tried(self._shaped(chat), False).rpartition(MARK)
             if mark:
                 return after
         return ""
 
-    def _tried(self, chat: Chat, add_generation_prompt: bool = True) -> str:
+    def _tried(
+        self,
+        chat: Chat,
+        add_generation_prompt: bool = True,
+        arguments: Mapping[str, Any] | None = None,
+    ) -> str:
         """A chat of a few words, which tells of the template; '' where it does not take that.
 
         One that takes too long for them takes too long for every chat, and is not waited for again.
@@ -199,7 +196,8 @@ class ChatTemplate:
         if self._endless:
             return ""
         try:
-            return self._rendered(chat, add_generation_prompt, DATE)
+            told = {**self._always, **(arguments or {})}
+            return self._rendered(chat, add_generation_prompt, DATE, told)
         except (TemplateError, *_FAULTS) as error:
             self._endless = isinstance(error, TooLong)
             return ""
@@ -234,30 +232,29 @@ def of_tokenizer(tokenizer: Any) -> ChatTemplate:
     """The template of a tokenizer that is loaded."""
     named = tokenizer.special_tokens_map.items()
     special = tuple((name, str(token)) for name, token in named if not isinstance(token, list))
-    return _built(source_of(tokenizer), special)
+    return _built(*_chosen(tokenizer.chat_template, "the tokenizer"), special)
 
 
 def source_of(tokenizer: Any) -> str:
     """The template of a tokenizer that is loaded: of several, the one that is named default."""
-    return _chosen(tokenizer.chat_template, "the tokenizer")
+    return _chosen(tokenizer.chat_template, "the tokenizer")[0]
 
 
 def plain() -> ChatTemplate:
     """The template of models that have none: questions and answers as running text."""
-    return _built(_PLAIN, ())
+    return _built(_PLAIN, "", ())
 
 
 def of_folder(folder: Path) -> ChatTemplate:
     """The template of a model or artifact folder; raises NoTemplate where it has none."""
     settings = read_json_if_there(folder / "tokenizer_config.json", "Tokenizer") or {}
     special = tuple(special_tokens(folder).items())
+    named = {file.stem: read_text(file) for file in (folder / ADDITIONAL).glob("*.jinja")}
     template = folder / "chat_template.jinja"
     if template.is_file():
-        return _built(read_text(template), special)
-    named = {
-        file.stem: read_text(file) for file in folder.glob("additional_chat_templates/*.jinja")
-    }
-    return _built(_chosen(settings.get("chat_template") or named, folder), special)
+        named["default"] = read_text(template)
+    source = named if "default" in named else settings.get("chat_template") or named
+    return _built(*_chosen(source, folder), special)
 
 
 def special_tokens(folder: Path) -> dict[str, str]:
@@ -273,27 +270,21 @@ def special_tokens(folder: Path) -> dict[str, str]:
     }
 
 
-def _chosen(source: Any, where: object) -> str:
-    """The template to use: a tokenizer may have several, as a list or by name."""
+def _chosen(source: Any, where: object) -> tuple[str, str]:
+    """The template to use, and the one where there are tools: a tokenizer may have several, as a
+    list or by name, and transformers takes `tool_use` where there are tools.
+    """
     if isinstance(source, list):
         source = {each["name"]: each["template"] for each in source}
+    with_tools = ""
     if isinstance(source, dict):
+        with_tools = source.get("tool_use") or ""
         source = source.get("default") or (next(iter(source.values())) if len(source) == 1 else "")
     if not isinstance(source, str) or not source:
         raise NoTemplate(f"{where}: no chat template, so prompts cannot be rendered.")
-    return source
+    return source, with_tools if isinstance(with_tools, str) else ""
 
 
 @lru_cache(maxsize=8)
-def _built(source: str, special: tuple[tuple[str, str], ...]) -> ChatTemplate:
-    return ChatTemplate(source, dict(special))
-
-
-def _to_json(value: Any, ensure_ascii: bool = False, *options: Any, **named: Any) -> str:
-    # Jinja's own escapes what HTML gives a meaning.
-    named |= dict(zip(("indent", "separators", "sort_keys"), options, strict=False))
-    return json.dumps(value, ensure_ascii=ensure_ascii, **named)
-
-
-def _refuse(message: str) -> str:
-    raise TemplateError(message)
+def _built(source: str, with_tools: str, special: tuple[tuple[str, str], ...]) -> ChatTemplate:
+    return ChatTemplate(source, dict(special), with_tools)

@@ -9,6 +9,7 @@ from typing import Any
 
 from srl_edge.errors import InputError, first_line
 from srl_edge.files import read_json, read_json_if_there, require_contained
+from srl_edge.models.chat_template import ADDITIONAL
 from srl_edge.models.tokenizer_file import heard, require_bounded
 
 # Building so many would take all time or memory before the weights are seen not to fit.
@@ -135,7 +136,7 @@ def _as_in_file(tokenizer: Any, file: Path) -> bool:
 
 def require_inside(folder: Path) -> None:
     """Raise InputError where a folder's files are links out of it, or name files outside of it."""
-    require_contained(folder, [*folder.glob("[!.]*"), *folder.glob("additional_chat_templates/*")])
+    require_contained(folder, [*folder.glob("[!.]*"), *(folder / ADDITIONAL).glob("*")])
     named: list[Any] = []
     for index in folder.glob("*.index.json"):
         named += (read_json(index, "Index")).get("weight_map", {}).values()

@@ -8,11 +8,11 @@ from srl_edge.recipe.schema import (
     Model,
     Prompt,
     Recipe,
-    Stage,
     dumps,
     load,
 )
 from srl_edge.recipe.section import Section
+from srl_edge.recipe.stage import Stage
 from srl_edge.recipe.trainer import Trainer
 
 __all__ = [

@@ -1,6 +1,5 @@
 """All settings of a run: read from TOML, overridden by flags, written beside the result."""
 
-import math
 import os
 import re
 import tomllib
@@ -27,15 +26,14 @@ from srl_edge.files import read_text
 from srl_edge.method.actions import Kind as ActionKind
 from srl_edge.method.answers import Kind
 from srl_edge.method.prompt_form import DONE, PRESETS, PromptForm
-from srl_edge.method.prompts import Targets
-from srl_edge.method.rewards import check_weights
 from srl_edge.models.chat_template import DATE
 from srl_edge.quantization.formats import default_agreement, parse_name
 from srl_edge.recipe.changes import merged
 from srl_edge.recipe.data import Data
 from srl_edge.recipe.errors import first_sentence
 from srl_edge.recipe.flags import override
-from srl_edge.recipe.section import FEW, Few, Many, ManyOrNone, Section, file_name
+from srl_edge.recipe.section import Few, FewOrNone, Many, ManyOrNone, Section, file_name
+from srl_edge.recipe.stage import Stage
 from srl_edge.recipe.starters import found
 from srl_edge.recipe.trainer import Trainer
 
@@ -126,93 +124,6 @@ class Prompt(Section):
         return self
 
 
-class Stage(Section):
-    kind: Literal["sft", "srl", "rlvr"]
-    """sft: supervised. srl: sampled steps, scored against the expert's. rlvr: exact answers."""
-    steps: Many | None = None
-    """Optimizer steps."""
-    epochs: Annotated[float, Field(gt=0, le=FEW)] | None = None
-    """Passes over the prompts, instead of steps."""
-    data: str | None = None
-    """Source of this stage's own trajectories, as `data.source`; without it, the training split."""
-    prompts_per_step: Few = 8
-    """Prompts that a batch learns from; srl, rlvr: groups of rollouts that are kept."""
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
-    """Of AdamW, after the warm-up."""
-    warmup_steps: ManyOrNone = 0
-    """Steps over which the learning rate rises to its value, linearly."""
-    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
-    """Longer gradients are scaled down to it."""
-    reply: Literal["step", "whole"] = "step"
-    """What one reply is: the next step, or the whole solution."""
-    targets: Targets = "all"
-    """sft, srl: which steps are targets: 1..N-1 (paper), 1..N (all), 2..N (skip_first)."""
-    warm_up_thoughts: Literal["data", "own", "none"] = "data"
-    """sft: thoughts that are taught: the data's (without any, a step's numbers), the model's own,
-    sampled and kept where the step after them is close to the expert's, or empty ones."""
-    title_hint: bool = False
-    """sft, srl: give the next step's title in the prompt; the target is the rest of the step."""
-    reward: dict[str, float] = Field(default_factory=dict)
-    """srl: weights of characters (the paper's), tokens, numbers, results, answer, call,
-    "file.py:f"; without any, half characters and half numbers (of actions, call)."""
-    guards: bool = False
-    """srl: give the format penalty to a copied, much longer or many-line step."""
-    autojunk: bool = False
-    """srl: difflib's default heuristic, which makes long steps' similarity depend on order."""
-    aggregation: Literal["sequence", "token"] = "sequence"
-    """Loss: mean of sequence means (the paper's equation), or mean over tokens."""
-    group_size: Few = 8
-    """srl, rlvr: rollouts a prompt, compared with each other."""
-    learned_rollouts: Annotated[int, Field(ge=2, le=FEW)] | None = None
-    """Those of each group that are learned from: the ones that differ most; None: all."""
-    max_new_tokens: Many = 96
-    """Longest reply."""
-    overlong: Literal["penalty", "masked"] = "penalty"
-    """Replies cut off at that length: a broken format, as in the paper, or not learned from."""
-    max_steps: Few = 8
-    """rlvr and validation: most replies to solve a problem."""
-    temperature: Annotated[float, Field(gt=0)] = 1.0
-    """srl, rlvr: rollouts are sampled at it, and their log-probabilities are taken at it."""
-    clip_low: Annotated[float, Field(gt=0)] = 0.2
-    """srl, rlvr: how far below 1 a token's probability ratio counts."""
-    clip_high: Annotated[float, Field(gt=0)] = 0.2
-    """srl, rlvr: how far above 1 it counts. A ratio differs from 1 after a batch's first update."""
-    kl: Annotated[float, Field(ge=0)] = 0.0
-    """Weight of the divergence from the model without adapter; the paper's is 0."""
-    minibatches: Few = 1
-    """Parts of each batch, with an optimizer update on each: many prompts sampled at a time cost
-    less, and are learned from in several updates."""
-    updates_per_batch: Few = 1
-    """Passes over each batch."""
-    spread_epsilon: Annotated[float, Field(ge=0)] = 0.01
-    """A group is kept if the population std of its rewards is larger."""
-    max_rounds: Few = 4
-    """Sampling rounds a step at most to fill the batch with kept groups."""
-    validate_every: ManyOrNone = 0
-    """Steps between validations, beside those at the start and the end; 0 for these two alone."""
-    patience: ManyOrNone = 0
-    """Validations without a better one after which the stage ends; 0 for never."""
-
-    def steps_of(self, prompts: int) -> int:
-        """Its optimizer steps, each of a batch, on so many prompts."""
-        return self.steps or math.ceil((self.epochs or 1.0) * prompts / self.prompts_per_step)
-
-    @model_validator(mode="after")
-    def _one_budget(self) -> "Stage":
-        if (self.steps is None) == (self.epochs is None):
-            raise ValueError("give either steps or epochs, and None for the other")
-        if self.kind == "rlvr" and self.reward:
-            raise ValueError("rlvr scores exact answers; reward is for srl stages")
-        if self.kind != "sft" and self.warm_up_thoughts != "data":
-            raise ValueError("warm_up_thoughts is for sft stages")
-        if self.kind != "sft" and self.group_size < 2:
-            raise ValueError("group_size must be 2 or more: rollouts are compared with each other")
-        if self.patience and not self.validate_every:
-            raise ValueError("patience counts validations; give validate_every too")
-        check_weights(self.reward)
-        return self
-
-
 class Export(Section):
     artifacts: tuple[str, ...] = ("onnx-int8", "onnx-int4", "executorch-8da4w")
     """Artifacts to build, each <format>-<quantization>; onnx-auto is the smallest that agrees."""
@@ -260,10 +171,10 @@ class Bench(Section):
     """Those that base and tuned also solve in the model's own way: one reply to its own prompt."""
     own_way_tokens: Many = 512
     """Longest reply in the model's own way."""
-    max_steps: Few = 8
-    """Steps that a solution may have."""
-    max_new_tokens: Many = 96
-    """Longest reply to one step prompt."""
+    max_steps: FewOrNone = 0
+    """Steps that a solution may have; 0 is the most that a stage lets it have."""
+    max_new_tokens: ManyOrNone = 0
+    """Longest reply; 0 is the longest of the stages."""
     samples: Few = 1
     """Attempts at each problem; accuracy is their mean (avg@k)."""
     temperature: NonNegativeFloat = 0.0
@@ -286,6 +197,17 @@ class Bench(Section):
         if self.samples > 1 and self.temperature == 0:
             raise ValueError("samples above 1 need a temperature above 0: greedy ones are alike")
         return self
+
+    def as_long_as(self, stages: Sequence[Stage] = ()) -> "Bench":
+        """Itself, with the stages' lengths, or a stage's defaults, where it names none."""
+        lengths = {
+            key: max(
+                (getattr(stage, key) for stage in stages), default=Stage.model_fields[key].default
+            )
+            for key in ("max_steps", "max_new_tokens")
+            if not getattr(self, key)
+        }
+        return self.model_copy(update=lengths)
 
 
 class Recipe(Section):
@@ -357,6 +279,11 @@ class Recipe(Section):
     def whole(self) -> bool:
         """Whether a reply is the whole solution, as the last stage trains it, and not a step."""
         return self.stages[-1].reply == "whole"
+
+    @property
+    def benchmark(self) -> Bench:
+        """The section `bench`, with lengths of the stages where it names none."""
+        return self.bench.as_long_as(self.stages)
 
     @property
     def code(self) -> tuple[str, ...]:

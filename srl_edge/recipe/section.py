@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 # as the tokens of a context.
 FEW, MANY = 1 << 16, 1 << 24
 Few = Annotated[int, Field(gt=0, le=FEW)]
+FewOrNone = Annotated[int, Field(ge=0, le=FEW)]
 Many = Annotated[int, Field(gt=0, le=MANY)]
 ManyOrNone = Annotated[int, Field(ge=0, le=MANY)]
 

@@ -52,7 +52,7 @@ def task(folder: Path, results: BenchResults, name: str, heading: str = "") -> M
         intervals=plots.figure(said, plots.intervals, models, wide=980),
         differing=differing,
         count=len(problems),
-        batching=tables.batching(results, name),
+        notes=tables.cut_off(results, name) + tables.batching(results, name),
     )
 
 

@@ -63,9 +63,8 @@ def asking_of(recipe: Recipe, run: Path, manifest: Mapping[str, Any] | None) -> 
 
         stops = tuple(stop_ids(run / "merged"))
     problem = OWN_PROBLEM.get(recipe.data.source, "What the model is to solve.")
-    return Asking(
-        form, whole, problem, recipe.bench.max_steps, recipe.bench.max_new_tokens, template, stops
-    )
+    asked = recipe.benchmark
+    return Asking(form, whole, problem, asked.max_steps, asked.max_new_tokens, template, stops)
 
 
 def _folders(recipe: Recipe, run: Path) -> list[Path]:

@@ -13,6 +13,7 @@ from typing import Any
 from srl_edge import __version__, owned
 from srl_edge.files import read_rows, text_sha256
 from srl_edge.method import extraction
+from srl_edge.method.prompt_form import CUT_OFF
 from srl_edge.method.types import Trajectory
 from srl_edge.report import rows as report_rows
 from srl_edge.report import tables
@@ -91,6 +92,7 @@ def score_of(row: dict[str, Any]) -> Score:
         strict=row.get(f"exact_match,{STRICT}"),
         flexible=row.get(f"exact_match,{FLEXIBLE}"),
         batched=row.get("batched", False),
+        cut_off=fmean(fault == CUT_OFF for fault in row["faults"]) if row["faults"] else 0.0,
     )
 
 
@@ -166,7 +168,7 @@ def _markdown(results: BenchResults) -> str:
     parts = ["# Benchmark", plain(where), as_markdown(tables.llama_bench(results))]
     for task in results.tasks:
         parts += [f"## {plain(task)}", as_markdown(tables.answers(results, task))]
-        parts += map(plain, tables.batching(results, task))
+        parts += map(plain, tables.cut_off(results, task) + tables.batching(results, task))
     parts += map(plain, tables.told(results))
     parts += [plain(f"{row.name}: {row.unmeasured}") for row in results.rows if row.unmeasured]
     return "\n\n".join(parts) + "\n"

@@ -46,6 +46,7 @@ class Score:
     """What of a sample the figures are made from; characters are its replies', all together.
 
     strict, flexible: shares of attempts that lm-eval's filters find right, None where not asked.
+    cut_off: the share of attempts that the length limit ended.
     """
 
     correct: float
@@ -60,6 +61,7 @@ class Score:
     strict: float | None = None
     flexible: float | None = None
     batched: bool = False
+    cut_off: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,8 @@ class Answers:
     marked: the share that is right and marked as the answer; without a mark the last number counts.
     reply_characters: the mean length of a reply. seconds_per_problem, joules_per_correct: one
     problem at a time. strict, flexible: shares that lm-eval's filters find right, of whole replies.
-    pass_at: by k, of several attempts; majority: of all of them.
+    pass_at: by k, of several attempts; majority: of all of them. cut_off: the share of attempts
+    that the length limit ended.
     """
 
     problems: int
@@ -124,6 +127,7 @@ class Answers:
     pass_at: dict[int, float] = field(default_factory=dict)
     majority: float | None = None
     batching: Batching | None = None
+    cut_off: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from srl_edge.report.rows import Answers, BenchResults, ModelRow
 from srl_edge.report.text import ABSENT, accuracy, megabytes, shown, spread
 from srl_edge.shapes import DataReport
 
+OFTEN = 0.1  # share of replies that are cut off
 Table = list[dict[str, str]]  # rows, each with the same headers and its own cells
 
 
@@ -31,6 +32,7 @@ def answers(results: BenchResults, task: str) -> Table:
     """How each model that was asked did at a task; some columns only where any has their figure."""
     table = []
     listed = [(row.name, row.tasks[task]) for row in results.rows if task in row.tasks]
+    any_cut_off = any(answers.cut_off for _, answers in listed)
     for name, found in listed:
         steps = found.step_similarity
         table.append(
@@ -39,6 +41,7 @@ def answers(results: BenchResults, task: str) -> Table:
                 "problems": f"{found.problems}",
                 "solved [95% interval]": accuracy(found),
                 "answer marked": f"{found.marked:.1%}",
+                **({"cut off": f"{found.cut_off:.1%}"} if any_cut_off else {}),
                 **_other_readings(found, [answers for _, answers in listed]),
                 "seconds a problem": shown(found.seconds_per_problem, ".2f"),
                 "joules a correct answer": shown(found.joules_per_correct, ".1f"),
@@ -63,6 +66,16 @@ def _other_readings(found: Answers, listed: Sequence[Answers]) -> dict[str, str]
         cells[f"pass@{most}"] = shown(found.pass_at.get(most), ".1%")
         cells[f"maj@{most}"] = shown(found.majority, ".1%")
     return cells
+
+
+def cut_off(results: BenchResults, task: str) -> list[str]:
+    """Which models' replies were often cut off, a sentence each."""
+    return [
+        f"{row.name}: {found.cut_off:.0%} of the attempts at {task} were cut off at the longest "
+        "reply, and may have lacked their answer; allow more (max_new_tokens)."
+        for row in results.rows
+        if (found := row.tasks.get(task)) and found.cut_off > OFTEN
+    ]
 
 
 def batching(results: BenchResults, task: str) -> list[str]:

@@ -201,3 +201,23 @@ def test_stories_are_held_out_by_setting_and_as_hard_as_asked(tmp_path: Path) ->
         assert all(int(n) <= 12 for step in t.steps for n in re.findall(r"\d+", step))
     again = prepare(recipe, recipe.run)
     assert load(again / "train.jsonl") == found["train"]
+
+
+def test_solutions_that_no_attempt_can_finish_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        {"problem": f"Add {n}.", "steps": [f"step {i}" for i in range(9 + n % 4)], "answer": n}
+        for n in range(24)
+    ]
+    source = tmp_path / "rows.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    splits = {"source": str(source), "validation_problems": 2, "test_problems": 2}
+    prepare(make_recipe(**splits), tmp_path / "run")
+    # An answer of its own is a step, too.
+    said = "24 of 24 solutions have more than stages.max_steps = 8 steps (the longest: 13)"
+    assert said in capsys.readouterr().err
+    for stage in ({"max_steps": 13}, {"reply": "whole"}):
+        stages = {0: stage}
+        prepare(make_recipe(**splits).changed(stages=stages), tmp_path / f"{len(stage)}{stage}")
+        assert "stages.max_steps" not in capsys.readouterr().err

@@ -110,7 +110,9 @@ def test_lists_and_numbers_come_out_of_parquet(tmp_path: Path) -> None:
         ("a.csv", b"problem,,answer\n", "since '' names no column"),
         ("a.csv", b"a,b,a\n", "two columns are named 'a'"),
         ("a.csv", b"a,b\n1,2,3\n", "a.csv, line 2: 3 cells, and the first line names 2 columns"),
-        ("a.csv", b'a,b\n"1,2\n', r"a\.csv: not CSV \(unexpected end of data\)"),
+        ("a.csv", b'a,b\n"1,2\n', r"a\.csv, line 2: not CSV \(unexpected end of data\)"),
+        ("a.tsv", b'a\tb\nx\ty\n"Hi" he said\tb\n', "line 3: not CSV .* its own twice, or save"),
+        ("a.csv", b'a,b\n"Hi" he said,b\n', "line 2: not CSV .*; put a cell that has a quote in"),
         ("a.csv", "a,b\n1,ü\n".encode("latin-1"), "not UTF-8"),
         ("a.json", b"[1, 2]", "an array of objects is needed"),
         ("a.json", b"[{", "not JSON"),
@@ -237,6 +239,9 @@ def test_rows_by_their_ids_are_read(
         {"problem": {"0": "p", "1": "q"}, "answer": {"0": 1, "1": 2}},
         {"problem": {"7": "p"}, "solution": {"7": "a"}},
         {"columns": ["problem"], "index": [0], "data": [["p"]]},
+        {"problem": ["p", "q"], "answer": ["a", "b"]},
+        {"frage": ["p"], "antwort": [3]},
+        {"train": {"problem": ["p", "q"], "answer": [1, None]}},
     ],
 )
 def test_a_table_in_one_object_is_refused_with_the_way_out(

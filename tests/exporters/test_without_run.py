@@ -140,7 +140,8 @@ def test_added_tokens_come_with_their_embeddings_tokenizer_and_template(
 ) -> None:
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
     tokenizer.add_tokens(["<tool>", "</tool>"])
-    tokenizer.chat_template = tokenizer.chat_template.replace("assistant", "model")
+    template = tokenizer.chat_template.replace("assistant", "model")
+    tokenizer.chat_template = {"default": template, "tool_use": "{{ tools }}" + template}
     network = AutoModelForCausalLM.from_pretrained(tiny_model)
     network.resize_token_embeddings(544, mean_resizing=False)
     tuned = get_peft_model(network, LoraConfig(r=4, target_modules=["q_proj"]))

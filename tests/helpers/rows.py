@@ -89,6 +89,31 @@ ROWS: dict[str, tuple[dict[str, Any], Trajectory]] = {
         },
         Trajectory("1", _ASKED, _PARTS, "10"),
     ),
+    "OpenR1": (
+        {
+            "problem": _ASKED,
+            "solution": "It is $\\boxed{10}$.",
+            "answer": "10",
+            "problem_type": "Algebra",
+            "question_type": "math-word-problem",
+            "source": "made_up",
+            "uuid": "a-1",
+            "is_reasoning_complete": [True, True],
+            "generations": [
+                "<think>\nHm.\n</think>\n\n1. No.\n2. So \\boxed{11}.",
+                f"<think>\nPears.\n</think>\n\n{_NUMBERED}",
+            ],
+            "correctness_math_verify": [False, True],
+            "correctness_llama": None,
+            "finish_reasons": None,
+            "correctness_count": 1,
+            "messages": [
+                {"content": _ASKED, "role": "user"},
+                {"content": _NUMBERED, "role": "assistant"},
+            ],
+        },
+        Trajectory("a-1", _ASKED, _PARTS, "10", ("Pears.", "")),
+    ),
     "MATH": (
         {
             "problem": _ASKED,

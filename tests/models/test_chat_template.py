@@ -72,10 +72,13 @@ def test_fifty_chats_of_each_family_are_as_transformers_renders_them(
         for at, chat in enumerate(chats())
     ]
     assert len(asked) == 50
+    ways: list[dict[str, Any]] = [{}, {"tools": TOOLS}, {"enable_thinking": False}]
     for chat in [*asked, CHAT]:
-        for told in ({}, {"tools": TOOLS}, {"enable_thinking": False}):
+        for told in ways:
+            turns = template.accepted(chat, told)
+            taken = told if template.takes_tools() or "tools" not in told else {}
             expected = tokenizer.apply_chat_template(
-                template.accepted(chat), tokenize=False, add_generation_prompt=True, **told
+                turns, tokenize=False, add_generation_prompt=True, **taken
             )
             assert template.render(chat, True, today, told) == expected
             assert alone.render(chat, True, today, told) == expected

@@ -186,6 +186,20 @@ def test_agreement_that_is_not_named_keeps_its_default() -> None:
     assert recipe.Recipe.model_validate(fields).check.agreement == default_agreement()
 
 
+def test_a_run_is_measured_with_replies_as_long_as_its_stages() -> None:
+    stages = [{"kind": "sft", "steps": 1}, {"kind": "srl", "steps": 1, "max_new_tokens": 256}]
+    fields = {"output": "r", "model": {"name": "m"}, "stages": stages}
+    chosen = recipe.Recipe.model_validate(fields)
+    assert (chosen.benchmark.max_new_tokens, chosen.benchmark.max_steps) == (256, 8)
+    longer = chosen.changed(stages={1: {"max_new_tokens": 400, "max_steps": 12}})
+    assert (longer.benchmark.max_new_tokens, longer.benchmark.max_steps) == (400, 12)
+    named = chosen.changed(bench={"max_new_tokens": 64, "max_steps": 3})
+    assert (named.benchmark.max_new_tokens, named.benchmark.max_steps) == (64, 3)
+    assert recipe.Bench().as_long_as().max_new_tokens == 96
+    paper = recipe.load(Path("recipes/paper.toml"))
+    assert paper.benchmark.max_new_tokens == paper.stages[-1].max_new_tokens == 4096
+
+
 def test_the_page_of_settings_is_what_the_schema_says() -> None:
     written = Path("docs/settings.md").read_text(encoding="utf-8")
     assert written == page(SECTIONS), "run `python -m srl_edge.recipe > docs/settings.md`"

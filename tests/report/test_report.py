@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from srl_edge.method.rewards import matching_blocks
 from srl_edge.method.solving import Attempt
 from srl_edge.method.types import Trajectory
 from srl_edge.recipe import dumps
+from srl_edge.report import rows, tables
 from srl_edge.report.facts import gather
 from srl_edge.report.layout import marked
 from srl_edge.report.results import as_sample, samples_file
@@ -200,6 +202,20 @@ def test_lost_problems_are_told(run: Path) -> None:
     write_bench(run, lost=2)
     said = verdicts(gather(recipe_of(run), run).bench)
     assert "onnx-int8: 2 problems were lost with its process" in said[-1]
+
+
+def test_replies_that_were_cut_off_are_told_and_how_to_mend_it(run: Path) -> None:
+    bench = gather(recipe_of(run), run).bench
+    assert bench and tables.cut_off(bench, HELD_OUT) == []
+    assert "cut off" not in tables.answers(bench, HELD_OUT)[0]
+    (tuned,) = (row for row in bench.rows if row.name == "torch tuned")
+    tuned.tasks[HELD_OUT] = replace(tuned.tasks[HELD_OUT], cut_off=0.25)
+    (said,) = tables.cut_off(bench, HELD_OUT)
+    assert said.startswith("torch tuned: 25% of the attempts") and "max_new_tokens" in said
+    shown = {row["model"]: row["cut off"] for row in tables.answers(bench, HELD_OUT)}
+    assert shown["torch tuned"] == "25.0%" and shown["torch base"] == "0.0%"
+    rows.write(run / "bench", bench)
+    assert said in unescape(report(recipe_of(run), run).read_text()).replace("\n", " ")
 
 
 def test_answers_stand_side_by_side_those_first_where_models_differ(run: Path) -> None:

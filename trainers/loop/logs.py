@@ -157,7 +157,9 @@ def validation_note(metrics: Mapping[str, float]) -> str:
         "eval_own_accuracy": "{:.0%} in the model's own way",
     }
     said = (form.format(metrics[key]) for key, form in names.items() if key in metrics)
-    return f"held out: {', '.join(said)}"
+    cut_off = metrics.get("eval_own_clipped_ratio", 0.0)
+    hint = f" ({cut_off:.0%} of those are cut off: trainer.own_way_tokens)" if cut_off > 0.1 else ""
+    return f"held out: {', '.join(said)}{hint}"
 
 
 def _append(path: Path, rows: Iterable[dict[str, Any]]) -> None:

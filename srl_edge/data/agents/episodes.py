@@ -8,16 +8,23 @@ stands alone, other calls as JSON with name and arguments.
 import contextlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
+from srl_edge.data.agents.declared import (
+    declared_in,
+    items,
+    name_of,
+    require_declared,
+    told_in,
+    tools_of,
+)
 from srl_edge.data.agents.in_text import action_in, calls_in, is_marked, last_fence, said_in
 from srl_edge.data.chats import is_thought, is_unsaid, require_taught, thought_of, turns_of
 from srl_edge.data.thoughts import joined
 from srl_edge.data.values import Unusable, as_list
-from srl_edge.method import calls
 from srl_edge.method.prompt_form import DONE
 
 _CALLERS = ("tool_call", "tool_calls", "function_call", "function_calls")  # whose turn is a call
@@ -31,8 +38,6 @@ _SYSTEM = ("system", "developer")
 _SHELLS = ("bash", "execute_bash", "shell", "run_command", "run_shell_command", "terminal")
 _PARTS = ("text", "image", "image_url")  # that a tool's result may have
 _OUTCOMES = ("resolved", "target", "success")
-_HOLDERS = ("metadata", "chat_template_kwargs")  # columns that may hold what is declared
-_DECLARED = ("tools", "functions", "xml_tools")
 # How a user's turn begins that tells what came of an action.
 _RESULT = re.compile(
     r"\s*<(?:returncode|output|observation|stdout|(?:tool|function)_(?:response|results?|output))>"
@@ -93,10 +98,18 @@ def _has_calls(turns: Sequence[_Turn]) -> bool:
     )
 
 
-def of_turns(turns: Any, tools: Sequence[Any] = ()) -> Episode:
+def told_of_tools(row: Mapping[str, Any], turns: Any) -> str:
+    """The system's text of a row whose functions are declared there and nowhere else, or ''."""
+    if tools_of(row, turns):
+        return ""
+    return told_in(row, [turn.text for turn in map(_turn, turns_of(turns)) if turn.role in _SYSTEM])
+
+
+def of_turns(turns: Any, tools: Sequence[Any] = (), told: str = "") -> Episode:
     """The episode of a conversation; raises Unusable.
 
-    Of a reply that makes no call, its text is the action: what is said to the user.
+    Of a reply that makes no call, its text is the action: what is said to the user. told: a text
+    that declares functions, which stands before the task.
     """
     listed = turns_of(turns)
     require_taught(turn for turn in listed if _turn(turn).role in _ASSISTANTS)
@@ -109,7 +122,7 @@ def of_turns(turns: Any, tools: Sequence[Any] = ()) -> Episode:
     actions: list[str] = []
     thoughts: list[str] = []
     observations: list[str] = []
-    declared = {name for tool in tools if (name := _name(tool))}
+    declared = {name for tool in (*tools, *declared_in(told)) if (name := name_of(tool))}
     while said:
         replies = list(takewhile(lambda turn: turn.role in _ASSISTANTS, said))
         del said[: len(replies)]
@@ -128,6 +141,7 @@ def of_turns(turns: Any, tools: Sequence[Any] = ()) -> Episode:
         observations.append("\n\n".join(turn.text for turn in came))
     if not task.strip():
         raise Unusable("no task before the first action")
+    task = f"{told}\n\n{task}" if told else task
     return Episode(task, tuple(actions), tuple(thoughts), tuple(observations))
 
 
@@ -150,7 +164,7 @@ def of_steps(steps: Any) -> Episode:
 def of_calls(task: Any, made: Any, tools: Sequence[Any] = ()) -> Episode:
     """The episode of a request and the calls that fulfil it, of which no results are known."""
     actions = tuple(as_action(call) for call in as_list(made) or ())
-    declared = {name for tool in tools if (name := _name(tool))}
+    declared = {name for tool in tools if (name := name_of(tool))}
     for action in actions:
         require_declared(action, declared)
     if not actions:
@@ -194,53 +208,10 @@ def are_calls(made: Any) -> bool:
     )
 
 
-def require_declared(action: str, declared: Iterable[str]) -> None:
-    """Raise Unusable where an action calls what is not among the declared tools, if any are."""
-    known = set(declared)
-    made = calls.parsed(action) if known and action.startswith("{") else None
-    if any(name not in known for name, *_ in made or ()):
-        raise Unusable("a call of a tool that is not declared")
-
-
-def tools_of(row: Mapping[str, Any], turns: Any = None) -> tuple[Any, ...]:
-    """The schemas that a row declares, or a turn of its chat, in OpenAI's form; () for none."""
-    inside = [held for column in _HOLDERS for held in _each(row.get(column))]
-    holders = [held for held in (row, *inside, *turns_of(turns)) if isinstance(held, Mapping)]
-    found = (_each(holder.get(key)) for holder in holders for key in _DECLARED)
-    given: list[Any] = next(filter(None, found), [])
-    tools = [tool for tool in given if isinstance(tool, Mapping) and _name(tool)]
-    return tuple(
-        tool if "function" in tool else {"type": "function", "function": _in_openais_words(tool)}
-        for tool in tools
-    )
-
-
-def _in_openais_words(tool: Mapping[str, Any]) -> dict[str, Any]:
-    """A function as OpenAI declares it, where Anthropic's calls its parameters otherwise."""
-    return {"parameters" if key == "input_schema" else key: held for key, held in tool.items()}
-
-
-def _each(value: Any) -> list[Any]:
-    """The items of a list, or the one that stands alone; those in a text as JSON are read."""
-    if isinstance(value, str):
-        listed = as_list(value)
-        with contextlib.suppress(ValueError, RecursionError):
-            value = json.loads(value) if listed is None else listed
-    if isinstance(value, list):
-        return [item for each in value for item in _each(each)]
-    return [value] if value else []
-
-
-def _name(tool: Any) -> str:
-    inner = tool.get("function", tool) if isinstance(tool, Mapping) else {}
-    name = inner.get("name") if isinstance(inner, Mapping) else None
-    return name if isinstance(name, str) else ""
-
-
 def _turn(turn: Mapping[str, Any]) -> _Turn:
     role = str(turn.get("role") or turn.get("from") or "").lower().replace("-", "_")
     keys = ("tool_calls", "function_call", "function_calls")
-    found = next((made for key in keys if (made := _each(turn.get(key)))), [])
+    found = next((made for key in keys if (made := items(turn.get(key)))), [])
     parts = _parts(turn.get("content"))
     found = found or [part for part in parts if part.get("type") == "tool_use"]  # Anthropic's
     text = _text(turn, role not in (*_ASSISTANTS, *_SYSTEM, "user", "human"))

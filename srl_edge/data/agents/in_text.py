@@ -60,13 +60,15 @@ _REACT = re.compile(
 _OBSERVED = re.compile(r"^[ \t*]*Observation:", re.MULTILINE | re.IGNORECASE)
 _THOUGHT = re.compile(r"\A[\s*]*Thought:[ \t*]*", re.IGNORECASE)
 _FINAL = re.compile(r"^[ \t*]*Final Answer:[ \t*]*", re.MULTILINE | re.IGNORECASE)
+_LISTED = re.compile(r"\s*\[[\w./&' -]+\(.*\)\s*\]\s*\Z", re.DOTALL)  # ToolACE's
 _FENCED = re.compile(r"\A\s*```(?:json)?\s*\n(.*?)\n?```\s*\Z", re.DOTALL)
 
 
 def is_marked(text: str) -> bool:
     """Whether a reply has an action in marks of some kind; a fence alone is none."""
     made = (*islice(_tagged(text), 1), *islice(enclosed(text, _BASH, _BASH_END), 1))
-    return bool(made or _ends_in_calls(text) or _REACT.search(text) or _keystrokes(text))
+    listed = _is_list(text) or _keystrokes(text)
+    return bool(made or _ends_in_calls(text) or _REACT.search(text) or listed)
 
 
 def action_in(text: str, fences: bool) -> tuple[str, str | list[Any]] | None:
@@ -85,9 +87,16 @@ def action_in(text: str, fences: bool) -> tuple[str, str | list[Any]] | None:
         return before, [{"name": line[1], "arguments": _arguments(text[line.end() :])}]
     if typed := _keystrokes(text):
         return typed
+    if _is_list(text):
+        return "", text.strip()
     if fences and (fence := last_fence(text)):
         return text[: fence[0]].strip(), fence[1]
     return None
+
+
+def _is_list(text: str) -> bool:
+    """Whether a reply is a list of calls as in Python, which stay as the row's task wants them."""
+    return bool(_LISTED.match(text)) and calls.parsed(text) is not None
 
 
 def said_in(text: str) -> tuple[str, str]:

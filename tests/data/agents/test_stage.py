@@ -61,7 +61,8 @@ def test_another_way_of_ending_is_refused(tmp_path: Path) -> None:
     ("preset", "action", "said"),
     [
         ("general", "", "prompt.preset = 'agent' is for those with prompt.action = 'call'"),
-        ("agent", "", "prompt.action = 'call' reads it, and what is said to the user"),
+        ("agent", "", "prompt.action = 'call' reads them, and what is said to the user"),
+        ("agent", "", "12 steps cannot be read as commands of a shell, and are scored as text"),
         ("agent", "action = 'call'", ""),
     ],
 )

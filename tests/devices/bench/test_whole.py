@@ -252,6 +252,17 @@ def test_own_way_tokens_are_the_length_of_whole_replies_unless_one_is_set(
     assert all(model.asked == what.WHOLE for model in both)
 
 
+def test_an_artifact_of_whole_replies_is_given_as_many_tokens_as_others(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    folder = artifact_of(tiny_model, tmp_path)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    asked = MATH.as_dict() | {"reply": "whole"}
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"prompt": asked}))
+    (ours,) = what.models_of([folder], False, Bench())
+    assert ours.asked is None and ours.max_new_tokens == 512
+
+
 def scored(correct: float, **more: Any) -> Score:
     base: dict[str, Any] = {
         "marked": 0.0,
@@ -273,6 +284,12 @@ def test_what_was_lost_counts_as_wrong_in_every_reading() -> None:
     formulas = [kept, scored(1.0, attempts=2)]  # of another kind: the filters cannot say
     assert figures.answers(formulas).strict is None
     assert figures.answers([lost]).strict is None and figures.answers([lost]).pass_at == {}
+
+
+def test_attempts_that_were_cut_off_are_counted_among_all() -> None:
+    lost = scored(0.0, lost="gone", replies=0, attempts=0)
+    found = figures.answers([scored(1.0), scored(0.0, cut_off=1.0), scored(0.0, cut_off=0.5), lost])
+    assert found.cut_off == 1.5 / 4
 
 
 def test_what_one_problem_takes_is_measured_one_at_a_time() -> None:

@@ -131,9 +131,14 @@ def test_a_model_folder_has_its_own_context_and_takes_a_smaller_one(tiny_model: 
     assert len(list(model.solve("Ann has 12 cats.", sampling=Sampling(4)))) == 1  # one whole reply
     with pytest.raises(InputError, match="takes up to 2048 tokens of context, not 4096"):
         Model(tiny_model, context=4096)
-    with pytest.raises(InputError, match="takes no tools"):
-        next(model.stream(CHAT, tools=[{"type": "function", "function": {"name": "f"}}]))
     assert model.reply("Ann has 12 cats.", Sampling(3)).completion_tokens <= 3
+
+
+def test_tools_are_told_though_the_template_has_no_place_for_them(tiny_model: Path) -> None:
+    model = Model(tiny_model, context=512)
+    tools = [{"type": "function", "function": {"name": "water_plants"}}]
+    told = model.reply(CHAT, Sampling(3), tools)
+    assert told.prompt_tokens > model.reply(CHAT, Sampling(3)).prompt_tokens + 10
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,96 @@
+# ruff: noqa: RUF001 - other scripts' letters and punctuation are what is read
+"""Where the numbered steps of a solution begin: which series of numbers in it they are."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+HEADING = re.compile(r"\s*(?:(#{1,6})[ \t][^\n]*|\*\*[^*\n]+\*\*:?)\s*")
+
+# `1. …`, `2) …` or `Step 3: …`, also after a Markdown heading or bold; in headings any word.
+_STEP = "step|schritt|[ée]tape|paso|passo|stap|krok|шаг|步骤|步驟|ステップ|단계"
+_HEADER = re.compile(
+    r"^(?P<over>#{1,6})?(?(over)[ \t]+)(?P<bold>\*\*)?"
+    rf"(?:(?:(?P<step>{_STEP})[ \t]*|(?(over)(?P<word>[^\W\d_]+)[ \t]+|(?!)))(?P<of>\d+)[ \t]*"
+    r"(?:[.:)：]|(?=\*\*|\n|$|[-\u2013\u2014][ \t])|(?(over)(?<=[ \t])|(?!)))"
+    r"|(?P<number>\d+)(?P<mark>[.)])(?=[ \t\n]|\*\*))",
+    re.MULTILINE | re.IGNORECASE,
+)
+_MARKED, _BARE = 7, 8  # levels below those of headings
+_OPEN = 8  # series of one form, the last, that may go on
+_LOOKED_AT = 4000  # characters before a list, in which its paragraph begins
+# How deep a heading is, whether it is a bold number, its word, and what is behind a number.
+Form = tuple[int, bool, str, str]
+
+
+@dataclass(slots=True, eq=False)
+class _Series:
+    """Where the numbers 1, 2, … of one form stand."""
+
+    form: Form
+    starts: list[int] = field(default_factory=list)
+
+    @property
+    def level(self) -> int:
+        """How deep it is: of headings, of `Step N` or bold numbers, and of bare ones."""
+        depth, *marked, _ = self.form
+        return depth or (_MARKED if any(marked) else _BARE)
+
+
+def starts(body: str, is_outside: Callable[[int], bool]) -> list[int]:
+    """Where each step of the series that a text is cut at begins; [] for none with two steps.
+
+    Headings (`### Part 1`, `**1. …**`) and `Step 1` come before bare numbers, which are their
+    content; of several lists, that with most text is the steps, so that what is given before them
+    and what is summed up after them is none. is_outside: tells whether a place can be cut at.
+    """
+    outer: list[_Series] = []
+    for each in _series(body, is_outside):
+        if len(each.starts) > 1 and not (outer and each.starts[-1] < outer[-1].starts[-1]):
+            outer.append(each)  # which none of them encloses
+    level = min((each.level for each in outer), default=_BARE)
+    alike = [each.starts for each in outer if each.level == level]
+    # The line before a list announces it.
+    announced = (body.rfind("\n", 0, len(body[: its[0]].rstrip())) for its in alike[1:])
+    ends = [*announced, len(body)]
+    sized = zip(alike, ends, strict=False)
+    return max(sized, key=lambda its: its[1] - its[0][0], default=([], 0))[0]
+
+
+def _series(body: str, is_outside: Callable[[int], bool]) -> list[_Series]:
+    """All series, also of one step; a list that begins anew inside a step is that step's."""
+    found: list[_Series] = []
+    by_form: dict[Form, list[_Series]] = {}
+    lists = False  # whether there was one of bare numbers
+    for match in _HEADER.finditer(body):
+        if not is_outside(match.end()):
+            continue
+        form = _form(match)
+        number, alike = int((match["of"] or match["number"])[:9]), by_form.setdefault(form, [])
+        if number == 1 and (any(form[:3]) or not lists or _is_apart(body, match.start())):
+            found.append(_Series(form, [match.start()]))
+            alike[:] = [*alike[1 - _OPEN :], found[-1]]
+            lists = lists or found[-1].level == _BARE
+            continue
+        for each in reversed(alike):
+            if len(each.starts) + 1 == number:
+                each.starts.append(match.start())
+                del alike[alike.index(each) + 1 :]  # those in its last step are at their end
+                break
+    return found
+
+
+def _form(match: re.Match[str]) -> Form:
+    depth, word = len(match["over"] or ""), (match["step"] or match["word"] or "").lower()
+    bold = bool(match["bold"]) and not (depth or word)
+    return depth, bold, word, match["mark"] or ""
+
+
+def _is_apart(body: str, at: int) -> bool:
+    """Whether a list begins after what ends the one before it: a heading, or a paragraph that is
+    no step of that one.
+    """
+    paragraph = body[max(0, at - _LOOKED_AT) : at].rstrip().rpartition("\n\n")[2]
+    if HEADING.fullmatch(paragraph.rpartition("\n")[2]):
+        return True
+    return not (paragraph[:1].isspace() or _HEADER.match(paragraph))

@@ -1,0 +1,55 @@
+"""What a row itself says of its solutions: whether one is right, and of several, which."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from srl_edge.data.values import Unusable, as_list
+
+Row = Mapping[str, Any]
+
+_INVALID = ("no", "incomplete", "invalid", "problem not solved")
+# Columns as they are published, what each judges, and what it then says of a bad one.
+_VERDICTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "deepseek_grade": (("deepseek_attempt", "deepseek_thinking_trajectory"), ("no",)),  # s1K-1.1
+    "gemini_grade": (("gemini_attempt", "gemini_thinking_trajectory"), ("no",)),
+    "problem_is_valid": ((), _INVALID),  # NuminaMath-1.5
+    "solution_is_valid": (("solution",), _INVALID),
+    "is_correct": (("generated_solution",), ("false",)),  # OpenMathInstruct-1
+    "correct": (("messages", "conversations"), ("false",)),  # OpenThoughts-114k-math
+    "judgement": (("r1_generation", "solution"), ("wrong",)),  # OpenCodeReasoning-2
+    "final_answer_correct": (("steps",), ("false",)),  # ProcessBench
+}
+# Lists with an item for each solution of OpenR1-Math; one judge is enough to call it right.
+_JUDGES = ("correctness_math_verify", "correctness_llama")
+_ENDED, _FINISHED = "is_reasoning_complete", "finish_reasons"
+
+
+def require_right(row: Row, column: str) -> None:
+    """Raise Unusable for a row that calls its problem or its solution wrong.
+
+    column: of the solution that is read; what judges another one that is there says nothing of it.
+    What a column holds beside its published values is no verdict.
+    """
+    for name, (judged, bad) in _VERDICTS.items():
+        about = not any(row.get(each) for each in judged) or column in judged
+        if about and str(row.get(name)).strip().lower() in bad:
+            what = "problem" if name.startswith("problem") else "solution"
+            raise Unusable(f"a {what} that its own row calls wrong ({name})")
+
+
+def right_of(row: Row, solutions: Any) -> Any:
+    """Of several solutions that a row judges one by one, the first that is right and whole; others
+    as they are. Raises Unusable where none is.
+    """
+    texts = as_list(solutions) or []
+    lists = {name: as_list(row.get(name)) for name in (*_JUDGES, _ENDED, _FINISHED)}
+    said = {name: held for name, held in lists.items() if held and len(held) == len(texts)}
+    judges = [said[name] for name in _JUDGES if name in said]
+    ended, finished = (said.get(name) or [None] * len(texts) for name in (_ENDED, _FINISHED))
+    if not said:
+        return solutions
+    for at, text in enumerate(texts):
+        right = not judges or any(verdicts[at] is True for verdicts in judges)
+        if right and ended[at] is not False and finished[at] != "length":
+            return text
+    raise Unusable("solutions that its own row calls wrong, or cut off")

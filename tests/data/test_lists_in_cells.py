@@ -1,0 +1,64 @@
+"""Lists that a table of text holds: answers, steps and choices as somebody's library wrote them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from srl_edge.data.formats import rows_of
+from srl_edge.data.trajectories import ParseReport, parse_rows
+from srl_edge.data.values import as_list
+
+
+def rows(folder: Path, *cells: str) -> list[dict[str, Any]]:
+    quoted = "\t".join('"' + cell.replace('"', '""') + '"' for cell in cells)
+    (folder / "rows.tsv").write_text(f"problem\tsolution\tanswer\n{quoted}\n")
+    return list(rows_of(folder / "rows.tsv"))
+
+
+@pytest.mark.parametrize(
+    ("cell", "answer"),
+    [("['5']", "5"), ('["5"]', "5"), ("[5]", "5"), ("[2.50]", "2.5"), ("['$x+1$']", "$x+1$")],
+)
+def test_a_list_of_one_answer_is_the_answer(tmp_path: Path, cell: str, answer: str) -> None:
+    (found,) = parse_rows(rows(tmp_path, "q", "a.\nb.", cell), ParseReport(), answer_step=True)
+    assert found.answer == answer and found.steps[-1] == f"#### {answer}"
+
+
+def test_a_list_of_several_answers_is_counted(tmp_path: Path) -> None:
+    report = ParseReport()
+    assert not list(parse_rows(rows(tmp_path, "q", "a.\nb.", "['3', '5']"), report))
+    assert report.dropped == {"an answer that is a list or an object": 1}
+
+
+@pytest.mark.parametrize("cell", ["[1, 2]", "[0, 5)", "[a]", "[[1, 0], [0, 1]]", "[x] is it"])
+def test_what_is_no_list_of_texts_stays(tmp_path: Path, cell: str) -> None:
+    (found,) = parse_rows(rows(tmp_path, "q", "a.\nb.", cell), ParseReport())
+    assert found.answer == cell
+
+
+def test_an_empty_list_is_no_answer(tmp_path: Path) -> None:
+    (found,) = parse_rows(rows(tmp_path, "q", "a.\nb.", "[]"), ParseReport())
+    assert found.answer is None and found.steps == ("a.", "b.")
+
+
+@pytest.mark.parametrize(
+    ("cell", "texts"),
+    [
+        ("['First, 2.' 'Then 3.']", ["First, 2.", "Then 3."]),
+        ("['First.'\n 'Then.'\n 'End.']", ["First.", "Then.", "End."]),
+        ('["It\'s 2." "Then 3."]', ["It's 2.", "Then 3."]),
+        ("""['He said "a" "b".']""", ['He said "a" "b".']),
+        ("['a', 'b']", ["a", "b"]),
+    ],
+)
+def test_an_array_of_numpy_has_its_texts_one_by_one(cell: str, texts: list[str]) -> None:
+    assert as_list(cell) == texts
+
+
+@pytest.mark.parametrize("cell", ["[3x, 2]", "[5\\%]", "[1if 2 else 3]"])
+def test_a_text_that_is_no_list_is_not_warned_of(
+    cell: str, recwarn: pytest.WarningsRecorder
+) -> None:
+    as_list(cell)
+    assert not recwarn.list

@@ -1,0 +1,84 @@
+# ruff: noqa: RUF001 - other scripts' punctuation is what is cut at
+"""Which series of numbers a solution is cut at, where it has several."""
+
+import time
+
+import pytest
+
+from srl_edge.data.cutting import cut_solution, numbered_steps
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        (
+            "### Step 1: Read\n1. Eve has 4.\n2. Bob has 6.",
+            "### Step 2: Add\n1. 4 + 6 is 10.",
+            "### Step 3\nEnd.",
+        ),
+        ("Step 1: Read.\n1. one\n2. two\n3. three", "Step 2: Add.\n6", "Step 3: Halve.\n3"),
+        ("### 1. Read\n1. Eve has 4.\n2. Bob has 6.", "### 2. Add\n10", "### 3. Halve\n5"),
+        ("**1. Read**\n1. Eve has 4.\n2. Bob has 6.", "**2. Add**\n1. It is 10.\n2. Done."),
+        ("## Part 1\n1. a\n2. b", "## Part 2\n1. c\n2. d\n3. e"),
+        ("### Step 1 – Read\n1. a\n2. b", "### Step 2 – Add\n#### Step 1\nc\n#### Step 2\nd"),
+        ("**Schritt 1:** Lesen\n1. a\n2. b", "**Schritt 2:** Rechnen\n1. c\n2. d"),
+        ("### 步骤 1：读\n1. a\n2. b", "### 步骤 2：算\n1. c"),
+    ],
+)
+def test_headings_of_one_series_are_the_steps(steps: tuple[str, ...]) -> None:
+    text = "\n\n".join(steps)
+    assert numbered_steps(text) == list(steps)
+    assert cut_solution(f"So we go.\n\n{text}")[0] == [f"So we go.\n\n{steps[0]}", *steps[1:]]
+
+
+GIVEN = "1. Eve has 4.\n2. Bob has 6."
+SOLVED = ["1. Both are added: 4 + 6 is 10.", "2. The half of 10 is 5.", "3. So each gets 5."]
+
+
+@pytest.mark.parametrize(
+    ("given", "solved"),
+    [
+        ("**Given:**\n", "**Solution:**\n"),
+        ("## Data\n\n", "## Calculation\n\n"),
+        ("Known:\n", "We compute:\n"),
+        ("**Given:**\n", "---\n\n### Solution\n"),
+    ],
+)
+def test_what_is_given_goes_with_the_first_step_of_the_solution(given: str, solved: str) -> None:
+    text = "\n".join(SOLVED)
+    steps = numbered_steps(f"{given}{GIVEN}\n\n{solved}{text}")
+    assert steps == [f"{given}{GIVEN}\n\n{solved}{SOLVED[0]}", *SOLVED[1:]]
+    longer = f"{given}{GIVEN}\n3. Ann has 1.\n4. She keeps it.\n\n{solved}{text}"
+    assert numbered_steps(longer)[1:] == SOLVED[1:]
+
+
+def test_what_is_summed_up_goes_with_the_last_step() -> None:
+    end = "**Answers:**\n1. 5\n2. 10"
+    assert numbered_steps("\n".join([*SOLVED, "", end])) == [*SOLVED[:2], f"{SOLVED[2]}\n\n{end}"]
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        ("1. Two:\n1. a", "2. Add.", "3. Halve."),
+        ("1. Two cases:\n1) a\n2) b", "2. Add.", "3. Halve."),
+        ("1. Find.\n\nThere are two:\n\n1. a\n2. b", "2. Add.", "3. Halve."),
+        ("1. Find.", "2. There are two:\n1. a\n2. b"),
+    ],
+)
+def test_a_list_inside_a_step_is_that_step_s(steps: tuple[str, ...]) -> None:
+    text = "\n".join(steps)
+    assert numbered_steps(text) == list(steps)
+
+
+def test_a_single_heading_or_number_is_no_series() -> None:
+    assert numbered_steps("### Step 1: All\nIt is 5.") == []
+    assert numbered_steps("1. a\n\nThen:\n\n1. b\n\nLast:\n\n1. c") == []
+    assert numbered_steps("```\n### Step 1\n### Step 2\n```") == []
+
+
+@pytest.mark.parametrize("text", ["1. a\n2. b\n\nX\n\n", "1. a\n1. b\n", "### 1. a\n9. b\n"])
+def test_many_series_take_no_time(text: str) -> None:
+    began = time.perf_counter()
+    numbered_steps(text * 20_000)
+    assert time.perf_counter() - began < 5

@@ -1,0 +1,119 @@
+"""Rows that say themselves whether their solution is right."""
+
+import json
+from typing import Any
+
+import pytest
+
+from srl_edge.data.trajectories import ParseReport, parse_rows
+from srl_edge.method.types import Trajectory
+
+WORKED = "4 + 6 is 10.\nThe half is 5."
+STEPS = ("4 + 6 is 10.", "The half is 5.")
+OTHER = "So 4 is it.\nNo, 7."
+
+
+def read(row: dict[str, Any], **columns: str) -> Trajectory | str:
+    report = ParseReport()
+    found = list(parse_rows([row], report, form=None, columns=columns or None))
+    return found[0] if found else next(iter(report.dropped))
+
+
+CHAT = [{"role": "user", "content": "q"}, {"role": "assistant", "content": WORKED}]
+S1K = {"question": "q", "deepseek_attempt": WORKED, "solution": "By the lemma.\nIt follows."}
+NUMINA = {"problem": "q", "solution": WORKED, "question_type": "math-word-problem"}
+NAMED = {"problem": "question", "solution": "generated_solution"}
+
+
+@pytest.mark.parametrize(
+    ("row", "columns", "column", "bad"),
+    [
+        (S1K, {}, "deepseek_grade", "No"),
+        (
+            S1K | {"gemini_attempt": WORKED},
+            {"problem": "question", "solution": "gemini_attempt"},
+            "gemini_grade",
+            "No",
+        ),
+        (NUMINA, {}, "solution_is_valid", "Problem not solved"),
+        (NUMINA, {}, "solution_is_valid", "Incomplete"),
+        (NUMINA, {}, "problem_is_valid", "Incomplete"),
+        (NUMINA, {"problem": "problem", "solution": "solution"}, "problem_is_valid", "No"),
+        ({"question": "q", "generated_solution": WORKED}, NAMED, "is_correct", False),
+        ({"messages": CHAT}, {}, "correct", False),
+        (
+            {"problem": "q", "solution": OTHER, "messages": CHAT},
+            {"problem": "problem", "solution": "messages"},
+            "correct",
+            "False",
+        ),
+        ({"question": "q", "solution": WORKED}, {}, "judgement", "wrong"),
+        (
+            {"problem": "q", "steps": list(STEPS)},
+            {"problem": "problem", "steps": "steps"},
+            "final_answer_correct",
+            False,
+        ),
+    ],
+)
+def test_a_solution_that_its_row_calls_wrong_is_counted(
+    row: dict[str, Any], columns: dict[str, str], column: str, bad: Any
+) -> None:
+    said = read(row | {column: bad}, **columns)
+    assert isinstance(said, str) and said.endswith(f"that its own row calls wrong ({column})")
+    for other in ("Yes", "right", True, None, "", "maybe", 3, float("nan"), "Not validated"):
+        found = read(row | {column: other}, **columns)
+        assert isinstance(found, Trajectory) and found.steps == STEPS
+
+
+def test_a_verdict_on_another_solution_of_the_row_is_none() -> None:
+    both = S1K | {"gemini_attempt": OTHER, "gemini_grade": "No", "deepseek_grade": "Yes"}
+    assert isinstance(read(both), Trajectory)
+    named = {"problem": "question", "solution": "solution"}
+    assert isinstance(read(S1K | {"deepseek_grade": "No"}, **named), Trajectory)
+    row = {"problem": "q", "solution": WORKED, "source": "x", "messages": CHAT, "correct": False}
+    assert isinstance(read(row), Trajectory)
+    row = {"question": "q", "solution": WORKED, "correct": "B", "options": ["a", "b"]}
+    assert isinstance(read(row), Trajectory)
+
+
+SEVERAL = {"problem": "q", "generations": [OTHER, WORKED, "And\nmore."], "answer": "5"}
+
+
+@pytest.mark.parametrize(
+    "verdicts",
+    [
+        {"correctness_math_verify": [False, True, True]},
+        {"correctness_math_verify": [False] * 3, "correctness_llama": [False, True, False]},
+        {"correctness_math_verify": [True] * 3, "is_reasoning_complete": [False, True, True]},
+        {"is_reasoning_complete": [False, True, True], "correctness_llama": None},
+        {"correctness_math_verify": [True] * 3, "finish_reasons": ["length", "stop", "stop"]},
+        {"correctness_math_verify": "[false, true, true]"},
+    ],
+)
+@pytest.mark.parametrize("columns", [{}, {"problem": "problem", "solution": "generations"}])
+def test_of_several_generations_the_one_that_is_right_is_taught(
+    verdicts: dict[str, Any], columns: dict[str, str]
+) -> None:
+    row = SEVERAL | {"solution": "By hand.\nIt is 5."} | verdicts
+    found = read(row, **columns)
+    assert isinstance(found, Trajectory) and found.steps == STEPS
+    (shape,) = _shapes(row)
+    assert shape == "OpenR1"
+
+
+def _shapes(row: dict[str, Any]) -> list[str]:
+    report = ParseReport()
+    list(parse_rows([row], report, form=None))
+    return list(report.shapes)
+
+
+def test_generations_of_which_none_is_right_are_counted() -> None:
+    for verdicts in (
+        {"correctness_math_verify": [False] * 3},
+        {"correctness_math_verify": [True, False, False], "is_reasoning_complete": [False] * 3},
+        {"correctness_math_verify": json.dumps([False] * 3)},
+    ):
+        assert read(SEVERAL | verdicts) == "solutions that its own row calls wrong, or cut off"
+    unjudged = read(SEVERAL | {"correctness_math_verify": [True], "answer": None})
+    assert isinstance(unjudged, Trajectory) and unjudged.steps == tuple(OTHER.split("\n"))
