@@ -16,7 +16,8 @@ from typing import Any
 
 from srl_edge.data.adding import opened, rows_before
 from srl_edge.data.agents import home_requests, shell_tasks
-from srl_edge.data.agents.worlds import enter, form_of, recorded
+from srl_edge.data.agents.sandbox import kept
+from srl_edge.data.agents.worlds import announce, enter, form_of, recorded
 from srl_edge.data.row import read
 from srl_edge.data.sources import files_of, open_source
 from srl_edge.data.values import Unusable, is_text
@@ -117,10 +118,13 @@ class Counts:
 def problems_of(source: str, count: int | None, seed: int) -> list[Trajectory]:
     """Problems with answers, or tasks in worlds; raises InputError where there are none."""
     if source in _WORLDS:
+        if source == "agent-shell":
+            progress.say(f"data: {kept()}")
         return _WORLDS[source]("train", count or 100, seed)
     found = list(islice(_answered(source), count))
     if not found:
         raise InputError(f"{source}: no row has a problem and an answer to verify a solution by.")
+    announce("data", (t.world for t in found))
     return found
 
 

@@ -172,6 +172,16 @@ def confinement() -> str:
     return LIMITS if tried.returncode else BUBBLEWRAP
 
 
+def is_weak() -> bool:
+    """Whether a command of somebody who means harm could leave its folder here."""
+    return confinement() != BUBBLEWRAP
+
+
+def kept() -> str:
+    """What keeps commands in their folder, as a sentence."""
+    return f"commands are kept in their folder by {confinement()}"
+
+
 def _around(root: Path, scratch: Path) -> list[str]:
     return _bubblewrap(root, scratch) if confinement() == BUBBLEWRAP else []
 
