@@ -388,20 +388,6 @@ def test_memory_that_does_not_suffice_is_one_sentence(
     assert ended.value.code == 1 and "srl-edge: out of memory (" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("where", ["srl_edge.cli._command", "srl_edge.processes.listen"])
-def test_threads_that_cannot_be_started_are_one_sentence(
-    where: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def refused(*_: object) -> int:
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(where, refused)
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["chat", "x"])
-    assert ended.value.code == 1
-    assert capsys.readouterr().err.startswith("srl-edge: no thread can be started here; end other")
-
-
 @pytest.mark.parametrize("value", ["nan", "inf", "-1", "some"])
 @pytest.mark.parametrize(
     "verb",
