@@ -57,6 +57,7 @@ VERBS: dict[str, dict[str, str]] = {
         "completion": "let bash, zsh or fish complete verbs, options and settings",
     },
 }
+NO_THREADS = "no thread can be started here; end other programs, or raise the limit (`ulimit -u`)."
 ALL = {verb: said for group in VERBS.values() for verb, said in group.items()}
 
 
@@ -78,6 +79,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         processes.listen()
     except KeyboardInterrupt:
         processes.end(signal.SIGINT)
+    except RuntimeError as error:
+        from srl_edge.errors import no_threads
+
+        if not no_threads(error):
+            raise
+        sys.exit(_fail(NO_THREADS, 1, "--json" in (arguments or sys.argv)))
     sys.exit(_run(list(sys.argv[1:] if arguments is None else arguments)))
 
 
@@ -87,6 +94,7 @@ def _run(arguments: list[str]) -> int:
         ParityError,
         StageError,
         UnmeasuredError,
+        no_threads,
         out_of_memory,
     )
     from srl_edge.files import named_in
@@ -114,6 +122,8 @@ def _run(arguments: list[str]) -> int:
             _drop_output()
         return _fail(f"{where}{error.strerror or error}.", 2, as_json)
     except (MemoryError, RuntimeError) as error:
+        if no_threads(error):
+            return _fail(NO_THREADS, 1, as_json)
         if not out_of_memory(error):
             raise
         said = (str(error).strip().splitlines() or [type(error).__name__])[0]

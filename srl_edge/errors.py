@@ -34,6 +34,11 @@ def out_of_memory(error: BaseException) -> bool:
     )
 
 
+def no_threads(error: BaseException) -> bool:
+    """Whether the system let no thread be started."""
+    return isinstance(error, RuntimeError) and "can't start new thread" in str(error)
+
+
 def first_line(error: BaseException) -> str:
     """What a library says of its failure, for a sentence of ours."""
     lines = str(error).strip().splitlines() or [type(error).__name__]

@@ -220,7 +220,8 @@ def remove_left(left: Iterable[Path]) -> None:
     """Remove what `left_in` found, as far as the system lets us."""
     for path in left:
         if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
+            with suppress(RecursionError):  # Python's own, of what is too deep
+                shutil.rmtree(path, ignore_errors=True)
         else:
             with suppress(OSError):
                 path.unlink(missing_ok=True)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from srl_edge import owned, preflight, processes, recipe
+from srl_edge.data import run_worlds
 from srl_edge.errors import InputError, StageError
 from srl_edge.files import contents_sha256
 from srl_edge.method import own_code
@@ -216,6 +217,7 @@ def _announce(settings: Recipe, name: str) -> None:
             runs = []
     if runs:
         progress.say(f"{name}: this recipe runs {' and '.join(runs)}")
+    run_worlds.say(settings, name)
     trainer = settings.trainer
     if name in ("train", "headroom") and trainer.sampler == "vllm" and trainer.vllm_url:
         progress.say(f"{name}: the prompts go to vLLM at {trainer.vllm_url}")

@@ -314,7 +314,7 @@ class Answered(TypedDict):
     replies: list[Reply]
     peak_memory_mib: Seconds | None
     state: dict[str, Any]
-    energy_joules: Annotated[float, Field(allow_inf_nan=False)] | None
+    energy_joules: Annotated[float, Field(ge=0, lt=1e12, allow_inf_nan=False)] | None
 
 
 _ADAPTERS: dict[str, TypeAdapter[Any]] = {}

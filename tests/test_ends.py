@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from srl_edge import owned
+from srl_edge import cli, owned
 from srl_edge.errors import InputError
 from srl_edge.files import file_sha256, place, replace, scratch_folder
 
@@ -198,3 +198,17 @@ def test_a_withdrawal_that_is_cut_off_leaves_what_can_be_claimed(
         owned.withdraw(folder, names)
     owned.claim(folder, "run")
     assert owned.is_claimed(folder)
+
+
+@pytest.mark.parametrize("where", ["srl_edge.cli._command", "srl_edge.processes.listen"])
+def test_threads_that_cannot_be_started_are_one_sentence(
+    where: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(*_: object) -> int:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(where, refused)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["chat", "x"])
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.startswith("srl-edge: no thread can be started here; end other")

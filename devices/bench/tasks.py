@@ -5,7 +5,8 @@ from itertools import chain
 from pathlib import Path
 
 from srl_edge.data.agents import home_requests, shell_tasks
-from srl_edge.data.agents.sandbox import confinement
+from srl_edge.data.agents.sandbox import kept
+from srl_edge.data.agents.worlds import announce
 from srl_edge.data.hub import INSTEAD
 from srl_edge.data.reading import columns_for
 from srl_edge.data.row import read as row_of
@@ -34,7 +35,7 @@ _ACTED = 100  # tasks in worlds, without a limit
 
 def _acted(task: str, limit: int | None) -> list[Trajectory]:
     if task == "agent-shell":
-        progress.say(f"{task}: commands are kept in their folder by {confinement()}.")
+        progress.say(f"{task}: {kept()}")
     return AGENTS[task]("test", _ACTED if limit is None else limit, 0)
 
 
@@ -93,4 +94,5 @@ def problems(
     if report.dropped:
         left_out = f"{report.dropped.total()} rows of {name} are left out"
         progress.say(f"{task}: {left_out}: {report.reasons}.")
+    announce(task, (t.world for t in found))
     return found

@@ -6,13 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from queue import Empty, Queue
 from threading import Thread
 from typing import Any
 
+from srl_edge.devices.hosts.last_words import LastWords
 from srl_edge.errors import StageError
 from srl_edge.files import parsed
 
@@ -42,7 +42,7 @@ class Session:
     Raises RunnerLost, with the runner's last words, where it ends or takes too long; it is of no
     more use then.
 
-    held: what the runner needs, let go after it has ended.
+    held: what the runner needs, let go after it has ended. passed: files of ours that it has too.
     """
 
     def __init__(
@@ -51,24 +51,26 @@ class Session:
         command: Sequence[str],
         environment: Mapping[str, str] | None = None,
         held: contextlib.ExitStack | None = None,
+        passed: Sequence[int] = (),
     ) -> None:
         self.name = name
         self._held = held or contextlib.ExitStack()
-        self._words = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115  # closed by `close`
         self._runner = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._words,
+            stderr=subprocess.PIPE,
             text=True,
             encoding="utf-8",
             errors="replace",
             env=environment,
             start_new_session=True,
+            pass_fds=passed,
         )
         self._lines: Queue[str] = Queue()
-        Thread(target=self._listen, daemon=True).start()
         try:
+            self._words = LastWords(self._runner.stderr)
+            Thread(target=self._listen, daemon=True).start()
             first = self._hear(LOADING, "Loaded")
         except BaseException:  # Ctrl-C while it loads
             self.close()
@@ -117,7 +119,6 @@ class Session:
     def close(self) -> None:
         """Let the runner go, and what it has started."""
         self._kill()
-        self._words.close()
         self._held.close()
 
     def _kill(self) -> int:
@@ -157,6 +158,6 @@ class Session:
         except subprocess.TimeoutExpired:
             code = self._kill()
         self._kill()  # what it has started may live on
-        self._words.seek(0)
-        last = (self._words.read().strip().splitlines() or ["no message"])[-1]
-        return RunnerLost(f"{self.name}: its process {what} (exit code {code}): {last}")
+        return RunnerLost(
+            f"{self.name}: its process {what} (exit code {code}): {self._words.line()}"
+        )

@@ -18,9 +18,7 @@ def parser() -> Parser:
         settings=True,
     )
     parser.add_path("a recipe, a run folder, or artifacts' folders", nargs="+")
-    parser.add_argument(
-        "--no-code", action="store_true", help="refuse a recipe with code of its own"
-    )
+    parser.add_no_code()
     without_run.add_model(parser)
     return parser
 

@@ -7,8 +7,8 @@ from typing import Any
 from srl_edge import processes
 from srl_edge.commands.outcome import Outcome, written
 from srl_edge.commands.parser import Parser, amount
-from srl_edge.data.generate import Endpoint, generate, problems_of, require_apart
-from srl_edge.errors import InputError
+from srl_edge.data.endpoint import Endpoint, key_for, require_url
+from srl_edge.data.generate import generate, problems_of, require_apart
 from srl_edge.terminal import progress
 
 
@@ -29,15 +29,15 @@ def parser() -> Parser:
     parser.add_argument("--count", type=int, help="problems, from the first on (worlds: 100)")
     parser.add_argument("--samples", type=int, default=1, help="solutions to ask for, each problem")
     parser.add_argument("--workers", type=int, default=4, help="requests at a time")
-    parser.add_argument("--timeout", type=amount, default=120.0, help="seconds to a reply")
+    parser.add_argument("--timeout", type=amount, default=120.0, help="seconds to a whole reply")
     parser.add_argument("--temperature", type=amount, default=0.7, help="of draws; 0 is greedy")
     parser.add_argument("--max-tokens", type=int, default=2048, help="longest reply")
     parser.add_argument("--seed", type=int, default=0, help="of tasks in worlds")
     parser.add_argument(
         "--key",
-        default="OPENAI_API_KEY",
         metavar="NAME",
-        help="variable of the environment that holds the endpoint's key",
+        help="variable that holds the endpoint's key, which it is then sent wherever it is "
+        "(OPENAI_API_KEY, over https or to this computer)",
     )
     parser.add_argument(
         "--price",
@@ -57,22 +57,18 @@ def run(chosen: Any, flags: list[str]) -> Outcome:
         parser().error("--timeout: seconds above 0; --temperature: from 0 to 2")
     if chosen.price and not all(0 <= price < 1e9 for price in chosen.price):
         parser().error("--price: two amounts from 0 on")
-    if not chosen.url.startswith(("http://", "https://")):
-        parser().error("--url: it begins with http:// or https://")
-    key = os.environ.get(chosen.key, "none")
-    if not key.isascii() or not key.isprintable():
-        raise InputError(f"{chosen.key}: a key has no such characters; set the variable anew.")
+    require_url(chosen.url)
     require_apart(chosen.source, chosen.out)
     processes.leave_with(processes.GOES_ON)
-    problems = problems_of(chosen.source, chosen.count, chosen.seed)
     endpoint = Endpoint(
         chosen.url,
         chosen.model,
-        key,
+        key_for(chosen.url, chosen.key, os.environ),
         chosen.timeout,
         chosen.temperature,
         chosen.max_tokens,
     )
+    problems = problems_of(chosen.source, chosen.count, chosen.seed)
     counts = generate(problems, endpoint, chosen.out, chosen.samples, chosen.workers)
     failed = ", ".join(f"{count} for {why}" for why, count in counts.failed.most_common())
     cost = ""

@@ -19,9 +19,7 @@ def parser() -> Parser:
         settings=True,
     )
     parser.add_path(nargs="?")
-    parser.add_argument(
-        "--no-code", action="store_true", help="refuse a recipe with code of its own"
-    )
+    parser.add_no_code()
     parser.add_argument("--via", choices=("optimum",), help="Hugging Face's exporter instead")
     group = without_run.add_model(parser)
     group.add_argument(

@@ -19,9 +19,7 @@ def parser() -> Parser:
         "--problems", type=int, default=64, metavar="N", help="of the training split (64)"
     )
     parser.add_argument("--k", type=int, default=8, help="replies to each (8)")
-    parser.add_argument(
-        "--no-code", action="store_true", help="refuse a recipe with code of its own"
-    )
+    parser.add_no_code()
     return parser
 
 

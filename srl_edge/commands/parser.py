@@ -57,6 +57,14 @@ class Parser(ArgumentParser):
             "-q", "--quiet", action="store_true", help="no progress; mistakes are still said"
         )
 
+    def add_no_code(self) -> None:
+        """Take the flag that refuses what somebody else's run could do here."""
+        self.add_argument(
+            "--no-code",
+            action="store_true",
+            help="refuse code of the recipe, and agents' commands where bubblewrap is missing",
+        )
+
     def add_path(self, what: str = PATH, name: str = "path", **more: Any) -> None:
         """An argument that comes before the options: a path, and what it is of."""
         self.add_argument(name, type=Path, metavar=name.upper(), help=what, **more)
@@ -116,11 +124,15 @@ def file_of(verb: str) -> Any:
 def recipe_of(path: Path, flags: Sequence[str], no_code: bool = False) -> "Recipe":
     """The recipe of a path with settings of the command line in place of its own.
 
-    no_code: refuse one that brings code.
+    no_code: refuse one that brings code, or whose agents' commands nothing confines here.
     """
     from srl_edge import recipe
 
     settings = recipe.load(path, list(flags))
     if settings.code and no_code:
         raise InputError(f"{path}: training runs {' and '.join(settings.code)}; --no-code refuses.")
+    if no_code:
+        from srl_edge.data import run_worlds
+
+        run_worlds.require_confined(settings)
     return settings

@@ -19,9 +19,7 @@ def parser() -> Parser:
     parser.add_argument(
         "--adapter", type=Path, metavar="A", help="PEFT folder that training goes on from"
     )
-    parser.add_argument(
-        "--no-code", action="store_true", help="refuse a recipe with code of its own"
-    )
+    parser.add_no_code()
     return parser
 
 

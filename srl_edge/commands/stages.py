@@ -22,9 +22,7 @@ def stage_parser(verb: str, said: str) -> Parser:
     """The arguments of a stage: a recipe or a run folder, and settings."""
     parser = Parser(verb, said, settings=True)
     parser.add_path()
-    parser.add_argument(
-        "--no-code", action="store_true", help="refuse a recipe with code of its own"
-    )
+    parser.add_no_code()
     return parser
 
 

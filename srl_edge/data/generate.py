@@ -16,10 +16,12 @@ from typing import Any
 
 from srl_edge.data.adding import opened, rows_before
 from srl_edge.data.agents import home_requests, shell_tasks
-from srl_edge.data.agents.worlds import enter, form_of, recorded
+from srl_edge.data.agents.sandbox import kept
+from srl_edge.data.agents.worlds import announce, enter, form_of, recorded
+from srl_edge.data.endpoint import Endpoint, Unanswered
 from srl_edge.data.row import read
 from srl_edge.data.sources import files_of, open_source
-from srl_edge.data.values import Unusable, is_text
+from srl_edge.data.values import Unusable
 from srl_edge.errors import InputError, StageError
 from srl_edge.files import text_sha256, writing
 from srl_edge.method.prompt_form import DONE, PRESETS, PromptForm
@@ -38,72 +40,6 @@ _WORLDS = {"agent-home": home_requests.problems, "agent-shell": shell_tasks.prob
 _MOST_STEPS = 12
 
 
-class Unanswered(Exception):
-    """Why an endpoint gave no reply."""
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where replies come from; `url` ends in /v1, timeout is in seconds."""
-
-    url: str
-    model: str
-    key: str
-    timeout: float
-    temperature: float
-    max_tokens: int
-
-    def ask(self) -> Callable[[Sequence[Mapping[str, str]]], tuple[str, int, int]]:
-        """A function from a chat to the reply, and how many tokens were read and written.
-
-        It raises Unanswered.
-        """
-        try:
-            import openai
-        except ImportError:
-            raise InputError(
-                "data generate needs the openai package: pip install 'srl-edge[data]'."
-            ) from None
-        try:
-            client: Any = openai.OpenAI(
-                base_url=self.url, api_key=self.key, timeout=self.timeout, max_retries=2
-            )
-        except Exception as error:  # InvalidURL, of whichever HTTP library openai has
-            raise InputError(f"--url {self.url}: no address of an endpoint ({error}).") from None
-
-        def asked(chat: Sequence[Mapping[str, str]]) -> tuple[str, int, int]:
-            try:
-                found = client.chat.completions.create(
-                    model=self.model,
-                    messages=list(chat),
-                    temperature=self.temperature,
-                    max_tokens=self.max_tokens,
-                )
-                text = found.choices[0].message.content
-            except openai.APITimeoutError:
-                raise Unanswered(f"no reply within {self.timeout:.0f} s") from None
-            except openai.APIStatusError as error:
-                raise Unanswered(f"status {error.status_code}") from None
-            except openai.APIConnectionError:
-                raise Unanswered("no connection") from None
-            except (
-                openai.OpenAIError,
-                AttributeError,
-                IndexError,
-                TypeError,
-                ValueError,
-                RecursionError,
-            ):
-                raise Unanswered("a reply of another form") from None
-            if not is_text(text):
-                raise Unanswered("a reply without text")
-            used = (getattr(found.usage, f"{name}_tokens", 0) for name in ("prompt", "completion"))
-            read_, written = (count if type(count) is int else 0 for count in used)
-            return text, read_, written
-
-        return asked
-
-
 @dataclass(slots=True)
 class Counts:
     """What came of all that was asked."""
@@ -117,10 +53,13 @@ class Counts:
 def problems_of(source: str, count: int | None, seed: int) -> list[Trajectory]:
     """Problems with answers, or tasks in worlds; raises InputError where there are none."""
     if source in _WORLDS:
+        if source == "agent-shell":
+            progress.say(f"data: {kept()}")
         return _WORLDS[source]("train", count or 100, seed)
     found = list(islice(_answered(source), count))
     if not found:
         raise InputError(f"{source}: no row has a problem and an answer to verify a solution by.")
+    announce("data", (t.world for t in found))
     return found
 
 
@@ -181,10 +120,10 @@ def _added(
         for number in range(samples)
         if ((name := f"{t.id}#{number}"), _task(t.problem, t.world)) not in done
     ]
-    ask, counts, lock, silent, unanswered = endpoint.ask(), Counts(), Lock(), 0, 0
+    counts, lock, silent, unanswered = Counts(), Lock(), 0, 0
 
     def counted(chat: Sequence[Mapping[str, str]]) -> str:
-        text, read_, written = ask(chat)
+        text, read_, written = endpoint.ask(chat)
         with lock:
             counts.read += read_
             counts.written += written

@@ -12,6 +12,7 @@ from srl_edge.files import expanded, inside
 
 PREFIX = "hf:"
 INSTEAD = "give a file instead"
+_SAID = 300  # characters of another library's reason
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -121,4 +122,6 @@ def _failure(source: HubName, message: str) -> str:
 
 
 def _first_line(message: str) -> str:
-    return (message.splitlines() or ["no reason given"])[0].rstrip(".")
+    """Of what the library says, which may name every ending of files that it knows."""
+    first = (message.splitlines() or ["no reason given"])[0].rstrip(".")
+    return first if len(first) <= _SAID else f"{first[:_SAID]}…"

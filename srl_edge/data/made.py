@@ -7,7 +7,7 @@ from typing import Any
 
 from srl_edge.data import gsm_symbolic, home, splits, stories, trajectories
 from srl_edge.data.agents import home_requests, shell_tasks
-from srl_edge.data.agents.sandbox import confinement
+from srl_edge.data.agents.sandbox import confinement, kept
 from srl_edge.data.reading import keep_fitting
 from srl_edge.data.style import choose
 from srl_edge.data.trajectories import ParseReport
@@ -86,7 +86,7 @@ def _agents(recipe: Recipe, report: ParseReport) -> Made:
     problems, details = home_requests.problems, dict[str, Any]()
     if recipe.data.source == "agent-shell":
         problems, details = shell_tasks.problems, {"confinement": confinement()}
-        progress.say(f"data: commands are kept in their folder by {confinement()}")
+        progress.say(f"data: {kept()}")
     counts = _counts(recipe.data, recipe.data.agents.problems)
     with progress.bar("data", sum(counts.values())) as advance:
         found = {

@@ -4,17 +4,22 @@ import json
 import re
 import subprocess
 import sys
+import time
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from srl_edge.data import generate as module
+from srl_edge.data.endpoint import key_for
 from srl_edge.data.trajectories import ParseReport, parse_rows
 from srl_edge.errors import InputError, StageError
 from srl_edge.method.prompt_form import PRESETS
 from tests.helpers.command_line import called
 from tests.helpers.endpoint import Brain, endpoint
+from tests.helpers.listening import listening
 
 PROBLEMS = [{"id": f"p{n}", "problem": f"What is {n} + 1?", "answer": n + 1} for n in range(6)]
 
@@ -90,7 +95,7 @@ def test_an_equal_solution_is_kept_once(tmp_path: Path) -> None:
 def test_an_endpoint_that_does_not_answer_ends_it(
     reply: int | bytes | None, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("openai._constants.INITIAL_RETRY_DELAY", 0.01)
+    monkeypatch.setattr("srl_edge.data.endpoint._WAIT", 0.01)
     flags = ("--timeout", "1", "--workers", "6", "--count", "6")
     with pytest.raises(StageError, match=rf"5 requests in a row had no reply \({why}\); 0 traj"):
         generated(tmp_path, lambda chat: reply, *flags)
@@ -294,3 +299,65 @@ def test_no_reply_at_all_is_no_success(tmp_path: Path) -> None:
         generated(tmp_path, lambda chat: 404, *flags)
     kept, _ = generated(tmp_path, solving, *flags)
     assert len(kept) == 3
+
+
+def test_a_reply_that_drips_is_not_waited_for(tmp_path: Path) -> None:
+    class Drip(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            with suppress(OSError):
+                while True:
+                    self.wfile.write(b" ")
+                    self.wfile.flush()
+                    time.sleep(0.2)
+
+        def log_message(self, *_: object) -> None:
+            """Says nothing."""
+
+    (tmp_path / "p.jsonl").write_text(json.dumps(PROBLEMS[0]) + "\n")
+    start = time.monotonic()
+    with (
+        listening(Drip) as url,
+        pytest.raises(StageError, match=r"none of 1 requests had a reply \(no reply within 1 s\)"),
+    ):
+        flags = ("--url", url, "--model", "m", "--timeout", "1")
+        called(
+            "data generate", str(tmp_path / "p.jsonl"), "--out", str(tmp_path / "r.jsonl"), *flags
+        )
+    assert time.monotonic() - start < 5
+
+
+def test_a_reply_of_any_size_is_not_taken(tmp_path: Path) -> None:
+    with pytest.raises(StageError, match=r"an answer of more than 4 MiB"):
+        generated(tmp_path, lambda chat: b" " * (8 << 20), "--count", "1", "--max-tokens", "1")
+
+
+def test_what_is_busy_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("srl_edge.data.endpoint._WAIT", 0.01)
+    statuses = [503, 429]
+    kept, _ = generated(
+        tmp_path, lambda chat: statuses.pop() if statuses else solving(chat), "--count", "1"
+    )
+    assert len(kept) == 1 and not statuses
+
+
+@pytest.mark.parametrize(
+    ("url", "name", "sent", "said"),
+    [
+        ("http://127.0.0.1:1/v1", None, True, ""),
+        ("https://example.org/v1", None, True, "example.org is sent the key in OPENAI_API_KEY"),
+        ("http://example.org/v1", None, False, "example.org is not sent the key in OPENAI_API_KEY"),
+        ("http://example.org/v1", "OPENAI_API_KEY", True, "is sent the key in OPENAI_API_KEY"),
+    ],
+)
+def test_a_key_is_not_sent_in_the_clear_unless_it_is_named(
+    url: str, name: str | None, sent: bool, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = key_for(url, name, {"OPENAI_API_KEY": "k"})
+    assert key == ("k" if sent else "")
+    told = capsys.readouterr().err
+    assert (said in told) if said else not told
+    assert key_for(url, None, {}) == "" and not capsys.readouterr().err
+    with pytest.raises(InputError, match="--key NONE: no such variable is set"):
+        key_for(url, "NONE", {})

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from srl_edge.data import hub
 from srl_edge.data.hub import HubName, read_name
 from srl_edge.data.sources import files_of, open_source, part_of, placeless, rooted, rooted_part
 from srl_edge.errors import InputError
@@ -270,3 +271,8 @@ def test_a_folder_that_names_files_elsewhere_is_not_read(hub_folder: Path, path:
 def test_a_reader_of_the_librarys_is_no_dataset(name: str, hub_folder: Path) -> None:
     with pytest.raises(InputError, match="a reader of the library's is called so"):
         open_source(f"hf:{name}")
+
+
+def test_what_another_library_says_is_cut() -> None:
+    said = hub._failure(hub.read_name("hf:a/b"), "no file ends in " + ".csv, " * 10_000)
+    assert "no file ends in .csv, " in said and len(said) < 450 and said.endswith("instead.")

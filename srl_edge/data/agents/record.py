@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from srl_edge.data.adding import opened, rows_before
-from srl_edge.data.agents.worlds import enter, recorded
+from srl_edge.data.agents.worlds import announce, enter, recorded
 from srl_edge.data.values import Unusable, is_text
 from srl_edge.errors import InputError
 from srl_edge.files import read_text, writing
@@ -33,6 +33,7 @@ def record(world: Path, out: Path, typed: TextIO, shown: TextIO) -> int:
         record_ = dict(found) if isinstance(found, Mapping) else {}
         if not is_text(json.dumps(record_, ensure_ascii=False)):
             raise Unusable("half of a character (a lone surrogate)")
+        announce("data", [record_])
         with enter(record_):
             pass
     except (ValueError, RecursionError) as error:

@@ -22,6 +22,7 @@ import psutil
 
 from srl_edge.data.values import is_text
 from srl_edge.errors import InputError
+from srl_edge.files import left_in, scratch_folder
 
 SECONDS = 10.0
 _NOBODY = 65534
@@ -56,7 +57,10 @@ class Sandbox:
     """A new folder `root`, removed with all that runs in it when its context is left."""
 
     def __init__(self) -> None:
-        self._home = Path(tempfile.mkdtemp(prefix="srl-edge-agent-"))
+        beside = Path(tempfile.gettempdir())
+        _remove_left(beside)
+        self._made = scratch_folder(beside, "agent")
+        self._home = self._made.__enter__()
         self.root, self._scratch = self._home / "work", self._home / "tmp"
         self.root.mkdir()
         self._scratch.mkdir()
@@ -65,6 +69,7 @@ class Sandbox:
     def owned(self) -> None:
         """Give what was put into the folder to whom its commands run as."""
         if _user() is not None:
+            self._home.parent.chmod(0o711)
             self._home.chmod(0o711)
             for path in (self._scratch, self.root, *self.root.rglob("*")):
                 os.chown(path, _NOBODY, _NOBODY, follow_symlinks=False)
@@ -76,10 +81,8 @@ class Sandbox:
         """Remove the folder, however deep it is, and whatever in it may not be read."""
         if confinement() == LIMITS:
             self._end_detached()
-        remove = ["rm", "-rf", str(self._home)]
-        if subprocess.run(remove, capture_output=True).returncode:
-            subprocess.run(["chmod", "-R", "u+rwX", str(self._home)], capture_output=True)
-            subprocess.run(remove, capture_output=True)
+        _remove(self._home)
+        self._made.__exit__(None, None, None)
 
     def run(self, command: str, seconds: float = SECONDS) -> Outcome:
         """Run a line of bash.
@@ -170,6 +173,30 @@ def confinement() -> str:
             [*_bubblewrap(Path(folder), Path(folder)), "true"], capture_output=True, **_as_user()
         )
     return LIMITS if tried.returncode else BUBBLEWRAP
+
+
+@cache
+def _remove_left(beside: Path) -> None:
+    """Remove the folders of killed processes, which a plain removal may fail at; once is enough."""
+    for folder in left_in(beside, deep=False):
+        _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    remove = ["rm", "-rf", str(folder)]
+    if subprocess.run(remove, capture_output=True).returncode:
+        subprocess.run(["chmod", "-R", "u+rwX", str(folder)], capture_output=True)
+        subprocess.run(remove, capture_output=True)
+
+
+def is_weak() -> bool:
+    """Whether a command of somebody who means harm could leave its folder here."""
+    return confinement() != BUBBLEWRAP
+
+
+def kept() -> str:
+    """What keeps commands in their folder, as a sentence."""
+    return f"commands are kept in their folder by {confinement()}"
 
 
 def _around(root: Path, scratch: Path) -> list[str]:

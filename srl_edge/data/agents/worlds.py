@@ -1,22 +1,67 @@
 """Worlds by their records: what an agent acts in, and what says whether it did what was asked."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from srl_edge.data.agents import sandbox
 from srl_edge.data.agents.home import COMMANDS, LIST, TIMERS, Home
 from srl_edge.data.agents.shell import Shell
+from srl_edge.data.agents.shell_families import is_own
 from srl_edge.data.values import Unusable
-from srl_edge.errors import StageError
+from srl_edge.errors import InputError, StageError
 from srl_edge.method.prompt_form import DONE, PRESETS, PromptForm
 from srl_edge.method.solving import World
+from srl_edge.terminal import progress
 
 _SECONDS = 60.0  # for all actions of a row
 
 
+class Unconfined(Unusable):
+    """Why commands of others are not run: nothing here keeps them in their folder."""
+
+
+def require_bubblewrap() -> None:
+    """Raise Unconfined where commands are kept in their folder by limits alone."""
+    if sandbox.is_weak():
+        raise Unconfined("a repository with commands of others, for which bubblewrap is needed")
+
+
+def _require_confined(record: Mapping[str, Any]) -> None:
+    """The same for a world that we did not make, whatever file it came from."""
+    if record.get("kind") == "shell" and sandbox.is_weak() and not is_own(record):
+        require_bubblewrap()
+
+
+def announce(what: str, records: Iterable[Any]) -> None:
+    """Say what keeps the commands of such worlds in their folder, if they take any.
+
+    Raises InputError, before any is run, where that is too little.
+    """
+    taking = [r for r in records if isinstance(r, Mapping) and r.get("kind") == "shell"]
+    try:
+        for record in taking:
+            _require_confined(record)
+    except Unconfined as why:
+        raise _refused(what, why) from None
+    if taking:
+        progress.say(f"{what}: {sandbox.kept()}")
+
+
+def _refused(what: str, why: Unconfined) -> InputError:
+    return InputError(
+        f"{what}: a task is in {why}; install it, or, where the task is of agent-shell, make the "
+        "data again with this version."
+    )
+
+
 def enter(record: Mapping[str, Any]) -> World:
-    """The world of a record, as it is before the first action; raises Unusable for none."""
+    """The world of a record, as it is before the first action.
+
+    Raises Unusable for none, and Unconfined where its commands may not be run here.
+    """
+    _require_confined(record)
     match record.get("kind"):
         case "home":
             return Home(record)
@@ -26,9 +71,14 @@ def enter(record: Mapping[str, Any]) -> World:
 
 
 def entered(record: Mapping[str, Any]) -> World:
-    """As `enter`; raises StageError, since the record was entered when it was read."""
+    """As `enter`; raises StageError, since the record was entered when it was read.
+
+    What was read elsewhere, or is not what was read, may be refused here: InputError.
+    """
     try:
         return enter(record)
+    except Unconfined as why:
+        raise _refused("agents", why) from None
     except Unusable as why:
         raise StageError(f"a task's world cannot be entered: {why}; make the data again.") from None
 

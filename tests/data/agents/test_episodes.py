@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from srl_edge.data import row as row_module
 from srl_edge.data.agents import sandbox
 from srl_edge.data.trajectories import ParseReport, load, parse_rows, write_jsonl
 from srl_edge.method.prompt_form import DONE, PRESETS
@@ -437,7 +436,7 @@ def test_commands_of_others_are_run_under_bubblewrap_alone(
     if sandbox.confinement() == sandbox.BUBBLEWRAP:
         found, _ = read(row)
         assert found is not None and found.observations[0] == "x"
-    monkeypatch.setattr(row_module, "confinement", lambda: sandbox.LIMITS)
+    monkeypatch.setattr(sandbox, "confinement", lambda: sandbox.LIMITS)
     found, report = read(row)
     assert found is None and "for which bubblewrap is needed" in next(iter(report.dropped))
 

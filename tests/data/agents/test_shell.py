@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -13,7 +15,8 @@ import pytest
 from srl_edge.data.agents import sandbox, worlds
 from srl_edge.data.agents.sandbox import BUBBLEWRAP, LIMITS, Sandbox
 from srl_edge.data.agents.shell import Shell
-from srl_edge.data.agents.shell_tasks import FAMILIES, NAMES, UNSEEN, problems
+from srl_edge.data.agents.shell_families import FAMILIES, NAMES, UNSEEN
+from srl_edge.data.agents.shell_tasks import problems
 from srl_edge.data.agents.worlds import enter, recorded
 from srl_edge.data.values import Unusable
 
@@ -118,7 +121,7 @@ def _nobodys(box: Sandbox) -> set[int]:
         elif line in ("sleep 77", "sleep 60", "yes", "cat"):  # other programs have such, too
             with contextlib.suppress(psutil.Error):
                 where = process.environ().get("HOME", "") + process.cwd()
-                if sandbox._SEEN in where or "srl-edge-agent-" in where:
+                if sandbox._SEEN in where or "/.srl-edge-scratch-" in where:
                     found.add(process.pid)
     return found
 
@@ -262,16 +265,39 @@ def test_a_record_of_another_form_is_refused(changed: dict[str, object]) -> None
 
 def test_actions_of_a_row_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worlds, "_SECONDS", 0.5)
+    monkeypatch.setattr(worlds, "is_own", lambda record: True)  # without bubblewrap as well
     with pytest.raises(Unusable, match="take too long"):
         recorded(WORLD, ["sleep 0.3"] * 1000)
 
 
 def test_a_repository_that_cannot_be_made_leaves_nothing() -> None:
-    before = set(Path(tempfile.gettempdir()).glob("srl-edge-agent-*"))
+    before = set(Path(tempfile.gettempdir()).glob(".srl-edge-scratch-*"))
     commits = [{"author": "A", "message": "m", "files": {"a": "x", "a/b": "y"}}]
     with pytest.raises(Unusable, match="cannot be made"):
         Shell(WORLD | {"commits": commits})
-    assert set(Path(tempfile.gettempdir()).glob("srl-edge-agent-*")) == before
+    assert set(Path(tempfile.gettempdir()).glob(".srl-edge-scratch-*")) == before
+
+
+def test_the_folder_of_a_killed_process_goes_with_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    beside = Path(tempfile.mkdtemp())  # where nobody, as whom root's commands run, may go
+    beside.chmod(0o711)
+    code = (
+        "import os, signal; from srl_edge.data.agents.sandbox import Sandbox; box = Sandbox(); "
+        "box.run('mkdir -p a/b; cd a; for i in $(seq 1500); do mkdir d && cd d; done'); "
+        "box.run('touch x; chmod 0 a/b'); print(box.root, flush=True); "
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    environment = os.environ | {"TMPDIR": str(beside)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
+    root = Path(done.stdout.decode().strip())
+    assert (root / "x").is_file() and root.is_relative_to(beside)
+    monkeypatch.setattr(tempfile, "tempdir", str(beside))
+    with Sandbox() as box:
+        assert box.run("pwd; ls") == (".", 0)
+        assert not root.exists()
+    beside.rmdir()  # it is empty
 
 
 def test_the_expert_does_every_task_and_nothing_does_none() -> None:

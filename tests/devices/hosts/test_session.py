@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -76,6 +77,7 @@ NO_REPLIES = (
     'print("""{"replies": [], "peak_memory_mib": 1, "state": {}, "energy_joules": null}""", '
     "flush=True); "
 )
+LIES = NO_REPLIES.replace("null", "-1e308")
 
 
 @pytest.mark.parametrize(
@@ -92,6 +94,8 @@ NO_REPLIES = (
         (READY + "print('[' * 10 ** 5, flush=True); " + STAYS, ".*no answer .nested too deeply"),
         (READY + NO_REPLIES + STAYS, "gave 0 replies to 1 prompts"),
         ("print('{}', flush=True); " + STAYS, r"said what is no answer \(load_seconds: "),
+        (READY + LIES + STAYS, "said what is no answer .energy_joules: "),
+        (READY + "import sys; sys.stderr.write('x' * 10 ** 8 + '\\nwhy'); sys.exit(1)", ".*: why$"),
         # What a login shell prints before, in Latin-1.
         ("open(1, 'wb').write(b'Gr\\xfc\\xdfe!\\n'); " + STAYS, "said what is no answer .not JSON"),
         (READY + "import time; time.sleep(60)", r"did not answer in 1 s \(exit code -9\)"),
@@ -139,3 +143,14 @@ def test_a_crash_takes_its_problem_and_not_the_run(
     rows = [as_sample(at, p, s) for at, (p, s) in enumerate(zip(asked, found, strict=True))]
     answers = figures.answers([score_of(row) for row in rows])
     assert answers.problems == 5 and answers.lost == len(lost)
+
+
+def test_words_without_end_take_no_room(opened: list[Session]) -> None:
+    """Neither in memory, where each was read at once, nor in the folder of temporary files."""
+    talks = "import sys; sys.stderr.write(('x' * 999 + chr(10)) * 10 ** 5); sys.stderr.flush(); "
+    session = Session("phone", [sys.executable, "-c", talks + READY + STAYS], os.environ)
+    opened.append(session)
+    until = time.monotonic() + 30
+    while not session._words._kept and time.monotonic() < until:
+        time.sleep(0.01)
+    assert 0 < len(session._words._kept) <= 1 << 16

@@ -144,7 +144,10 @@ def test_an_artifact_of_links_is_sent_as_files(tiny_model: Path, tmp_path: Path)
     for file in made.iterdir():
         file.rename(blobs / file.name)
         (snapshot / file.name).symlink_to(blobs / file.name)
-    with tarfile.open(fileobj=BytesIO(ssh._tar(ssh._files("artifact", snapshot)))) as archive:
+    packed = BytesIO()
+    ssh._tar(ssh._files("artifact", snapshot), packed)
+    packed.seek(0)
+    with tarfile.open(fileobj=packed) as archive:
         members = archive.getmembers()
     assert {m.name for m in members} == {file.name for file in snapshot.iterdir()}
     assert all(m.isfile() for m in members)

@@ -16,8 +16,8 @@ from tests.helpers.artifacts import token_ids
 from tests.helpers.foreign import genai_folder, gguf_file
 from tests.helpers.models import make_model
 
-# ssh -o BatchMode=yes HOST COMMAND, run by a shell in a home of its own.
-SHELL = '#!/bin/sh\ncd {home} && exec sh -c "$4"\n'
+# ssh OPTIONS HOST COMMAND, run by a shell in a home of its own.
+SHELL = '#!/bin/sh\nfor command; do :; done\ncd {home} && exec sh -c "$command"\n'
 
 
 @pytest.fixture

@@ -1,8 +1,9 @@
 """Rollouts from a vLLM server that somebody else started; here a stand-in that speaks its words."""
 
 import json
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from srl_edge.errors import InputError, StageError
 from srl_edge.files import is_scratch
+from srl_edge.trainers.torch_backend.decoding import vllm_sampler
 from tests.helpers.listening import listening
 from tests.helpers.policies import open_policy, trajectory_samples
 
@@ -19,11 +21,16 @@ PROMPTS = [s.prompt_ids for s in trajectory_samples(count=2)]
 
 @contextmanager
 def standing_in(
-    asked: list[tuple[str, Any]], status: int = 200, instead: bytes = b"", length: int = 0
+    asked: list[tuple[str, Any]],
+    status: int = 200,
+    instead: bytes = b"",
+    length: int = 0,
+    drips: bool = False,
 ) -> Iterator[str]:
     """Says token 7 and then ends, for each completion; notes what it is asked.
 
     instead: what it answers in the place of completions, and of what length it says that is.
+    drips: completions come a sign at a time, without end.
     """
 
     class Handler(BaseHTTPRequestHandler):
@@ -43,6 +50,11 @@ def standing_in(
             if last and length:
                 self.send_header("Content-Length", str(length))
             self.end_headers()
+            with suppress(OSError):
+                while last and drips:
+                    self.wfile.write(b" ")
+                    self.wfile.flush()
+                    time.sleep(0.2)
             self.wfile.write(instead if last and instead else json.dumps(said).encode())
 
         def log_message(self, *_: object) -> None:
@@ -83,7 +95,7 @@ def test_a_server_that_fails_is_named(tiny_model: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("instead", "length", "why"),
     [
-        (b"{", 1000, "completions: IncompleteRead"),
+        (b"{", 1000, "completions: an answer that was cut off"),
         (b'{"choices": [{"ind', 0, "completions: an answer that was cut off"),
         (b'{"error": "busy"}', 0, "an answer without them, .*busy"),
         (b"busy", 0, "an answer without them, 'None'"),
@@ -98,6 +110,20 @@ def test_what_is_no_answer_is_one_sentence(
     with standing_in([], instead=instead, length=length) as url:
         policy = open_policy(tiny_model, sampler="vllm", vllm_url=url, vllm_folder=str(tmp_path))
         with pytest.raises(StageError, match=why):
+            policy.sample(PROMPTS, 2, 8, 1.0, 0)
+
+
+def test_an_answer_has_a_time_and_a_size(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vllm_sampler, "ANSWER", 1.0)
+    with standing_in([], drips=True) as url:
+        policy = open_policy(tiny_model, sampler="vllm", vllm_url=url, vllm_folder=str(tmp_path))
+        with pytest.raises(StageError, match="completions: no whole answer within 1 s"):
+            policy.sample(PROMPTS, 2, 8, 1.0, 0)
+    with standing_in([], instead=b" " * (20 << 20)) as url:
+        policy = open_policy(tiny_model, sampler="vllm", vllm_url=url, vllm_folder=str(tmp_path))
+        with pytest.raises(StageError, match="completions: an answer of more than 16 MiB"):
             policy.sample(PROMPTS, 2, 8, 1.0, 0)
 
 

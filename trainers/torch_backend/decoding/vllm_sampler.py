@@ -12,13 +12,11 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from http.client import HTTPException
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
-from urllib.error import HTTPError
-from urllib.request import ProxyHandler, Request, build_opener
 
+from srl_edge.asking import Answer, Unreached, ask
 from srl_edge.errors import InputError, StageError
 from srl_edge.files import scratch_folder
 from srl_edge.method.types import Rollout
@@ -33,7 +31,7 @@ ENDS_WITH_US = (
     'exec 3<&0; "$@" </dev/null & server=$!; { cat <&3 >/dev/null; kill $server; } & wait $server'
 )
 _ERROR = re.compile(r"\b\w+(?:Error|Exception): .*")
-_OPENER = build_opener(ProxyHandler({}))  # no proxy stands between two programs of one computer
+_BYTES = (1 << 24, 1000)  # of an answer, and more for each token that it may have
 
 
 class VllmSampler:
@@ -177,32 +175,27 @@ class VllmSampler:
         progress.say("vLLM is loading the model.")
         until = time.monotonic() + LOADING
         while time.monotonic() < until and self._server and self._server.poll() is None:
-            try:
-                with _OPENER.open(f"{self._url}/health", timeout=5):
+            with contextlib.suppress(Unreached):
+                if _asked(f"{self._url}/health", None, 5).ok:
                     return
-            except OSError:
-                time.sleep(0.5)
+            time.sleep(0.5)
         raise self._lost("it did not start")
 
     def _ask(self, verb: str, body: dict[str, Any]) -> Any:
-        request = Request(
-            f"{self._url}/v1/{verb}",
-            json.dumps(body).encode(),
-            {"Content-Type": "application/json"},
-        )
+        least, of_a_token = _BYTES
+        most = least + of_a_token * body.get("max_tokens", 0) * body.get("n", 0)
         try:
-            with _OPENER.open(request, timeout=ANSWER) as answer:
-                text = answer.read()
-        except HTTPError as refused:
-            reason = _reason(refused.read())
-            if refused.code >= 500:  # what went wrong stands in its log alone
-                raise self._lost(f"{verb}: {reason}") from None
-            raise StageError(f"vLLM refused {verb}: {reason}") from None
-        except (OSError, HTTPException) as error:
-            raise self._lost(f"{verb}: {error or type(error).__name__}") from None
+            answer = _asked(f"{self._url}/v1/{verb}", json.dumps(body).encode(), ANSWER, most)
+        except Unreached as error:
+            raise self._lost(f"{verb}: {error}") from None
+        if not answer.ok:
+            reason = _reason(answer.body)
+            if answer.status >= 500:  # what went wrong stands in its log alone
+                raise self._lost(f"{verb}: {reason}")
+            raise StageError(f"vLLM refused {verb}: {reason}")
         try:
-            return json.loads(text) if text.startswith(b"{") else None
-        except ValueError:
+            return json.loads(answer.body) if answer.body.startswith(b"{") else None
+        except (ValueError, RecursionError):
             raise self._lost(f"{verb}: an answer that was cut off") from None
 
     def _lost(self, what: str) -> StageError:
@@ -223,10 +216,17 @@ def require_reached(url: str, folder: str) -> None:
             "by the same path, where adapters are put for it."
         )
     try:
-        with _OPENER.open(f"{_root(url)}/health", timeout=30):
-            pass
-    except (OSError, ValueError, HTTPException) as error:
-        raise InputError(f"trainer.vllm_url = {url!r}: no vLLM answers there ({error}).") from None
+        answer = _asked(f"{_root(url)}/health", None, 30)
+        why = "" if answer.ok else f"status {answer.status}"
+    except Unreached as error:
+        why = str(error)
+    if why:
+        raise InputError(f"trainer.vllm_url = {url!r}: no vLLM answers there ({why}).")
+
+
+def _asked(url: str, body: bytes | None, seconds: float, most: int = 1 << 20) -> Answer:
+    """No proxy stands between two programs of one computer."""
+    return ask(url, body, seconds, most, proxies=False)
 
 
 def _root(url: str) -> str:
