@@ -43,6 +43,7 @@ from srl_edge.run_folder import (
     flat,
     inputs_of,
     outdated,
+    require_replaceable,
     sources_of,
 )
 from srl_edge.run_lock import LINE, STAGE, alone, held, notes
@@ -114,11 +115,15 @@ def _begun(run: Path) -> Iterator[None]:
 
 
 def due(settings: Recipe, name: str) -> bool:
-    """Whether a stage is to be run, which is said; training on other data is set aside first."""
+    """Whether a stage is to be run, which is said; training on other data is set aside first.
+
+    Raises InputError where another run's result would be lost.
+    """
     why = outdated(settings, name)
     if why is None:
         progress.say(f"{name}: done and current, skipped")
         return False
+    require_replaceable(settings, name)
     if name == "train":
         folder = settings.run / "train"
         why = checkpoints.set_aside_if_of_other_data(folder, settings) or why
@@ -181,6 +186,7 @@ def run_stage(settings: Recipe, name: str) -> Path:
 
 
 def _run_stage(settings: Recipe, run: Path, name: str) -> Path:
+    require_replaceable(settings, name)
     progress.say(f"{name}: {DESCRIPTIONS[name]}")
     before = list(STAGES)[: list(STAGES).index(name)]
     stale = [(stage, why) for stage in before if (why := outdated(settings, stage))]

@@ -155,6 +155,17 @@ def changed(folder: Path) -> str | None:
     return None
 
 
+def contents(path: Path) -> str | None:
+    """What tells a result from any other that srl-edge wrote; None where it wrote none there.
+
+    As the marker has it: of a folder that it wrote, all files but a card; of a claimed one, a file.
+    """
+    if path.is_dir():
+        files = {k: h[0] for k, h in (_noted(path) or {}).items() if k not in CARD}
+        return text_sha256(json.dumps(sorted(files.items()))) if files else None
+    return next(iter((_noted(path.parent) or {}).get(path.name, ())), None)
+
+
 def is_claimed(folder: Path) -> bool:
     """Whether srl-edge works in a folder."""
     return (folder / MARKER).is_file()
