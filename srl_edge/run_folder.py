@@ -7,10 +7,15 @@ from typing import Any
 
 from srl_edge import __version__, owned
 from srl_edge.artifact import MANIFEST
-from srl_edge.data.formats import SUFFIXES
 from srl_edge.data.sources import files_of, is_hub, path_of, placeless
 from srl_edge.errors import InputError
-from srl_edge.files import expanded, fingerprint, read_json_if_there, replace
+from srl_edge.files import (
+    expanded,
+    fingerprint,
+    read_json_if_there,
+    replace,
+    same_contents,
+)
 from srl_edge.quantization.formats import ALL
 from srl_edge.recipe import Recipe
 
@@ -162,12 +167,7 @@ def contents_of(recipe: Recipe, name: str) -> dict[str, str]:
             files = data | test | judge | _of_model(recipe)
             for artifact in recipe.export.artifacts:
                 files[f"the artifact {artifact}"] = run / "artifacts" / artifact / MANIFEST
-    return {
-        # Of rows all counts: one that was corrected may leave a file as long as it was.
-        f"{key}{CONTENTS}": fingerprint(file, whole=file.suffix.lower() in SUFFIXES)
-        for key, file in files.items()
-        if file.is_file()
-    }
+    return {f"{key}{CONTENTS}": fingerprint(f) for key, f in files.items() if f.is_file()}
 
 
 def inputs_of(recipe: Recipe, name: str) -> dict[str, Any]:
@@ -234,13 +234,18 @@ def difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
         return f"it was made by srl-edge {then.get(VERSION)}, and this is {now.get(VERSION)}"
     if STALE in then:
         return f"it went on from results that were not current ({then[STALE]})"
-    changed = [k for k in (*now, *then) if k != MADE and then.get(k) != now.get(k)]
+    changed = [k for k in (*now, *then) if k != MADE and not same(k, then.get(k), now.get(k))]
     if not changed:
         return None
     key = next((k for k in changed if k.endswith(CONTENTS)), changed[0])
     if key.endswith(CONTENTS):
         return f"{key.removesuffix(CONTENTS)} has other contents than then"
     return f"{key} was {_said(then.get(key))}, and is {_said(now.get(key))}"
+
+
+def same(key: str, then: object, now: object) -> bool:
+    """Whether an input is as it was."""
+    return then == now or (key.endswith(CONTENTS) and same_contents(then, now))
 
 
 def begin(recipe: Recipe, name: str) -> None:
