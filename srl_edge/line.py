@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from srl_edge import owned, preflight, processes, recipe
-from srl_edge.errors import InputError, StageError
+from srl_edge.errors import InputError, ParityError, StageError, UnmeasuredError
 from srl_edge.files import contents_sha256
 from srl_edge.method import own_code
 from srl_edge.method.headroom import Headroom
@@ -33,6 +33,7 @@ from srl_edge.models.routes import (
 from srl_edge.recipe import Recipe
 from srl_edge.run_folder import (
     DONE,
+    FAILED,
     RECIPE,
     STAGES,
     STALE,
@@ -189,6 +190,8 @@ def _run_stage(settings: Recipe, run: Path, name: str) -> Path:
     require_replaceable(settings, name)
     progress.say(f"{name}: {DESCRIPTIONS[name]}")
     before = list(STAGES)[: list(STAGES).index(name)]
+    if name == "bench":  # which measures whatever the gate finds
+        before.remove("check")
     stale = [(stage, why) for stage in before if (why := outdated(settings, stage))]
     if stale:
         said = "; ".join(f"{stage}: {why}" for stage, why in stale)
@@ -202,7 +205,11 @@ def _run_stage(settings: Recipe, run: Path, name: str) -> Path:
     inputs = inputs_of(settings, name)  # as they are now: a file may change while it runs
     inputs |= {STALE: said} if stale else {}
     start = time.monotonic()
-    path = _stage(name)(settings, run)
+    try:
+        path = _stage(name)(settings, run)
+    except (ParityError, UnmeasuredError):  # what it found counts all the same
+        finish(settings, name, inputs | {FAILED: True})
+        raise
     finish(settings, name, inputs)
     progress.say(f"{name}: {path} ({time.monotonic() - start:.0f} s)")
     return path

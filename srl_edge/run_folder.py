@@ -30,6 +30,7 @@ STAGES: dict[str, tuple[str, ...]] = {
 }
 VERSION = "srl-edge"
 STALE = "not current then"  # which stages before it, and why
+FAILED = "failed"  # a gate that measured, and was not passed
 MADE = "made"  # what was written then, by its path in the run; not in runs of older versions
 CONTENTS = " (contents)"  # ends the name of what a file holds
 _SOURCES = ("data.source", "data.validation", "data.test")
@@ -183,6 +184,18 @@ def outdated(recipe: Recipe, name: str) -> str | None:
     gone = (output for output in outputs_of(recipe, name) if not (recipe.run / output).is_file())
     if missing := next(gone, None):
         return f"{missing} is not there"
+    why = superseded(recipe, name)
+    return why or ("the gate was not passed" if FAILED in then else None)
+
+
+def superseded(recipe: Recipe, name: str) -> str | None:
+    """Why what a stage found is not of the run as it is, in words; None where it is.
+
+    So it is of a gate that was not passed, and of what of its files is there.
+    """
+    then = _finished(recipe.run).get(name)
+    if not isinstance(then, dict):
+        return "it has no finished result yet"
     if why := difference(then, inputs_of(recipe, name)):
         return why
     if other := _changed_output(recipe, name):
@@ -203,6 +216,8 @@ def _changed_output(recipe: Recipe, name: str) -> str | None:
     """The first of a stage's files that is not as that stage wrote it, by its path in the run."""
     for result in _results_of(recipe, name):
         path = recipe.run / result
+        if not path.exists():
+            continue
         if path.is_dir():
             if found := owned.changed(path):
                 return f"{result}/{found}"
@@ -234,7 +249,7 @@ def difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
         return f"it was made by srl-edge {then.get(VERSION)}, and this is {now.get(VERSION)}"
     if STALE in then:
         return f"it went on from results that were not current ({then[STALE]})"
-    changed = [k for k in (*now, *then) if k != MADE and not same(k, then.get(k), now.get(k))]
+    changed = [k for k in (*now, *then) if not same(k, then.get(k), now.get(k))]
     if not changed:
         return None
     key = next((k for k in changed if k.endswith(CONTENTS)), changed[0])
@@ -244,8 +259,10 @@ def difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
 
 
 def same(key: str, then: object, now: object) -> bool:
-    """Whether an input is as it was."""
-    return then == now or (key.endswith(CONTENTS) and same_contents(then, now))
+    """Whether an input is as it was; what is noted beside the inputs does not count."""
+    if key.endswith(CONTENTS):
+        return same_contents(then, now)
+    return then == now or key in (MADE, FAILED)
 
 
 def begin(recipe: Recipe, name: str) -> None:

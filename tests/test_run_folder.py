@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 
 from srl_edge import line, owned, run_folder
-from srl_edge.errors import InputError
+from srl_edge.errors import InputError, ParityError
 from srl_edge.method.verifiers import same_value
 from srl_edge.recipe import Data, Model, Recipe
 from srl_edge.recipe.data import Difficulty, Quality
@@ -299,6 +299,25 @@ def test_what_was_made_from_results_that_were_not_current_is_not(
     assert said and said.startswith("it went on from results that were not current (train: ")
     line._run_stage(done, done.run, "bench")
     assert outdated(done, "bench") is None
+
+
+def test_a_gate_that_was_not_passed_is_asked_again_and_found_what_it_found(
+    done: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(recipe: Recipe, run: Path) -> Path:
+        raise ParityError("onnx-int4: differs")
+
+    monkeypatch.setattr(line, "_stage", lambda name: failing)
+    with pytest.raises(ParityError):
+        line._run_stage(done, done.run, "check")
+    assert outdated(done, "check") == "the gate was not passed"
+    assert run_folder.superseded(done, "check") is None
+    monkeypatch.setattr(line, "_stage", lambda name: lambda settings, run: run)
+    line._run_stage(done, done.run, "bench")
+    assert outdated(done, "bench") is None
+    (done.run / "artifacts" / "onnx-int4" / "manifest.json").write_text("made again")
+    said = run_folder.superseded(done, "check")
+    assert said == "the artifact onnx-int4 has other contents than then"
 
 
 def test_the_revision_and_split_of_a_hub_dataset_count(done: Recipe) -> None:
