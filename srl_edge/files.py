@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from srl_edge.errors import InputError
+from srl_edge.lost import require_held
 
 _MIB = 1 << 20
 _FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
@@ -146,6 +147,7 @@ def _in_scratch(path: Path) -> bool:
 
 def replace(path: Path, text: str) -> None:
     """Write a file at once or not at all."""
+    require_held(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     mine = f"{_SCRATCH}{os.getpid()}-{place()}-{threading.get_ident()}"
     scratch = path.with_name(f"{mine}-{path.name}")
@@ -232,6 +234,7 @@ def scratch_folder(beside: Path, name: str) -> Iterator[Path]:
 
     Removes those of processes that ended before they could.
     """
+    require_held(beside)
     beside.mkdir(parents=True, exist_ok=True)
     remove_left(left_in(beside, deep=False))
     # What Windows keeps, since a library still has it open, the next process removes; and so it

@@ -18,6 +18,7 @@ from typing import Any
 from srl_edge import owned, preflight, processes, recipe
 from srl_edge.errors import InputError, ParityError, StageError, UnmeasuredError
 from srl_edge.files import contents_sha256
+from srl_edge.lost import require_held
 from srl_edge.method import own_code
 from srl_edge.method.headroom import Headroom
 from srl_edge.method.rewards import load_parts
@@ -66,6 +67,7 @@ def run_line(settings: Recipe) -> Path:
         with held(run, LINE):
             note_recipe(settings)
             for name in STAGES:
+                require_held(run)
                 if due(settings, name) and (
                     code := processes.run_child(processes.python("srl_edge", name, str(run)))
                 ):

@@ -23,6 +23,7 @@ from srl_edge.files import (
     scratch_folder,
     text_sha256,
 )
+from srl_edge.lost import require_held
 
 MARKER = ".srl-edge"
 # What `srl-edge card` adds to a folder: of its own as any file, but no result that another is made
@@ -105,6 +106,7 @@ def claim(folder: Path, purpose: str, beside: str = "") -> Path:
     anywhere in it are refused: what is written there would go elsewhere. What our processes that
     were ended left half-written in it is removed.
     """
+    require_held(folder)
     folder.mkdir(parents=True, exist_ok=True)
     fresh = not (folder / MARKER).is_file()
     if fresh:  # said before all of a large folder is gone through
@@ -203,6 +205,7 @@ def written(path: Path) -> bool:
 
 def set_aside(path: Path) -> Path:
     """Rename a file or folder to `<name>-earlier`, or the first free `-earlier-N`; return that."""
+    require_held(path)
     number, aside = 1, path.with_name(f"{path.name}-earlier")
     while os.path.lexists(aside):
         number += 1

@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 from srl_edge import processes
 from srl_edge.errors import InputError
 from srl_edge.files import read_json_if_there, replace
+from srl_edge.lost import holding
 
 LINE, STAGE = "line", "stage"  # `srl-edge run` holds the first, and each of its stages the second
 ENDING = 5.0  # seconds that a stage waits for one whose `srl-edge run` was killed
@@ -21,12 +22,13 @@ ENDING = 5.0  # seconds that a stage waits for one whose `srl-edge run` was kill
 def held(run: Path, part: str, wait: float = 0.0) -> Iterator[None]:
     """Hold a part of a run, or a file that rows are added to in a folder, by its name.
 
-    Raises InputError, with the other's id, where a process does already.
-    The lock of a process that has ended does not hold.
+    Raises InputError, with the other's id, where a process does already, and where the folder is
+    deleted, renamed or begun anew meanwhile. The lock of a process that has ended does not hold.
     """
     where, what = (run, "run") if part in (LINE, STAGE) else (run / part, "file")
     try:
-        with FileLock(run / f".{part}.lock", timeout=wait):
+        lock = run / f".{part}.lock"
+        with FileLock(lock, timeout=wait), holding(lock):
             note = {"process": os.getpid(), "since": time.strftime("%H:%M:%S")}
             replace(_note(run, part), json.dumps(note) + "\n")
             yield

@@ -11,6 +11,7 @@ from pathlib import Path
 from srl_edge import owned
 from srl_edge.errors import InputError
 from srl_edge.files import inside, read_json, remove_tree
+from srl_edge.lost import require_held
 from srl_edge.recipe import Recipe
 from srl_edge.run_folder import CONTENTS, contents_of, same, settings_of
 from srl_edge.trainers.policy.contract import Policy
@@ -47,6 +48,7 @@ def save(folder: Path, policy: Policy, cursor: Cursor, recipe: Recipe) -> None:
 
     A crash at any moment leaves the older checkpoint or the newer one, each whole.
     """
+    require_held(folder)
     final = folder / f"checkpoint-{cursor.stage}-{cursor.step:06d}"
     if final.is_dir():  # of the same step: training is the same however often it is repeated
         return
