@@ -195,7 +195,7 @@ def superseded(recipe: Recipe, name: str) -> str | None:
     """
     then = _finished(recipe.run).get(name)
     if not isinstance(then, dict):
-        return "it has no finished result yet"
+        return "it has not been finished since it, or a stage before it, was begun again"
     if why := difference(then, inputs_of(recipe, name)):
         return why
     if other := _changed_output(recipe, name):

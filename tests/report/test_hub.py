@@ -197,7 +197,10 @@ def test_what_is_replaced_and_what_is_public_is_said(
         ("stale", "onnx-int4 was made of an earlier adapter than the run has now."),
         ("failed", "onnx-int4 did not pass the gate."),
         ("unchecked", "onnx-int4 has not been through the gate"),
-        ("exported again", "the gate as it is now, but in an earlier state of the run (it has no "),
+        (
+            "exported again",
+            "the gate as it is now, but in an earlier state of the run (it has not ",
+        ),
         ("named no more", "the gate as it is now, but in an earlier state of the run (the recipe"),
         ("no card", "onnx-int4 has no card; `srl-edge card"),
     ],

@@ -32,7 +32,9 @@ def test_figures_of_an_earlier_export_are_said_to_be(part: str, runs: tuple[Path
     old, new = (run / part for run in runs)
     done = called("compare", old, new)
     (said,) = notes(done)
-    assert said.startswith(f"Note: {new}: its benchmark is of an earlier state of the run (it has ")
+    assert said.startswith(
+        f"Note: {new}: its benchmark is of an earlier state of the run (it has not "
+    )
     assert done.code == 0  # as the figures alone have it
     recipe = recipe_of(runs[1])
     finish(recipe, "bench", inputs_of(recipe, "bench"))
