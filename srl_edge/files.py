@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -342,9 +342,20 @@ def cache_folder() -> Path:
 
 @contextmanager
 def cache_lock() -> Iterator[None]:
-    """Held while the cache folder is filled, so that two processes do not download the same."""
+    """Held while the cache folder is filled, so that two processes do not download the same.
+
+    Raises InputError where that folder, or its lock, is another user's.
+    """
     from filelock import FileLock
 
-    cache_folder().mkdir(parents=True, exist_ok=True)
-    with FileLock(cache_folder() / ".lock"):
+    folder = cache_folder()
+    with ExitStack() as held:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(FileLock(folder / ".lock"))
+        except PermissionError:
+            raise InputError(
+                f"{folder / '.lock'}: may not be written by you, as where another user made it; "
+                "set SRL_EDGE_CACHE to a folder of your own, or let all who share it write there."
+            ) from None
         yield

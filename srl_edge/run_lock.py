@@ -27,13 +27,13 @@ def held(run: Path, part: str, wait: float = 0.0) -> Iterator[None]:
     """
     where, what = (run, "run") if part in (LINE, STAGE) else (run / part, "file")
     try:
-        lock = run / f".{part}.lock"
+        lock = _file(run, part, "lock")
         with FileLock(lock, timeout=wait), holding(lock):
             note = {"process": os.getpid(), "since": time.strftime("%H:%M:%S")}
-            replace(_note(run, part), json.dumps(note) + "\n")
+            replace(_file(run, part, "json"), json.dumps(note) + "\n")
             yield
     except Timeout:
-        other = read_json_if_there(_note(run, part), "Holder") or {}
+        other = read_json_if_there(_file(run, part, "json"), "Holder") or {}
         raise InputError(
             f"{where}: process {other.get('process')} works on this {what} since "
             f"{other.get('since')}; wait for it, or end it first."
@@ -55,5 +55,8 @@ def alone(run: Path) -> Iterator[None]:
         yield
 
 
-def _note(run: Path, part: str) -> Path:
-    return run / f".{part}.json"
+def _file(folder: Path, part: str, kind: str) -> Path:
+    """A part's lock, or the note of who holds it."""
+    # A file may lie in any folder, where `.<its name>.json` may be a user's.
+    ours = "" if part in (LINE, STAGE) else "srl-edge-"
+    return folder / f".{ours}{part}.{kind}"
