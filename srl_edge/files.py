@@ -11,12 +11,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from srl_edge.errors import InputError
+from srl_edge.lost import require_held
 
 _MIB = 1 << 20
 _FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
@@ -146,6 +147,7 @@ def _in_scratch(path: Path) -> bool:
 
 def replace(path: Path, text: str) -> None:
     """Write a file at once or not at all."""
+    require_held(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     mine = f"{_SCRATCH}{os.getpid()}-{place()}-{threading.get_ident()}"
     scratch = path.with_name(f"{mine}-{path.name}")
@@ -233,6 +235,7 @@ def scratch_folder(beside: Path, name: str) -> Iterator[Path]:
 
     Removes those of processes that ended before they could.
     """
+    require_held(beside)
     beside.mkdir(parents=True, exist_ok=True)
     remove_left(left_in(beside, deep=False))
     # What Windows keeps, since a library still has it open, the next process removes; and so it
@@ -264,16 +267,46 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def fingerprint(path: Path, whole: bool = False) -> str:
-    """Twelve hex digits that change with a file's contents.
+def fingerprint(path: Path) -> str:
+    """Hex digits that change with a file's contents, every byte of which counts.
 
-    Of files above 64 MiB, such as weights, only the size and 16 parts of 1 MiB are read, unless the
-    whole is asked for.
+    Those of a file above 64 MiB, such as weights, are kept in `hashes/` of the cache: it is read
+    again where its size, its times or its place on the disk have changed.
     """
-    size, digest = path.stat().st_size, hashlib.sha256()
-    if whole or size <= 64 * _MIB:
+    seen = _seen(path)
+    if path.stat().st_size <= 64 * _MIB:
         return file_sha256(path)[:12]
-    digest.update(str(size).encode())
+    kept = None
+    with suppress(InputError):  # there is no cache, or what it has is damaged
+        kept = cache_folder() / "hashes" / text_sha256(os.path.abspath(path))[:32]
+        known = read_json_if_there(kept, "Texts") or {}
+        if known.get("seen") == seen and "fingerprint" in known:
+            return str(known["fingerprint"])
+    found = f"{_sampled(path)}-{file_sha256(path)[:12]}"
+    if kept and _seen(path) == seen:
+        with suppress(OSError):  # a cache that may not be written
+            replace(kept, json.dumps({"seen": seen, "fingerprint": found}) + "\n")
+    return found
+
+
+def same_contents(then: object, now: object) -> bool:
+    """Whether two fingerprints are of the same contents, as far as both tell.
+
+    One of an earlier version has half of what it has now: of samples of weights, of all of rows.
+    """
+    return then == now or (isinstance(now, str) and then in now.split("-"))
+
+
+def _seen(path: Path) -> str:
+    """What changes where a file is written, by the system's account."""
+    found = path.stat()
+    return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino}"
+
+
+def _sampled(path: Path) -> str:
+    """Twelve hex digits of a file's size and of 16 parts of 1 MiB."""
+    size = path.stat().st_size
+    digest = hashlib.sha256(str(size).encode())
     with naming(path), path.open("rb") as file:
         for part in range(16):
             file.seek(part * (size - _MIB) // 15)
@@ -310,9 +343,20 @@ def cache_folder() -> Path:
 
 @contextmanager
 def cache_lock() -> Iterator[None]:
-    """Held while the cache folder is filled, so that two processes do not download the same."""
+    """Held while the cache folder is filled, so that two processes do not download the same.
+
+    Raises InputError where that folder, or its lock, is another user's.
+    """
     from filelock import FileLock
 
-    cache_folder().mkdir(parents=True, exist_ok=True)
-    with FileLock(cache_folder() / ".lock"):
+    folder = cache_folder()
+    with ExitStack() as held:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(FileLock(folder / ".lock"))
+        except PermissionError:
+            raise InputError(
+                f"{folder / '.lock'}: may not be written by you, as where another user made it; "
+                "set SRL_EDGE_CACHE to a folder of your own, or let all who share it write there."
+            ) from None
         yield

@@ -17,8 +17,9 @@ from typing import Any
 
 from srl_edge import owned, preflight, processes, recipe
 from srl_edge.data import run_worlds
-from srl_edge.errors import InputError, StageError
+from srl_edge.errors import InputError, ParityError, StageError, UnmeasuredError
 from srl_edge.files import contents_sha256
+from srl_edge.lost import require_held
 from srl_edge.method import own_code
 from srl_edge.method.headroom import Headroom
 from srl_edge.method.rewards import load_parts
@@ -34,6 +35,7 @@ from srl_edge.models.routes import (
 from srl_edge.recipe import Recipe
 from srl_edge.run_folder import (
     DONE,
+    FAILED,
     RECIPE,
     STAGES,
     STALE,
@@ -44,6 +46,7 @@ from srl_edge.run_folder import (
     flat,
     inputs_of,
     outdated,
+    require_replaceable,
     sources_of,
 )
 from srl_edge.run_lock import LINE, STAGE, alone, held, notes
@@ -65,6 +68,7 @@ def run_line(settings: Recipe) -> Path:
         with held(run, LINE):
             note_recipe(settings)
             for name in STAGES:
+                require_held(run)
                 if due(settings, name) and (
                     code := processes.run_child(processes.python("srl_edge", name, str(run)))
                 ):
@@ -115,11 +119,15 @@ def _begun(run: Path) -> Iterator[None]:
 
 
 def due(settings: Recipe, name: str) -> bool:
-    """Whether a stage is to be run, which is said; training on other data is set aside first."""
+    """Whether a stage is to be run, which is said; training on other data is set aside first.
+
+    Raises InputError where another run's result would be lost.
+    """
     why = outdated(settings, name)
     if why is None:
         progress.say(f"{name}: done and current, skipped")
         return False
+    require_replaceable(settings, name)
     if name == "train":
         folder = settings.run / "train"
         why = checkpoints.set_aside_if_of_other_data(folder, settings) or why
@@ -182,8 +190,11 @@ def run_stage(settings: Recipe, name: str) -> Path:
 
 
 def _run_stage(settings: Recipe, run: Path, name: str) -> Path:
+    require_replaceable(settings, name)
     progress.say(f"{name}: {DESCRIPTIONS[name]}")
     before = list(STAGES)[: list(STAGES).index(name)]
+    if name == "bench":  # which measures whatever the gate finds
+        before.remove("check")
     stale = [(stage, why) for stage in before if (why := outdated(settings, stage))]
     if stale:
         said = "; ".join(f"{stage}: {why}" for stage, why in stale)
@@ -197,7 +208,11 @@ def _run_stage(settings: Recipe, run: Path, name: str) -> Path:
     inputs = inputs_of(settings, name)  # as they are now: a file may change while it runs
     inputs |= {STALE: said} if stale else {}
     start = time.monotonic()
-    path = _stage(name)(settings, run)
+    try:
+        path = _stage(name)(settings, run)
+    except (ParityError, UnmeasuredError):  # what it found counts all the same
+        finish(settings, name, inputs | {FAILED: True})
+        raise
     finish(settings, name, inputs)
     progress.say(f"{name}: {path} ({time.monotonic() - start:.0f} s)")
     return path

@@ -23,6 +23,7 @@ from srl_edge.files import (
     scratch_folder,
     text_sha256,
 )
+from srl_edge.lost import require_held
 
 MARKER = ".srl-edge"
 # What `srl-edge card` adds to a folder: of its own as any file, but no result that another is made
@@ -105,6 +106,7 @@ def claim(folder: Path, purpose: str, beside: str = "") -> Path:
     anywhere in it are refused: what is written there would go elsewhere. What our processes that
     were ended left half-written in it is removed.
     """
+    require_held(folder)
     folder.mkdir(parents=True, exist_ok=True)
     fresh = not (folder / MARKER).is_file()
     if fresh:  # said before all of a large folder is gone through
@@ -155,6 +157,17 @@ def changed(folder: Path) -> str | None:
     return None
 
 
+def contents(path: Path) -> str | None:
+    """What tells a result from any other that srl-edge wrote; None where it wrote none there.
+
+    As the marker has it: of a folder that it wrote, all files but a card; of a claimed one, a file.
+    """
+    if path.is_dir():
+        files = {k: h[0] for k, h in (_noted(path) or {}).items() if k not in CARD}
+        return text_sha256(json.dumps(sorted(files.items()))) if files else None
+    return next(iter((_noted(path.parent) or {}).get(path.name, ())), None)
+
+
 def is_claimed(folder: Path) -> bool:
     """Whether srl-edge works in a folder."""
     return (folder / MARKER).is_file()
@@ -192,6 +205,7 @@ def written(path: Path) -> bool:
 
 def set_aside(path: Path) -> Path:
     """Rename a file or folder to `<name>-earlier`, or the first free `-earlier-N`; return that."""
+    require_held(path)
     number, aside = 1, path.with_name(f"{path.name}-earlier")
     while os.path.lexists(aside):
         number += 1

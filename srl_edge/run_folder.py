@@ -5,12 +5,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from srl_edge import __version__
+from srl_edge import __version__, owned
 from srl_edge.artifact import MANIFEST
-from srl_edge.data.formats import SUFFIXES
 from srl_edge.data.sources import files_of, is_hub, path_of, placeless
-from srl_edge.files import expanded, fingerprint, read_json_if_there, replace
-from srl_edge.owned import changed, written
+from srl_edge.errors import InputError
+from srl_edge.files import (
+    expanded,
+    fingerprint,
+    read_json_if_there,
+    replace,
+    same_contents,
+)
 from srl_edge.quantization.formats import ALL
 from srl_edge.recipe import Recipe
 
@@ -25,6 +30,8 @@ STAGES: dict[str, tuple[str, ...]] = {
 }
 VERSION = "srl-edge"
 STALE = "not current then"  # which stages before it, and why
+FAILED = "failed"  # a gate that measured, and was not passed
+MADE = "made"  # what was written then, by its path in the run; not in runs of older versions
 CONTENTS = " (contents)"  # ends the name of what a file holds
 _SOURCES = ("data.source", "data.validation", "data.test")
 _EVALUATION = "data.quality.evaluation."  # and the number of one
@@ -161,12 +168,7 @@ def contents_of(recipe: Recipe, name: str) -> dict[str, str]:
             files = data | test | judge | _of_model(recipe)
             for artifact in recipe.export.artifacts:
                 files[f"the artifact {artifact}"] = run / "artifacts" / artifact / MANIFEST
-    return {
-        # Of rows all counts: one that was corrected may leave a file as long as it was.
-        f"{key}{CONTENTS}": fingerprint(file, whole=file.suffix.lower() in SUFFIXES)
-        for key, file in files.items()
-        if file.is_file()
-    }
+    return {f"{key}{CONTENTS}": fingerprint(f) for key, f in files.items() if f.is_file()}
 
 
 def inputs_of(recipe: Recipe, name: str) -> dict[str, Any]:
@@ -182,20 +184,63 @@ def outdated(recipe: Recipe, name: str) -> str | None:
     gone = (output for output in outputs_of(recipe, name) if not (recipe.run / output).is_file())
     if missing := next(gone, None):
         return f"{missing} is not there"
+    why = superseded(recipe, name)
+    return why or ("the gate was not passed" if FAILED in then else None)
+
+
+def superseded(recipe: Recipe, name: str) -> str | None:
+    """Why what a stage found is not of the run as it is, in words; None where it is.
+
+    So it is of a gate that was not passed, and of what of its files is there.
+    """
+    then = _finished(recipe.run).get(name)
+    if not isinstance(then, dict):
+        return "it has not been finished since it, or a stage before it, was begun again"
     if why := difference(then, inputs_of(recipe, name)):
         return why
-    other = _changed_output(recipe, name)
-    return other and f"{other} is gone, or other than it was written"
+    if other := _changed_output(recipe, name):
+        return f"{other} is gone, or other than it was written"
+    foreign = _foreign_output(recipe, name)
+    return foreign and f"{foreign} is not what this run's {name} made"
+
+
+def _results_of(recipe: Recipe, name: str) -> list[str]:
+    """What a stage wrote, by its path in the run: whole folders, or files of a shared one."""
+    outputs = outputs_of(recipe, name)
+    if name in ("check", "bench", "report"):
+        return outputs
+    return list(dict.fromkeys(output.rpartition("/")[0] for output in outputs))
 
 
 def _changed_output(recipe: Recipe, name: str) -> str | None:
     """The first of a stage's files that is not as that stage wrote it, by its path in the run."""
-    folders = {output.rpartition("/")[0]: None for output in outputs_of(recipe, name)}
-    for folder in folders:
-        if folder not in ("", "parity", "bench") and (found := changed(recipe.run / folder)):
-            return f"{folder}/{found}"
-    files = outputs_of(recipe, name) if name in ("check", "bench", "report") else []
-    return next((file for file in files if not written(recipe.run / file)), None)
+    for result in _results_of(recipe, name):
+        path = recipe.run / result
+        if not path.exists():
+            continue
+        if path.is_dir():
+            if found := owned.changed(path):
+                return f"{result}/{found}"
+        elif not owned.written(path):
+            return result
+    return None
+
+
+def _foreign_output(recipe: Recipe, name: str) -> str | None:
+    """The first of a stage's results in whose place another lies, which srl-edge wrote as well."""
+    then = _finished(recipe.run).get(name, {}).get(MADE, {})
+    results = (result for result in _results_of(recipe, name) if result in then)
+    there = (result for result in results if (recipe.run / result).exists())
+    return next((r for r in there if owned.contents(recipe.run / r) != then[r]), None)
+
+
+def require_replaceable(recipe: Recipe, name: str) -> None:
+    """Raise InputError where another run's result lies in place of what a stage made."""
+    if found := _foreign_output(recipe, name):
+        raise InputError(
+            f"{recipe.run / found}: is not what this run's {name} made, and it would be lost here; "
+            "move it elsewhere, or give the run another folder (--output)."
+        )
 
 
 def difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
@@ -204,13 +249,20 @@ def difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
         return f"it was made by srl-edge {then.get(VERSION)}, and this is {now.get(VERSION)}"
     if STALE in then:
         return f"it went on from results that were not current ({then[STALE]})"
-    changed = [key for key in (*now, *then) if then.get(key) != now.get(key)]
+    changed = [k for k in (*now, *then) if not same(k, then.get(k), now.get(k))]
     if not changed:
         return None
     key = next((k for k in changed if k.endswith(CONTENTS)), changed[0])
     if key.endswith(CONTENTS):
         return f"{key.removesuffix(CONTENTS)} has other contents than then"
     return f"{key} was {_said(then.get(key))}, and is {_said(now.get(key))}"
+
+
+def same(key: str, then: object, now: object) -> bool:
+    """Whether an input is as it was; what is noted beside the inputs does not count."""
+    if key.endswith(CONTENTS):
+        return same_contents(then, now)
+    return then == now or key in (MADE, FAILED)
 
 
 def begin(recipe: Recipe, name: str) -> None:
@@ -222,8 +274,9 @@ def begin(recipe: Recipe, name: str) -> None:
 
 
 def finish(recipe: Recipe, name: str, inputs: Mapping[str, Any]) -> None:
-    """Note that a stage is done, and from which inputs."""
-    _write(recipe.run, _finished(recipe.run) | {name: dict(inputs)})
+    """Note that a stage is done, from which inputs, and what it made."""
+    made = {result: owned.contents(recipe.run / result) for result in _results_of(recipe, name)}
+    _write(recipe.run, _finished(recipe.run) | {name: {**inputs, MADE: made}})
 
 
 def base_of(recipe: Recipe) -> Path:

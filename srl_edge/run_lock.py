@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 from srl_edge import processes
 from srl_edge.errors import InputError
 from srl_edge.files import read_json_if_there, replace
+from srl_edge.lost import holding
 
 LINE, STAGE = "line", "stage"  # `srl-edge run` holds the first, and each of its stages the second
 ENDING = 5.0  # seconds that a stage waits for one whose `srl-edge run` was killed
@@ -21,17 +22,18 @@ ENDING = 5.0  # seconds that a stage waits for one whose `srl-edge run` was kill
 def held(run: Path, part: str, wait: float = 0.0) -> Iterator[None]:
     """Hold a part of a run, or a file that rows are added to in a folder, by its name.
 
-    Raises InputError, with the other's id, where a process does already.
-    The lock of a process that has ended does not hold.
+    Raises InputError, with the other's id, where a process does already, and where the folder is
+    deleted, renamed or begun anew meanwhile. The lock of a process that has ended does not hold.
     """
     where, what = (run, "run") if part in (LINE, STAGE) else (run / part, "file")
     try:
-        with FileLock(run / f".{part}.lock", timeout=wait):
+        lock = _file(run, part, "lock")
+        with FileLock(lock, timeout=wait), holding(lock):
             note = {"process": os.getpid(), "since": time.strftime("%H:%M:%S")}
-            replace(_note(run, part), json.dumps(note) + "\n")
+            replace(_file(run, part, "json"), json.dumps(note) + "\n")
             yield
     except Timeout:
-        other = read_json_if_there(_note(run, part), "Holder") or {}
+        other = read_json_if_there(_file(run, part, "json"), "Holder") or {}
         raise InputError(
             f"{where}: process {other.get('process')} works on this {what} since "
             f"{other.get('since')}; wait for it, or end it first."
@@ -53,5 +55,8 @@ def alone(run: Path) -> Iterator[None]:
         yield
 
 
-def _note(run: Path, part: str) -> Path:
-    return run / f".{part}.json"
+def _file(folder: Path, part: str, kind: str) -> Path:
+    """A part's lock, or the note of who holds it."""
+    # A file may lie in any folder, where `.<its name>.json` may be a user's.
+    ours = "" if part in (LINE, STAGE) else "srl-edge-"
+    return folder / f".{ours}{part}.{kind}"

@@ -357,19 +357,6 @@ def test_rows_end_at_line_feeds_alone(separator: str, tmp_path: Path) -> None:
     assert [found.problem for found in tasks.problems("mine", file)] == [whole] * 2
 
 
-def test_a_fingerprint_sees_new_weights(tmp_path: Path) -> None:
-    file = tmp_path / "weights"
-    with file.open("wb") as out:
-        out.truncate(65 << 20)
-    first = fingerprint(file)
-    assert fingerprint(file) == first and len(first) == 12
-    with file.open("r+b") as out:
-        for at in range(0, 65 << 20, 1 << 20):
-            out.seek(at)
-            out.write(b"new")
-    assert fingerprint(file) != first
-
-
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes in folders")
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "manifest.json")

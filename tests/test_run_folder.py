@@ -1,5 +1,6 @@
 """What of a run is current: told by settings, by contents of files, and by the version."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Literal
@@ -7,7 +8,7 @@ from typing import Literal
 import pytest
 
 from srl_edge import line, owned, run_folder
-from srl_edge.errors import InputError
+from srl_edge.errors import InputError, ParityError
 from srl_edge.method.verifiers import same_value
 from srl_edge.recipe import Data, Model, Recipe
 from srl_edge.recipe.data import Difficulty, Quality
@@ -150,6 +151,52 @@ def test_a_result_that_was_edited_is_made_again(
     assert (outdated(done, stage) or "").startswith(words)
 
 
+@pytest.mark.parametrize(
+    ("result", "stage"),
+    [
+        ("data", "data"),
+        ("adapter", "train"),
+        ("merged", "export"),
+        ("artifacts/onnx-int4", "export"),
+        ("parity", "check"),
+        ("bench", "bench"),
+    ],
+)
+def test_a_result_of_another_run_in_its_place_is_refused(
+    done: Recipe, result: str, stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, place = tmp_path / "other", done.run / result
+    shutil.copytree(place, other)
+    for file in [file for file in other.glob("*.*") if file.name != owned.MARKER]:
+        owned.write(file, "of another run")
+    shutil.rmtree(place)
+    shutil.copytree(other, place)
+    said = outdated(done, stage) or ""
+    assert said.startswith(result) and said.endswith(f" is not what this run's {stage} made")
+    monkeypatch.setattr(line, "_stage", lambda name: lambda settings, run: run)
+    before = {p: p.read_bytes() for p in done.run.rglob("*") if p.is_file()}
+    for begun in (line.due, lambda recipe, name: line._run_stage(recipe, recipe.run, name)):
+        with pytest.raises(InputError, match=r"made, and it would be lost here; move it elsewh"):
+            begun(done, stage)
+    assert {p: p.read_bytes() for p in done.run.rglob("*") if p.is_file()} == before
+    place.rename(tmp_path / "elsewhere")
+    assert line.due(done, stage)
+
+
+def test_a_run_that_did_not_note_what_it_made_is_not_called_broken(done: Recipe) -> None:
+    noted = json.loads((done.run / run_folder.DONE).read_text())
+    for stage in noted.values():
+        del stage[run_folder.MADE]
+    (done.run / run_folder.DONE).write_text(json.dumps(noted))
+    assert [outdated(done, name) for name in STAGES] == [None] * 6
+
+
+def test_a_card_is_not_what_a_stage_made(done: Recipe) -> None:
+    for folder in ("adapter", "artifacts/onnx-int4"):
+        owned.write(done.run / folder / "README.md", "a card")
+    assert [outdated(done, name) for name in STAGES] == [None] * 6
+
+
 def test_texts_with_slashes_count_whole(done: Recipe) -> None:
     inputs = []
     for system in ("/think a/b", "/no_think a/b"):
@@ -252,6 +299,25 @@ def test_what_was_made_from_results_that_were_not_current_is_not(
     assert said and said.startswith("it went on from results that were not current (train: ")
     line._run_stage(done, done.run, "bench")
     assert outdated(done, "bench") is None
+
+
+def test_a_gate_that_was_not_passed_is_asked_again_and_found_what_it_found(
+    done: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(recipe: Recipe, run: Path) -> Path:
+        raise ParityError("onnx-int4: differs")
+
+    monkeypatch.setattr(line, "_stage", lambda name: failing)
+    with pytest.raises(ParityError):
+        line._run_stage(done, done.run, "check")
+    assert outdated(done, "check") == "the gate was not passed"
+    assert run_folder.superseded(done, "check") is None
+    monkeypatch.setattr(line, "_stage", lambda name: lambda settings, run: run)
+    line._run_stage(done, done.run, "bench")
+    assert outdated(done, "bench") is None
+    (done.run / "artifacts" / "onnx-int4" / "manifest.json").write_text("made again")
+    said = run_folder.superseded(done, "check")
+    assert said == "the artifact onnx-int4 has other contents than then"
 
 
 def test_the_revision_and_split_of_a_hub_dataset_count(done: Recipe) -> None:

@@ -6,9 +6,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
+import filelock
 import pytest
 
+from srl_edge import files
 from srl_edge.errors import InputError
 from srl_edge.run_lock import LINE, STAGE, alone, held
 from tests.helpers.command_line import srl_edge, write_recipe
@@ -47,6 +50,19 @@ def test_the_second_is_refused_with_the_firsts_id(
         pass
 
 
+@pytest.mark.parametrize("name", ["eslintrc", "rows.jsonl"])
+def test_beside_a_file_nothing_of_theirs_is_overwritten(name: str, tmp_path: Path) -> None:
+    theirs = [tmp_path / f".{name}.{kind}" for kind in ("json", "lock")]
+    for file in theirs:
+        file.write_text("theirs")
+    with held(tmp_path, name):
+        assert len(list(tmp_path.iterdir())) == 4
+        said = rf"process {os.getpid()} works on this file since"
+        with pytest.raises(InputError, match=said), held(tmp_path, name):
+            pass
+    assert [file.read_text() for file in theirs] == ["theirs"] * 2
+
+
 def test_a_stage_waits_for_one_that_is_ending(tmp_path: Path) -> None:
     first = holder(tmp_path, STAGE)
     os.kill(first.pid, signal.SIGTERM)
@@ -72,3 +88,25 @@ def test_two_runs_of_one_recipe(
     finally:
         first.kill()
         first.wait()
+
+
+def test_a_cache_of_another_user_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class OfAnother(filelock.FileLock):
+        def acquire(self, *_: object, **__: object) -> NoReturn:
+            raise PermissionError(13, "Permission denied", self.lock_file)
+
+    monkeypatch.setenv("SRL_EDGE_CACHE", str(tmp_path))
+    for _ in range(2):  # it is let go of
+        with files.cache_lock():
+            assert (tmp_path / ".lock").is_file()
+    monkeypatch.setattr(filelock, "FileLock", OfAnother)
+    said = r"\.lock: may not be written by you, .*; set SRL_EDGE_CACHE to a folder of your own"
+    with pytest.raises(InputError, match=said), files.cache_lock():
+        pass
+    with pytest.raises(PermissionError, match="of what is filled"):  # which is something else
+        monkeypatch.undo()
+        monkeypatch.setenv("SRL_EDGE_CACHE", str(tmp_path))
+        with files.cache_lock():
+            raise PermissionError("of what is filled")

@@ -23,6 +23,7 @@ from srl_edge.devices.runtimes.chat import Asked, asked_of
 from srl_edge.errors import InputError
 from srl_edge.files import read_json, read_json_if_there, read_rows
 from srl_edge.files import replace as write_at_once
+from srl_edge.lost import require_held
 from srl_edge.method.types import StepPrompt, Trajectory
 from srl_edge.recipe import Bench
 from srl_edge.report import results, rows, tables
@@ -266,6 +267,7 @@ class _Bench(NamedTuple):
                     results.as_sample(number, task.problems[number], sample)
                     for number, sample in zip(numbered, samples, strict=True)
                 ]
+                require_held(file)
                 lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
                 written.writelines(lines)
                 written.flush()
@@ -311,6 +313,7 @@ class _Bench(NamedTuple):
         self.advance(model.name, by=len(kept), work=len(kept) * each, skipped=True)
         with file.open("a", encoding="utf-8") as written:
             for row in step_rows(model, left, settings, self.connection):
+                require_held(file)
                 written.write(json.dumps(row, ensure_ascii=False) + "\n")
                 written.flush()
                 kept.append(row)

@@ -1,15 +1,19 @@
 """Two benchmarks of the same models: what got worse, and by more than chance."""
 
+import shlex
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from srl_edge import recipe
 from srl_edge.errors import InputError
 from srl_edge.report import rows
 from srl_edge.report.results import read_samples
 from srl_edge.report.rows import BenchResults, ModelRow
 from srl_edge.report.statistics import paired
+from srl_edge.run_folder import RECIPE, superseded
 
 SLOWER = 0.1  # share of speed that may be lost, or of memory and size gained
 
@@ -42,6 +46,23 @@ def compare(old: Path, new: Path, slower: float = SLOWER) -> list[Change]:
     if not found:
         raise InputError(f"{old} and {new}: no figure of a model is in both.")
     return found
+
+
+def notes(*folders: Path) -> list[str]:
+    """Which results of runs are of an earlier state of these, and why."""
+    said = []
+    for folder in folders:
+        bench = _results(folder).resolve()
+        run = bench.parent
+        if bench.name != "bench" or not (run / RECIPE).is_file():
+            continue
+        with suppress(InputError):  # a recipe of another version, whose results can be read
+            if why := superseded(recipe.load(run), "bench"):
+                said.append(
+                    f"{folder}: its benchmark is of an earlier state of the run ({why}); `srl-edge "
+                    f"bench {shlex.quote(str(run))}` measures it as it is."
+                )
+    return said
 
 
 def _results(folder: Path) -> Path:

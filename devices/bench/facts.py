@@ -48,8 +48,7 @@ def of_gguf(file: Path) -> tuple[dict[str, Any], Path]:
 
     Raises InputError where it is none, or of an architecture that nothing here runs.
     """
-    # A setting in it may be changed in place, which a fingerprint of a large file does not see.
-    made = _cached(f"gguf-{fingerprint(file)}-{file.stat().st_mtime_ns}")
+    made = _cached(f"gguf-{fingerprint(file)}")
     if (made / _FACTS).is_file():
         said: dict[str, Any] = read_json(made / _FACTS, "Json")
         _require_architecture(said["architecture"], file)

@@ -27,10 +27,12 @@ def parser() -> Parser:
 
 
 def run(chosen: Any, flags: list[str]) -> Outcome:
-    from srl_edge.devices.bench.compare import compare
+    from srl_edge.devices.bench.compare import compare, notes
 
     found = compare(chosen.old, chosen.new, chosen.slower)
     worse = [change.text for change in found if change.worse]
-    text = "\n".join(change.text for change in found)
-    facts = {"changes": [change.values | {"worse": change.worse} for change in found]}
+    noted = notes(chosen.old, chosen.new)
+    text = "\n".join([*(change.text for change in found), *(f"Note: {said}" for said in noted)])
+    changes = [change.values | {"worse": change.worse} for change in found]
+    facts = {"changes": changes, "notes": noted}
     return Outcome(text, facts, int(bool(worse)), "worse: " + "; ".join(worse) if worse else "")

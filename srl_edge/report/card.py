@@ -1,7 +1,7 @@
 """Model cards of a run: a README.md in its adapter and in each artifact, of its own records."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -94,6 +94,8 @@ def named_base(recipe: Recipe, part: Part) -> str | None:
 
 def text(facts: RunFacts, part: Part, picture: bool, base: str | None) -> str:
     """The card of a part, as Markdown with metadata; base: the base model's id on the hub."""
+    before = any(row.artifact == part.name for row in facts.parity)
+    facts = _as_it_is(facts)
     recipe, run = facts.recipe, facts.recipe.run
     licence = card_base.licence_of(recipe)
     title = card_words.title(recipe, part.name)
@@ -110,7 +112,7 @@ def text(facts: RunFacts, part: Part, picture: bool, base: str | None) -> str:
         results=Markup(as_markdown(results)) if results else "",
         measured=card_words.measured(facts.bench),
         findings=[*card_words.findings(facts.bench, part.row), *_alone(facts, part)],
-        unmeasured="Accuracy, speed and memory have not been measured yet.",
+        unmeasured=card_words.unmeasured(facts),
         reply=card_asking.reply(asking),
         turns=card_asking.asked(asking),
         asked_by=card_asking.asked_by(asking),
@@ -123,7 +125,7 @@ def text(facts: RunFacts, part: Part, picture: bool, base: str | None) -> str:
         picture=Markup(PICTURE) if picture else "",
         settings=Markup(fenced(card_words.settings(recipe), "toml")),
         artifact=bool(part.manifest),
-        gate=card_words.gate(gate, part.name) if part.manifest else "",
+        gate=card_words.gate(gate, part.name, " as it is now" * before) if part.manifest else "",
         licence=card_base.licence(recipe, base, licence),
         limits=card_words.limits(facts, part.row, part.manifest),
         version=__version__,
@@ -132,6 +134,7 @@ def text(facts: RunFacts, part: Part, picture: bool, base: str | None) -> str:
 
 def of_several(facts: RunFacts, parts: Sequence[Part]) -> str:
     """The card of a repository that has several artifacts, each in a folder with its own."""
+    facts = _as_it_is(facts)
     recipe, base = facts.recipe, named_base(facts.recipe, parts[0])
     licence = card_base.licence_of(recipe)
     title = card_words.title(recipe, "artifacts")
@@ -148,6 +151,13 @@ def of_several(facts: RunFacts, parts: Sequence[Part]) -> str:
         licence=card_base.licence(recipe, base, licence),
         version=__version__,
     )
+
+
+def _as_it_is(facts: RunFacts) -> RunFacts:
+    """Facts without what was found of an earlier state of the run: a card claims none of it."""
+    named = facts.recipe.export.artifacts  # of others the gate is not asked again
+    gated = [] if "check" in facts.outdated else [r for r in facts.parity if r.artifact in named]
+    return replace(facts, parity=gated, bench=None if "bench" in facts.outdated else facts.bench)
 
 
 def training_picture(training: Training | None) -> str:

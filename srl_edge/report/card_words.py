@@ -137,6 +137,12 @@ def measured(bench: BenchResults | None) -> str:
     )
 
 
+def unmeasured(facts: RunFacts) -> str:
+    """What is said in place of results."""
+    since = " since the run changed" if "bench" in facts.outdated else " yet"
+    return f"Accuracy, speed and memory have not been measured{since}."
+
+
 def findings(bench: BenchResults | None, own: str) -> list[str]:
     """What the figures allow one to say of the one that the card is of."""
     if not bench:
@@ -250,12 +256,12 @@ def _placeless(value: Any) -> Any:
     return value
 
 
-def gate(row: ParityRow | None, name: str) -> str:
-    """What the gate found of an artifact."""
+def gate(row: ParityRow | None, name: str, since: str = "") -> str:
+    """What the gate found of an artifact; since: which state of it has not been through that."""
     if not ALL[name].runs:
         return "It was built, and no runtime on the machine that built it runs it, so nobody knows."
     if not row:
-        return "The gate (srl-edge check) has not been run on it."
+        return f"The gate (srl-edge check) has not been run on it{since}."
     tokens, answers = row.next_tokens, row.answers
     said = "passed" if row.passed else "did not pass"
     return (
@@ -295,12 +301,11 @@ def limits(facts: RunFacts, own: str, manifest: Mapping[str, Any] | None) -> lis
         "says was not checked for harm or bias."
     )
     why: dict[str, list[str]] = {}
-    for sentence in facts.outdated:
-        stage, _, rest = sentence.partition("; `srl-edge")[0].partition(" is out of date ")
-        if stage in _FIGURES and rest:
-            why.setdefault(rest.strip("()"), []).append(stage)
+    for stage in _FIGURES:
+        if stage in facts.outdated:
+            why.setdefault(facts.outdated[stage], []).append(stage)
     return said + [
-        f"What {' and '.join(stages)} found may be of an earlier state of the run: {reason}."
+        f"What {' and '.join(stages)} left is of an earlier state of the run: {reason}."
         for reason, stages in why.items()
     ]
 

@@ -74,8 +74,8 @@ class Exported:
 class RunFacts:
     """What there is of a run; `missing` says of each part that is not there how to get it.
 
-    outdated: which of those that are there are no longer what the recipe and its files give, and
-    why.
+    outdated: why what a stage left is no longer what the recipe and its files give, by the stage;
+    a gate that was not passed is not for that.
     data: what its stage wrote. artifacts: those of the adapter that there is now, and parity what
     the gate found of them.
     """
@@ -89,7 +89,16 @@ class RunFacts:
     bench: BenchResults | None
     bench_folder: Path
     missing: dict[str, str]
-    outdated: list[str]
+    outdated: dict[str, str]
+
+    @property
+    def warnings(self) -> list[str]:
+        """A sentence for each stage that is out of date."""
+        folder = shlex.quote(self.recipe.output)
+        return [
+            f"{stage} is out of date ({why}); `srl-edge run {folder}` runs it again."
+            for stage, why in self.outdated.items()
+        ]
 
 
 def gather(recipe: Recipe, run: Path) -> RunFacts:
@@ -111,7 +120,7 @@ def gather(recipe: Recipe, run: Path) -> RunFacts:
         bench=rows.read(bench) if (bench / rows.FILE).is_file() else None,
         bench_folder=bench,
         missing={},
-        outdated=[],
+        outdated={},
     )
     folder = shlex.quote(recipe.output)
     missing = {
@@ -121,12 +130,12 @@ def gather(recipe: Recipe, run: Path) -> RunFacts:
     }
     if len(missing) == len(_NOTES):
         raise InputError(f"{run}: nothing to report yet; run `srl-edge data {folder}` first.")
-    old = [
-        f"{stage} is out of date ({why}); `srl-edge run {folder}` runs it again."
+    old = {
+        stage: why
         for stage in list(run_folder.STAGES)[:-1]
         if any((run / output).is_file() for output in run_folder.outputs_of(recipe, stage))
-        and (why := run_folder.outdated(recipe, stage))
-    ]
+        and (why := run_folder.superseded(recipe, stage))
+    }
     return replace(found, missing=missing, outdated=old)
 
 

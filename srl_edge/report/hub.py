@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from srl_edge import owned
+from srl_edge import owned, run_folder
 from srl_edge.artifact import ADAPTER, MANIFEST, is_current, load
 from srl_edge.errors import InputError
 from srl_edge.files import file_sha256, inside, read_json
@@ -67,7 +67,7 @@ def plan(recipe: Recipe, run: Path, names: Sequence[str] = ()) -> Plan:
         uploads += [
             _upload(f"{beneath}{name}", what) for name, what in _files(recipe, part).items()
         ]
-        notes += _notes(part, run)
+        notes += _notes(recipe, part, run)
     if len(chosen) > 1:
         uploads.append(_upload(README, of_several(gather(recipe, run), chosen).encode()))
     for upload in uploads:
@@ -120,7 +120,7 @@ def _upload(path: str, what: bytes | Path) -> Upload:
     return Upload(path, what, len(what), hashlib.sha256(what).hexdigest())
 
 
-def _notes(part: Part, run: Path) -> list[str]:
+def _notes(recipe: Recipe, part: Part, run: Path) -> list[str]:
     """What of a part might make one think again."""
     said = []
     if not (part.folder / README).is_file():
@@ -132,9 +132,21 @@ def _notes(part: Part, run: Path) -> list[str]:
     gate = run / "parity" / f"{part.name}.json"
     if not gate.is_file():
         said.append(f"{part.name} has not been through the gate (`srl-edge check {run}`).")
+    elif why := _of_earlier(recipe, part):
+        said.append(
+            f"{part.name} has not been through the gate as it is now, but in an earlier state of "
+            f"the run ({why}); `srl-edge check {run}` asks again."
+        )
     elif not parity_rows.read(gate).passed:
         said.append(f"{part.name} did not pass the gate.")
     return said
+
+
+def _of_earlier(recipe: Recipe, part: Part) -> str | None:
+    """Why what the gate found of an artifact is not of that as it is; None where it is."""
+    if part.name not in recipe.export.artifacts:
+        return "the recipe no longer names it"
+    return run_folder.superseded(recipe, "check")
 
 
 def _require_placeless(upload: Upload, run: Path) -> None:

@@ -48,7 +48,7 @@ def as_json(facts: RunFacts) -> dict[str, Any]:
         "parity": [parity_rows.as_json(row) for row in facts.parity],
         "bench": rows.as_json(facts.bench) if facts.bench else None,
         "missing": facts.missing,
-        "outdated": facts.outdated,
+        "outdated": facts.warnings,
         "recipe": facts.recipe.model_dump(mode="json"),
         "recipe_toml": dumps(facts.recipe),
         "commands": commands(facts.recipe),
@@ -69,7 +69,7 @@ def markdown(facts: RunFacts) -> str:
     """The report as Markdown, with a table of speeds in the manner of llama-bench."""
     model, bench = facts.recipe.model.name, facts.bench
     title = f"# {plain(model)}: report of a run"
-    parts = [title, *map(plain, facts.outdated), plain(summary(facts))]
+    parts = [title, *map(plain, facts.warnings), plain(summary(facts))]
     numbers = [map(plain, pair) for pair in headline(facts)]
     parts.append("\n".join(f"- **{value}** {label}" for value, label in numbers))
     for key, title in PARTS.items():

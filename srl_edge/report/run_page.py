@@ -47,7 +47,7 @@ def page(facts: RunFacts, commands: Mapping[str, str]) -> str:
         headline(facts),
         parts,
         _lead(facts),
-        facts.outdated,
+        facts.warnings,
     )
 
 

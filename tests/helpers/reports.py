@@ -6,6 +6,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from srl_edge import owned
 from srl_edge.method.prompt_form import DEFAULT
 from srl_edge.method.rewards import similarity
 from srl_edge.recipe import Model, Recipe, Stage
@@ -31,6 +32,7 @@ from srl_edge.report.rows import (
     Spread,
     StepSimilarity,
 )
+from srl_edge.run_folder import finish, inputs_of, outputs_of
 
 EXPERT = "So 3 boxes hold 3*12=36 eggs"
 EVIL = "<think>How many?</think>\n<script>alert('x')</script> & 36 eggs"
@@ -249,8 +251,21 @@ def write_bench(
     rows.write(run / "bench", BenchResults("2026-01-01", device, settings, measured, gain))
 
 
+def note_found(recipe: Recipe, *names: str, **more: Any) -> None:
+    """Note that the gate and the benchmark found what is there, of the run as it is."""
+    for name in names or ("check", "bench"):
+        for output in outputs_of(recipe, name):
+            file = recipe.run / output
+            if file.is_file():
+                text = file.read_text(encoding="utf-8")
+                file.unlink()
+                owned.write(file, text)
+        finish(recipe, name, inputs_of(recipe, name) | more)
+
+
 def whole_run(folder: Path) -> Path:
     """A run with everything but weights."""
     for part in (write_data, write_training, write_artifacts, write_parity, write_bench):
         part(folder)
+    note_found(recipe_of(folder))
     return folder

@@ -16,8 +16,10 @@ from srl_edge.method.prompt_form import PRESETS
 from srl_edge.recipe import Recipe
 from srl_edge.report.card import write
 from srl_edge.report.card_base import metadata_of
+from srl_edge.report.facts import gather
+from srl_edge.run_folder import FAILED, begin
 from tests.helpers.command_line import called, srl_edge
-from tests.helpers.reports import recipe_of, whole_run, write_data, write_training
+from tests.helpers.reports import note_found, recipe_of, whole_run, write_data, write_training
 from tests.helpers.reports import write as write_json
 
 HEADINGS = [
@@ -90,12 +92,46 @@ def test_every_part_has_a_card_with_what_was_measured_of_it(run: Path) -> None:
 def test_a_failed_gate_and_an_older_adapter_come_first(run: Path) -> None:
     file = run / "artifacts" / "onnx-int4" / "manifest.json"
     write_json(file, json.loads(file.read_text()) | {"adapter_sha256": "0" * 64})
+    note_found(recipe_of(run), "check", **{FAILED: True})
     write(recipe_of(run), run)
     failed = card(run / "artifacts" / "executorch-8da4w").text
     assert failed.index("> The gate found that this artifact does not answer") < 600
     assert "It did not pass srl-edge's gate" in failed
     old = card(run / "artifacts" / "onnx-int4").text
     assert "> This artifact was made of an earlier adapter than the run has now." in old
+
+
+@pytest.mark.parametrize("deed", ["exported again", "other settings", "edited", "named no more"])
+def test_what_was_found_of_an_earlier_state_is_not_claimed(deed: str, run: Path) -> None:
+    recipe = recipe_of(run)
+    match deed:
+        case "exported again":  # as `srl-edge export` begins
+            begin(recipe, "export")
+        case "other settings":
+            recipe = changed(recipe, export={"context_length": 640})
+        case "edited":
+            for file in (run / "bench" / "results.json", run / "parity" / "onnx-int4.json"):
+                file.write_text(file.read_text() + " ")
+        case _:
+            recipe = changed(recipe, export={"artifacts": ("onnx-int8",)})
+    write(recipe, run)
+    found = card(run / "artifacts" / "onnx-int4")
+    assert found.data.eval_results is None and "model-index" not in found.content
+    assert "srl-edge's gate" not in found.text and "onnx-int4 (this one)" not in found.text
+    assert "have not been measured since the run changed." in found.text
+    assert "(srl-edge check) has not been run on it as it is now." in found.text
+    assert re.search(r"What .*(check|bench) left is of an earlier state of the run: ", found.text)
+    assert card(run / "adapter").data.eval_results is None
+
+
+def test_an_artifact_that_passed_is_not_blamed_for_one_that_failed(run: Path) -> None:
+    (run / "parity" / "onnx-int8.json").unlink()  # which could not be loaded
+    note_found(recipe_of(run), "check", **{FAILED: True})
+    write(recipe_of(run), run)
+    assert "It passed srl-edge's gate" in card(run / "artifacts" / "onnx-int4").text
+    failed = card(run / "artifacts" / "executorch-8da4w")
+    assert "It did not pass srl-edge's gate" in failed.text and failed.data.eval_results
+    assert not {"check", "bench"} & gather(recipe_of(run), run).outdated.keys()
 
 
 def test_what_was_not_measured_is_said(tmp_path: Path) -> None:
@@ -131,6 +167,7 @@ def test_texts_of_other_people_stay_text(run: Path, tmp_path: Path) -> None:
         prompt={"system": system},
         model={"name": "some|one/<b>model"},
     )
+    note_found(recipe)
     write(recipe, run)
     found = card(run / "artifacts" / "onnx-int4")
     assert found.data.base_model is None and found.data.license is None

@@ -18,12 +18,13 @@ from srl_edge.errors import InputError
 from srl_edge.files import file_sha256, scratch_folder
 from srl_edge.models import adapter_folder
 from srl_edge.models.wheels import KNOWN
-from srl_edge.recipe import load
+from srl_edge.recipe import dumps, load
 from srl_edge.report.hub import plan
 from srl_edge.report.parity_rows import as_json
+from srl_edge.run_folder import FAILED, begin
 from tests.helpers.command_line import called
 from tests.helpers.hub import TOKEN, Hub, hub
-from tests.helpers.reports import parity_row, write, write_data, write_training
+from tests.helpers.reports import note_found, parity_row, write, write_data, write_training
 
 BASE = "smollm2-135m-instruct"
 RECIPE = """
@@ -196,6 +197,11 @@ def test_what_is_replaced_and_what_is_public_is_said(
         ("stale", "onnx-int4 was made of an earlier adapter than the run has now."),
         ("failed", "onnx-int4 did not pass the gate."),
         ("unchecked", "onnx-int4 has not been through the gate"),
+        (
+            "exported again",
+            "the gate as it is now, but in an earlier state of the run (it has not ",
+        ),
+        ("named no more", "the gate as it is now, but in an earlier state of the run (the recipe"),
         ("no card", "onnx-int4 has no card; `srl-edge card"),
     ],
 )
@@ -206,6 +212,17 @@ def test_what_makes_one_think_again_is_said_before(deed: str, said: str, run: Pa
         (folder / "manifest.json").write_text(json.dumps(manifest | {"adapter_sha256": "1" * 64}))
     if deed == "failed":
         write(run / "parity" / "onnx-int4.json", as_json(parity_row("onnx-int4", 0.5, 0.85)))
+        note_found(load(run), "check", **{FAILED: True})
+    if deed in ("exported again", "named no more"):
+        write(run / "parity" / "onnx-int4.json", as_json(parity_row("onnx-int4", 0.9, 0.85)))
+        note_found(load(run), "check")
+        assert "through the gate" not in push(run, "--artifact", "onnx-int4", "--dry-run").text
+    if deed == "exported again":
+        begin(load(run), "export")
+    if deed == "named no more":
+        recipe = load(run, ["--export.artifacts", "onnx-int8"])
+        (run / "recipe.toml").write_text(dumps(recipe))
+        note_found(recipe, "check")
     if deed == "no card":
         (folder / "README.md").unlink()
     assert said in push(run, "--artifact", "onnx-int4", "--dry-run").text

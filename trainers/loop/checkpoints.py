@@ -11,8 +11,9 @@ from pathlib import Path
 from srl_edge import owned
 from srl_edge.errors import InputError
 from srl_edge.files import inside, read_json, remove_tree
+from srl_edge.lost import require_held
 from srl_edge.recipe import Recipe
-from srl_edge.run_folder import CONTENTS, contents_of, settings_of
+from srl_edge.run_folder import CONTENTS, contents_of, same, settings_of
 from srl_edge.trainers.policy.contract import Policy
 
 LOGS, _STATE = ("metrics.jsonl", "rollouts.jsonl"), "trainer_state.json"
@@ -47,6 +48,7 @@ def save(folder: Path, policy: Policy, cursor: Cursor, recipe: Recipe) -> None:
 
     A crash at any moment leaves the older checkpoint or the newer one, each whole.
     """
+    require_held(folder)
     final = folder / f"checkpoint-{cursor.stage}-{cursor.step:06d}"
     if final.is_dir():  # of the same step: training is the same however often it is repeated
         return
@@ -113,7 +115,7 @@ def _changed(folder: Path, recipe: Recipe) -> tuple[str, object, object] | None:
     # A setting of a later version changes nothing where it is left at its default.
     known = then.keys() | settings_of(recipe, "train", exclude_defaults=True).keys()
     for key in sorted(k for k in known if _counts(k, Cursor(**state["cursor"]))):
-        if then.get(key) != now.get(key):
+        if not same(key, then.get(key), now.get(key)):
             return key, then.get(key), now.get(key)
     return None
 

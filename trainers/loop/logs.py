@@ -9,6 +9,7 @@ from statistics import fmean, pstdev
 from typing import Any
 
 from srl_edge.files import read_rows, writing
+from srl_edge.lost import require_held
 from srl_edge.method.alarms import alarm_metrics
 from srl_edge.method.algorithm import max_variance
 from srl_edge.method.prompt_form import CUT_OFF
@@ -163,6 +164,7 @@ def validation_note(metrics: Mapping[str, float]) -> str:
 
 
 def _append(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    require_held(path)
     with writing(path), path.open("a", encoding="utf-8") as out:
         for row in rows:
             out.write(json.dumps(row, ensure_ascii=False) + "\n")

@@ -12,6 +12,7 @@ from srl_edge.data import trajectories
 from srl_edge.data.calibration import calibration_texts
 from srl_edge.errors import NothingToCompare, StageError
 from srl_edge.files import replace
+from srl_edge.lost import require_held
 from srl_edge.method.alarms import alarms, own_way_alarms
 from srl_edge.method.types import Sample, StepPrompt
 from srl_edge.quantization.formats import AS_SHIPPED
@@ -247,6 +248,7 @@ class StageRun:
         sound = self.policy.finite()
         kept, better = sound and now >= cursor.best, sound and now > cursor.best
         if kept:
+            require_held(self.folder)
             self.policy.save_adapter(self.folder / "best")
             cursor.best = now
         cursor.worse = 0 if better else cursor.worse + 1

@@ -11,6 +11,7 @@ from srl_edge.data import trajectories
 from srl_edge.data.reading import read_source
 from srl_edge.errors import InputError
 from srl_edge.files import scratch_folder
+from srl_edge.lost import require_held
 from srl_edge.method.prompts import first_prompts, step_prompts, whole_prompts
 from srl_edge.method.types import StepPrompt
 from srl_edge.recipe import Recipe, Stage
@@ -45,6 +46,7 @@ def train(recipe: Recipe, run: Path, policy: Policy) -> Path:
             StageRun(recipe, index, run, policy, cursor, track, prompts).run_to_its_end()
             checkpoints.save(folder, policy, cursor, recipe)
             policy.load_adapter(folder / "best")
+            require_held(folder)
             policy.save_adapter(folder / f"stage-{index}-{stage.kind}")
             cursor = checkpoints.Cursor(index + 1)
             checkpoints.save(folder, policy, cursor, recipe)

@@ -83,15 +83,17 @@ def test_an_end_that_was_changed_in_a_large_gguf_is_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SRL_EDGE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(facts, "fingerprint", lambda file: "as of a file above 64 MiB")
     monkeypatch.setattr(facts, "_require_architecture", lambda *_: None)
     monkeypatch.setattr(facts, "_make", _noted)
     (tmp_path / "model.gguf").write_bytes(b"GGUF")
+    os.truncate(tmp_path / "model.gguf", 65 << 20)
     for end in (7, 8):
+        with (tmp_path / "model.gguf").open("r+b") as file:
+            file.seek(2 << 20)
+            file.write(bytes([end]))
         monkeypatch.setattr(
             facts, "_read_gguf", lambda _, end=end: {"architecture": "llama", "stops": [end]}
         )
-        os.utime(tmp_path / "model.gguf", (end, end))
         for _ in range(2):
             assert facts.of_gguf(tmp_path / "model.gguf")[0]["stops"] == [end]
 
