@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from srl_edge.report.parity_rows import OtherToken, ParityRow
-from srl_edge.report.rows import Answers, BenchResults, ModelRow
+from srl_edge.report.rows import BASE, HELD_OUT, OWN_WAY, Answers, BenchResults, ModelRow
 from srl_edge.report.text import ABSENT, accuracy, megabytes, shown, spread
 from srl_edge.shapes import DataReport
 
@@ -69,12 +69,17 @@ def _other_readings(found: Answers, listed: Sequence[Answers]) -> dict[str, str]
 
 
 def cut_off(results: BenchResults, task: str) -> list[str]:
-    """Which models' replies were often cut off, a sentence each."""
+    """Which models' replies were often cut off, a sentence each.
+
+    Not the base's in a run's form: nobody has taught it to end them.
+    """
+    setting = "own_way_tokens" if task == OWN_WAY else "max_new_tokens"
     return [
         f"{row.name}: {found.cut_off:.0%} of the attempts at {task} were cut off at the longest "
-        "reply, and may have lacked their answer; allow more (max_new_tokens)."
+        f"reply, and may have lacked their answer; allow more ({setting})."
         for row in results.rows
         if (found := row.tasks.get(task)) and found.cut_off > OFTEN
+        if (row.name, task) != (BASE, HELD_OUT)
     ]
 
 
