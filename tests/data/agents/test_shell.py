@@ -113,15 +113,15 @@ def test_no_command_hangs_or_leaves_anything(confined: str, command: str) -> Non
 
 def _nobodys(box: Sandbox) -> set[int]:
     """Processes that its commands may have left; other tests run theirs beside."""
-    found = set()
+    found, its = set(), box.root.parents[1].name
     for process in psutil.process_iter(["cmdline", "status"]):
         line = " ".join(process.info["cmdline"] or ())
-        if box.root.parent.name in line:
+        if its in line:
             found.add(process.pid)
         elif line in ("sleep 77", "sleep 60", "yes", "cat"):  # other programs have such, too
             with contextlib.suppress(psutil.Error):
                 where = process.environ().get("HOME", "") + process.cwd()
-                if sandbox._SEEN in where or "/.srl-edge-scratch-" in where:
+                if sandbox._SEEN in where or its in where:
                     found.add(process.pid)
     return found
 
@@ -271,11 +271,12 @@ def test_actions_of_a_row_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_repository_that_cannot_be_made_leaves_nothing() -> None:
-    before = set(Path(tempfile.gettempdir()).glob(".srl-edge-scratch-*"))
+    mine = f".srl-edge-scratch-{os.getpid()}-*"
+    before = set(Path(tempfile.gettempdir()).glob(mine))
     commits = [{"author": "A", "message": "m", "files": {"a": "x", "a/b": "y"}}]
     with pytest.raises(Unusable, match="cannot be made"):
         Shell(WORLD | {"commits": commits})
-    assert set(Path(tempfile.gettempdir()).glob(".srl-edge-scratch-*")) == before
+    assert set(Path(tempfile.gettempdir()).glob(mine)) == before
 
 
 def test_the_folder_of_a_killed_process_goes_with_the_next(
