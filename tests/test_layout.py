@@ -145,7 +145,7 @@ def test_the_folders_cannot_be_imported_under_their_own_names() -> None:
 def test_every_room_is_named_in_the_project_file() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     rooms = {name for name, file in modules().items() if file.name == "__init__.py"}
-    of_data = {"srl_edge.recipes"}
+    of_data = {"srl_edge.recipes", "srl_edge.report.templates", "srl_edge.watch.parts"}
     assert set(project["tool"]["setuptools"]["packages"]) == rooms | of_data
     assert {room(module) for module in modules()} == rooms
 
