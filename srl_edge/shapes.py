@@ -293,13 +293,22 @@ class DataReport(TypedDict):
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]  # and other amounts
 
 
+class DeviceState(TypedDict):
+    """What may change on a device while figures are taken; None where it does not tell."""
+
+    load: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None
+    celsius: Annotated[float, Field(allow_inf_nan=False)] | None
+    battery: Annotated[float, Field(allow_inf_nan=False)] | None
+    governor: str | None
+
+
 class Loaded(TypedDict):
     """A runner's first line."""
 
     load_seconds: Seconds
     batch: Size
     machine: dict[str, Any]
-    state: dict[str, Any]
+    state: DeviceState
 
 
 class Reply(TypedDict):
@@ -313,7 +322,7 @@ class Answered(TypedDict):
 
     replies: list[Reply]
     peak_memory_mib: Seconds | None
-    state: dict[str, Any]
+    state: DeviceState
     energy_joules: Annotated[float, Field(ge=0, lt=1e12, allow_inf_nan=False)] | None
 
 

@@ -63,6 +63,7 @@ MODEL_ROW = {
     "state": {},
     "tasks": {"held-out": ANSWERS},
 }
+UNTOLD = dict.fromkeys(("load", "celsius", "battery", "governor"))
 PLACE = {"stage": 0, "kind": "srl", "step": 1}
 # What a file holds, as srl-edge or a hub writes it, by the shape that its reader asks for.
 VALUES: dict[str, Any] = {
@@ -124,10 +125,10 @@ VALUES: dict[str, Any] = {
         "source": "f",
         "splits": {"train": {"problems": 1, "steps": 2}},
     },
-    "Loaded": {"load_seconds": 0.1, "batch": 1, "machine": {}, "state": {}},
+    "Loaded": {"load_seconds": 0.1, "batch": 1, "machine": {}, "state": UNTOLD},
     "Answered": {
         "replies": [{"ids": [1], "first_seconds": 0.1, "seconds": 0.2}],
-        "state": {},
+        "state": UNTOLD,
         "peak_memory_mib": 3.0,
         "energy_joules": None,
     },

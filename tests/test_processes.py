@@ -150,7 +150,8 @@ session.generate([[1]], 1)
 RUNNER = """
 import sys
 from srl_edge import processes
-print('{"load_seconds": 1, "batch": 1, "machine": {}, "state": {}}', flush=True)
+state = '{"load": null, "celsius": null, "battery": null, "governor": null}'
+print('{"load_seconds": 1, "batch": 1, "machine": {}, "state": %s}' % state, flush=True)
 for line in processes.lines(sys.stdin):
     __import__('hashlib').pbkdf2_hmac('sha256', b'', b'', 10**9)
 """

@@ -66,18 +66,19 @@ def test_tokens_are_drawn_by_their_probability() -> None:
     assert {chooser(0.05, seed)(logits) for seed in range(200)} == {1}
 
 
+UNTOLD = '{"load": null, "celsius": null, "battery": null, "governor": null}'
 READY = (
-    'print("""{"load_seconds": 1, "batch": 1, "machine": {}, "state": {}}""", flush=True); '
-    "input(); "
+    f'print("""{{"load_seconds": 1, "batch": 1, "machine": {{}}, "state": {UNTOLD}}}""", '
+    "flush=True); input(); "
 )
 
 
 STAYS = "import time; time.sleep(60)"
 NO_REPLIES = (
-    'print("""{"replies": [], "peak_memory_mib": 1, "state": {}, "energy_joules": null}""", '
-    "flush=True); "
+    'print("""{"replies": [], "peak_memory_mib": 1, "energy_joules": null, '
+    f'"state": {UNTOLD}}}""", flush=True); '
 )
-LIES = NO_REPLIES.replace("null", "-1e308")
+LIES = NO_REPLIES.replace('joules": null', 'joules": -1e308')
 
 
 @pytest.mark.parametrize(
@@ -94,6 +95,7 @@ LIES = NO_REPLIES.replace("null", "-1e308")
         (READY + "print('[' * 10 ** 5, flush=True); " + STAYS, ".*no answer .nested too deeply"),
         (READY + NO_REPLIES + STAYS, "gave 0 replies to 1 prompts"),
         ("print('{}', flush=True); " + STAYS, r"said what is no answer \(load_seconds: "),
+        (READY.replace('"load": null, ', "") + STAYS, "said what is no answer .state.load: "),
         (READY + LIES + STAYS, "said what is no answer .energy_joules: "),
         (READY + "import sys; sys.stderr.write('x' * 10 ** 8 + '\\nwhy'); sys.exit(1)", ".*: why$"),
         # What a login shell prints before, in Latin-1.

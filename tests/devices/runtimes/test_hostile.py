@@ -116,7 +116,8 @@ def _noted(made: Path, read: object, said: object) -> None:
 )
 def test_a_runner_that_lies_about_its_replies_is_not_believed(changed: dict[str, object]) -> None:
     reply = {"ids": [1], "first_seconds": 0.1, "seconds": 0.2}
-    answered = {"replies": [reply], "peak_memory_mib": 1.0, "state": {}, "energy_joules": None}
+    untold = dict.fromkeys(("load", "celsius", "battery", "governor"))
+    answered = {"replies": [reply], "peak_memory_mib": 1.0, "state": untold, "energy_joules": None}
     assert parsed(json.dumps(answered), "Answered") == answered
     with pytest.raises(ValueError, match="replies"):
         parsed(json.dumps(answered | {"replies": [reply | changed]}), "Answered")
