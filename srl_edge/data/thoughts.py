@@ -37,7 +37,7 @@ _TOGETHER = re.compile(
     r"\A\s*analysis(?=[A-Z])(.*?)assistantfinal"  # gpt-oss without its special tokens
     r"|\A\s*Here(?: is|'s) my thought process:(.*?)\nHere(?: is|'s) my response:"  # Granite
     r"|\A(?:\s*Here are my reasoning steps:)?(.*?)\[BEGIN FINAL RESPONSE\]"  # Apriel
-    r'|<details type="reasoning"[^<>]*>\s*(?:<summary>[^<]*</summary>)?'  # Open WebUI
+    r'|<details type="reasoning"[^<>]*>\s*+(?:<summary>[^<]*</summary>)?+'  # Open WebUI
     r"((?:(?!<details).)*?)</details>"
     r"|^```(?:thinking|thought|reasoning)\n((?:(?!^```).)*)^```$",
     re.DOTALL | re.MULTILINE,
