@@ -1,20 +1,25 @@
 """That the pages quote the program as it is: sentences, functions, verbs and worked examples."""
 
 import ast
+import json
 import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
 from srl_edge.cli import ALL
 from srl_edge.commands.listing import page
 from srl_edge.commands.parser import file_of
+from srl_edge.data.trajectories import ParseReport, parse_rows
 from srl_edge.method.algorithm import group_relative
+from srl_edge.method.prompts import step_prompts, warm_up_reply
 from srl_edge.method.rewards import similarity
 from srl_edge.recipe import Model, Recipe, Stage
 from srl_edge.recipe.errors import keys
+from srl_edge.recipe.starters import write_starter
 from tests.helpers.sources import ROOT, modules
 
 DOCS = ROOT / "docs"
@@ -91,6 +96,17 @@ def test_the_worked_example_of_the_method_is_right() -> None:
     assert f"1, {rewards[1]:.2f} and -1" in text
     a, b, c = (f"{value:+.2f}" for value in group_relative(rewards))
     assert f"{a}, {b} and {c}" in text
+
+
+def test_the_reply_that_is_shown_first_is_what_the_first_recipe_teaches(tmp_path: Path) -> None:
+    text = (DOCS / "start.md").read_text(encoding="utf-8")
+    rows = [json.loads(row) for row in re.findall(r'^\{"problem.*', text, re.MULTILINE)]
+    (shown,) = re.findall(r"^    --- the expert's reply: .*\n((?:    .+\n)+)", text, re.MULTILINE)
+    form = Recipe.load(write_starter(tmp_path / "mine.toml", "starter")).prompt.form
+    (expert,) = parse_rows(rows, ParseReport(), form=form, answer_step=True)
+    assert dedent(shown).rstrip("\n") == warm_up_reply(
+        step_prompts([expert], "all", form=form)[0][0]
+    )
 
 
 def commands(file: Path) -> list[str]:

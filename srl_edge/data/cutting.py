@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 - Chinese punctuation is what is read
 """A written solution, cut into the steps that it consists of. A new style is added here."""
 
 import re
@@ -18,9 +19,12 @@ Span = tuple[int, int]
 _ANNOTATION = re.compile(r"<<[-+(.\d][-+*/.,%()\d]*=[-.,\d]*\d>>")
 _MARKED = re.compile(r"\s*####\s*([^#].*)")
 
+_WIDE = ("：", "，", "、")  # Chinese and Japanese marks after which a text goes on
+
 # What is never cut inside: code, drawings, formulas on lines of their own, and those in a line.
 _CLOSED_BLOCKS = (
-    r"```.*?```|\[asy\](?:(?!\[asy\]).)*?\[/asy\]|\$\$.{1,4000}?\$\$|\\\[.{1,4000}?\\\]"
+    r"```.*?```|<llm-code>(?:(?!<llm-code>).)*?</llm-code>"
+    r"(?:\s*<llm-code-output>(?:(?!<llm-code).)*?</llm-code-output>)?|\[asy\](?:(?!\[asy\]).)*?\[/asy\]|\$\$.{1,4000}?\$\$|\\\[.{1,4000}?\\\]"
     r"|\\begin\{(?P<kind>[A-Za-z]+\*?)\}.{0,4000}?\\end\{(?P=kind)\}"
 )
 # A dollar that opens a formula is followed by its text, and one that closes it by no digit: what
@@ -37,10 +41,10 @@ _DISPLAYED = re.compile(r"\s*(?:\$\$|\\\[|\\begin\{|\[asy\])")
 _RULE = re.compile(r"(?:-[ \t]*){3,}|(?:\*[ \t]*){3,}|(?:_[ \t]*){3,}")
 _BLANKS = re.compile(r"(?<!\n)[ \t]+")
 _DISPLAYED_STOP = "\1"  # of a formula on lines of its own, after which there need be no space
-_SENTENCE_END = re.compile(
-    rf"(?:(?P<mark>[.!?])[\"')\]*_\u201d\u2019]*\s+|{_DISPLAYED_STOP}\s*)"
-    r"(?=[\"'(\[*_\u201c\u2018]*[^\Wa-z_]|[-\\])"
-)
+_ENDED = rf"(?:(?P<mark>[.!?])[\"')\]*_\u201d\u2019]*\s+|{_DISPLAYED_STOP}\s*)"
+_SENTENCE_END = re.compile(rf"{_ENDED}(?=[\"'(\[*_\u201c\u2018]*[^\Wa-z_]|[-\\])")
+_LOWER_SENTENCE_END = re.compile(rf"{_ENDED}(?=[^\s.!?,;:)\]])")  # of a text without capitals
+_WORDS = re.compile(r"(?<![\\a-z])[a-z]{2,} [a-z]{2,}")
 # Full stops of Chinese, Japanese, Hindi, Arabic, Urdu, Amharic, Khmer and Burmese: no space need
 # follow. A wide point may be a decimal one.
 _STOP_ELSEWHERE = re.compile(
@@ -50,9 +54,17 @@ _STOP_ELSEWHERE = re.compile(
 )
 _LABEL = re.compile(r"\(?\w{1,3}\)?\.")  # of a case or a choice
 _ABBREVIATION = re.compile(
-    r"(?:^|[\s(])(?:e\.g|i\.e|etc|vs|cf|resp|approx|Dr|Mrs?|Ms|St|Prof|Jr|Sr|Nos?|Figs?|Eqs?|Thm|Sec"
-    r"|Ch|pp?|al|a\.m|p\.m|U\.S|U\.K)\.$"
+    r"(?:^|[\s(])(?:e\.g|i\.e|etc|vs|cf|resp|approx|viz|w\.l\.o\.g|W\.l\.o\.g|Dr|Mrs?|Ms|St|Prof|Jr|Sr"
+    r"|Lt|Col|Gen|Capt|Sgt|Rev|Mt|Ph\.D|Nos?|Figs?|Eqs?|Thm|Sec|Ch|pp?|al|a\.m|p\.m|U\.S|U\.K)\.$"
 )
+# What is one only before a number, or a letter that stands for it.
+_BEFORE_A_NUMBER = re.compile(
+    r"(?:^|[\s(])(?:Rs|Exs?|Props?|Lem|Cor|Defs?|Arts?|Vol|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov"
+    r"|Dec|max|min|ft|lbs?|oz|sq)\s?\.$",
+    re.IGNORECASE,
+)
+_A_NUMBER = re.compile(r"[(\"']*(?:\d|[B-HJ-Z]\b)")
+_BETWEEN_NUMBERS = re.compile(r"(?<=\d )\.\s(?=\d)")  # a product's
 _NUMBER_OF_A_LINE = re.compile(r"(?:^|\n)[ \t]*\d+\.$")
 _INITIALS = re.compile(r"\b[A-Z]\.\s+[A-Z]\.|(?<=\b[A-Z]\. )[A-Z]\.")
 
@@ -151,7 +163,7 @@ def sensible(steps: Sequence[str], longest: int, most: int) -> bool:
         return False
     if any(not re.search(r"\w", step) for step in steps):
         return False
-    if any(step.endswith(":") or HEADING.fullmatch(step) for step in steps):
+    if any(step.endswith((":", *_WIDE)) or HEADING.fullmatch(step) for step in steps):
         return False
     return not any(
         re.search(r"[a-z,]$", a) and re.match(r"\s*[a-z]", b) for a, b in pairwise(steps)
@@ -183,10 +195,16 @@ def _sentence_starts(body: str) -> list[int]:
         masked[match.start() : match.end()] = ["X"] * (length - 1) + [stop if ends else "X"]
     text = "".join(masked)
     starts: list[int] = []
-    for match in _SENTENCE_END.finditer(text):
+    plain = _FORMULAS.sub("", body)
+    lower = plain == plain.lower() and _WORDS.search(plain) is not None
+    for match in (_LOWER_SENTENCE_END if lower else _SENTENCE_END).finditer(text):
         at = match.start() + 1
         before = text[max(0, at - 16) : at]
         abbreviated = _ABBREVIATION.search(before) or _NUMBER_OF_A_LINE.search(before)
+        if _BEFORE_A_NUMBER.search(before) and _A_NUMBER.match(text, match.end()):
+            continue
+        if not lower and _BETWEEN_NUMBERS.match(text, match.start()):
+            continue
         labelled = _LABEL.fullmatch(text[starts[-1] if starts else 0 : at].strip())
         drawing = body.startswith("[asy]", match.end())
         if not (abbreviated or labelled or drawing or _INITIALS.match(text, at - 2)):
@@ -219,7 +237,7 @@ def _outside_of(body: str, closed: re.Pattern[str]) -> Callable[[int], bool]:
 def _goes_on(before: str, after: str) -> bool:
     """Whether a text goes on over a blank line: to or from a formula, or from what announces it."""
     paragraph = before.rpartition("\n\n")[2]
-    if paragraph.endswith((":", ",")) or HEADING.fullmatch(paragraph):
+    if paragraph.endswith((":", ",", *_WIDE)) or HEADING.fullmatch(paragraph):
         return True
     from_formula = before.endswith(("$$", "\\]", "}")) and after.lstrip()[:1].islower()
     return from_formula or bool(_DISPLAYED.match(after))

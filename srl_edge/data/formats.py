@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from srl_edge.data.shapes import fields
-from srl_edge.data.values import Unusable, as_list, as_written, narrow_floats
+from srl_edge.data.values import NOTHING, Unusable, as_written, narrow_floats, written_list
 from srl_edge.errors import InputError
 from srl_edge.files import naming, parsed
 
@@ -27,8 +27,6 @@ _TOO_MUCH = {
 _LONGEST_CELL = (1 << 31) - 1
 _NUMBER = re.compile(r"-?\d+(?:\.\d*)?")
 _WHOLE = re.compile(r"-?\d{1,15}\.0+")
-# How tables write that a cell holds nothing.
-_NOTHING = {"", "nan", "NaN", "NA", "<NA>", "N/A", "n/a", "#N/A", "NULL", "null", "None"}
 _COLUMN = re.compile(r"[^\n?=#]{1,60}")
 _GOES_ON = (b"{", b"[", b",", b":")  # how a line ends whose object is closed on a later one
 _NEXT = re.compile(r"[^\s,]")  # such object begins
@@ -221,16 +219,11 @@ def _require_header(file: Path, header: list[str]) -> None:
 
 
 def _cell(text: str) -> str | int | list[Any] | None:
-    """A cell's text, None for none; tables write whole numbers as 12.0 where another has none.
-
-    A list of texts, or of one number, is read as the list that it is.
-    """
-    if text in _NOTHING:
+    """A cell's text, None for none; tables write whole numbers as 12.0 where another has none."""
+    if text in NOTHING:
         return None
-    if text.startswith("[") and (found := as_list(text)) is not None:
-        number = len(found) == 1 and isinstance(found[0], int | float)
-        if number or all(isinstance(each, str) for each in found):
-            return found
+    if (found := written_list(text)) is not None:
+        return found
     return int(text.partition(".")[0]) if _WHOLE.fullmatch(text) else text
 
 

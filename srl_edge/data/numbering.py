@@ -5,15 +5,39 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-HEADING = re.compile(r"\s*(?:(#{1,6})[ \t][^\n]*|\*\*[^*\n]+\*\*:?)\s*")
+HEADING = re.compile(r"\s*(?:(#{1,6})[ \t][^\n]*|\*\*[^*\n]+\*\*[:：]?)\s*")
 
-# `1. …`, `2) …` or `Step 3: …`, also after a Markdown heading or bold; in headings any word.
-_STEP = "step|schritt|[ée]tape|paso|passo|stap|krok|шаг|步骤|步驟|ステップ|단계"
+_STEP = (
+    "step|schritt|[ée]tape|paso|passo|stap|krok|steg|vaihe|шаг|βήμα|adım|langkah|bước|चरण|الخطوة"
+    "|步骤|步驟|ステップ|手順|단계"
+)
+_WORDS = (
+    *("one", "two", "three", "four", "five", "six"),
+    *("seven", "eight", "nine", "ten", "eleven", "twelve"),
+)
+_CHINESE = "[一二三四五六七八九十]{1,3}"
+_SPELLED = rf"(?:{'|'.join(_WORDS)})\b|{_CHINESE}"
+_ICON = "[\u25a0-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff]\ufe0f?[ \t]*"
+# `Step 1`, `[Step 2]`, `Step Three`, 第四步, 5단계; in headings any word.
+_NAMED = (
+    rf"\[?(?P<step>{_STEP})[ \t]*(?:[#-]?(?P<of>\d+)|(?P<spelled>{_SPELLED}))"
+    rf"|(?P<th>第)[ \t]?(?P<ordinal>\d+|{_CHINESE})[ \t]?步|(?P<count>\d+)단계"
+    r"|(?(over)(?P<word>[^\W\d_]+)[ \t]+(?P<which>\d+)|(?!))"
+)
+# What is behind it, also after a title in brackets: a mark, or the end of what stands out.
+_BEHIND = (
+    r"[ \t]*(?:\([^()\n]{1,60}\)[ \t]*(?=[:：*\n]))?"
+    r"(?:[.:)：\]]|(?=\*\*|__|\n|$|[-\u2013\u2014][ \t])|(?(th)[，,、 ]|(?!))"
+    r"|(?(over)(?<=[ \t])|(?!)))"
+)
+# `1.`, `2)`, the same with wide marks, Chinese numbers, and pictures of digits.
+_LISTED = (
+    rf"(?(bullet)(?!))(?:（(?P<inside>\d+|{_CHINESE})）|(?P<number>\d+|{_CHINESE}(?=、))"
+    r"(?P<mark>[.)](?=[ \t\n]|\*\*)|、(?!\d{1,9}、)|．(?!\d)|\ufe0f?\u20e3))"
+)
 _HEADER = re.compile(
-    r"^(?P<over>#{1,6})?(?(over)[ \t]+)(?P<bold>\*\*)?"
-    rf"(?:(?:(?P<step>{_STEP})[ \t]*|(?(over)(?P<word>[^\W\d_]+)[ \t]+|(?!)))(?P<of>\d+)[ \t]*"
-    r"(?:[.:)：]|(?=\*\*|\n|$|[-\u2013\u2014][ \t])|(?(over)(?<=[ \t])|(?!)))"
-    r"|(?P<number>\d+)(?P<mark>[.)])(?=[ \t\n]|\*\*))",
+    rf"^(?:(?P<over>#{{1,6}})[ \t]+|(?P<bullet>[-•>][ \t]+))?(?:{_ICON})?(?P<bold>\*\*?|__)?"
+    rf"(?:{_ICON})?(?:(?:{_NAMED}){_BEHIND}|{_LISTED})",
     re.MULTILINE | re.IGNORECASE,
 )
 _MARKED, _BARE = 7, 8  # levels below those of headings
@@ -66,7 +90,7 @@ def _series(body: str, is_outside: Callable[[int], bool]) -> list[_Series]:
         if not is_outside(match.end()):
             continue
         form = _form(match)
-        number, alike = int((match["of"] or match["number"])[:9]), by_form.setdefault(form, [])
+        number, alike = _number(match), by_form.setdefault(form, [])
         if number == 1 and (any(form[:3]) or not lists or _is_apart(body, match.start())):
             found.append(_Series(form, [match.start()]))
             alike[:] = [*alike[1 - _OPEN :], found[-1]]
@@ -80,8 +104,24 @@ def _series(body: str, is_outside: Callable[[int], bool]) -> list[_Series]:
     return found
 
 
+_NUMBERS = ("of", "spelled", "ordinal", "count", "which", "inside", "number")
+
+
+def _number(match: re.Match[str]) -> int:
+    """The number of a header, in digits of any script or spelled."""
+    text = next(match[name] for name in _NUMBERS if match[name])
+    if text.isdecimal():
+        return int(text[:9])
+    if text.lower() in _WORDS:
+        return _WORDS.index(text.lower()) + 1
+    tens, ten, ones = text.rpartition("十")
+    digits = "零一二三四五六七八九"
+    return 10 * (digits.find(tens or "一") if ten else 0) + digits.find(ones or "零")
+
+
 def _form(match: re.Match[str]) -> Form:
-    depth, word = len(match["over"] or ""), (match["step"] or match["word"] or "").lower()
+    words = (match["step"], match["th"], match["count"] and "단계", match["word"])
+    depth, word = len(match["over"] or ""), next(filter(None, words), "").lower()
     bold = bool(match["bold"]) and not (depth or word)
     return depth, bold, word, match["mark"] or ""
 

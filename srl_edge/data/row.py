@@ -73,7 +73,7 @@ def read(
             solutions, answer = [answer], None
         steps, thoughts, said, style, reference = _best(solutions, styles, found.thought)
     observations, world = _acted(row, found, steps, ours)
-    known = answer_of(answer)
+    known = said if said is not None and said == answer else answer_of(answer)
     known = reference if known is None else known
     if known is None and world is not None and steps and steps[-1] == DONE:
         known = "\n".join(steps[:-1])

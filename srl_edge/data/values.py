@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 - DeepSeek's tokens have a wide bar
 """Single values of a row, of any type that JSON or a table has, as texts."""
 
 import ast
@@ -12,16 +13,28 @@ from textwrap import dedent
 from typing import Any
 
 from srl_edge.method import calls
+from srl_edge.method.verifiers import same_value
 
 _LONE = re.compile("[\ud800-\udfff]")
-_MARKS = re.compile(r"<\|(?:begin|end)_of_solution\|>")  # OpenThoughts'
-# What ends a turn, which texts that were rendered once still have.
-_ENDS = re.compile(
-    r"(?:(?:</s>|<\|(?:im_end|endoftext|eot_id|end_of_text|end|return)\|>|<end_of_turn>|<eos>)\s*)+\Z"
+# What stands around a solution: OpenThoughts' and Cohere's marks.
+_MARKS = re.compile(r"<\|(?:(?:begin|end)_of_solution|(?:START|END)_RESPONSE)\|>")
+_BOX = re.compile(
+    r"<\|begin_of_box\|>((?:(?!<\|begin_of_box\|>).)*?)<\|end_of_box\|>", re.DOTALL
+)  # GLM's
+# What ends a turn or begins the next one, which texts that were rendered once still have.
+_ENDS = (
+    r"</?s>|<end_of_turn>|<turn\|>|<eos>|<eoa>|<seed:eos>|<reserved_\d{1,4}>"
+    r"|<\|(?:im_end|im_sep|endoftext|eo[tms]|eo[tm]_id|eos|end_of_text|end|return|endofturn)\|>"
+    r"|<\|(?:END_OF_TURN_TOKEN|user|assistant|observation)\|>|<\|im_start\|>(?:user|assistant)?"
+    r"|<｜(?:end▁of▁sentence|User|Assistant)｜>|\[\|endofturn\|\]|\[e~\[|\[END FINAL RESPONSE\]"
 )
+_END = re.compile(rf"(?:{_ENDS})\s*\Z")
+_LONGEST_END = 60  # characters, with blanks
 
 _HOLDERS = {"answer", "final_answer", "result", "value"}  # of an answer, and no functions
 _NO_ANSWERS = ("", "proof", "notfound")  # the marks of NuminaMath-1.5 and what is made of it
+# How tables, and what is made of them, write that nothing is there.
+NOTHING = {"", "nan", "NaN", "NA", "<NA>", "N/A", "n/a", "#N/A", "NULL", "null", "None"}
 
 
 class Unusable(Exception):
@@ -48,8 +61,16 @@ def tidy(text: str) -> str:
         raise Unusable("half of a character (a lone surrogate)")
     if "\0" in text:
         raise Unusable("a NUL character")
-    text = _ENDS.sub("", text) if text.rstrip().endswith(">") else text
+    end = len(text)
+    while match := _END.search(text, max(0, end - _LONGEST_END), end):
+        end = match.start()
+    text = _BOX.sub(_box, text[:end]) if "<|begin_of_box|>" in text else text[:end]
     return _MARKS.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _box(match: re.Match[str]) -> str:
+    said = match[1].strip()
+    return said if "\\boxed" in said else f"\\boxed{{{said}}}"
 
 
 def answer_of(value: Any) -> str | None:
@@ -71,7 +92,9 @@ def answer_of(value: Any) -> str | None:
             return f"{value.normalize():f}" if value.is_finite() else None
         case str():
             said = clean(value)
-            return None if said.lower() in _NO_ANSWERS else said
+            if (held := written_list(said)) is not None:
+                return answer_of(held)
+            return None if said in NOTHING or said.lower() in _NO_ANSWERS else said
         case {"ground_truth": held}:  # verl's, beside how it is judged
             return answer_of(held)
         case list() | dict() if _is_call(value):
@@ -80,7 +103,13 @@ def answer_of(value: Any) -> str | None:
             return answer_of(value[0] if isinstance(value, list) else next(iter(value.values())))
         case list() | dict() if not value:
             return None
+        case [str() as first, *others] if all(_is_same(first, other) for other in others):
+            return answer_of(first)  # in several forms
     raise Unusable("an answer that is a list or an object")
+
+
+def _is_same(answer: str, other: Any) -> bool:
+    return isinstance(other, str) and same_value(other, answer)
 
 
 def _is_call(value: Any) -> bool:
@@ -142,6 +171,15 @@ def as_list(value: Any) -> list[Any] | None:
             continue
         return found if isinstance(found, list) else None
     return None
+
+
+def written_list(text: str) -> list[Any] | None:
+    """A list of texts, or of one number, that is written out as a text; None for others."""
+    found = as_list(text) if text.startswith("[") else None
+    if found is None:
+        return None
+    number = len(found) == 1 and type(found[0]) in (int, float)
+    return found if number or all(isinstance(each, str) for each in found) else None
 
 
 def _of_python(text: str) -> Any:

@@ -46,8 +46,9 @@ _BARE = re.compile(r"\bcall:([\w.-]+)(\{.*?)(?=<end_function_call>|<tool_call\|>
 _KEY = re.compile(r"(?<=[{,])\s*([A-Za-z_]\w*)\s*:")
 _MARK = (
     r"</?(?:[a-z]+:)?tool_calls?>|<\|tool_call>|<tool_call\|>"
-    r"|</?function(?:=[\w.-]+|_calls)?>|</?(?:start|end)_function_call>"
-    r"|<｜[^｜\n]{1,40}｜>|<\|/?[a-z_]+\|>|</s>|\[/?TOOL_CALLS\]|```[a-z_]*|\*\*(?=`)|(?<=`)\*\*|`"
+    r"|</?function(?:=[\w.-]+|_?calls?)?>|</?(?:start|end)_function_call>"
+    r"|<｜[^｜\n]{1,40}｜>|<\|/?[a-z_]+\|>|</s>|<eos>|<end_of_turn>|\[/?TOOL_CALLS\]"
+    r"|```[a-z_]*|\*\*(?=`)|(?<=`)\*\*|`"
 )
 # What stands in quotes is an argument's.
 _MARKS = re.compile(rf'"(?:[^"\\\n]|\\.)*"?|{_MARK}', re.IGNORECASE)

@@ -4,6 +4,7 @@ import ast
 import json
 import keyword
 import re
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
@@ -20,8 +21,12 @@ _FUNCTIONS = frozenset(
 )
 
 
-_ARGUMENTS = ("arguments", "parameters", "args", "input", "kwargs", "tool_arguments", "tool_input")
+_ARGUMENTS = (
+    *("arguments", "parameters", "params", "args", "input", "kwargs"),
+    *("tool_arguments", "tool_input", "action_input"),
+)
 _NAMES = ("name", "function", "function_name", "tool", "tool_name")
+_NAMES_BESIDE = ("action", "api")  # only where arguments stand beside
 _SPACE = "functions."  # where OpenAI's models have their tools
 _BESIDE = frozenset({"type", "id", "index", *_NAMES})  # what a call without arguments may have
 
@@ -241,6 +246,18 @@ def _is_named(one: dict[Any, Any]) -> bool:
     )
 
 
+def _opened(found: list[Any]) -> Iterator[Any]:
+    """What is found, without the turns and records that calls stand in."""
+    for one in found:
+        held = one.get("tool_calls") if isinstance(one, dict) else None
+        for each in held if held and isinstance(held, list) else [one]:
+            match each:
+                case {"function_call": {"name": str()} as call} | {"function": {} as call}:
+                    yield call
+                case _:
+                    yield each
+
+
 def _from_json(text: str) -> list[Call] | None:
     made: list[Call] = []
     found: list[Any] = []
@@ -252,17 +269,16 @@ def _from_json(text: str) -> list[Call] | None:
             at = len(text) - len(text[end:].lstrip(" ,;\n\t"))
     except (ValueError, RecursionError):
         return None
-    for one in found:
-        if isinstance(one, dict) and isinstance(one.get("function"), dict):
-            one = one["function"]
+    for one in _opened(found):
         if not isinstance(one, dict):
             return None
         if _is_named(one):  # {"f": {"x": 1}}
             [(name, arguments)] = one.items()
             made.append((name, (), arguments))
             continue
-        name = next((one[key] for key in _NAMES if key in one), None)
         key = next((key for key in _ARGUMENTS if key in one), None)
+        names = _NAMES if key is None else (*_NAMES, *_NAMES_BESIDE)
+        name = next((one[each] for each in names if each in one), None)
         if not isinstance(name, str) or (key is None and one.keys() - _BESIDE):
             return None
         arguments = {} if key is None or one[key] is None else one[key]

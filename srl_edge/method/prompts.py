@@ -154,8 +154,12 @@ def _starting_from(prompt: StepPrompt) -> str:
 
 
 def numbers(text: str) -> list[str]:
-    """Numbers written in a text, without thousands separators."""
-    return re.findall(r"\d+(?:\.\d+)?", text.replace(",", ""))
+    """Numbers written in a text, without thousands separators, which TeX has in braces."""
+    found = _NUMBER.findall(text.replace("{,}", "").replace(",", ""))
+    return [f"0{number}" if number[0] == "." else number for number in found]
+
+
+_NUMBER = re.compile(r"\d+(?:\.\d+)?|(?<![\w.])\.\d+")
 
 
 def shared_length(a: Sequence[int], b: Sequence[int]) -> int:

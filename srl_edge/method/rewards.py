@@ -29,7 +29,7 @@ DEFAULT: Mapping[str, float] = {"characters": 0.5, "numbers": 0.5}  # a wrong di
 OF_ACTIONS: Mapping[str, float] = {"characters": 0.5, "call": 0.5}
 PARTS = ("characters", "tokens", "numbers", "results", "answer", "call")
 _TOKEN = re.compile(r"\\[A-Za-z]+|\d+(?:\.\d+)?|\w+|[^\w\s]")
-_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_THOUSANDS = re.compile(r"(?<=\d)(?:,|\{,\})(?=\d{3}(?!\d))")
 
 
 def step_reward(

@@ -31,6 +31,33 @@ def test_a_list_of_several_answers_is_counted(tmp_path: Path) -> None:
     assert report.dropped == {"an answer that is a list or an object": 1}
 
 
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ('["27"]', "27"),
+        ("['27']", "27"),
+        ("[27]", "27"),
+        ('["\\\\frac{3}{4}", "0.75"]', "\\frac{3}{4}"),
+        *((nothing, None) for nothing in ("N/A", "nan", "null", "None", "[]")),
+    ],
+)
+def test_a_text_is_the_same_answer_in_every_format(
+    tmp_path: Path, text: str, answer: str | None
+) -> None:
+    row = {"problem": "q", "solution": "a.\nb.", "answer": text}
+    for given in ([row], rows(tmp_path, *row.values())):
+        (found,) = parse_rows(given, ParseReport(), answer_step=True)
+        assert found.answer == answer
+        assert found.steps == ("a.", "b.", *([f"#### {answer}"] if answer else []))
+
+
+@pytest.mark.parametrize("text", ["['x']", '["a", "b"]', "None"])
+def test_a_text_that_the_solution_states_is_the_answer_as_it_stands(text: str) -> None:
+    row = {"problem": "q", "solution": f"It is sorted.\nThen printed.\n#### {text}", "answer": text}
+    (found,) = parse_rows([row], ParseReport())
+    assert found.answer == text
+
+
 @pytest.mark.parametrize("cell", ["[1, 2]", "[0, 5)", "[a]", "[[1, 0], [0, 1]]", "[x] is it"])
 def test_what_is_no_list_of_texts_stays(tmp_path: Path, cell: str) -> None:
     (found,) = parse_rows(rows(tmp_path, "q", "a.\nb.", cell), ParseReport())

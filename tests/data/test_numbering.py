@@ -31,6 +31,62 @@ def test_headings_of_one_series_are_the_steps(steps: tuple[str, ...]) -> None:
     assert cut_solution(f"So we go.\n\n{text}")[0] == [f"So we go.\n\n{steps[0]}", *steps[1:]]
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ("第一步：", "第二步：", "第三步："),
+        ("第1步，", "第2步，", "第3步，"),
+        ("### 第一步：读", "### 第二步：算", "### 第三步：答"),
+        ("步骤一：", "步骤二：", "步骤三："),
+        ("手順1：", "手順2：", "手順3："),
+        ("1단계:", "2단계:", "3단계:"),
+        ("1、", "2、", "3、"),
+        ("一、", "二、", "三、"),
+        ("（1）", "（2）", "（3）"),
+        ("（一）", "（二）", "（三）"),
+        ("１．", "２．", "３．"),
+        ("1\ufe0f\u20e3 ", "2\ufe0f\u20e3 ", "3\ufe0f\u20e3 "),
+        ("Step One:", "Step Two:", "Step Three:"),
+        ("**Step one:**", "**Step two:**", "**Step three:**"),
+        ("**Step 1 (Read):**", "**Step 2 (Add):**", "**Step 3 (Halve):**"),
+        ("### \U0001f539 Step 1: Read", "### \u2705 Step 2: Add", "### \u2b50 Step 3"),
+        ("\U0001f7e2 **Step 1:**", "\U0001f7e2 **Step 2:**", "\U0001f7e2 **Step 3:**"),
+        ("[Step 1]", "[Step 2]", "[Step 3]"),
+        ("Step #1:", "Step #2:", "Step #3:"),
+        ("- **Step 1:**", "- **Step 2:**", "- **Step 3:**"),
+        ("> Step 1:", "> Step 2:", "> Step 3:"),
+        ("*Step 1:*", "*Step 2:*", "*Step 3:*"),
+        ("__1. Read__", "__2. Add__", "__3. Halve__"),
+        ("Adım 1:", "Adım 2:", "Adım 3:"),
+    ],
+)
+def test_headers_in_other_forms_are_a_series(headers: tuple[str, ...]) -> None:
+    steps = [f"{header} It is said.\nThen it is done." for header in headers]
+    assert numbered_steps("\n\n".join(steps)) == steps
+
+
+def test_chinese_numbers_are_counted_beyond_ten() -> None:
+    tens = "一 二 三 四 五 六 七 八 九 十 十一 十二 十三 十四 十五 十六 十七 十八 十九 二十 二十一"
+    steps = [f"第{number}步：如此。" for number in tens.split()]
+    assert numbered_steps("\n".join(steps)) == steps
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1、2、3 are odd.\n2、4、6 are even.",
+        "1．5 is more.\n2．5 is more yet.",
+        "Step one by one.\nStep two by two.",
+        "- 1. a\n- 2. b",
+        "[1] a\n[2] b",
+        "第一 a\n第二 b",
+        "一 a\n二 b",
+    ],
+)
+def test_other_numbers_are_no_headers(text: str) -> None:
+    assert numbered_steps(text) == []
+
+
 GIVEN = "1. Eve has 4.\n2. Bob has 6."
 SOLVED = ["1. Both are added: 4 + 6 is 10.", "2. The half of 10 is 5.", "3. So each gets 5."]
 
@@ -77,7 +133,9 @@ def test_a_single_heading_or_number_is_no_series() -> None:
     assert numbered_steps("```\n### Step 1\n### Step 2\n```") == []
 
 
-@pytest.mark.parametrize("text", ["1. a\n2. b\n\nX\n\n", "1. a\n1. b\n", "### 1. a\n9. b\n"])
+@pytest.mark.parametrize(
+    "text", ["Step 1 (", "一", "1. a\n2. b\n\nX\n\n", "1. a\n1. b\n", "### 1. a\n9. b\n"]
+)
 def test_many_series_take_no_time(text: str) -> None:
     began = time.perf_counter()
     numbered_steps(text * 20_000)

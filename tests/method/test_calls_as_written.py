@@ -47,14 +47,46 @@ MARKS = [
     ('<|tool_call|>[{"name": "dim", "arguments": {"room": 2}}]<|/tool_call|>', ONE),
 ]
 
+CALL = '{"name": "dim", "arguments": {"room": 2}}'
+TOLD = '{"name": "dim", "arguments": "{\\"room\\": 2}"}'
+ENVELOPES = [
+    (f'{{"tool_calls": [{{"id": "a", "type": "function", "function": {TOLD}}}]}}', ONE),
+    (f'{{"role": "assistant", "content": null, "tool_calls": [{CALL}]}}', ONE),
+    (f'{{"tool_calls": [{CALL}, {{"function": {{"name": "stop"}}}}]}}', TWO),
+    (f'{{"function_call": {TOLD}}}', ONE),
+    (f'{{"role": "assistant", "function_call": {CALL}}}', ONE),
+    ('{"action": "dim", "action_input": {"room": 2}}', ONE),
+    ('{"api": "dim", "args": {"room": 2}}', ONE),
+    ('{"name": "dim", "params": {"room": 2}}', ONE),
+    (f"<functioncall> {CALL}", ONE),
+    (f"<functioncall> {CALL} </functioncall>", ONE),
+    (f"{ONE}<eos>", ONE),
+    (f"{CALL}<end_of_turn>", ONE),
+]
 
-@pytest.mark.parametrize(("reply", "answer"), LISTS + MARKS)
+
+@pytest.mark.parametrize(("reply", "answer"), LISTS + MARKS + ENVELOPES)
 def test_calls_as_lists_and_models_write_them(reply: str, answer: str) -> None:
     assert same(reply, answer, "call") and same(answer, reply, "call")
     assert is_correct(reply, answer) and is_correct(f"I will call.\n\n{reply}", answer)
     assert not same(reply.replace("2", "3", 9), answer.replace("2", "4"), "call")
     assert not is_correct(reply, answer.replace("2", "4"))
     assert not is_correct(reply, answer.replace("dim", "bright"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"action": "dim"}',
+        '{"action": "Final Answer", "action_input": "2"}',
+        '{"tool_calls": []}',
+        '{"tool_calls": [2]}',
+        '{"function_call": {"room": 2}, "at": 1}',
+        '{"api": "dim", "room": 2}',
+    ],
+)
+def test_an_envelope_without_a_call_is_none(text: str) -> None:
+    assert calls.parsed(text) is None
 
 
 def test_a_thought_in_its_own_channel_stands_before_a_call() -> None:
