@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 
+from srl_edge.data.quality import judged
 from srl_edge.data.trajectories import ParseReport, parse_rows
 from srl_edge.method.prompt_form import PRESETS
+from srl_edge.method.types import Trajectory
+from srl_edge.recipe.data import Quality
 
 REMIND = {
     "type": "function",
@@ -133,3 +136,26 @@ def test_what_a_system_says_later_is_heard_then() -> None:
     (found,) = parse_rows([{"messages": turns}], report, form=PRESETS["agent"])
     assert found.problem == ASKED["content"]
     assert found.observations[0] == "ok\n\nSystem: Be brief."
+
+
+NAMES = [f"{a}{b}" for a in ("ad", "br", "co", "du", "el") for b in ("a", "el", "in", "os", "um")]
+THINGS = ("coat", "cake", "car", "key", "dog", "lamp", "boat", "drum", "fork", "gate")
+
+
+def test_a_policy_that_all_tasks_share_makes_none_like_another() -> None:
+    policy = " ".join(f"Rule {n} says that {word} goes first." for n, word in enumerate(THINGS))
+
+    def one(name: str, thing: str) -> Trajectory:
+        return Trajectory(f"{name}", f"{policy}\n\n{name} wants a {thing}.", (f"bring {thing}",))
+
+    tasks = [one(name, thing) for name, thing in zip(NAMES, THINGS * 3, strict=False)]
+    found = {"train": tasks[:20], "validation": tasks[20:]}
+    faults = [set(each.faults) for each in judged(found, Quality())]
+    assert faults == [{"no_answer"}] * 20
+    # What is no policy is met there still.
+    long = "Whoever comes last to the house in the wood closes both of its doors behind them."
+    found = {
+        "train": [*tasks[:19], Trajectory("x", f"{policy}\n\n{long}", ("close",))],
+        "validation": [Trajectory("y", f"{policy}\n\n{long} So it is.", ("shut",))],
+    }
+    assert judged(found, Quality())[-1].faults["evaluation"] == "y"
