@@ -28,7 +28,7 @@ def of_chat(row: Row, turns: Any, asked: str, name: str) -> Fields | None:
     tools = tools_of(row, turns)
     results = episodes.tells_results(turns)
     fenced = (results or row.get("instance_id")) and episodes.is_fenced(turns)
-    with_tools = bool(tools) or declares_tools(row, turns)
+    with_tools = has_reply(turns_of(turns)) and (bool(tools) or declares_tools(row, turns))
     if not fenced and not with_tools and not episodes.is_episode(turns):
         if results:
             raise Unusable("an agent's chat whose actions are in no form that is known")

@@ -95,6 +95,18 @@ def test_a_reply_without_a_call_is_whole_and_has_the_tools(row: dict[str, Any], 
     assert found.steps == (reply, DONE) and found.tools == (SEAT,)
 
 
+@pytest.mark.parametrize(
+    ("row", "columns"),
+    [
+        ({"q": "q", "r": ["1. a\n2. b", "x"]}, {"problem": "q", "solution": "r"}),
+        ({"question": "q", "solution": "1. a\n2. b", "messages": [{"text": "x"}]}, {}),
+    ],
+)
+def test_tools_make_no_chat_of_what_is_none(row: dict[str, Any], columns: dict[str, str]) -> None:
+    found = read({**row, "tools": [SEAT]}, **columns)
+    assert found.problem == "q" and len(found.steps) == 2 and not found.observations
+
+
 def test_a_fence_in_a_reply_of_one_who_has_tools_is_no_command() -> None:
     reply = "Use this:\n```bash\nls\n```"
     row = {"messages": [ASKED, {"role": "assistant", "content": reply}], "tools": [SEAT]}
