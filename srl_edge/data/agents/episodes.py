@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import dropwhile, takewhile
 from typing import Any
 
 from srl_edge.data.agents.declared import declared_in, name_of, require_declared, unfilled
@@ -119,7 +119,7 @@ def _opening(turns: list[Turn]) -> list[Turn]:
     """What comes before the first action, taken off: what the system says, a greeting, the task."""
     found = _taken(turns, lambda turn: turn.role not in ASSISTANTS)
     if any(turn.role not in SYSTEMS for turn in found):
-        return [turn for turn in found if turn.role not in SYSTEMS]
+        return list(dropwhile(lambda turn: turn.role in SYSTEMS, found))
     greeting = list(takewhile(lambda turn: turn.role in ASSISTANTS, turns))
     if len(greeting) == len(turns) or _has_calls(greeting):
         return []

@@ -130,6 +130,11 @@ def test_what_cannot_be_told_apart_stays_whole(text: str) -> None:
     assert read(below(said(text), tools=[REMIND]))[0] == f"{text}\n\n{ASKED['content']}"
 
 
+def test_what_a_system_says_below_the_request_stands_there() -> None:
+    problem, _ = read({"messages": [ASKED, said(DATE), CALL]})
+    assert problem == f"{ASKED['content']}\n\n{DATE}"
+
+
 def test_what_a_system_says_later_is_heard_then() -> None:
     turns = [ASKED, CALL, said("ok", "tool"), said("Be brief."), said("Noted.", "assistant")]
     report = ParseReport()
