@@ -7,7 +7,8 @@ from typing import Any
 from srl_edge.data.values import Unusable, as_list
 
 _USERS = ("user", "human")
-_ASSISTANTS = ("assistant", "gpt", "model", "bot", "chatgpt")
+_ASSISTANTS = ("assistant", "gpt", "model", "bot", "chatgpt", "ai")
+_TYPES = ("human", "ai", "system", "tool")  # LangChain's, in place of a role
 _THOUGHTS = ("reasoning_content", "thinking", "reasoning")
 _WEIGHTS = ("weight", "loss", "train")  # OpenAI's, AgentInstruct's, axolotl's
 _NOT = (0, "0", "0.0", "false", "False")  # False is 0
@@ -33,7 +34,7 @@ def first_exchange(turns: Any) -> Exchange:
     content may be a list of parts. System messages are left out. Raises Unusable for a reply
     that is not to be taught.
     """
-    said = [(_speaker(turn), turn) for turn in turns_of(turns)]
+    said = [(speaker(turn), turn) for turn in turns_of(turns)]
     said = [(who, turn) for who, turn in said if who in (*_USERS, *_ASSISTANTS)]
     while said and said[0][0] not in _USERS:
         said.pop(0)  # a greeting
@@ -90,7 +91,7 @@ def is_unsaid(turn: Mapping[str, Any]) -> bool:
 
 def is_chat(value: Any) -> bool:
     """Whether a value is a conversation."""
-    return bool(turns := turns_of(value)) and all(_speaker(turn) for turn in turns)
+    return bool(turns := turns_of(value)) and all(speaker(turn) for turn in turns)
 
 
 def turns_of(value: Any) -> list[Mapping[str, Any]]:
@@ -102,8 +103,11 @@ def turns_of(value: Any) -> list[Mapping[str, Any]]:
     return [turn for turn in turns if isinstance(turn, Mapping)]
 
 
-def _speaker(turn: Mapping[str, Any]) -> str:
-    who = turn.get("role", turn.get("from"))
+def speaker(turn: Mapping[str, Any]) -> str:
+    """Whose turn it is, in small letters; '' where it does not say."""
+    who = next((turn[key] for key in ("role", "from") if turn.get(key) is not None), None)
+    if who is None and turn.get("type") in _TYPES:
+        who = turn["type"]
     return who.lower() if isinstance(who, str) else ""
 
 

@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -20,10 +20,12 @@ from srl_edge.recipe.data import Quality
 from srl_edge.terminal import progress
 
 Splits = Mapping[str, Sequence[Trajectory]]
+Gram = tuple[str, ...]
 OVERLAP = 13  # words in a row; source: GPT-3, arXiv 2005.14165, appendix C
 _SHINGLE = 3  # words
 _HASHES = 128
 _WORD = re.compile(r"\w+")
+_LOOKED_AT, _SEVERAL = 200, 10  # problems, by which it is known what all of them say
 IN_WORDS = {
     "near_duplicate": "another that is nearly the same",
     "evaluation": f"{OVERLAP} words in a row shared with a problem that is measured on",
@@ -59,18 +61,21 @@ def judged(found: Splits, settings: Quality) -> list[Judged]:
     if "near_duplicate" in settings.drop and not there:
         raise InputError("data.quality: near_duplicate needs pip install 'srl-edge[data]'.")
     alike = near_duplicates(held, train, settings.similarity) if there else {}
-    known = {gram: t.id for t in held for gram in _grams(t.problem)}
+    own = _own_text(train)
+    known = {gram: t.id for t in held for gram in _grams(_words(t.problem, own))}
     for source in settings.evaluation:
-        known |= {gram: source for text in _problems_of(source) for gram in _grams(text)}
-    return [Judged(t, dict(_faults(t, alike, known))) for t in train]
+        texts = (_words(text, own) for text in _problems_of(source))
+        known |= {gram: source for words in texts for gram in _grams(words)}
+    return [Judged(t, dict(_faults(t, alike, known, own))) for t in train]
 
 
 def _faults(
-    t: Trajectory, alike: Mapping[str, str], known: Mapping[tuple[str, ...], str]
+    t: Trajectory, alike: Mapping[str, str], known: Mapping[Gram, str], own: Set[Gram]
 ) -> Iterator[tuple[str, str]]:
     if t.id in alike:
         yield "near_duplicate", alike[t.id]
-    if shared := next((known[gram] for gram in _grams(t.problem) if gram in known), None):
+    grams = _grams(_words(t.problem, own))
+    if shared := next((known[gram] for gram in grams if gram in known), None):
         yield "evaluation", shared
     if wrong := wrong_equations("\n".join(t.steps)):
         yield "arithmetic", wrong[0]
@@ -109,10 +114,11 @@ def near_duplicates(
     # Few are missed, and what is found is compared.
     seen = MinHashLSH(threshold=similarity, num_perm=_HASHES, weights=(0.1, 0.9))
     held, found, known = list(before), {}, dict[tuple[int, str], Any]()
+    own = _own_text(trajectories)
     with progress.bar("data: near-duplicates", len(held) + len(trajectories)) as advance:
         for number, t in enumerate((*held, *trajectories)):
             hashed = MinHash(num_perm=_HASHES)
-            hashed.update_batch([gram.encode() for gram in _shingles(t)])
+            hashed.update_batch([gram.encode() for gram in _shingles(t, own)])
             like = [key for key in seen.query(hashed) if known[key].jaccard(hashed) >= similarity]
             if number >= len(held) and like:
                 found[t.id] = min(like)[1]
@@ -123,15 +129,34 @@ def near_duplicates(
     return found
 
 
-def _shingles(t: Trajectory) -> list[str]:
-    words = _WORD.findall(" ".join((t.problem, *t.steps)).casefold())
+def _shingles(t: Trajectory, own: Set[Gram]) -> list[str]:
+    words = [*_words(t.problem, own), *_words(" ".join(t.steps))]
     grams = (words[at : at + _SHINGLE] for at in range(max(1, len(words) - _SHINGLE + 1)))
     return list(dict.fromkeys(" ".join(gram) for gram in grams))
 
 
-def _grams(text: str) -> Iterator[tuple[str, ...]]:
+def _words(text: str, own: Set[Gram] = frozenset()) -> list[str]:
+    """The words of a text, without what is the whole set's own."""
     words = _WORD.findall(text.casefold())
+    left_out = {
+        place
+        for at, gram in enumerate(_grams(words) if own else ())
+        if gram in own
+        for place in range(at, at + OVERLAP)
+    }
+    return [word for at, word in enumerate(words) if at not in left_out]
+
+
+def _grams(words: Sequence[str]) -> Iterator[Gram]:
     return (tuple(words[at : at + OVERLAP]) for at in range(len(words) - OVERLAP + 1))
+
+
+def _own_text(trajectories: Sequence[Trajectory]) -> Set[Gram]:
+    """What many problems say in the same words, such as the policy that an agent's tasks share."""
+    problems = [t.problem for t in trajectories[:_LOOKED_AT]]
+    often = Counter(gram for text in problems for gram in set(_grams(_words(text))))
+    many = max(_SEVERAL, len(problems) // splits.OWN_TEXT)
+    return {gram for gram, count in often.items() if count > many}
 
 
 def _problems_of(source: str) -> Iterator[str]:

@@ -10,7 +10,8 @@ from srl_edge.data.agents.declared import tools_of
 from srl_edge.data.agents.worlds import recorded, require_bubblewrap
 from srl_edge.data.beside import as_choice, has_letters
 from srl_edge.data.cutting import AUTO, MARK, cut_solution, stated
-from srl_edge.data.shapes import Fields, fields
+from srl_edge.data.fields import Fields
+from srl_edge.data.shapes import fields
 from srl_edge.data.thoughts import joined, of_solution, plain_thought, split_thoughts, unwrapped
 from srl_edge.data.values import Unusable, answer_of, as_list, clean, is_text, tidy
 from srl_edge.method.answers import is_value
@@ -131,8 +132,8 @@ def _world(value: Any) -> Mapping[str, Any] | None:
 
 
 def _tools(row: Mapping[str, Any], found: Fields) -> tuple[Any, ...]:
-    """What could be called, where there are actions."""
-    tools = found.tools or (tools_of(row) if found.steps else ())
+    """What could be called, also where nothing is."""
+    tools = found.tools or tools_of(row)
     if not _is_json(tools):
         raise Unusable("tools that are no JSON")
     return tools

@@ -3,57 +3,22 @@
 A new shape is an entry of `SHAPES`; where rows of a source differ, each is read by its own.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from srl_edge.data.agents import episodes
-from srl_edge.data.agents.declared import tools_of
+from srl_edge.data.agents import shapes as agents
 from srl_edge.data.beside import require_no_image, whole
 from srl_edge.data.chats import first_exchange, is_chat, require_good, turns_of
 from srl_edge.data.cutting import MARK
+from srl_edge.data.fields import PROBLEMS, Fields, Row, Shape
 from srl_edge.data.values import Unusable, as_list
 from srl_edge.data.verdicts import require_right, right_of
-from srl_edge.method.prompt_form import DONE
 
-Row = Mapping[str, Any]
-
-# Of rows of no source that is known by name; SVAMP's problem is a `Body` and a `Question`.
-_PROBLEMS = ("problem", "question", "question_concat")
-_QUESTIONS = (*_PROBLEMS, "Body", "instruction")  # columns that hold no more than a question
+# SVAMP's problem is a `Body` and a `Question`.
+_QUESTIONS = (*PROBLEMS, "Body", "instruction")  # columns that hold no more than a question
 _ANSWERS = ("answer", "Answer", "target")
-_TASKS = ("problem_statement", "task", "issue")
 COLUMNS = ("problem", "solution", "steps", "answer", "thought")  # that a recipe may name
-
-
-@dataclass(frozen=True, slots=True)
-class Fields:
-    """A row's values by what they are, as they stand in it.
-
-    shape: the name of its shape; '' where none is known. asked: the column of its problem.
-    solutions: in the order in which they are tried. thought: the first solution's. observations:
-    what came of steps that are actions; None where they are none. tools: what could be called.
-    """
-
-    shape: str
-    asked: str
-    problem: Any
-    solutions: tuple[Any, ...] = ()
-    steps: Any = None
-    answer: Any = None
-    thought: Any = None
-    observations: tuple[str, ...] | None = None
-    tools: tuple[Any, ...] = ()
-    told: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """A shape by its name, the columns that its rows have, and what reads one (None: it is not)."""
-
-    name: str
-    has: tuple[str, ...]
-    read: Callable[[Row], Fields | None]
 
 
 def fields(row: Row, columns: Mapping[str, str] | None = None) -> Fields:
@@ -82,6 +47,11 @@ def fields(row: Row, columns: Mapping[str, str] | None = None) -> Fields:
 def _named(row: Row, columns: Mapping[str, str]) -> Fields:
     named = {key: row.get(column) for key, column in columns.items()}
     problem, solution, thought = (named.get(key) for key in ("problem", "solution", "thought"))
+    asked, read_from = columns["problem"], columns.get("solution") or columns.get("steps", "")
+    if solution is not None and named.get("steps") is None:
+        turns = agents.said_and_asked(problem, solution)
+        if acted := agents.of_chat(row, turns, asked, "data.columns"):
+            return acted
     if is_chat(problem):
         problem = _question(turns_of(problem))
     if is_chat(solution):
@@ -91,7 +61,6 @@ def _named(row: Row, columns: Mapping[str, str]) -> Fields:
         solution, thought = told.reply, thought or told.thought
     solutions = () if solution is None else (solution,)
     steps, answer = named.get("steps"), named.get("answer")
-    asked, read_from = columns["problem"], columns.get("solution") or columns.get("steps", "")
     return Fields("data.columns", asked, problem, solutions, steps, answer, thought, told=read_from)
 
 
@@ -191,123 +160,59 @@ def _chat(name: str, column: str) -> Shape:
     """A conversation, of which the first question and its reply are read."""
 
     def read(row: Row) -> Fields | None:
-        if not is_chat(row[column]):
-            return None
-        require_good(row)
-        said = first_exchange(row[column])
-        source = "OpenThoughts" if "<|begin_of_thought|>" in (said.reply or "") else name
-        shape = f"{source}, the first exchange of several" if said.more else source
-        answer, thought = row.get("answer"), said.thought
-        reply = (said.reply,)
-        return Fields(shape, column, said.question, reply, None, answer, thought, told=column)
+        return _exchange(row, row[column], column, name) if is_chat(row[column]) else None
 
     return Shape(name, (column,), read)
 
 
-def _prompt_completion(row: Row) -> Fields | None:
-    require_good(row)  # TRL's unpaired preference
-    prompt, completion, answer = row["prompt"], row["completion"], row.get("answer")
-    if isinstance(prompt, str) and isinstance(completion, str) and not is_chat(prompt):
-        return Fields("TRL prompt-completion", "prompt", prompt, (completion,), None, answer)
-    turns = [as_list(prompt), as_list(completion)]
-    if None in turns:
+def _exchange(row: Row, turns: Any, column: str, name: str) -> Fields:
+    require_good(row)
+    said = first_exchange(turns)
+    source = "OpenThoughts" if "<|begin_of_thought|>" in (said.reply or "") else name
+    shape = f"{source}, the first exchange of several" if said.more else source
+    answer, thought = row.get("answer"), said.thought
+    reply = (said.reply,)
+    return Fields(shape, column, said.question, reply, None, answer, thought, told=column)
+
+
+def _glaive(row: Row) -> Fields | None:
+    if not (turns := agents.glaive(row)):
         return None
-    said = first_exchange([turn for part in turns for turn in part or ()])
+    return agents.of_chat(row, turns, "chat", "Glaive") or _exchange(row, turns, "chat", "Glaive")
+
+
+def _prompt_completion(row: Row) -> Fields | None:
+    return _in_two(row, "prompt", "completion", "TRL prompt-completion")
+
+
+def _input_output(row: Row) -> Fields | None:
+    """A chat up to its last reply, and that reply."""
+    if not is_chat(row["input"]):
+        return None
+    return _in_two(row, "input", "output", "input and output")
+
+
+def _in_two(row: Row, asked: str, replied: str, name: str) -> Fields | None:
+    """A conversation in two columns, of which the second is to be taught."""
+    require_good(row)  # TRL's unpaired preference
+    prompt, completion, answer = row[asked], row[replied], row.get("answer")
+    texts = [isinstance(each, str) and not is_chat(each) for each in (prompt, completion)]
+    turns = agents.said_and_asked(prompt, completion)
+    if not all(
+        text or is_chat(each) for text, each in zip(texts, (prompt, completion), strict=True)
+    ):
+        return None
+    if acted := agents.of_chat(row, turns, asked, f"{name} with tool calls"):
+        if agents.has_reply(turns[: 1 if texts[0] else len(turns_of(prompt))]):
+            raise Unusable("a completion with replies before it")
+        return acted
+    if all(texts):
+        return Fields(name, asked, prompt, (completion,), None, answer)
+    said = first_exchange(turns)
     if said.more:
         raise Unusable("a completion of a chat of several questions")
-    name, thought = "TRL prompt-completion, conversational", said.thought
-    return Fields(name, "prompt", said.question, (said.reply,), None, answer, thought)
-
-
-def _trajectory(row: Row) -> Fields | None:
-    """SWE-agent's and OpenHands' trajectories: turns of a chat, or rows of action and result."""
-    steps = turns_of(row["trajectory"])
-    by_actions = any("action" in step for step in steps)
-    if not by_actions and not is_chat(steps):
-        return None
-    episodes.require_success(row)
-    tools = tools_of(row, steps)
-    if by_actions:
-        found = episodes.of_steps(steps)
-        asked = next((c for c in (*_PROBLEMS, *_TASKS) if row.get(c)), "")
-        return _acted("SWE-agent", asked, row.get(asked), found, tools)
-    found = episodes.of_turns(steps, tools, episodes.told_of_tools(row, steps))
-    return _acted("agent trajectory", "trajectory", found.task, found, tools)
-
-
-def _agent_chat(column: str) -> Shape:
-    def read(row: Row) -> Fields | None:
-        turns = row[column]
-        results = episodes.tells_results(turns)
-        told = episodes.told_of_tools(row, turns)
-        fenced = (results or row.get("instance_id")) and episodes.is_fenced(turns)
-        if not fenced and not told and not episodes.is_episode(turns):
-            if results:
-                raise Unusable("an agent's chat whose actions are in no form that is known")
-            return None
-        require_good(row)
-        episodes.require_success(row)
-        tools = tools_of(row, turns)
-        found = episodes.of_turns(turns, tools, told)
-        return _acted("messages with tool calls", column, found.task, found, tools)
-
-    return Shape("messages with tool calls", (column,), read)
-
-
-def _calls(row: Row) -> Fields | None:
-    tools = tools_of(row)
-    if not tools and not episodes.are_calls(row["answers"]):
-        return None
-    found = episodes.of_calls(row["query"], row["answers"], tools)
-    return _acted("function calls", "query", row["query"], found, tools)
-
-
-def _tool_output(row: Row) -> Fields | None:
-    """ToolRL's: a chat up to its last reply, and that reply with its thought and calls."""
-    told = (row["instruction"], row.get("input"))  # what may be called, and what is asked
-    asked, reply = "\n\n".join(text for text in told if isinstance(text, str)), row["output"]
-    if not episodes.is_episode([{"role": "assistant", "content": reply}]):
-        return None
-    turns = [{"role": "user", "content": asked}, {"role": "assistant", "content": reply}]
-    found = episodes.of_turns(turns)
-    ended = replace(found, actions=(*found.actions[0].split("\n"), DONE), observations=())
-    return _acted(
-        "tool calls in text", "input" if row.get("input") else "instruction", asked, ended
-    )
-
-
-def _tau(row: Row) -> Fields | None:
-    """tau-bench's tasks: what a user wants, and the calls that bring it about."""
-    scenario, criteria = row.get("user_scenario"), row.get("evaluation_criteria")
-    if isinstance(scenario, Mapping) and isinstance(criteria, Mapping):
-        told = scenario.get("instructions")
-        if isinstance(told, Mapping):
-            told = "\n".join(text for text in told.values() if isinstance(text, str) and text)
-        made, asked = criteria.get("actions"), "user_scenario"
-    elif isinstance(row.get("instruction"), str) and episodes.are_calls(row.get("actions")):
-        told, made, asked = row["instruction"], row["actions"], "instruction"
-    else:
-        return None
-    found = episodes.of_calls(told, made)
-    return _acted("tau-bench", asked, told, found)
-
-
-def _acted(
-    shape: str, asked: str, task: Any, found: episodes.Episode, tools: tuple[Any, ...] = ()
-) -> Fields:
-    ends = found.actions and found.actions[-1] == DONE
-    answer = "\n".join(found.actions[:-1]) if ends else None
-    return Fields(
-        shape,
-        asked,
-        task,
-        (),
-        list(found.actions),
-        answer,
-        list(found.thoughts),
-        found.observations,
-        tools,
-    )
+    shape, thought = f"{name}, conversational", said.thought
+    return Fields(shape, asked, said.question, (said.reply,), None, answer, thought)
 
 
 # The first that fits is taken, so those with more columns come before those with fewer.
@@ -338,12 +243,15 @@ SHAPES = (
     _of("OpenR1", "problem", "generations", "solution", answer="answer"),
     _of("NuminaMath-CoT", "problem", "solution", answer="answer", marks=("source", "messages")),
     _of("MATH", "problem", "solution", answer="answer", marks=("level",)),
-    Shape("agent trajectory", ("trajectory",), _trajectory),
-    _agent_chat("messages"),
-    _agent_chat("conversations"),
-    Shape("function calls", ("query", "answers"), _calls),
-    Shape("tool calls in text", ("instruction", "output"), _tool_output),
-    Shape("tau-bench", (), _tau),
+    Shape("agent trajectory", ("trajectory",), agents.trajectory),
+    agents.chat_in("messages"),
+    agents.chat_in("conversations"),
+    agents.chat_in("traj"),
+    Shape("Glaive", ("chat",), _glaive),
+    Shape("function calls", ("query", "answers"), agents.calls),
+    Shape("BFCL", ("question", "function"), agents.bfcl),
+    Shape("tool calls in text", ("instruction", "output"), agents.tool_output),
+    Shape("tau-bench", (), agents.tau),
     Shape("PRM800K", ("question", "label"), _prm800k),
     Shape("ProcessBench", ("problem", "steps", "final_answer_correct"), _processbench),
     Shape("GSM8K", ("question", "answer"), _gsm8k),
@@ -352,12 +260,14 @@ SHAPES = (
     _chat("ShareGPT", "conversations"),
     _chat("messages", "messages"),
     Shape("TRL prompt-completion", ("prompt", "completion"), _prompt_completion),
+    Shape("input and output", ("input", "output"), _input_output),
+    agents.chat_in("input"),
 )
 
 
 def _by_common_names(row: Row) -> Fields:
     """A row whose columns have common names; what it lacks is None."""
-    asked = next((column for column in _PROBLEMS if row.get(column)), "")
+    asked = next((column for column in PROBLEMS if row.get(column)), "")
     problem = row[asked] if asked else None
     if not asked and isinstance(row.get("Body"), str) and isinstance(row.get("Question"), str):
         asked, body = "Body", row["Body"].strip()

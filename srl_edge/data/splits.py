@@ -13,7 +13,7 @@ SPLITS = ("train", "validation", "test")
 # Without a setting: how many are held out, and of a small set, one in so many.
 HELD_OUT, ONE_IN = {"validation": 60, "test": 100}, 10
 # A text that more than one in so many problems have is the whole set's own, and is on every side.
-_OWN_TEXT = 4
+OWN_TEXT = 4
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
 
@@ -58,7 +58,7 @@ def divide(
         for key, members in groups.items():
             if len(split) >= count:
                 break
-            if key not in taken and len(members) <= max(1, len(order) // _OWN_TEXT):
+            if key not in taken and len(members) <= max(1, len(order) // OWN_TEXT):
                 split += members
                 taken.add(key)
         if not split:
@@ -87,7 +87,7 @@ def apart(
         text = alike(t.problem)
         if t.problem in problems:
             leave_out([t], "a problem of a held-out split", report)
-        elif text in texts and often[text] <= max(1, len(trajectories) // _OWN_TEXT):
+        elif text in texts and often[text] <= max(1, len(trajectories) // OWN_TEXT):
             leave_out([t], "a problem of a held-out split, with other numbers", report)
         else:
             kept.append(t)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from srl_edge.data.agents.declared import items
 from srl_edge.data.values import Unusable, as_list
 
 Row = Mapping[str, Any]
@@ -22,6 +23,39 @@ _VERDICTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 # Lists with an item for each solution of OpenR1-Math; one judge is enough to call it right.
 _JUDGES = ("correctness_math_verify", "correctness_llama")
 _ENDED, _FINISHED = "is_reasoning_complete", "finish_reasons"
+
+# Where the record of an attempt says how it ended, and how it says that it failed.
+_HOLDERS = ("info", "metadata", "evaluation", "eval", "reward_info", "result", "extra_info")
+_SUCCESSES = (
+    *("resolved", "is_resolved", "success", "is_success", "successful", "solved", "is_solved"),
+    *("passed", "is_passed", "correct", "verified", "completed", "target"),
+)
+_ENDS = ("outcome", "status", "result", "exit_status")
+_FAILED = (
+    *("fail", "failed", "failure", "unsuccessful", "unresolved", "error"),
+    *("exit_cost", "exit_context", "exit_format", "exit_error", "early_exit", "limitsexceeded"),
+)
+
+
+def require_success(row: Row) -> None:
+    """Raise Unusable for the record of an attempt that says that it failed, or earned nothing.
+
+    A number that is no verdict, as the status of a program, says nothing.
+    """
+    inside = [held for column in _HOLDERS for held in items(row.get(column))]
+    for held in (row, *(each for each in inside if isinstance(each, Mapping))):
+        failed = any(_is_no(held.get(name)) for name in _SUCCESSES)
+        failed = failed or any(str(held.get(name)).strip().lower() in _FAILED for name in _ENDS)
+        if failed or _earned_nothing(held.get("reward")):
+            raise Unusable("an attempt that did not succeed")
+
+
+def _is_no(value: Any) -> bool:
+    return value is not None and str(value).strip().lower() in ("false", "0", "0.0", "no")
+
+
+def _earned_nothing(reward: Any) -> bool:
+    return isinstance(reward, int | float) and reward <= 0
 
 
 def require_right(row: Row, column: str) -> None:

@@ -17,6 +17,9 @@ from srl_edge.models.chat_template import DATE
 OPEN, CLOSE = "<think>", "</think>"
 HASHES, BOXED = "####", "boxed"  # how an answer is marked, beside a regular expression
 DONE = "done"  # likewise: a last line says so, and the answer is all that comes before it
+# What the user, or the system, says between actions begins a paragraph of its own.
+SAID = ("User: ", "System: ")
+SAID_BETWEEN = re.compile(rf"(?:\A|(?<=\n\n))(?:{'|'.join(SAID)})")
 _BEFORE_DONE = r"(?ms)\A(.*?)\s*(?:^done\s*)?\Z"
 
 
@@ -42,7 +45,8 @@ class PromptForm:
     date: what a chat template that asks for today's date is told. chat_template_kwargs: what else
     it is told, by name, as transformers and vLLM call it: `enable_thinking`, `tools`, …
     action: how a step is read where steps are actions, as in `actions`. context_pairs: how many of
-    the last actions, with what came of them, a prompt holds; None for all.
+    the last actions, with what came of them, a prompt holds; None for all. What a user says
+    between them is no result: it stays, with the action that it follows.
     """
 
     system: str
@@ -87,7 +91,12 @@ class PromptForm:
             return "".join(f"{step}\n" for step in steps)
         pairs = list(zip(steps, observations, strict=True))
         first = 0 if self.context_pairs is None else max(0, len(pairs) - self.context_pairs)
-        return "".join(f"> {step}\n{observed}\n" for step, observed in pairs[first:])
+        earlier = [
+            (step, observed[said.start() :])
+            for step, observed in pairs[:first]
+            if (said := SAID_BETWEEN.search(observed))
+        ]
+        return "".join(f"> {step}\n{observed}\n" for step, observed in [*earlier, *pairs[first:]])
 
     def read(self, text: str, finished: bool = True) -> Reply:
         """Split a completion into thought and action.

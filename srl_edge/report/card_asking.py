@@ -10,7 +10,14 @@ from markupsafe import Markup
 from srl_edge.artifact import MANIFEST
 from srl_edge.errors import InputError
 from srl_edge.files import expanded, read_json_if_there
-from srl_edge.method.prompt_form import BOXED, DONE, HASHES, PromptForm, form_of
+from srl_edge.method.prompt_form import (
+    BOXED,
+    DONE,
+    HASHES,
+    SAID_BETWEEN,
+    PromptForm,
+    form_of,
+)
 from srl_edge.method.prompts import without_thought
 from srl_edge.models.chat_template import ChatTemplate, of_folder
 from srl_edge.models.wheels import KNOWN, cached
@@ -147,6 +154,7 @@ def _values(asking: Asking) -> dict[str, Any]:
         "stops": list(asking.stops),
         "date": form.date,
         "pairs": form.context_pairs,
+        "said_between": SAID_BETWEEN.pattern,
     }
     return {key: repr(value) for key, value in literals.items()} | {
         "system_apart": bool(rest),

@@ -117,3 +117,37 @@ def test_generations_of_which_none_is_right_are_counted() -> None:
         assert read(SEVERAL | verdicts) == "solutions that its own row calls wrong, or cut off"
     unjudged = read(SEVERAL | {"correctness_math_verify": [True], "answer": None})
     assert isinstance(unjudged, Trajectory) and unjudged.steps == tuple(OTHER.split("\n"))
+
+
+ATTEMPT = [
+    {"role": "user", "content": "q"},
+    {"role": "assistant", "tool_calls": [{"name": "f", "arguments": {}}]},
+]
+
+
+@pytest.mark.parametrize("column", ["messages", "trajectory", "traj"])
+@pytest.mark.parametrize(
+    ("failed", "not_failed"),
+    [
+        ({"reward": 0.0}, {"reward": 1.0}),
+        ({"reward": -1}, {"reward": None}),
+        ({"reward_info": {"reward": 0}}, {"reward_info": {"reward": 0.5}}),
+        ({"is_resolved": False}, {"is_resolved": True}),
+        ({"passed": "False"}, {"passed": 1}),
+        ({"solved": 0}, {"solved": "unknown"}),
+        ({"info": {"resolved": False}}, {"info": {"resolved": True}}),
+        ({"metadata": '{"success": false}'}, {"metadata": "no JSON"}),
+        ({"outcome": "failure"}, {"outcome": "success"}),
+        ({"status": "failed"}, {"status": 0}),  # of a program that ended well
+        ({"exit_status": "exit_cost"}, {"exit_status": "submitted"}),
+    ],
+)
+def test_an_attempt_that_failed_is_no_expert_s(
+    column: str, failed: dict[str, Any], not_failed: dict[str, Any]
+) -> None:
+    assert read({column: ATTEMPT, **failed}) == "an attempt that did not succeed"
+    assert isinstance(read({column: ATTEMPT, **not_failed}), Trajectory)
+
+
+def test_what_earns_nothing_is_an_attempt_s_alone() -> None:
+    assert isinstance(read({"problem": "q", "solution": WORKED, "reward": 0}), Trajectory)

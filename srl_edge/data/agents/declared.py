@@ -3,17 +3,16 @@
 import contextlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
 from srl_edge.data.chats import turns_of
-from srl_edge.data.values import Unusable, as_list
+from srl_edge.data.values import Unusable, as_list, as_written
 from srl_edge.method import calls
 
 _HOLDERS = ("metadata", "chat_template_kwargs")  # columns that may hold what is declared
-_DECLARED = ("tools", "functions", "xml_tools")
-_SYSTEM = ("system", "system_prompt")  # columns with what a chat's system says
+_DECLARED = ("tools", "functions", "xml_tools", "available_tools")
 _TYPES = {
     **{"str": "string", "string": "string", "int": "integer", "integer": "integer"},
     **{"float": "number", "number": "number", "bool": "boolean", "boolean": "boolean"},
@@ -37,6 +36,7 @@ def tools_of(row: Mapping[str, Any], turns: Any = None) -> tuple[Any, ...]:
     holders = [held for held in (row, *inside, *turns_of(turns)) if isinstance(held, Mapping)]
     found = (items(holder.get(key)) for holder in holders for key in _DECLARED)
     given: list[Any] = next(filter(None, found), [])
+    given = as_written({"": given}, {})[""]  # of a table: each may have the members of all
     tools = [tool for tool in given if isinstance(tool, Mapping) and name_of(tool)]
     return tuple(
         {"type": "function", **tool, "function": _in_openais_words(tool["function"])}
@@ -95,27 +95,45 @@ def name_of(tool: Any) -> str:
     return name if isinstance(name, str) else ""
 
 
-def told_in(row: Mapping[str, Any], said: Sequence[str]) -> str:
-    """The system's text that declares functions, as ToolACE's does; '' where none does.
+def unfilled(given: Any, tool: Any) -> Any:
+    """The arguments of a call without nulls that a table filled them up with.
 
-    said: the texts of the system's turns.
+    Those are of no name that the tool has. tool: its schema; None where it is not known.
     """
-    texts = [*said]
-    texts += [text for key in _SYSTEM if isinstance(text := row.get(key), str)]
-    return next((text.strip() for text in texts if declared_in(text)), "")
+    if tool is None:
+        return given
+    inner = tool.get("function", tool)
+    taken = inner.get("parameters", inner.get("input_schema"))
+    return _unfilled(given, {"properties": {}, **(taken if isinstance(taken, Mapping) else {})})
+
+
+def _unfilled(given: Any, schema: Any) -> Any:
+    if not isinstance(schema, Mapping):
+        return given
+    if isinstance(given, list):
+        return [_unfilled(each, schema.get("items")) for each in given]
+    known = schema.get("properties")
+    if not isinstance(given, Mapping) or not isinstance(known, Mapping):
+        return given
+    named = {key: held for key, held in given.items() if held is not None or key in known}
+    return {key: _unfilled(held, known.get(key)) for key, held in named.items()}
 
 
 def declared_in(text: str) -> list[Any]:
     """The functions whose schemas stand in a text as JSON."""
-    found: list[Any] = []
+    return [tool for *_, tools in schemas_in(text) for tool in tools]
+
+
+def schemas_in(text: str) -> Iterator[tuple[int, int, list[Any]]]:
+    """Where JSON that holds schemas of functions begins and ends in a text, and these."""
     at, decoder = 0, json.JSONDecoder()
     for match in islice(re.finditer(r"\[\s*\{|\{", text), _TRIES):
         if match.start() < at:
             continue
         with contextlib.suppress(ValueError, RecursionError):
             value, at = decoder.raw_decode(text, match.start())
-            found += [tool for tool in items(value) if _is_schema(tool)]
-    return found
+            if found := [tool for tool in items(value) if _is_schema(tool)]:
+                yield match.start(), at, found
 
 
 def _is_schema(tool: Any) -> bool:

@@ -24,7 +24,7 @@ def called(name: str, arguments: Any) -> dict[str, Any]:
 OPENAI: dict[str, Any] = {
     "tools": [WEATHER, MAIL],
     "messages": [
-        {"role": "system", "content": "You help."},
+        {"role": "system", "content": "You are a helpful assistant."},
         {"role": "user", "content": "Mail me the weather in Rome."},
         {
             "role": "assistant",
@@ -146,7 +146,7 @@ KNOWN: dict[str, tuple[dict[str, Any], str, list[str], list[str], list[str], lis
     ),
     "swe-smith": (
         SMITH,
-        "Mend the bug.",
+        "S\n\nMend the bug.",
         ["ls -la", '{"name": "submit", "arguments": {}}'],
         ["OBSERVATION:\na.py", ""],
         ["I look.", "Done."],
@@ -162,7 +162,7 @@ KNOWN: dict[str, tuple[dict[str, Any], str, list[str], list[str], list[str], lis
     ),
     "nebius": (
         NEBIUS,
-        "Mend it.",
+        "S\n\nMend it.",
         ["ls", "submit"],
         ["a.py\nbash-$", ""],
         ["Let me see.", "Good."],
@@ -276,7 +276,7 @@ def test_each_shape_is_read_as_actions(name: str, tmp_path: Path) -> None:
         (SMITH | {"resolved": False}, "an attempt that did not succeed"),
         (NEBIUS | {"target": False}, "an attempt that did not succeed"),
         (OPENHANDS | {"resolved": 0}, "an attempt that did not succeed"),
-        (XLAM | {"answers": "[]"}, "no call"),
+        (XLAM | {"answers": ""}, "no call"),
         (
             XLAM | {"answers": '[{"name": "stop", "arguments": {}}]'},
             "a call of a tool that is not declared",
@@ -323,9 +323,7 @@ STEPS = {"problem": "p", "solution": "1. a\n2. b"}
         STEPS | {"world": {"setting": "mars"}},
         STEPS | {"world": {"kind": "home"}},
         STEPS | {"observations": ["x"]},
-        STEPS | {"tools": [WEATHER]},
         {"messages": CHAT, "instance_id": "x__1"},
-        {"messages": CHAT, "tools": [WEATHER]},
         {"messages": [CHAT[0], {"role": "assistant", "content": "1. <tool_call> marks\n2. b"}]},
     ],
 )
