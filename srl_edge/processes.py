@@ -39,6 +39,14 @@ def python(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
+def pip(verb: str, *arguments: str) -> list[str]:
+    """The command that lets pip fetch what is named as wheels alone, without what they ask for.
+
+    Of a source package, pip would run the code to build it.
+    """
+    return python("pip", verb, "--quiet", "--no-deps", "--only-binary=:all:", *arguments)
+
+
 def cores() -> int:
     """The processor cores that this process may use, as `taskset` and containers say it."""
     if hasattr(os, "sched_getaffinity"):

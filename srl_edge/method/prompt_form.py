@@ -17,7 +17,8 @@ from srl_edge.models.chat_template import DATE
 OPEN, CLOSE = "<think>", "</think>"
 HASHES, BOXED = "####", "boxed"  # how an answer is marked, beside a regular expression
 DONE = "done"  # likewise: a last line says so, and the answer is all that comes before it
-_BEFORE_DONE = r"(?ms)\A(.*?)\s*(?:^done\s*)?\Z"
+# Word by word, possessive: a long run of blanks is looked at once.
+_BEFORE_DONE = r"(?m)\A((?:\s*+(?!^done\s*+\Z)\S++)*+)\s*+(?:^done\s*+)?\Z"
 
 
 @dataclass(frozen=True, slots=True)
