@@ -92,7 +92,8 @@ def build(
 ) -> None:
     """Let the builder write a model folder into `out`.
 
-    context_length: it makes rotary angles for no more positions; without one, for all. Raises InputError for a family that it does not take, StageError where it fails.
+    context_length: it makes rotary angles for no more positions; without one, for all. Raises
+    InputError for a family that it does not take, StageError where it fails.
     """
     try:
         from onnxruntime_genai.models import builder
