@@ -24,6 +24,7 @@ _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 _said, _has_child, _takes_interrupts = threading.Event(), threading.Event(), threading.Event()
 GOES_ON = "the same command goes on from where it was"
 _then = ["the same command begins anew"]
+_ends = False  # a signal has come that ends this process; an Event may wait for its own lock
 
 
 class Ended(BaseException):
@@ -37,6 +38,14 @@ class Ended(BaseException):
 def python(module: str, *arguments: str) -> list[str]:
     """The command that runs a module, with none of the current folder's in its way."""
     return [sys.executable, "-P", "-m", module, *arguments]
+
+
+def pip(verb: str, *arguments: str) -> list[str]:
+    """The command that lets pip fetch what is named as wheels alone, without what they ask for.
+
+    Of a source package, pip would run the code to build it.
+    """
+    return python("pip", verb, "--quiet", "--no-deps", "--only-binary=:all:", *arguments)
 
 
 def cores() -> int:
@@ -97,9 +106,9 @@ def listen() -> None:
     One that is ignored, as under nohup, stays so. A process that `run_child` started ends with the
     one that started it, too. Raises KeyboardInterrupt for a Ctrl-C that came before.
     """
-    for name in _NAMES[1:]:
+    for name in _NAMES:
         number = getattr(signal, name, None)
-        if number and signal.getsignal(number) is signal.SIG_DFL:
+        if number and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, _raise)
     heard, told = socket.socketpair()
     told.setblocking(False)
@@ -177,7 +186,14 @@ def _interrupts_wait() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _raise(number: int, _: object) -> NoReturn:
+def _raise(number: int, _: object) -> None:
+    """Raise for the first signal alone: a second one would end what the first lets end."""
+    global _ends
+    if _ends:
+        return
+    _ends = number != signal.SIGINT or not _takes_interrupts.is_set()
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
     raise Ended(number)
 
 

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import BeforeValidator, Field, TypeAdapter
 from typing_extensions import TypedDict
 
+from srl_edge.quantization.formats import Backend, Trainable
+
 Count = Annotated[int, Field(ge=0)]
 Size = Annotated[int, Field(ge=1)]
 Ids = int | list[int] | None
@@ -135,7 +137,15 @@ class TrainerState(TypedDict):
 Json = Any  # checked by its reader
 Stages = dict[str, dict[str, Any]]  # `stages.json` of a run
 Counts = dict[str, Count]  # how often problems were solved, by their hash
-Texts = dict[str, str]  # `frozen_weights.json` of an adapter
+Texts = dict[str, str]
+
+
+class Frozen(TypedDict):
+    """`frozen_weights.json` of an adapter."""
+
+    backend: Backend
+    quantization: Trainable
+    dtype: Literal["float32", "float16", "bfloat16"]
 
 
 class Choice(TypedDict):

@@ -96,6 +96,30 @@ def test_what_nohup_ignores_stays_ignored() -> None:
     assert process.wait(timeout=30) == 7
 
 
+TWICE = """
+import os, signal, sys, time
+from srl_edge import processes
+processes.listen()
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(9)
+except KeyboardInterrupt:
+    os.kill(os.getpid(), int(sys.argv[1]))
+    time.sleep(0.1)
+    processes.end(signal.SIGINT)
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_second_signal_does_not_end_the_end(name: str) -> None:
+    command = [sys.executable, "-c", TWICE, str(int(getattr(signal, name)))]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, preexec_fn=as_in_a_terminal
+    )
+    assert done.returncode == 130
+    assert done.stderr == "srl-edge: interrupted; the same command begins anew.\n"
+
+
 def test_training_that_is_told_to_end_goes_on_later(
     tmp_path: Path, taught_model: Path, word_problems: list[dict[str, str]]
 ) -> None:

@@ -12,6 +12,7 @@ from srl_edge.devices.runtimes.rows import BATCH, complete
 from srl_edge.errors import InputError, out_of_memory
 
 _FATAL = 4  # what is no more than an error is raised
+_ROOM = 8192  # tokens that a context is opened for at first: all of it is allocated at once
 
 
 class OnnxRuntime:
@@ -44,9 +45,8 @@ class OnnxRuntime:
         self._rows: OnnxRows | None = None
         self._several = False if adapter else None
         self._tokenizer = genai.Tokenizer(self._model)
-        parameters: Any = genai.GeneratorParams(self._model)
-        parameters.set_search_options(max_length=context_length, do_sample=False)
-        self._new: Any = lambda: genai.Generator(self._model, parameters)
+        self._genai: Any = genai
+        self._room = 0
         self._adapters = genai.Adapters(self._model)
         self._loaded: set[str] = set()
         self.switch(adapter)
@@ -62,11 +62,9 @@ class OnnxRuntime:
     def prefill(self, ids: Sequence[int], reuse: bool = True) -> Logits:
         require_room(len(ids), self._context_length)
         known = reusable(self._ids, ids) if reuse else 0
-        if not known or not self._rewound(known):
+        if not known or len(ids) > self._room or not self._rewound(known):
             known = 0
-            self._generator = self._new()
-            if self._active:
-                self._generator.set_active_adapter(self._adapters, self._active)
+            self._open(len(ids))
         self._ids = list(ids)
         self._append(self._ids[known:])
         return self._logits()
@@ -74,7 +72,11 @@ class OnnxRuntime:
     def decode(self, token: int) -> Logits:
         require_room(len(self._ids) + 1, self._context_length)
         self._ids.append(token)
-        self._append([token])
+        if len(self._ids) > self._room:
+            self._open(len(self._ids))
+            self._append(self._ids)
+        else:
+            self._append([token])
         return self._logits()
 
     def takes_several(self) -> bool:
@@ -100,6 +102,16 @@ class OnnxRuntime:
     def stop_ids(self) -> list[int]:
         found = self._config["model"]["eos_token_id"]
         return [found] if isinstance(found, int) else list(found)
+
+    def _open(self, length: int) -> None:
+        """Begin a sequence with room for `length` tokens, and mostly for as many again."""
+        self._generator = None  # before the next takes its memory
+        self._room = min(self._context_length, max(_ROOM, 2 * length))
+        parameters = self._genai.GeneratorParams(self._model)
+        parameters.set_search_options(max_length=self._room, do_sample=False)
+        self._generator = self._genai.Generator(self._model, parameters)
+        if self._active:
+            self._generator.set_active_adapter(self._adapters, self._active)
 
     def _append(self, ids: list[int]) -> None:
         try:

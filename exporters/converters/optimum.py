@@ -74,9 +74,8 @@ def _environment() -> Path:
 def _install(folder: Path) -> None:
     progress.say(f"optimum: installing {' '.join(_PACKAGES)} into {folder}")
     with scratch_folder(folder.parent, "site") as site:
-        command = processes.python("pip", "install", "--quiet", "--no-deps", "--target")
         done = subprocess.run(
-            [*command, str(site), *_PACKAGES],
+            processes.pip("install", "--target", str(site), *_PACKAGES),
             capture_output=True,
             text=True,
             check=False,

@@ -70,7 +70,7 @@ def merge_trained(subject: Subject) -> Path:
 
 def trained_on(adapter: Path | None) -> dict[str, str]:
     """Backend, quantization and dtype of the weights that an adapter was trained on, if told."""
-    return (read_json_if_there(adapter / FROZEN, "Texts") if adapter else None) or {}
+    return (read_json_if_there(adapter / FROZEN, "Frozen") if adapter else None) or {}
 
 
 def merged_into(subject: Subject) -> Path:

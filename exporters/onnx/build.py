@@ -64,7 +64,7 @@ def export(
     chosen = QUANTIZATIONS[quantization]
     settings = loading.settings(model).to_dict()
     require_exportable(settings, [f"onnx-{quantization}"], context_length, model)
-    build(model, out, chosen.precision, {**chosen.options, **extra})
+    build(model, out, chosen.precision, {**chosen.options, **extra}, context_length)
     config_file = out / "genai_config.json"
     config = json.loads(config_file.read_text(encoding="utf-8"))
     config["model"] |= {"context_length": context_length, "eos_token_id": stop_ids(model)}
@@ -83,10 +83,17 @@ def export(
     return {"precision": chosen.precision, **chosen.options, **fitted}
 
 
-def build(model: Path, out: Path, precision: str, options: Mapping[str, str]) -> None:
+def build(
+    model: Path,
+    out: Path,
+    precision: str,
+    options: Mapping[str, str],
+    context_length: int | None = None,
+) -> None:
     """Let the builder write a model folder into `out`.
 
-    Raises InputError for a family that it does not take, StageError where it fails.
+    context_length: it makes rotary angles for no more positions; without one, for all. Raises
+    InputError for a family that it does not take, StageError where it fails.
     """
     try:
         from onnxruntime_genai.models import builder
@@ -107,7 +114,7 @@ def build(model: Path, out: Path, precision: str, options: Mapping[str, str]) ->
         quiet(logging.ERROR),
         contextlib.redirect_stdout(printed),
         contextlib.redirect_stderr(printed),
-        _ropes(builder),
+        _ropes(builder, context_length),
     ):
         try:
             parsed = builder.parse_extra_options(
@@ -158,15 +165,17 @@ def rewritten(folder: Path) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def _ropes(builder: Any) -> Iterator[None]:
+def _ropes(builder: Any, context_length: int | None) -> Iterator[None]:
     """Let the builder read Gemma 3's rotary settings where transformers 5 has put them.
 
     It looks for `rope_theta` and `rope_local_base_freq`, which transformers 5 nests in
     `rope_parameters`; onnxruntime-genai 0.18 fails with KeyError 'rope_type'. Scaled angles are
     made by `set_ropes`, in all families: the builder has some of them otherwise, and fails at YaRN.
+    Those of more positions than the artifact has would take all memory before they are cut off.
     """
     kind = builder.Gemma3Model
-    init = kind.__init__
+    base = kind.__mro__[-2]
+    init, init_any = kind.__init__, base.__init__
     scaled = {c: c.make_rope_init for c in kind.__mro__ if "make_rope_init" in vars(c)}
 
     def with_flat_rope(self: Any, config: Any, *args: Any, **kwargs: Any) -> None:
@@ -175,12 +184,18 @@ def _ropes(builder: Any) -> Iterator[None]:
         config.rope_local_base_freq = rope["sliding_attention"]["rope_theta"]
         init(self, config, *args, **kwargs)
 
+    def with_fewer_positions(self: Any, config: Any, *args: Any, **kwargs: Any) -> None:
+        if context_length is not None:
+            config.max_position_embeddings = context_length
+        init_any(self, config, *args, **kwargs)
+
+    base.__init__ = with_fewer_positions
     kind.__init__ = with_flat_rope
     for each in scaled:
         each.make_rope_init = lambda self, config: None
     try:
         yield
     finally:
-        kind.__init__ = init
+        kind.__init__, base.__init__ = init, init_any
         for each, before in scaled.items():
             each.make_rope_init = before

@@ -232,12 +232,13 @@ def _tell_of_another_base(adapter: Path, base: Path, model: str) -> None:
     Names of the same model differ from place to place; what its weights fit is found by merging.
     """
     from srl_edge.exporters.converters import mlx_adapter
-    from srl_edge.files import read_json
-    from srl_edge.models.adapter_folder import require_safetensors
+    from srl_edge.files import read_json, read_json_if_there
+    from srl_edge.models.adapter_folder import FROZEN, require_safetensors
     from srl_edge.terminal import progress
 
     if not (adapter / mlx_adapter.FILE).is_file():
         require_safetensors(adapter)
+    read_json_if_there(adapter / FROZEN, "Frozen")  # before anything is written
     said = read_json(adapter / "adapter_config.json", "Tuned")
     named = said.get("base_model_name_or_path") or said.get("model")  # PEFT's word, and mlx-lm's
     known = (base.name.lower(), Path(model).name.lower())

@@ -7,6 +7,7 @@ from typing import Any, TextIO
 from srl_edge.errors import InputError
 from srl_edge.files import parsed, read_rows
 from srl_edge.shapes import first_key
+from srl_edge.terminal import progress
 
 
 def rows_before(file: Path, shape: str) -> list[Any]:
@@ -30,10 +31,17 @@ def rows_before(file: Path, shape: str) -> list[Any]:
 
 
 def opened(file: Path, shape: str) -> TextIO:
-    """The file that `rows_before` read, to add to: its last line is ended, or cut off if torn."""
+    """The file that `rows_before` read, to add to: its last line is ended, or, if torn, moved out.
+
+    It may be what somebody has written by hand, so it goes to `<file>.torn`.
+    """
     if last := _unended(file):
         with file.open("r+b") as end:
             if _is_torn(last, shape):
+                torn = file.with_name(f"{file.name}.torn")
+                with torn.open("ab") as kept:
+                    kept.write(last + b"\n")
+                progress.say(f"{file}: its last line is no whole row, and is in {torn.name} now")
                 end.truncate(file.stat().st_size - len(last))
             else:
                 end.seek(0, 2)

@@ -29,7 +29,7 @@ _WORDS = (
 )
 ELSEWHERE = f"(?:{'|'.join(_WORDS)})"
 # What ends such a sentence behind its answer.
-COPULA = re.compile(r"(?:です|である|だ|となる|입니다|이다)?[。．]?(?=\**$)")
+COPULA = re.compile(r"(?:(?:です|である|だ|となる|입니다|이다)[。．]?|[。．])(?=\**$)")
 # What says that more than an answer follows.
 REASON = (
     r"(?:\b(?:weil|denn|parce que|car|porque|perché|потому|поскольку)\b|因为|なぜなら|왜냐하면)"

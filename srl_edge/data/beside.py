@@ -20,7 +20,8 @@ _ABOUT = (
 _OF_CODE = re.compile(
     r"\b(?:code|snippet|program|script|implementation)\b"
     r"|\b(?:it|this) (?:do|return|print|output|raise)s?\b"
-    r"|\bfunction\b[^.?]*\b(?:return|print|output)|\bwhat\b[^.?]*\b(?:printed|returned|output)\b",
+    r"|\bfunction\b[^.?]{0,200}\b(?:return|print|output)"
+    r"|\bwhat\b[^.?]{0,200}\b(?:printed|returned|output)\b",
     re.IGNORECASE,
 )
 _TO_WRITE = re.compile(
@@ -30,7 +31,7 @@ _TO_WRITE = re.compile(
 _SHORT = 20  # characters of a solution that may stand in a text without being given away
 _AFTER = "input"  # Alpaca's, which its instruction is followed by
 _COLUMN = re.compile(r"([A-Z])|(?:op|option|choice)_?([A-Za-z])")
-_IN_ONE = re.compile(r"(?:^|[,\n])\s*\(?([A-Za-z])\s?[).:]\s*")
+_IN_ONE = re.compile(r"(?:^|[,\n])\s{0,40}\(?([A-Za-z])\s?[).:]\s*")
 _IMAGE = re.compile(r"(?:decoded_)?images?(?:_\d+)?", re.IGNORECASE)
 _MARK = re.compile(r"\s*\(?([A-Z])\s?[).:]\s*")
 _MARKED = re.compile(r"(?<!\w)[A-Z1-9][).:]")  # a choice in a question
@@ -127,6 +128,8 @@ def _lettered(found: list[tuple[str, str]]) -> dict[str, str]:
     """Choices by their capital letters, also MathQA's, which stand in one text."""
     if len(found) == 1 and not found[0][0]:
         marks = list(_IN_ONE.finditer(text := found[0][1]))
+        if not marks:
+            return {}
         ends = [mark.start() for mark in marks[1:]] + [len(text)]
         found = [
             (mark[1], text[mark.end() : end].strip()) for mark, end in zip(marks, ends, strict=True)

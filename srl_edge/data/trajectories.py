@@ -16,7 +16,7 @@ from srl_edge.data.thoughts import joined
 from srl_edge.data.values import Unusable
 from srl_edge.errors import InputError
 from srl_edge.files import writing
-from srl_edge.method.answers import is_value, marked_answer, matches
+from srl_edge.method.answers import is_value, marked_answer, searched
 from srl_edge.method.prompt_form import DEFAULT, DONE, HASHES, PromptForm
 from srl_edge.method.quantities import plain
 from srl_edge.method.types import Trajectory
@@ -195,7 +195,10 @@ def parse_rows(
             if max_step_characters and max(map(len, found.steps)) > max_step_characters:
                 raise Unusable(f"a step longer than {max_step_characters} characters")
             if found.answer is None and form is not None and form.pattern:
-                said = matches(form.pattern, "\n".join(found.steps))
+                try:
+                    said = searched(form.pattern, "\n".join(found.steps))
+                except TimeoutError:
+                    raise Unusable("prompt.answer takes too long to look for") from None
                 answer = str(said[-1]).strip() if said else None
                 found = replace(found, answer=answer, taught=answer)
             steps = found.steps

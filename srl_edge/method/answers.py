@@ -263,9 +263,19 @@ def _boxes(text: str) -> Iterator[tuple[int, str]]:
 
 
 def matches(pattern: str, text: str) -> list[Any]:
-    """What the pattern of a recipe or an artifact finds; raises InputError where it takes long."""
+    """What the pattern of a recipe or an artifact finds; nothing where it takes over SECONDS.
+
+    Raises InputError for what is no pattern.
+    """
+    try:
+        return searched(pattern, text)
+    except TimeoutError:  # one reply of a model's ends no training
+        return []
+
+
+def searched(pattern: str, text: str) -> list[Any]:
+    """As `matches`; raises TimeoutError."""
     try:
         return list(regex.findall(pattern, text, timeout=SECONDS))
-    except (TimeoutError, regex.error) as error:
-        why = "takes too long" if isinstance(error, TimeoutError) else f"is none ({error})"
-        raise InputError(f"prompt.answer: the pattern {pattern!r} {why}.") from None
+    except regex.error as error:
+        raise InputError(f"prompt.answer: the pattern {pattern!r} is none ({error}).") from None

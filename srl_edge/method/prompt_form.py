@@ -20,7 +20,8 @@ DONE = "done"  # likewise: a last line says so, and the answer is all that comes
 # What the user, or the system, says between actions begins a paragraph of its own.
 SAID = ("User: ", "System: ")
 SAID_BETWEEN = re.compile(rf"(?:\A|(?<=\n\n))(?:{'|'.join(SAID)})")
-_BEFORE_DONE = r"(?ms)\A(.*?)\s*(?:^done\s*)?\Z"
+# Word by word, possessive: a long run of blanks is looked at once.
+_BEFORE_DONE = r"(?m)\A((?:\s*+(?!^done\s*+\Z)\S++)*+)\s*+(?:^done\s*+)?\Z"
 
 
 @dataclass(frozen=True, slots=True)

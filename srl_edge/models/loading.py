@@ -20,6 +20,7 @@ _MOST = {
     "hidden_size": 1 << 20,
     "intermediate_size": 1 << 24,
     "vocab_size": 1 << 24,
+    "max_position_embeddings": 1 << 24,
     "head_dim": 1 << 16,
     "num_labels": 1 << 24,
     "num_experts": 1 << 14,

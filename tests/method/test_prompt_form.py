@@ -4,6 +4,8 @@ import json
 import re
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from srl_edge.method.prompts import (
     warm_up_reply,
     whole_prompts,
 )
+from srl_edge.method.solving import Attempt, solve
 from srl_edge.method.types import StepPrompt, Trajectory
 from srl_edge.models.tokenizer import load_tokenizer
 from srl_edge.recipe import Prompt, load
@@ -148,18 +151,63 @@ def test_a_device_asks_what_training_asked(
         assert chat.decode(asked).startswith("No thoughts. [1]")
 
 
-def test_a_pattern_that_takes_for_ever_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("srl_edge.method.answers.SECONDS", 0.5)
-    for pattern, words in ((r"(x|xx)+[yz]", "takes too long"), ("(", "is none")):
-        with pytest.raises(InputError, match=words):
-            final_answer("x" * 60, pattern)
+ENDLESS = r"(?:x|xx)+[yz](.)"
 
 
-def test_so_is_one_that_a_step_is_searched_by(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("srl_edge.method.answers.SECONDS", 0.5)
-    form = replace(DEFAULT, answer=r"(x|xx)+[yz](.)")
-    with pytest.raises(InputError, match="takes too long"):
-        form.states_answer("x" * 60)
+def test_what_is_no_pattern_is_one_sentence() -> None:
+    with pytest.raises(InputError, match="is none"):
+        final_answer("x" * 60, "(")
+
+
+def test_a_reply_whose_answer_takes_for_ever_to_find_has_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What one reply of a model's says is no reason to end a training."""
+    monkeypatch.setattr("srl_edge.method.answers.SECONDS", 0.2)
+    form = replace(PRESETS["math"], answer=ENDLESS)
+    (attempt,) = solve([Trajectory("1", "p", ("a",), "7")], endless_reply, 2, lambda: None, form)
+    assert not attempt.correct and not attempt.marked
+    assert attempt.steps == ["x" * 60] * 2  # it stated no answer, so it went on
+
+
+def endless_reply(asked: Sequence[Attempt]) -> list[tuple[str, bool]]:
+    return [("x" * 60, True) for _ in asked]
+
+
+def test_a_row_whose_answer_takes_for_ever_to_find_is_dropped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("srl_edge.method.answers.SECONDS", 0.2)
+    report, form = ParseReport(), replace(PRESETS["math"], answer=ENDLESS)
+    rows = [{"problem": "p", "steps": ["a", last]} for last in ("x" * 60, "xxy7")]
+    (kept,) = parse_rows(rows, report, form=form)
+    assert kept.answer == "7"
+    assert report.dropped == {"prompt.answer takes too long to look for": 1}
+
+
+@pytest.mark.parametrize("blanks", [" ", "\n", " \n\t", "\ndone", "done ", "\ndone\n "])
+def test_what_comes_before_done_is_read_at_once(blanks: str) -> None:
+    long, start = blanks * (200_000 // len(blanks)), time.monotonic()
+    form = PRESETS["commands"]
+    assert final_answer(f"x{long}\n y", form.pattern, "stated") == f"x{long}\n y"
+    assert time.monotonic() - start < 4
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("ls\ndone", "ls"),
+        ("ls \n\ndone\n", "ls"),
+        ("ls\ndone\ndone", "ls\ndone"),
+        (" \ndone", ""),
+        ("done", ""),
+        ("is it done", "is it done"),
+        ("undone", "undone"),
+        ("a\ndone b", "a\ndone b"),
+    ],
+)
+def test_a_last_line_that_says_done_is_no_answer(text: str, answer: str) -> None:
+    assert final_answer(text, PRESETS["commands"].pattern, "stated") == answer
 
 
 def test_an_artifact_that_says_nothing_is_asked_as_those_were(tmp_path: Path) -> None:

@@ -441,6 +441,7 @@ def test_weights_that_no_file_can_hold_are_not_made(
         {"head_dim": float("nan")},
         {"head_dim": float("inf")},
         {"head_dim": 1e308},
+        {"max_position_embeddings": 10**9},
         {"num_labels": 10**9},
         {"num_local_experts": 10**9},
         {"text_config": {"num_labels": 10**9}},

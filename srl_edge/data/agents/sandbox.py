@@ -10,10 +10,12 @@ import os
 import re
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,7 +37,7 @@ _MEMORY, _DISK = 3 << 30, 512 << 20  # bytes, of all its processes and of its fo
 _LIMITS = (
     "echo 1000 2>/dev/null > /proc/self/oom_score_adj; "
     # macOS bounds no memory, and would say so to the agent.
-    "ulimit -t 10; ulimit -v 2000000 2>/dev/null; ulimit -f 16384; ulimit -n 256"
+    "ulimit -t 10; ulimit -v 2000000 2>/dev/null; ulimit -f 16384; ulimit -n 64"
 )
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
 # A path from the root or of a home, one that goes up, and what ends processes of others.
@@ -150,7 +152,8 @@ class Sandbox:
         while (left := until - time.monotonic()) > 0:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 return process.wait(timeout=min(left, _WATCHED))
-            if _memory(process) > _MEMORY or _size(self._home) > _DISK:
+            inside = _inside(process)
+            if _memory(inside) > _MEMORY or _size(self._home) + _unnamed(inside) > _DISK:
                 return 125
         return 124
 
@@ -252,14 +255,35 @@ def _processes() -> int:
     return 4096 if _user() is None else 64
 
 
-def _memory(process: "subprocess.Popen[bytes]") -> int:
-    """Bytes that a command's processes have."""
+def _inside(process: "subprocess.Popen[bytes]") -> list[psutil.Process]:
+    """A command's processes."""
+    try:
+        top = psutil.Process(process.pid)
+        return [top, *top.children(recursive=True)]
+    except psutil.Error:
+        return []
+
+
+def _memory(inside: Iterable[psutil.Process]) -> int:
+    """Bytes that processes have."""
     total = 0
-    with contextlib.suppress(psutil.Error):
-        for each in psutil.Process(process.pid).children(recursive=True):
-            with contextlib.suppress(psutil.Error):
-                total += each.memory_info().rss
+    for each in inside:
+        with contextlib.suppress(psutil.Error):
+            total += each.memory_info().rss
     return total
+
+
+def _unnamed(inside: Iterable[psutil.Process]) -> int:
+    """Bytes of the files without a name that processes hold open, in memory or on disk (Linux)."""
+    held = {}
+    for each in inside:
+        with contextlib.suppress(OSError):
+            for file in os.scandir(f"/proc/{each.pid}/fd"):
+                with contextlib.suppress(OSError):
+                    found = os.stat(file.path)
+                    if stat.S_ISREG(found.st_mode) and not found.st_nlink:
+                        held[found.st_dev, found.st_ino] = found.st_blocks * 512
+    return sum(held.values())
 
 
 def _size(folder: Path) -> int:
@@ -273,11 +297,7 @@ def _size(folder: Path) -> int:
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
     """End what a command has left running."""
-    try:
-        left = psutil.Process(process.pid).children(recursive=True)
-    except psutil.Error:
-        left = []
-    for each in left:
+    for each in _inside(process)[1:]:
         with contextlib.suppress(psutil.Error):
             each.kill()
     with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -178,6 +178,35 @@ def test_neither_disk_nor_memory_is_filled(
             assert box.run("ls") == ("refused: the folder is full", 125)
 
 
+UNNAMED = {
+    "in memory": "held = [os.memfd_create('a') for _ in range(8)]",
+    "on disk": "held = [os.open('a', os.O_RDWR | os.O_CREAT) for _ in range(8) if not gone()]",
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what a process has open is read from /proc")
+@pytest.mark.parametrize("where", UNNAMED)
+def test_nor_are_they_by_files_without_a_name(
+    confined: str, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox, "_DISK", 60 << 20)
+    script = f"""
+import contextlib, os, time
+def gone():
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink("a")
+{UNNAMED[where]}
+gone()
+for each in held:
+    os.write(each, bytes(15 << 20))
+time.sleep(6)
+"""
+    with Sandbox() as box:
+        (box.root / "fill.py").write_text(script)
+        box.owned()
+        assert box.run("python3 fill.py", 8.0).status == 125
+
+
 def test_only_its_own_folders_can_be_written_to(confined: str) -> None:
     with Sandbox() as box:
         if confined == BUBBLEWRAP:
