@@ -16,6 +16,7 @@ from srl_edge.files import (
     replace,
     same_contents,
 )
+from srl_edge.models.chat_template import ADDITIONAL
 from srl_edge.quantization.formats import ALL
 from srl_edge.recipe import Recipe
 
@@ -28,6 +29,16 @@ STAGES: dict[str, tuple[str, ...]] = {
     "bench": ("bench",),
     "report": (),
 }
+# Settings of the trainer that may change between a run and the one that goes on with it.
+FREE = (
+    "checkpoint_every",
+    "keep_last",
+    "tracker",
+    "threads",
+    "vllm_command",
+    "vllm_url",
+    "vllm_folder",
+)
 VERSION = "srl-edge"
 STALE = "not current then"  # which stages before it, and why
 FAILED = "failed"  # a gate that measured, and was not passed
@@ -36,6 +47,7 @@ CONTENTS = " (contents)"  # ends the name of what a file holds
 _SOURCES = ("data.source", "data.validation", "data.test")
 _EVALUATION = "data.quality.evaluation."  # and the number of one
 DONE, RECIPE = "stages.json", "recipe.toml"
+_BEGUN_AGAIN = "it has not been finished since it, or a stage before it, was begun again"
 _BASE = "base"  # beside the stages: a hub's model, and its commit
 
 
@@ -120,10 +132,10 @@ def _rows_of(recipe: Recipe, prefix: str) -> dict[str, Path]:
 
 
 def _of_model(recipe: Recipe) -> dict[str, Path]:
-    """Every file of a model that is a folder."""
+    """Every file of a model that is a folder; of its folders, that of further chat templates."""
     model = expanded(recipe.model.name)
-    parts = sorted(model.glob("[!.]*")) if model.is_dir() else []
-    return {f"the model's {file.name}": file for file in parts}
+    parts = [*model.glob("[!.]*"), *model.glob(f"{ADDITIONAL}/*")] if model.is_dir() else []
+    return {f"the model's {file.relative_to(model).as_posix()}": file for file in sorted(parts)}
 
 
 def outputs_of(recipe: Recipe, name: str) -> list[str]:
@@ -195,9 +207,29 @@ def superseded(recipe: Recipe, name: str) -> str | None:
     """
     then = _finished(recipe.run).get(name)
     if not isinstance(then, dict):
-        return "it has not been finished since it, or a stage before it, was begun again"
-    if why := difference(then, inputs_of(recipe, name)):
-        return why
+        return _BEGUN_AGAIN
+    return difference(then, inputs_of(recipe, name)) or _put_in_place(recipe, name)
+
+
+def trained_otherwise(recipe: Recipe) -> str | None:
+    """Why an adapter is not of its run's recipe and data as they are, in words; None where it is.
+
+    An upgrade does not count, nor what `FREE` names, nor a file that cannot be looked at any more.
+    """
+    then = _finished(recipe.run).get("train")
+    if not isinstance(then, dict):
+        return _BEGUN_AGAIN
+    now = inputs_of(recipe, "train")
+    # A setting of a later version changes nothing where it is left at its default.
+    known = then.keys() | settings_of(recipe, "train", exclude_defaults=True).keys()
+    known -= {VERSION, *(f"trainer.{name}" for name in FREE)}
+    known -= {key for key in then if key.endswith(CONTENTS) and key not in now}
+    before, after = ({k: each[k] for k in known if k in each} for each in (then, now))
+    return difference(before, after) or _put_in_place(recipe, "train")
+
+
+def _put_in_place(recipe: Recipe, name: str) -> str | None:
+    """What lies in place of what a stage made, in words."""
     if other := _changed_output(recipe, name):
         return f"{other} is gone, or other than it was written"
     foreign = _foreign_output(recipe, name)
