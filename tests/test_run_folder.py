@@ -286,6 +286,24 @@ def test_files_count_by_their_contents_wherever_they_lie(done: Recipe, tmp_path:
     assert outdated(same, "data") == "data.source has other contents than then"
 
 
+def test_a_local_model_may_move(tmp_path: Path, tiny_model: Path) -> None:
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    recipe = make_run(tmp_path / "run").model_copy(update={"model": Model(name=str(model))})
+    train(recipe, recipe.run, TablePolicy([BAD, GOOD]))
+    before = {name: inputs_of(recipe, name) for name in STAGES}
+    moved = Path(shutil.move(model, tmp_path / "elsewhere" / "model"))
+    recipe = recipe.model_copy(update={"model": Model(name=str(moved))})
+    after = {name: inputs_of(recipe, name) for name in STAGES}
+    assert [run_folder.difference(before[name], after[name]) for name in STAGES] == [None] * 6
+    checkpoints.require_same(recipe.run / "train", recipe)
+    other = recipe.model_copy(update={"model": Model(name=str(tiny_model))})
+    with pytest.raises(InputError, match=r"with another model\.name"):
+        checkpoints.require_same_settings(recipe.run / "train", other)
+    (moved / "model.safetensors").write_bytes(b"others")
+    with pytest.raises(InputError, match=r"with another the model's model\.safetensors"):
+        checkpoints.require_same(recipe.run / "train", recipe)
+
+
 def test_a_local_models_further_templates_count(tmp_path: Path, tiny_model: Path) -> None:
     recipe = make_run(tmp_path / "run")
     model = shutil.copytree(tiny_model, tmp_path / "model")

@@ -314,7 +314,9 @@ def test_an_adapter_that_was_trained_otherwise_than_the_run_says_is_noted(tmp_pa
     called("card", folder)
     for names in ((), ("onnx-int4", "mlx-fp16")):
         assert not [said for said in plan(load(folder), folder, names).notes if "(train: " in said]
-    begin(load(folder), "data")
+    (folder / "data" / "train.jsonl").write_text("{}")
+    finish(load(folder), "train", inputs_of(load(folder), "train"))
+    (folder / "data" / "train.jsonl").write_text("{1}")
     for names in ((), ("onnx-int4", "mlx-fp16")):
         (said,) = (said for said in plan(load(folder), folder, names).notes if "(train: " in said)
-        assert "(train: it has not been finished since" in said and "srl-edge run" in said
+        assert "(train: data.train has other contents" in said and "srl-edge run" in said
