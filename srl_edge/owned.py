@@ -74,7 +74,8 @@ def _moved_away(folder: Path) -> Iterator[None]:
             if away.exists() and not os.path.lexists(folder):
                 away.rename(folder)
             raise
-        scratch.rename(scratch.with_name("deleted"))  # from here on nothing puts it back
+        with contextlib.suppress(OSError):  # from here on nothing puts it back
+            scratch.rename(scratch.with_name("deleted"))
 
 
 def require_own(folder: Path, purpose: str = RESULTS) -> None:
