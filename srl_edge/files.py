@@ -23,6 +23,8 @@ _MIB = 1 << 20
 _FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 _SCRATCH = ".srl-edge-scratch-"  # and the id of the process that builds there, and its place
 _OURS = re.compile(re.escape(_SCRATCH) + r"(\d+)-([0-9a-f]{8})-.+")
+REMOVED = "removed"  # in scratch: what lies there until another takes its place
+_SAID, _WAIT = 5.0, 1800.0  # seconds of waiting for the cache until it is said, and given up
 _LEFT = 7 * 86400  # seconds after which what a process of another place builds is taken for left
 
 
@@ -200,7 +202,9 @@ def _is_left(scratch: Path) -> bool:
     if not (named := _OURS.fullmatch(scratch.name)):
         return False
     if named[2] == place():
-        return not psutil.pid_exists(int(named[1]))
+        with suppress(OverflowError):  # no process has such an id
+            return not psutil.pid_exists(int(named[1]))
+        return True
     try:
         return max(p.lstat().st_mtime for p in (scratch, *scratch.rglob("*"))) < time.time() - _LEFT
     except OSError:  # somebody is at work there
@@ -219,8 +223,15 @@ def left_in(folder: Path, deep: bool = True) -> list[Path]:
 
 
 def remove_left(left: Iterable[Path]) -> None:
-    """Remove what `left_in` found, as far as the system lets us."""
+    """Remove what `left_in` found, as far as the system lets us.
+
+    What was moved away for another that never took its place is put back first.
+    """
     for path in left:
+        for away in (path / REMOVED).glob("*"):
+            if not os.path.lexists(back := path.parent / away.name):
+                with suppress(OSError):
+                    away.rename(back)
         if path.is_dir() and not path.is_symlink():
             with suppress(RecursionError):  # Python's own, of what is too deep
                 shutil.rmtree(path, ignore_errors=True)
@@ -262,7 +273,8 @@ def remove_tree(folder: Path) -> None:
 
 
 def file_sha256(path: Path) -> str:
-    """Hex sha256 of a file."""
+    """Hex sha256 of a file; raises InputError for a pipe, which may never end."""
+    _require_file(path)
     with naming(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -345,15 +357,38 @@ def cache_folder() -> Path:
 def cache_lock() -> Iterator[None]:
     """Held while the cache folder is filled, so that two processes do not download the same.
 
-    Raises InputError where that folder, or its lock, is another user's.
+    Says for whom it waits. Raises InputError where that takes half an hour, and where that folder,
+    or its lock, is another user's.
     """
-    from filelock import FileLock
+    from filelock import FileLock, Timeout
 
     folder = cache_folder()
+    holder = folder / ".lock.json"
+
+    def other() -> str:
+        note: dict[str, Any] = {}
+        with suppress(InputError):
+            note = read_json_if_there(holder, "Holder") or note
+        return f"process {note.get('process')} fills it since {note.get('since')}"
+
     with ExitStack() as held:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            held.enter_context(FileLock(folder / ".lock"))
+            lock = FileLock(folder / ".lock")
+            try:
+                held.enter_context(lock.acquire(timeout=_SAID))
+            except Timeout:
+                from srl_edge.terminal import progress
+
+                progress.say(f"{folder}: {other()}; waiting for it.")
+                held.enter_context(lock.acquire(timeout=_WAIT))
+            note = {"process": os.getpid(), "since": time.strftime("%H:%M:%S")}
+            replace(holder, json.dumps(note) + "\n")
+        except Timeout:
+            raise InputError(
+                f"{folder}: {other()}, and has not come to an end; wait for it, or end it first, "
+                "as where it was stopped (Ctrl-Z)."
+            ) from None
         except PermissionError:
             raise InputError(
                 f"{folder / '.lock'}: may not be written by you, as where another user made it; "

@@ -175,8 +175,9 @@ def require_routes(settings: Recipe) -> None:
 def run_stage(settings: Recipe, name: str) -> Path:
     """Run one stage and note that it is done; return the path that it wrote."""
     processes.leave_with(processes.GOES_ON)
-    if name == "train":  # before it overwrites the recipe that the checkpoint was trained with
-        checkpoints.require_same_settings(settings.run / "train", settings)
+    # Before it overwrites the recipe that a checkpoint or an adapter was trained with.
+    kept = checkpoints.require_same if name == "train" else checkpoints.require_same_settings
+    kept(settings.run / "train", settings)
     if name in ("train", "export"):
         require_routes(settings)
     _require_all(settings, name)

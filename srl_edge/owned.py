@@ -13,6 +13,7 @@ from pathlib import Path
 
 from srl_edge.errors import InputError
 from srl_edge.files import (
+    REMOVED,
     file_sha256,
     is_scratch,
     left_in,
@@ -44,13 +45,8 @@ def publish(scratch: Path, final: Path, purpose: str = RESULTS) -> Path:
     remove_left(left_in(scratch))
     _note(scratch, {name: [file_sha256(scratch / name)] for name in _files(scratch)}, purpose)
     require_own(final, purpose)
-    with _moved_away(final) as earlier:
-        try:
-            return scratch.rename(final)
-        except OSError:
-            if earlier.exists():
-                earlier.rename(final)
-            raise
+    with _moved_away(final):
+        return scratch.rename(final)
 
 
 def remove(folder: Path, purpose: str = RESULTS) -> None:
@@ -62,17 +58,24 @@ def remove(folder: Path, purpose: str = RESULTS) -> None:
 
 
 @contextlib.contextmanager
-def _moved_away(folder: Path) -> Iterator[Path]:
-    """Where a folder lies until the end, if it is there; then it is deleted.
+def _moved_away(folder: Path) -> Iterator[None]:
+    """A folder lies elsewhere until the end, and is deleted then; back again, where that fails.
 
     Moved as a whole first: of one that is deleted file by file, the marker might go before others,
     which would never again be known for our own.
     """
-    with scratch_folder(folder.parent, "removed") as scratch:
+    with scratch_folder(folder.parent, REMOVED) as scratch:
         away = scratch / folder.name
-        if folder.exists():
-            folder.rename(away)
-        yield away
+        try:
+            if folder.exists():
+                folder.rename(away)
+            yield
+        except BaseException:  # Ctrl-C, too, which may come while the system renames
+            if away.exists() and not os.path.lexists(folder):
+                away.rename(folder)
+            raise
+        with contextlib.suppress(OSError):  # from here on nothing puts it back
+            scratch.rename(scratch.with_name("deleted"))
 
 
 def require_own(folder: Path, purpose: str = RESULTS) -> None:

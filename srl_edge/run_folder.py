@@ -16,6 +16,7 @@ from srl_edge.files import (
     replace,
     same_contents,
 )
+from srl_edge.models.chat_template import ADDITIONAL
 from srl_edge.quantization.formats import ALL
 from srl_edge.recipe import Recipe
 
@@ -28,6 +29,16 @@ STAGES: dict[str, tuple[str, ...]] = {
     "bench": ("bench",),
     "report": (),
 }
+# Settings of the trainer that may change between a run and the one that goes on with it.
+FREE = (
+    "checkpoint_every",
+    "keep_last",
+    "tracker",
+    "threads",
+    "vllm_command",
+    "vllm_url",
+    "vllm_folder",
+)
 VERSION = "srl-edge"
 STALE = "not current then"  # which stages before it, and why
 FAILED = "failed"  # a gate that measured, and was not passed
@@ -36,6 +47,8 @@ CONTENTS = " (contents)"  # ends the name of what a file holds
 _SOURCES = ("data.source", "data.validation", "data.test")
 _EVALUATION = "data.quality.evaluation."  # and the number of one
 DONE, RECIPE = "stages.json", "recipe.toml"
+_BEGUN_AGAIN = "it has not been finished since it, or a stage before it, was begun again"
+_TRAINED = "trained"  # as `train`, and it stays while a stage before that is begun again
 _BASE = "base"  # beside the stages: a hub's model, and its commit
 
 
@@ -120,10 +133,10 @@ def _rows_of(recipe: Recipe, prefix: str) -> dict[str, Path]:
 
 
 def _of_model(recipe: Recipe) -> dict[str, Path]:
-    """Every file of a model that is a folder."""
+    """Every file of a model that is a folder; of its folders, that of further chat templates."""
     model = expanded(recipe.model.name)
-    parts = sorted(model.glob("[!.]*")) if model.is_dir() else []
-    return {f"the model's {file.name}": file for file in parts}
+    parts = [*model.glob("[!.]*"), *model.glob(f"{ADDITIONAL}/*")] if model.is_dir() else []
+    return {f"the model's {file.relative_to(model).as_posix()}": file for file in sorted(parts)}
 
 
 def outputs_of(recipe: Recipe, name: str) -> list[str]:
@@ -195,12 +208,35 @@ def superseded(recipe: Recipe, name: str) -> str | None:
     """
     then = _finished(recipe.run).get(name)
     if not isinstance(then, dict):
-        return "it has not been finished since it, or a stage before it, was begun again"
+        return _BEGUN_AGAIN
     if why := difference(then, inputs_of(recipe, name)):
         return why
+    return _put_in_place(recipe, name, then)
+
+
+def trained_otherwise(recipe: Recipe) -> str | None:
+    """Why an adapter is not of its run's recipe and data as they are, in words; None where it is.
+
+    An upgrade does not count, nor what `FREE` names, nor a file that cannot be looked at any more.
+    """
+    done = _finished(recipe.run)
+    then = done.get(_TRAINED, done.get("train"))
+    if not isinstance(then, dict):
+        return _BEGUN_AGAIN
+    now = inputs_of(recipe, "train")
+    # A setting of a later version changes nothing where it is left at its default.
+    known = then.keys() | settings_of(recipe, "train", exclude_defaults=True).keys()
+    known -= {VERSION, *(f"trainer.{name}" for name in FREE)}
+    known -= {key for key in then if key.endswith(CONTENTS) and key not in now}
+    before, after = ({k: each[k] for k in known if k in each} for each in (then, now))
+    return difference(before, after) or _put_in_place(recipe, "train", then)
+
+
+def _put_in_place(recipe: Recipe, name: str, then: Mapping[str, Any]) -> str | None:
+    """What lies in place of what a stage made then, in words."""
     if other := _changed_output(recipe, name):
         return f"{other} is gone, or other than it was written"
-    foreign = _foreign_output(recipe, name)
+    foreign = _foreign_output(recipe, name, then)
     return foreign and f"{foreign} is not what this run's {name} made"
 
 
@@ -226,17 +262,17 @@ def _changed_output(recipe: Recipe, name: str) -> str | None:
     return None
 
 
-def _foreign_output(recipe: Recipe, name: str) -> str | None:
+def _foreign_output(recipe: Recipe, name: str, then: Mapping[str, Any]) -> str | None:
     """The first of a stage's results in whose place another lies, which srl-edge wrote as well."""
-    then = _finished(recipe.run).get(name, {}).get(MADE, {})
-    results = (result for result in _results_of(recipe, name) if result in then)
+    made = then.get(MADE, {})
+    results = (result for result in _results_of(recipe, name) if result in made)
     there = (result for result in results if (recipe.run / result).exists())
-    return next((r for r in there if owned.contents(recipe.run / r) != then[r]), None)
+    return next((r for r in there if owned.contents(recipe.run / r) != made[r]), None)
 
 
 def require_replaceable(recipe: Recipe, name: str) -> None:
     """Raise InputError where another run's result lies in place of what a stage made."""
-    if found := _foreign_output(recipe, name):
+    if found := _foreign_output(recipe, name, _finished(recipe.run).get(name, {})):
         raise InputError(
             f"{recipe.run / found}: is not what this run's {name} made, and it would be lost here; "
             "move it elsewhere, or give the run another folder (--output)."
@@ -262,7 +298,13 @@ def same(key: str, then: object, now: object) -> bool:
     """Whether an input is as it was; what is noted beside the inputs does not count."""
     if key.endswith(CONTENTS):
         return same_contents(then, now)
+    if key == "model.name":  # a folder's files count by their contents, wherever they lie
+        then, now = _without_place(then), _without_place(now)
     return then == now or key in (MADE, FAILED)
+
+
+def _without_place(name: object) -> object:
+    return Path(name).name if isinstance(name, str) and Path(name).is_absolute() else name
 
 
 def begin(recipe: Recipe, name: str) -> None:
@@ -276,7 +318,10 @@ def begin(recipe: Recipe, name: str) -> None:
 def finish(recipe: Recipe, name: str, inputs: Mapping[str, Any]) -> None:
     """Note that a stage is done, from which inputs, and what it made."""
     made = {result: owned.contents(recipe.run / result) for result in _results_of(recipe, name)}
-    _write(recipe.run, _finished(recipe.run) | {name: {**inputs, MADE: made}})
+    done = {name: {**inputs, MADE: made}}
+    if name == "train":
+        done[_TRAINED] = done[name]
+    _write(recipe.run, _finished(recipe.run) | done)
 
 
 def base_of(recipe: Recipe) -> Path:

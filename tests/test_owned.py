@@ -1,8 +1,13 @@
 """What is the user's is neither removed nor overwritten, wherever it lies."""
 
+import contextlib
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -63,6 +68,88 @@ def test_what_is_not_all_its_own_stays(deed: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"move (it|this) elsewhere"):
         published(tmp_path)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def removed(tmp_path: Path) -> None:
+    owned.remove(tmp_path / "results")
+
+
+@pytest.mark.parametrize("deed", [published, removed])
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("number", [1, 2])
+def test_an_interrupt_while_a_result_is_replaced_leaves_one(
+    number: int,
+    before: bool,
+    deed: Callable[[Path], object],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    published(tmp_path)
+    rename, count = Path.rename, []
+
+    def interrupted(self: Path, to: Path) -> Path:
+        if "results" not in (self.name, Path(to).name):  # of the marker, and of scratch
+            return rename(self, to)
+        count.append(to)
+        if len(count) != number:
+            return rename(self, to)
+        if not before:
+            rename(self, to)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with contextlib.suppress(KeyboardInterrupt):
+        deed(tmp_path)
+    monkeypatch.undo()
+    if len(count) >= number:
+        assert [path.name for path in tmp_path.iterdir()] == ["results"]
+        assert owned.changed(tmp_path / "results") is None
+        owned.require_own(tmp_path / "results")
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from srl_edge import owned
+from srl_edge.files import scratch_folder
+rename = Path.rename
+def killed(self, to):
+    rename(self, to)
+    if Path(to).name == sys.argv[2]:
+        os._exit(9)
+Path.rename = killed
+with scratch_folder(Path(sys.argv[1]), "results") as scratch:
+    (scratch / "new.txt").write_text("new")
+    owned.publish(scratch, Path(sys.argv[1]) / "results")
+"""
+
+
+@pytest.mark.parametrize("at", ["away", "deleted"])
+def test_what_lay_elsewhere_when_its_process_was_killed_is_put_back(
+    at: str, tmp_path: Path
+) -> None:
+    published(tmp_path)
+    program = [sys.executable, "-c", KILLED, str(tmp_path), "results" if at == "away" else at]
+    assert subprocess.run(program, check=False).returncode == 9
+    assert (tmp_path / "results").exists() == (at == "deleted")
+    with scratch_folder(tmp_path, "more"):  # as whoever builds there next
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["results"]
+    kept = "inner/a.txt" if at == "away" else "new.txt"
+    assert (tmp_path / "results" / kept).is_file() and owned.changed(tmp_path / "results") is None
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes in folders")
+def test_a_pipe_in_place_of_what_it_wrote_is_not_waited_for(tmp_path: Path) -> None:
+    folder = published(tmp_path)
+    (folder / "inner" / "a.txt").unlink()
+    os.mkfifo(folder / "inner" / "a.txt")
+    signal.alarm(20)  # which ends a test that waits
+    try:
+        with pytest.raises(InputError, match=r"a\.txt: a pipe or a device, and no file"):
+            owned.require_own(folder)
+    finally:
+        signal.alarm(0)
 
 
 def test_a_file_is_written_again_only_as_it_was_written(tmp_path: Path) -> None:

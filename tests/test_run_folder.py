@@ -100,6 +100,75 @@ def test_training_with_other_settings_is_not_set_aside(tmp_path: Path) -> None:
     assert (tmp_path / "train").is_dir()
 
 
+@pytest.fixture(scope="module")
+def training(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
+    """A run that is trained, and whose recipe is noted."""
+    run = owned.claim(tmp_path_factory.mktemp("training") / "run", "run")
+    recipe = make_run(run)
+    line.note_recipe(recipe)
+    train(recipe, run, TablePolicy([BAD, GOOD]))
+    return recipe
+
+
+@pytest.fixture
+def trained(training: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
+    """A copy of that, and stages that do nothing."""
+    run = shutil.copytree(training.run, tmp_path / "run")
+    monkeypatch.setattr(line, "_stage", lambda name: lambda settings, run: run)
+    monkeypatch.setattr(line, "_require_all", lambda *_: None)
+    monkeypatch.setattr(line, "require_routes", lambda *_: None)
+    return training.model_copy(update={"output": str(run)})
+
+
+def of_another_source(recipe: Recipe) -> Recipe:
+    return recipe.model_copy(update={"data": Data(source="other.jsonl", answer_step=False)})
+
+
+@pytest.mark.parametrize("deleted", ["nothing", "checkpoints", "train"])
+@pytest.mark.parametrize("name", STAGES)
+def test_no_stage_takes_a_run_that_was_trained_with_another_recipe(
+    trained: Recipe, name: str, deleted: str
+) -> None:
+    folder = trained.run / "train"
+    gone = {"nothing": [], "checkpoints": folder.glob("checkpoint-*"), "train": [folder]}
+    for path in gone[deleted]:
+        shutil.rmtree(path)
+    before = {p: p.read_bytes() for p in trained.run.rglob("*") if p.is_file()}
+    for other, key in (
+        (of_another_source(trained), r"data\.source"),
+        (trained.model_copy(update={"seed": 7}), "seed"),
+    ):
+        with pytest.raises(InputError, match=rf"was (written|trained) with another {key} \("):
+            line.run_stage(other, name)
+    assert {p: p.read_bytes() for p in trained.run.rglob("*") if p.is_file()} == before
+
+
+@pytest.mark.parametrize("deleted", ["nothing", "checkpoints", "train", "train and adapter"])
+def test_what_takes_nothing_from_a_training_is_done(trained: Recipe, deleted: str) -> None:
+    folder, (first, last) = trained.run / "train", trained.stages
+    match deleted:
+        case "checkpoints":
+            for path in folder.glob("checkpoint-*"):
+                shutil.rmtree(path)
+        case "train" | "train and adapter":
+            shutil.rmtree(folder)
+    longer = (first, last.model_copy(update={"steps": 20}))
+    allowed = [
+        trained,
+        trained.model_copy(update={"bench": trained.bench.model_copy(update={"repeats": 1})}),
+        trained.model_copy(update={"stages": longer}),
+        trained.model_copy(update={"trainer": trained.trainer.model_copy(update={"keep_last": 7})}),
+    ]
+    if deleted == "train and adapter":
+        shutil.rmtree(trained.run / "adapter")
+        allowed.append(of_another_source(trained))
+    for settings in allowed:
+        line.run_stage(settings, "data")
+    rows = trained.run / "data" / "train.jsonl"
+    rows.write_text(rows.read_text().replace("problem 3", "problem 33"))
+    line.run_stage(allowed[-1], "data")  # the next training says what becomes of the one before
+
+
 def test_a_finished_run_takes_more_steps(tmp_path: Path) -> None:
     recipe = make_run(tmp_path)
     train(recipe, tmp_path, TablePolicy([BAD, GOOD]))
@@ -217,6 +286,40 @@ def test_files_count_by_their_contents_wherever_they_lie(done: Recipe, tmp_path:
     assert outdated(same, "data") == "data.source has other contents than then"
 
 
+def test_a_local_model_may_move(tmp_path: Path, tiny_model: Path) -> None:
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    recipe = make_run(tmp_path / "run").model_copy(update={"model": Model(name=str(model))})
+    train(recipe, recipe.run, TablePolicy([BAD, GOOD]))
+    before = {name: inputs_of(recipe, name) for name in STAGES}
+    moved = Path(shutil.move(model, tmp_path / "elsewhere" / "model"))
+    recipe = recipe.model_copy(update={"model": Model(name=str(moved))})
+    after = {name: inputs_of(recipe, name) for name in STAGES}
+    assert [run_folder.difference(before[name], after[name]) for name in STAGES] == [None] * 6
+    checkpoints.require_same(recipe.run / "train", recipe)
+    other = recipe.model_copy(update={"model": Model(name=str(tiny_model))})
+    with pytest.raises(InputError, match=r"with another model\.name"):
+        checkpoints.require_same_settings(recipe.run / "train", other)
+    (moved / "model.safetensors").write_bytes(b"others")
+    with pytest.raises(InputError, match=r"with another the model's model\.safetensors"):
+        checkpoints.require_same(recipe.run / "train", recipe)
+
+
+def test_a_local_models_further_templates_count(tmp_path: Path, tiny_model: Path) -> None:
+    recipe = make_run(tmp_path / "run")
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    recipe = recipe.model_copy(update={"model": Model(name=str(model))})
+    template = model / "additional_chat_templates" / "tool_use.jinja"
+    template.parent.mkdir()
+    template.write_text("A {{ tools }}")
+    for name in ("train", "export", "check", "bench"):
+        template.write_text("A {{ tools }}")
+        before = inputs_of(recipe, name)
+        template.write_text("B {{ tools }}")
+        said = run_folder.difference(before, inputs_of(recipe, name))
+        named = "the model's additional_chat_templates/tool_use.jinja"
+        assert said == f"{named} has other contents than then"
+
+
 def test_a_local_models_weights_count(tmp_path: Path, tiny_model: Path) -> None:
     recipe = make_run(tmp_path / "run")
     model = shutil.copytree(tiny_model, tmp_path / "model")
@@ -229,18 +332,42 @@ def test_a_local_models_weights_count(tmp_path: Path, tiny_model: Path) -> None:
     assert said == "the model's model.safetensors has other contents than then"
 
 
-@pytest.mark.parametrize("deleted", ["checkpoints", "all"])
-def test_training_whose_checkpoints_were_deleted_is_set_aside(deleted: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("moved", ["no adapter", "adapter"])
+@pytest.mark.parametrize("deleted", ["checkpoints", "checkpoints and logs", "all"])
+def test_training_whose_checkpoints_were_deleted_is_set_aside(
+    deleted: str, moved: str, tmp_path: Path
+) -> None:
     recipe = make_run(tmp_path)
     train(recipe, tmp_path, TablePolicy([BAD, GOOD]))
     folder = tmp_path / "train"
-    before = (folder / "metrics.jsonl").read_bytes()
-    for path in folder.glob("checkpoint-*") if deleted == "checkpoints" else [folder]:
+    if moved == "adapter":
+        (tmp_path / "adapter").rename(tmp_path / "moved")
+    if deleted == "all":
+        shutil.rmtree(folder)
+    for path in folder.glob("checkpoint-*"):
         shutil.rmtree(path)
+    for path in folder.glob("*.jsonl") if deleted == "checkpoints and logs" else ():
+        path.unlink()
+    before = {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
     train(recipe, tmp_path, TablePolicy([BAD, GOOD]))
-    assert (tmp_path / "train-earlier").exists() == (deleted == "checkpoints")
-    if deleted == "checkpoints":
-        assert (tmp_path / "train-earlier" / "metrics.jsonl").read_bytes() == before
+    earlier = tmp_path / "train-earlier"
+    assert earlier.exists() == (deleted != "all")
+    now = {p.relative_to(earlier): p.read_bytes() for p in earlier.rglob("*") if p.is_file()}
+    assert now == before
+
+
+def test_a_start_that_came_to_no_checkpoint_is_begun_again(tmp_path: Path) -> None:
+    recipe = make_run(tmp_path)
+
+    class Interrupted(TablePolicy):
+        def optim_step(self, rate: float, max_norm: float) -> float:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, tmp_path, Interrupted([BAD, GOOD]))
+    assert (tmp_path / "train" / "best").is_dir()
+    train(recipe, tmp_path, TablePolicy([BAD, GOOD]))
+    assert not (tmp_path / "train-earlier").exists()
 
 
 def test_every_file_that_rows_are_read_from_counts(tmp_path: Path) -> None:

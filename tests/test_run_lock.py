@@ -90,6 +90,35 @@ def test_two_runs_of_one_recipe(
         first.wait()
 
 
+FILL = """
+import time
+from srl_edge.files import cache_lock
+with cache_lock():
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_who_fills_the_cache_is_said_and_not_waited_for_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SRL_EDGE_CACHE", str(tmp_path))
+    monkeypatch.setattr(files, "_SAID", 0.1)
+    monkeypatch.setattr(files, "_WAIT", 0.5)
+    with subprocess.Popen([sys.executable, "-c", FILL], stdout=subprocess.PIPE, text=True) as first:
+        try:
+            assert first.stdout and first.stdout.readline() == "held\n"
+            said = f"process {first.pid} fills it since "
+            ended = rf"{said}.*, and has not come to an end"
+            with pytest.raises(InputError, match=ended), files.cache_lock():
+                pass
+            assert said in capsys.readouterr().err
+        finally:
+            first.kill()
+    with files.cache_lock():
+        assert not capsys.readouterr().err
+
+
 def test_a_cache_of_another_user_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

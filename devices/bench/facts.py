@@ -1,8 +1,11 @@
 """What files that others made say of themselves, and a tokenizer in the form that is read here."""
 
 import json
+import os
+import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,14 +13,25 @@ from typing import Any
 
 from srl_edge import owned, processes
 from srl_edge.errors import InputError
-from srl_edge.files import cache_folder, cache_lock, fingerprint, parsed, read_json, scratch_folder
+from srl_edge.files import (
+    cache_folder,
+    cache_lock,
+    file_sha256,
+    fingerprint,
+    parsed,
+    read_json,
+    scratch_folder,
+    text_sha256,
+)
 from srl_edge.models import loading
+from srl_edge.models.chat_template import ADDITIONAL
 from srl_edge.models.tokenizer_file import opened
 
 NOT_TOLD = "not told"
 SECONDS = 600.0  # for a file to be read
 _INT64 = 4  # ExecuTorch's code of that type
 _FACTS = "gguf.json"
+_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".onnx", ".data", ".gguf", ".pte", ".h5")
 
 
 def tokenizer_of(folder: Path) -> Path:
@@ -33,7 +47,7 @@ def tokenizer_of(folder: Path) -> Path:
             f"{folder}: no tokenizer (tokenizer.json, tokenizer.model), so it cannot "
             "be asked; copy the model's own there."
         )
-    made = _cached("-".join(sorted({fingerprint(file) for file in sources})))
+    made = _cached(_key(folder))
     if not made.is_dir():
         _make(made, lambda: loading.tokenizer(folder))
     if not (made / "tokenizer.json").is_file():
@@ -62,17 +76,30 @@ def of_gguf(file: Path) -> tuple[dict[str, Any], Path]:
     return said, made
 
 
+def _key(folder: Path) -> str:
+    """Hex sha256 of all that a tokenizer may be read from: every file of a model but weights."""
+    files = [*folder.glob("[!.]*"), *folder.glob(f"{ADDITIONAL}/*")]
+    read = (file for file in files if file.is_file() and file.suffix not in _WEIGHTS)
+    named = sorted(f"{file.relative_to(folder).as_posix()} {file_sha256(file)}" for file in read)
+    return text_sha256("\n".join(named))
+
+
 def _cached(name: str) -> Path:
-    return cache_folder() / "tokenizers" / name[:100]
+    return cache_folder() / "tokenizers" / name
 
 
 def _make(made: Path, read: Callable[[], Any], facts: Any = None) -> None:
     """Let transformers read a tokenizer, and keep it in the form that is read here."""
-    with cache_lock(), scratch_folder(made.parent, made.name) as scratch:
-        read().save_pretrained(scratch)
+    with tempfile.TemporaryDirectory() as built:  # which takes long, so not with the cache locked
+        read().save_pretrained(built)
         if facts is not None:
-            (scratch / _FACTS).write_text(json.dumps(facts), encoding="utf-8")
-        owned.publish(scratch, made)
+            Path(built, _FACTS).write_text(json.dumps(facts), encoding="utf-8")
+        with cache_lock():
+            if made.is_dir() and {*os.listdir(built)} <= {*os.listdir(made)}:
+                return  # another process was first
+            with scratch_folder(made.parent, made.name) as scratch:
+                shutil.copytree(built, scratch, dirs_exist_ok=True)
+                owned.publish(scratch, made)
 
 
 def _require_architecture(architecture: Any, file: Path) -> None:

@@ -105,7 +105,28 @@ def export(chosen: Namespace) -> Path:
     given = _given(chosen, asked, settings)
     out = owned.claim(chosen.out, "exports")
     with held(out, STAGE), _in_scratch(given, out) as subject:
+        _require_replaceable(subject, out)
         return write_artifacts(subject, out)
+
+
+def _require_replaceable(subject: "Subject", out: Path) -> None:
+    """Raise InputError where artifacts of another model or adapter would be lost."""
+    from srl_edge import artifact as artifacts
+    from srl_edge.files import read_json
+
+    manifests = [out / name / artifacts.MANIFEST for name in subject.export.artifacts]
+    if not (there := [file for file in manifests if file.is_file()]):
+        return
+    adapter = subject.adapter and artifacts.adapter_sha256(subject.adapter)
+    made_of = artifacts.weights_sha256(subject.base), adapter
+    for file in there:
+        its = read_json(file, "Manifest")
+        base = its.get("base") or {}
+        if (base.get("weights_sha256"), its.get("adapter_sha256")) != made_of:
+            raise InputError(
+                f"{file.parent}: was made of another model or adapter ({base.get('name')}), and it "
+                "would be lost here; move it elsewhere, or name another folder (--out)."
+            )
 
 
 def check(chosen: Namespace) -> list[dict[str, Any]]:

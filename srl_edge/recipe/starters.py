@@ -1,13 +1,16 @@
 """The recipes that come with srl-edge, to begin one's own from."""
 
 import difflib
+import json
 import os
+import re
 from pathlib import Path
 
 import srl_edge
 from srl_edge.errors import InputError
 from srl_edge.files import expanded, read_text
 
+_OUTPUT = re.compile(r'^output = ".*?"', re.MULTILINE)
 # In the wheel they lie in the package, in a clone beside it.
 _FOLDERS = (Path(srl_edge.__file__).parent, Path(srl_edge.__file__).parents[1])
 
@@ -39,7 +42,7 @@ def found(what: str | os.PathLike[str]) -> Path:
 
 
 def write_starter(file: Path, name: str) -> Path:
-    """Write a commented recipe to `file`; return it.
+    """Write a commented recipe to `file`, with a run folder of that file's name; return it.
 
     Raises InputError where there is no recipe of that name, or something is there already.
     """
@@ -49,7 +52,9 @@ def write_starter(file: Path, name: str) -> Path:
         raise InputError(f"--from {name}: no recipe has that name; {hint}")
     if file.exists():
         raise InputError(f"{file}: is there already, and stays as it is; name another file.")
-    text = read_text(file_of(name))
+    stem = file.stem.encode(errors="replace").decode()  # TOML has no half of a character
+    run = json.dumps(f"runs/{stem}", ensure_ascii=False)  # as TOML quotes it, too
+    text = _OUTPUT.sub(lambda _: f"output = {run}", read_text(file_of(name)), count=1)
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("x", encoding="utf-8") as out:
         out.write(text)

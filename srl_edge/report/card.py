@@ -1,5 +1,6 @@
 """Model cards of a run: a README.md in its adapter and in each artifact, of its own records."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from srl_edge.report.rows import TUNED
 from srl_edge.report.run_page import loss_curve, reward_curves
 from srl_edge.report.sentences import training_words
 from srl_edge.report.training_rows import Training
+from srl_edge.run_folder import trained_otherwise
 
 README, PICTURE = owned.CARD
 _WIDTH = 860  # px of the picture, which a page of a hub can show whole
@@ -64,10 +66,15 @@ def write(recipe: Recipe, run: Path, base: str | None = None) -> dict[str, list[
 
     base: the base model's id on the hub, where neither the recipe nor an earlier card says it. A
     card that srl-edge did not write, or that was changed since, is kept as it is. Raises InputError
-    where there is nothing to describe.
+    where there is nothing to describe, or the run now says otherwise than it was trained.
     """
     found: dict[str, list[Path]] = {"written": [], "kept": []}
     parts, facts = parts_of(run), gather(recipe, run)
+    if why := trained_otherwise(recipe):
+        raise InputError(
+            f"{run}: its adapter may not be of the data and the recipe that a card would name "
+            f"(train: {why}); `srl-edge run {shlex.quote(recipe.output)}` trains it as they are."
+        )
     picture = training_picture(facts.training)
     for part in parts:
         texts = {README: text(facts, part, bool(picture), base or named_base(recipe, part))}

@@ -6,6 +6,7 @@ import json
 import mmap
 import os
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +63,12 @@ def plan(recipe: Recipe, run: Path, names: Sequence[str] = ()) -> Plan:
     parts = {part.name: part for part in parts_of(run)}
     chosen = [_named(parts, name, run) for name in dict.fromkeys(names)] or [parts["adapter"]]
     uploads, notes = [], list[str]()
+    if why := run_folder.trained_otherwise(recipe):
+        notes.append(
+            f"the adapter may not be of the data and the recipe that the run has now (train: {why})"
+            f", which its cards may name; `srl-edge run {shlex.quote(recipe.output)}` trains it as "
+            "they are."
+        )
     for part in chosen:
         beneath = f"{part.name}/" if len(chosen) > 1 else ""
         uploads += [

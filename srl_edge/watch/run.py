@@ -256,7 +256,7 @@ def _works(note: Path) -> bool:
     holder = _json(note, "Holder")
     try:
         return bool(psutil.Process(holder["process"]).create_time() <= note.stat().st_mtime + 1)
-    except (KeyError, OSError, psutil.Error):
+    except (KeyError, OSError, ValueError, psutil.Error):  # a note may hold any number
         return False
 
 

@@ -22,6 +22,7 @@ from srl_edge.devices.bench.what import models_of
 from srl_edge.devices.runtimes.onnx import OnnxRuntime
 from srl_edge.exporters.adapters import convert
 from srl_edge.exporters.parity.logits import teacher_forced
+from srl_edge.files import scratch_folder
 from srl_edge.recipe import Bench
 from tests.helpers.artifacts import make_adapter, token_ids
 from tests.helpers.models import make_model
@@ -257,6 +258,33 @@ def test_base_and_tuned_in_one_format(
     assert code == 2 and f"was made with another adapter than {other}; name its own" in err
     code, _, err = command("check", tuned, "--model", make_model("llama", tmp_path / "m", seed=9))
     assert code == 2 and "was made of other weights than those of" in err
+
+
+@pytest.mark.parametrize("of", ["another model", "another adapter", "the same"])
+def test_an_artifact_of_another_model_is_not_replaced(
+    of: str, tiny_model: Path, tmp_path: Path, rows: Path, command: Command
+) -> None:
+    out = owned.claim(tmp_path / "out", "exports")
+    weights = "0" * 64 if of == "another model" else artifacts.weights_sha256(tiny_model)
+    with scratch_folder(out, "onnx-fp32") as scratch:
+        (scratch / "model.bits").write_bytes(b"of days")
+        manifest = {
+            "format": "onnx",
+            "quantization": "fp32",
+            "context_length": 600,
+            "base": {"name": "model-a", "weights_sha256": weights},
+            "adapter_sha256": "0" * 64 if of == "another adapter" else None,
+        }
+        artifacts.write_manifest(scratch, manifest)
+        folder = owned.publish(scratch, out / "onnx-fp32")
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+    given = ("--model", tiny_model, "--data", rows, "--artifacts", "onnx-fp32", "--out", out)
+    code, _, err = command("export", *given, "--context-length", 600, "--threads", 1)
+    if of == "the same":
+        assert code == 0 and artifacts.load(folder).manifest["files"].keys() > {"config.json"}, err
+        return
+    assert code == 2 and "was made of another model or adapter (model-a), and it would be" in err
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
 
 
 def test_the_gate_stops_what_is_broken_and_says_what_it_cannot_measure(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from srl_edge import recipe
-from srl_edge.recipe.starters import names
+from srl_edge.recipe.starters import names, write_starter
 from tests.helpers.command_line import srl_edge
 
 
@@ -30,3 +30,12 @@ def test_what_is_there_stays_and_a_misspelt_name_gets_the_nearest(tmp_path: Path
     misspelt = srl_edge("init", tmp_path / "other.toml", "--from", "gms8k")
     assert misspelt.returncode == 2 and "did you mean gsm8k?" in misspelt.stderr
     assert not (tmp_path / "other.toml").exists()
+
+
+def test_recipes_of_two_names_have_two_run_folders(tmp_path: Path) -> None:
+    outputs = set()
+    for name in ("mine", "yours", 'a "b"'):
+        for shipped in names():
+            file = write_starter(tmp_path / shipped / f"{name}.toml", shipped)
+            outputs.add(recipe.load(file).output)
+    assert outputs == {"runs/mine", "runs/yours", 'runs/a "b"'}

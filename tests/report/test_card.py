@@ -10,14 +10,15 @@ import pytest
 from huggingface_hub import ModelCard
 from markdown_it import MarkdownIt
 
-from srl_edge import owned
+from srl_edge import owned, run_folder
 from srl_edge.errors import InputError
+from srl_edge.files import scratch_folder
 from srl_edge.method.prompt_form import PRESETS
-from srl_edge.recipe import Recipe
+from srl_edge.recipe import Recipe, load
 from srl_edge.report.card import write
 from srl_edge.report.card_base import metadata_of
 from srl_edge.report.facts import gather
-from srl_edge.run_folder import FAILED, begin
+from srl_edge.run_folder import FAILED, begin, finish, inputs_of
 from tests.helpers.command_line import called, srl_edge
 from tests.helpers.reports import note_found, recipe_of, whole_run, write_data, write_training
 from tests.helpers.reports import write as write_json
@@ -33,11 +34,16 @@ HEADINGS = [
 ]
 
 
+def note_trained(recipe: Recipe) -> None:
+    finish(recipe, "train", inputs_of(recipe, "train"))
+
+
 def with_adapter(run: Path) -> Path:
     scratch = run / "scratch"
     scratch.mkdir(parents=True)
     (scratch / "adapter_model.safetensors").write_bytes(b"weights")
     owned.publish(scratch, run / "adapter")
+    note_trained(recipe_of(run))
     return run
 
 
@@ -124,6 +130,55 @@ def test_what_was_found_of_an_earlier_state_is_not_claimed(deed: str, run: Path)
     assert card(run / "adapter").data.eval_results is None
 
 
+@pytest.mark.parametrize("deed", ["not noted", "other data", "other settings", "another's"])
+def test_what_was_trained_otherwise_than_the_run_says_has_no_card(
+    deed: str, run: Path, tmp_path: Path
+) -> None:
+    recipe = recipe_of(run)
+    (run / "data" / "train.jsonl").write_text("{}")
+    note_trained(recipe)
+    write(recipe, run)
+    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+    match deed:
+        case "not noted":
+            (run / "stages.json").unlink()
+            why = "it has not been finished since"
+        case "other data":
+            (run / "data" / "train.jsonl").write_text("{1}")
+            why = "data.train has other contents than then"
+        case "other settings":
+            recipe = changed(recipe, data={"source": "rb.jsonl"})
+            why = "data.source was 'gsm_symbolic', and is 'rb.jsonl'"
+        case _:
+            (run / "adapter").rename(tmp_path / "moved")
+            with scratch_folder(run, "adapter") as scratch:
+                (scratch / "adapter_model.safetensors").write_bytes(b"of another run")
+                owned.publish(scratch, run / "adapter")
+            why = "adapter is not what this run's train made"
+    if deed != "not noted":
+        begin(recipe, "data")  # as `srl-edge data` does
+    changes = (run / "adapter", run / "stages.json", run / "data" / "train.jsonl")
+    with pytest.raises(InputError, match=f"a card would name \\(train: {why}"):
+        write(recipe, run)
+    for file, content in before.items():
+        told = file.is_relative_to(changes[0]) or file in changes
+        assert told or file.read_bytes() == content
+
+
+def test_the_same_data_again_an_upgrade_a_model_that_is_gone_and_threads_do_not_take_the_card(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    recipe = changed(recipe_of(run), model={"name": str(model)})
+    note_trained(recipe)
+    begin(recipe, "data")
+    monkeypatch.setattr(run_folder, "__version__", "99.0")
+    (model / "config.json").unlink()
+    assert write(changed(recipe, trainer={"threads": 7}), run)["written"]
+
+
 def test_an_artifact_that_passed_is_not_blamed_for_one_that_failed(run: Path) -> None:
     (run / "parity" / "onnx-int8.json").unlink()  # which could not be loaded
     note_found(recipe_of(run), "check", **{FAILED: True})
@@ -167,6 +222,7 @@ def test_texts_of_other_people_stay_text(run: Path, tmp_path: Path) -> None:
         prompt={"system": system},
         model={"name": "some|one/<b>model"},
     )
+    note_trained(recipe)
     note_found(recipe)
     write(recipe, run)
     found = card(run / "artifacts" / "onnx-int4")
@@ -199,6 +255,7 @@ def test_no_card_says_where_anything_lies(run: Path, tmp_path: Path) -> None:
         prompt={"verifier": f"{tmp_path}/mine.py:same"},
         trainer={"vllm_url": "http://node1:8000", "vllm_folder": f"{tmp_path}/shared"},
     ).model_copy(update={"stages": (stage, *recipe_of(run).stages[1:])})
+    note_trained(recipe)
     write(recipe, run)
     said = (run / "adapter" / "README.md").read_text()
     assert str(tmp_path) not in said and "node1" not in said
@@ -245,6 +302,7 @@ def test_the_verb(run: Path, tmp_path: Path) -> None:
     for folder in (run, tmp_path / "empty"):
         folder.mkdir(exist_ok=True)
         (folder / "recipe.toml").write_text(f'output = "x"\n{recipe}')
+    note_trained(load(run))
     done = srl_edge("card", run, "--json")
     assert done.returncode == 0, done.stderr
     assert str(run / "adapter" / "README.md") in json.loads(done.stdout)["written"]

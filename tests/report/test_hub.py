@@ -21,7 +21,7 @@ from srl_edge.models.wheels import KNOWN
 from srl_edge.recipe import dumps, load
 from srl_edge.report.hub import plan
 from srl_edge.report.parity_rows import as_json
-from srl_edge.run_folder import FAILED, begin
+from srl_edge.run_folder import FAILED, begin, finish, inputs_of
 from tests.helpers.command_line import called
 from tests.helpers.hub import TOKEN, Hub, hub
 from tests.helpers.reports import note_found, parity_row, write, write_data, write_training
@@ -72,6 +72,7 @@ def make_run(run: Path, model: str = BASE, base: str | None = None) -> Path:
         owned.publish(scratch, run / "adapter")
     for name in ("onnx-int4", "mlx-fp16"):
         make_artifact(run, name, model)
+    finish(load(run), "train", inputs_of(load(run), "train"))
     return run
 
 
@@ -306,3 +307,16 @@ def test_what_cannot_go_is_one_sentence(
     (run / "artifacts" / "onnx-int4" / "model.bits").write_bytes(b"other")
     with pytest.raises(InputError, match=r"model\.bits: changed since the export"):
         push(run, "--artifact", "onnx-int4", "--dry-run")
+
+
+def test_an_adapter_that_was_trained_otherwise_than_the_run_says_is_noted(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run")
+    called("card", folder)
+    for names in ((), ("onnx-int4", "mlx-fp16")):
+        assert not [said for said in plan(load(folder), folder, names).notes if "(train: " in said]
+    (folder / "data" / "train.jsonl").write_text("{}")
+    finish(load(folder), "train", inputs_of(load(folder), "train"))
+    (folder / "data" / "train.jsonl").write_text("{1}")
+    for names in ((), ("onnx-int4", "mlx-fp16")):
+        (said,) = (said for said in plan(load(folder), folder, names).notes if "(train: " in said)
+        assert "(train: data.train has other contents" in said and "srl-edge run" in said

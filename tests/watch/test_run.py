@@ -77,6 +77,9 @@ def test_a_process_that_ended_works_no_more(recipe: Recipe) -> None:
     ended.wait()
     hold(recipe.run, ended.pid)
     assert run.follow().status == "stopped"
+    for never in (-1, 0, 10**12, 10**30):
+        hold(recipe.run, never)
+        assert run.follow().status == "stopped"
     # An id that another process has had since the note was written.
     hold(recipe.run, os.getpid())
     os.utime(recipe.run / ".stage.json", (1, 1))

@@ -5,30 +5,24 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from srl_edge import owned
+from srl_edge import recipe as recipes
 from srl_edge.errors import InputError
-from srl_edge.files import inside, read_json, remove_tree
+from srl_edge.files import inside, read_json, read_rows, remove_tree
 from srl_edge.lost import require_held
 from srl_edge.recipe import Recipe
-from srl_edge.run_folder import CONTENTS, contents_of, same, settings_of
+from srl_edge.run_folder import CONTENTS, FREE, RECIPE, contents_of, same, settings_of
 from srl_edge.trainers.policy.contract import Policy
 
 LOGS, _STATE = ("metrics.jsonl", "rollouts.jsonl"), "trainer_state.json"
-# Settings that may change between a run and the one that goes on with it: of the trainer, and the
-# budget of stages that are not finished.
-FREE = (
-    "checkpoint_every",
-    "keep_last",
-    "tracker",
-    "threads",
-    "vllm_command",
-    "vllm_url",
-    "vllm_folder",
-)
+# Settings of stages that are not finished which may change, as those of `FREE` may.
 BUDGET = ("steps", "epochs", "validate_every", "patience")
+# What was trained, a setting or file's contents by name, and what that was then and is now.
+_Change = tuple[Path, str, object, object]
 
 
 @dataclass(slots=True)
@@ -79,18 +73,31 @@ def save(folder: Path, policy: Policy, cursor: Cursor, recipe: Recipe) -> None:
 
 
 def require_same_settings(folder: Path, recipe: Recipe) -> None:
-    """Raise InputError where the newest checkpoint was written with other settings or data.
+    """Raise InputError where what was trained there was trained with other settings.
 
-    Only the stages that it has begun count; later ones may change.
+    Only the stages that the newest checkpoint has begun count; later ones may change. Of an adapter
+    without checkpoints, the run's own recipe tells. Files may have changed.
     """
-    if changed := _changed(folder, recipe):
-        key, then, now = changed
-        newest = _to_go_on_from(folder, recipe)
-        raise InputError(
-            f"{newest}: this checkpoint was written with another {key} ({then}, now {now}); set it "
-            f"back, give this recipe a folder of its own (--output), or delete {folder} to train "
-            "from the start."
-        )
+    settings = (each for each in _changes(folder, recipe) if not each[1].endswith(CONTENTS))
+    _refuse(folder, next(settings, None))
+
+
+def require_same(folder: Path, recipe: Recipe) -> None:
+    """As `require_same_settings`; also where files that it was trained on have changed."""
+    _refuse(folder, next(iter(_changes(folder, recipe)), None))
+
+
+def _refuse(folder: Path, change: _Change | None) -> None:
+    if change is None:
+        return
+    made, key, then, now = change
+    with_adapter = "" if made.is_relative_to(folder) else f" and {made}"
+    what = "adapter was trained" if with_adapter else "checkpoint was written"
+    raise InputError(
+        f"{made}: this {what} with another {key} ({then}, now {now}); set it back, give this "
+        f"recipe a folder of its own (--output), or delete {folder}{with_adapter} to train from "
+        "the start."
+    )
 
 
 def set_aside_if_of_other_data(folder: Path, recipe: Recipe) -> str | None:
@@ -98,34 +105,61 @@ def set_aside_if_of_other_data(folder: Path, recipe: Recipe) -> str | None:
 
     None where the files are as they were.
     """
-    changed = _changed(folder, recipe)
-    if changed is None or not changed[0].endswith(CONTENTS):
+    _, key, *_ = next(iter(_changes(folder, recipe)), (None, ""))
+    if not key.endswith(CONTENTS):
         return None
     earlier = owned.set_aside(folder)
-    what = changed[0].removesuffix(CONTENTS)
+    what = key.removesuffix(CONTENTS)
     return f"{what} has changed since; what was trained on it before is now in {earlier}"
 
 
-def _changed(folder: Path, recipe: Recipe) -> tuple[str, object, object] | None:
-    """The first setting or file's contents, by name, that is not the newest checkpoint's."""
-    if not (newest := _to_go_on_from(folder, recipe)):
-        return None
-    state = read_json(newest / _STATE, "TrainerState")
-    then, now = state["settings"], _inputs(recipe)
+def _changes(folder: Path, recipe: Recipe) -> list[_Change]:
+    """The settings and files' contents, by name, that are not those of what was trained."""
+    if not (trained := _trained(folder, recipe)):
+        return []
+    made, then, cursor = trained
+    now = _inputs(recipe)
     # A setting of a later version changes nothing where it is left at its default.
     known = then.keys() | settings_of(recipe, "train", exclude_defaults=True).keys()
-    for key in sorted(k for k in known if _counts(k, Cursor(**state["cursor"]))):
-        if not same(key, then.get(key), now.get(key)):
-            return key, then.get(key), now.get(key)
+    counts = sorted(key for key in known if _counts(key, cursor))
+    return [
+        (made, key, then.get(key), now.get(key))
+        for key in counts
+        if not same(key, then.get(key), now.get(key))
+    ]
+
+
+def _trained(folder: Path, recipe: Recipe) -> tuple[Path, Mapping[str, object], Cursor] | None:
+    """What there is of a training, what it was trained with, and how far it is."""
+    if newest := _to_go_on_from(folder, recipe):
+        state = read_json(newest / _STATE, "TrainerState")
+        return newest, state["settings"], Cursor(**state["cursor"])
+    run = folder.parent
+    if (run / "adapter").is_dir() and (run / RECIPE).is_file():
+        then = recipes.load(run)
+        last = Cursor(len(then.stages) - 1, step=1)
+        return run / "adapter", settings_of(then, "train"), last
     return None
+
+
+def without_checkpoints(folder: Path, recipe: Recipe) -> bool:
+    """Whether a training got as far as its first checkpoint, and has none any more."""
+    if there(folder):
+        return False
+    stages = any(folder.glob("stage-*"))
+    if not (stages or any((folder / name).exists() for name in (*LOGS, "best"))):
+        return False
+    logged = read_rows(folder / "metrics.jsonl", "Metrics")
+    began = bool(logged) and all(r["step"] < recipe.trainer.checkpoint_every for r in logged)
+    return stages or not began
 
 
 def restore(folder: Path, policy: Policy, recipe: Recipe) -> Cursor:
     """Load the newest checkpoint, if any, and cut the logs back to where it was taken.
 
-    Raises InputError where it was written with other settings.
+    Raises InputError where it was written with other settings, or of other files.
     """
-    require_same_settings(folder, recipe)
+    require_same(folder, recipe)
     for leftover in folder.glob(".checkpoint-*"):
         remove_tree(leftover)
     if not (newest := _to_go_on_from(folder, recipe)):

@@ -32,9 +32,8 @@ def train(recipe: Recipe, run: Path, policy: Policy) -> Path:
     """
     owned.require_own(run / "adapter")
     folder = owned.claim(run / "train", "training")
-    logged = (folder / "metrics.jsonl").is_file()
-    if logged and (run / "adapter").is_dir() and not checkpoints.there(folder):
-        # Its checkpoints were deleted: what is left of it is not deleted too.
+    if checkpoints.without_checkpoints(folder, recipe):
+        # They were deleted: what is left of that training is not deleted too.
         progress.say(f"train: an earlier training is now in {owned.set_aside(folder)}.")
         owned.claim(folder, "training")
     cursor = checkpoints.restore(folder, policy, recipe)
