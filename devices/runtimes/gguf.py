@@ -8,8 +8,22 @@ from srl_edge.artifact import GGUF
 from srl_edge.devices.runtimes.torch import TorchRuntime
 from srl_edge.models import loading
 
-# Tokens that llama.cpp ends a reply at by their text, whether the file names them or not.
-_ENDS = {"<|im_end|>", "<|endoftext|>", "<end_of_turn>", "<|eot_id|>", "<|end_of_text|>", "</s>"}
+# Tokens that llama.cpp ends a reply at by their text, whether the file names them or not; the last
+# ones are of filling in between texts. Source: llama.cpp, src/llama-vocab.cpp, special_eog_ids.
+_ENDS = {
+    "<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<|flush|>", "<|calls|>",
+    "<end_of_turn>", "<|endoftext|>", "</s>", "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]",
+    "<|end_of_text|>", "<end_of_utterance>", "<eos>", "<turn|>", "<|tool_response>",
+    "<\uff5cend\u2581of\u2581sentence\uff5c>", "[e~[",
+    "<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]", "<|fim_repo|>", "<|repo_name|>",
+    "<fim-repo>", "<REPO>", "<reponame>", "<|file_sep|>",
+}  # fmt: skip
+# Of these, what is no end in a vocabulary that has certain others.
+_UNLESS = {
+    "<|end|>": ({"<|return|>", "<|call|>"}, {"<|call|>", "<|flush|>"}, {"<|calls|>", "<|flush|>"}),
+    "</s>": ({"<|tool_response>"},),
+}
+_NAMED = ("eos", "eot", "eom", "fim_pad", "fim_rep", "fim_sep")  # ends that a file can name
 
 
 class GgufRuntime(TorchRuntime):
@@ -41,9 +55,12 @@ class GgufRuntime(TorchRuntime):
     def stop_ids(self) -> list[int]:
         from gguf import GGUFReader
 
-        vocabulary = self._tokenizer.get_vocab()
-        ends = {vocabulary[text] for text in _ENDS if text in vocabulary}
+        vocabulary, fields = self._tokenizer.get_vocab(), GGUFReader(self._file).fields
+        there = _ENDS & vocabulary.keys()
+        none = {end for end, others in _UNLESS.items() if any(each <= there for each in others)}
+        keys = {name: f"tokenizer.ggml.{name}_token_id" for name in _NAMED}
+        named = {name: int(fields[key].contents()) for name, key in keys.items() if key in fields}
+        ends = {vocabulary[text] for text in there - none}.union(named.values())
         # It ends replies at more of them; that matters only where training did not.
-        fields = GGUFReader(self._file).fields
-        end = int(fields["tokenizer.ggml.eos_token_id"].contents())
-        return sorted(ends & set(super().stop_ids()) | {end})
+        own = {named["eos"]} if "eos" in named else set()
+        return sorted(ends & set(super().stop_ids()) | own)

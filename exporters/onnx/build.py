@@ -102,6 +102,7 @@ def build(
             "ONNX export needs onnxruntime-genai: pip install 'srl-edge[onnx]'."
         ) from None
     require(loading.settings(model).to_dict(), "onnx", model, "exported to ONNX")
+    loading.require_head_as_told(model)
     # For a CPU in fp16 the builder (0.18) writes attention that fails at the second token; what it
     # writes for DirectML runs on the CPU as well, in every family.
     target = "dml" if precision == "fp16" else "cpu"

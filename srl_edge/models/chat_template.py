@@ -27,6 +27,9 @@ _PLAIN = (
 NEXT_QUESTION = "\nQuestion:"
 DATE = "2024-07-26"  # what Llama 3's own template takes where nobody tells it the date
 LONGEST = 1 << 22  # characters of a chat
+# Special tokens of every tokenizer; others are a model's own, `image_token`.
+_NAMED = tuple(f"{name}_token" for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"))
+_SPECIFIC = "model_specific_special_tokens"
 ADDITIONAL = "additional_chat_templates"  # the folder of those that are not the default
 
 # What a template can raise besides Jinja's own: it is a program.
@@ -259,14 +262,21 @@ def of_folder(folder: Path) -> ChatTemplate:
 
 def special_tokens(folder: Path) -> dict[str, str]:
     """The texts of a folder's special tokens by name, `eos_token`, as transformers reads them."""
-    names = ("tokenizer_config.json", "special_tokens_map.json")  # the second one counts
+    names = ("tokenizer_config.json", "special_tokens_map.json")
     config, own = (read_json_if_there(folder / name, "Tokenizer") or {} for name in names)
-    told = config | own
+    if "added_tokens_decoder" in config:  # then it does not read the other file at all
+        own = {}
+    told = {name: value for name, value in (config | own).items() if name.endswith("_token")}
+    further = {name: value for name, value in config.items() if name in told and name not in _NAMED}
+    for said in (config, own):
+        if isinstance(extra := said.get("extra_special_tokens"), dict):
+            further |= extra
+    if not further and isinstance(specific := config.get(_SPECIFIC), dict):
+        further = specific
     return {
-        key: value if isinstance(value, str) else str(value["content"])
-        for key, value in told.items()
-        if key.endswith("_token")
-        and (isinstance(value, str) or (isinstance(value, dict) and "content" in value))
+        name: value if isinstance(value, str) else str(value["content"])
+        for name, value in (told | further).items()
+        if isinstance(value, str) or (isinstance(value, dict) and "content" in value)
     }
 
 

@@ -31,7 +31,8 @@ class Family:
     and MLP are normed on their way out too. query_key_norms: queries and keys are normed.
     qkv_biases: always has biases there. two_ropes: layers that slide rotate by frequencies of
     their own. no_window: places where its layers have no sliding window. fixed_scale: attention is
-    scaled by the configuration's query_pre_attn_scalar. activation: the MLP's.
+    scaled by the configuration's query_pre_attn_scalar. activation: the MLP's. divided_heads: on
+    MLX its heads are as wide as the model, divided by their number.
     """
 
     model_type: str
@@ -47,6 +48,7 @@ class Family:
     no_window: tuple[Place, ...] = ()
     fixed_scale: bool = False
     activation: str = "silu"
+    divided_heads: bool = False
 
     def embedding_scale(self, width: int) -> float:
         """What embeddings of a width are multiplied by."""
@@ -57,7 +59,7 @@ FAMILIES = {
     family.model_type: family
     for family in (
         Family("llama", "Llama"),
-        Family("qwen2", "Qwen2/2.5", qkv_biases=True, no_window=("mlx",)),
+        Family("qwen2", "Qwen2/2.5", qkv_biases=True, no_window=("mlx",), divided_heads=True),
         Family("qwen3", "Qwen3", query_key_norms=True, no_window=("mlx",)),
         Family(
             "gemma3_text",

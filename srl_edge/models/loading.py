@@ -9,6 +9,7 @@ from typing import Any
 
 from srl_edge.errors import InputError, first_line
 from srl_edge.files import read_json, read_json_if_there, require_contained
+from srl_edge.models import head
 from srl_edge.models.chat_template import ADDITIONAL
 from srl_edge.models.tokenizer_file import heard, require_bounded
 
@@ -39,6 +40,7 @@ _GGUF = {
 }
 _PER_BYTE = 16  # weights; of 2 bits each, a byte has 4
 _ADAPTER = "adapter_config.json"
+_ENDS = ("bos_token_id", "eos_token_id")
 # Weights that change what a decoder computes; buffers and heads of other tasks do not.
 _DECODERS = re.compile(
     r"^(?:model\.)?(?:layers\.\d+\.(?!.*(?:rotary_emb|[kv]_scale$))|norm\.|embed_tokens\.|lm_head\.)"
@@ -71,8 +73,8 @@ def network(folder: Path, partly: bool = False, **options: Any) -> Any:
     _require_weights(folder)
     options |= {"use_safetensors": True, "ignore_mismatched_sizes": True}
     said = read_json_if_there(folder / "config.json", "ModelConfig") or {}
+    config = options.setdefault("config", settings(folder))
     if set(_attentions(said)) - {None, "eager", "sdpa"}:
-        config = options.setdefault("config", settings(folder))
         config._attn_implementation = "sdpa"
     model, found = _loaded(AutoModelForCausalLM, folder, output_loading_info=True, **options)
     _require_all(folder, found, partly)
@@ -98,10 +100,37 @@ def tokenizer_of_gguf(file: Path) -> Any:
 
 
 def settings(folder: Path) -> Any:
-    """transformers' own class of a model's config.json; raises InputError as `network` does."""
+    """transformers' own class of a model's config.json; raises InputError as `network` does.
+
+    Where the files hold a head of its own, it is not tied. Tokens that begin and end a text are
+    those that the file names: what a class takes for granted is of another vocabulary.
+    """
     from transformers import AutoConfig
 
-    return _loaded(AutoConfig, folder)
+    config = _loaded(AutoConfig, folder)
+    text = config.get_text_config()
+    said = read_json_if_there(folder / "config.json", "ModelConfig") or {}
+    for each in (config, text):
+        if each.tie_word_embeddings and head.has_own(folder):
+            each.tie_word_embeddings = False
+        for name in _ENDS:
+            if name not in said and name not in (said.get("text_config") or {}):
+                setattr(each, name, None)
+    return config
+
+
+def require_head_as_told(folder: Path) -> None:
+    """Raise InputError where a folder's config.json says tied, and its files hold two weights.
+
+    For tools that read the folder themselves and go by what it says.
+    """
+    from transformers import AutoConfig
+
+    if _loaded(AutoConfig, folder).tie_word_embeddings and head.has_own(folder):
+        raise InputError(
+            f"{folder}: has an lm_head.weight that is not its embedding, and its config.json says "
+            "that they are one; write tie_word_embeddings = false there."
+        )
 
 
 def tokenizer(folder: Path) -> Any:

@@ -119,7 +119,8 @@ def require(
             )
     require_text(config, where)
     for name, value in _odd(text, family, place):
-        taken = "multiples of 16 alone" if name == "head_dim" else "that setting left out"
+        grouped = name == "head_dim" and place in _GROUPED
+        taken = "multiples of 16 alone" if grouped else "that setting left out"
         raise InputError(
             f"{where}: has {name} = {value}, and cannot be {doing}, which takes {taken}."
         )
@@ -174,6 +175,9 @@ def _odd(text: Mapping[str, Any], family: Family, place: Place) -> Iterator[tupl
         yield "use_bidirectional_attention", True
     if place != "mlx":
         return
+    heads = text.get("num_attention_heads")
+    if family.divided_heads and heads and width * heads != text.get("hidden_size"):
+        yield "head_dim", width
     for name in ("hidden_act", "hidden_activation"):
         if (said := text.get(name)) and said != family.activation:
             yield name, said

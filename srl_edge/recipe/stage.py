@@ -64,8 +64,8 @@ class Stage(Section):
     kl: Annotated[float, Field(ge=0)] = 0.0
     """Weight of the divergence from the model without adapter; the paper's is 0."""
     minibatches: Few = 1
-    """Parts of each batch, with an optimizer update on each: many prompts sampled at a time cost
-    less, and are learned from in several updates."""
+    """Even parts of each batch's prompts, as many as it has at most, with an optimizer update on
+    each: many prompts sampled at a time cost less, and are learned from in several updates."""
     updates_per_batch: Few = 1
     """Passes over each batch."""
     spread_epsilon: Annotated[float, Field(ge=0)] = 0.01

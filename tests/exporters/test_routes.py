@@ -128,7 +128,12 @@ def test_a_route_computes_the_model_or_refuses_it(
         ({"max_position_embeddings": 128}, "onnx-int8", "512 is more than the 128 pos"),
         ({"max_position_embeddings": 128}, "mlx-fp16", "512 is more than the 128 pos"),
         (LONGROPE, "mlx-fp16", "has longrope rotary embeddings and cannot be made into mlx-fp16"),
-        ({"model_type": "qwen2", **SLIDING}, "mlx-fp16", "sliding window, and cannot be made"),
+        (
+            {"model_type": "qwen2", "head_dim": 16, **SLIDING},
+            "mlx-fp16",
+            "sliding window, and cannot be made",
+        ),
+        ({"model_type": "qwen2"}, "mlx-fp16", "has head_dim = 32, and cannot be made into mlx"),
         ({"rope_scaling": {"type": "longrope"}}, "onnx-int8", "has longrope rotary embeddings"),
         (
             {"text_config": {"model_type": "gemma3_text"}, "model_type": "gemma3"},

@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerFast
 
 from srl_edge.devices.runtimes.onnx import OnnxRuntime
 from srl_edge.exporters.executorch import build as executorch
-from srl_edge.exporters.merging.merge import copy_side_files
+from srl_edge.exporters.merging.merge import copy_side_files, merge
 from srl_edge.exporters.onnx import build as onnx
 from srl_edge.method.prompts import step_prompts
 from srl_edge.method.types import Trajectory
@@ -192,6 +192,99 @@ def test_special_tokens_in_a_file_of_their_own_count(tmp_path: Path) -> None:
     chat = [{"role": "user", "content": "Hi"}]
     expected = loaded.apply_chat_template(chat, tokenize=False)
     assert chat_template.of_folder(tmp_path).render(chat, False) == expected
+
+
+def named(folder: Path, eos: str, own: dict[str, object]) -> None:
+    """Let tokenizer_config.json say otherwise than special_tokens_map.json."""
+    file = folder / "tokenizer_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"eos_token": eos} | own))
+    older = {"eos_token": "<|endoftext|>", "image_token": "<|endoftext|>"}
+    (folder / "special_tokens_map.json").write_text(json.dumps(older))
+
+
+FULL = {"added_tokens_decoder": {"2": {"content": "<|im_end|>", "special": True}}}
+OF_PICTURES = {"extra_special_tokens": {"image_token": "<|im_start|>"}}
+
+
+@pytest.mark.parametrize(
+    ("own", "special"),
+    [
+        (FULL, {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}),
+        (
+            FULL | OF_PICTURES,
+            {
+                "eos_token": "<|im_end|>",
+                "pad_token": "<|endoftext|>",
+                "image_token": "<|im_start|>",
+            },
+        ),
+        (
+            OF_PICTURES,
+            {
+                "eos_token": "<|endoftext|>",
+                "pad_token": "<|endoftext|>",
+                "image_token": "<|im_start|>",
+            },
+        ),
+        (
+            {"image_token": "<|im_start|>"},
+            {
+                "eos_token": "<|endoftext|>",
+                "pad_token": "<|endoftext|>",
+                "image_token": "<|im_start|>",
+            },
+        ),
+        (
+            {"model_specific_special_tokens": {"image_token": "<|im_start|>"}} | FULL,
+            {
+                "eos_token": "<|im_end|>",
+                "pad_token": "<|endoftext|>",
+                "image_token": "<|im_start|>",
+            },
+        ),
+    ],
+)
+def test_special_tokens_are_those_that_transformers_reads(
+    own: dict[str, object], special: dict[str, str], tmp_path: Path
+) -> None:
+    tokenizer = make_tokenizer(tmp_path)
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{ m.content }}{{ eos_token }}{% endfor %}{{ image_token }}"
+    )
+    tokenizer.save_pretrained(tmp_path)
+    named(tmp_path, "<|im_end|>", own)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama", "eos_token_id": 2}))
+    loaded = loading.tokenizer(tmp_path)
+    assert loaded.special_tokens_map == special == chat_template.special_tokens(tmp_path)
+    assert stop_ids(tmp_path)[0] == loaded.eos_token_id
+    chat = [{"role": "user", "content": "Hi"}]
+    expected = loaded.apply_chat_template(chat, tokenize=False)
+    assert chat_template.of_folder(tmp_path).render(chat, False) == expected
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma3"])
+@pytest.mark.parametrize("generation", [{"eos_token_id": 0}, None])
+def test_ends_that_a_class_takes_for_granted_are_none(
+    family: str, generation: dict[str, int] | None, tmp_path: Path
+) -> None:
+    base = make_model(family, tmp_path / "base")
+    tokenizer = make_tokenizer(base)
+    tokenizer.eos_token = "<|endoftext|>"
+    tokenizer.chat_template = "{% for m in messages %}{{ m.content }}<|endoftext|>{% endfor %}"
+    tokenizer.save_pretrained(base)
+    said = json.loads((base / "config.json").read_text())
+    for name in ("bos_token_id", "eos_token_id"):
+        del said[name]
+    (base / "config.json").write_text(json.dumps(said))
+    (base / "generation_config.json").unlink()
+    if generation:
+        (base / "generation_config.json").write_text(json.dumps(generation))
+    merged = merge(base, None, tmp_path / "merged")
+    assert stop_ids(base) == [0] == stop_ids(merged)
+    assert loading.network(base).generation_config.eos_token_id in (None, 0)
+    for folder in (base, merged):
+        metadata = executorch._metadata(folder, loading.settings(folder), 64)
+        assert metadata["get_eos_ids"] == [0] and "get_bos_id" not in metadata
 
 
 def test_an_onnx_artifact_ends_replies_there(shaped: tuple[Path, str], tmp_path: Path) -> None:

@@ -3,8 +3,9 @@
 import time
 from collections import Counter
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 from random import Random
+from typing import TypeVar
 
 from srl_edge.data.agents.worlds import entered
 from srl_edge.errors import NothingToCompare
@@ -21,6 +22,17 @@ from srl_edge.trainers.policy.contract import Policy
 from srl_edge.trainers.policy.packing import PrefixCache
 
 PATIENT = 3
+Item = TypeVar("Item")
+
+
+def in_parts(items: Sequence[Item], count: int) -> list[Sequence[Item]]:
+    """Items cut into `count` parts, as many as there are at most, whose sizes differ by 1 at most.
+
+    Neighbours stay together: they share a prefix where they are of one trajectory.
+    """
+    count = min(count, len(items))
+    ends = [len(items) * i // count for i in range(count + 1)]
+    return [items[start:end] for start, end in pairwise(ends)]
 
 
 def expert_batch(

@@ -19,7 +19,13 @@ from srl_edge.quantization.formats import AS_SHIPPED
 from srl_edge.recipe import Recipe, Stage
 from srl_edge.terminal import progress
 from srl_edge.trainers.loop import checkpoints
-from srl_edge.trainers.loop.batches import expert_batch, sampled_batch, step_seed, training_samples
+from srl_edge.trainers.loop.batches import (
+    expert_batch,
+    in_parts,
+    sampled_batch,
+    step_seed,
+    training_samples,
+)
 from srl_edge.trainers.loop.logs import (
     log_metrics,
     log_rollouts,
@@ -161,32 +167,36 @@ class StageRun:
     def _step(self) -> dict[str, float]:
         """Take a batch and learn from it; its metrics. Raises NothingToCompare."""
         start = time.monotonic()
-        groups, sampling = self._expert() if self.stage.kind == "sft" else self._sampled()
+        parts, sampling = self._expert() if self.stage.kind == "sft" else self._sampled()
         self.cursor.step += 1
-        metrics = self._update(groups) | sampling
+        metrics = self._update(parts) | sampling
         return metrics | {"step_time": time.monotonic() - start}
 
-    def _expert(self) -> tuple[list[list[Sample]], dict[str, float]]:
+    def _expert(self) -> tuple[list[list[list[Sample]]], dict[str, float]]:
+        """Samples by minibatch and trajectory, and no metrics."""
         prompts = self.stream.take(self.cursor.prompts, self.stage.prompts_per_step)
         self.cursor.prompts += len(prompts)
-        return expert_batch(self.policy, prompts, self.stage.warm_up_thoughts != "none"), {}
+        parts = in_parts(prompts, self.stage.minibatches)
+        thoughts = self.stage.warm_up_thoughts != "none"
+        return [expert_batch(self.policy, part, thoughts) for part in parts], {}
 
-    def _sampled(self) -> tuple[list[list[Sample]], dict[str, float]]:
+    def _sampled(self) -> tuple[list[list[list[Sample]]], dict[str, float]]:
+        """Samples by minibatch and trajectory, and metrics of the sampling."""
         seed = step_seed(self.recipe.seed, self.index, self.cursor.step)
         kept, seen, taken, elapsed = sampled_batch(
             self.policy, self.stream, self.cursor.prompts, self.stage, seed
         )
         self.cursor.prompts += taken
         log_rollouts(self.folder, self.index, self.stage, self.cursor.step + 1, seen)
-        return training_samples(kept), sampling_metrics(self.stage, seen, len(kept), elapsed)
+        parts = [training_samples(part) for part in in_parts(kept, self.stage.minibatches)]
+        return parts, sampling_metrics(self.stage, seen, len(kept), elapsed)
 
-    def _update(self, groups: Sequence[list[Sample]]) -> dict[str, float]:
+    def _update(self, parts: Sequence[list[list[Sample]]]) -> dict[str, float]:
         """An update for each minibatch, in each pass over the batch; metrics are means."""
         stage = self.stage
         rate = stage.learning_rate * min(1.0, self.cursor.step / max(1, stage.warmup_steps))
-        parts = [groups[i :: stage.minibatches] for i in range(stage.minibatches)]
         seen, lost = [], 0
-        for part in [part for part in parts if part] * stage.updates_per_batch:
+        for part in [*parts] * stage.updates_per_batch:
             metrics = self.policy.forward_backward(part, self.loss)
             if all(map(math.isfinite, metrics.values())):
                 metrics["grad_norm"] = self.policy.optim_step(rate, stage.max_grad_norm)

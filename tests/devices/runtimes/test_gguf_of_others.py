@@ -103,3 +103,47 @@ def test_what_lies_beside_it_is_not_taken(
     assert (made / template).read_text() == (model / template).read_text()
     expected, found = (GgufRuntime(each, 512).prefill([3, 4, 5]) for each in (alone, file))
     assert np.array_equal(expected, found)
+
+
+def ending(model: Path, folder: Path, special: list[str]) -> dict[str, int]:
+    """A model whose configuration ends replies at further special tokens; their ids."""
+    shutil.copytree(model, folder)
+    tokenizer = loading.tokenizer(folder)
+    tokenizer.add_tokens(special, special_tokens=True)
+    tokenizer.save_pretrained(folder)
+    ids = {text: tokenizer.convert_tokens_to_ids(text) for text in special}
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [2, *ids.values()]}))
+    gguf_file(folder, folder / "model.gguf")
+    return ids
+
+
+ENDS = ["<|eot_id|>", "<|eom_id|>", "<|end|>", "<|return|>", "<EOT>", "_<EOT>", "[EOT]", "<eos>"]
+ENDS += ["<end_of_utterance>", "<turn|>", "</s>", "<\uff5cend\u2581of\u2581sentence\uff5c>"]
+
+
+@pytest.mark.parametrize(
+    ("special", "none"),
+    [
+        (ENDS, {"<|no end|>"}),
+        (["<|end|>", "<|return|>", "<|call|>"], {"<|end|>"}),
+        (["<|end|>", "<|calls|>", "<|flush|>"], {"<|end|>"}),
+        (["<|tool_response>", "</s>"], {"</s>"}),
+    ],
+)
+def test_replies_end_where_llama_cpp_ends_them(
+    special: list[str], none: set[str], model: Path, tmp_path: Path
+) -> None:
+    ids = ending(model, tmp_path / "model", sorted({*special} | none))
+    expected = sorted(id_ for text, id_ in ids.items() if text not in none)
+    assert GgufRuntime(tmp_path / "model", 512).stop_ids() == [2, *expected]
+
+
+def test_replies_end_where_the_file_says(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def turns(writer: Any, _: int) -> None:
+        writer.add_eot_token_id(len(loading.tokenizer(model)))
+
+    monkeypatch.setattr(gguf.GGUFWriter, "add_pad_token_id", turns)
+    ids = ending(model, tmp_path / "model", ["<|my turn|>", "<|no end|>"])
+    assert GgufRuntime(tmp_path / "model", 512).stop_ids() == [2, ids["<|my turn|>"]]

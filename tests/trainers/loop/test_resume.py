@@ -25,6 +25,8 @@ FLAGS = (
     "3",
     "--stages.1.updates-per-batch",
     "2",
+    "--stages.1.minibatches",
+    "2",
     "--stages.1.warmup-steps",
     "4",
     "--stages.1.kl",

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from srl_edge.data.trajectories import write_jsonl
 from srl_edge.errors import StageError
 from srl_edge.method.alarms import own_way_alarms
-from srl_edge.method.types import Rollout, Sample
+from srl_edge.method.types import Rollout, Sample, Trajectory
 from srl_edge.recipe import Prompt
 from srl_edge.trainers.loop.train import train
 from srl_edge.trainers.policy.contract import Loss
@@ -215,3 +216,29 @@ def test_a_batch_may_be_learned_from_in_several_updates(tmp_path: Path) -> None:
     assert len({p for part in first for p in part}) == 6
     (row,) = [row for row in rows(tmp_path) if "loss" in row]
     assert row["learning_rate"] == 0.02 and row["grad_norm"] > 0
+
+
+@pytest.mark.parametrize("kind", ["sft", "srl"])
+@pytest.mark.parametrize(("minibatches", "sizes"), [(1, [8]), (3, [2, 3, 3]), (4, [2] * 4)])
+def test_long_trajectories_are_cut_into_as_many_updates_as_are_asked_for(
+    kind: str, minibatches: int, sizes: list[int], tmp_path: Path
+) -> None:
+    class Noting(TablePolicy):
+        def forward_backward(
+            self, groups: Sequence[Sequence[Sample]], loss: Loss
+        ) -> dict[str, float]:
+            learned.append([len({s.prompt_ids for s in group}) for group in groups])
+            return super().forward_backward(groups, loss)
+
+    learned: list[list[int]] = []
+    stage = {"kind": kind, "steps": 2, "prompts_per_step": 8, "targets": "all"}
+    made = make_run(tmp_path, minibatches=minibatches, **stage)
+    long = [
+        Trajectory(f"{i}", f"problem {i}", (*["add 1 and 2 to get 3"] * 7, "so 3"), "3")
+        for i in range(6)
+    ]
+    write_jsonl(tmp_path / "data" / "train.jsonl", long)
+    recipe = made.model_copy(update={"stages": made.stages[1:]})
+    train(recipe, tmp_path, Noting([BAD, BROKEN, GOOD]))
+    # The eight steps of each batch are one trajectory, which stays together within a part.
+    assert learned == [[size] for size in sizes] * 2
