@@ -99,7 +99,7 @@ def same_value(given: str, answer: str, verifier: str = "auto") -> bool:
         return given.split() == answer.split()
     given, answer = unannounced(given), unannounced(answer)
     kind = kind_of(answer) if verifier == "auto" else verifier
-    if kind != "call" and choices.same_part(given, answer):
+    if kind != "call" and (choices.same_part(given, answer) or choices.same_letters(given, answer)):
         return True
     if kind in ("number", "math"):  # of which a letter in front is the choice's
         given, answer = choices.labelled(given) or given, choices.labelled(answer) or answer

@@ -3,7 +3,8 @@
 
 import pytest
 
-from srl_edge.data.trajectories import ParseReport, parse_rows, with_answer
+from srl_edge.data.final_step import with_answer
+from srl_edge.data.trajectories import ParseReport, parse_rows
 
 STEPS = ("A = 3.", "B = 4.")
 MARKED = (*STEPS, "#### 7")
