@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from srl_edge.data.cutting import stated
 from srl_edge.data.values import Unusable
 from srl_edge.method import choices
-from srl_edge.method.announcements import ANNOUNCES, COPULA, EXPLAINS, HEADS, REASON
+from srl_edge.method.announcements import COPULA, EXPLAINS, HEADS, REASON, SENTENCE
 from srl_edge.method.answers import is_value, marked_answer
 from srl_edge.method.prompt_form import BOXED, DEFAULT, DONE, HASHES, PromptForm
 from srl_edge.method.quantities import closings, plain
@@ -62,7 +62,8 @@ def _stated(answer: str, form: PromptForm) -> str:
 _BOLD = r"(?:\*|[\u2190-\u2bff\U0001f000-\U0001faff]\ufe0f?\s*)*"  # or after a picture
 _BEFORE = re.compile(
     rf"\s*(?:(?:[-*•+]|\d{{1,2}}[.)]|#{{1,6}})[ \t]+)*(?P<words>{_BOLD}(?:"
-    rf"{ANNOUNCES}|[【\[]?{HEADS}[】\]]?\**[ \t]*(?=\n))\**\s*)?",
+    rf"{SENTENCE}|[【\[]?{HEADS}[】\]]?\**[ \t]*(?=\n))\**\s*)?"
+    r"(?:(?:option|choice|letter)\s+(?=[$\\(]))?",
     re.IGNORECASE,
 )
 _AROUND = r"(?:\\[\[\](),;!]|[\s$*_.,])*"
@@ -119,23 +120,24 @@ _HASHED = re.compile(r"\s*#{4}[ \t]*(.+)\s*")
 _TITLE = re.compile(
     rf"\s*[#*【\[ \t]*{EXPLAINS}(?:[】\]*]*[ \t]*[:：][*]*|[】\]*]+)\s*", re.IGNORECASE
 )
+_BOX = re.compile(r"\\boxed\s*\{")
 _HOLLOW = re.compile(r"\s*(?:\\[hv]?phantom\s*\{[^{}]*\}|\\q?quad|~|\\[ ,;:!])*\s*")
 _HASHES = re.compile(r"(?<!#)####(?!#)[ \t]*")
 
 
-def without_opening(steps: Sequence[str], answer: str, choice: str = "") -> tuple[str, ...]:
-    """Steps without a beginning that says the answer, where a solution follows.
+def without_opening(steps: Sequence[str], answer: str, choice: str = "") -> tuple[str, ...] | None:
+    """Steps without a beginning that says the answer; None where none does, or nothing follows.
 
-    One step less where the first says nothing besides. choice: the answer with the text of its
-    choice, where it is one.
+    Steps that say nothing besides are left out. choice: the answer with the text of its choice,
+    where it is one.
     """
+    if len(steps) > 2 and _announces(steps[0]):
+        steps = (f"{steps[0]}\n{steps[1]}", *steps[2:])
     if not steps or (left := _after_opening(steps[0], answer, choice)) is None:
-        return tuple(steps)
-    kept = [left, *steps[1:]]
-    if not left.strip():
-        kept = kept[1:]
+        return None
+    kept = [left, *steps[1:]][not left.strip() :]
     kept[:1] = [_TITLE.sub("", step, count=1) if _TITLE.match(step) else step for step in kept[:1]]
-    return tuple(kept) if kept and kept[0].strip() else tuple(steps)
+    return tuple(kept) if kept and kept[0].strip() else None
 
 
 def _after_opening(step: str, answer: str, choice: str) -> str | None:
@@ -157,15 +159,19 @@ def _after_opening(step: str, answer: str, choice: str) -> str | None:
 def _opens(text: str, answer: str) -> bool:
     hashed = _HASHED.fullmatch(text)
     said = hashed is not None and same_value(hashed[1], answer)
-    return said or (plain(text) != plain(answer) and _says_only(text, answer, False))
+    if said or not (begins := _BEFORE.match(text)):
+        return said
+    value = text[begins.end() :].strip().strip("*.。． \n")
+    alone = _BOX.search(value) or is_value(value) or plain(value) == plain(answer)
+    marked = begins["words"] is not None or _BOX.search(value) is not None
+    return bool(alone) and marked and _says_only(text, answer, False)
 
 
 def _is_choices(line: str, answer: str, choice: str) -> bool:
     """Whether what stands behind a letter in its line is the text of its choice."""
     if held := choices.labelled(choice):
         return same_text(line, held)
-    words = re.findall(r"\w+", line)
-    return choices.alone(answer) and len(words) <= 4 and not re.search(r"\b(?:is|are|was)\b", line)
+    return choices.alone(answer) and len(line.split()) <= 4 and line[-1] not in ".!。．"
 
 
 def unmarked(steps: Sequence[str], form: PromptForm) -> tuple[str, ...]:
@@ -195,10 +201,11 @@ def _without_boxes(text: str) -> str:
             if match.start() not in ends:
                 continue
             parts.append(text[at : match.start()])
+            at = match.end()
         else:
             end = closed.get(match.end())
             hollow = end is not None and _HOLLOW.fullmatch(text[match.end() : end])
             parts.append(text[at : match.start()] + (r"\square" if hollow else ""))
             ends |= set() if end is None else {end}
-        at = match.end()
+            at = end if end is not None and hollow else match.end()
     return "".join(parts) + text[at:]

@@ -137,11 +137,11 @@ def parse_rows(
 def _without_opening(found: Row, answer: str, report: ParseReport) -> Row:
     """A row whose solution does not begin with its answer, and the thoughts with its steps."""
     steps, thoughts = without_opening(found.steps, answer, found.answer or ""), found.thoughts
-    if steps == found.steps:
+    if steps is None:
         return found
     report.openings += 1
-    if thoughts and len(steps) < len(found.steps):
-        thoughts = (joined(list(thoughts[:2])), *thoughts[2:])
+    gone = len(found.steps) - len(steps)
+    thoughts = (joined(list(thoughts[: gone + 1])), *thoughts[gone + 1 :]) if thoughts else ()
     return replace(found, steps=steps, thoughts=thoughts)
 
 

@@ -14,7 +14,6 @@ _VALUE_NEXT = rf"(?:{_LETTER_NEXT}|(?=\s+[-\d$\\]))"
 _COLON = r"\s*[:：]"
 
 _ENGLISH = (
-    r"(?:(?:so|thus|hence|therefore)[,:]?\s+)?\b(?:(?:the|my|our)\s+)?(?:(?:final|correct|right)\s+)?"
     r"(?:answer(?:\s+(?:choice|option))?|(?:(?<=the )|(?<=correct ))answers"
     r"|(?:correct|right|best)\s+(?:(?:option|choice)s?|one|letter|statement)"
     r"|(?:(?<=my )|(?<=our ))(?:choice|pick)|final\s+(?:result|solution))"
@@ -25,65 +24,42 @@ _ENGLISH = (
     r"(?:\s*:|\s+(?:therefore|thus|then|simply|clearly|indeed))?"
     r"|[\"']?\s*(?:[:=]|→|⇒|[-=]>))"
 )
-# What a word for the answer is joined by, with each of its words.
+# Words for the answer, and what joins them to it.
 _ELSEWHERE = (
     # Chinese, Japanese, Korean
     (
-        r"(?:(?:所以|因此|故|综上|于是)[,，]?\s*)?(?:本题的?)?(?:最终|最后|正确)?的?"
-        r"(?:答案|(?<=正确)选项|(?<=正确的)选项)",
+        r"答案|(?:(?<=正确)|(?<=正确的))选项",
         rf"(?:\s*应?该?[是为為](?:{_COLON})?|{_COLON}|\s*选?{_LETTER_NEXT})",
     ),
-    (
-        r"(?:(?:よって|したがって|ゆえに)[、,]?\s*)?(?:最終的?な?)?(?:答え?|正解|解答)",
-        rf"(?:\s*は[、,]?|{_COLON})",
-    ),
-    (
-        r"(?:(?:따라서|그러므로),?\s+)?(?:최종\s*)?(?<!\w)(?:정답|답)",
-        rf"(?:은|는|{_COLON})",
-    ),
+    (r"答え?|正解|解答", rf"(?:\s*は[、,]?|{_COLON})"),
+    (r"(?<!\w)답|정답", rf"(?:은|는|{_COLON})"),
     # German, Dutch, Swedish, Danish, Norwegian
     (
-        r"(?:(?:also|daher|somit):?,?\s+)?\b(?:die\s+)?(?:(?:endg[üu]ltige|richtige|korrekte)\s+)?"
-        r"(?:antwort|(?:(?<=richtige )|(?<=korrekte ))option)",
+        r"antwort|(?:(?<=richtige )|(?<=korrekte ))option",
         rf"(?:\s+(?:ist|lautet)\b\s*:?|{_COLON})",
     ),
-    (r"(?:also|daher|somit)\s+(?:ist|lautet)\s+die\s+antwort\b", ""),
-    (
-        r"\b(?:dus\s+)?(?:het\s+)?(?:(?:juiste|goede|correcte)\s+)?antwoord",
-        rf"(?:\s+is\b\s*:?|{_COLON})",
-    ),
-    (
-        r"\b(?:det\s+)?(?:rätta\s+|riktige\s+|rigtige\s+)?svar(?:et)?",
-        rf"(?:\s+(?:är|er)\b\s*:?|{_COLON})",
-    ),
+    (r"(?:(?<=ist die )|(?<=lautet die ))antwort", _VALUE_NEXT),
+    (r"antwoord", rf"(?:\s+is\b\s*:?|{_COLON})"),
+    (r"svar(?:et)?", rf"(?:\s+(?:är|er)\b\s*:?|{_COLON})"),
     # French, Spanish, Italian, Portuguese
     (
-        r"(?:(?:donc|ainsi|por (?:lo )?tanto|as[íi]|portanto|quindi|dunque),?\s+)?"
-        r"\b(?:la\s+|a\s+)?(?:bonne\s+)?"
-        r"(?:(?:r[ée]ponse|respuesta|risposta|resposta)(?:\s+(?:finale?|corr?ett?a|correct[ae]))?"
-        r"|(?:opci[óo]n|option|opzione|op[çc][ãa]o|alternativa)\s+(?:corr?ett?a|correct[ae]))",
-        rf"(?:\s+(?:es|est|è|é)(?!\w)(?:\s*:)?|{_COLON})(?:\s+(?:la|le|a|o|el|il)(?=\s+{LETTER}\b))?",
+        r"(?:r[ée]ponse|respuesta|risposta|resposta)(?:\s+(?:finale?|corr?ett?a|correct[ae]))?"
+        r"|(?:opci[óo]n|option|opzione|op[çc][ãa]o|alternativa)\s+(?:corr?ett?a|correct[ae])",
+        r"(?:\s+(?:es|est|è|é)(?!\w)(?:\s*:)?"
+        rf"|{_COLON})(?:\s+(?:la|le|a|o|el|il)(?=\s+{LETTER}\b))?",
     ),
     # Russian, Polish, Czech
-    (
-        r"(?:(?:итак|таким образом|следовательно),?\s+)?"
-        r"\b(?:(?:окончательный|правильный|верный)\s+)?ответ",
-        rf"(?:\s*[—–]|\s+-(?=\s)|{_COLON})",
-    ),
-    (
-        r"\b(?:(?:poprawna|prawidłowa|ostateczna)\s+)?odpowiedź",
-        rf"(?:\s+(?:to|jest|brzmi)\b\s*:?|{_COLON})",
-    ),
-    (r"\b(?:správná\s+)?odpověď", rf"(?:\s+je\b\s*:?|{_COLON})"),
+    (r"ответ", rf"(?:\s*[—–]|\s+-(?=\s)|{_COLON})"),
+    (r"odpowiedź", rf"(?:\s+(?:to|jest|brzmi)\b\s*:?|{_COLON})"),
+    (r"odpověď", rf"(?:\s+je\b\s*:?|{_COLON})"),
     # Turkish, Vietnamese, Indonesian
-    (r"\b(?:doğru\s+)?cevap", rf"(?:{_COLON}|{_VALUE_NEXT})"),
+    (r"cevap", rf"(?:{_COLON}|{_VALUE_NEXT})"),
     (
-        r"\b(?:vậy,?\s+)?(?:đáp án|đáp số|câu trả lời)(?:\s+(?:đúng|chính xác|cuối cùng))?",
+        r"(?:đáp án|đáp số|câu trả lời)(?:\s+(?:đúng|chính xác|cuối cùng))?",
         rf"(?:\s+là\b\s*:?|{_COLON})",
     ),
-    (r"\b(?:vậy,?\s+)?chọn", _LETTER_NEXT),
     (
-        r"\b(?:jadi,?\s+)?jawaban(?:nya)?(?:\s+(?:yang\s+)?(?:benar|tepat|akhir(?:nya)?))?",
+        r"jawaban(?:nya)?(?:\s+(?:yang\s+)?(?:benar|tepat|akhir(?:nya)?))?",
         rf"(?:\s+adalah\b\s*:?|{_COLON})",
     ),
     # Arabic, Hebrew, Hindi
@@ -91,16 +67,26 @@ _ELSEWHERE = (
         r"(?:الإجابة|الاجابة|الجواب)(?:\s+(?:الصحيحة|الصحيح|النهائية|النهائي))?",
         rf"(?:\s+(?:هي|هو)(?!\w)\s*:?|{_COLON})",
     ),
-    (r"\bתשובה", _COLON),
-    (r"(?:अतः\s+)?(?:(?:सही|अंतिम)\s+)?उत्तर", rf"(?:\s+है{_COLON}|{_COLON}|{_VALUE_NEXT})"),
+    (r"תשובה", _COLON),
+    (r"उत्तर", rf"(?:\s+है{_COLON}|{_COLON}|{_VALUE_NEXT})"),
 )
-_NOUNS = "|".join(
-    (r"(?:(?:final|correct)\s+)?answer", *(noun for noun, join in _ELSEWHERE if join))
+# What a sentence may have before them; it says nothing more.
+_BEFORE = (
+    r"(?:(?:(?:so|thus|hence|therefore|also|daher|somit|donc|ainsi|por (?:lo )?tanto|as[íi]"
+    r"|portanto|quindi|dunque|dus|vậy|jadi|итак|таким образом|следовательно|अतः)[,:]?\s+)?"
+    r"(?:(?:ist|lautet)\s+)?"
+    r"(?:(?:the|my|our|die|het|det|la|a)\s+)?"
+    r"(?:(?:final|correct|right|endg[üu]ltige|richtige|korrekte|juiste|goede|correcte|rätta|riktige"
+    r"|rigtige|bonne|окончательный|правильный|верный|poprawna|prawidłowa|ostateczna|správná|doğru|सही|अंतिम)\s+)?"
+    r"|(?:(?:所以|因此|故|综上|于是|よって|したがって|ゆえに)[、,，]?\s*)?(?:本题的?)?"
+    r"(?:最终|最后|正确|最終的?な?)?的?"
+    r"|(?:(?:따라서|그러므로),?\s+)?(?:최종\s*)?)"
 )
+_NOUNS = "|".join(("answer", *(noun for noun, _ in _ELSEWHERE)))
 # Marks at the start of a line, with which a short word is one of announcement.
 _LINE = r"(?m:^)[#*>\[【 \t]{0,8}"
 _BY_THEMSELVES = (
-    rf"[【\[](?:参考|正确)?(?:{_NOUNS}|正解)[】\]](?:{_COLON})?",
+    rf"[【\[](?:参考|正确|final |correct )?(?:{_NOUNS})[】\]](?:{_COLON})?",
     r"(?<!\w)答[:：]",
     # The letter of a choice
     r"(?:故|应|應)?选(?:择|项)?(?:[是为為])?[：:]?(?=\s*[（(]?(?-i:[A-J]+)(?![A-Za-z]))",
@@ -112,12 +98,18 @@ _BY_THEMSELVES = (
     rf"{_LINE}(?:final\s+)?(?:ans\s*[:.=]|answer(?:\.|\s+[-–—])(?=\s))",
     r"\bans\s*:",
 )
-# Words before an answer, and what joins them to it.
+# Words before an answer, and what joins them to it; and the same with all of their sentence.
 ANNOUNCES = "|".join(
-    (_ENGLISH, *(rf"(?:{noun})\**{join}" for noun, join in _ELSEWHERE), *_BY_THEMSELVES)
+    (
+        rf"\b{_ENGLISH}",
+        *(rf"(?:{noun})\**{join}" for noun, join in _ELSEWHERE),
+        rf"chọn{_LETTER_NEXT}",
+        *_BY_THEMSELVES,
+    )
 )
+SENTENCE = rf"{_BEFORE}(?:{ANNOUNCES})"
 # The same words over an answer, on a line of their own.
-HEADS = rf"(?:{_NOUNS}|final\s+(?:result|solution))"
+HEADS = rf"{_BEFORE}(?:{_NOUNS}|final\s+(?:result|solution))"
 # What ends such a sentence behind its answer.
 COPULA = re.compile(
     r"\s*(?:です|である|だ|となる|입니다|이다|है|seçeneğidir|şıkkıdır)?[。．।]?(?=\**$)"

@@ -15,7 +15,7 @@ import regex
 
 from srl_edge.errors import InputError
 from srl_edge.method import calls, choices
-from srl_edge.method.announcements import ANNOUNCES, COPULA, HEADS
+from srl_edge.method.announcements import ANNOUNCES, COPULA, HEADS, SENTENCE
 from srl_edge.method.formulas import is_formula
 from srl_edge.method.quantities import closings, plain, quantity, seen, without_unit
 from srl_edge.method.running_text import first_value, in_lines, last_formula, last_value
@@ -28,13 +28,13 @@ _HASHES = re.compile(r"(?<!#)####(?!#)[ \t]*((?:(?!(?<!#)####(?!#))[^\n])*)")
 _NUMBERED = re.compile(r"^(?:(?:step|part|case)\s*\d+\b|\d+[.:)](?=\s+\S))", re.IGNORECASE)
 _ANNOUNCES = re.compile(
     r"[*_]*(?:(?:(?:the|my|our|your)\s+)?(?:final\s+|correct\s+)?(?:answer|result|solution|total)s?"
-    rf"[*_]*\s*(?:is\b\s*:?|[:=]|$)|(?:{ANNOUNCES}))[*_]*\s*(?P<said>.*)",
+    rf"[*_]*\s*(?:is\b\s*:?|[:=]|$)|{SENTENCE})[*_]*\s*(?P<said>.*)",
     re.IGNORECASE,
 )
 # What is said after one may say it again: "Final answer: the answer is 5".
 _ANSWER_IS = re.compile(
     rf"(?:<(?:answer|choice|final)>|(?m:^[#*【\[ \t]{{1,8}}{HEADS}[】\]:：* \t]{{0,4}}\n)"
-    rf"|(?:{ANNOUNCES})\**)\s*(?=([^\n]+))",
+    rf"|(?:{ANNOUNCES})\**)\s*(?=[^\n])",
     re.IGNORECASE,
 )
 _CLOSING_TAG = re.compile(r"</(?:answer|choice|final)>")
@@ -61,7 +61,7 @@ _CLOSES = re.compile(
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*(?:\{|([^\s\\{}$]+))")
 _MARKS = re.compile(rf"(?<!#)####(?!#)|{_BOX.pattern}")
 _FINALLY = re.compile(
-    r"\bfinal\s+answer\**\s*(?:(?:is|was|equals)\b\s*:?|:)\**\s*(?=([^\n]+))", re.IGNORECASE
+    r"\bfinal\s+answer\**\s*(?:(?:is|was|equals)\b\s*:?|:)\**\s*(?=[^\n])", re.IGNORECASE
 )
 _FENCED = re.compile(r"(`{3,}|~{3,})[^\n`]*\n(.*?)^[ \t]*\1[ \t]*$", re.DOTALL | re.MULTILINE)
 _TEX = re.compile(r"\$\$?([^$\n]+)\$\$?(?!\d)|\\\((.+?)\\\)|\\\[(.+?)\\\]")
@@ -127,7 +127,13 @@ def _said(match: re.Match[str]) -> str:
     """What stands after what announces it: the rest of its line, or the list under it."""
     below = match.string[match.end() :] if "\n" in match[0] else ""
     listed = items(below) or _numbered(below)
-    return _as_one(listed) if listed else match[1].lstrip("> \t")
+    return _as_one(listed) if listed else _rest(match).lstrip("> \t")
+
+
+def _rest(match: re.Match[str]) -> str:
+    """What stands behind a place in its line."""
+    end = match.string.find("\n", match.end())
+    return match.string[match.end() : end if end >= 0 else None]
 
 
 def _numbered(text: str) -> list[str]:
@@ -153,7 +159,7 @@ def _as_one(listed: list[str]) -> str:
 def _said_after(solution: str, kind: str) -> str | None:
     """The value of what is announced as the final answer after every mark; None without one."""
     match = next(iter(deque(_FINALLY.finditer(solution), 1)), None)
-    if match is None or _NEGATED.match(match[1]) or _MARKS.search(solution, match.end()):
+    if match is None or _NEGATED.match(_rest(match)) or _MARKS.search(solution, match.end()):
         return None
     said = _said(match)
     end = _SENTENCE.search(said)

@@ -176,7 +176,7 @@ def letters(text: str) -> str:
 
     Where no sign is between them, as in `ABD`, they stand in this order: `BAD` is a word.
     """
-    text = plain(text.strip("[] ")).strip()
+    text = re.sub(r"['\"\[\]]", "", plain(text)).strip()
     listed = _SET.fullmatch(text) if len(text) < 200 else None
     found = re.findall("[A-J]", listed[1]) if listed else []
     run = _RUN.fullmatch(text)
