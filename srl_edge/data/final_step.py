@@ -187,7 +187,9 @@ def unmarked(steps: Sequence[str], form: PromptForm) -> tuple[str, ...]:
 
 
 def _without_hashes(text: str) -> str:
-    return _HASHES.sub("", text).strip()
+    """A text without the mark in its last line; over other lines it is a heading's, and stays."""
+    before, line_end, last = text.rstrip().rpartition("\n")
+    return f"{before}{line_end}{_HASHES.sub('', last).strip()}"
 
 
 def _without_boxes(text: str) -> str:

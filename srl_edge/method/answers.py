@@ -127,7 +127,7 @@ def _said(match: re.Match[str]) -> str:
     """What stands after what announces it: the rest of its line, or the list under it."""
     below = match.string[match.end() :] if "\n" in match[0] else ""
     listed = items(below) or _numbered(below)
-    return _as_one(listed) if listed else _rest(match).lstrip("> \t")
+    return _as_one(listed) if listed else _rest(match).lstrip("> \t" if below else None)
 
 
 def _rest(match: re.Match[str]) -> str:

@@ -131,7 +131,7 @@ def test_a_first_step_that_says_something_else_stays(first: str) -> None:
         ("math", "$x + \\boxed{\\phantom{2}} = 7$", "$x + \\square = 7$"),
         ("math", "\\boxed{1} and \\boxed{{2}} or \\boxed{3", "1 and {2} or 3"),
         ("math", "#### 3", "#### 3"),
-        ("word-problems", "#### 3", "3"),
+        ("word-problems", "Add 1.\n#### 3", "Add 1.\n3"),
         ("word-problems", "So it is $\\boxed{3}$.", "So it is $\\boxed{3}$."),
     ],
 )
