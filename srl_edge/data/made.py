@@ -5,7 +5,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from srl_edge.data import gsm_symbolic, home, splits, stories, trajectories
+from srl_edge.data import final_step, gsm_symbolic, home, splits, stories
 from srl_edge.data.agents import home_requests, shell_tasks
 from srl_edge.data.agents.sandbox import confinement, kept
 from srl_edge.data.reading import keep_fitting
@@ -65,7 +65,7 @@ def _stories(recipe: Recipe, report: ParseReport) -> Made:
         # What is made here states its answer in a step of its own, as GSM8K's are marked.
         form, own = recipe.prompt.form, data.answer_step
         found[name] = [
-            replace(t, steps=trajectories.with_answer(t.steps[:-1], t.answer, form, own))
+            replace(t, steps=final_step.with_answer(t.steps[:-1], t.answer, form, own))
             for t in rows
         ]
     report.read = report.kept = sum(map(len, found.values()))

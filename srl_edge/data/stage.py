@@ -145,6 +145,16 @@ def _in_words(summary: dict[str, Any], kept: Sequence[Trajectory], recipe: Recip
         styles = _counted(summary["style"]["used"])
         thoughts = f"; {summary['thoughts']} with thoughts" if summary["thoughts"] else ""
         said.append(f"shape: {_counted(summary['shapes'])}; steps: {styles}{thoughts}")
+    early = summary.get("early", {})
+    if early.get("openings"):
+        said.append(
+            f"{early['openings']} solutions began with their answer, which is now said last"
+        )
+    if early.get("unmarked"):
+        said.append(
+            f"{early['unmarked']} solutions marked an answer before their last step, where an "
+            "attempt would end: the mark is taken away, and the value stays"
+        )
     sizes = (f"{name} {split['problems']}" for name, split in summary["splits"].items())
     said.append(f"problems: {', '.join(sizes)}")
     if few := [name for name in SPLITS[1:] if summary["splits"][name]["problems"] < FEW]:
@@ -289,6 +299,7 @@ def _from_source(recipe: Recipe, report: ParseReport) -> tuple[Splits, dict[str,
             "would_keep": dict(choice.keeps),
             "of": choice.looked_at,
         },
+        "early": {"openings": report.openings, "unmarked": report.unmarked},
         "near_duplicates": splits.near_duplicates(found),
         "revision": source.commit,
         "unused": [

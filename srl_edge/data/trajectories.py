@@ -1,26 +1,23 @@
 """Expert solutions, cut into steps: what is kept, what is dropped, and why."""
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from srl_edge.data.announced import COPULA, ELSEWHERE, REASON
-from srl_edge.data.cutting import AUTO, stated
+from srl_edge.data.cutting import AUTO
+from srl_edge.data.final_step import unmarked, with_answer, without_opening
 from srl_edge.data.formats import rows_of
-from srl_edge.data.row import read
+from srl_edge.data.row import Row, read
 from srl_edge.data.thoughts import joined
 from srl_edge.data.values import Unusable
 from srl_edge.errors import InputError
 from srl_edge.files import writing
-from srl_edge.method.answers import is_value, marked_answer, searched
-from srl_edge.method.prompt_form import DEFAULT, DONE, HASHES, PromptForm
-from srl_edge.method.quantities import plain
+from srl_edge.method.answers import searched
+from srl_edge.method.prompt_form import DEFAULT, PromptForm
 from srl_edge.method.types import Trajectory
-from srl_edge.method.verifiers import same_value
 
 EXAMPLES = 3  # of the rows that are dropped for one reason
 _SHOWN = 200  # characters of each
@@ -31,7 +28,8 @@ class ParseReport:
     """How many rows were read, kept, and dropped for which reason, with examples.
 
     shapes: kept rows by their shape; styles: by how their solutions were cut, `given` where they
-    came in steps. ids: how often each was there, so that none is given twice.
+    came in steps. openings, unmarked: those whose answer was said before the solution, or marked
+    before the last step. ids: how often each was there, so that none is given twice.
     """
 
     read: int = 0
@@ -40,6 +38,8 @@ class ParseReport:
     examples: dict[str, list[str]] = field(default_factory=dict)
     shapes: Counter[str] = field(default_factory=Counter)
     styles: Counter[str] = field(default_factory=Counter)
+    openings: int = 0
+    unmarked: int = 0
     ids: Counter[str] = field(default_factory=Counter)
 
     def drop(self, why: str, where: str, row: object = "") -> None:
@@ -71,103 +71,6 @@ class ParseReport:
         return f"{said}; such as {first[0]}" if first else said or "none"
 
 
-def with_answer(
-    steps: Iterable[str], answer: str | None, form: PromptForm = DEFAULT, own_step: bool = False
-) -> tuple[str, ...]:
-    """Steps whose last one states the final answer in a line of its own, where it is known.
-
-    That line is how a model that solves a problem step by step says that it has finished. own_step:
-    it is a step of its own. Raises Unusable for an answer that cannot be stated so.
-    """
-    steps = tuple(steps)
-    if len(steps) > 1 and steps[-1] == DONE != form.answer:  # which is how another form ends
-        steps = steps[:-1]
-        line = "" if answer is None else _stated(answer, form)
-        return (*steps, line) if line else steps
-    if answer is None or not steps or _states(steps[-1], answer, form):
-        return steps
-    if not (line := _stated(answer, form)):
-        return steps
-    steps = _without_answer(steps, answer)
-    return (*steps, line) if own_step else (*steps[:-1], f"{steps[-1]}\n{line}")
-
-
-def _states(step: str, answer: str, form: PromptForm) -> bool:
-    """Whether a step marks its answer; a heading that has a value or announces one does not."""
-    if not form.states_answer(step) or form.answer != HASHES:
-        return form.states_answer(step)
-    announced = any(_announces(line) for line in step.split("\n") if HASHES in line)
-    return not announced and same_value(marked_answer(step) or "", answer)
-
-
-def _stated(answer: str, form: PromptForm) -> str:
-    """What states an answer; of one whose lines count, such as code, they are kept in a fence."""
-    if "\n" not in answer or is_value(answer) or form.answer == DONE:
-        return form.stated(answer)
-    if form.answer != HASHES:
-        raise Unusable("an answer of several lines, which only `####` can mark")
-    fence = "````" if "```" in answer else "```"
-    return f"{HASHES}\n{fence}\n{answer}\n{fence}"
-
-
-# What stands before an answer: marks of Markdown, and words that only say that it is one.
-_BOLD = r"(?:\*|[\u2190-\u2bff\U0001f000-\U0001faff]\ufe0f?\s*)*"  # or after a picture
-_BEFORE = re.compile(
-    rf"\s*(?:(?:[-*•+]|\d{{1,2}}[.)]|#{{1,6}})[ \t]+)*(?P<words>{_BOLD}(?:"
-    r"(?:(?:so|thus|hence|therefore),?\s+)?(?:the\s+)?"
-    r"(?:(?:final\s+)?answer|final\s+(?:result|solution))\**"
-    rf"(?:\s+is\b\s*:?|:|[ \t]*(?=\n))|{ELSEWHERE})\**\s*)?",
-    re.IGNORECASE,
-)
-_AROUND = r"(?:\\[\[\](),;!]|[\s$*_.,])*"
-_BOXED = re.compile(rf"{_AROUND}\\boxed\s*\{{(.*)\}}{_AROUND}", re.DOTALL)
-_GOES_ON = re.compile(r"(?:[^\W\d_]|[,:=])\s*\Z")  # as in: the area is
-# A value, maybe with a unit; what comes to it or is a reason for it is more than an answer.
-_SHORT = re.compile(
-    rf"(?={_AROUND}\\boxed|(?!.*\\boxed))(?!.*\b(?:since|because|which|where|and so)\b)"
-    rf"(?!.*{REASON}).{{1,80}}"
-)
-_OPEN = re.compile(r"(?:\$\$|\\\[)\s*\Z")  # a formula on lines of its own
-_LINES = 8  # of a step's end that may be its answer
-
-
-def _without_answer(steps: tuple[str, ...], answer: str) -> tuple[str, ...]:
-    """Steps without an end that says the answer in another form, and nothing else."""
-    before, lines = steps[:-1], steps[-1].rstrip().split("\n")
-    for at in range(max(0, len(lines) - _LINES), len(lines)):
-        left = "\n".join(lines[:at]).rstrip()
-        ahead = left or "".join(before[-1:])
-        goes_on = bool(_GOES_ON.search(ahead)) and not _announces(ahead.rpartition("\n")[2])
-        if not _OPEN.search(left) and _says_only("\n".join(lines[at:]), answer, goes_on):
-            lines = lines[:at]
-            break
-    kept = [*before, "\n".join(lines)]
-    while kept and (not kept[-1].strip() or _announces(kept[-1].rstrip().rpartition("\n")[2])):
-        if left := kept.pop().rstrip().rpartition("\n")[0].rstrip():
-            kept.append(left)
-    return tuple(kept) or steps
-
-
-def _announces(line: str) -> bool:
-    """Whether a line only says that the answer comes next."""
-    match = _BEFORE.fullmatch(f"{line}\n")
-    return match is not None and match["words"] is not None
-
-
-def _says_only(text: str, answer: str, goes_on: bool) -> bool:
-    """Whether a text is the answer and what announces it; goes_on: it ends the sentence before."""
-    begins = _BEFORE.match(text)
-    said = COPULA.sub("", text[begins.end() :].strip()) if begins else ""
-    announced = begins is not None and begins["words"] is not None
-    if goes_on and not announced:
-        return False
-    if boxed := _BOXED.fullmatch(said):
-        return same_value(boxed[1], answer)
-    if announced and _SHORT.fullmatch(said) and ("=" not in said or "=" in answer):
-        return same_value(stated(f"The answer is {said}") or said, answer)
-    return plain(said) == plain(answer)
-
-
 def parse_rows(
     rows: Iterable[Mapping[str, Any]],
     report: ParseReport,
@@ -189,6 +92,8 @@ def parse_rows(
         report.read += 1
         try:
             found = read(row, str(report.read), styles, form is None, columns)
+            if form is not None and found.taught is not None and not found.observations:
+                found = _without_opening(found, found.taught, report)
             if len(found.steps) < (1 if found.observations else 2):  # one action, and done
                 nothing = not found.steps and not found.style and not row.get("steps")
                 raise Unusable("no solution and no steps" if nothing else "fewer than two steps")
@@ -205,6 +110,8 @@ def parse_rows(
             if form is not None:
                 own = answer_step or bool(found.observations)
                 steps = with_answer(steps, found.taught, form, own)
+                if steps != (steps := unmarked(steps, form)):
+                    report.unmarked += 1
         except Unusable as why:
             report.drop(str(why), f"{where}{', ' if where else ''}row {number}", row)
             continue
@@ -228,6 +135,17 @@ def parse_rows(
             found.tools,
             found.world,
         )
+
+
+def _without_opening(found: Row, answer: str, report: ParseReport) -> Row:
+    """A row whose solution does not begin with its answer, and the thoughts with its steps."""
+    steps, thoughts = without_opening(found.steps, answer, found.answer or ""), found.thoughts
+    if steps is None:
+        return found
+    report.openings += 1
+    gone = len(found.steps) - len(steps)
+    thoughts = (joined(list(thoughts[: gone + 1])), *thoughts[gone + 1 :]) if thoughts else ()
+    return replace(found, steps=steps, thoughts=thoughts)
 
 
 def _as_text(row: object) -> str:

@@ -15,9 +15,10 @@ import regex
 
 from srl_edge.errors import InputError
 from srl_edge.method import calls, choices
+from srl_edge.method.announcements import ANNOUNCES, COPULA, HEADS, SENTENCE
 from srl_edge.method.formulas import is_formula
 from srl_edge.method.quantities import closings, plain, quantity, seen, without_unit
-from srl_edge.method.running_text import first_value, last_formula, last_value
+from srl_edge.method.running_text import first_value, in_lines, last_formula, last_value
 from srl_edge.method.texts import items, unbulleted
 
 Kind = Literal["number", "math", "exact", "choice", "call"]
@@ -26,24 +27,17 @@ LONGEST, MARKS = 1000, 64  # characters of an answer, and marks of a text, the l
 _HASHES = re.compile(r"(?<!#)####(?!#)[ \t]*((?:(?!(?<!#)####(?!#))[^\n])*)")
 _NUMBERED = re.compile(r"^(?:(?:step|part|case)\s*\d+\b|\d+[.:)](?=\s+\S))", re.IGNORECASE)
 _ANNOUNCES = re.compile(
-    r"[*_]*(?:(?:the|my|our|your)\s+)?(?:final\s+|correct\s+)?(?:answer|result|solution|total)s?"
-    r"[*_]*\s*(?:is\b\s*:?|[:=]|$)[*_]*\s*(?P<said>.*)",
+    r"[*_]*(?:(?:(?:the|my|our|your)\s+)?(?:final\s+|correct\s+)?(?:answer|result|solution|total)s?"
+    rf"[*_]*\s*(?:is\b\s*:?|[:=]|$)|{SENTENCE})[*_]*\s*(?P<said>.*)",
     re.IGNORECASE,
 )
 # What is said after one may say it again: "Final answer: the answer is 5".
 _ANSWER_IS = re.compile(
-    r"(?:<answer>|答案(?:是|为|[：:])|选(?:择|项)?[：:]?(?=\s*[（(]?[A-J](?![A-Za-z]))"
-    r"|\b(?:respuesta|r[ée]ponse|antwort|risposta|resposta)(?:\s+(?:finale?|corr?ett?a|correct[ae]))?"
-    r"(?:\s+(?:es|est|ist|lautet|è|é)\b\s*:?|\s*:)\**"
-    r"|(?:정답|正解|答え)(?:은|는|は|[：:])|\bответ\s*[：:—]"
-    r"|(?m:^[#* \t]{1,8}(?:final )?answer[:* \t]{0,4}\n)"
-    r"|\b(?:answer(?:\s+(?:choice|option))?|(?<=[Tt]he )answers"
-    r"|(?:correct|right|best)\s+(?:option|choice|one))"
-    r"(?:\*\*|\s+to [^.\n]{1,80}?|\s+here)?(?:\s*(?:is|was|are|will be|would be|equals"
-    r"|(?:should|must|has to|ought to) be)\b(?:\s*:|\s+(?:therefore|thus|then|simply))?"
-    r"|[\"']?\s*[:=])\**)\s*(?=([^\n]+))",
+    rf"(?:<(?:answer|choice|final)>|(?m:^[#*【\[ \t]{{1,8}}{HEADS}[】\]:：* \t]{{0,4}}\n)"
+    rf"|(?:{ANNOUNCES})\**)\s*(?=[^\n])",
     re.IGNORECASE,
 )
+_CLOSING_TAG = re.compile(r"</(?:answer|choice|final)>")
 _YES_NO = re.compile(r"\b(?:yes|no|true|false)\b", re.IGNORECASE)
 _VERDICT = re.compile(
     r"(?:yes|no|true|false)(?=$|(?:[,;.:]| -) (?:because|since)\b)", re.IGNORECASE
@@ -51,9 +45,12 @@ _VERDICT = re.compile(
 _READ = 50  # places of one text where an answer is announced
 _INITIALS = re.compile(r"(?:(?:[A-Z]|Mrs?|Ms|Dr|St|Prof)\.\s*)*")
 # A factorial goes on with a sign or in lower case.
-_SENTENCE = re.compile(r"[.?](?=\s+\S|\s*$)|!(?=\s+[A-Z#\"“]|\s*$)|(?<=[a-z]{2})!(?=\s)")
+_SENTENCE = re.compile(
+    r"[.?](?=\s+\S|\s*$)|[。।]|．(?!\d)|!(?=\s+[A-Z#\"“]|\s*$)|(?<=[a-z]{2})!(?=\s)"
+)
 _ASIDE = re.compile(r",?\s+(?:and\s+not|not|because|since|rather)\b")
 THAT_IS = re.compile(r",?\s+\(?(?:i\.e\b|that is(?=,)|in other words\b|or equivalently\b)")
+_WIDE_BRACKETS = re.compile(r"^（([^（）]*)）$")
 _NEGATED = re.compile(r"(?:not|never|neither|unknown)\b", re.IGNORECASE)
 # What closes a solution without being its answer, where another answer is marked.
 _CLOSES = re.compile(
@@ -64,7 +61,7 @@ _CLOSES = re.compile(
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*(?:\{|([^\s\\{}$]+))")
 _MARKS = re.compile(rf"(?<!#)####(?!#)|{_BOX.pattern}")
 _FINALLY = re.compile(
-    r"\bfinal\s+answer\**\s*(?:(?:is|was|equals)\b\s*:?|:)\**\s*(?=([^\n]+))", re.IGNORECASE
+    r"\bfinal\s+answer\**\s*(?:(?:is|was|equals)\b\s*:?|:)\**\s*(?=[^\n])", re.IGNORECASE
 )
 _FENCED = re.compile(r"(`{3,}|~{3,})[^\n`]*\n(.*?)^[ \t]*\1[ \t]*$", re.DOTALL | re.MULTILINE)
 _TEX = re.compile(r"\$\$?([^$\n]+)\$\$?(?!\d)|\\\((.+?)\\\)|\\\[(.+?)\\\]")
@@ -79,7 +76,7 @@ def final_answer(
     pattern: a regular expression of the prompt's own, whose first group is the answer. kind: what
     is looked for where nothing is marked; of a number, the last; `stated`, nothing more.
     """
-    solution = seen(solution)
+    solution = in_lines(seen(solution))
     marked = marked_answer(solution, pattern)
     if marked is not None:
         own = pattern and matches(pattern, solution)
@@ -90,14 +87,22 @@ def final_answer(
 
 def announced(solution: str, kind: Kind | Literal["stated"]) -> Iterator[str | None]:
     """What a solution says that the answer is, the last first; None for no such kind."""
+    solution = in_lines(solution)
     for match in islice(reversed(list(_ANSWER_IS.finditer(solution))), _READ):
-        if kind == "exact" and (code := _FENCED.match(solution, match.end())):
+        code = _FENCED.match(solution, match.end())
+        if code and (kind == "exact" or is_value(code[2].strip())):
             yield code[2].strip()
             continue
-        said = _said(match).split("</answer>")[0]
+        said = _CLOSING_TAG.split(_said(match))[0]
         if quoted := re.match(r"""(["'])([^"']*)\1\s*[,}]""", said):  # {"answer": "C"}
             said = quoted[2]
-        yield None if _NEGATED.match(said) else _in_clause(said, kind)
+        if _NEGATED.match(said):
+            yield None
+        elif kind == "choice":
+            in_sentence = match[0].rstrip(" *")[-1:].isalpha()
+            yield choices.announced(said.strip(" *:："), in_sentence)
+        else:
+            yield _in_clause(said, kind)
 
 
 def marked_answer(solution: str, pattern: str = "") -> str | None:
@@ -120,8 +125,28 @@ def marked_answer(solution: str, pattern: str = "") -> str | None:
 
 def _said(match: re.Match[str]) -> str:
     """What stands after what announces it: the rest of its line, or the list under it."""
-    listed = items(match.string[match.end() :]) if "\n" in match[0] else []
-    return _as_one(listed) if listed else match[1]
+    below = match.string[match.end() :] if "\n" in match[0] else ""
+    listed = items(below) or _numbered(below)
+    return _as_one(listed) if listed else _rest(match).lstrip("> \t" if below else None)
+
+
+def _rest(match: re.Match[str]) -> str:
+    """What stands behind a place in its line."""
+    end = match.string.find("\n", match.end())
+    return match.string[match.end() : end if end >= 0 else None]
+
+
+def _numbered(text: str) -> list[str]:
+    """The items of a numbered list that a text begins with; none of it may be a decimal."""
+    found: list[str] = []
+    for line in islice(filter(str.strip, text.split("\n")), MARKS):
+        if (item := _ITEM.match(line)) is None or int(item[1]) != len(found) + 1:
+            break
+        found.append(line[item.end() :].strip())
+    return found
+
+
+_ITEM = re.compile(r"[ \t]*(\d{1,2})[.)][ \t]+(?=\S)")
 
 
 def _as_one(listed: list[str]) -> str:
@@ -134,7 +159,7 @@ def _as_one(listed: list[str]) -> str:
 def _said_after(solution: str, kind: str) -> str | None:
     """The value of what is announced as the final answer after every mark; None without one."""
     match = next(iter(deque(_FINALLY.finditer(solution), 1)), None)
-    if match is None or _NEGATED.match(match[1]) or _MARKS.search(solution, match.end()):
+    if match is None or _NEGATED.match(_rest(match)) or _MARKS.search(solution, match.end()):
         return None
     said = _said(match)
     end = _SENTENCE.search(said)
@@ -172,20 +197,18 @@ def unannounced(text: str) -> str:
 
 def _in_clause(said: str, kind: str) -> str | None:
     """The value of what follows "the answer is"."""
-    if kind == "choice":
-        return choices.chosen(said.strip(" *:"))
     said = THAT_IS.split(said)[0]
     start = _INITIALS.match(said)
     end = _SENTENCE.search(said, start.end() if start else 0)
-    said = said[: end.start() if end else len(said)].strip(" *:")
+    said = COPULA.sub("", said[: end.start() if end else len(said)]).strip(" *:：")
+    said = _WIDE_BRACKETS.sub(r"\1", said)
     if is_value(said) or is_formula(without_unit(plain(said))[0]):
         return plain(said)
-    if (
-        kind != "exact"
-        and (tex := _TEX.match(said))
-        and is_value(formula := "".join(tex.groups("")))
-    ):
-        return plain(formula)
+    if tex := _TEX.match(said):
+        formula = "".join(tex.groups(""))
+        alone = re.match(r"\s*(?:,[^$\\\d]*)?$", said[tex.end() :])
+        if alone if kind == "exact" else is_value(formula):
+            return plain(formula)
     said = _ASIDE.split(said)[0].strip(" *:,")
     if kind == "exact" and said:
         return plain(said)

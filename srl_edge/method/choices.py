@@ -4,14 +4,22 @@
 import re
 from collections.abc import Callable
 
+from srl_edge.method.announcements import COPULA
 from srl_edge.method.quantities import plain
 from srl_edge.method.texts import same_text, unbulleted
 
-_NAMED = r"(?:the\s+)?(?:(?:correct|right|best)\s+)?(?:option|choice|answer)"
-_RIGHT = r"is\s+(?:the\s+)?(?:correct|right|best|true|answer)\b"
+_NAMED = (
+    r"(?:(?:the|la|le|a|o)\s+|l['’])?(?:(?:correct|right|best)\s+)?"
+    r"(?:option|choice|answer|opci[óo]n|opzione|op[çc][ãa]o|alternativa|r[ée]ponse|вариант|选项)"
+)
+_LETTER = r"(?:(?:the|la|a)\s+)?(?:letter|letra|lettera|lettre)"  # which a word may have as well
+_RIGHT = (
+    r"(?:is|would be|must be|has to be)\s+(?:(?:the|our|my)\s+)?"
+    r"(?:correct|right|best|true|answer)\b"
+)
 _REASON = r"(?:(?:and|but)\s+)?(?:not|because|since|as|which|rather|instead)\b"
 _OPTION = re.compile(
-    rf"(?:(?i:{_NAMED})\s+)?[\"'“\[{{]*(?:\(([A-Ja-j])\)|([A-J])(?![A-Za-z'’+])"
+    rf"(?:(?i:{_NAMED}|{_LETTER})\s+)?[\"'“\[{{]*(?:\(([A-Ja-j])\)|([A-J])(?![A-Za-z'’+])"
     r"|([a-j])(?=[)\]}\".]*$|\s?\)\s))[\"'”\]}]*(.*)",
     re.DOTALL,
 )
@@ -24,7 +32,7 @@ _LABELLED = re.compile(
 _QUOTED = re.compile(r"(?<!\w)['‘]([A-J])['’](?!\w)")
 # What parts a letter without brackets from the text of its choice. `B.C.` and `A-` are no choices.
 _PARTS = re.compile(
-    rf"\s*$|[.:)]+(?=\s|$)|\s?\)|:|\s*[-–—]\s+|[,;]\s+|\s+(?=\()|\s+(?={_REASON}|{_RIGHT})"
+    rf"\s*$|[.:)]+(?=\s|$)|\s?\)|:|\s*[-–—]\s+|—|[,;]\s+|\s+(?=\()|\s+(?={_REASON}|{_RIGHT})"
 )
 _LISTED = re.compile(r"\W*[A-Ja-j][,;]\s")
 _NO_TEXT = re.compile(rf"\W*(?:{_REASON}|{_RIGHT}).*|\W*", re.DOTALL)
@@ -33,7 +41,9 @@ _OTHER = re.compile(
 )
 _LETTERS = re.compile(r"[A-J]\. ?(?:[A-Z]|(?:and|or)\b)")  # A. B. C, and A. A. Milne
 _LABELS = re.compile(r"[,;]\s*\(?[A-J][.:)]")  # A: 5, B: 6
-_LIST = re.compile(r"\(?\b[A-J]\)?(?:\s*(?:,|/|&|,?\s*(?:and|or)\b)\s*\(?[A-J]\b(?!['’])\)?)+")
+_LIST = re.compile(
+    r"\(?\b[A-J]\)?(?:\s*(?:,|/|&|、|和|或|,?\s*(?:and|or)\b)\s*\(?[A-J]\b(?!['’])\)?)+"
+)
 _WRONG = (
     r"(?!\)?\s*(?:(?:is|was|are|would be|seems)\s+(?:not|wrong|incorrect|false)"
     r"|(?:is|does|can)n['’o]t))"
@@ -44,9 +54,30 @@ _VERDICT = re.compile(
     r"|(?i:\b(?:therefore|thus|hence|so|choose|chose|pick|select|go with|it is|it's"
     r"|it (?:must|has to|should|can only) be)),?"
     rf"\s+([A-HJ])\b{_ENDS}"
-    rf"|\b([A-HJ])(?=\s+{_RIGHT})){_WRONG}",
+    rf"|\b([A-HJ])(?=\s+{_RIGHT})"
+    r"|(?<![A-Za-z])([A-J])\s*(?:是|为)?\s*(?:正确|对)(?:的|答案|选项|的选项)?(?!\w)"
+    rf"){_WRONG}",
     re.MULTILINE,
 )
+
+# A letter in a formula of its own is a choice only where it is called right or chosen.
+_IN_TEX = (
+    r"(?:\$|\\\()\s*(?:\\(?:text|math)[a-z]*\s*\{\s*)?\(?(?P<letter>[A-J])\)?\s*\}?\s*(?:\$|\\\))"
+)
+_CHOSEN_IN_TEX = re.compile(
+    rf"(?<=choose ){_IN_TEX}|(?<=option ){_IN_TEX.replace('letter', 'other')}"
+    rf"|{_IN_TEX.replace('letter', 'right')}(?=\s+{_RIGHT})"
+)
+_POINTS = re.compile(r"(?:[-=]>|[→⇒✅➡]\ufe0f?)\s*")
+# A letter before the text of its choice, in a sentence where no other word is.
+_FOLLOWED = re.compile(
+    r"(?:\*\*)?([A-HJ])(?:\*\*)?\s+(?!(?:and|or|to|nor|und|oder|et|ou|y|o|e)\b)(?=[^\W\d_])"
+)
+_SENTENCE_END = re.compile(r"[.!](?:\s|\**$)|[。．।]")
+# Several letters as one answer: `A, B and D`, `(A)(B)`, `ABD`.
+_JOINS = r"\s*(?:[,;、&]\s*(?:and\s)?|\band\b|和)?\s*"
+_SET = re.compile(rf"(?:options?\s+)?(\(?[A-J]\)?(?:{_JOINS}\(?[A-J]\)?)+)(?:\s+are\s.*)?")
+_RUN = re.compile(r"[A-J]{2,10}")
 
 
 def option(text: str) -> tuple[str, str] | None:
@@ -61,6 +92,12 @@ def option(text: str) -> tuple[str, str] | None:
     rest = rest[parted.end() :] if parted else rest
     held = "" if _NO_TEXT.fullmatch(rest) else rest.strip(" ()")
     return (bracketed or letter or small).upper(), held
+
+
+def _unmarked(line: str) -> str:
+    """A line without the quotes and TeX around a letter that is called a choice."""
+    line = _CHOSEN_IN_TEX.sub(lambda tex: next(filter(None, tex.groups())), line)
+    return _QUOTED.sub(r"\1", line)
 
 
 def labelled(text: str) -> str:
@@ -134,12 +171,49 @@ def same_choice(given: str, answer: str, same: Callable[[str, str], bool] = same
     return said is not None and same(said[1], text)
 
 
+def letters(text: str) -> str:
+    """The letters of a text that is several choices, in their order; '' for any other text.
+
+    Where no sign is between them, as in `ABD`, they stand in this order: `BAD` is a word.
+    """
+    text = re.sub(r"['\"\[\]]", "", plain(text)).strip()
+    listed = _SET.fullmatch(text) if len(text) < 200 else None
+    found = re.findall("[A-J]", listed[1]) if listed else []
+    run = _RUN.fullmatch(text)
+    if len(found) < 2 or len(set(found)) < len(found) or (run and found != sorted(found)):
+        return ""
+    return "".join(sorted(found))
+
+
+def same_letters(given: str, answer: str) -> bool:
+    """Whether two texts are the same several choices, in whatever order and form."""
+    right = letters(answer)
+    if not right:
+        return False
+    run = _RUN.fullmatch(plain(given))
+    return ("".join(sorted(run[0])) if run else letters(given)) == right
+
+
+def announced(said: str, in_sentence: bool = False) -> str | None:
+    """What the words choose that follow "the answer is".
+
+    in_sentence: they go on with it, so that a capital letter is no article: "is A cats".
+    """
+    if found := chosen(said):
+        return found
+    clause = COPULA.sub("", _SENTENCE_END.split(said, maxsplit=1)[0])
+    if found := chosen(clause):
+        return found
+    followed = _FOLLOWED.match(clause) if in_sentence else None
+    return followed[1] if followed else None
+
+
 def chosen(text: str) -> str | None:
     """What a running text chooses: its first line, or the last line or verdict that is a choice.
 
     Lines that list the choices choose none.
     """
-    lines = [unbulleted(line).strip("#>| \t") for line in text.splitlines()]
+    lines = [unbulleted(_POINTS.sub("", line.strip("#>| \t"), 1)) for line in text.splitlines()]
     read = [option(line) or _parted(line) if 0 < len(line) < 200 else None for line in lines]
     listed = len({found[0] for found in read if found and found[1]}) > 1
     picks = [
@@ -153,9 +227,7 @@ def chosen(text: str) -> str | None:
         if pick:
             return plain(pick)
         verdicts = (
-            []
-            if listed and found
-            else list(_VERDICT.finditer(_LIST.sub(" ", _QUOTED.sub(r"\1", line))))
+            [] if listed and found else list(_VERDICT.finditer(_LIST.sub(" ", _unmarked(line))))
         )
         if verdicts:
             letters: tuple[str | None, ...] = verdicts[-1].groups()

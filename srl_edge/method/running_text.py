@@ -55,6 +55,26 @@ _TEX = (
 _SPAN = re.compile(r"\$\$?([^$]{1,300})\$\$?|\\\((.{1,300}?)\\\)|\\\[(.{1,300}?)\\\]", re.DOTALL)
 
 
+# Formulas on lines of their own; what opens again before it closes is none.
+_SHOWN = re.compile(
+    r"\$\$(?P<dollars>[^$]+)\$\$|\\\[(?P<brackets>(?:[^\\]|\\(?![\[\]]))+)\\\]"
+    r"|\\begin\{(?P<name>(?:equation|align|gather|displaymath)\*?)\}(?P<held>(?:[^\\]"
+    r"|\\(?!\\|begin|end))+)\\end\{(?P=name)\}"
+)
+
+
+def in_lines(text: str) -> str:
+    """A text in which a formula that was set on lines of its own is in one line."""
+    return _SHOWN.sub(_in_a_line, text)
+
+
+def _in_a_line(shown: re.Match[str]) -> str:
+    held = shown["dollars"] or shown["brackets"] or (shown["held"] or "").replace("&", "")
+    if not held.strip() or "\n\n" in held.strip() or ("\n" not in held and not shown["name"]):
+        return shown[0]
+    return rf"\[{' '.join(held.split())}\]"
+
+
 def _tidy(text: str) -> str:
     """A text in ASCII, whose thousands have commas alone."""
     text = _SQUARE.sub(r" \1", text)  # which is no power of a variable then

@@ -58,6 +58,9 @@ def given_answer(solution: str, answer: str, form: PromptForm = DEFAULT) -> str 
     kinds = [kind for kind in KINDS if kind == form.verifier] or [kind_of(answer)]
     if kinds[0] == "choice" and (value := _value_of_choice(answer)):
         return _value_or_letter(solution, value, form.pattern)
+    said = final_answer(solution, form.pattern, "exact") if choices.letters(answer) else None
+    if said is not None and choices.same_letters(said, answer):
+        return said
     return final_answer(solution, form.pattern, kinds[0])
 
 
@@ -99,7 +102,7 @@ def same_value(given: str, answer: str, verifier: str = "auto") -> bool:
         return given.split() == answer.split()
     given, answer = unannounced(given), unannounced(answer)
     kind = kind_of(answer) if verifier == "auto" else verifier
-    if kind != "call" and choices.same_part(given, answer):
+    if kind != "call" and (choices.same_part(given, answer) or choices.same_letters(given, answer)):
         return True
     if kind in ("number", "math"):  # of which a letter in front is the choice's
         given, answer = choices.labelled(given) or given, choices.labelled(answer) or answer

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from srl_edge.data.final_step import with_answer
 from srl_edge.data.style import choose
-from srl_edge.data.trajectories import ParseReport, parse_rows, with_answer
+from srl_edge.data.trajectories import ParseReport, parse_rows
 from srl_edge.method.types import Trajectory
 
 

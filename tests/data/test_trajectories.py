@@ -6,13 +6,13 @@ import pytest
 
 from srl_edge.data.arithmetic import wrong_equations
 from srl_edge.data.cutting import numbered_steps
+from srl_edge.data.final_step import with_answer
 from srl_edge.data.formats import rows_of
 from srl_edge.data.style import choose
 from srl_edge.data.trajectories import (
     ParseReport,
     load,
     parse_rows,
-    with_answer,
     write_jsonl,
 )
 from srl_edge.errors import InputError
