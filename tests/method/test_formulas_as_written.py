@@ -1,4 +1,3 @@
-
 """Formulas as people type them: slashes, ±, primes, money inside TeX, and lists."""
 
 import pytest
