@@ -290,9 +290,7 @@ def _unsolved(text: str) -> bool:
     letters = set(_VARIABLE.findall(left))
     alone = equals and "=" not in left and not _RELATED.search(_BRACKETED.sub("", left))
     return bool(alone) and (
-        len(letters) == 1
-        and not letters & set(_VARIABLE.findall(right))
-        and not asked_for(left.strip())
+        len(letters) == 1 and not letters & set(_VARIABLE.findall(right)) and not asked_for(left)
     )
 
 

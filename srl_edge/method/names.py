@@ -93,6 +93,7 @@ def asked_for(left: str) -> bool:
 
     An equation in one letter is solved, and its other side is no answer, nor the last of several.
     """
+    left = left.strip(" $")
     name, rest = named(left)
     if is_name(left) or (name and rest and asked_for(rest)):
         return True

@@ -171,7 +171,7 @@ def _same_number(given: str, answer: str) -> bool:
             return _same_number(first, answer)
         return _same_twice(first, again, answer)
     worked, _, result = given.rpartition("=")
-    if found is None and asked_for(worked.strip()):
+    if found is None and asked_for(worked):
         found = quantity(result)
     if found is None and (sum_ := _not_worked_out(plain(given), right.unit)):
         return mathematics.equal(sum_, str(right.value))
@@ -188,7 +188,7 @@ def _same_number(given: str, answer: str) -> bool:
         return same(found, right)
     if unlike(given, answer):
         return False
-    equation = worked and not asked_for(worked.strip())
+    equation = worked and not asked_for(worked)
     bare, unit = without_unit(given)
     if equation or (unit and right.unit and not same_unit(unit, right.unit)):
         return False
