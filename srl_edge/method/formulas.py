@@ -3,9 +3,12 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import pairwise
+from itertools import product as product_of
 
 from srl_edge.method.mathematics import as_list, equal
+from srl_edge.method.names import agree, asked_for, named
 from srl_edge.method.quantities import (
     Quantity,
     closings,
@@ -21,15 +24,15 @@ from srl_edge.method.units import product, same_unit
 # What makes a text mathematics, beside a number.
 _MATH = re.compile(
     r"\\[A-Za-z]+|[\^√π∞∪∩≤≥≠±∈∅°]|[([{][^()\[\]]*,[^()\[\]]*[)\]}]"
-    r"|(?<![A-Za-z])(?:sqrt|pi|sin|cos|tan|log|ln)(?![A-Za-z])"
+    r"|(?<![A-Za-z])(?:sqrt|pi|sin|cos|tan|log|ln|theta|inf|infinity)(?![A-Za-z])"
 )
 _FORMULA = re.compile(r"[A-Za-z\d\s.,()\[\]{}+*/^_=<>!|-]+")
-_IN_BASE = re.compile(r"([0-9A-Z]+)_\{?(\d+)\}?")
+_IN_BASE = re.compile(r"(-?[0-9A-Z]+)_\{?(\d+)\}?")
 
 
 def is_formula(text: str) -> bool:
     """Whether a text is mathematics: no word of it but names of functions and LaTeX's commands."""
-    text = as_list(plain(text))
+    text = _PRIMES.sub("", as_list(plain(text)))
     if not text or _NO_FORMULA.fullmatch(text) or _COMPOUND.fullmatch(text):
         return False
     bare = _GREEK.sub(" ", _NAMES.sub("", text))
@@ -47,6 +50,7 @@ def is_formula(text: str) -> bool:
     return bool(signs and _FORMULA.fullmatch(text) and re.search(r"[A-Za-z\d]", text))
 
 
+_PRIMES = re.compile(r"(?<=(?<![A-Za-z])[A-Za-z])'{1,4}(?![A-Za-z'])")
 _GREEK = re.compile("(?<![α-ωά-ώ])[α-ω](?![α-ωά-ώ])")
 # Letters that may be variables side by side; a word of two only where signs are around it.
 _LETTERS = re.compile(
@@ -56,7 +60,8 @@ _LETTERS = re.compile(
 )
 _NAMES = re.compile(
     r"\\(?:begin|end)\{[a-z]+\}|\\[A-Za-z]+"
-    r"|(?<![A-Za-z])(?:sqrt|pi|sin|cos|tan|log|ln|or|and|in|mod|max|min)(?![A-Za-z])"
+    r"|(?<![A-Za-z])(?:sqrt|pi|sin|cos|tan|log|ln|or|and|in|mod|max|min|arcsin|arccos|arctan"
+    r"|alpha|beta|gamma|delta|theta|lambda|sigma|omega|inf|infinity)(?![A-Za-z])"
 )
 # Dates, versions, times of day and ranges, which are no sums.
 _NO_FORMULA = re.compile(
@@ -74,27 +79,33 @@ def same_formula(given: str, answer: str) -> bool:
         return True
     given, answer = (_of_reals(_unbraced(text)) for text in (given, answer))
     if "=" not in answer:
+        if _unsolved(given):
+            return False
         given = _comes_to(given)
+    elif "=" not in given or _same_names(given, answer):
+        given, answer = named(plain(given))[1], named(plain(answer))[1]
     if "," not in plain(answer) and plain(given)[:1] not in ("{", "\\"):
         given = ungrouped(given)  # 1,200 is a number where no list is asked for
     found, right = quantity(given), quantity(answer)
     if found and right:
         return same(found, right)
+    if (counted := same_quantities(given, answer)) is not None:
+        return counted
     (given, unit), (answer, right_unit) = without_unit(given), without_unit(answer)
     if unit and right_unit and not same_unit(unit, right_unit):
         return False
     if (both := _both_listed(given, answer)) is not None:
         return _paired(*both)
+    if any(_PLUS_MINUS.search(plain(text)) for text in (given, answer)):
+        signed, right_signed = _signed(given), _signed(answer)
+        if signed and right_signed and _paired(signed, right_signed):
+            return True
     if unlike(given, answer):
         return plain(given).replace(" ", "") == plain(answer).replace(" ", "")
     based = [_IN_BASE.fullmatch(plain(text)) for text in (given, answer)]
     if based[0] and based[1]:
         return based[0].groups() == based[1].groups()
     parts, right_parts = _in_order(given), _in_order(answer)
-    if parts and right_parts and not (parts[0] or right_parts[0]):
-        counted = [[quantity(part) for part in each[1:-1]] for each in (parts, right_parts)]
-        if all(map(all, counted)):
-            return _same_in_any_order(*counted)
     if parts and right_parts and (parts[0] or right_parts[0]):
         ends, right_ends = (parts[0] + parts[-1], right_parts[0] + right_parts[-1])
         alike = ends == right_ends or not ends or not right_ends
@@ -148,6 +159,68 @@ def _listed(text: str) -> list[str] | None:
     return None
 
 
+_PLUS_MINUS = re.compile(r"±|∓|\\(?:pm|mp)(?![A-Za-z])")
+_OPPOSITE = ("∓", r"\mp")
+_TURNED = {"+": "-", "-": "+"}
+_SIGNS = 3  # of one item, each of which doubles it
+
+
+def _signed(text: str) -> list[str] | None:
+    """The items of a list, each ± of which is once a plus and once a minus; None of too many.
+
+    Signs are apart from each other, unless ∓ says that they go together.
+    """
+    text = as_list(plain(text))
+    if braced := re.fullmatch(r"\\?\{(.*?)\\?\}", text):
+        text = braced[1]
+    found: list[str] = []
+    for item in _parted(text) or ():
+        signs = _PLUS_MINUS.findall(item)
+        if len(signs) > _SIGNS:
+            return None
+        together = any(sign in _OPPOSITE for sign in signs)
+        for chosen in product_of("+-", repeat=min(len(signs), 1) if together else len(signs)):
+            parts = _PLUS_MINUS.split(item)
+            pluses = chosen * len(signs) if together else chosen
+            turned = [
+                _TURNED[p] if s in _OPPOSITE else p for s, p in zip(signs, pluses, strict=True)
+            ]
+            joined = "".join(map("".join, zip(parts, [*turned, ""], strict=True)))
+            found.append(joined.strip(" +"))
+    return found if len(found) <= _MANY else None
+
+
+def same_quantities(given: str, answer: str) -> bool | None:
+    """Whether two lists of quantities are equal, in any order where units or their lack say so.
+
+    None where one is no such list. Between items with a space after the comma, commas without one
+    are those of thousands.
+    """
+    mine, theirs = _quantities(given), _quantities(answer)
+    if mine is None or theirs is None:
+        return None
+    if len({bool(each.unit) for each in (*mine, *theirs)}) == 1:
+        return _same_in_any_order(mine, theirs)
+    return len(mine) == len(theirs) and all(map(same, mine, theirs))
+
+
+def _quantities(text: str) -> list[Quantity] | None:
+    text = plain(text)
+    if "=" in text or not re.search(r"\d", text) or quantity(text):
+        return None
+    items = _PARTING.split(text) if _PARTING.search(text) else text.split(",")
+    read = [quantity(item) for item in items] if 1 < len(items) <= _MANY else []
+    found = [each for each in read if each]
+    if not found or len(found) < len(read):
+        return None
+    if found[-1].unit and not any(each.unit for each in found[:-1]):  # 5 and 7 cm
+        found = [replace(each, unit=found[-1].unit) for each in found]
+    return found
+
+
+_PARTING = re.compile(r",?\s(?:and|or|&)\s|[,;]\s")
+
+
 def _is_bracketed(text: str) -> bool:
     """Whether a text is in brackets as a whole, and holds several values."""
     match = re.fullmatch(r"(?:\(|\[|\\?\{)(.*?)(?:\)|\]|\\?\})", text)
@@ -183,23 +256,51 @@ def _paired(given: Sequence[str], answer: Sequence[str]) -> bool:
     return not left
 
 
-def _same_in_any_order(given: Sequence[Quantity | None], answer: Iterable[Quantity | None]) -> bool:
+def _same_in_any_order(given: Sequence[Quantity], answer: Iterable[Quantity]) -> bool:
     left = list(given)
     for right in answer:
-        found = next((q for q in left if q and right and same(q, right)), None)
+        found = next((q for q in left if same(q, right)), None)
         if found is None:
             return False
         left.remove(found)
     return not left
 
 
+def same_name(given: str, answer: str) -> bool:
+    """Whether two values may be called alike; where one has no name, or letters, that is so."""
+    (name, _), (right_name, right) = named(plain(given)), named(plain(answer))
+    return (
+        not (name and right_name)
+        or agree(name, right_name)
+        or (quantity(right) is None and re.search(_VARIABLE, right) is not None)
+    )
+
+
+def _same_names(given: str, answer: str) -> bool:
+    name, right_name = (named(plain(text))[0] for text in (given, answer))
+    return bool(name and right_name and agree(name, right_name))
+
+
+_VARIABLE = re.compile(r"(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])")
+
+
+def _unsolved(text: str) -> bool:
+    """Whether a text is an equation whose letter its other side does not have, as `x^2 = 3`."""
+    left, equals, right = plain(text).rpartition("=")
+    letters = set(_VARIABLE.findall(left))
+    alone = equals and "=" not in left and not _RELATED.search(_BRACKETED.sub("", left))
+    return bool(alone) and (
+        len(letters) == 1 and not letters & set(_VARIABLE.findall(right)) and not asked_for(left)
+    )
+
+
 def _comes_to(text: str) -> str:
     """The other side of an equation, as in `Area = 24 + 6√2`; of several equations all."""
     left, _, right = as_list(plain(text)).rpartition("=")
-    several = re.search(r"[,;<>≤≥]|!$|\\(?:[lg]e|ne|in)", _BRACKETED.sub("", left))
-    return text if several else right.strip()
+    return text if _RELATED.search(_BRACKETED.sub("", left)) else right.strip()
 
 
+_RELATED = re.compile(r"[,;<>≤≥]|!$|\\(?:[lg]e|ne|in)")
 _BRACKETED = re.compile(r"\([^()]*\)")
 
 # A congruence, or what is more or less than something, is no number; a set is no point.

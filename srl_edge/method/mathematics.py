@@ -117,23 +117,38 @@ def as_list(text: str) -> str:
     return text if r"\begin" in text else _BETWEEN.sub(", ", text)
 
 
-_BETWEEN = re.compile(r"[,;]?\s(?:or|and|&)\s|;\s")
+_BETWEEN = re.compile(r"[,;]?\s(?:or|and|&)\s|;\s?")
 _NATURAL = re.compile(r"(?<![A-Za-z\\])\\?log ?_ ?(?:\{ ?e ?\}|e(?![A-Za-z]))")
 _BARE = re.compile(r"\\frac\s*(\\(?!sqrt)[A-Za-z]+)\s*")  # \frac\pi4
+_SLASHED = re.compile(
+    r"(?<![\w.}/)^])(?<![}/)^] )(\d+(?:\.\d+)?) ?/ ?(\d+(?:\.\d+)?)(?![\d.])(?= ?[A-Za-z(\\])"
+)
+_COMMANDS = re.compile(
+    r"(?<![A-Za-z\\])(pi|sin|cos|tan|log|ln|infty|alpha|beta|gamma|delta|theta|lambda|sigma|omega"
+    r"|arcsin|arccos|arctan)(?![A-Za-z])"
+)
+_PRIMES = re.compile(r"(?<![A-Za-z\\])([A-Za-z])('{1,4})(?![A-Za-z'])")
 
 
 def _latex(text: str) -> str:
-    """A plain formula as math-verify reads it: intervals and sets keep their brackets."""
+    """A plain formula as math-verify reads it: intervals and sets keep their brackets.
+
+    `1/2x` is half of x, as `1/2 x` and `4/3π` are: what is under a slash and has several factors,
+    people put in brackets.
+    """
     text = as_list(text).replace("∅", r"\emptyset ").replace(r"\varnothing", r"\emptyset")
     text = re.sub(r"√\s*(\d+|[A-Za-z])", r"\\sqrt{\1}", text)
     text = re.sub(r"√\s*(?=[({])|(?<![A-Za-z\\])sqrt\s*(?=[({])", r"\\sqrt", text)
     text = re.sub(r"\\sqrt\(([^()]*)\)", r"\\sqrt{\1}", text)
+    text = _PRIMES.sub(lambda m: f" {m[1]}_{{{'p' * len(m[2])}}}", text)
     text = re.sub(r"\\[ij]math(?![a-z])", lambda dotless: f" {dotless[0][1]} ", text)
     text = _NATURAL.sub(r"\\ln ", text.replace("÷", "/"))
     text = _BARE.sub(r"\\frac{\1}", text)
+    text = re.sub(r"(?<![A-Za-z\\])inf(?:inity)?(?![A-Za-z])", r"\\infty ", text)
     for sign, command in _SIGNS.items():
         text = text.replace(sign, command)
-    return re.sub(r"(?<![A-Za-z\\])(pi|sin|cos|tan|log|ln|infty)(?![A-Za-z])", r"\\\1", text)
+    text = _COMMANDS.sub(r"\\\1", text)
+    return _SLASHED.sub(r"\\frac{\1}{\2}", text)
 
 
 def _whole(latex: str, is_complex: bool) -> Any:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
+from srl_edge.method.names import named
 from srl_edge.method.number_words import number_word
+from srl_edge.method.scales import SCALES, scaled
 from srl_edge.method.units import ratio, read, variables
 
 _GROUPED = (
@@ -58,14 +60,7 @@ _UNSEEN = re.compile(
 )
 _SPACES = re.compile("[\u00a0\u2000-\u200a\u202f\u205f\u3000]")
 _MINUS = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212\ufe63\uff0d", "-"))
-TIMES_TEN = {
-    "hundred": 100,
-    "thousand": 10**3,
-    "million": 10**6,
-    "billion": 10**9,
-    "trillion": 10**12,
-    "dozen": 12,
-}
+TIMES_TEN = SCALES  # where running text looks for it
 # What comes after is a factor; a count of times may be compared.
 _FACTOR = re.compile(r"times\b(?! (?:a|as|each|per|more|faster|larger|longer)\b)(?=.*\w)")
 # Words after a number that make it another value, or another question.
@@ -119,8 +114,16 @@ _LOOKS = re.compile(
 _MICRO = re.compile(rf"\\mu\s*({WORDS}\s*\{{)\s*")
 _LOWER = re.compile(rf"({WORDS}\s*\{{[^{{}}]*)\}} ?_ ?(?:(\d)|\{{ ?(\d+) ?\}})")  # \text{CO}_2
 _JOINED = re.compile(rf"(_\{{\d+\}})\}} ?{WORDS}\s*\{{(?=[A-Z])")
-_SIGNS = {"pounds": "£", "euro": "€", "yen": "¥"}
+_SIGNS = {"pounds": "£", "euro": "€", "yen": "¥", "textdollar": r"\$", "mathdollar": r"\$"}
 _IN_TEN = re.compile(r"(?<=\d)_(?:\{ ?10 ?\}|10)$")
+_PRIME = re.compile(r" ?\^ ?(?:\\prime(?![A-Za-z])|\{ ?(?:\\prime ?){1,4}\})")
+# Arguments of one character, which TeX takes without braces.
+_TWO_ARGUMENTS = re.compile(r"\\[dt]?binom ?(\d) ?(\d)")
+_OPEN_ARGUMENT = re.compile(
+    r"(\\mathbb(?= |[A-Z])|\\pmod(?= )|\\sqrt ?\[\w+\]) ?(\d|[A-Za-z])(?![A-Za-z\d])"
+)
+_BASE_IN_WORDS = re.compile(r"(?<=\d)_ ?\{ ?([a-z]+) ?\}")
+_DELIMITER = re.compile(r"(?<!\\)\$")  # an escaped one is money
 _PRICED = re.compile(rf"\\({'|'.join(_SIGNS)})(?![A-Za-z])\s*")
 
 
@@ -141,10 +144,14 @@ def plain(text: str) -> str:
     text = re.sub(r"\^\{?\\circ\}?|\\degree(?![A-Za-z])", "°", text)
     text = re.sub(r"\\(?:times|cdot)(?![A-Za-z])", "*", text)
     text = re.sub(r"\{ ?([,:]) ?\}", r"\1", text)
-    text = re.sub(r"\\(?=[%$#&_])", "", text)
+    text = _PRIME.sub(lambda match: "'" * match[0].count("prime"), text)
+    text = re.sub(r"\+/-|^\+-", "±", text)
+    text = _OPEN_ARGUMENT.sub(r"\1{\2}", _TWO_ARGUMENTS.sub(r"\\binom{\1}{\2}", text))
+    text = _BASE_IN_WORDS.sub(lambda match: f"_{{{number_word(match[1]) or match[1]}}}", text)
     text = re.sub(r"\\[()\[\]]|\*\*(?=\D|$)|(?<!\w)__|__(?!\w)|`", "", text)
-    if text.count("$") % 2 == 0:
-        text = re.sub(r"\$([^$]*)\$", r"\1", text)
+    if len(_DELIMITER.findall(text)) % 2 == 0:
+        text = _DELIMITER.sub("", text)
+    text = re.sub(r"\\(?=[%$#&_])", "", text)
     text = re.sub(r"\s+", " ", text.replace(" ^", "^")).strip()
     while (text[-1:] in tuple(".,;:?*") or re.search(r"[^\W\d_]{2}!$", text)) and text[-2:] != "..":
         text = text[:-1].rstrip()
@@ -224,10 +231,10 @@ _LED_BY_0 = re.compile(r"\D0\d\d(?!\d)")
 def quantity(text: str) -> Quantity | None:
     """What a text says as a number with its unit; None where it says anything else besides."""
     worded = _IN_WORDS.search(text) is not None
-    text = _ABOUT.sub("", plain(text)).strip()
+    text = _ABOUT.sub("", named(plain(text))[1]).strip()
     text = _OHMS.sub(r"\1Ω", text)
     text = _OVER.sub(r"\1/\2", re.sub(r"\\l?dots(?![a-z])", "...", text))
-    text = re.sub(r"(?<=\d) and a half\b", " 1/2", text)
+    text = _AND_A_HALF.sub(lambda match: f"{number_word(match[1]) or match[1]} 1/2", text)
     text = _REPEATING.sub(_as_fraction, _GOES_ON.sub(r"\1.\2\\overline{\3}", text))
     text = re.sub(r"^([-+]?)10(?=\^|\*\*)", r"\g<1>1*10", text)
     text = _NEGATIVE.sub("-", _BELOW.sub(r"-\1", text))
@@ -245,9 +252,14 @@ def quantity(text: str) -> Quantity | None:
         return None
     value, places = read_
     after = match["after"]
-    if scaled := (_SCALED if match["before"] or _PAID.search(after) else _THOUSANDS).match(after):
-        value *= 10 ** _SCALES[scaled[1].lower()]
-        after = after[scaled.end() :]
+    if short := (_SCALED if match["before"] or _PAID.search(after) else _THOUSANDS).match(after):
+        value *= 10 ** _SCALES[short[1].lower()]
+        after = after[short.end() :]
+    elif (after and not after[0].isascii()) or after[:1] == " ":
+        if (multiplied := scaled(after.strip())) is None:
+            return None
+        value *= multiplied[0]
+        after = after if multiplied[0] == 1 else " " + multiplied[1]
     letters = re.match(r"[A-Za-z]*", after)
     assert letters
     if len(letters[0]) == 1 and letters[0] not in _GLUED:
@@ -262,24 +274,22 @@ def quantity(text: str) -> Quantity | None:
     if (
         _NO_UNIT & set(words)
         or _FACTOR.match(after)
-        or (re.fullmatch("[a-z]", after.lower()) and after not in _GLUED and not worded)
+        or (re.fullmatch("[a-z]", after.lower()) and after not in _APART and not worded)
     ):
         return None
     if _OF_A_DAY.match(after):
         return None
-    if words and words[0] in TIMES_TEN:
-        value *= TIMES_TEN[words[0]]
-        after = after[len(words[0]) :].strip()
     sign = -1 if "-" in (match["sign"], match["inner"]) else 1
     return Quantity(sign * value, " ".join(filter(None, (match["before"] or "", after))), places)
 
 
 # What may stand before a number that is said to be the answer, or about so.
 _ABOUT = re.compile(
-    r"^(?:[A-Za-z]\w?(?:\([^()=]*\))? ?)?(?:[=≈]|\\(?:approx|simeq|sim)(?![a-z])) ?"
+    r"^(?:[=≈]|\\(?:approx|simeq|sim)(?![a-z])) ?"
     r"|^(?:about|around|approximately|approx\.|roughly|exactly|only|just) (?=[-+\d.$€£¥])",
     re.IGNORECASE,
 )
+_AND_A_HALF = re.compile(r"^(\d+|[A-Za-z]+)(?: [Aa]nd a half\b)")
 _OHMS = re.compile(r"(?<=\d)( ?[kM]?) ?\\Omega$")
 # A unit that is written as a fraction.
 _OVER = re.compile(r"\\frac ?\{ ?([A-Za-z][^{}]*?) ?\} ?\{ ?([A-Za-z][^{}]*?) ?\}$")
@@ -348,6 +358,7 @@ def _as_fraction(match: re.Match[str]) -> str:
 
 
 _GLUED = frozenset("mgshlLdCFKVWAJNB")  # units of one letter
+_APART = _GLUED | frozenset("MTH")  # of one letter, after a space
 _NO_WORDS = re.compile(r"[\d=+*<>\\{}|,;:!?πθαβγλφψω√∞]|^[-(^]|^/(?![A-Za-z])")
 
 

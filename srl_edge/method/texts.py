@@ -26,6 +26,8 @@ _LABEL = r"\b(?:[A-J]|[IVX]{1,5})\b"
 _LABELS = re.compile(
     rf"\(?{_LABEL}\)?(?:(?:,? (?:and|&) |, ?(?:and|&) |[,;] ?)\(?{_LABEL}\)?){{1,20}}"
 )
+_AND = re.compile(r",? and (?=\S)")  # before the last of a list
+_REMAINDER = re.compile(r"(?<=\d) ?(?:[Rr]|remainder) ?(?=\d)")
 _YES = {"true": "yes", "false": "no"}
 
 
@@ -113,7 +115,11 @@ def same_text(given: str, answer: str) -> bool:
         goes_on := re.match(re.escape(pair[1]) + _GOES_ON, pair[0], re.IGNORECASE)
     ):
         pair[0] = pair[0][: goes_on.start() + len(pair[1])]
+    pair = [re.sub(r"\s&\s", " and ", re.sub(r"(?<=[^\W\d_]);\s", ", ", text)) for text in pair]
     pair = [re.sub(r"(?<=[^\W\d_]),\s*(?=[^\W\d_])", ", ", text) for text in pair]
+    if all(map(_WORDS.fullmatch, pair)):
+        pair = [_AND.sub(", ", text) for text in pair]
+    pair = [_REMAINDER.sub(" remainder ", text) for text in pair]
     if all(map(_WORDS.fullmatch, pair)) and not _cased(*pair):
         pair = [_YES.get(text.casefold(), text.casefold()) for text in pair]
     return pair[0] == pair[1]

@@ -172,10 +172,12 @@ def read(text: str) -> Unit:
         else:
             if not place:
                 counted = _PER.split(text, maxsplit=1)
+                raised = _POWER.search(counted[0])
+                powers = [raised[1] or raised[2]] if raised else []
                 return Unit(
                     None,
                     Fraction(1),
-                    frozenset(_words(counted[0])),
+                    frozenset([*_words(counted[0]), *powers]),
                     frozenset(_words("".join(counted[1:]))),
                 )
     # Other names of the same unit, as in US$5 dollars, are no other words.
@@ -204,6 +206,7 @@ _UNIT = re.compile(
     r"(?:([23])@)?((?:us|hk|nz|nt|au?|ca?|s|r)?\$|[^\W\d_]+|° ?[cf]?(?![a-z])"
     r"|[%¢€£¥₹₩₽₺₫₪₿₱])(?:\^\{?([23])\}?)?"
 )
+_POWER = re.compile(r"([23])@|\^\{?([23])\}?")  # of a unit that is not known
 _EMPTY = frozenset(
     [
         "a",

@@ -14,7 +14,8 @@ from srl_edge.method.answers import (
     marked_answer,
     unannounced,
 )
-from srl_edge.method.formulas import is_formula, same_formula, unlike
+from srl_edge.method.formulas import is_formula, same_formula, same_name, same_quantities, unlike
+from srl_edge.method.names import asked_for, named
 from srl_edge.method.prompt_form import DEFAULT, PromptForm
 from srl_edge.method.quantities import (
     WORDS,
@@ -38,13 +39,15 @@ def kind_of(answer: str) -> Kind:
     if len(answer) > LONGEST:
         return "exact"
     answer = unannounced(answer)
+    name, value = named(plain(answer))
     if quantity(answer):
         return "number"
     if choices.is_right_answer(answer):
         return "choice"
     if calls.parsed(answer) is not None:
         return "call"
-    return "math" if is_formula(without_unit(answer)[0]) else "exact"
+    formulas = [value, answer] if name else [answer]
+    return "math" if any(is_formula(without_unit(each)[0]) for each in formulas) else "exact"
 
 
 def is_correct(solution: str, answer: str, form: PromptForm = DEFAULT) -> bool:
@@ -106,6 +109,8 @@ def same_value(given: str, answer: str, verifier: str = "auto") -> bool:
         return True
     if kind in ("number", "math"):  # of which a letter in front is the choice's
         given, answer = choices.labelled(given) or given, choices.labelled(answer) or answer
+    if kind in ("number", "math") and not same_name(given, answer):
+        return False
     match kind:
         case "number":
             return _same_number(THAT_IS.split(given)[0], answer)
@@ -115,7 +120,9 @@ def same_value(given: str, answer: str, verifier: str = "auto") -> bool:
             return _same_choice(given, answer)
         case "call":
             return calls.same(given, answer)
-    return same_text(given, answer) or _same_letters(given, answer)
+    if same_text(given, answer) or _same_letters(given, answer):
+        return True
+    return bool(same_quantities(given, answer))
 
 
 def _same_choice(given: str, answer: str) -> bool:
@@ -148,8 +155,6 @@ def _same_letters(given: str, answer: str) -> bool:
 
 # No two words of these have the same letters.
 _LETTERS = re.compile("-?(?:[a-cx-z]{2,3}|[b-df-hj-np-tv-z]{2,3})")
-# What a sum is called, and an angle.
-_NAMED = re.compile(r"^\s*[A-Za-z]\w?\s*=|m?\\m?(?:angle|overline)\s*\{?\s*[A-Z]+\}?")
 
 
 def _same_number(given: str, answer: str) -> bool:
@@ -169,7 +174,7 @@ def _same_number(given: str, answer: str) -> bool:
             return _same_number(first, answer)
         return _same_twice(first, again, answer)
     worked, _, result = given.rpartition("=")
-    if found is None and _worked_out(worked):
+    if found is None and asked_for(worked):
         found = quantity(result)
     if found is None and (sum_ := _not_worked_out(plain(given), right.unit)):
         return mathematics.equal(sum_, str(right.value))
@@ -186,7 +191,7 @@ def _same_number(given: str, answer: str) -> bool:
         return same(found, right)
     if unlike(given, answer):
         return False
-    equation = re.search(r"(?<![\\A-Za-z])[A-Za-z]", worked)
+    equation = worked and not asked_for(worked)
     bare, unit = without_unit(given)
     if equation or (unit and right.unit and not same_unit(unit, right.unit)):
         return False
@@ -215,27 +220,14 @@ def _not_worked_out(text: str, unit: str) -> str:
     """
     worked, equation, result = text.rpartition("=")
     sum_, its_unit = without_unit(ungrouped(result.replace("$", "").strip()))
-    named = _A_NAME.fullmatch(worked.strip()) or _worked_out(worked)
+    named = asked_for(worked)
     if not (equation and named and _SUM.fullmatch(sum_)) or _A_DATE.search(sum_):
         return ""
     return "" if its_unit and unit and not same_unit(its_unit, unit) else sum_
 
 
 _A_DATE = re.compile(r"\d([-/])\d+\1\d")
-_A_NAME = re.compile(r"[A-Za-z]\w?(?:\([^()=]*\))?")
 _SUM = re.compile(r"[-(]*\d[\d.]*\)*(?: ?[-+*/×÷^]+ ?[-(]*\d[\d.]*\)*)+")
-
-
-def _worked_out(sum_: str) -> bool:
-    """Whether what is before an equals sign is what was asked for: 3 + 4, x + y, and not 5x.
-
-    An equation in one letter is solved, and its other side is no answer, nor the last of several.
-    """
-    sum_ = _NAMED.sub("", sum_)
-    letters = set(re.findall(r"(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])", sum_))
-    if re.search(r"\d[A-Za-z]", sum_.rpartition("=")[2]):
-        return False
-    return not letters or (len(letters) > 1 and not re.search(r"[,;]|\b(?:and|or)\b", sum_))
 
 
 _WORDS_IN_TEX = re.compile(rf"{WORDS}\{{([^{{}}]*)\}}")
