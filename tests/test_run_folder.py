@@ -184,7 +184,7 @@ def test_a_finished_run_takes_more_steps(tmp_path: Path) -> None:
     steps = [row["step"] for row in rows(tmp_path) if row["stage"] == 1 and "loss" in row]
     assert steps == list(range(1, 12))
     for first, last in ((3, 11), (2, 9)):  # an earlier stage, or less than was done
-        with pytest.raises(InputError, match=r"was written with another stages\.\d\.steps"):
+        with pytest.raises(InputError, match=r"was trained with another stages\.\d\.steps"):
             train(given(first, last), tmp_path, TablePolicy([BAD, GOOD]))
 
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from srl_edge.method.names import named
 from srl_edge.method.number_words import number_word
-from srl_edge.method.scales import SCALES, scaled
+from srl_edge.method.scales import scaled
 from srl_edge.method.units import ratio, read, variables
 
 _GROUPED = (
@@ -60,7 +60,6 @@ _UNSEEN = re.compile(
 )
 _SPACES = re.compile("[\u00a0\u2000-\u200a\u202f\u205f\u3000]")
 _MINUS = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212\ufe63\uff0d", "-"))
-TIMES_TEN = SCALES  # where running text looks for it
 # What comes after is a factor; a count of times may be compared.
 _FACTOR = re.compile(r"times\b(?! (?:a|as|each|per|more|faster|larger|longer)\b)(?=.*\w)")
 # Words after a number that make it another value, or another question.

@@ -4,16 +4,9 @@
 import re
 from collections.abc import Iterator
 
+from srl_edge.method import scales
 from srl_edge.method.formulas import is_formula
-from srl_edge.method.quantities import (
-    IN_TEXT,
-    TEX_COMMA,
-    TIMES_TEN,
-    in_ascii,
-    plain,
-    quantity,
-    without_unit,
-)
+from srl_edge.method.quantities import IN_TEXT, TEX_COMMA, in_ascii, plain, quantity, without_unit
 from srl_edge.method.texts import unbulleted
 from srl_edge.method.units import product
 
@@ -34,7 +27,7 @@ _AFTER = re.compile(
     re.IGNORECASE,
 )
 _LETTERS = re.compile("[a-z]{2,4}(?![A-Za-z])")
-_SCALE = re.compile(rf" (?:{'|'.join(TIMES_TEN)})\b|[kKM](?![A-Za-z])")
+_SHORT_SCALE = re.compile(r"[kKM](?![A-Za-z])")
 _MONEY_SCALE = re.compile(r" ?(?:[mM]n?|[bB]n?|[tT]n?)(?![A-Za-z])")
 # A sum that is not worked out, as in `x = 2 - 3`; alone, `2 - 3` is a range.
 _EQUALS_SUM = re.compile(
@@ -182,8 +175,8 @@ def _value(text: str, match: re.Match[str], before: re.Match[str] | None) -> str
     if before and end - before.start() < _NEAR and (sum_ := _compound(text, before, end)):
         return sum_
     number = (match["sign"] or match["inner"] or "") + match["number"] + (match["percent"] or "")
-    if scale := _SCALE.match(text, end):
-        return number + scale[0]
+    if scale := scales.IN_TEXT.match(text, end) or _SHORT_SCALE.match(text, end):
+        return number + scale[0].rstrip()
     if match["before"] and (scale := _MONEY_SCALE.match(text, end)):
         return match[0] + scale[0]
     near = text[max(0, start - _NEAR) : start].rsplit("\n", 1)[-1]

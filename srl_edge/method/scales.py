@@ -12,8 +12,6 @@ _LANGUAGES: dict[str, dict[str, int]] = {
         "trillion trillions trn": 10**12,
         "quadrillion quadrillions": 10**15,
         "dozen dozens": 12,
-        "score": 20,
-        "gross": 144,
         "lakh lakhs lac lacs": 10**5,
         "crore crores": 10**7,
     },
@@ -78,6 +76,10 @@ _WORD = re.compile(r"([^\W\d_][\w\u0300-\u036f\u0900-\u09ff'-]*)\.?\s*")
 _GLUED = re.compile(
     # 千克 is a kilogram, 百分点 a point of a percent, 조각 a piece.
     rf"\s*({'|'.join(sorted(_JOINED, key=len, reverse=True))})(?![克米瓦卡伏赫焦帕分]|각|큼)\s*"
+)
+# One of either behind a number of a running text.
+IN_TEXT = re.compile(
+    rf"{_GLUED.pattern}| (?:{'|'.join(sorted(SCALES, key=len, reverse=True))})(?!\w)", re.IGNORECASE
 )
 # What looks like a scale, and is in no table.
 _UNKNOWN = re.compile(r"(?!billiard)\w*illi(?:on|ard)\w*", re.IGNORECASE)

@@ -56,7 +56,7 @@ def test_rationales_in_lower_case_are_kept() -> None:
         "options": "a ) 10 , b ) 15 , c ) 20 , d ) 25 , e ) 30",
     }
     (found,) = parse_rows([row], ParseReport(), ("sentences",))
-    assert found.steps[:3] == ("he pays 30 .", "he gets 45 .", "so he gains 15 .")
+    assert found.steps == ("he pays 30 .", "he gets 45 .", "so he gains 15 .\n#### b")
 
 
 def test_what_a_wide_colon_announces_goes_with_it() -> None:

@@ -27,6 +27,20 @@ def test_a_scale_multiplies(pair: tuple[str, str]) -> None:
     assert is_correct(f"The answer is {scaled}.", value)
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("所以一共是3万元。", "30000"),
+        ("Also sind es 3 Millionen.", "3000000"),
+        ("So he got 3 hundred.", "300"),
+        ("It weighs 3千克.", "3"),
+        ("So the average is 85 score.", "85"),
+    ],
+)
+def test_a_scale_in_running_text_is_part_of_its_value(text: str, value: str) -> None:
+    assert is_correct(text, value)
+
+
 @pytest.mark.parametrize("text", ["3 zillion", "3 sextillion", "3 trilliards", "3 quintillionen"])
 def test_what_looks_like_a_scale_is_no_unit(text: str) -> None:
     assert not same_value(text, "3")

@@ -92,9 +92,8 @@ def _refuse(folder: Path, change: _Change | None) -> None:
         return
     made, key, then, now = change
     with_adapter = "" if made.is_relative_to(folder) else f" and {made}"
-    what = "adapter was trained" if with_adapter else "checkpoint was written"
     raise InputError(
-        f"{made}: this {what} with another {key} ({then}, now {now}); set it back, give this "
+        f"{made}: was trained with another {key} ({then}, now {now}); set it back, give this "
         f"recipe a folder of its own (--output), or delete {folder}{with_adapter} to train from "
         "the start."
     )
