@@ -1,7 +1,8 @@
 """From a source's tables to trajectories: what shape their rows have, and how they are cut."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain, islice
 from typing import Any
 
@@ -16,11 +17,13 @@ from srl_edge.method.prompt_form import DEFAULT, PromptForm
 from srl_edge.method.prompts import numbers
 from srl_edge.method.types import Trajectory
 from srl_edge.recipe import Data
+from srl_edge.terminal import progress
 
 Columns = Mapping[str, str]
 Row = Mapping[str, Any]
 _LOOKED_AT = 200  # rows of a table, by which its shape is known
 _NAMED = 30  # columns in a message
+_MANY = 2000, 5  # rows whose reading, or whose replay in a world, takes more than a moment
 
 
 def columns_for(
@@ -113,11 +116,30 @@ def read_tables(
 ) -> list[Trajectory]:
     """The trajectories of tables within the recipe's limits; the others are counted."""
     found = []
-    for table in tables:
-        rows = table.rows(report.bad)
-        where = table.where.rpartition("/")[2]
-        found += keep_fitting(rows, data, report, form, choice.styles, columns, where)
+    with _advancing(tables) as shown:
+        for table in tables:
+            rows = shown(table.rows(report.bad))
+            where = table.where.rpartition("/")[2]
+            found += keep_fitting(rows, data, report, form, choice.styles, columns, where)
     return found
+
+
+@contextmanager
+def _advancing(tables: Sequence[Table]) -> Iterator[Callable[[Iterable[Row]], Iterable[Row]]]:
+    """Yield what goes through rows and shows how far it is, where that takes more than a moment."""
+    first = next(chain.from_iterable(table.rows(None) for table in tables), {})
+    total = sum(1 for table in tables for _ in table.rows(None))
+    if total < _MANY["world" in first]:
+        yield iter
+        return
+    with progress.bar("data: rows", total) as advance:
+
+        def shown(rows: Iterable[Row]) -> Iterator[Row]:
+            for row in rows:
+                yield row
+                advance()
+
+        yield shown
 
 
 def keep_fitting(

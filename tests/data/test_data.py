@@ -150,6 +150,16 @@ def test_what_was_dropped_is_counted_with_three_examples(tmp_path: Path) -> None
     assert empty == [r'rows.jsonl, row 16: {"problem": "", "solution": "a\nb\ud800"}']
 
 
+@pytest.mark.parametrize(("rows", "shown"), [(1990, False), (2010, True)])
+def test_many_rows_show_how_far_they_are(
+    rows: int, shown: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gsm8k.jsonl").write_text(gsm8k(range(rows)))
+    kept, _ = prepared(make_recipe(source=str(tmp_path / "gsm8k.jsonl")), tmp_path)
+    assert (f"data: rows: {rows}/{rows}" in capsys.readouterr().err) == shown
+    assert sum(map(len, kept.values())) == rows
+
+
 def test_a_style_of_the_recipe_is_the_one_that_cuts(tmp_path: Path) -> None:
     rows = [{"problem": "x" * i, "solution": "A b. C d.\n\nE f. G h."} for i in range(1, 13)]
     source = tmp_path / "rows.jsonl"
