@@ -184,6 +184,6 @@ def test_the_builder_still_needs_help_with_gemma_3(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Once this fails, the builder reads Gemma 3's ropes itself: drop that part of `_ropes`."""
-    monkeypatch.setattr(onnx, "_ropes", contextlib.nullcontext)
+    monkeypatch.setattr(onnx, "_ropes", lambda *_: contextlib.nullcontext())
     with pytest.raises(StageError, match="rope_type"):
         onnx.export(make_model("gemma3", tmp_path / "model"), tmp_path / "out", "fp32", 256)
