@@ -90,6 +90,8 @@ class Terminal:
         return True
 
     def _ask(self, question: str) -> None:
+        if not self._people and not self.replies and self._model.trained_step_by_step:
+            self._say("It was trained to solve problems step by step, as /solve PROBLEM asks.")
         asked = {"role": "user", "content": question}
         self._thoughts, said = [], AnswerAlone()
         try:

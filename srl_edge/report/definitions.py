@@ -93,12 +93,12 @@ def of_bench(results: BenchResults) -> dict[str, str]:
     }
 
 
-def of_run(recipe: Recipe, results: BenchResults | None) -> dict[str, str]:
-    """The terms of a run's report, by name."""
+def of_run(recipe: Recipe, results: BenchResults | None, compared: bool) -> dict[str, str]:
+    """The terms of a run's report, by name; compared: artifacts with the trained model."""
     names = {"held_out": HELD_OUT, "own_way": OWN_WAY}
     said = _read(_RUN, recipe.benchmark.model_dump() | names) if results else {}
     said |= of_bench(results) if results else {}
-    return said | _read(_PARITY, recipe.check.model_dump())
+    return said | (_read(_PARITY, recipe.check.model_dump()) if compared else {})
 
 
 def _read(listed: str, values: dict[str, Any]) -> dict[str, str]:

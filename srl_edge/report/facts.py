@@ -20,6 +20,7 @@ from srl_edge.report.rows import BenchResults
 from srl_edge.report.training_rows import Training, training_of
 from srl_edge.shapes import DataReport, RolloutRow
 
+_MIDDLE = 0.5  # the reward of an example between a close step and a broken one
 _NOTES = {
     "data": ("No data yet", "data"),
     "training": ("Not trained yet", "train"),
@@ -151,8 +152,9 @@ def _examples(rollouts: Sequence[RolloutRow], form: PromptForm) -> list[Example]
         best = max([r for r in scored if r["reward"] < 1] or scored, key=lambda r: r["reward"])
         chosen.append(("Close to the expert's step", best))
         others = [r for r in scored if r["trajectory_id"] != best["trajectory_id"]]
-        if others := sorted(others, key=lambda r: r["reward"]):
-            chosen.append(("A step of middling reward", others[(len(others) - 1) // 2]))
+        if others := [r for r in others if r["reward"] < best["reward"]]:
+            middle = min(others, key=lambda r: abs(r["reward"] - _MIDDLE))
+            chosen.append(("A step of middling reward", middle))
     if broken := [r for r in recent if r["fault"]]:
         chosen.append(("A broken format", broken[-1]))
     return [_example(title, rollout, form) for title, rollout in chosen]

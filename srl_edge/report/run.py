@@ -94,7 +94,7 @@ def markdown(facts: RunFacts) -> str:
                 parts += map(_example, facts.examples)
             case "data" if facts.data:
                 parts += map(as_markdown, tables.data(facts.data))
-    terms = definitions.of_run(facts.recipe, bench)
+    terms = definitions.of_run(facts.recipe, bench, bool(facts.parity))
     parts += [f"- **{plain(term)}**: {plain(said)}" for term, said in terms.items()]
     for what, command in commands(facts.recipe).items():
         parts += [f"To repeat {what}:", fenced(f"{command}\n", "sh")]

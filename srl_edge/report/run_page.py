@@ -35,7 +35,7 @@ def page(facts: RunFacts, commands: Mapping[str, str]) -> str:
         note = facts.missing.get(key)
         body = Markup('<p class="quiet">{}</p>').format(note) if note else _part(key, facts)
         if key == "method":
-            terms = definitions.of_run(facts.recipe, facts.bench)
+            terms = definitions.of_run(facts.recipe, facts.bench, bool(facts.parity))
             listed = {"The recipe, with every setting": dumps(facts.recipe)}
             body = render("method.html", definitions=terms, commands=commands, listed=listed)
         parts.append(Part(key, title, body))
