@@ -251,6 +251,11 @@ def write_bench(
     rows.write(run / "bench", BenchResults("2026-01-01", device, settings, measured, gain))
 
 
+def note_trained(recipe: Recipe) -> None:
+    """Note that the adapter which is there was trained on the data and by the recipe of now."""
+    finish(recipe, "train", inputs_of(recipe, "train"))
+
+
 def note_found(recipe: Recipe, *names: str, **more: Any) -> None:
     """Note that the gate and the benchmark found what is there, of the run as it is."""
     for name in names or ("check", "bench"):

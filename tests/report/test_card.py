@@ -18,9 +18,16 @@ from srl_edge.recipe import Recipe, load
 from srl_edge.report.card import write
 from srl_edge.report.card_base import metadata_of
 from srl_edge.report.facts import gather
-from srl_edge.run_folder import FAILED, begin, finish, inputs_of
+from srl_edge.run_folder import FAILED, begin
 from tests.helpers.command_line import called, srl_edge
-from tests.helpers.reports import note_found, recipe_of, whole_run, write_data, write_training
+from tests.helpers.reports import (
+    note_found,
+    note_trained,
+    recipe_of,
+    whole_run,
+    write_data,
+    write_training,
+)
 from tests.helpers.reports import write as write_json
 
 HEADINGS = [
@@ -32,10 +39,6 @@ HEADINGS = [
     "Licence",
     "Limits",
 ]
-
-
-def note_trained(recipe: Recipe) -> None:
-    finish(recipe, "train", inputs_of(recipe, "train"))
 
 
 def with_adapter(run: Path) -> Path:

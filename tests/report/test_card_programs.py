@@ -21,7 +21,7 @@ from srl_edge.recipe import Recipe
 from srl_edge.report.card import write
 from srl_edge.report.card_asking import asking_of, code
 from tests.helpers.models import CHAT_TEMPLATE, make_tokenizer
-from tests.helpers.reports import write_data
+from tests.helpers.reports import note_trained, write_data
 from tests.helpers.templates import QWEN_3
 
 CONTEXT, STEPS, TOKENS = 256, 3, 24
@@ -86,6 +86,7 @@ def test_a_program_asks_as_the_model_was_trained(
     (run / "adapter" / "adapter_model.safetensors").touch()
     write_data(run)
     recipe = recipe_of(run, tmp_path, reply, **prompt)
+    note_trained(recipe)
     write(recipe, run)
     asking, loop, _ = program(run / "adapter").partition("\ntokenizer = ")
     assert loop
@@ -168,6 +169,7 @@ def printed(written: str, folder: Path, monkeypatch: Any, capsys: Any) -> str:
 
 def test_the_adapters_program(run: Path, monkeypatch: Any, capsys: Any) -> None:
     recipe, base = recipe_of(run, run.parent / "base"), run.parent / "base"
+    note_trained(recipe)
     write(recipe, run)
     written = program(run / "adapter")
     assert "BASE = 'the folder of the base model'" in written
@@ -196,6 +198,7 @@ def test_the_program_of_an_artifact(name: str, run: Path, monkeypatch: Any, capf
 
             folder = exported(run, name, lambda a, b: executorch.export(a, b, "fp32", CONTEXT))
     recipe = recipe_of(run, run.parent / "base")
+    note_trained(recipe)
     write(recipe, run)
     loaded = load(folder)  # the card beside it does no harm
     runtime, stops = open_runtime(loaded, 1), loaded.manifest["stop_token_ids"]
