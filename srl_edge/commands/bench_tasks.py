@@ -45,10 +45,14 @@ def parser() -> Parser:
         help="an artifact's folder, a model's folder, known name or hub id, a folder of MLX or "
         "onnxruntime-genai, a .gguf, or a .pte with its tokenizer beside it",
     )
-    parser.add_argument("--tasks", required=True, help="names, with commas between them")
+    parser.add_argument("--tasks", required=True, help="tasks to measure, with commas between them")
     parser.add_argument("--out", required=True, type=Path, help="folder of the results")
-    parser.add_argument("--device", default="local", help="local, browser, ssh:HOST or adb:SERIAL")
-    parser.add_argument("--python", default="python3", help="of the ssh host")
+    parser.add_argument(
+        "--device",
+        default="local",
+        help="where to measure: local, browser, ssh:HOST or adb:SERIAL (local)",
+    )
+    parser.add_argument("--python", default="python3", help="Python of the ssh host (python3)")
     parser.add_argument(
         "--llama-main", default="", help="where an Android device has ExecuTorch's program"
     )
@@ -62,17 +66,28 @@ def parser() -> Parser:
         nargs="+",
         default=(),
         metavar="NAME=COLUMN",
-        help="of --data: problem=COLUMN answer=COLUMN, also solution and steps",
-    )
-    parser.add_argument("--limit", type=int, help="problems of each task, from its first on")
-    parser.add_argument(
-        "--reply", choices=("whole",), help="of our artifacts too: one, in the model's own way"
+        help="which columns of --data to read: problem=COLUMN answer=COLUMN, also solution and "
+        "steps",
     )
     parser.add_argument(
-        "--shots", type=int, default=0, metavar="N", help="worked examples before each problem"
+        "--limit", type=int, help="most problems of each task, from its first on (all)"
     )
     parser.add_argument(
-        "--shots-data", metavar="ROWS", help="whose rows those are, if not the task's others"
+        "--reply",
+        choices=("whole",),
+        help="let our own artifacts answer in one whole reply too, in the model's own way",
+    )
+    parser.add_argument(
+        "--shots",
+        type=int,
+        default=0,
+        metavar="N",
+        help="worked examples shown before each problem (0)",
+    )
+    parser.add_argument(
+        "--shots-data",
+        metavar="ROWS",
+        help="rows to take the examples from (other rows of the task)",
     )
     parser.add_argument("--resume", action="store_true", help="go on with what --out holds")
     parser.add_argument(
@@ -80,7 +95,7 @@ def parser() -> Parser:
         type=amount,
         default=0.0,
         metavar="MINUTES",
-        help="then let each decode for that long",
+        help="afterwards, let each decode for that long, to see it slow down",
     )
     for name in _SETTINGS:
         field = Bench.model_fields[name]

@@ -18,11 +18,22 @@ def parser() -> Parser:
         "besides. Of a pipe, each line is a question of its own, and its reply is printed.",
     )
     add_model(parser)
-    parser.add_argument("--max-new-tokens", type=int, default=512, help="of a reply (512)")
-    parser.add_argument("--max-steps", type=int, default=8, help="of a solution (8)")
-    parser.add_argument("--temperature", type=amount, default=0.0, help="0 is greedy (0)")
-    parser.add_argument("--top-p", type=amount, default=1.0, help="drawn from so much (1)")
-    parser.add_argument("--seed", type=int, help="the same draws each time")
+    parser.add_argument(
+        "--max-new-tokens", type=int, default=512, help="most tokens of a reply (512)"
+    )
+    parser.add_argument(
+        "--max-steps", type=int, default=8, help="most steps of a solution, after /solve (8)"
+    )
+    parser.add_argument(
+        "--temperature",
+        type=amount,
+        default=0.0,
+        help="how freely words are drawn; 0 is greedy (0)",
+    )
+    parser.add_argument(
+        "--top-p", type=amount, default=1.0, help="draw from the likeliest words of this share (1)"
+    )
+    parser.add_argument("--seed", type=int, help="start of the random draws, to repeat them")
     return parser
 
 

@@ -21,7 +21,8 @@ def parser() -> Parser:
         type=amount,
         default=SLOWER,
         metavar="SHARE",
-        help=f"of speed that may be lost, or of memory and size gained ({SLOWER})",
+        help="share of speed that may be lost, or of memory and size gained, before it counts "
+        f"({SLOWER})",
     )
     return parser
 

@@ -19,7 +19,7 @@ def parser() -> Parser:
         "file",
     )
     parser.add_argument(
-        "--artifact", type=Path, metavar="DIR", help="the base that will read it (for .ptd)"
+        "--artifact", type=Path, metavar="DIR", help="the artifact that will read it (for .ptd)"
     )
     return parser
 

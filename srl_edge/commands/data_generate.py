@@ -22,17 +22,39 @@ def parser() -> Parser:
         "source", help="rows with problems and answers, as data.source; or agent-home, agent-shell"
     )
     parser.add_argument(
-        "--url", required=True, help="of the endpoint, such as http://localhost:8000/v1"
+        "--url", required=True, help="the endpoint, such as http://localhost:8000/v1"
     )
-    parser.add_argument("--model", required=True, help="what the endpoint calls it")
-    parser.add_argument("--out", required=True, type=Path, help="rows.jsonl, which may be there")
-    parser.add_argument("--count", type=int, help="problems, from the first on (worlds: 100)")
-    parser.add_argument("--samples", type=int, default=1, help="solutions to ask for, each problem")
-    parser.add_argument("--workers", type=int, default=4, help="requests at a time")
-    parser.add_argument("--timeout", type=amount, default=120.0, help="seconds to a whole reply")
-    parser.add_argument("--temperature", type=amount, default=0.7, help="of draws; 0 is greedy")
-    parser.add_argument("--max-tokens", type=int, default=2048, help="longest reply")
-    parser.add_argument("--seed", type=int, default=0, help="of tasks in worlds")
+    parser.add_argument("--model", required=True, help="the model, as the endpoint calls it")
+    parser.add_argument(
+        "--out",
+        required=True,
+        type=Path,
+        help="rows to write, a .jsonl file; one that is there is gone on with",
+    )
+    parser.add_argument(
+        "--count", type=int, help="problems to ask for, from the first on (all; in worlds 100)"
+    )
+    parser.add_argument(
+        "--samples", type=int, default=1, help="solutions to ask for, of each problem (1)"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=4, help="requests that are open at a time (4)"
+    )
+    parser.add_argument(
+        "--timeout", type=amount, default=120.0, help="seconds that a whole reply may take (120)"
+    )
+    parser.add_argument(
+        "--temperature",
+        type=amount,
+        default=0.7,
+        help="how freely words are drawn; 0 is greedy (0.7)",
+    )
+    parser.add_argument(
+        "--max-tokens", type=int, default=2048, help="most tokens of a reply (2048)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="start of the random draws of tasks in worlds (0)"
+    )
     parser.add_argument(
         "--key",
         metavar="NAME",
@@ -44,7 +66,7 @@ def parser() -> Parser:
         type=amount,
         nargs=2,
         metavar=("IN", "OUT"),
-        help="of a million tokens read and written, to say what it cost",
+        help="prices of a million tokens read and of a million written, to say what it cost",
     )
     return parser
 

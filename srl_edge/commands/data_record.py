@@ -15,7 +15,10 @@ def parser() -> Parser:
     parser = Parser("data record", "Requests to a home of your own, as you fulfil them.")
     parser.add_path('JSON such as {"kind": "home", "state": {…}}', "world")
     parser.add_argument(
-        "--out", required=True, type=Path, help="requests.jsonl, which may be there"
+        "--out",
+        required=True,
+        type=Path,
+        help="requests to write, a .jsonl file; one that is there is gone on with",
     )
     return parser
 

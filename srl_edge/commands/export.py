@@ -20,15 +20,22 @@ def parser() -> Parser:
     )
     parser.add_path(nargs="?")
     parser.add_no_code()
-    parser.add_argument("--via", choices=("optimum",), help="Hugging Face's exporter instead")
+    parser.add_argument(
+        "--via", choices=("optimum",), help="use Hugging Face's exporter, Optimum, in place of ours"
+    )
     group = without_run.add_model(parser)
     group.add_argument(
         "--artifacts",
         nargs="+",
         metavar="NAME",
-        help="onnx-int4 and so on; without it, those of recipes",
+        help="what to write, such as onnx-int4 (what recipes write)",
     )
-    group.add_argument("--context-length", type=int, metavar="N", help="tokens (1024)")
+    group.add_argument(
+        "--context-length",
+        type=int,
+        metavar="N",
+        help="tokens of prompt and reply that the artifact has room for (1024)",
+    )
     group.add_argument(
         "--int8-layers",
         nargs="+",

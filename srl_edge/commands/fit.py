@@ -14,9 +14,16 @@ def parser() -> Parser:
         settings=True,
     )
     parser.add_path()
-    parser.add_argument("--memory", help="like 8GB; without it, what this machine has")
-    parser.add_argument("--device", choices=("cpu", "cuda"), help="without it, the recipe's")
-    parser.add_argument("--prompt-tokens", type=int, metavar="N", help="of the longest prompt")
+    parser.add_argument("--memory", help="memory to fit into, such as 8GB (what this machine has)")
+    parser.add_argument(
+        "--device", choices=("cpu", "cuda"), help="where it would train (the recipe's device)"
+    )
+    parser.add_argument(
+        "--prompt-tokens",
+        type=int,
+        metavar="N",
+        help="tokens of the longest prompt (measured in the run's data)",
+    )
     return parser
 
 

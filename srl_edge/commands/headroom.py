@@ -16,9 +16,13 @@ def parser() -> Parser:
     )
     parser.add_path()
     parser.add_argument(
-        "--problems", type=int, default=64, metavar="N", help="of the training split (64)"
+        "--problems",
+        type=int,
+        default=64,
+        metavar="N",
+        help="problems of the training split to answer (64)",
     )
-    parser.add_argument("--k", type=int, default=8, help="replies to each (8)")
+    parser.add_argument("--k", type=int, default=8, help="replies to each problem (8)")
     parser.add_no_code()
     return parser
 

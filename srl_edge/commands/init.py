@@ -13,7 +13,9 @@ def parser() -> Parser:
 
     parser = Parser("init", "A commented recipe to begin with; change what is yours.")
     parser.add_path("to write (recipe.toml)", "file", nargs="?", default=Path("recipe.toml"))
-    parser.add_argument("--from", dest="name", default="starter", help=", ".join(names()))
+    parser.add_argument(
+        "--from", dest="name", default="starter", help="recipe to begin with: " + ", ".join(names())
+    )
     return parser
 
 

@@ -16,15 +16,21 @@ def parser() -> Parser:
         "Hugging Face hub. What would go is listed first, and nothing goes without a yes.",
     )
     parser.add_path("a run folder", "run")
-    parser.add_argument("--repo", required=True, metavar="OWNER/NAME", help="the repository")
+    parser.add_argument(
+        "--repo",
+        required=True,
+        metavar="OWNER/NAME",
+        help="the repository on the hub; it is made where it is not there",
+    )
     parser.add_argument(
         "--artifact",
         nargs="+",
         default=[],
         metavar="NAME",
-        help="onnx-int4 and so on, in place of the adapter; several get a folder each",
+        help="artifacts to push in place of the adapter, such as onnx-int4; several get a folder "
+        "each",
     )
-    parser.add_argument("--private", action="store_true", help="for nobody but the owner to see")
+    parser.add_argument("--private", action="store_true", help="make a new repository private")
     parser.add_argument("--dry-run", action="store_true", help="list what would go, and end")
     parser.add_argument("--yes", action="store_true", help="do not ask again")
     return parser

@@ -19,7 +19,7 @@ def parser() -> Parser:
         "--out",
         type=Path,
         metavar="DIR",
-        help="write them there, and nothing into the run, which may be read-only",
+        help="folder to write into in place of the run, which may then be read-only",
     )
     return parser
 

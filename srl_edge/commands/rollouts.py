@@ -18,7 +18,7 @@ def parser() -> Parser:
     for name in ("best", "worst"):
         text = f"only the {name} rollout of each group, sorted"
         pick.add_argument(f"--{name}", dest="pick", action="store_const", const=name, help=text)
-    parser.add_argument("--limit", type=int, default=5, metavar="N", help="most groups (5)")
+    parser.add_argument("--limit", type=int, default=5, metavar="N", help="most groups to show (5)")
     return parser
 
 

@@ -14,10 +14,10 @@ def parser() -> Parser:
         settings=True,
     )
     parser.add_path()
-    parser.add_argument("--engine", required=True, help="trl or verl")
+    parser.add_argument("--engine", required=True, help="engine of the job: trl or verl")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder of the job")
     parser.add_argument(
-        "--adapter", type=Path, metavar="A", help="PEFT folder that training goes on from"
+        "--adapter", type=Path, metavar="A", help="an adapter by PEFT that training goes on from"
     )
     parser.add_no_code()
     return parser

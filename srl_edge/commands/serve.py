@@ -14,8 +14,14 @@ def parser() -> Parser:
         "OpenAI's chat completions. It runs by its own runtime, on this computer.",
     )
     add_model(parser)
-    parser.add_argument("--host", default="127.0.0.1", help="where to listen (this computer alone)")
-    parser.add_argument("--port", type=int, default=8080, help="0 is any that is free (8080)")
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on (127.0.0.1, which this computer alone reaches)",
+    )
+    parser.add_argument(
+        "--port", type=int, default=8080, help="port to listen on; 0 takes any free one (8080)"
+    )
     parser.add_argument(
         "--queue", type=int, default=8, help="requests that may wait while one is answered (8)"
     )
@@ -30,13 +36,15 @@ def add_model(parser: Parser) -> None:
         help="an artifact's folder, a model's folder or known name, a .gguf, a .pte with its "
         "tokenizer beside it, a folder of MLX or onnxruntime-genai",
     )
-    parser.add_argument("--threads", type=int, default=0, help="of the runtime (its own choice)")
+    parser.add_argument(
+        "--threads", type=int, default=0, help="CPU threads to use (the runtime's choice)"
+    )
     parser.add_argument(
         "--context",
         type=int,
         default=0,
         metavar="TOKENS",
-        help="of prompt and reply together (the artifact's own)",
+        help="tokens of prompt and reply together (the artifact's own limit)",
     )
 
 

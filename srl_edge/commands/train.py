@@ -12,7 +12,9 @@ def parser() -> Parser:
         "train",
         "Step prompts into an adapter; it goes on from the newest checkpoint, if there is one.",
     )
-    parser.add_argument("--resume", action="store_true", help="fail where there is no checkpoint")
+    parser.add_argument(
+        "--resume", action="store_true", help="fail where there is no checkpoint to go on from"
+    )
     return parser
 
 

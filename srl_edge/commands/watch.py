@@ -17,7 +17,13 @@ def parser() -> Parser:
     )
     parser.add_path("a run folder, or a recipe whose run is still to begin", "run")
     parser.add_path("a second run, to compare", "other", nargs="?")
-    parser.add_argument("--port", type=int, default=8090, metavar="N", help="8090; 0: any free one")
+    parser.add_argument(
+        "--port",
+        type=int,
+        default=8090,
+        metavar="N",
+        help="port to listen on; 0 takes any free one (8090)",
+    )
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
     parser.add_argument(
         "--out",

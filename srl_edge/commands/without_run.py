@@ -27,25 +27,26 @@ _ROWS = 400  # of a file at most, from all over it: more of them are not asked a
 def add_model(parser: Parser) -> Any:
     """The options that name a model instead of a run; their group in the help, for more."""
     group = parser.add_argument_group("without a run")
-    group.add_argument("--model", metavar="M", help="known name, hub id or folder")
+    group.add_argument("--model", metavar="M", help="the model: a known name, a hub id or a folder")
     group.add_argument(
         "--adapter",
         type=_path,
         metavar="A",
-        help="folder of PEFT or mlx-lm; without: the model as it is",
+        help="an adapter's folder, by PEFT or mlx-lm; without one, the model as it is",
     )
     group.add_argument(
         "--data",
         type=_path,
         metavar="FILE",
-        help="JSONL of worked problems, in place of general ones",
+        help="worked problems as JSON Lines, to calibrate and compare with; without them, general "
+        "ones",
     )
-    group.add_argument("--threads", type=int, metavar="N", help="CPU threads; without it, all")
+    group.add_argument("--threads", type=int, metavar="N", help="CPU threads to use (all)")
     group.add_argument(
         "--out",
         type=_path,
         metavar="DIR",
-        help="folder of export's artifacts, or of check's figures",
+        help="folder for the artifacts of export, or the figures of check",
     )
     return group
 
