@@ -1,5 +1,6 @@
 """The look of a report: one HTML document that needs nothing else, made from templates."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,7 +34,13 @@ def environment(*folders: Path) -> Environment:
     )
 
 
+def prose(text: str) -> Markup:
+    """A sentence of ours, whose parts in backticks are code; all else is escaped."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
 _TEMPLATES = environment(TEMPLATES)
+_TEMPLATES.filters["prose"] = prose
 _CODE = _TEMPLATES.overlay(autoescape=False)
 _MARKDOWN = _CODE.overlay(
     finalize=lambda value: value if isinstance(value, Markup) else inline(str(value))

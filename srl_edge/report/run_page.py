@@ -9,7 +9,7 @@ from srl_edge import __version__
 from srl_edge.recipe import dumps
 from srl_edge.report import bench_part, definitions, plots, tables
 from srl_edge.report.facts import Example, RunFacts
-from srl_edge.report.layout import Part, document, marked, render
+from srl_edge.report.layout import Part, document, marked, prose, render
 from srl_edge.report.rows import AFTER, BASE, HELD_OUT, IN_OWN_WAY, OWN_WAY, TUNED
 from srl_edge.report.sentences import headline, summary, training_words, verdicts
 from srl_edge.report.text import signed
@@ -33,7 +33,7 @@ def page(facts: RunFacts, commands: Mapping[str, str]) -> str:
     parts = []
     for key, title in PARTS.items():
         note = facts.missing.get(key)
-        body = Markup('<p class="quiet">{}</p>').format(note) if note else _part(key, facts)
+        body = Markup('<p class="quiet">{}</p>').format(prose(note)) if note else _part(key, facts)
         if key == "method":
             terms = definitions.of_run(facts.recipe, facts.bench, bool(facts.parity))
             listed = {"The recipe, with every setting": dumps(facts.recipe)}

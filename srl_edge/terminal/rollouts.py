@@ -34,9 +34,8 @@ def show(run: Path, step: int | None = None, pick: Pick | None = None, limit: in
     console = Console(highlight=False)
     with console:  # a notebook shows it as one output
         if pick is None:
-            said = (
-                "The best and the worst reply of each group; what matches is green, the rest red."
-            )
+            said = "The best and the worst reply of each group"
+            said += "; what matches is green, the rest red." if console.color_system else "."
             console.print(said, style="dim")
         for row in rows:
             _print(console, row, form)

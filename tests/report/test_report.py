@@ -105,7 +105,7 @@ def test_missing_parts_are_left_out_and_said(tmp_path: Path) -> None:
     write_data(run)
     write_training(run)
     html = report(recipe_of(run), run).read_text()
-    assert "have not been measured yet" in html and f"srl-edge bench {run}" in html
+    assert "have not been measured yet" in html and f"<code>srl-edge bench {run}</code>" in html
     assert "have not been compared" in html
     missing = json.loads((run / "report.json").read_text())["missing"]
     assert set(missing) == {"artifacts", "parity", "bench"}

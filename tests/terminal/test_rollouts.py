@@ -79,7 +79,7 @@ def test_the_newest_step_is_shown_best_and_worst_of_each_group(
     assert "How [b]much[/b]?" in out and "price times number" in out
     assert "5. step 5 of the expert" in out and "2. step 2" not in out
     assert "fault: not exactly one think span" in out and "fault: more than one step" in out
-    assert "\x1b" not in out
+    assert "\x1b" not in out and "green" not in out
 
 
 def test_a_step_a_pick_and_a_limit_can_be_asked_for(
@@ -115,6 +115,7 @@ def test_a_terminal_gets_colours(
     monkeypatch.delenv("NO_COLOR", raising=False)
     out = shown(capsys, run, "--best", "--limit", 1)
     assert "\x1b[1;32mAnn pays 3 * 4 = 12 dollars\x1b[0m\x1b[31m!" in out
+    assert "what matches is green" in shown(capsys, run)
 
 
 def test_equal_text_is_green_and_nothing_is_lost() -> None:
