@@ -196,10 +196,14 @@ def place() -> str:
 
 
 def _is_left(scratch: Path) -> bool:
-    """Whether the process that built there has ended, as far as that can be known."""
+    """Whether the process that built there has ended, as far as that can be known.
+
+    Of a folder that others may write to, such as that for temporary files, what they put there is
+    theirs, however it is named.
+    """
     import psutil
 
-    if not (named := _OURS.fullmatch(scratch.name)):
+    if not (named := _OURS.fullmatch(scratch.name)) or not _is_ours(scratch):
         return False
     if named[2] == place():
         with suppress(OverflowError):  # no process has such an id
@@ -208,6 +212,16 @@ def _is_left(scratch: Path) -> bool:
     try:
         return max(p.lstat().st_mtime for p in (scratch, *scratch.rglob("*"))) < time.time() - _LEFT
     except OSError:  # somebody is at work there
+        return False
+
+
+def _is_ours(scratch: Path) -> bool:
+    """Whether it is of this user, or of whom the folder around it is."""
+    if not hasattr(os, "geteuid"):
+        return True
+    try:
+        return scratch.lstat().st_uid in (os.geteuid(), scratch.parent.stat().st_uid)
+    except OSError:  # it has gone
         return False
 
 
@@ -225,11 +239,14 @@ def left_in(folder: Path, deep: bool = True) -> list[Path]:
 def remove_left(left: Iterable[Path]) -> None:
     """Remove what `left_in` found, as far as the system lets us.
 
-    What was moved away for another that never took its place is put back first.
+    What was moved away for another that never took its place is put back first. No link is
+    followed or put back: none was moved away, and one that came in an archive may lead anywhere.
     """
     for path in left:
-        for away in (path / REMOVED).glob("*"):
-            if not os.path.lexists(back := path.parent / away.name):
+        removed = path / REMOVED
+        linked = path.is_symlink() or removed.is_symlink()
+        for away in () if linked else removed.glob("*"):
+            if not (away.is_symlink() or os.path.lexists(back := path.parent / away.name)):
                 with suppress(OSError):
                     away.rename(back)
         if path.is_dir() and not path.is_symlink():

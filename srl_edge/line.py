@@ -193,10 +193,10 @@ def run_stage(settings: Recipe, name: str) -> Path:
 def _run_stage(settings: Recipe, run: Path, name: str) -> Path:
     require_replaceable(settings, name)
     progress.say(f"{name}: {DESCRIPTIONS[name]}")
-    before = list(STAGES)[: list(STAGES).index(name)]
+    earlier = list(STAGES)[: list(STAGES).index(name)]
     if name == "bench":  # which measures whatever the gate finds
-        before.remove("check")
-    stale = [(stage, why) for stage in before if (why := outdated(settings, stage))]
+        earlier.remove("check")
+    stale = [(stage, why) for stage in earlier if (why := outdated(settings, stage))]
     if stale:
         said = "; ".join(f"{stage}: {why}" for stage, why in stale)
         progress.say(
@@ -204,7 +204,7 @@ def _run_stage(settings: Recipe, run: Path, name: str) -> Path:
             f"{shlex.quote(settings.output)}` runs them again first"
         )
     _announce(settings, name)
-    begin(settings, name)
+    before = begin(settings, name)
     own_code.forget()
     inputs = inputs_of(settings, name)  # as they are now: a file may change while it runs
     inputs |= {STALE: said} if stale else {}
@@ -212,9 +212,9 @@ def _run_stage(settings: Recipe, run: Path, name: str) -> Path:
     try:
         path = _stage(name)(settings, run)
     except (ParityError, UnmeasuredError):  # what it found counts all the same
-        finish(settings, name, inputs | {FAILED: True})
+        finish(settings, name, inputs | {FAILED: True}, before)
         raise
-    finish(settings, name, inputs)
+    finish(settings, name, inputs, before)
     progress.say(f"{name}: {path} ({time.monotonic() - start:.0f} s)")
     return path
 

@@ -307,18 +307,29 @@ def _without_place(name: object) -> object:
     return Path(name).name if isinstance(name, str) and Path(name).is_absolute() else name
 
 
-def begin(recipe: Recipe, name: str) -> None:
-    """Note that a stage runs: its own result and those of the stages after it are out of date."""
+def begin(recipe: Recipe, name: str) -> dict[str, Any]:
+    """Note that a stage runs: its own result and those of the stages after it are out of date.
+
+    Returns what was noted of them, for `finish`.
+    """
     done = _finished(recipe.run)
-    for later in list(STAGES)[list(STAGES).index(name) :]:
-        done.pop(later, None)
-    _write(recipe.run, done)
+    later = list(STAGES)[list(STAGES).index(name) :]
+    _write(recipe.run, {stage: noted for stage, noted in done.items() if stage not in later})
+    return {stage: done[stage] for stage in later if stage in done}
 
 
-def finish(recipe: Recipe, name: str, inputs: Mapping[str, Any]) -> None:
-    """Note that a stage is done, from which inputs, and what it made."""
+def finish(
+    recipe: Recipe, name: str, inputs: Mapping[str, Any], before: Mapping[str, Any] | None = None
+) -> None:
+    """Note that a stage is done, from which inputs, and what it made.
+
+    before: as `begin` returned it; where the same was made of the same, the stages after it are as
+    current as they were.
+    """
     made = {result: owned.contents(recipe.run / result) for result in _results_of(recipe, name)}
     done = {name: {**inputs, MADE: made}}
+    if before and before.get(name) == done[name]:
+        done = {**before, **done}
     if name == "train":
         done[_TRAINED] = done[name]
     _write(recipe.run, _finished(recipe.run) | done)

@@ -76,6 +76,7 @@ def test_the_run_folder_holds_what_the_contract_says(finished_run: Path) -> None
 
 
 def test_a_second_run_skips_what_is_current_and_redoes_what_changed(finished_run: Path) -> None:
+    assert srl_edge("data", finished_run, "--show", "1").returncode == 0  # which makes the same
     again = srl_edge("run", finished_run)
     assert again.returncode == 0 and again.stderr.count("done and current, skipped") == 6
     changed = srl_edge("run", finished_run, "--bench.repeats", "1")

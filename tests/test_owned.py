@@ -16,7 +16,7 @@ from srl_edge import owned, recipe
 from srl_edge.errors import InputError
 from srl_edge.exporters.adapters import convert
 from srl_edge.exporters.export import export
-from srl_edge.files import place, replace, scratch_folder
+from srl_edge.files import REMOVED, place, replace, scratch_folder
 from srl_edge.line import claim_run
 from srl_edge.trainers.loop.train import train
 from tests.helpers.artifacts import make_adapter
@@ -137,6 +137,40 @@ def test_what_lay_elsewhere_when_its_process_was_killed_is_put_back(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["results"]
     kept = "inner/a.txt" if at == "away" else "new.txt"
     assert (tmp_path / "results" / kept).is_file() and owned.changed(tmp_path / "results") is None
+
+
+@pytest.mark.parametrize("linked", ["the scratch", "removed", "a file", "nothing, of another user"])
+def test_nothing_is_put_back_through_a_link_or_for_another_user(
+    linked: str, tmp_path: Path
+) -> None:
+    home, received = tmp_path / "home", tmp_path / "home" / "received"
+    scratch = received / ".srl-edge-scratch-1-deadbeef-x"
+    (home / "held").mkdir(parents=True)
+    (home / "thesis.txt").write_text("theirs")
+    received.mkdir()
+    real = tmp_path / "scratch" if linked == "the scratch" else scratch
+    (real / REMOVED).mkdir(parents=True)
+    match linked:
+        case "the scratch":
+            (real / REMOVED / "thesis.txt").write_text("theirs")
+            scratch.symlink_to(real)
+        case "removed":
+            (scratch / REMOVED).rmdir()
+            (scratch / REMOVED).symlink_to("../..")
+        case "a file":
+            (scratch / REMOVED / "thesis.txt").symlink_to("../../../thesis.txt")
+        case _:
+            if not hasattr(os, "geteuid") or os.geteuid():
+                pytest.skip("only root gives a folder to somebody else")
+            (scratch / REMOVED / "thesis.txt").write_text("another's")
+            os.chown(scratch, 5001, 5001)
+    for path in (*scratch.rglob("*"), scratch):
+        os.utime(path, (0, 0), follow_symlinks=False)
+    with scratch_folder(received, "more"):
+        pass
+    assert (home / "thesis.txt").read_text() == "theirs"
+    assert not os.path.lexists(received / "thesis.txt")
+    assert os.path.lexists(scratch) == (linked == "nothing, of another user")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes in folders")

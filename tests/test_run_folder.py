@@ -8,6 +8,7 @@ from typing import Literal
 import pytest
 
 from srl_edge import line, owned, run_folder
+from srl_edge.artifact import ADAPTER
 from srl_edge.errors import InputError, ParityError
 from srl_edge.method.verifiers import same_value
 from srl_edge.recipe import Data, Model, Recipe
@@ -45,6 +46,19 @@ def test_a_line_that_changed_behind_the_source_is_noticed(done: Recipe) -> None:
     assert outdated(done, "data") == "data.source has other contents than then"
     begin(done, "data")
     assert outdated(done, "report") == "it has no finished result yet"
+
+
+@pytest.mark.parametrize("made", ["the same", "other rows"])
+def test_a_stage_that_makes_the_same_again_leaves_those_after_it_current(
+    made: str, done: Recipe
+) -> None:
+    before = begin(done, "data")
+    assert outdated(done, "train") == "it has no finished result yet"
+    if made != "the same":
+        owned.write(done.run / "data" / "train.jsonl", "{}\n")
+    finish(done, "data", inputs_of(done, "data"), before)
+    current = [outdated(done, name) is None for name in STAGES]
+    assert current == [True, *[made == "the same"] * 5]
 
 
 @pytest.mark.parametrize(
@@ -332,13 +346,21 @@ def test_a_local_models_weights_count(tmp_path: Path, tiny_model: Path) -> None:
     assert said == "the model's model.safetensors has other contents than then"
 
 
+class Named(TablePolicy):
+    """As it is, with its adapter also in a file of the name that PEFT gives it."""
+
+    def save_adapter(self, folder: Path) -> None:
+        super().save_adapter(folder)
+        shutil.copy(folder / "weights.json", folder / ADAPTER)
+
+
 @pytest.mark.parametrize("moved", ["no adapter", "adapter"])
 @pytest.mark.parametrize("deleted", ["checkpoints", "checkpoints and logs", "all"])
 def test_training_whose_checkpoints_were_deleted_is_set_aside(
     deleted: str, moved: str, tmp_path: Path
 ) -> None:
     recipe = make_run(tmp_path)
-    train(recipe, tmp_path, TablePolicy([BAD, GOOD]))
+    train(recipe, tmp_path, Named([BAD, GOOD]))
     folder = tmp_path / "train"
     if moved == "adapter":
         (tmp_path / "adapter").rename(tmp_path / "moved")
@@ -349,9 +371,11 @@ def test_training_whose_checkpoints_were_deleted_is_set_aside(
     for path in folder.glob("*.jsonl") if deleted == "checkpoints and logs" else ():
         path.unlink()
     before = {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-    train(recipe, tmp_path, TablePolicy([BAD, GOOD]))
+    train(recipe, tmp_path, Named([BAD, GOOD]))
     earlier = tmp_path / "train-earlier"
     assert earlier.exists() == (deleted != "all")
+    only_copy = deleted == "all" and moved == "no adapter"
+    assert (tmp_path / "adapter-earlier" / ADAPTER).is_file() == only_copy
     now = {p.relative_to(earlier): p.read_bytes() for p in earlier.rglob("*") if p.is_file()}
     assert now == before
 

@@ -1,6 +1,7 @@
 """Where training stands, on disk: written whole or not at all."""
 
 import contextlib
+import filecmp
 import json
 import os
 import re
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from srl_edge import owned
 from srl_edge import recipe as recipes
+from srl_edge.artifact import ADAPTER
 from srl_edge.errors import InputError
 from srl_edge.files import inside, read_json, read_rows, remove_tree
 from srl_edge.lost import require_held
@@ -153,6 +155,15 @@ def without_checkpoints(folder: Path, recipe: Recipe) -> bool:
     return stages or not began
 
 
+def is_only_copy(adapter: Path, folder: Path) -> bool:
+    """Whether a training from the start would leave nothing of what an adapter learned."""
+    weights = adapter / ADAPTER
+    if there(folder) or not weights.is_file():
+        return False
+    kept = (best / ADAPTER for best in folder.parent.glob(f"{folder.name}-earlier*/best"))
+    return not any(file.is_file() and filecmp.cmp(file, weights, False) for file in kept)
+
+
 def restore(folder: Path, policy: Policy, recipe: Recipe) -> Cursor:
     """Load the newest checkpoint, if any, and cut the logs back to where it was taken.
 
@@ -164,7 +175,7 @@ def restore(folder: Path, policy: Policy, recipe: Recipe) -> Cursor:
     if not (newest := _to_go_on_from(folder, recipe)):
         for name in LOGS:
             (folder / name).unlink(missing_ok=True)
-        (folder / "best" / "adapter_model.safetensors").unlink(missing_ok=True)
+        (folder / "best" / ADAPTER).unlink(missing_ok=True)
         return Cursor()
     state = read_json(newest / _STATE, "TrainerState")
     later = _oldest_first(folder)

@@ -36,6 +36,8 @@ def train(recipe: Recipe, run: Path, policy: Policy) -> Path:
         # They were deleted: what is left of that training is not deleted too.
         progress.say(f"train: an earlier training is now in {owned.set_aside(folder)}.")
         owned.claim(folder, "training")
+    if checkpoints.is_only_copy(run / "adapter", folder):
+        progress.say(f"train: an earlier adapter is now in {owned.set_aside(run / 'adapter')}.")
     cursor = checkpoints.restore(folder, policy, recipe)
     with open_tracker(recipe, folder) as track:
         for index, stage in enumerate(recipe.stages):
