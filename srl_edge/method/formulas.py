@@ -9,6 +9,7 @@ from itertools import product as product_of
 
 from srl_edge.method.mathematics import as_list, equal
 from srl_edge.method.names import agree, asked_for, named
+from srl_edge.method.products import apart, product
 from srl_edge.method.quantities import (
     Quantity,
     closings,
@@ -19,7 +20,7 @@ from srl_edge.method.quantities import (
     without_unit,
 )
 from srl_edge.method.texts import same_text
-from srl_edge.method.units import product, same_unit
+from srl_edge.method.units import same_unit
 
 # What makes a text mathematics, beside a number.
 _MATH = re.compile(
@@ -35,6 +36,7 @@ def is_formula(text: str) -> bool:
     text = _PRIMES.sub("", as_list(plain(text)))
     if not text or _NO_FORMULA.fullmatch(text) or _COMPOUND.fullmatch(text):
         return False
+    text = apart(text)
     bare = _GREEK.sub(" ", _NAMES.sub("", text))
     if re.search(r"[\d+=*^\\]", text):
         bare, text = (
@@ -78,6 +80,7 @@ def same_formula(given: str, answer: str) -> bool:
     if same_text(given, answer):
         return True
     given, answer = (_of_reals(_unbraced(text)) for text in (given, answer))
+    whole = given
     if "=" not in answer:
         if _unsolved(given):
             return False
@@ -112,10 +115,24 @@ def same_formula(given: str, answer: str) -> bool:
         inner = zip(parts[1:-1], right_parts[1:-1], strict=False)
         return alike and len(parts) == len(right_parts) and all(same_formula(*p) for p in inner)
     symbols = product(plain(given)) or re.fullmatch("[A-Za-z]", plain(given))
-    if not (found is not None or is_formula(given) or symbols):
+    if not (found is not None or symbols or is_formula(given) or is_formula(whole)):
         return False
     # math-verify takes an inequality for an interval, but not the other way round.
     return equal(answer, given) if _UNLIKE[1].search(given) else equal(given, answer)
+
+
+def same_spelling(given: str, answer: str) -> bool:
+    """Whether two texts with signs of mathematics are one, whatever TeX's spaces and braces are."""
+    return all(map(_TYPESET.search, (given, answer))) and _tight(given) == _tight(answer)
+
+
+def _tight(text: str) -> str:
+    return _SPACE.sub("", _ONE_RAISED.sub(r"\1\2", plain(text)))
+
+
+_TYPESET = re.compile(r"\\[A-Za-z]|[=+^|→⇌]|[A-Za-z]'*\(")
+_SPACE = re.compile(r"(?<![^\W_]) | (?![^\W_])")  # not between two words
+_ONE_RAISED = re.compile(r"([\^_]) ?\{ ?([A-Za-z\d]) ?\}")
 
 
 def _unbraced(text: str) -> str:

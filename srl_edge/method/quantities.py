@@ -9,8 +9,9 @@ from functools import lru_cache
 
 from srl_edge.method.names import named
 from srl_edge.method.number_words import number_word
+from srl_edge.method.products import variables
 from srl_edge.method.scales import scaled
-from srl_edge.method.units import ratio, read, variables
+from srl_edge.method.units import ratio, read
 
 _GROUPED = (
     r"\d{1,3}(?:,\d{3})+(?![\d,])(?:\.\d+)?"  # 1,234.5
@@ -263,7 +264,8 @@ def quantity(text: str) -> Quantity | None:
     assert letters
     if len(letters[0]) == 1 and letters[0] not in _GLUED:
         return None  # 2x is a product
-    letters_alone = variables(after.strip(), glued=bool(letters[0]))
+    of_fraction = "\\" in match["number"] and not after.islower()  # behind which TeX needs no space
+    letters_alone = variables(after.strip(), glued=bool(letters[0]) or of_fraction)
     if letters_alone and not worded and after.strip() not in _GLUED:
         return None
     after = re.sub(r" ?\([^()\d]*\)$", "", after.strip())

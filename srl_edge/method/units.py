@@ -41,41 +41,6 @@ def ratio(a: str, b: str) -> Fraction | None:
     return theirs.size / mine.size
 
 
-def variables(text: str, glued: bool = True) -> bool:
-    """Whether letters after a number are variables, as in `6xy` and `3s^2`, and no unit.
-
-    Only a length has powers. glued: no space is before them, which people leave before a word.
-    """
-    if not _VARIABLES.fullmatch(text):
-        return False
-    runs = re.findall("[A-Za-z]+", text)
-    if not glued and any(map(_SHORT.fullmatch, runs)):
-        return False
-    if len(runs) > 1:
-        return all(len(run) == 1 or product(run) for run in runs)
-    if "^" in text and len(runs[0]) <= 2:
-        kind = read(text).kind
-        length = kind is not None and [name for name, _ in kind] == ["length"]
-        return not length or (glued and len(runs[0]) == 1)
-    return product(runs[0]) and (glued or len(runs[0]) == 2)
-
-
-def product(letters: str) -> bool:
-    """Whether two letters or more are variables side by side, as `xy` and `abc`, and no word."""
-    if len(letters) == 2:
-        return _PAIR.fullmatch(letters) is not None and read(letters).kind is None
-    return len(letters) > 2 and _NEIGHBOURS.fullmatch(letters) is not None
-
-
-_VARIABLES = re.compile(r"(?:[A-Za-z](?:\^\{?\d+\}?)? ?)+")
-_PAIR = re.compile("(?!st|nd|rd|th)[a-z]{2}")
-# Units and other words of two letters that are not in the table.
-_SHORT = re.compile(
-    "p[tpxc]|kr|cc|ha|dl|cl|dm|kn|db|of|us|in|is|it|no|so|as|at|by|or|on|to|[ap]m|be|do|he|we"
-)
-# Neighbours in the alphabet, of which no word and no unit is made.
-_NEIGHBOURS = re.compile("a?b?c?d?|k?l?m?n?|m?n?p?q?|p?q?r?s?t?|u?v?w?x?y?z?")
-
 _POUNDS = re.compile(r"pounds?", re.IGNORECASE)
 _PER = re.compile(r" ?/ ?| per ")
 # What a unit measures, and how many of the first of its kind it is.
