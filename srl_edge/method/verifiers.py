@@ -54,7 +54,8 @@ def kind_of(answer: str) -> Kind:
     if calls.parsed(answer) is not None:
         return "call"
     formulas = [value, answer] if name else [answer]
-    return "math" if any(is_formula(without_unit(each)[0]) for each in formulas) else "exact"
+    written = [text for each in formulas for text in (each, without_unit(each)[0])]
+    return "math" if any(map(is_formula, written)) else "exact"
 
 
 def is_correct(solution: str, answer: str, form: PromptForm = DEFAULT) -> bool:
