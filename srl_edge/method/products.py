@@ -19,8 +19,7 @@ def variables(text: str, glued: bool = True) -> bool:
     if len(runs) > 1:
         return all(len(run) == 1 or product(run) for run in runs)
     if "^" in text and len(runs[0]) <= 2:
-        kind = read(text).kind
-        length = kind is not None and [name for name, _ in kind] == ["length"]
+        length = read(runs[0]).kind == (("length", 1),)
         return not length or (glued and len(runs[0]) == 1)
     return product(runs[0]) and (glued or len(runs[0]) == 2)
 
@@ -50,11 +49,12 @@ def _spaced(run: re.Match[str]) -> str:
     letters, before = run[0], run.string[: run.start()]
     if _FIGURE.search(before) or _SAID.fullmatch(letters):
         return letters
+    opened = _OPENED.search(before) is not None and read(letters).kind is not None
     if len(letters) == 2 and letters.islower():  # of which many are words
-        found = _OPENED.search(before) is not None and read(letters).kind is not None
+        found = opened
     elif len(letters) == 2:
         signs = _SIGNED.search(before) or _SIGN.match(run.string, run.end())
-        found = letters.isupper() or product(letters) or signs is not None
+        found = opened or letters.isupper() or product(letters) or signs is not None
     else:
         found = product(letters) or (letters.isupper() and "\\" in run.string)
     power = len(letters) < 4 and _POWER_OF_E.match(run.string, run.end() - 1)

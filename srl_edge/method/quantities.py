@@ -268,7 +268,8 @@ def quantity(text: str) -> Quantity | None:
     letters_alone = variables(after.strip(), glued=bool(letters[0]) or of_fraction)
     if letters_alone and not worded and after.strip() not in _GLUED:
         return None
-    after = re.sub(r" ?\([^()\d]*\)$", "", after.strip())
+    after = re.sub(r" ?(?<!/)\([^()\d]*\)$", "", after.strip())
+    after = _TIMES.sub("·", after) if worded else after
     if _NO_WORDS.search(re.sub(r"(?<=\w)\^\{?-?\d\}?", "", after)):
         return _in_two_units(text)
     words = re.findall(r"[^\W\d_]+", after.lower())
@@ -358,6 +359,7 @@ def _as_fraction(match: re.Match[str]) -> str:
     return f"{int(whole + once + again) - int(whole + once or 0)}/{nines}"
 
 
+_TIMES = re.compile(r"(?<=[A-Za-zΩμ\d]) ?\* ?(?=[A-Za-zΩμ])")  # in N·m
 _GLUED = frozenset("mgshlLdCFKVWAJNB")  # units of one letter
 _APART = _GLUED | frozenset("MTH")  # of one letter, after a space
 _NO_WORDS = re.compile(r"[\d=+*<>\\{}|,;:!?πθαβγλφψω√∞]|^[-(^]|^/(?![A-Za-z])")
