@@ -10,6 +10,7 @@ from srl_edge.method.items_of_lists import (
     MANY,
     PLUS_MINUS,
     as_point,
+    as_roots,
     in_order,
     is_point,
     listed,
@@ -29,6 +30,7 @@ from srl_edge.method.quantities import (
 )
 from srl_edge.method.stacked import as_matrix, in_a_line, rows
 from srl_edge.method.texts import same_text
+from srl_edge.method.typed import as_tex
 from srl_edge.method.units import same_unit
 
 # What makes a text mathematics, beside a number.
@@ -37,7 +39,7 @@ _MATH = re.compile(
     r"|(?<![A-Za-z])(?:sqrt|pi|sin|cos|tan|log|ln|theta|inf|infinity)(?![A-Za-z])"
 )
 _FORMULA = re.compile(r"[A-Za-z\d\s.,()\[\]{}+*/^_=<>!|-]+")
-_IN_BASE = re.compile(r"(-?[0-9A-Z]+)_\{?(\d+)\}?")
+_IN_BASE = re.compile(r"\(?(-?[0-9A-Z]+)\)?_\{?(\d+)\}?")
 
 
 def is_formula(text: str) -> bool:
@@ -47,11 +49,11 @@ def is_formula(text: str) -> bool:
     value, _, condition = conditioned(plain(text))
     if condition and _is_value(value):
         return True
-    text = _PRIMES.sub("", as_list(plain(text)))
+    text = _PRIMES.sub("", as_list(as_tex(plain(text))))
     if not text or _NO_FORMULA.fullmatch(text) or _COMPOUND.fullmatch(text):
         return False
     text = apart(text)
-    bare = _GREEK.sub(" ", _NAMES.sub("", text))
+    bare = _NAMES.sub("", text)
     if re.search(r"[\d+=*^\\]", text):
         bare, text = (
             _LETTERS.sub(lambda run: "x" if product(run[0]) else run[0], each)
@@ -71,7 +73,6 @@ def _is_value(text: str) -> bool:
 
 
 _PRIMES = re.compile(r"(?<=(?<![A-Za-z])[A-Za-z])'{1,4}(?![A-Za-z'])")
-_GREEK = re.compile("(?<![α-ωά-ώ])[α-ω](?![α-ωά-ώ])")
 # Letters that may be variables side by side; a word of two only where signs are around it.
 _LETTERS = re.compile(
     r"(?<![A-Za-z\\])(?!to\b)(?:(?<=[-+*/=^({}])(?!..-)|(?<=[-+*/=^({}] )|(?<=\d)|(?=..[+^])"
@@ -123,6 +124,8 @@ def same_formula(given: str, answer: str) -> bool:
         mine, theirs = signed(given), signed(answer)
         if mine and theirs and _paired(mine, theirs):
             return True
+    if ("_" in given) != ("_" in answer):
+        given, answer = map(as_roots, (given, answer))
     if is_point(given) != is_point(answer):
         given, answer = (text if is_point(text) else as_point(text) for text in (given, answer))
     if unlike(given, answer):
@@ -199,6 +202,28 @@ def _same_condition(given: str, answer: str) -> bool:
     return same_name(given, answer) and same_formula(given, answer)
 
 
+def same_set(given: str, answer: str) -> bool:
+    """Whether one of two texts says in words which set the other is."""
+    pair = [plain(text) for text in (given, answer)]
+    return any(
+        words.fullmatch(one) is not None and other.replace(" ", "") in signs
+        for words, signs in _IN_WORDS
+        for one, other in (pair, pair[::-1])
+    )
+
+
+_IN_WORDS = (
+    (
+        re.compile(r"(?:there (?:is|are) )?no solutions?|(?:the )?empty set", re.IGNORECASE),
+        {r"\emptyset", r"\varnothing", "∅", r"\{\}"},
+    ),
+    (
+        re.compile(r"all (?:real numbers|reals)(?: x)?", re.IGNORECASE),
+        {r"(-\infty,\infty)", r"(-\infty,+\infty)", "(-∞,∞)", "(-∞,+∞)", r"\mathbb{R}"},
+    ),
+)
+
+
 def same_spelling(given: str, answer: str) -> bool:
     """Whether two texts with signs of mathematics are one, whatever TeX's spaces and braces are."""
     return all(map(_TYPESET.search, (given, answer))) and _tight(given) == _tight(answer)
@@ -253,7 +278,7 @@ def _quantities(text: str) -> list[Quantity] | None:
     return found
 
 
-_PARTING = re.compile(r",?\s(?:and|or|&)\s|[,;]\s")
+_PARTING = re.compile(r",?\s(?:and|or|&)\s|[,;]\s|\s?[或和、]\s?")
 
 
 def _both_listed(given: str, answer: str) -> tuple[list[str], list[str]] | None:

@@ -63,6 +63,19 @@ def is_point(text: str) -> bool:
     return plain(text).startswith("(") and is_bracketed(plain(text))
 
 
+def as_roots(text: str) -> str:
+    """What `x_1 = 2, x_2 = 3` says of x, as `x = 2, x = 3`; another text as it is."""
+    pairs = [named(part.strip()) for part in parted(as_list(plain(text))) or ()]
+    roots = [_ROOT.fullmatch(name) for name, _ in pairs]
+    letters = {root[1] for root in roots if root}
+    if len(pairs) < 2 or not all(roots) or len(letters) > 1:
+        return text
+    return ", ".join(f"{letter} = {value}" for letter in letters for _, value in pairs)
+
+
+_ROOT = re.compile(r"([A-Za-z])_\{?\d\}?")
+
+
 def as_point(text: str) -> str:
     """The point that equations say, by the names' order, as `(1, 2)` of `y = 2, x = 1`."""
     pairs = sorted(named(part.strip()) for part in parted(as_list(plain(text))) or ())

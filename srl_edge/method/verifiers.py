@@ -19,6 +19,7 @@ from srl_edge.method.formulas import (
     same_formula,
     same_name,
     same_quantities,
+    same_set,
     same_spelling,
     unlike,
 )
@@ -113,6 +114,8 @@ def same_value(given: str, answer: str, verifier: str = "auto") -> bool:
         return given.split() == answer.split()
     given, answer = unannounced(given), unannounced(answer)
     kind = kind_of(answer) if verifier == "auto" else verifier
+    if kind in ("math", "exact") and same_set(given, answer):
+        return True
     if kind != "call" and (choices.same_part(given, answer) or choices.same_letters(given, answer)):
         return True
     if kind in ("number", "math"):  # of which a letter in front is the choice's
