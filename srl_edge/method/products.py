@@ -73,7 +73,7 @@ _NEIGHBOURS = re.compile("a?b?c?d?|k?l?m?n?|m?n?p?q?|p?q?r?s?t?|u?v?w?x?y?z?")
 # Two letters, a capital behind another letter, or small letters without a vowel.
 _NO_WORD = re.compile(
     r"[A-Z]{2}|[A-Z][a-z]|(?=.*[a-z])[A-Za-z]{1,2}[A-Z][A-Za-z]{0,2}"
-    r"|[A-Zb-df-hj-np-tv-xz][b-df-hj-np-tv-xz]{2}"
+    r"|(?![AEIOU])[A-Zb-df-hj-np-tv-xz][b-df-hj-np-tv-xz]{2}"
 )
 # Words, functions and abbreviations that look like products.
 _WORDS = re.compile(

@@ -31,9 +31,14 @@ _RULES = tuple(
 )
 
 
+_SIGNS = re.compile(
+    r"exp|log|ln|sin|cos|tan|sec|csc|cot|cbrt|∛|tg|choose|C ?_|\^ ?-"
+)  # of any rule
+
+
 def as_tex(text: str) -> str:
     """A plain formula with TeX's commands for what people type in letters and signs."""
-    for pattern, tex in _RULES:
+    for pattern, tex in _RULES if _SIGNS.search(text) else ():
         text = pattern.sub(tex, text)
     if text.isascii():
         return text

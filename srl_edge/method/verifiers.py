@@ -55,7 +55,7 @@ def kind_of(answer: str) -> Kind:
     if calls.parsed(answer) is not None:
         return "call"
     formulas = [value, answer] if name else [answer]
-    written = [text for each in formulas for text in (each, without_unit(each)[0])]
+    written = {text for each in formulas for text in (each, without_unit(each)[0])}
     return "math" if any(map(is_formula, written)) else "exact"
 
 
