@@ -31,9 +31,7 @@ _RULES = tuple(
 )
 
 
-_SIGNS = re.compile(
-    r"exp|log|ln|sin|cos|tan|sec|csc|cot|cbrt|∛|tg|choose|C ?_|\^ ?-"
-)  # of any rule
+_SIGNS = re.compile(r"exp|log|ln|sin|cos|tan|sec|csc|cot|cbrt|∛|tg|choose|C ?_|\^ ?-")
 
 
 def as_tex(text: str) -> str:
