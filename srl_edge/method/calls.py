@@ -17,7 +17,7 @@ _LIKE = re.compile(r"[A-Za-z_][\w.]*\s*\(")
 _IN_TEXT = re.compile(r"[A-Za-z_][\w.]*\(")  # "days (optional)" is none
 _FUNCTIONS = frozenset(
     {"sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "exp", "sqrt", "max", "min", "gcd"}
-    | {"lcm", "det", "arcsin", "arccos", "arctan"}
+    | {"lcm", "det", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "log2", "log10", "cbrt"}
 )
 
 

@@ -4,22 +4,34 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import pairwise
-from itertools import product as product_of
 
+from srl_edge.method.conditions import INTEGERS, conditioned, has_letter, renamed
+from srl_edge.method.items_of_lists import (
+    MANY,
+    PLUS_MINUS,
+    as_point,
+    as_roots,
+    in_order,
+    is_point,
+    listed,
+    signed,
+    unbraced,
+)
 from srl_edge.method.mathematics import as_list, equal
 from srl_edge.method.names import agree, asked_for, named
+from srl_edge.method.products import apart, product
 from srl_edge.method.quantities import (
     Quantity,
-    closings,
     plain,
     quantity,
     same,
     ungrouped,
     without_unit,
 )
+from srl_edge.method.stacked import as_matrix, in_a_line, rows
 from srl_edge.method.texts import same_text
-from srl_edge.method.units import product, same_unit
+from srl_edge.method.typed import as_tex
+from srl_edge.method.units import same_unit
 
 # What makes a text mathematics, beside a number.
 _MATH = re.compile(
@@ -27,15 +39,21 @@ _MATH = re.compile(
     r"|(?<![A-Za-z])(?:sqrt|pi|sin|cos|tan|log|ln|theta|inf|infinity)(?![A-Za-z])"
 )
 _FORMULA = re.compile(r"[A-Za-z\d\s.,()\[\]{}+*/^_=<>!|-]+")
-_IN_BASE = re.compile(r"(-?[0-9A-Z]+)_\{?(\d+)\}?")
+_IN_BASE = re.compile(r"\(?(-?[0-9A-Z]+)\)?_\{?(\d+)\}?")
 
 
 def is_formula(text: str) -> bool:
     """Whether a text is mathematics: no word of it but names of functions and LaTeX's commands."""
-    text = _PRIMES.sub("", as_list(plain(text)))
+    if stacked := rows(text):
+        return all(_is_value(value) for value, _ in stacked)
+    value, _, condition = conditioned(plain(text))
+    if condition and _is_value(value):
+        return True
+    text = _PRIMES.sub("", as_list(as_tex(plain(text))))
     if not text or _NO_FORMULA.fullmatch(text) or _COMPOUND.fullmatch(text):
         return False
-    bare = _GREEK.sub(" ", _NAMES.sub("", text))
+    text = apart(text)
+    bare = _NAMES.sub("", text)
     if re.search(r"[\d+=*^\\]", text):
         bare, text = (
             _LETTERS.sub(lambda run: "x" if product(run[0]) else run[0], each)
@@ -43,15 +61,18 @@ def is_formula(text: str) -> bool:
         )
     if re.search(r"[^\W\d_]{2}", re.sub(r"\b[A-Z]{2,3}\b(?=\s*[=)])", "", bare)):
         return False
-    if _MATH.search(text) or _SET.fullmatch(_unbraced(text)):
+    if _MATH.search(text) or _SET.fullmatch(unbraced(text)):
         return True
     signs = re.search(r"[-+*/=<>!,_]|\d\s?[A-Za-z]\b|\d (?:or|and) -?\d", text)
     text = text.replace("%", "") if "," in text else text
     return bool(signs and _FORMULA.fullmatch(text) and re.search(r"[A-Za-z\d]", text))
 
 
+def _is_value(text: str) -> bool:
+    return is_formula(text) or quantity(text) is not None or bool(re.fullmatch("[A-Za-z]", text))
+
+
 _PRIMES = re.compile(r"(?<=(?<![A-Za-z])[A-Za-z])'{1,4}(?![A-Za-z'])")
-_GREEK = re.compile("(?<![α-ωά-ώ])[α-ω](?![α-ωά-ώ])")
 # Letters that may be variables side by side; a word of two only where signs are around it.
 _LETTERS = re.compile(
     r"(?<![A-Za-z\\])(?!to\b)(?:(?<=[-+*/=^({}])(?!..-)|(?<=[-+*/=^({}] )|(?<=\d)|(?=..[+^])"
@@ -77,7 +98,10 @@ def same_formula(given: str, answer: str) -> bool:
     """Whether two formulas are equal: as texts, as quantities, in order, or by math-verify."""
     if same_text(given, answer):
         return True
-    given, answer = (_of_reals(_unbraced(text)) for text in (given, answer))
+    if (held := _same_held(given, answer)) is not None:
+        return held
+    given, answer = (_of_reals(unbraced(text)) for text in (given, answer))
+    whole = given
     if "=" not in answer:
         if _unsolved(given):
             return False
@@ -96,43 +120,122 @@ def same_formula(given: str, answer: str) -> bool:
         return False
     if (both := _both_listed(given, answer)) is not None:
         return _paired(*both)
-    if any(_PLUS_MINUS.search(plain(text)) for text in (given, answer)):
-        signed, right_signed = _signed(given), _signed(answer)
-        if signed and right_signed and _paired(signed, right_signed):
+    if any(PLUS_MINUS.search(plain(text)) for text in (given, answer)):
+        mine, theirs = signed(given), signed(answer)
+        if mine and theirs and _paired(mine, theirs):
             return True
+    if ("_" in given) != ("_" in answer):
+        given, answer = map(as_roots, (given, answer))
+    if is_point(given) != is_point(answer):
+        given, answer = (text if is_point(text) else as_point(text) for text in (given, answer))
     if unlike(given, answer):
         return plain(given).replace(" ", "") == plain(answer).replace(" ", "")
     based = [_IN_BASE.fullmatch(plain(text)) for text in (given, answer)]
     if based[0] and based[1]:
         return based[0].groups() == based[1].groups()
-    parts, right_parts = _in_order(given), _in_order(answer)
+    parts, right_parts = in_order(given), in_order(answer)
     if parts and right_parts and (parts[0] or right_parts[0]):
         ends, right_ends = (parts[0] + parts[-1], right_parts[0] + right_parts[-1])
         alike = ends == right_ends or not ends or not right_ends
         inner = zip(parts[1:-1], right_parts[1:-1], strict=False)
         return alike and len(parts) == len(right_parts) and all(same_formula(*p) for p in inner)
     symbols = product(plain(given)) or re.fullmatch("[A-Za-z]", plain(given))
-    if not (found is not None or is_formula(given) or symbols):
+    if not (found is not None or symbols or is_formula(given) or is_formula(whole)):
         return False
     # math-verify takes an inequality for an interval, but not the other way round.
     return equal(answer, given) if _UNLIKE[1].search(given) else equal(given, answer)
 
 
-def _unbraced(text: str) -> str:
-    """A text without braces that hold all between brackets, as in `\\left[ {0,1} \\right]`."""
-    opened = list(_BRACED.finditer(text))
-    closed = closings(text) if opened else {}
-    cuts = [
-        place
-        for match in opened
-        if _BRACKET.match(text, (end := closed.get(match.end(), len(text))) + 1)
-        for place in (match.end() - 1, end)
-    ]
-    return "".join(text[a + 1 : b] for a, b in pairwise([-1, *sorted(cuts), len(text)]))
+def _same_held(given: str, answer: str) -> bool | None:
+    """Whether values in rows, or under a condition, are equal; None where both are neither.
+
+    A condition that a letter is an integer may be left out.
+    """
+    if any(r"\begin" in text for text in (given, answer)):
+        mine, theirs = rows(given), rows(answer)
+        if mine and theirs and any(condition for _, condition in (*mine, *theirs)):
+            return _same_cases(mine, theirs)
+        if not (mine or theirs):
+            lined = as_matrix(given), as_matrix(answer)
+        else:
+            lined = in_a_line(given), in_a_line(answer)
+        return None if lined == (given, answer) else same_formula(*lined)
+    (value, letter, said), (right, right_letter, right_said) = (
+        conditioned(plain(text)) for text in (given, answer)
+    )
+    if not (said or right_said):
+        return None
+    if letter and right_letter:
+        if letter != right_letter:
+            if has_letter(value, right_letter):
+                return False
+            value = renamed(value, letter, right_letter)
+        return said == right_said and same_name(value, right) and same_formula(value, right)
+    if said and right_said:
+        alike = not (letter or right_letter) and _same_condition(said, right_said)
+    else:
+        known = letter or right_letter
+        alike = bool({said, right_said} & INTEGERS) and all(
+            has_letter(each, known) for each in (value, right)
+        )
+    return True if alike and same_name(value, right) and same_formula(value, right) else None
 
 
-_BRACED = re.compile(r"(?:(?<!\\)[(\[]|\\\{)\s*\{")
-_BRACKET = re.compile(r"\s*(?:\\right\s*)?(?:[)\]]|\\\})")
+def _same_cases(mine: list[tuple[str, str]], theirs: list[tuple[str, str]]) -> bool:
+    """Whether the values of cases are equal, in any order, each under its condition."""
+    left = list(mine) if len(mine) == len(theirs) <= MANY else []
+    for value, condition in theirs:
+        for at, (other, said) in enumerate(left):
+            if (
+                _same_condition(said, condition)
+                and same_name(other, value)
+                and same_formula(other, value)
+            ):
+                del left[at]
+                break
+        else:
+            return False
+    return True
+
+
+def _same_condition(given: str, answer: str) -> bool:
+    return same_name(given, answer) and same_formula(given, answer)
+
+
+def same_set(given: str, answer: str) -> bool:
+    """Whether one of two texts says in words which set the other is."""
+    pair = [plain(text) for text in (given, answer)]
+    return any(
+        words.fullmatch(one) is not None and other.replace(" ", "") in signs
+        for words, signs in _IN_WORDS
+        for one, other in (pair, pair[::-1])
+    )
+
+
+_IN_WORDS = (
+    (
+        re.compile(r"(?:there (?:is|are) )?no solutions?|(?:the )?empty set", re.IGNORECASE),
+        {r"\emptyset", r"\varnothing", "∅", r"\{\}"},
+    ),
+    (
+        re.compile(r"all (?:real numbers|reals)(?: x)?", re.IGNORECASE),
+        {r"(-\infty,\infty)", r"(-\infty,+\infty)", "(-∞,∞)", "(-∞,+∞)", r"\mathbb{R}"},
+    ),
+)
+
+
+def same_spelling(given: str, answer: str) -> bool:
+    """Whether two texts with signs of mathematics are one, whatever TeX's spaces and braces are."""
+    return all(map(_TYPESET.search, (given, answer))) and _tight(given) == _tight(answer)
+
+
+def _tight(text: str) -> str:
+    return _SPACE.sub("", _ONE_RAISED.sub(r"\1\2", plain(text)))
+
+
+_TYPESET = re.compile(r"\\[A-Za-z]|[=+^|→⇌]|[A-Za-z]'*\(")
+_SPACE = re.compile(r"(?<![^\W_]) | (?![^\W_])")  # not between two words
+_ONE_RAISED = re.compile(r"([\^_]) ?\{ ?([A-Za-z\d]) ?\}")
 
 
 def _of_reals(text: str) -> str:
@@ -145,49 +248,6 @@ _SET = re.compile(
     r"\\?\{ ?([a-z])(?: ?(?:\\in|∈) ?(?:\\mathbb ?\{? ?R ?\}?|ℝ|R))?"
     r" ?(?:\||:|∣|\\(?:mid|vert|colon)(?![a-z])) ?((?=[^{|]*\1)[^{}|:;,]+?) ?\\?\}"
 )
-_MANY = 20  # items, each of which is compared with each
-
-
-def _listed(text: str) -> list[str] | None:
-    """The points, intervals or sets of a list, after the bracket that they stand in or ''."""
-    text = as_list(plain(text))
-    for bracket, pattern in (("{", r"\\?\{(.*?)\\?\}"), ("[", r"\[(.*)\]"), ("", "(.*)")):
-        held = re.fullmatch(pattern, text)
-        parts = [part.strip() for part in _parted(held[1]) or ()] if held else []
-        if parts and all(map(_is_bracketed, parts)):
-            return [bracket, *parts]
-    return None
-
-
-_PLUS_MINUS = re.compile(r"±|∓|\\(?:pm|mp)(?![A-Za-z])")
-_OPPOSITE = ("∓", r"\mp")
-_TURNED = {"+": "-", "-": "+"}
-_SIGNS = 3  # of one item, each of which doubles it
-
-
-def _signed(text: str) -> list[str] | None:
-    """The items of a list, each ± of which is once a plus and once a minus; None of too many.
-
-    Signs are apart from each other, unless ∓ says that they go together.
-    """
-    text = as_list(plain(text))
-    if braced := re.fullmatch(r"\\?\{(.*?)\\?\}", text):
-        text = braced[1]
-    found: list[str] = []
-    for item in _parted(text) or ():
-        signs = _PLUS_MINUS.findall(item)
-        if len(signs) > _SIGNS:
-            return None
-        together = any(sign in _OPPOSITE for sign in signs)
-        for chosen in product_of("+-", repeat=min(len(signs), 1) if together else len(signs)):
-            parts = _PLUS_MINUS.split(item)
-            pluses = chosen * len(signs) if together else chosen
-            turned = [
-                _TURNED[p] if s in _OPPOSITE else p for s, p in zip(signs, pluses, strict=True)
-            ]
-            joined = "".join(map("".join, zip(parts, [*turned, ""], strict=True)))
-            found.append(joined.strip(" +"))
-    return found if len(found) <= _MANY else None
 
 
 def same_quantities(given: str, answer: str) -> bool | None:
@@ -209,7 +269,7 @@ def _quantities(text: str) -> list[Quantity] | None:
     if "=" in text or not re.search(r"\d", text) or quantity(text):
         return None
     items = _PARTING.split(text) if _PARTING.search(text) else text.split(",")
-    read = [quantity(item) for item in items] if 1 < len(items) <= _MANY else []
+    read = [quantity(item) for item in items] if 1 < len(items) <= MANY else []
     found = [each for each in read if each]
     if not found or len(found) < len(read):
         return None
@@ -218,13 +278,7 @@ def _quantities(text: str) -> list[Quantity] | None:
     return found
 
 
-_PARTING = re.compile(r",?\s(?:and|or|&)\s|[,;]\s")
-
-
-def _is_bracketed(text: str) -> bool:
-    """Whether a text is in brackets as a whole, and holds several values."""
-    match = re.fullmatch(r"(?:\(|\[|\\?\{)(.*?)(?:\)|\]|\\?\})", text)
-    return match is not None and len(_parted(match[1]) or ()) > 1
+_PARTING = re.compile(r",?\s(?:and|or|&)\s|[,;]\s|\s?[或和、]\s?")
 
 
 def _both_listed(given: str, answer: str) -> tuple[list[str], list[str]] | None:
@@ -233,12 +287,12 @@ def _both_listed(given: str, answer: str) -> tuple[list[str], list[str]] | None:
     One point in braces is that point; two sets are left to math-verify, in which no item counts
     twice.
     """
-    lists = [_listed(text) for text in (given, answer)]
+    lists = [listed(text) for text in (given, answer)]
     if lists[0] is None or lists[1] is None:
         return None
     (brace, *items), (right_brace, *right_items) = lists[0], lists[1]
     either, sizes = {brace, right_brace}, (len(items), len(right_items))
-    if either not in ({""}, {"{", ""}, {"{", "["}) or max(sizes) > _MANY:
+    if either not in ({""}, {"{", ""}, {"{", "["}) or max(sizes) > MANY:
         return None
     if 1 in sizes and (either == {""} or not items[0][0] == right_items[0][0] == "("):
         return None
@@ -321,7 +375,7 @@ def unlike(given: str, answer: str) -> bool:
         text.strip().startswith(("(", "[", r"\left(", r"\left[")) for text in (given, answer)
     ]
     interval = any(bracketed) or any(r"\in" in text for text in (given, answer))
-    lists = [_in_order(text) for text in (given, answer)]
+    lists = [in_order(text) for text in (given, answer)]
     parts = [len(each) for each in lists if each and not each[0]]
     return (
         any(congruent)
@@ -331,27 +385,3 @@ def unlike(given: str, answer: str) -> bool:
         or (len(parts) == 2 and parts[0] != parts[1])
         or (len(parts) == 1 and (quantity(given) or quantity(answer)) is not None)
     )
-
-
-def _in_order(text: str) -> list[str] | None:
-    """The parts of a point or an interval between its brackets, which may be ''; None of others."""
-    text = as_list(plain(text))
-    match = re.fullmatch(r"([(\[])(.*)([)\]])", text)
-    opened, inner, closed = match.groups() if match else ("", text, "")
-    parts = _parted(inner)
-    plainly = parts and len(parts) > 1 and not re.search(r"=|\\[{}]|\\in(?![a-z])", text)
-    return [opened, *(parts or ()), closed] if plainly else None
-
-
-def _parted(text: str) -> list[str] | None:
-    """What is between the commas that stand in no brackets; None where brackets do not match."""
-    parts, depth = [""], 0
-    for character in text:
-        depth += (character in "([{") - (character in ")]}")
-        if depth < 0:
-            return None
-        if character == "," and not depth:
-            parts.append("")
-        else:
-            parts[-1] += character
-    return parts

@@ -16,6 +16,7 @@ from threading import Lock, Thread
 from typing import Any
 
 from srl_edge.method.quantities import plain
+from srl_edge.method.typed import as_tex
 from srl_edge.processes import lines, python
 
 SECONDS = 5.0  # of work, for one comparison
@@ -94,7 +95,6 @@ def _comparer() -> _Comparer:
 _ANGLES = re.compile(r"\\?(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
 _SIGNS = {
     "°": r"^{\circ}",
-    "π": r"\pi ",
     "∞": r"\infty ",
     "∪": r"\cup ",
     "∩": r"\cap ",
@@ -105,9 +105,6 @@ _SIGNS = {
     "∈": r"\in ",
     "×": r"\times ",
     "·": r"\cdot ",
-    "θ": r"\theta ",
-    "α": r"\alpha ",
-    "β": r"\beta ",
     "**": "^",
 }
 
@@ -117,9 +114,10 @@ def as_list(text: str) -> str:
     return text if r"\begin" in text else _BETWEEN.sub(", ", text)
 
 
-_BETWEEN = re.compile(r"[,;]?\s(?:or|and|&)\s|;\s?")
+_BETWEEN = re.compile(r"[,;]?\s(?:or|and|&)\s|;\s?|\s?[或和、]\s?")
 _NATURAL = re.compile(r"(?<![A-Za-z\\])\\?log ?_ ?(?:\{ ?e ?\}|e(?![A-Za-z]))")
 _BARE = re.compile(r"\\frac\s*(\\(?!sqrt)[A-Za-z]+)\s*")  # \frac\pi4
+_FRACTION_RAISED = re.compile(r"\^ ?(\\frac ?(?:\{[^{}]*\}|\d) ?(?:\{[^{}]*\}|\d))")
 _SLASHED = re.compile(
     r"(?<![\w.}/)^])(?<![}/)^] )(\d+(?:\.\d+)?) ?/ ?(\d+(?:\.\d+)?)(?![\d.])(?= ?[A-Za-z(\\])"
 )
@@ -136,14 +134,14 @@ def _latex(text: str) -> str:
     `1/2x` is half of x, as `1/2 x` and `4/3π` are: what is under a slash and has several factors,
     people put in brackets.
     """
-    text = as_list(text).replace("∅", r"\emptyset ").replace(r"\varnothing", r"\emptyset")
+    text = as_list(as_tex(text)).replace("∅", r"\emptyset ").replace(r"\varnothing", r"\emptyset")
     text = re.sub(r"√\s*(\d+|[A-Za-z])", r"\\sqrt{\1}", text)
     text = re.sub(r"√\s*(?=[({])|(?<![A-Za-z\\])sqrt\s*(?=[({])", r"\\sqrt", text)
     text = re.sub(r"\\sqrt\(([^()]*)\)", r"\\sqrt{\1}", text)
     text = _PRIMES.sub(lambda m: f" {m[1]}_{{{'p' * len(m[2])}}}", text)
     text = re.sub(r"\\[ij]math(?![a-z])", lambda dotless: f" {dotless[0][1]} ", text)
     text = _NATURAL.sub(r"\\ln ", text.replace("÷", "/"))
-    text = _BARE.sub(r"\\frac{\1}", text)
+    text = _FRACTION_RAISED.sub(r"^{\1}", _BARE.sub(r"\\frac{\1}", text))
     text = re.sub(r"(?<![A-Za-z\\])inf(?:inity)?(?![A-Za-z])", r"\\infty ", text)
     for sign, command in _SIGNS.items():
         text = text.replace(sign, command)

@@ -7,6 +7,8 @@ A name is a letter, a function of something, points, or words. What is done to a
 
 import re
 
+from srl_edge.method.typed import GREEK
+
 _LONGEST = 80  # characters of a name
 _EQUALS = re.compile(r"(?<![!<>=:\\])(?:=(?!=)|≈|\\(?:approx|simeq|sim)(?![a-z]))")
 _BRACKETS = re.compile(r"[(\[{}\])]")
@@ -135,15 +137,10 @@ def agree(a: str, b: str) -> bool:
 
 
 _EMPTY = frozenset({"the", "of", "a", "an", "total", "value", "then", "so"})
-_SPELLINGS = {
-    **{"α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "θ": "theta"},
-    **{"λ": "lambda", "μ": "mu", "π": "pi", "ρ": "rho", "σ": "sigma", "φ": "phi", "ω": "omega"},
-    "Δ": "Delta",
-}
 
 
 def _spelled(name: str) -> str:
     """A name in one spelling: without braces, spaces and backslashes, and with Greek in words."""
     name = re.sub(r"\^ ?\{? ?((?:\\prime ?){1,3})\}?", lambda m: "'" * m[1].count("p"), name)
-    name = "".join(_SPELLINGS.get(character, character) for character in name)
+    name = "".join(GREEK.get(character, character) for character in name)
     return re.sub(r"\\(?:left|right|big)|[\\{}\s]", "", name)

@@ -9,8 +9,9 @@ from functools import lru_cache
 
 from srl_edge.method.names import named
 from srl_edge.method.number_words import number_word
+from srl_edge.method.products import variables
 from srl_edge.method.scales import scaled
-from srl_edge.method.units import ratio, read, variables
+from srl_edge.method.units import ratio, read
 
 _GROUPED = (
     r"\d{1,3}(?:,\d{3})+(?![\d,])(?:\.\d+)?"  # 1,234.5
@@ -133,13 +134,14 @@ def plain(text: str) -> str:
     text = TEX_COMMA.sub("", text)  # of no list
     text = re.sub(r",\s*\\!\s*|\\text\s*\{\s*,\s*\}", ",", text)
     text = re.sub(r"\\(?:left|right|big|Big|displaystyle)(?![A-Za-z])|\\!", "", text)
-    text = re.sub(r"\\[dtc]frac(?![A-Za-z])", r"\\frac", text)
+    text = _SPELLINGS.sub(lambda match: _SPELLED[match[1]], text) if "\\" in text else text
     text = re.sub(r"\\([lg])eq(?:slant|q)(?![A-Za-z])", r"\\\1e ", text)
     text = re.sub(r"\\not ?=", r"\\ne ", text)
     text = _PRICED.sub(lambda match: _SIGNS[match[1]], _LOOKS.sub("", text))
     text = _JOINED.sub(r"\1", _LOWER.sub(r"\1_{\2\3}}", text))
     text = _unwrapped(_MICRO.sub(r"\1μ", text))
     text = re.sub(r"(?<!\\)\\[,;: ]|(?<!\\)~|\\q?quad(?![A-Za-z])", " ", text)
+    text = re.sub(r"(?<=\d) ?\^ ?\{ ?(st|nd|rd|th) ?\}", r"\1", text)
     text = re.sub(r"\^\{?\\circ\}?|\\degree(?![A-Za-z])", "°", text)
     text = re.sub(r"\\(?:times|cdot)(?![A-Za-z])", "*", text)
     text = re.sub(r"\{ ?([,:]) ?\}", r"\1", text)
@@ -158,9 +160,17 @@ def plain(text: str) -> str:
     return _IN_TEN.sub("", text) if re.match(r"[-+]?\d[\d.,]*_", text) else text
 
 
+# Commands that say what others do, or nothing.
+_SPELLED = {
+    **dict.fromkeys(("dfrac", "tfrac", "cfrac", "nicefrac", "sfrac"), r"\frac"),
+    **{"lbrace": r"\{", "rbrace": r"\}", "langle": "(", "rangle": ")"},
+    **dict.fromkeys(("lvert", "rvert", "vert"), "|"),
+    **dict.fromkeys(("blacksquare", "qedsymbol", "rm", "bf", "it"), ""),
+}
+_SPELLINGS = re.compile(rf"(?<!\\)\\({'|'.join(_SPELLED)})(?![A-Za-z])(?!(?<=rm|bf|it) ?\{{)")
 TEX_COMMA = re.compile(r"(?<=\d)(?:,\s*\\!|\\text\s*\{\s*,\s*\}|\{ ?, ?\})\s*(?=\d{3}(?!\d))")
 _LOWERED = re.compile("[\u2080-\u208e\u2090-\u209c]+")
-_RAISED = re.compile("[\u2070\u00b9\u00b2\u00b3\u2074-\u207b]+")
+_RAISED = re.compile("[\u2070\u2071\u00b9\u00b2\u00b3\u2074-\u207f\u02b8\u02e3\u1d4f\u1d50\u1d57]+")
 
 
 def _spelled(character: str) -> str:
@@ -168,6 +178,8 @@ def _spelled(character: str) -> str:
         return f" {unicodedata.normalize('NFKC', character)}"  # 1½ is not 11/2
     if unicodedata.decomposition(character).startswith("<circle>"):
         return f"({unicodedata.normalize('NFKC', character)})"  # ①③ is not 13
+    if character in "ℂℕℚℝℤ":
+        return rf"\mathbb{{{unicodedata.normalize('NFKC', character)}}}"
     return character
 
 
@@ -263,10 +275,12 @@ def quantity(text: str) -> Quantity | None:
     assert letters
     if len(letters[0]) == 1 and letters[0] not in _GLUED:
         return None  # 2x is a product
-    letters_alone = variables(after.strip(), glued=bool(letters[0]))
+    of_fraction = "\\" in match["number"] and not after.islower()  # behind which TeX needs no space
+    letters_alone = variables(after.strip(), glued=bool(letters[0]) or of_fraction)
     if letters_alone and not worded and after.strip() not in _GLUED:
         return None
-    after = re.sub(r" ?\([^()\d]*\)$", "", after.strip())
+    after = re.sub(r" ?(?<!/)\([^()\d]*\)$", "", after.strip())
+    after = _TIMES.sub("·", after) if worded else after
     if _NO_WORDS.search(re.sub(r"(?<=\w)\^\{?-?\d\}?", "", after)):
         return _in_two_units(text)
     words = re.findall(r"[^\W\d_]+", after.lower())
@@ -356,6 +370,7 @@ def _as_fraction(match: re.Match[str]) -> str:
     return f"{int(whole + once + again) - int(whole + once or 0)}/{nines}"
 
 
+_TIMES = re.compile(r"(?<=[A-Za-zΩμ\d]) ?\* ?(?=[A-Za-zΩμ])")  # in N·m
 _GLUED = frozenset("mgshlLdCFKVWAJNB")  # units of one letter
 _APART = _GLUED | frozenset("MTH")  # of one letter, after a space
 _NO_WORDS = re.compile(r"[\d=+*<>\\{}|,;:!?πθαβγλφψω√∞]|^[-(^]|^/(?![A-Za-z])")

@@ -14,7 +14,15 @@ from srl_edge.method.answers import (
     marked_answer,
     unannounced,
 )
-from srl_edge.method.formulas import is_formula, same_formula, same_name, same_quantities, unlike
+from srl_edge.method.formulas import (
+    is_formula,
+    same_formula,
+    same_name,
+    same_quantities,
+    same_set,
+    same_spelling,
+    unlike,
+)
 from srl_edge.method.names import asked_for, named
 from srl_edge.method.prompt_form import DEFAULT, PromptForm
 from srl_edge.method.quantities import (
@@ -47,7 +55,8 @@ def kind_of(answer: str) -> Kind:
     if calls.parsed(answer) is not None:
         return "call"
     formulas = [value, answer] if name else [answer]
-    return "math" if any(is_formula(without_unit(each)[0]) for each in formulas) else "exact"
+    written = {text for each in formulas for text in (each, without_unit(each)[0])}
+    return "math" if any(map(is_formula, written)) else "exact"
 
 
 def is_correct(solution: str, answer: str, form: PromptForm = DEFAULT) -> bool:
@@ -105,6 +114,8 @@ def same_value(given: str, answer: str, verifier: str = "auto") -> bool:
         return given.split() == answer.split()
     given, answer = unannounced(given), unannounced(answer)
     kind = kind_of(answer) if verifier == "auto" else verifier
+    if kind in ("math", "exact") and same_set(given, answer):
+        return True
     if kind != "call" and (choices.same_part(given, answer) or choices.same_letters(given, answer)):
         return True
     if kind in ("number", "math"):  # of which a letter in front is the choice's
@@ -122,7 +133,7 @@ def same_value(given: str, answer: str, verifier: str = "auto") -> bool:
             return calls.same(given, answer)
     if same_text(given, answer) or _same_letters(given, answer):
         return True
-    return bool(same_quantities(given, answer))
+    return same_spelling(given, answer) or bool(same_quantities(given, answer))
 
 
 def _same_choice(given: str, answer: str) -> bool:
@@ -165,9 +176,9 @@ def _same_number(given: str, answer: str) -> bool:
     if "=" in given:
         given = TIMES.sub(" * ", given)
     found = quantity(given)
-    glued = re.search(r"\d([A-Za-z])$", answer.strip())
+    glued = re.search(r"\d([A-Za-z]|mg)$", answer.strip())
     if found and not found.unit and glued and glued[1] == right.unit:
-        return False  # 3s, which is a product as well
+        return False  # 3s and 3mg, which are products as well
     if found is None and (twice := _TWICE.fullmatch(plain(given))):
         first, again = filter(None, twice.groups())
         if twice[4] and "(or " not in twice[0] and _is_aside(again):  # 18 (9 boys and 9 girls)
