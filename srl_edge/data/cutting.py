@@ -59,7 +59,7 @@ _ABBREVIATION = re.compile(
 )
 # What is one only before a number, or a letter that stands for it.
 _BEFORE_A_NUMBER = re.compile(
-    r"(?:^|[\s(])(?:Rs|Exs?|Props?|Lem|Cor|Defs?|Arts?|Vol|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov"
+    r"(?:^|[\s(])(?:no|approx|Sects?|Chap|Rs|Exs?|Props?|Lem|Cor|Defs?|Arts?|Vol|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov"
     r"|Dec|max|min|ft|lbs?|oz|sq)\s?\.$",
     re.IGNORECASE,
 )

@@ -71,7 +71,9 @@ _MARKS = re.compile(rf"(?<!#)####(?!#)|{_BOX.pattern}")
 _FINALLY = re.compile(
     r"\bfinal\s+answer\**\s*(?:(?:is|was|equals)\b\s*:?|:)\**\s*(?=[^\n])", re.IGNORECASE
 )
-_FENCED = re.compile(r"(`{3,}|~{3,})[^\n`]*\n(.*?)^[ \t]*\1[ \t]*$", re.DOTALL | re.MULTILINE)
+_FENCED = re.compile(
+    r"(?<![`~])(`{3,}+|~{3,}+)[^\n`]*\n(.*?)^[ \t]*\1[ \t]*$", re.DOTALL | re.MULTILINE
+)
 _TEX = re.compile(r"\$\$?([^$\n]+)\$\$?(?!\d)|\\\((.+?)\\\)|\\\[(.+?)\\\]")
 _EMPHASIS = re.compile(r"(\*{1,3})([^*]+)\1|(_{1,3})([^_]+)\3")
 
