@@ -18,12 +18,20 @@ _VERDICT = re.compile(
     r"(?:(?:so|hence|thus|therefore|then|overall|in conclusion)[,:]?\s+)?"
     r"(?:(?:(?:the|this|that)\s+(?:statement|claim|conclusion|sentence|proposition|hypothesis"
     r"|assertion|answer)\s+(?:is|must be)|(?:it|that|this)(?:\s+is|['’]s))\s+)?"
-    rf"{_WORD}(?:[.!]*\s*$|{_GOES_ON}|\s+(?:because|since|as)\b)",
+    rf"{_WORD}(?:[.!]*\s*$|{_GOES_ON}|[,;:]?\s+(?:because|since|as)\b)",
     re.IGNORECASE,
 )
-# Said as a verdict further on in a text; "this is not true" is none.
-_AGAIN = re.compile(rf"(?<!not )(?<!n't )(?<!n’t )\b{_WORD}(?=\s*(?:$|[.,;:!?]))", re.IGNORECASE)
+# Said as a verdict further on in a text; "this is not true" is none, nor is "no" before a noun.
+_NOT_DENIED = r"(?<!not )(?<!n't )(?<!n’t )\b"
+_ENDED = r"(?=\s*(?:$|[.,;:!?]))"
+_AGAIN = re.compile(rf"{_NOT_DENIED}{_WORD}{_ENDED}", re.IGNORECASE)
+_TAKEN_BACK = re.compile(rf"{_NOT_DENIED}(yes|true|false|no{_ENDED})\b", re.IGNORECASE)
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
+# A first line is a verdict only by itself: "Yes, we can find out."
+_FIRST = re.compile(
+    rf"[#>\- ]*{_WORD}(?:[.!]*\s*$|[.!]\s+(?!\d)|(?:[,;.:]| -)?\s+(?:because|since)\b)",
+    re.IGNORECASE,
+)
 
 
 def word(text: str) -> str:
@@ -43,7 +51,15 @@ def verdict(text: str) -> str:
 
 def last(lines: Sequence[str]) -> str | None:
     """The verdict of a reply in lines: of its last line, that line's last sentence, or its first
-    line, with its reasons below.
+    line, where its reasons follow and not another one.
     """
-    places = (lines[-1], _SENTENCE.split(lines[-1])[-1], lines[0]) if lines else ()
-    return next(filter(None, map(verdict, places)), None)
+    if not lines:
+        return None
+    ends = map(verdict, (lines[-1], _SENTENCE.split(lines[-1])[-1]))
+    if said := next(filter(None, ends), ""):
+        return said
+    if (begins := _FIRST.match(lines[0])) is None:
+        return None
+    said = _SAYS[begins[1].lower()]
+    later = (_SAYS[again[1].lower()] for again in _TAKEN_BACK.finditer(lines[-1]))
+    return said if all(other == said for other in later) else None
