@@ -8,6 +8,7 @@ from srl_edge.method.quantities import closings, plain
 from srl_edge.method.running_text import in_lines
 
 _MARKS = 4  # of one answer, each in another
+_MAY_BE_MARKED = re.compile(r"[#$\\]|[^\W\d_]")
 _AROUND = r"(?:\\[\[\]()]|[\s$.*])*+"
 _BOX = re.compile(rf"{_AROUND}\\(?:boxed|fbox)\s*\{{(?P<held>.*)\}}{_AROUND}")
 _HASHES = re.compile(r"#{4}(?!#)\s*(?P<held>.*)")
@@ -25,6 +26,8 @@ def bare(answer: str) -> str:
 
     Of a worked solution, such as GSM8K's `answer`, the value that it marks.
     """
+    if not _MAY_BE_MARKED.search(answer):
+        return answer
     said = in_lines(answer).strip()
     if "\n" in said:
         marked = marked_answer(said) or ""
