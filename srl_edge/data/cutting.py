@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, pairwise
 
-from srl_edge.data.numbering import HEADING, starts
+from srl_edge.data.numbering import HEADING, most_of, starts
 from srl_edge.method.answers import final_answer, is_answer
 from srl_edge.method.verifiers import same_value
 
@@ -59,7 +59,7 @@ _ABBREVIATION = re.compile(
 )
 # What is one only before a number, or a letter that stands for it.
 _BEFORE_A_NUMBER = re.compile(
-    r"(?:^|[\s(])(?:Rs|Exs?|Props?|Lem|Cor|Defs?|Arts?|Vol|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov"
+    r"(?:^|[\s(])(?:no|approx|Sects?|Chap|Rs|Exs?|Props?|Lem|Cor|Defs?|Arts?|Vol|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov"
     r"|Dec|max|min|ft|lbs?|oz|sq)\s?\.$",
     re.IGNORECASE,
 )
@@ -84,8 +84,10 @@ def cut_solution(
     body, at = without(solution, [*_lines_left_out(solution), *notes], places)
     spans: list[Span] = []
     style = ""
+    styles = tuple(styles)
     for style in styles:
-        spans = _with_headings(body, _filled(body, _cuts(body, style)))
+        cuts = _cuts(body, style, style != styles[-1])
+        spans = _with_headings(body, _filled(body, cuts))
         if len(spans) > 1:
             break
     numbers = [_step_after(body, spans, place) for place in at]
@@ -103,7 +105,7 @@ def numbered_steps(solution: str) -> list[str]:
     `Step 1:` counts too. Returns [] where fewer than two such headers are found.
     Source: arXiv 2510.25992, section 5.1.
     """
-    return [solution[a:b].strip() for a, b in _filled(solution, _cuts(solution, "numbered"))]
+    return [solution[a:b].strip() for a, b in _filled(solution, _cuts(solution, "numbered", False))]
 
 
 def _step(body: str, span: Span) -> str:
@@ -170,12 +172,15 @@ def sensible(steps: Sequence[str], longest: int, most: int) -> bool:
     )
 
 
-def _cuts(body: str, style: str) -> list[int] | None:
-    """Where steps begin beside the first; None where the text has none of the style's steps."""
+def _cuts(body: str, style: str, choosy: bool) -> list[int] | None:
+    """Where steps begin beside the first; None where the text has none of the style's steps.
+
+    choosy: numbers are steps only where they are most of the text, since there are other styles.
+    """
     match style:
         case "numbered":
             found = starts(body, _outside_of(body, _BLOCKS))
-            return found[1:] or None
+            return found[1:] if found and (not choosy or most_of(body, found)) else None
         case "lines":
             return _outside(body, _LINE_END, _BLOCKS)
         case "paragraphs":

@@ -51,7 +51,7 @@ def _states(step: str, answer: str, form: PromptForm) -> bool:
 def _stated(answer: str, form: PromptForm) -> str:
     """What states an answer; of one whose lines count, such as code, they are kept in a fence."""
     if "\n" not in answer or is_value(answer) or form.answer == DONE:
-        return form.stated(answer)
+        return form.stated(_without_boxes(answer) if form.answer == BOXED else answer)
     if form.answer != HASHES:
         raise Unusable("an answer of several lines, which only `####` can mark")
     fence = "````" if "```" in answer else "```"

@@ -2,8 +2,9 @@
 """Where the numbered steps of a solution begin: which series of numbers in it they are."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 HEADING = re.compile(r"\s*(?:(#{1,6})[ \t][^\n]*|\*\*[^*\n]+\*\*[:：]?)\s*")
 
@@ -79,6 +80,21 @@ def starts(body: str, is_outside: Callable[[int], bool]) -> list[int]:
     ends = [*announced, len(body)]
     sized = zip(alike, ends, strict=False)
     return max(sized, key=lambda its: its[1] - its[0][0], default=([], 0))[0]
+
+
+def most_of(body: str, found: Sequence[int]) -> bool:
+    """Whether a series of `starts` is the solution, and no list of what is given or found in it.
+
+    Headings and `Step 1` say that they are. Other numbers must hold more than half of the text, of
+    which the last has its paragraph, and what follows that up to twice the longest other.
+    """
+    header = _HEADER.match(body, found[0])
+    if header is None or header["over"] or any(_form(header)[2:3]):
+        return True
+    sizes = [after - at for at, after in pairwise(found)]
+    last = body[found[-1] :]
+    sizes.append(max(len(last.partition("\n\n")[0]), min(len(last), 2 * max(sizes))))
+    return 2 * sum(sizes) > len(body.strip())
 
 
 def _series(body: str, is_outside: Callable[[int], bool]) -> list[_Series]:

@@ -15,6 +15,7 @@ from srl_edge.data.shapes import fields
 from srl_edge.data.thoughts import joined, of_solution, plain_thought, split_thoughts, unwrapped
 from srl_edge.data.values import Unusable, answer_of, as_list, clean, is_text, tidy
 from srl_edge.method.answers import is_value
+from srl_edge.method.expected import bare
 from srl_edge.method.prompt_form import DONE
 from srl_edge.method.texts import as_step
 from srl_edge.method.verifiers import same_value
@@ -74,6 +75,7 @@ def read(
             solutions, answer = [answer], None
         steps, thoughts, said, style, reference = _best(solutions, styles, found.thought)
     observations, world = _acted(row, found, steps, ours)
+    said = None if said is None else bare(said)
     known = said if said is not None and said == answer else answer_of(answer)
     known = reference if known is None else known
     if known is None and world is not None and steps and steps[-1] == DONE:

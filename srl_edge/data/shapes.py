@@ -171,6 +171,8 @@ def _exchange(row: Row, turns: Any, column: str, name: str) -> Fields:
     source = "OpenThoughts" if "<|begin_of_thought|>" in (said.reply or "") else name
     shape = f"{source}, the first exchange of several" if said.more else source
     answer, thought = row.get("answer"), said.thought
+    if said.reply is None:  # dolphin-r1's, which stands in other columns
+        thought = row.get("reasoning")
     reply = (said.reply,)
     return Fields(shape, column, said.question, reply, None, answer, thought, told=column)
 

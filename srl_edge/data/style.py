@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from srl_edge.data.cutting import cut_solution, sensible
+from srl_edge.data.cutting import AUTO, cut_solution, sensible
 from srl_edge.data.row import solutions_of
 from srl_edge.data.shapes import fields
 from srl_edge.data.thoughts import of_solution, unwrapped
@@ -49,7 +49,7 @@ def choose(
         if not text:
             continue
         looked_at += 1
-        if len(cut_solution(text, ("numbered",))[0]) > 1:
+        if cut_solution(text, AUTO)[1] == "numbered":
             keeps["numbered"] += 1
             continue
         for tried in _TRIED:

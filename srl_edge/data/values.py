@@ -13,6 +13,7 @@ from textwrap import dedent
 from typing import Any
 
 from srl_edge.method import calls
+from srl_edge.method.expected import bare
 from srl_edge.method.verifiers import same_value
 
 _LONE = re.compile("[\ud800-\udfff]")
@@ -94,7 +95,7 @@ def answer_of(value: Any) -> str | None:
             said = clean(value)
             if (held := written_list(said)) is not None:
                 return answer_of(held)
-            return None if said in NOTHING or said.lower() in _NO_ANSWERS else said
+            return None if said in NOTHING or said.lower() in _NO_ANSWERS else bare(said)
         case {"ground_truth": held}:  # verl's, beside how it is judged
             return answer_of(held)
         case list() | dict() if _is_call(value):
@@ -174,12 +175,14 @@ def as_list(value: Any) -> list[Any] | None:
 
 
 def written_list(text: str) -> list[Any] | None:
-    """A list of texts, or of one number, that is written out as a text; None for others."""
+    """A list of texts that is written out as a text; None for others.
+
+    Numbers, and one text twice, are no forms of one answer: they are what some code gives.
+    """
     found = as_list(text) if text.startswith("[") else None
-    if found is None:
+    if found is None or not all(isinstance(each, str) for each in found):
         return None
-    number = len(found) == 1 and type(found[0]) in (int, float)
-    return found if number or all(isinstance(each, str) for each in found) else None
+    return found if len(set(found)) == len(found) else None
 
 
 def _of_python(text: str) -> Any:

@@ -68,6 +68,11 @@ _ELSEWHERE = (
         rf"(?:\s+(?:هي|هو)(?!\w)\s*:?|{_COLON})",
     ),
     (r"תשובה", _COLON),
+    # Swahili, Bengali, Telugu, Thai
+    (r"jibu(?:\s+(?:sahihi|la mwisho))?", rf"(?:\s+ni\b\s*:?|{_COLON})"),
+    (r"উত্তর", rf"(?:\s+(?:হল|হলো|হচ্ছে)(?!\w)\s*:?|{_COLON})"),
+    (r"(?:సమాధానం|జవాబు)", rf"(?:{_COLON}|{_VALUE_NEXT})"),
+    (r"คำตอบ(?:สุดท้าย)?", rf"(?:\s*คือ\s*:?|{_COLON})"),
     (r"उत्तर", rf"(?:\s+है{_COLON}|{_COLON}|{_VALUE_NEXT})"),
 )
 # What a sentence may have before them; it says nothing more.

@@ -14,11 +14,17 @@ from typing import Any, Literal
 import regex
 
 from srl_edge.errors import InputError
-from srl_edge.method import calls, choices
+from srl_edge.method import calls, choices, yes_no
 from srl_edge.method.announcements import ANNOUNCES, COPULA, HEADS, SENTENCE
 from srl_edge.method.formulas import is_formula
 from srl_edge.method.quantities import closings, plain, quantity, seen, without_unit
-from srl_edge.method.running_text import first_value, in_lines, last_formula, last_value
+from srl_edge.method.running_text import (
+    emphasized,
+    first_value,
+    in_lines,
+    last_formula,
+    last_value,
+)
 from srl_edge.method.texts import items, unbulleted
 
 Kind = Literal["number", "math", "exact", "choice", "call"]
@@ -38,9 +44,11 @@ _ANSWER_IS = re.compile(
     re.IGNORECASE,
 )
 _CLOSING_TAG = re.compile(r"</(?:answer|choice|final)>")
-_YES_NO = re.compile(r"\b(?:yes|no|true|false)\b", re.IGNORECASE)
-_VERDICT = re.compile(
-    r"(?:yes|no|true|false)(?=$|(?:[,;.:]| -) (?:because|since)\b)", re.IGNORECASE
+# Of the lines below it, that they are not the answer but explain it.
+_EXPLAINED = re.compile(
+    r"\W*(?:(?:brief |short )?(?:explanation|justification|rationale|reason|note)|explication"
+    r"|explicaci[óo]n|explicação|erklärung|解析|解説|해설|пояснение)\W*[:：]",
+    re.IGNORECASE,
 )
 _READ = 50  # places of one text where an answer is announced
 _INITIALS = re.compile(r"(?:(?:[A-Z]|Mrs?|Ms|Dr|St|Prof)\.\s*)*")
@@ -63,29 +71,45 @@ _MARKS = re.compile(rf"(?<!#)####(?!#)|{_BOX.pattern}")
 _FINALLY = re.compile(
     r"\bfinal\s+answer\**\s*(?:(?:is|was|equals)\b\s*:?|:)\**\s*(?=[^\n])", re.IGNORECASE
 )
-_FENCED = re.compile(r"(`{3,}|~{3,})[^\n`]*\n(.*?)^[ \t]*\1[ \t]*$", re.DOTALL | re.MULTILINE)
+_FENCED = re.compile(
+    r"(?<![`~])(`{3,}+|~{3,}+)[^\n`]*\n(.*?)^[ \t]*\1[ \t]*$", re.DOTALL | re.MULTILINE
+)
 _TEX = re.compile(r"\$\$?([^$\n]+)\$\$?(?!\d)|\\\((.+?)\\\)|\\\[(.+?)\\\]")
 _EMPHASIS = re.compile(r"(\*{1,3})([^*]+)\1|(_{1,3})([^_]+)\3")
 
 
 def final_answer(
-    solution: str, pattern: str = "", kind: Kind | Literal["stated"] = "number"
+    solution: str,
+    pattern: str = "",
+    kind: Kind | Literal["stated"] = "number",
+    like: str = "",
 ) -> str | None:
     """What a solution gives as its answer, marked or not; None where it gives none.
 
     pattern: a regular expression of the prompt's own, whose first group is the answer. kind: what
-    is looked for where nothing is marked; of a number, the last; `stated`, nothing more.
+    is looked for where nothing is marked; of a number, the last; `stated`, nothing more. like: a
+    text as which it is read, where that is looked for letter by letter: as many sentences, and a
+    verdict where it is one.
     """
     solution = in_lines(seen(solution))
     marked = marked_answer(solution, pattern)
     if marked is not None:
         own = pattern and matches(pattern, solution)
         return marked if own else _said_after(solution, kind) or marked
-    found = next((said for said in announced(solution, kind) if said is not None), None)
-    return _last(solution, kind) if found is None else found
+    announces = False
+    for said in announced(solution, kind, like):
+        if said is not None:
+            return said
+        announces = True
+    stands_out = None
+    if kind in ("number", "math") and not announces and _whole(solution) is None:
+        stands_out = emphasized(solution)
+    return _last(solution, kind, like) if stands_out is None else stands_out
 
 
-def announced(solution: str, kind: Kind | Literal["stated"]) -> Iterator[str | None]:
+def announced(
+    solution: str, kind: Kind | Literal["stated"], like: str = ""
+) -> Iterator[str | None]:
     """What a solution says that the answer is, the last first; None for no such kind."""
     solution = in_lines(solution)
     for match in islice(reversed(list(_ANSWER_IS.finditer(solution))), _READ):
@@ -102,7 +126,7 @@ def announced(solution: str, kind: Kind | Literal["stated"]) -> Iterator[str | N
             in_sentence = match[0].rstrip(" *")[-1:].isalpha()
             yield choices.announced(said.strip(" *:："), in_sentence)
         else:
-            yield _in_clause(said, kind)
+            yield _in_clause(said, kind, like)
 
 
 def marked_answer(solution: str, pattern: str = "") -> str | None:
@@ -195,12 +219,20 @@ def unannounced(text: str) -> str:
         text = match["said"].strip()
 
 
-def _in_clause(said: str, kind: str) -> str | None:
+def _ends(text: str) -> list[int]:
+    """Where sentences of a text end, but for the points of initials that it begins with."""
+    start = _INITIALS.match(text)
+    found = _SENTENCE.finditer(text, start.end() if start else 0)
+    return [match.start() for match in islice(found, MARKS)]
+
+
+def _in_clause(said: str, kind: str, like: str) -> str | None:
     """The value of what follows "the answer is"."""
-    said = THAT_IS.split(said)[0]
-    start = _INITIALS.match(said)
-    end = _SENTENCE.search(said, start.end() if start else 0)
-    said = COPULA.sub("", said[: end.start() if end else len(said)]).strip(" *:：")
+    said = THAT_IS.split(said)[0].lstrip(" *")
+    # A name may have points of its own, as John F. Kennedy's and Mt. Everest's.
+    inside = len(_ends(like.strip(" .*"))) if kind == "exact" else 0
+    end = next(iter(_ends(said)[inside:]), len(said))
+    said = COPULA.sub("", said[:end]).strip(" *:：")
     said = _WIDE_BRACKETS.sub(r"\1", said)
     if is_value(said) or is_formula(without_unit(plain(said))[0]):
         return plain(said)
@@ -212,13 +244,19 @@ def _in_clause(said: str, kind: str) -> str | None:
     said = _ASIDE.split(said)[0].strip(" *:,")
     if kind == "exact" and said:
         return plain(said)
-    return first_value(said) if kind in ("number", "math") else _last(said, kind)
+    return first_value(said) if kind in ("number", "math") else _last(said, kind, like)
 
 
-def _last(text: str, kind: str) -> str | None:
+def _whole(text: str) -> str | None:
+    """A text that is a quantity, and nothing besides."""
+    found = unbulleted(text) if len(text) <= LONGEST else ""
+    return plain(found) if quantity(found) else None
+
+
+def _last(text: str, kind: str, like: str) -> str | None:
     """The last value of a kind in running text; the whole of it, where that is a quantity."""
-    if kind in ("number", "math") and len(text) <= LONGEST and quantity(bare := unbulleted(text)):
-        return plain(bare)
+    if kind in ("number", "math") and (whole := _whole(text)) is not None:
+        return whole
     match kind:
         case "choice":
             return choices.chosen(text)
@@ -230,13 +268,10 @@ def _last(text: str, kind: str) -> str | None:
             if fenced := list(_FENCED.finditer(text)):  # which a sentence may follow
                 return plain(fenced[-1][2])
             lines = [plain(unbulleted(line)) for line in text.splitlines() if line.strip()]
-            if (
-                lines
-                and (verdict := _VERDICT.match(lines[0].lstrip("#>- ")))
-                and not _YES_NO.search(lines[-1])
-            ):
-                return verdict[0]  # and its reason on later lines
-            return lines[-1] if lines else None
+            if yes_no.word(like) and (verdict := yes_no.last(lines)):
+                return verdict
+            explained = len(lines) > 1 and _EXPLAINED.match(lines[1])
+            return lines[0 if explained else -1] if lines else None
         case "math":
             return last_formula(text)
     return last_value(text)

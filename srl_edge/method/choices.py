@@ -29,6 +29,13 @@ _LABELLED = re.compile(
     r"(?![-+]\s|[*/^=,;&|]|(?:and|or)\b)(\S.*)",
     re.DOTALL,
 )
+# A letter as TeX sets it, upright or bold in its brackets, and what parts it from a value.
+_FACE = re.compile(r"\{\s*\\(?:bf|rm|it|sf)(?![A-Za-z])\s*([^{}]*)\}|\\bold\s*\{([^{}]*)\}")
+_SPACED = re.compile(
+    r"(\$?)(?:\\(?:text|math)[a-z]{0,2}\s*\{\s*([A-J])\s*\}\s*(?:\\[:;, ]|\\q?quad(?![A-Za-z])|~)"
+    r"|([A-J])\s*\\:)\s*(?=-?(?:\\?\$)?(?:\d|\\[dt]?frac|\\sqrt))"
+)
+_BRACKETED = re.compile(r"\(\s*([A-J])\s*\)")
 _QUOTED = re.compile(r"(?<!\w)['‘]([A-J])['’](?!\w)")
 # What parts a letter without brackets from the text of its choice. `B.C.` and `A-` are no choices.
 _PARTS = re.compile(
@@ -80,9 +87,18 @@ _SET = re.compile(rf"(?:options?\s+)?(\(?[A-J]\)?(?:{_JOINS}\(?[A-J]\)?)+)(?:\s+
 _RUN = re.compile(r"[A-J]{2,10}")
 
 
+def _plain(text: str) -> str:
+    """A text with the letter of a choice before it as `(D)`, however TeX sets it."""
+    if "\\" in text:
+        text = _FACE.sub(lambda match: match[1] or match[2] or "", text)
+        text = _SPACED.sub(lambda match: f"{match[1]}({match[2] or match[3]}) ", text, 1)
+    text = plain(text)
+    return _BRACKETED.sub(r"(\1)", text, 1) if text.startswith("( ") else text
+
+
 def option(text: str) -> tuple[str, str] | None:
     """The letter and the text of a text that is one choice; None for others, and for several."""
-    match = _OPTION.fullmatch(_QUOTED.sub(r"\1", plain(text).replace("*", "").strip()))
+    match = _OPTION.fullmatch(_QUOTED.sub(r"\1", _plain(text).replace("*", "").strip()))
     if not match:
         return None
     bracketed, letter, small, rest = match.groups()
@@ -108,7 +124,7 @@ def labelled(text: str) -> str:
 
 def _parted(text: str) -> tuple[str, str] | None:
     """A letter and the text behind it, which may name other choices, as `C. A and B`."""
-    match = _LABELLED.fullmatch(plain(text).strip("$ "))
+    match = _LABELLED.fullmatch(_plain(text).strip("$ "))
     if match is None or _LABELS.search(text) or _LETTERS.match(match[3]) or alone(match[3]):
         return None
     return match[1] or match[2], match[3]
@@ -145,7 +161,7 @@ def is_right_answer(text: str) -> bool:
     found = option(text)
     if found is None:
         return bool(labelled(text))
-    return not (found[1] and _LISTED.match(plain(text)))
+    return not (found[1] and _LISTED.match(_plain(text)))
 
 
 def alone(text: str) -> bool:
@@ -172,9 +188,9 @@ def same_choice(given: str, answer: str, same: Callable[[str, str], bool] = same
 
 
 def letters(text: str) -> str:
-    """The letters of a text that is several choices, in their order; '' for any other text.
+    """The letters of a text that is several choices, as they stand; '' for any other text.
 
-    Where no sign is between them, as in `ABD`, they stand in this order: `BAD` is a word.
+    Where no sign is between them, they stand in alphabetical order, as in `ABD`: `BAD` is a word.
     """
     text = re.sub(r"['\"\[\]]", "", plain(text)).strip()
     listed = _SET.fullmatch(text) if len(text) < 200 else None
@@ -182,16 +198,18 @@ def letters(text: str) -> str:
     run = _RUN.fullmatch(text)
     if len(found) < 2 or len(set(found)) < len(found) or (run and found != sorted(found)):
         return ""
-    return "".join(sorted(found))
+    return "".join(found)
 
 
 def same_letters(given: str, answer: str) -> bool:
-    """Whether two texts are the same several choices, in whatever order and form."""
+    """Whether a text is the same several choices as an answer, in whatever form.
+
+    Their order is free where the answer's is that of the alphabet; another one was asked for.
+    """
     right = letters(answer)
-    if not right:
-        return False
     run = _RUN.fullmatch(plain(given))
-    return ("".join(sorted(run[0])) if run else letters(given)) == right
+    said = run[0] if run else letters(given)
+    return right != "" and right in (said, "".join(sorted(said)))
 
 
 def announced(said: str, in_sentence: bool = False) -> str | None:

@@ -86,6 +86,30 @@ def values(text: str) -> Iterator[str]:
         before = match
 
 
+def emphasized(text: str) -> str | None:
+    """The value that alone stands in bold in the last sentence with a number; None for none."""
+    sentences = _SENTENCE_END.split(text[-_END:])
+    last = next((each for each in reversed(sentences) if re.search(r"\d", each)), "")
+    found = [match for match in _BOLD.finditer(last) if _stands_out(last, match)]
+    return plain(found[0][1]) if len(found) == 1 else None
+
+
+_END = 1000  # characters of a text whose last sentence is looked for
+_SENTENCE_END = re.compile(r"\n|[.!?]\s+(?=[A-Z*])")
+_BOLD = re.compile(r"(?<!\*)\*\*([^*\n]{1,100})\*\*(?!\*)")
+
+
+def _stands_out(sentence: str, bold: re.Match[str]) -> bool:
+    """Whether what is bold in a sentence is a value, and no number that its line is counted by."""
+    held, after = bold[1], sentence[bold.end() :]
+    if not quantity(held) and not _is_formula(plain(held)):
+        return False
+    counts = not sentence[: bold.start()].strip("#>-* \t")
+    if counts and (held.rstrip()[-1:] in ".:)" or after[:1] in tuple(".:)")):
+        return False
+    return "=" not in held or not after.strip(" .!")  # "For **x = 2** it is 9."
+
+
 def last_value(text: str) -> str | None:
     """The last value of a running text."""
     found = _last(_tidy(text))

@@ -19,7 +19,7 @@ _GOES_ON = (
     r"|\S+ (?:is|are|was|were|has|have|had|did|does|do|can)\b)"
 )
 _WORD = r"(?:[^\W\d_]+(?:['-][^\W\d_]+)*\.?|\d+)"
-_ARTICLE = re.compile(r"^(?:an?|the) (?=[^\W\d_]{2})", re.IGNORECASE)
+_ARTICLE = re.compile(r"^(?:an?|the) (?=[^\W\d_](?:[^\W\d_]|\.))", re.IGNORECASE)
 _WORDS = re.compile(rf"{_WORD}(?:,? {_WORD})*")
 # Several letters or Roman numerals, as of statements that hold: `I, II`, `(A) and (C)`.
 _LABEL = r"\b(?:[A-J]|[IVX]{1,5})\b"

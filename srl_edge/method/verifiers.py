@@ -4,7 +4,7 @@ import re
 from typing import Any, get_args
 
 from srl_edge.errors import StageError
-from srl_edge.method import calls, choices, mathematics, own_code
+from srl_edge.method import calls, choices, mathematics, own_code, yes_no
 from srl_edge.method.answers import (
     LONGEST,
     THAT_IS,
@@ -14,6 +14,7 @@ from srl_edge.method.answers import (
     marked_answer,
     unannounced,
 )
+from srl_edge.method.expected import bare
 from srl_edge.method.formulas import (
     is_formula,
     same_formula,
@@ -44,9 +45,8 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 def kind_of(answer: str) -> Kind:
     """How an answer is compared: as a number, a formula, a choice, a call, or letter by letter."""
-    if len(answer) > LONGEST:
+    if len(answer := bare(answer)) > LONGEST:
         return "exact"
-    answer = unannounced(answer)
     name, value = named(plain(answer))
     if quantity(answer):
         return "number"
@@ -67,13 +67,14 @@ def is_correct(solution: str, answer: str, form: PromptForm = DEFAULT) -> bool:
 
 def given_answer(solution: str, answer: str, form: PromptForm = DEFAULT) -> str | None:
     """What a solution gives in place of `answer`, marked or not."""
+    answer = bare(answer)
     kinds = [kind for kind in KINDS if kind == form.verifier] or [kind_of(answer)]
     if kinds[0] == "choice" and (value := _value_of_choice(answer)):
         return _value_or_letter(solution, value, form.pattern)
     said = final_answer(solution, form.pattern, "exact") if choices.letters(answer) else None
     if said is not None and choices.same_letters(said, answer):
         return said
-    return final_answer(solution, form.pattern, kinds[0])
+    return final_answer(solution, form.pattern, kinds[0], answer)
 
 
 def _value_of_choice(answer: str) -> str:
@@ -110,6 +111,10 @@ def same_value(given: str, answer: str, verifier: str = "auto") -> bool:
     if ":" in verifier:
         return _verdict(verifier, own_code.called(verifier, "verifier", given, answer))
     given, answer = seen(given), seen(answer)
+    if given != answer:
+        answer = bare(answer)
+    if (held := _LIST_OF_ONE.fullmatch(answer)) and plain(given)[:1] != "[":
+        answer = held[1]
     if max(len(given), len(answer)) > LONGEST:  # no answer, and minutes to take apart
         return given.split() == answer.split()
     given, answer = unannounced(given), unannounced(answer)
@@ -118,6 +123,8 @@ def same_value(given: str, answer: str, verifier: str = "auto") -> bool:
         return True
     if kind != "call" and (choices.same_part(given, answer) or choices.same_letters(given, answer)):
         return True
+    if choices.letters(answer) and choices.letters(given):
+        return False  # in another order
     if kind in ("number", "math"):  # of which a letter in front is the choice's
         given, answer = choices.labelled(given) or given, choices.labelled(answer) or answer
     if kind in ("number", "math") and not same_name(given, answer):
@@ -133,7 +140,13 @@ def same_value(given: str, answer: str, verifier: str = "auto") -> bool:
             return calls.same(given, answer)
     if same_text(given, answer) or _same_letters(given, answer):
         return True
+    if right := yes_no.word(answer):
+        return yes_no.verdict(given) == right
     return same_spelling(given, answer) or bool(same_quantities(given, answer))
+
+
+# What code gives, or how a table writes a single answer: both are right.
+_LIST_OF_ONE = re.compile(r"\[ ?(-?(?:\d+(?:\.\d*)?|\.\d+)) ?\]")
 
 
 def _same_choice(given: str, answer: str) -> bool:
@@ -159,13 +172,20 @@ def _verdict(verifier: str, said: Any) -> bool:
 
 
 def _same_letters(given: str, answer: str) -> bool:
-    """Whether two products of letters alone are the same one, as `xy` and `yx`."""
-    pair = [re.sub("[ *]", "", plain(text)) for text in (given, answer)]
-    return all(map(_LETTERS.fullmatch, pair)) and sorted(pair[0]) == sorted(pair[1])
+    """Whether two products of letters alone are the same one, as `xy` and `yx`.
+
+    Other letters, as `kn`, may be a word in code: their order counts where no sign is between them.
+    """
+    texts = [plain(text) for text in (given, answer)]
+    pair = [re.sub("[ *]", "", text) for text in texts]
+    if not all(map(_LETTERS.fullmatch, pair)) or sorted(pair[0]) != sorted(pair[1]):
+        return False
+    return pair[0] == pair[1] or "*" in "".join(texts) or all(map(_NAMES.fullmatch, pair))
 
 
 # No two words of these have the same letters.
 _LETTERS = re.compile("-?(?:[a-cx-z]{2,3}|[b-df-hj-np-tv-z]{2,3})")
+_NAMES = re.compile("-?(?:[a-c]{2,3}|[x-z]{2,3})")
 
 
 def _same_number(given: str, answer: str) -> bool:

@@ -8,6 +8,7 @@ import pytest
 from srl_edge.data.formats import rows_of
 from srl_edge.data.trajectories import ParseReport, parse_rows
 from srl_edge.data.values import as_list
+from srl_edge.method.verifiers import is_correct, same_value
 
 
 def rows(folder: Path, *cells: str) -> list[dict[str, Any]]:
@@ -18,7 +19,7 @@ def rows(folder: Path, *cells: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize(
     ("cell", "answer"),
-    [("['5']", "5"), ('["5"]', "5"), ("[5]", "5"), ("[2.50]", "2.5"), ("['$x+1$']", "$x+1$")],
+    [("['5']", "5"), ('["5"]', "5"), ("['$x+1$']", "x+1"), ("['2.50']", "2.50")],
 )
 def test_a_list_of_one_answer_is_the_answer(tmp_path: Path, cell: str, answer: str) -> None:
     (found,) = parse_rows(rows(tmp_path, "q", "a.\nb.", cell), ParseReport(), answer_step=True)
@@ -36,7 +37,8 @@ def test_a_list_of_several_answers_is_counted(tmp_path: Path) -> None:
     [
         ('["27"]', "27"),
         ("['27']", "27"),
-        ("[27]", "27"),
+        ("[27]", "[27]"),
+        ("['1', '1']", "['1', '1']"),
         ('["\\\\frac{3}{4}", "0.75"]', "\\frac{3}{4}"),
         *((nothing, None) for nothing in ("N/A", "nan", "null", "None", "[]")),
     ],
@@ -62,6 +64,21 @@ def test_a_text_that_the_solution_states_is_the_answer_as_it_stands(text: str) -
 def test_what_is_no_list_of_texts_stays(tmp_path: Path, cell: str) -> None:
     (found,) = parse_rows(rows(tmp_path, "q", "a.\nb.", cell), ParseReport())
     assert found.answer == cell
+
+
+@pytest.mark.parametrize("text", ["[5]", "[-2.5]", "['1', '1']", "['x', 'y', 'x']"])
+def test_a_list_that_code_gives_is_right_as_it_stands(text: str) -> None:
+    row = {"problem": "q", "solution": "a.\nb.", "answer": text}
+    (found,) = parse_rows([row], ParseReport(), answer_step=True)
+    assert found.answer == text and is_correct(f"\\boxed{{{text}}}", text)
+    assert not any(same_value(other, text) for other in ("7", "[]", "[5, 5]", "['1']", "x, y"))
+
+
+@pytest.mark.parametrize("value", ["5", "-2.5", "0"])
+def test_of_a_list_of_one_number_the_number_is_right_too(value: str) -> None:
+    assert same_value(value, f"[{value}]") and same_value(f"[{value}]", f"[{value}]")
+    assert not same_value("7", f"[{value}]") and not same_value(f"[{value}, 7]", f"[{value}]")
+    assert not same_value(f"{value}, {value}", f"[{value}]")
 
 
 def test_an_empty_list_is_no_answer(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from srl_edge.data.cutting import cut_solution, numbered_steps
+from srl_edge.data.style import choose
 
 
 @pytest.mark.parametrize(
@@ -125,6 +126,45 @@ def test_what_is_summed_up_goes_with_the_last_step() -> None:
 def test_a_list_inside_a_step_is_that_step_s(steps: tuple[str, ...]) -> None:
     text = "\n".join(steps)
     assert numbered_steps(text) == list(steps)
+
+
+SQUARED = [
+    "Squaring the first gives $a^2+2ab+b^2=25$.",
+    "Subtracting four times the second gives $(a-b)^2=1$.",
+    "Finally $a=3$ and $b=2$, or the other way round.",
+]
+A_LIST_IN_IT = [
+    ["We are given:\n1. $a+b=5$\n2. $ab=6$", *SQUARED],
+    [*SQUARED, "The two solutions are:\n1. $x=2$\n2. $x=3$"],
+    [SQUARED[0], "There are two:\n1. even\n2. odd", *SQUARED[1:]],
+    ["**Given**\n\n**1.** $a+b=5$\n\n**2.** $ab=6$", *SQUARED],
+    [f"Case {n}: the number is {it}.\n1. It is so.\n2. It is done." for n, it in ((1, 0), (2, 4))],
+]
+
+
+@pytest.mark.parametrize("steps", A_LIST_IN_IT)
+def test_a_list_that_is_not_most_of_a_solution_is_not_its_steps(steps: list[str]) -> None:
+    text = "\n\n".join(steps)
+    found, style, _ = cut_solution(text, ("numbered", "paragraphs"))
+    assert style == "paragraphs" and "\n\n".join(found) == text and len(found) >= len(steps)
+    assert choose("auto", [{"problem": "q", "solution": text}]).keeps["numbered"] == 0
+    assert cut_solution(text, ("numbered",))[0] == numbered_steps(text)  # which was asked for
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        ["So we go:\n1. Add 2 and 3, which is 5.", "2. Double it.\n\nSo it is 10."],
+        ["1. Short.", f"2. {'It is long. ' * 20}".strip()],
+        ["1. **Read**\n\nHe has 5.", "2. **Add**\n\nNow it is 5 + 6.\n\nThis is 11."],
+        ["**1. Read**\n\nHe has 5.", "**2. Add**\n\nNow it is 11."],
+        [f"{' '.join(SQUARED)}\n\nStep 1: a", "Step 2: b"],
+        [f"{' '.join(SQUARED)}\n\n### 1. Read\na", "### 2. Add\nb"],
+    ],
+)
+def test_a_list_that_is_most_of_a_solution_is_its_steps(steps: list[str]) -> None:
+    found, style, _ = cut_solution("\n".join(steps), ("numbered", "paragraphs"))
+    assert (found, style) == (steps, "numbered")
 
 
 def test_a_single_heading_or_number_is_no_series() -> None:

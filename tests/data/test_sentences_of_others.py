@@ -23,6 +23,8 @@ from srl_edge.data.trajectories import ParseReport, parse_rows
         ("W.l.o.g. Let a be 1.", "Then b is 2."),
         ("The price is 300 Rs.", "He pays it."),
         ("It is at its max.", "Then it falls."),
+        ("By rule no. 1 it holds.", "By Sect. 5 it ends."),
+        ("It is approx. 5 km.", "It is not far, no.", "Then go."),
     ],
 )
 def test_a_full_stop_of_an_abbreviation_ends_no_sentence(steps: tuple[str, ...]) -> None:

@@ -84,6 +84,16 @@ def test_reasoning_that_an_answer_alone_follows_is_the_solution(tag: str) -> Non
     assert found.steps == ("5 + 6 = 11", "11 - 2 = 9\n#### 9") and not found.thoughts
 
 
+@pytest.mark.parametrize("replied", [False, True])
+def test_reasoning_beside_a_question_that_a_column_answers_is_its_thought(replied: bool) -> None:
+    turns = [{"role": "user", "content": "q"}]
+    turns += [{"role": "assistant", "content": "a.\nb."}] if replied else []
+    row = {"messages": turns, "reasoning": "Let me see.", "answer": "She adds both.\nThat is 9."}
+    report = ParseReport()
+    found = next(parse_rows([row], report), None)
+    assert (found.thoughts if found else ()) == (() if replied else ("Let me see.", ""))
+
+
 @pytest.mark.parametrize(
     "end",
     [

@@ -41,6 +41,7 @@ ANNOUNCED = (
     *("Poprawna odpowiedź to {}.", "Správná odpověď je {}.", "Cevap: {}", "Doğru cevap {}."),
     *("Vậy đáp án là {}.", "Đáp số: {}", "Jawabannya adalah {}.", "Jawaban yang benar adalah {}."),
     *("الإجابة: {}", "الجواب هو {}.", "सही उत्तर {} है।", "अतः सही उत्तर है: {}"),
+    *("Jibu ni {}.", "উত্তর হল {}।", "উত্তর: {}", "సమాధానం: {}", "คำตอบคือ {}", "คำตอบ: {}"),
     *("Ans: {}", "Answer → {}", "Answer -> {}", "ANS. {}", "[Answer] {}", "Answer : {}"),
     *("The answer is clearly {}.", '{{"answer": "{}", "sure": true}}', "<final>{}</final>"),
 )

@@ -459,3 +459,10 @@ def test_a_text_that_is_no_answer_takes_no_time(text: str) -> None:
     same_value("5", text)
     assert same_value(text, text)
     assert time.monotonic() - start < 4
+
+
+@pytest.mark.parametrize("sign", ["`", "~"])
+def test_a_fence_that_nothing_follows_takes_no_time(sign: str) -> None:
+    start = time.monotonic()
+    assert not is_correct(sign * 20_000, "Paris")
+    assert time.monotonic() - start < 2

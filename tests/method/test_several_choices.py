@@ -55,3 +55,29 @@ def test_several_choices_are_read(solution: str) -> None:
     for answer in ("ABD", "A, B, D"):
         assert is_correct(f"C is wrong.\n{solution}", answer)
         assert not is_correct(f"C is wrong.\n{solution}", "AB")
+
+
+@pytest.mark.parametrize(
+    ("given", "answer"),
+    [("A, B, C", "C, A, B"), ("B, D", "D, B"), ("ACB", "C, A, B"), ("(A)(C)", "(C)(A)")],
+)
+def test_letters_in_another_order_than_the_alphabet_s_are_no_set(given: str, answer: str) -> None:
+    assert not same_value(given, answer) and same_value(answer, answer)
+    assert same_value(answer, given) is (given != "ACB")  # which is a word
+
+
+def test_an_order_that_was_asked_for_is_read_in_any_form() -> None:
+    assert all(same_value(given, "C, A, B") for given in ("CAB", "(C), (A), (B)", "C, A and B"))
+
+
+@pytest.mark.parametrize(
+    ("given", "answer"), [("kn", "nk"), ("yn", "ny"), ("mr", "rm"), ("wty", "ytw"), ("GAC", "CAG")]
+)
+def test_letters_of_words_have_an_order(given: str, answer: str) -> None:
+    assert not same_value(given, answer) and not is_correct(f"#### {given}", answer)
+    assert same_value(answer, answer)
+
+
+@pytest.mark.parametrize(("given", "answer"), [("yx", "xy"), ("ba", "ab"), ("zxy", "xyz")])
+def test_products_of_the_usual_variables_have_none(given: str, answer: str) -> None:
+    assert same_value(given, answer)

@@ -1,0 +1,65 @@
+# ruff: noqa: RUF001 - dashes as people write them
+"""Yes or no: what a text says of a question that has no other answer."""
+
+import re
+from collections.abc import Sequence
+
+from srl_edge.method.quantities import plain
+
+_SAYS = {"yes": "yes", "true": "yes", "no": "no", "false": "no"}
+_WORD = r"(yes|no|true|false)\b"
+# A sentence, and neither another value nor what takes it back. `No. 5` is a number.
+_GOES_ON = (
+    r"(?:(?:[.!]+|[,;:]|\s*[—–]|\s+-)\s+|\s+\()"
+    r"(?!(?:but|and|or|not|partly|mostly|only|except|unless|if)\b)"
+    r"(?=[^\W\d_][\w'’-]*,?\s+[^\W\d_])"
+)
+_VERDICT = re.compile(
+    r"(?:(?:so|hence|thus|therefore|then|overall|in conclusion)[,:]?\s+)?"
+    r"(?:(?:(?:the|this|that)\s+(?:statement|claim|conclusion|sentence|proposition|hypothesis"
+    r"|assertion|answer)\s+(?:is|must be)|(?:it|that|this)(?:\s+is|['’]s))\s+)?"
+    rf"{_WORD}(?:[.!]*\s*$|{_GOES_ON}|[,;:]?\s+(?:because|since|as)\b)",
+    re.IGNORECASE,
+)
+# Said as a verdict further on in a text; "this is not true" is none, nor is "no" before a noun.
+_NOT_DENIED = r"(?<!not )(?<!n't )(?<!n’t )\b"
+_ENDED = r"(?=\s*(?:$|[.,;:!?]))"
+_AGAIN = re.compile(rf"{_NOT_DENIED}{_WORD}{_ENDED}", re.IGNORECASE)
+_TAKEN_BACK = re.compile(rf"{_NOT_DENIED}(yes|true|false|no{_ENDED})\b", re.IGNORECASE)
+_SENTENCE = re.compile(r"(?<=[.!?])\s+")
+# A first line is a verdict only by itself: "Yes, we can find out."
+_FIRST = re.compile(
+    rf"[#>\- ]*{_WORD}(?:[.!]*\s*$|[.!]\s+(?!\d)|(?:[,;.:]| -)?\s+(?:because|since)\b)",
+    re.IGNORECASE,
+)
+
+
+def word(text: str) -> str:
+    """`yes` or `no` where a text is such a word, or true or false, and nothing more; else ''."""
+    return _SAYS.get(plain(text).casefold(), "")
+
+
+def verdict(text: str) -> str:
+    """What a text says that begins with its verdict, as "No, it has none."; '' for no such one."""
+    text = plain(text.strip("#>*_- \t\n").replace("*", ""))
+    if (begins := _VERDICT.match(text)) is None:
+        return ""
+    said = _SAYS[begins[1].lower()]
+    again = (_SAYS[other[1].lower()] for other in _AGAIN.finditer(text, begins.end()))
+    return said if all(other == said for other in again) else ""
+
+
+def last(lines: Sequence[str]) -> str | None:
+    """The verdict of a reply in lines: of its last line, that line's last sentence, or its first
+    line, where its reasons follow and not another one.
+    """
+    if not lines:
+        return None
+    ends = map(verdict, (lines[-1], _SENTENCE.split(lines[-1])[-1]))
+    if said := next(filter(None, ends), ""):
+        return said
+    if (begins := _FIRST.match(lines[0])) is None:
+        return None
+    said = _SAYS[begins[1].lower()]
+    later = (_SAYS[again[1].lower()] for again in _TAKEN_BACK.finditer(lines[-1]))
+    return said if all(other == said for other in later) else None
