@@ -166,6 +166,31 @@ def test_terminus_types_commands() -> None:
     assert read(ASKED, fenced, said("a", "user"), typed("pwd")).steps == ("ls", "pwd", DONE)
 
 
+def test_terminus_keys_and_waits_are_actions_as_they_are_written() -> None:
+    screen = said("New Terminal Output:\nroot@x:/app#", "user")
+    replies = [
+        typed("make\n"),
+        typed(""),
+        typed("C-c", "ls\n"),
+        typed(":wq", "Enter"),
+        typed("cat > a <<'EOF'\n  x\nEOF\n", "ls"),
+    ]
+    found = read(ASKED, *(turn for each in replies for turn in (each, screen)), typed(done=True))
+    keys = ([""], ["C-c", "ls\n"], [":wq", "Enter"])
+    wait, stop, leave = (
+        "\n".join(json.dumps({"keystrokes": key, "duration": 0.1}) for key in each) for each in keys
+    )
+    assert found.steps == ("make", wait, stop, leave, "cat > a <<'EOF'\n  x\nEOF\nls", DONE)
+
+
+@pytest.mark.parametrize("form", ["{}", "```json\n{}\n```", "```\n{}\n```\n"])
+def test_what_terminus_says_around_its_json_is_thought(form: str) -> None:
+    content = "I look at {a}.\n\n" + form.replace("{}", typed("ls\n", plan="Look.")["content"])
+    screen = said("New Terminal Output:\na", "user")
+    found = read(ASKED, said(content), screen, typed(done=True))
+    assert found.steps == ("ls", DONE) and found.thoughts[0] == "I look at {a}.\n\nLook."
+
+
 @pytest.mark.parametrize("shell", ["mswea_bash_command", "bash", ""])
 def test_a_command_in_a_fence_with_its_result_is_an_action(shell: str) -> None:
     turns = [said(f"THOUGHT: so.\n\n```{shell}\n{text}\n```") for text in ("ls", "echo END")]
