@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer, MistralConfig
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GraniteConfig,
+    MistralConfig,
+    StableLmConfig,
+)
 
 from srl_edge.errors import InputError, StageError
 from srl_edge.method.types import Sample
@@ -316,20 +322,21 @@ def test_linear_logprobs_match_a_plain_log_softmax() -> None:
     torch.testing.assert_close(hidden.grad, again.grad, atol=1e-4, rtol=1e-4)
 
 
+SHAPE: dict[str, Any] = {
+    "vocab_size": 512,
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+}
+
+
 @pytest.mark.parametrize(("window", "trains"), [(None, True), (4096, False)])
 def test_a_family_without_a_record_trains_if_it_is_as_plain_as_llamas(
     window: int | None, trains: bool, tiny_model: Path, tmp_path: Path
 ) -> None:
-    shape = {
-        "vocab_size": 512,
-        "hidden_size": 64,
-        "intermediate_size": 128,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "head_dim": 16,
-    }
-    config = MistralConfig(**shape, sliding_window=window)
+    config = MistralConfig(**SHAPE, head_dim=16, sliding_window=window)
     AutoModelForCausalLM.from_config(config, dtype=torch.float32).save_pretrained(tmp_path)
     AutoTokenizer.from_pretrained(tiny_model).save_pretrained(tmp_path)
     if trains:
@@ -338,6 +345,26 @@ def test_a_family_without_a_record_trains_if_it_is_as_plain_as_llamas(
     else:
         with pytest.raises(InputError, match="mistral has a sliding window"):
             open_policy(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        # All of Granite's factors but that of its logits are one.
+        (
+            GraniteConfig(**SHAPE, logits_scaling=8.0, attention_multiplier=0.25),
+            "granite: its logits are not its head's alone",
+        ),
+        (StableLmConfig(**SHAPE), "stablelm: rotates 4 of the 16 numbers of each head"),
+    ],
+)
+def test_what_the_trainer_would_compute_otherwise_is_refused_in_a_sentence(
+    config: Any, words: str, tiny_model: Path, tmp_path: Path
+) -> None:
+    AutoModelForCausalLM.from_config(config, dtype=torch.float32).save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(tiny_model).save_pretrained(tmp_path)
+    with pytest.raises(InputError, match=words):
+        open_policy(tmp_path)
 
 
 def test_bfloat16_gradients_hold_where_scores_are_hundreds() -> None:
