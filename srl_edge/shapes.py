@@ -77,6 +77,7 @@ class Adapter(TypedDict):
 class LoraParameters(TypedDict):
     rank: Size
     scale: float
+    alpha: NotRequired[float | None]  # of early versions
 
 
 class MlxAdapter(TypedDict):

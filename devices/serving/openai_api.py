@@ -325,7 +325,8 @@ class Answer:
         if not found:
             return reply.text, []
         calls = [
-            {"id": f"call_{uuid.uuid4().hex[:24]}", "type": "function", "function": call}
+            # Nine letters and figures, since Mistral's templates refuse all others.
+            {"id": uuid.uuid4().hex[:9], "type": "function", "function": call}
             for call in found
         ]
         thought = f"<think>{reply.thought}</think>\n" if reply.thought else ""

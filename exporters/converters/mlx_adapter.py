@@ -2,7 +2,9 @@
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import save_file
@@ -51,7 +53,8 @@ def write(adapter: Path, out: Path) -> Path:
 def to_peft(adapter: Path, out: Path) -> Path:
     """Write a folder of mlx-lm as a PEFT folder; return it.
 
-    Raises InputError for DoRA, whole weights, and anything but matrices on the layers' linear maps.
+    Raises InputError for DoRA, whole weights, anything but matrices on the layers' linear maps, and
+    where the files leave open which scale the matrices were trained with.
     """
     require_inside(adapter)
     config = read_json(adapter / "adapter_config.json", "MlxAdapter")
@@ -68,6 +71,7 @@ def to_peft(adapter: Path, out: Path) -> Path:
     if (parameters := config.get("lora_parameters")) is None:
         raise InputError(f"{adapter}/adapter_config.json: has no lora_parameters.")
     rank, base = parameters["rank"], config.get("model")
+    _require_one_scale(adapter, config)
     layers = sorted({int(name.split(".")[1]) for name in weights})
     ranks = {len(matrix) for name, matrix in weights.items() if name.endswith("lora_A.weight")}
     if ranks != {rank}:
@@ -75,3 +79,19 @@ def to_peft(adapter: Path, out: Path) -> Path:
     return adapter_folder.write(
         out, weights, rank, parameters["scale"] * rank, base, only_layers=layers
     )
+
+
+def _require_one_scale(adapter: Path, config: Mapping[str, Any]) -> None:
+    """Raise InputError where an alpha may count, or may not.
+
+    mlx-lm 0.12 to 0.14 multiplied the scale by alpha / rank; 0.18 wrote the same alpha by
+    default, and left it alone. Those since 0.20 also name the `fine_tune_type`.
+    """
+    parameters = config["lora_parameters"]
+    rank, scale, alpha = parameters["rank"], parameters["scale"], parameters.get("alpha")
+    if alpha is not None and alpha != rank and "fine_tune_type" not in config:
+        raise InputError(
+            f"{adapter}/adapter_config.json: has alpha {alpha:g} beside scale {scale:g}. mlx-lm "
+            "multiplied them up to version 0.14, and no longer in 0.18: write scale "
+            f"{scale * alpha / rank:g} or leave {scale:g}, and take alpha out."
+        )

@@ -253,6 +253,7 @@ SHAPES = (
     Shape("function calls", ("query", "answers"), agents.calls),
     Shape("BFCL", ("question", "function"), agents.bfcl),
     Shape("tool calls in text", ("instruction", "output"), agents.tool_output),
+    Shape("ToolRL", ("prompt", "reward_model"), agents.tool_truth),
     Shape("tau-bench", (), agents.tau),
     Shape("PRM800K", ("question", "label"), _prm800k),
     Shape("ProcessBench", ("problem", "steps", "final_answer_correct"), _processbench),

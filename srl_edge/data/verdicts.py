@@ -1,5 +1,6 @@
 """What a row itself says of its solutions: whether one is right, and of several, which."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,37 +26,56 @@ _JUDGES = ("correctness_math_verify", "correctness_llama")
 _ENDED, _FINISHED = "is_reasoning_complete", "finish_reasons"
 
 # Where the record of an attempt says how it ended, and how it says that it failed.
-_HOLDERS = ("info", "metadata", "evaluation", "eval", "reward_info", "result", "extra_info")
+_HOLDERS = (
+    *("info", "metadata", "evaluation", "eval", "reward_info", "result", "extra_info"),
+    *("verifier_result", "test_result"),
+)
 _SUCCESSES = (
     *("resolved", "is_resolved", "success", "is_success", "successful", "solved", "is_solved"),
-    *("passed", "is_passed", "correct", "verified", "completed", "target"),
+    *("passed", "is_passed", "tests_passed", "correct", "verified", "completed", "target"),
 )
+_REWARDS = ("reward", "rewards", "final_reward", "total_reward")
 _ENDS = ("outcome", "status", "result", "exit_status")
-_FAILED = (
-    *("fail", "failed", "failure", "unsuccessful", "unresolved", "error"),
-    *("exit_cost", "exit_context", "exit_format", "exit_error", "early_exit", "limitsexceeded"),
+# Words of recorders, SWE-agent's exits, and the name of what was raised, as Harbor and
+# mini-swe-agent write it.
+_FAILED = re.compile(
+    r"(?i:fail(?:ed|ure)?|unsuccessful|unresolved|error|early_exit|exit_\w+|limits?_?exceeded"
+    r"|max_(?:iterations|steps|turns)|time(?:d[_ ]?)?out|aborted|cancell?ed)"
+    r"|[A-Z]\w*(?:Error|Exception|Expired|Exceeded|Timeout|Interrupt)"
 )
+_CUT_OFF = re.compile(r"submitted \(exit_\w+\)", re.IGNORECASE)  # what there was at a limit
 
 
 def require_success(row: Row) -> None:
     """Raise Unusable for the record of an attempt that says that it failed, or earned nothing.
 
-    A number that is no verdict, as the status of a program, says nothing.
+    A number that is no verdict, as the status of a program, says nothing; and what was submitted
+    when a limit was reached is no success but where the record says so.
     """
     inside = [held for column in _HOLDERS for held in items(row.get(column))]
-    for held in (row, *(each for each in inside if isinstance(each, Mapping))):
-        failed = any(_is_no(held.get(name)) for name in _SUCCESSES)
-        failed = failed or any(str(held.get(name)).strip().lower() in _FAILED for name in _ENDS)
-        if failed or _earned_nothing(held.get("reward")):
-            raise Unusable("an attempt that did not succeed")
-
-
-def _is_no(value: Any) -> bool:
-    return value is not None and str(value).strip().lower() in ("false", "0", "0.0", "no")
+    records = [row, *(each for each in inside if isinstance(each, Mapping))]
+    said = [str(held.get(name)).strip().lower() for held in records for name in _SUCCESSES]
+    ends = [str(held.get(name)).strip() for held in records for name in _ENDS]
+    if (
+        any(each in ("false", "0", "0.0", "no") for each in said)
+        or any(map(_FAILED.fullmatch, ends))
+        or (any(map(_CUT_OFF.fullmatch, ends)) and "true" not in said)
+        or any(_earned_nothing(held.get(name)) for held in records for name in _REWARDS)
+        or re.fullmatch(r"0\.0+|-\d+\.\d+", str(row.get("result")).strip())  # Harbor's reward
+    ):
+        raise Unusable("an attempt that did not succeed")
 
 
 def _earned_nothing(reward: Any) -> bool:
-    return isinstance(reward, int | float) and reward <= 0
+    """Of several rewards, of steps or by name, none has to be above zero."""
+    if isinstance(reward, Mapping):
+        reward = list(reward.values())
+    if (listed := as_list(reward)) is not None:
+        return bool(listed) and all(map(_earned_nothing, listed))
+    try:
+        return float(reward) <= 0
+    except (TypeError, ValueError, OverflowError):
+        return False
 
 
 def require_right(row: Row, column: str) -> None:

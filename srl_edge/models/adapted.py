@@ -27,6 +27,11 @@ from srl_edge.models.adapter_folder import (
 
 FILE, SETTINGS = "adapter_model.safetensors", "adapter_config.json"
 _END = re.compile(r"(?:^|\.)(?:embed_tokens|lm_head)\.")
+# Settings by which an adapter is more than a sum, and what they do.
+_MORE = {
+    "layer_replication": "repeats layers of its base",
+    "alora_invocation_tokens": "lets it act only after certain tokens",
+}
 # A whole embedding or head, also where matrices or single tokens are trained beside it.
 _WHOLE = re.compile(r"\.(?:embed_tokens|lm_head)(?:\.(?!lora_)\w+)*\.weight$")
 
@@ -41,6 +46,7 @@ def adapted(model: Any, base: Path, adapter: Path) -> Any:
     if (kind := read_json(adapter / SETTINGS, "Tuned").get("peft_type") or "LORA") != "LORA":
         raise InputError(f"{adapter}: is of the kind {kind}; only LORA is merged.")
     settings = read_json(adapter / SETTINGS, "Adapter")
+    _require_mergeable(adapter, settings)
     _require_quick(adapter, settings, model)
     _require_ranks(adapter, settings, model)
     if (begun := str(settings.get("init_lora_weights"))).startswith(OF_ANOTHER_BASE):
@@ -70,6 +76,13 @@ def adapted(model: Any, base: Path, adapter: Path) -> Any:
     _require_complete(adapter, lacks)
     _require_scaled(adapter, tuned)
     return tuned
+
+
+def _require_mergeable(adapter: Path, settings: Mapping[str, Any]) -> None:
+    """Raise InputError for what an adapter does beside adding to the weights of its base."""
+    for name, what in _MORE.items():
+        if settings.get(name):
+            raise InputError(f"{adapter}: has {name}, which {what}, and cannot be merged.")
 
 
 def _require_complete(adapter: Path, lacks: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ from jinja2.exceptions import TemplateError
 
 from srl_edge.errors import InputError
 from srl_edge.files import read_json_if_there, read_text
+from srl_edge.models.calls_in_chat import CallForms
 from srl_edge.models.limits import SECONDS, TooLong, limited
 from srl_edge.models.template_sandbox import Sandbox
 from srl_edge.models.tools_in_text import MARK, PROBE, told_of
@@ -79,6 +80,7 @@ class ChatTemplate:
         self._always: Mapping[str, Any] = {}  # what it is told of in every chat
         self._places: dict[str, bool] = {}  # whether it has one for tools, by what else it is told
         self._endless = False  # whether it took too long for a few words
+        self._calls = CallForms(lambda chat: self._tried(self._shaped(chat)))
 
     def render(
         self,
@@ -125,7 +127,7 @@ class ChatTemplate:
         self, chat: Chat, arguments: Mapping[str, Any] | None = None
     ) -> list[dict[str, Any]]:
         """A chat as the template takes it: with the system's text in the user's turn, if need be,
-        and with tools in the system's text.
+        with tools in the system's text, and with calls as `calls_in_chat` gives them.
 
         Templates without a system role refuse it, or leave it out without a word; and those that
         take lists of parts alone leave out every text.
@@ -135,8 +137,8 @@ class ChatTemplate:
             turns = told_of(tools, turns)
         if len(turns) > 1 and turns[0]["role"] == "system" and not self._takes_system:
             system, turns = turns[0]["content"], turns[1:]
-            turns[0]["content"] = f"{system}\n\n{turns[0]['content']}"
-        return self._shaped(turns)
+            turns[0]["content"] = f"{system}\n\n{turns[0]['content'] or ''}"
+        return self._shaped(self._calls.given(turns))
 
     @cached_property
     def _of_tools(self) -> "ChatTemplate":
@@ -228,7 +230,11 @@ class ChatTemplate:
 
 
 def _in_parts(chat: Chat) -> list[dict[str, Any]]:
-    return [{**turn, "content": [{"type": "text", "text": turn["content"]}]} for turn in chat]
+    return [{**turn, "content": _as_parts(turn["content"])} for turn in chat]
+
+
+def _as_parts(text: str | None) -> list[dict[str, str]] | None:
+    return text if text is None else [{"type": "text", "text": text}]
 
 
 def of_tokenizer(tokenizer: Any) -> ChatTemplate:

@@ -24,6 +24,7 @@ _ROPES: dict[Place, tuple[str, ...]] = {
 }  # dynamic angles are the plain ones as far as a model has positions, and nothing goes further
 _GROUPED: tuple[Place, ...] = ("onnx", "onnx sampler", "browser")  # heads in groups of 16 numbers
 _AS_TRANSFORMERS: tuple[Place, ...] = ("torch", "optimum")  # compute what the configuration says
+_FLAT: tuple[Place, ...] = ("mlx", "optimum")  # `flat_rope` writes two embeddings as they are alone
 _WHOLE_HEADS: tuple[Place, ...] = ("onnx", "onnx sampler", "browser")  # rotate all of a head
 
 
@@ -106,10 +107,11 @@ def require(
     family = family_of(str(text.get("model_type")), place, where, doing)
     # What mlx-lm's own forward pass runs is mlx-lm's to know.
     for rope in () if place == "mlx" and family.own_forward else ropes_of(config):
-        if rope["rope_type"] not in _ROPES[place]:
+        kinds = ("default",) if family.two_ropes and place in _FLAT else _ROPES[place]
+        if rope["rope_type"] not in kinds:
             raise InputError(
                 f"{where}: has {rope['rope_type']} rotary embeddings and cannot be {doing}, which "
-                f"takes {', '.join(_ROPES[place])}."
+                f"takes {', '.join(kinds)}."
             )
         part = rope.get("partial_rotary_factor") or text.get("partial_rotary_factor") or 1.0
         if part != 1.0 and place in _WHOLE_HEADS:

@@ -140,6 +140,29 @@ ATTEMPT = [
         ({"outcome": "failure"}, {"outcome": "success"}),
         ({"status": "failed"}, {"status": 0}),  # of a program that ended well
         ({"exit_status": "exit_cost"}, {"exit_status": "submitted"}),
+        ({"result": "0.0"}, {"result": "1.0"}),  # Harbor's: a reward, or what was raised
+        ({"result": 0.0}, {"result": 0}),
+        ({"result": "AgentTimeoutError"}, {"result": "no error"}),
+        ({"info": {"exit_status": "ContextWindowExceededError"}}, {"info": {"exit_status": ""}}),
+        ({"info": {"exit_status": "LimitsExceeded"}}, {"info": {"exit_status": "Submitted"}}),
+        ({"exit_status": "RetryError"}, {"exit_status": None}),
+        ({"exit_status": "TimeoutExpired"}, {"exit_status": 0}),
+        ({"exit_status": "exit_forfeit"}, {"exit_status": "exit"}),
+        ({"exit_status": "exit_command_timeout"}, {"exit_status": "finished"}),
+        ({"exit_status": "max_iterations"}, {"exit_status": "done"}),
+        (
+            {"exit_status": "submitted (exit_cost)"},
+            {"exit_status": "submitted (exit_context)", "target": True},
+        ),
+        ({"reward": "0.0"}, {"reward": "0.5"}),
+        ({"rewards": [0.0]}, {"rewards": [0.0, 1.0]}),
+        ({"rewards": "[0, 0]"}, {"rewards": []}),
+        ({"final_reward": 0.0}, {"final_reward": "none"}),
+        (
+            {"verifier_result": {"rewards": {"reward": 0.0}}},
+            {"verifier_result": {"rewards": {"reward": 1.0, "style": 0.0}}},
+        ),
+        ({"tests_passed": False}, {"tests_passed": 12}),
     ],
 )
 def test_an_attempt_that_failed_is_no_expert_s(

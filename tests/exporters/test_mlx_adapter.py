@@ -142,3 +142,23 @@ def test_what_is_no_plain_lora_is_refused_by_name(
     assert not (tmp_path / "out").exists()
     with pytest.raises(InputError, match="is there already"):
         convert(made, tmp_path / "peft")
+
+
+def test_an_alpha_counts_as_in_the_version_that_wrote_it(tiny_model: Path, tmp_path: Path) -> None:
+    """Up to mlx-lm 0.14 it multiplied the scale; 0.18 wrote the same file and left it alone."""
+    made = convert(make_adapter(tiny_model, tmp_path / "peft", 1), tmp_path / "mlx")
+    file = made / "adapter_config.json"
+    config = json.loads(file.read_text())
+    rank = config["lora_parameters"]["rank"]
+    config["lora_parameters"] |= {"alpha": 2.0 * rank, "scale": 10.0}
+    file.write_text(json.dumps(config))
+    since = json.loads((convert(made, tmp_path / "since") / "adapter_config.json").read_text())
+    assert since["lora_alpha"] == 10.0 * rank  # of 0.20 or later, which names the fine_tune_type
+
+    del config["fine_tune_type"]
+    file.write_text(json.dumps(config))
+    with pytest.raises(InputError, match=r"beside scale 10, .* write scale 20 or leave 10, and"):
+        convert(made, tmp_path / "open")
+    config["lora_parameters"]["alpha"] = rank  # then both are the same
+    file.write_text(json.dumps(config))
+    assert convert(made, tmp_path / "alike").is_dir()

@@ -151,6 +151,16 @@ def test_a_route_computes_the_model_or_refuses_it(
         ({"use_bidirectional_attention": True}, "onnx-fp32", "has use_bidirectional_attention"),
         (rope("yarn", factor=4.0, attention_factor=1.5), "mlx-fp16", "rope attention_factor = 1.5"),
         (rope("yarn", factor=4.0, truncate=False), "mlx-fp16", "has rope truncate = False"),
+        (
+            {"model_type": "gemma3_text"} | GLOBAL,
+            "mlx-fp16",
+            "linear .* which takes default.",
+        ),
+        (
+            {"model_type": "gemma3_text", "rope_scaling": {"rope_type": "linear", "factor": 8.0}},
+            "mlx-int4",
+            "has linear rotary embeddings and cannot be made into mlx-int4",
+        ),
     ],
 )
 def test_what_no_route_can_do_is_said_before_anything_is_loaded(

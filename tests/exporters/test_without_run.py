@@ -411,8 +411,8 @@ REFUSED: dict[Any, str] = {
     shaped(lora_bias=True): "cannot be merged: Impossible to merge LoRA with `lora_bias=True`",
     shaped(
         alora_invocation_tokens=[5, 6], modules=["q_proj"], task_type="CAUSAL_LM"
-    ): "cannot be merged: aLoRA does not support merging",
-    shaped(layer_replication=[[0, 2], [1, 3]]): "cannot be merged exactly: the merged model",
+    ): "has alora_invocation_tokens, which lets it act only after certain tokens, and can",
+    shaped(layer_replication=[[0, 2], [1, 3]]): "has layer_replication, which repeats layers of",
     shaped(
         trainable_token_indices=[7], modules=["q_proj", "lm_head"]
     ): "has trainable_token_indices, which change .* that cannot be merged exactly",

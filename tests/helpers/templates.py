@@ -274,18 +274,32 @@ GRANITE_4 = """{%- set tools_begin = 'You may call:\\n<tools>' %}
 {%- endfor %}
 {%- if add_generation_prompt %}{{- '<|start_of_role|>assistant<|end_of_role|>' }}{%- endif %}"""
 
+_DEEPSEEK_CALL = (
+    "'<|call|>' + tool['type'] + '<|sep|>' + tool['function']['name'] + '\\n```json\\n' + "
+    "tool['function']['arguments'] + '\\n```<|/call|>'"
+)
 DEEPSEEK_R1 = (
     "{% if not add_generation_prompt is defined %}{% set add_generation_prompt = false %}{% endif %}"
-    "{% set ns = namespace(is_first=false, is_tool=false, system_prompt='') %}"
+    "{% set ns = namespace(is_first=true, is_tool=false, system_prompt='') %}"
     "{%- for message in messages %}{%- if message['role'] == 'system' %}"
     "{% set ns.system_prompt = message['content'] %}{%- endif %}{%- endfor %}"
     "{{bos_token}}{{ns.system_prompt}}"
     "{%- for message in messages %}{%- if message['role'] == 'user' %}{%- set ns.is_tool = false -%}"
     "{{'<|User|>' + message['content']}}{%- endif %}"
+    "{%- if message['role'] == 'assistant' and message['content'] is none %}"
+    "{%- set ns.is_tool = false -%}{%- for tool in message['tool_calls'] %}"
+    "{%- if ns.is_first %}{{'<|Assistant|><|calls|>' + " + _DEEPSEEK_CALL + "}}"
+    "{%- set ns.is_first = false -%}{%- else %}{{'\\n' + " + _DEEPSEEK_CALL + "}}"
+    "{{'<|/calls|>' + eos_token}}{%- endif %}{%- endfor %}{%- endif %}"
     "{%- if message['role'] == 'assistant' and message['content'] is not none %}"
+    "{%- if ns.is_tool %}{{'<|/results|>' + message['content'] + eos_token}}"
+    "{%- set ns.is_tool = false -%}{%- else %}"
     "{% set content = message['content'] %}{% if '</think>' in content %}"
     "{% set content = content.split('</think>')[-1] %}{% endif %}"
-    "{{'<|Assistant|>' + content + eos_token}}{%- endif %}{%- endfor -%}"
+    "{{'<|Assistant|>' + content + eos_token}}{%- endif %}{%- endif %}"
+    "{%- if message['role'] == 'tool' %}{{'' if ns.is_tool else '<|results|>'}}"
+    "{%- set ns.is_tool = true -%}{{'<|result|>' + message['content'] + '<|/result|>'}}{%- endif %}"
+    "{%- endfor -%}{% if ns.is_tool %}{{'<|/results|>'}}{% endif %}"
     "{% if add_generation_prompt and not ns.is_tool %}{{'<|Assistant|><think>\\n'}}{% endif %}"
 )
 
@@ -317,8 +331,21 @@ MISTRAL = """{%- if messages[0]['role'] == 'system' %}
         {%- if loop.last and system_message is defined %}
             {{- '[INST] ' + system_message + '\\n\\n' + message['content'] + '[/INST]' }}
         {%- else %}{{- '[INST] ' + message['content'] + '[/INST]' }}{%- endif %}
+    {%- elif message.tool_calls is defined %}
+        {{- '[TOOL_CALLS] [' }}
+        {%- for call in message.tool_calls %}
+            {%- if call.id is not defined or call.id|length != 9 %}
+                {{- raise_exception('an id has nine letters and figures') }}{%- endif %}
+            {{- (call.function|tojson)[:-1] + ', "id": "' + call.id + '"}' }}
+            {{- ']' + eos_token if loop.last else ', ' }}
+        {%- endfor %}
     {%- elif message['role'] == 'assistant' %}
         {{- ' ' + message['content']|trim + eos_token }}
+    {%- elif message['role'] == 'tool' %}
+        {%- if message.tool_call_id is not defined or message.tool_call_id|length != 9 %}
+            {{- raise_exception('an id has nine letters and figures') }}{%- endif %}
+        {{- '[TOOL_RESULTS] {"content": ' + message.content|string }}
+        {{- ', "call_id": "' + message.tool_call_id + '"}[/TOOL_RESULTS]' }}
     {%- else %}{{- raise_exception('who is this?') }}{%- endif %}
 {%- endfor %}"""
 

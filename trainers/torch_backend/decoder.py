@@ -205,7 +205,7 @@ def from_transformers(
     family = family_for(config)
     probe = torch.arange(24, device=model.device) * 7 % config.vocab_size
     with torch.no_grad():
-        expected = source(probe[None], use_cache=False).last_hidden_state[0].float()
+        expected = _before_head(model, probe)
     layers = []
     for index in range(len(source.layers)):
         try:
@@ -226,14 +226,52 @@ def from_transformers(
         "gelu" in str(getattr(config, "hidden_activation", None) or config.hidden_act),
     )
     with torch.no_grad():
+        _require_whole_heads(decoder, config)
         got = decoder(probe, Causal([len(probe)], model.device)).float()
-    error = float((got - expected).norm() / expected.norm())
-    if error > (1e-3 if model.dtype == torch.float32 else 0.1):
+    if (error := _off(got, expected)) > _tolerance(model):
         raise InputError(
             f"{config.model_type}: the trainer's forward pass differs from the model's own by "
             f"{error:.1%}; this family is not supported."
         )
     return decoder
+
+
+def _before_head(model: Any, probe: torch.Tensor) -> torch.Tensor:
+    """Hidden states [N, d] of tokens [N]; raises InputError where more than the head follows."""
+    kept: list[torch.Tensor] = []
+    head = model.get_output_embeddings()
+    handle = head.register_forward_pre_hook(lambda _, inputs: kept.append(inputs[0]))
+    logits = model(probe[None], use_cache=False).logits[0].float()
+    handle.remove()
+    hidden = kept[0][0]
+    if (error := _off(F.linear(hidden, head.weight).float(), logits)) > _tolerance(model):
+        raise InputError(
+            f"{model.config.model_type}: its logits are not its head's alone (they differ by "
+            f"{error:.1%}), as where they are scaled; this family is not supported."
+        )
+    return hidden.float()
+
+
+def _require_whole_heads(decoder: Decoder, config: Any) -> None:
+    """Raise InputError where a family rotates a part of each head alone."""
+    kinds = {layer.kind for layer in decoder.layers}
+    place = torch.zeros(1, 1, dtype=torch.long, device=decoder.norm.weight.device)
+    for kind in kinds:
+        args = (place,) if kind is None else (place, kind)
+        width = decoder.rotary(decoder.embed.weight[:1], *args)[0].shape[-1]
+        if width != decoder.head_dim:
+            raise InputError(
+                f"{config.model_type}: rotates {width} of the {decoder.head_dim} numbers of each "
+                "head, and the trainer rotates all; this family is not supported."
+            )
+
+
+def _off(got: torch.Tensor, expected: torch.Tensor) -> float:
+    return float((got - expected).norm() / expected.norm())
+
+
+def _tolerance(model: Any) -> float:
+    return 1e-3 if model.dtype == torch.float32 else 0.1
 
 
 def family_for(config: Any) -> Family:

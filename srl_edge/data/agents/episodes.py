@@ -15,7 +15,16 @@ from typing import Any
 
 from srl_edge.data.agents.declared import declared_in, name_of, require_declared, unfilled
 from srl_edge.data.agents.in_text import action_in, calls_in, is_marked, last_fence, said_in
-from srl_edge.data.agents.turns import ASSISTANTS, RESULTS, SYSTEMS, USERS, Turn, turn_of
+from srl_edge.data.agents.turns import (
+    ASSISTANTS,
+    RESULTS,
+    SYSTEMS,
+    USERS,
+    Turn,
+    divided,
+    ids_of,
+    turn_of,
+)
 from srl_edge.data.chats import require_taught, turns_of
 from srl_edge.data.thoughts import joined
 from srl_edge.data.values import Unusable, as_list
@@ -80,7 +89,7 @@ def of_turns(turns: Any, tools: Sequence[Any] = (), told: str = "") -> Episode:
     """
     listed = turns_of(turns)
     require_taught(filter(replies, listed))
-    said = list(map(turn_of, listed))
+    said = [turn_of(each) for turn in listed for each in divided(turn)]
     # Elsewhere a fence is what is shown to the user.
     fences = not _has_calls(said) and (not tools or is_fenced(turns))
     opening = _opening(said)
@@ -100,7 +109,8 @@ def of_turns(turns: Any, tools: Sequence[Any] = (), told: str = "") -> Episode:
         came = _taken(said, lambda turn: turn.role not in ASSISTANTS)
         actions.append(action)
         thoughts.append(before)
-        observations.append(_observation(came, count))
+        called = [each for turn in made for each in ids_of(turn.calls)]
+        observations.append(_observation(came, count, called))
     task = "\n\n".join(turn.text for turn in opening if turn.text.strip())
     if not task.strip():
         raise Unusable("no task before the first action")
@@ -127,19 +137,26 @@ def _opening(turns: list[Turn]) -> list[Turn]:
     return _opening(turns)
 
 
-def _observation(turns: Sequence[Turn], count: int) -> str:
-    """What came of an action of so many calls, and then what was said by others."""
-    results, said, awaited = [], [], count
+def _observation(turns: Sequence[Turn], count: int, called: Sequence[str]) -> str:
+    """What came of an action of so many calls, and then what was said by others.
+
+    called: ids of its calls, in whose order results stand that all name one.
+    """
+    results: list[Turn] = []
+    said: list[str] = []
+    in_parts = any(turn.told for turn in turns)
     for turn in turns:
-        told = turn.role in USERS and (turn.told or awaited > 0 or _RESULT.match(turn.text))
+        awaited = not in_parts and len(results) < count
+        told = turn.role in USERS and (turn.told or awaited or _RESULT.match(turn.text))
         if turn.role in (*USERS, *SYSTEMS) and not told:
             said += [SAID[turn.role in SYSTEMS] + turn.text] if turn.text else []
             continue
-        results.append(turn.text)
-        awaited -= turn.results
-    if awaited > 0 and turns:
+        results.append(turn)
+    if len(results) < count and turns:
         raise Unusable("an action without its observation")
-    return "\n\n".join([*results, *said])
+    if len({turn.of for turn in results} & set(called)) == len(results):
+        results.sort(key=lambda turn: called.index(turn.of))
+    return "\n\n".join([*(turn.text for turn in results), *said])
 
 
 def of_steps(steps: Any) -> Episode:

@@ -61,6 +61,8 @@ _OBSERVED = re.compile(r"^[ \t*]*Observation:", re.MULTILINE | re.IGNORECASE)
 _THOUGHT = re.compile(r"\A[\s*]*Thought:[ \t*]*", re.IGNORECASE)
 _FINAL = re.compile(r"^[ \t*]*Final Answer:[ \t*]*", re.MULTILINE | re.IGNORECASE)
 _LISTED = re.compile(r"\s*\[[\w./&' -]+\(.*\)\s*\]\s*\Z", re.DOTALL)  # ToolACE's
+_OBJECT = re.compile(r'\{\s*"')
+_FENCE_MARK = re.compile(r"\A\s*```[ \t]*$|^[ \t]*```(?:json)?\s*\Z", re.MULTILINE)
 _FENCED = re.compile(r"\A\s*```(?:json)?\s*\n(.*?)\n?```\s*\Z", re.DOTALL)
 
 
@@ -216,22 +218,34 @@ def _arguments(text: str) -> Any:
 
 
 def _keystrokes(text: str) -> tuple[str, str] | None:
-    """What Terminus thinks and types, where a reply is nothing but its JSON."""
+    """What Terminus says and types in a reply that holds its JSON."""
     if '"commands"' not in text:
         return None
     body, thoughts = split_thoughts(text)
-    body = fenced[1] if (fenced := _FENCED.match(body)) else body
+    if not (start := _OBJECT.search(body)):
+        return None
     try:
-        said = json.loads(body)
+        said, end = json.JSONDecoder().raw_decode(body, start.start())
     except (ValueError, RecursionError):
         return None
-    made = said.get("commands") if isinstance(said, dict) else None
+    made = said.get("commands")
     if not isinstance(made, list):
         return None
     typed = [each.get("keystrokes") for each in made if isinstance(each, Mapping)]
     texts = [text for text in typed if isinstance(text, str)]
     if len(texts) < len(made):
         return None
-    told = [*(t for _, t in thoughts), *(v for v in said.values() if isinstance(v, str))]
+    around = (_FENCE_MARK.sub("", part).strip() for part in (body[: start.start()], body[end:]))
+    told = [*(t for _, t in thoughts), *around, *(v for v in said.values() if isinstance(v, str))]
     complete = any(said.get(key) is True for key in ("task_complete", "is_task_complete"))
-    return joined(told), "".join(texts).strip() or (DONE if complete else "")
+    if complete and not any(texts):
+        return joined(told), DONE
+    return joined(told), _typed(made, texts)
+
+
+def _typed(made: list[Any], texts: list[str]) -> str:
+    """Commands as a shell takes them; keys such as C-c and waits as the JSON that they are."""
+    command = "".join(texts).strip()
+    if command and all(text.endswith("\n") for text in texts[:-1]):
+        return command
+    return "\n".join(json.dumps(each, ensure_ascii=False) for each in made)

@@ -130,8 +130,22 @@ def tool_output(row: Row) -> Fields | None:
     turns = said_and_asked(asked, row["output"])
     column = "input" if row.get("input") else "instruction"
     found = of_chat(row, turns, column, "tool calls in text")
-    if found is None or not episodes.is_episode(turns):
-        return found
+    return _fulfilled(found) if found and episodes.is_episode(turns) else found
+
+
+def tool_truth(row: Row) -> Fields | None:
+    """ToolRL's in verl's form: a chat that asks, and the right reply with its thought and calls."""
+    judged = row["reward_model"]
+    truth = judged.get("ground_truth") if isinstance(judged, Mapping) else None
+    turns = said_and_asked(row["prompt"], truth) if isinstance(truth, str) else []
+    if not episodes.is_episode(turns[-1:]):
+        return None
+    found = of_chat(row, turns, "prompt", "ToolRL")
+    return _fulfilled(found) if found else None
+
+
+def _fulfilled(found: Fields) -> Fields:
+    """What a single reply does: each of its calls a step, of which no results are known."""
     return replace(found, steps=[*found.steps[0].split("\n"), DONE], observations=())
 
 

@@ -23,18 +23,22 @@ _ITEMS = {"function_call": "function_call", "function_call_output": "function_ca
 _ITEMS |= {"reasoning": "assistant"}
 
 
+_OF_RESULTS = ("tool_call_id", "tool_call_ids", "tool_use_id", "call_id")
+_OF_CALLS = ("call_id", "id")  # Responses give the item an id as well
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What a turn says; results: of calls, that it tells if it tells any, and told: that it has
-    parts that are such.
+    """What a turn says; told: whether it is a result by the kind of its part, and of: the id of
+    the call that it is of, '' where that is not said.
     """
 
     role: str
     text: str
     thought: str
     calls: Sequence[Any]
-    results: int
     told: bool
+    of: str
 
 
 def turn_of(turn: Mapping[str, Any]) -> Turn:
@@ -50,9 +54,28 @@ def turn_of(turn: Mapping[str, Any]) -> Turn:
         text = ""
     if role in _CALLERS:  # the call is all that is said
         text, found = "", [turn if kind in _ITEMS else text]
-    results = sum(part.get("type") == "tool_result" for part in parts)
+    told = any(part.get("type") == "tool_result" for part in parts)
     thought = thought_of({"reasoning": turn.get("summary")} if kind == "reasoning" else turn)
-    return Turn(role, text, thought, found, results or 1, bool(results))
+    return Turn(role, text, thought, found, told, _id((turn, *parts), _OF_RESULTS))
+
+
+def divided(turn: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """A turn of Anthropic's for each result that it tells, and one for what it says besides."""
+    parts = _parts(turn.get("content"))
+    results = [part for part in parts if part.get("type") == "tool_result"]
+    others = [part for part in parts if part.get("type") != "tool_result"]
+    apart: list[Mapping[str, Any]] = [{**turn, "content": [part]} for part in results]
+    return [*apart, {**turn, "content": others}] if apart and others else apart or [turn]
+
+
+def ids_of(calls: Sequence[Any]) -> list[str]:
+    """The ids of calls, '' for those without."""
+    return [_id((call,), _OF_CALLS) if isinstance(call, Mapping) else "" for call in calls]
+
+
+def _id(held: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
+    found = (items(each.get(name)) for each in held for name in names)
+    return next((str(ids[0]) for ids in found if ids), "")
 
 
 def _parts(content: Any) -> list[Mapping[str, Any]]:

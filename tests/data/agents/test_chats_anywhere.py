@@ -244,3 +244,22 @@ def test_nulls_of_a_table_are_no_arguments(declared: Any) -> None:
 def test_nulls_of_a_tool_that_is_not_known_stay() -> None:
     made = CALLED | {"tool_calls": [{"function": {"name": "f", "arguments": {"x": None}}}]}
     assert json.loads(read({"messages": [ASKED, made]}).steps[0])["arguments"] == {"x": None}
+
+
+def test_calls_that_are_right_by_verl_s_row_are_the_steps() -> None:
+    """As ToolRL's rows are for verl, of which those of a sum's answer have none."""
+    truth = '<think> I need both. </think>\n<tool_call>\n{"name": "up", "parameters": {"a": 1}}\n'
+    truth += '{"name": "down", "parameters": {}}\n</tool_call>'
+    asked = [{"role": "system", "content": "You may call: up."}, {"role": "user", "content": "Up?"}]
+    row = {
+        "prompt": asked,
+        "ability": "x",
+        "reward_model": {"ground_truth": truth, "style": "rule"},
+    }
+    report = ParseReport()
+    (found,) = parse_rows([row], report, form=None)
+    steps = ('{"name": "up", "arguments": {"a": 1}}', '{"name": "down", "arguments": {}}', "done")
+    assert found.steps == steps and found.problem == "You may call: up.\n\nUp?"
+    assert found.thoughts[0] == "I need both."
+    row["reward_model"] = {"ground_truth": "4"}
+    assert not list(parse_rows([row], report, form=None))

@@ -107,9 +107,35 @@ def test_anthropic_s_results_of_calls_in_a_row_stand_in_one_turn() -> None:
     ]
     results = [{"type": "tool_result", "content": text} for text in ("x", "y")]
     found = read(ASKED, *calls, {"role": "user", "content": results}, DONE_TURN)
-    assert found.steps[0].count("name") == 2 and found.observations[0] == "x\ny"
+    assert found.steps[0].count("name") == 2 and found.observations[0] == "x\n\ny"
     one = {"role": "user", "content": results[:1]}
     assert "an action without its observation" in read(ASKED, *calls, one, DONE_TURN)
+
+
+def test_what_a_user_says_beside_anthropic_s_results_is_theirs() -> None:
+    parts = [{"type": "tool_use", "id": name, "name": name, "input": {}} for name in "fg"]
+    told = [{"type": "tool_result", "tool_use_id": name, "content": f"of {name}"} for name in "gf"]
+    words = {"type": "text", "text": "And Rome?"}
+    call = {"role": "assistant", "content": parts}
+    found = read(ASKED, call, {"role": "user", "content": [*told, words]}, DONE_TURN)
+    assert found.observations[0] == "of f\n\nof g\n\nUser: And Rome?"
+    one = {"role": "assistant", "content": parts[:1]}
+    unheard = {"role": "user", "content": [told[1], words]}
+    assert "an action without its observation" in read(ASKED, one, call, unheard, DONE_TURN)
+
+
+def test_results_of_calls_stand_in_their_order() -> None:
+    ids = ["c1", "c2", "c3"]
+    function = {"name": "get_weather", "arguments": "{}"}
+    call = {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [{"id": each, "type": "function", "function": function} for each in ids],
+    }
+    results = [said(f"of {each}", "tool") | {"tool_call_id": each} for each in ids]
+    assert read(ASKED, call, *results[::-1], DONE_TURN).observations[0] == "of c1\n\nof c2\n\nof c3"
+    results[0]["tool_call_id"] = "c9"  # which is none of them, so that all stay where they are
+    assert read(ASKED, call, *results[::-1], DONE_TURN).observations[0] == "of c3\n\nof c2\n\nof c1"
 
 
 @pytest.mark.parametrize("role", ["tool_call", "assistant"])
@@ -164,6 +190,31 @@ def test_terminus_types_commands() -> None:
     assert found.observations == ("New Terminal Output:\nb.py", "New Terminal Output:", "")
     fenced = said(f"```json\n{typed('ls')['content']}\n```")
     assert read(ASKED, fenced, said("a", "user"), typed("pwd")).steps == ("ls", "pwd", DONE)
+
+
+def test_terminus_keys_and_waits_are_actions_as_they_are_written() -> None:
+    screen = said("New Terminal Output:\nroot@x:/app#", "user")
+    replies = [
+        typed("make\n"),
+        typed(""),
+        typed("C-c", "ls\n"),
+        typed(":wq", "Enter"),
+        typed("cat > a <<'EOF'\n  x\nEOF\n", "ls"),
+    ]
+    found = read(ASKED, *(turn for each in replies for turn in (each, screen)), typed(done=True))
+    keys = ([""], ["C-c", "ls\n"], [":wq", "Enter"])
+    wait, stop, leave = (
+        "\n".join(json.dumps({"keystrokes": key, "duration": 0.1}) for key in each) for each in keys
+    )
+    assert found.steps == ("make", wait, stop, leave, "cat > a <<'EOF'\n  x\nEOF\nls", DONE)
+
+
+@pytest.mark.parametrize("form", ["{}", "```json\n{}\n```", "```\n{}\n```\n"])
+def test_what_terminus_says_around_its_json_is_thought(form: str) -> None:
+    content = "I look at {a}.\n\n" + form.replace("{}", typed("ls\n", plan="Look.")["content"])
+    screen = said("New Terminal Output:\na", "user")
+    found = read(ASKED, said(content), screen, typed(done=True))
+    assert found.steps == ("ls", DONE) and found.thoughts[0] == "I look at {a}.\n\nLook."
 
 
 @pytest.mark.parametrize("shell", ["mswea_bash_command", "bash", ""])

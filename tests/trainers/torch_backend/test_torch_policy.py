@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer, MistralConfig
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GraniteConfig,
+    MistralConfig,
+    StableLmConfig,
+)
 
 from srl_edge.errors import InputError, StageError
 from srl_edge.method.types import Sample
@@ -16,7 +22,7 @@ from srl_edge.trainers.policy.objective import Part
 from srl_edge.trainers.policy.packing import pack
 from srl_edge.trainers.policy.sampling import sample
 from srl_edge.trainers.torch_backend.attention import row_kernels
-from srl_edge.trainers.torch_backend.attention.rows import RowAttention
+from srl_edge.trainers.torch_backend.attention.rows import RowAttention, SideBySide
 from srl_edge.trainers.torch_backend.decoding.draw import Draws
 from srl_edge.trainers.torch_backend.logprobs import linear_logprobs
 from srl_edge.trainers.torch_backend.policy import TorchPolicy
@@ -316,20 +322,21 @@ def test_linear_logprobs_match_a_plain_log_softmax() -> None:
     torch.testing.assert_close(hidden.grad, again.grad, atol=1e-4, rtol=1e-4)
 
 
+SHAPE: dict[str, Any] = {
+    "vocab_size": 512,
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+}
+
+
 @pytest.mark.parametrize(("window", "trains"), [(None, True), (4096, False)])
 def test_a_family_without_a_record_trains_if_it_is_as_plain_as_llamas(
     window: int | None, trains: bool, tiny_model: Path, tmp_path: Path
 ) -> None:
-    shape = {
-        "vocab_size": 512,
-        "hidden_size": 64,
-        "intermediate_size": 128,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "head_dim": 16,
-    }
-    config = MistralConfig(**shape, sliding_window=window)
+    config = MistralConfig(**SHAPE, head_dim=16, sliding_window=window)
     AutoModelForCausalLM.from_config(config, dtype=torch.float32).save_pretrained(tmp_path)
     AutoTokenizer.from_pretrained(tiny_model).save_pretrained(tmp_path)
     if trains:
@@ -338,6 +345,26 @@ def test_a_family_without_a_record_trains_if_it_is_as_plain_as_llamas(
     else:
         with pytest.raises(InputError, match="mistral has a sliding window"):
             open_policy(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        # All of Granite's factors but that of its logits are one.
+        (
+            GraniteConfig(**SHAPE, logits_scaling=8.0, attention_multiplier=0.25),
+            "granite: its logits are not its head's alone",
+        ),
+        (StableLmConfig(**SHAPE), "stablelm: rotates 4 of the 16 numbers of each head"),
+    ],
+)
+def test_what_the_trainer_would_compute_otherwise_is_refused_in_a_sentence(
+    config: Any, words: str, tiny_model: Path, tmp_path: Path
+) -> None:
+    AutoModelForCausalLM.from_config(config, dtype=torch.float32).save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(tiny_model).save_pretrained(tmp_path)
+    with pytest.raises(InputError, match=words):
+        open_policy(tmp_path)
 
 
 def test_bfloat16_gradients_hold_where_scores_are_hundreds() -> None:
@@ -358,19 +385,55 @@ def test_bfloat16_gradients_hold_where_scores_are_hundreds() -> None:
     out = attention(0, q, k, v, dim**-0.5, None)
     got = torch.autograd.grad((out * wanted).sum(), inputs)
 
+    for mine, theirs in zip(got, exact_gradients(inputs, rows, seen, wanted), strict=True):
+        assert float((mine - theirs).norm() / theirs.norm()) < 0.1
+
+
+def exact_gradients(
+    inputs: Sequence[torch.Tensor],
+    rows: Sequence[tuple[int, ...]],
+    seen: Sequence[int],
+    wanted: torch.Tensor,
+) -> tuple[torch.Tensor, ...]:
+    """By plain products in fp64, row by row; scores are hundreds there."""
     exact = [x.detach().double().requires_grad_() for x in inputs]
+    heads, dim = exact[0].shape[1:]
+    shared = heads // exact[1].shape[1]
     expected, start = torch.zeros((), dtype=torch.float64), 0
     for row, bound in zip(rows, seen, strict=True):
         here = slice(start, start := start + len(row))
         keys, values = (
-            torch.cat([trunk[:bound], own[here]]).repeat_interleave(2, 1)
+            torch.cat([trunk[:bound], own[here]]).repeat_interleave(shared, 1)
             for own, trunk in ((exact[1], exact[3]), (exact[2], exact[4]))
         )
         scores = torch.einsum("qhd,khd->hqk", exact[0][here], keys) * dim**-0.5
-        assert float(scores.max()) > 400
+        assert float(scores.max()) > 300
         later = torch.ones(len(row), len(row)).triu(1).bool()
         scores[:, :, bound:] = scores[:, :, bound:].masked_fill(later, float("-inf"))
         mixed = torch.einsum("hqk,khd->qhd", scores.softmax(-1), values)
         expected = expected + (mixed * wanted[here]).sum()
-    for mine, theirs in zip(got, torch.autograd.grad(expected, exact), strict=True):
-        assert float((mine - theirs).norm() / theirs.norm()) < 0.1
+    return torch.autograd.grad(expected, exact)
+
+
+@pytest.mark.parametrize("rows", [((4,), (1, 2, 3)), ((1,), (2,) * 9, (3,) * 4)])
+def test_padding_of_rows_of_unlike_length_counts_for_nothing(
+    rows: tuple[tuple[int, ...], ...],
+) -> None:
+    """Its queries are another row's, which score these keys higher than their own normalizer."""
+    generator = torch.Generator().manual_seed(0)
+    tokens, seen, dim = sum(map(len, rows)), [2] * len(rows), 16
+
+    def drawn(count: int, heads: int, spread: float) -> torch.Tensor:
+        x = torch.randn(count, heads, dim, generator=generator) * spread
+        return x.requires_grad_()
+
+    q, k, v = drawn(tokens, 4, 40.0), drawn(tokens, 2, 10.0), drawn(tokens, 2, 1.0)
+    trunk = drawn(2, 2, 10.0), drawn(2, 2, 1.0)
+    inputs, wanted = (q, k, v, *trunk), drawn(tokens, 4, 1.0).detach()
+    device = torch.device("cpu")
+    each = [RowAttention([row], [2], [trunk], device) for row in rows]
+    for attention in (RowAttention(rows, seen, [trunk], device), SideBySide(each)):
+        out = attention(0, q, k, v, dim**-0.5, None)
+        got = torch.autograd.grad((out * wanted).sum(), inputs)
+        for mine, theirs in zip(got, exact_gradients(inputs, rows, seen, wanted), strict=True):
+            torch.testing.assert_close(mine.double(), theirs, atol=1e-3, rtol=1e-3)

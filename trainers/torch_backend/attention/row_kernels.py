@@ -59,17 +59,14 @@ class FusedRows(torch.autograd.Function):
         kv_heads, heads = k.shape[1], q.shape[1]
         grad = grads[0]
         along = torch.linalg.vecdot(grad.float(), out.float())
-        own_q, own_k, own_v = (_by_row(x, gather, heads) for x in (q, k, v))
-        own = _slopes(
-            own_q,
-            own_k,
-            own_v,
-            _zero_padded(grad, gather, scatter).transpose(1, 2),
-            _by_row(total[..., None], gather, heads),
-            _zero_padded(along[..., None], gather, scatter).transpose(1, 2),
-            ctx.scaling,
-            True,
+        own_k, own_v = (_by_row(x, gather, heads) for x in (k, v))
+        # Another row's query as padding would score these keys without bound by its normalizer,
+        # and where exp overflows, even a gradient of zero becomes NaN.
+        own_q, own_grad, own_norm, own_along = (
+            _zero_padded(x, gather, scatter).transpose(1, 2)
+            for x in (q, grad, total[..., None], along[..., None])
         )
+        own = _slopes(own_q, own_k, own_v, own_grad, own_norm, own_along, ctx.scaling, causal=True)
         grad_q, grad_k, grad_v = (x.transpose(1, 2).flatten(0, 1)[scatter] for x in own)
         grad_k, grad_v = (x.unflatten(1, (kv_heads, -1)).sum(2) for x in (grad_k, grad_v))
         by_trunk_k, by_trunk_v = (
