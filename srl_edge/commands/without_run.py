@@ -167,7 +167,7 @@ def check(chosen: Namespace) -> list[dict[str, Any]]:
     with _in_scratch(given, chosen.out or first.path.resolve().parent) as subject:
         for each in found:
             artifacts.require_made_of(each, subject.base, subject.adapter)
-        folder = owned.claim(chosen.out, "checks") if chosen.out else None
+        folder = owned.claim(chosen.out, _checks_of(subject)) if chosen.out else None
         measured: list[dict[str, Any]] = []
 
         def tell(row: ParityRow) -> None:
@@ -179,6 +179,16 @@ def check(chosen: Namespace) -> list[dict[str, Any]]:
             merge_trained(subject)
             gate(subject, here, folder, tell, unmeasured)
     return measured
+
+
+def _checks_of(subject: "Subject") -> str:
+    """What the folder of its figures is for: another model's would be lost in it."""
+    from srl_edge import artifact as artifacts
+
+    found = f"checks of weights {artifacts.weights_sha256(subject.base)[:12]}"
+    if subject.adapter is None:
+        return found
+    return f"{found} and adapter {artifacts.adapter_sha256(subject.adapter)[:12]}"
 
 
 def _settings(kind: Any, **fields: Any) -> Any:
