@@ -5,7 +5,7 @@ Both make a `Subject` of what they are given, for the same code that a run's sta
 
 from argparse import Namespace
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -284,8 +284,9 @@ def _in_scratch(subject: "Subject", beside: Path) -> Iterator["Subject"]:
     from srl_edge.exporters.converters import mlx_adapter
     from srl_edge.files import scratch_folder
 
-    with scratch_folder(beside, "work") as work:
+    with ExitStack() as opened:
+        work = opened.enter_context(scratch_folder(beside, "work"))
         adapter = subject.adapter
         if adapter and (adapter / mlx_adapter.FILE).is_file():
-            adapter = mlx_adapter.to_peft(adapter, work / "peft")
+            adapter = opened.enter_context(mlx_adapter.as_peft(adapter, work / "peft"))
         yield replace(subject, folder=work, adapter=adapter)
