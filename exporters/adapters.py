@@ -1,5 +1,6 @@
 """One adapter in the forms that its runtimes read."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 from srl_edge import artifact as artifacts
@@ -24,10 +25,11 @@ def convert(adapter: Path, out: Path, artifact: Path | None = None) -> Path:
         raise InputError(f"{out}: the name must end with {' or '.join(FORMS)}, or be a folder's.")
     if out.exists():
         raise InputError(f"{out}: is there already, and stays as it is; name another.")
-    with scratch_folder(out.parent, "peft") as peft:
+    with ExitStack() as opened:
+        peft = opened.enter_context(scratch_folder(out.parent, "peft"))
         scratch = peft.with_name(out.name if out.name != "peft" else "made")
         if (adapter / mlx_adapter.FILE).is_file():
-            adapter = mlx_adapter.to_peft(adapter, peft)
+            adapter = opened.enter_context(mlx_adapter.as_peft(adapter, peft))
             if not out.suffix:
                 return adapter.rename(out)
         if not out.suffix:

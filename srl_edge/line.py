@@ -342,7 +342,7 @@ def scale(settings: Recipe, engine: str, out: Path, adapter: Path | None) -> Pat
         raise InputError(f"{adapter}: no adapter_config.json, so it is no folder of PEFT.")
     if adapter:
         require_safetensors(adapter)
-    owned.require_own(out, folder.JOB)
+    owned.require_own(out, folder.job_of(settings))
     folder.require_taken(engine, settings, adapter)
     if outdated(settings, "data"):
         run_stage(settings, "data")

@@ -15,6 +15,7 @@ from srl_edge.errors import InputError
 from srl_edge.files import (
     REMOVED,
     file_sha256,
+    inside,
     is_scratch,
     left_in,
     read_json,
@@ -117,14 +118,20 @@ def claim(folder: Path, purpose: str, beside: str = "") -> Path:
         if other := sorted(name for name in names if name != beside):
             raise _not_ours(folder, f"{other[0]} was not written by srl-edge")
     left = left_in(folder)
-    links = (p for p in folder.rglob("*") if p.is_symlink() and p.name != beside)
-    if link := next((p for p in links if not _is_in(p, left)), None):
-        raise InputError(f"{link}: is a link, and srl-edge writes through none; move it elsewhere.")
+    require_no_links(folder, beside)
     if fresh:
         _note(folder, {}, purpose)
     _require_purpose(folder, purpose)
     remove_left(left)
     return folder
+
+
+def require_no_links(folder: Path, beside: str = "") -> None:
+    """Raise InputError where a folder holds a link, which would lead elsewhere, but `beside`."""
+    left = left_in(folder)
+    links = (p for p in folder.rglob("*") if p.is_symlink() and p.name != beside)
+    if link := next((p for p in links if not _is_in(p, left)), None):
+        raise InputError(f"{link}: is a link, and srl-edge writes through none; move it elsewhere.")
 
 
 def withdraw(folder: Path, names: Collection[str]) -> None:
@@ -153,7 +160,7 @@ def changed(folder: Path) -> str | None:
         file = folder / name
         if name in CARD:
             continue
-        if not file.is_file():
+        if not inside(file, folder) or not file.is_file():  # a marker may have been edited
             return str(name)
         if marker.get("seen", {}).get(name) != _seen(file) and file_sha256(file) not in hashes:
             return str(name)
@@ -203,7 +210,8 @@ def remove_file(path: Path) -> None:
 
 def written(path: Path) -> bool:
     """Whether a file of a claimed folder is there as srl-edge wrote it."""
-    return path.is_file() and file_sha256(path) in (_noted(path.parent) or {}).get(path.name, ())
+    there = path.is_file() and inside(path, path.parent)
+    return there and file_sha256(path) in (_noted(path.parent) or {}).get(path.name, ())
 
 
 def set_aside(path: Path) -> Path:

@@ -13,6 +13,7 @@ from srl_edge.quantization.formats import Backend, Trainable
 
 Count = Annotated[int, Field(ge=0)]
 Size = Annotated[int, Field(ge=1)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 Ids = int | list[int] | None
 
 
@@ -68,7 +69,9 @@ class Adapter(TypedDict):
     """`adapter_config.json` of a PEFT folder."""
 
     r: Size
-    lora_alpha: float
+    lora_alpha: Finite
+    rank_pattern: NotRequired[dict[str, Size] | None]
+    alpha_pattern: NotRequired[dict[str, Finite] | None]
     use_rslora: NotRequired[bool | None]
     target_modules: NotRequired[str | list[str] | None]
     base_model_name_or_path: NotRequired[str | None]
@@ -76,8 +79,8 @@ class Adapter(TypedDict):
 
 class LoraParameters(TypedDict):
     rank: Size
-    scale: float
-    alpha: NotRequired[float | None]  # of early versions
+    scale: Finite
+    alpha: NotRequired[Finite | None]  # of early versions
 
 
 class MlxAdapter(TypedDict):
@@ -281,6 +284,7 @@ class Ungenerated(TypedDict):
     """What it asked for in vain; `again` where no reply came. task: tells tasks of one id apart."""
 
     id: str
+    model: NotRequired[str]
     task: NotRequired[str]
     why: str
     again: NotRequired[bool]

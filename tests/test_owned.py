@@ -1,6 +1,7 @@
 """What is the user's is neither removed nor overwritten, wherever it lies."""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -16,7 +17,7 @@ from srl_edge import owned, recipe
 from srl_edge.errors import InputError
 from srl_edge.exporters.adapters import convert
 from srl_edge.exporters.export import export
-from srl_edge.files import REMOVED, place, replace, scratch_folder
+from srl_edge.files import REMOVED, file_sha256, place, replace, scratch_folder
 from srl_edge.line import claim_run
 from srl_edge.trainers.loop.train import train
 from tests.helpers.artifacts import make_adapter
@@ -367,6 +368,25 @@ def test_what_changed_since_is_seen_without_reading_it(tmp_path: Path) -> None:
     assert owned.changed(folder) == "inner/a.txt"
 
 
+@pytest.mark.parametrize("how", ["named", "absolute", "linked"])
+def test_what_a_marker_names_elsewhere_is_not_read(how: str, tmp_path: Path) -> None:
+    folder = published(tmp_path)
+    theirs = tmp_path / "theirs.txt"
+    theirs.write_text("theirs")
+    name = {"named": "../theirs.txt", "absolute": str(theirs), "linked": "inner/b.txt"}[how]
+    (folder / "inner" / "b.txt").symlink_to(theirs)
+    marker = json.loads((folder / owned.MARKER).read_text())
+    marker["files"][name] = [file_sha256(theirs)]
+    (folder / owned.MARKER).write_text(json.dumps(marker))
+    assert owned.changed(folder) == name
+    claimed = owned.claim(tmp_path / "claimed", "report")
+    owned.write(claimed / "page", "theirs")
+    assert owned.written(claimed / "page")
+    (claimed / "page").unlink()
+    (claimed / "page").symlink_to(theirs)
+    assert not owned.written(claimed / "page")
+
+
 def test_whatever_is_built_beside_what_stays_is_built_in_such_a_folder() -> None:
     for name, file in modules().items():
         text = file.read_text(encoding="utf-8")
@@ -405,7 +425,9 @@ def test_a_job_replaces_nothing_but_a_job(
     if what == "job":
         called(*flags, folder)
         called(*flags, folder)  # its own is replaced
-        with pytest.raises(InputError, match="holds srl-edge's job for another engine, not its"):
+        with pytest.raises(
+            InputError, match=r"holds srl-edge's job of .* for another engine, not its"
+        ):
             owned.require_own(folder)
         return
     if what == "train":

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from srl_edge import owned, processes
+from srl_edge import attended, owned, processes
 from srl_edge.errors import InputError
 from srl_edge.files import (
     cache_folder,
@@ -129,15 +129,7 @@ def _read_gguf(file: Path) -> dict[str, Any]:
 def _asked(module: str, file: Path) -> "subprocess.CompletedProcess[str]":
     command = processes.python(f"srl_edge.devices.runtimes.{module}", str(file))
     try:
-        return subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            encoding="utf-8",
-            timeout=SECONDS,
-        )
+        return attended.run(command, timeout=SECONDS)
     except subprocess.TimeoutExpired:
         raise InputError(f"{file}: its reader does not end within {SECONDS:.0f} s.") from None
 

@@ -22,7 +22,7 @@ from queue import Queue
 from threading import Thread
 from typing import Any
 
-from srl_edge import processes
+from srl_edge import attended, processes
 from srl_edge.devices.hosts.energy import open_meter
 from srl_edge.devices.hosts.machine import describe, peak_mib_below, state
 from srl_edge.errors import InputError
@@ -128,15 +128,7 @@ def onnxruntime_web() -> Path:
         return folder
     with scratch_folder(folder.parent, folder.name) as scratch:
         command = [npm, "pack", "--silent", f"onnxruntime-web@{VERSION}"]
-        done = subprocess.run(
-            command,
-            cwd=scratch,
-            capture_output=True,
-            text=True,
-            check=False,
-            encoding="utf-8",
-            errors="replace",
-        )
+        done = attended.run(command, folder=scratch)
         packed = next(scratch.glob("*.tgz"), None)
         if done.returncode or packed is None:
             raise InputError(f"onnxruntime-web {VERSION} could not be fetched with npm.")

@@ -1,11 +1,11 @@
 """A GGUF file for llama.cpp, through llama.cpp's own converter."""
 
 import ctypes
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+from srl_edge import attended
 from srl_edge.artifact import GGUF
 from srl_edge.errors import InputError, StageError
 from srl_edge.files import scratch_folder
@@ -29,13 +29,8 @@ def export(merged: Path, out: Path, quantization: str) -> dict[str, Any]:
     found = converter()
     kind = QUANTIZATIONS[quantization]
     python = [sys.executable] if found.endswith(".py") else []
-    done = subprocess.run(
-        [*python, found, "--outtype", kind, "--outfile", str(out / GGUF), str(merged)],
-        capture_output=True,
-        text=True,
-        check=False,
-        encoding="utf-8",
-        errors="replace",
+    done = attended.run(
+        [*python, found, "--outtype", kind, "--outfile", str(out / GGUF), str(merged)]
     )
     if done.returncode or not (out / GGUF).is_file():
         lines = [line for line in done.stderr.splitlines() if line.strip()] or ["no message"]

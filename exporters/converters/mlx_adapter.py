@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,16 @@ def write(adapter: Path, out: Path) -> Path:
     return out
 
 
+@contextmanager
+def as_peft(adapter: Path, out: Path) -> Iterator[Path]:
+    """The PEFT folder that `to_peft` writes; what is wrong with it is said of the adapter."""
+    made = to_peft(adapter, out)
+    try:
+        yield made
+    except InputError as error:
+        raise InputError(str(error).replace(str(made), str(adapter))) from None
+
+
 def to_peft(adapter: Path, out: Path) -> Path:
     """Write a folder of mlx-lm as a PEFT folder; return it.
 
@@ -66,6 +77,8 @@ def to_peft(adapter: Path, out: Path) -> Path:
         module, _, side = name.removeprefix(_OF_QWEN3_5).removeprefix(_PREFIX).rpartition(".lora_")
         if side not in ("a", "b") or not re.match(r"layers\.\d+\.", module) or tensor.ndim != 2:
             raise InputError(f"{adapter}: {name} is no LoRA matrix of a linear map in a layer.")
+        if not np.isfinite(tensor).all():
+            raise InputError(f"{adapter}: {name} holds what is no finite number.")
         name = f"{module}.lora_{side.upper()}.weight"
         weights[name] = np.ascontiguousarray(tensor.T)
     if (parameters := config.get("lora_parameters")) is None:

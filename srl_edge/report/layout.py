@@ -25,13 +25,15 @@ class Part(NamedTuple):
 
 def environment(*folders: Path) -> Environment:
     """Templates of folders, the first that has one; what is no markup is escaped in them."""
-    return Environment(
+    found = Environment(
         loader=FileSystemLoader(folders),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    found.filters["prose"] = prose
+    return found
 
 
 def prose(text: str) -> Markup:
@@ -40,7 +42,6 @@ def prose(text: str) -> Markup:
 
 
 _TEMPLATES = environment(TEMPLATES)
-_TEMPLATES.filters["prose"] = prose
 _CODE = _TEMPLATES.overlay(autoescape=False)
 _MARKDOWN = _CODE.overlay(
     finalize=lambda value: value if isinstance(value, Markup) else inline(str(value))

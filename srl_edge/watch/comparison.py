@@ -8,6 +8,7 @@ from typing import Any
 from srl_edge.errors import InputError
 from srl_edge.recipe import Recipe
 from srl_edge.report import rows
+from srl_edge.report.comparable import solved_otherwise, timed_otherwise
 from srl_edge.report.results import read_samples
 from srl_edge.report.rows import BenchResults, Difference, ModelRow
 from srl_edge.report.statistics import difference, paired
@@ -88,9 +89,15 @@ def results(a: Side, b: Side) -> Results:
         f"A difference above 0 speaks for {b.name}. Differences are paired by problem and have "
         "95% intervals; p is the exact sign test's."
     ]
-    if first.device["processor"] != second.device["processor"]:
-        said.append("The two were measured on different processors, so their speeds say little.")
-    return Results(tables | {"Size and speed": _figures(a, b, common)}, said)
+    otherwise: dict[str, None] = {}  # each sentence once, in order
+    for mine, theirs in common:
+        old, new = (first, mine), (second, theirs)
+        timed = ", ".join(timed_otherwise(old, new))
+        otherwise |= {f"Speed and peak memory say little: other {timed}.": None} if timed else {}
+        for task in (task for task in mine.tasks if task in theirs.tasks):
+            asked = ", ".join(solved_otherwise(old, new, task))
+            otherwise |= {f"Answers to {task} say little: other {asked}.": None} if asked else {}
+    return Results(tables | {"Size and speed": _figures(a, b, common)}, [*said, *otherwise])
 
 
 def _trained(side: Side) -> dict[str, str]:

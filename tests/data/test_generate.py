@@ -74,6 +74,20 @@ def test_what_is_there_is_not_asked_for_again(tmp_path: Path) -> None:
     assert len(asked) == 4 and len(kept) == 5
 
 
+@pytest.mark.parametrize("solves", [True, False])
+def test_rows_of_another_model_are_not_gone_on_with(solves: bool, tmp_path: Path) -> None:
+    before = generated(tmp_path, solving if solves else lambda chat: "no idea")
+    with pytest.raises(InputError, match=r"rows.jsonl: was made with the model m, and other would"):
+        generated(tmp_path, solving, "--model", "other")
+    assert generated(tmp_path, lambda chat: pytest.fail("was asked again")) == before
+
+
+def test_a_model_that_never_replied_keeps_no_other_from_being_asked(tmp_path: Path) -> None:
+    with pytest.raises(StageError):
+        generated(tmp_path, lambda chat: 404, "--model", "misspelled", "--workers", "6")
+    assert len(generated(tmp_path, solving)[0]) == 5
+
+
 def test_an_equal_solution_is_kept_once(tmp_path: Path) -> None:
     kept, failed = generated(tmp_path, solving, "--count", "1", "--samples", "3")
     assert len(kept) == 1

@@ -1,6 +1,8 @@
 """Adapters in mlx-lm's form against PEFT's, there and back, in every family."""
 
 import json
+import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +125,7 @@ def test_one_adapter_in_four_forms(tiny_model: Path, tmp_path: Path) -> None:
     ("config", "rename", "message"),
     [
         ({"fine_tune_type": "dora"}, {}, "fine_tune_type is 'dora'; only 'lora'"),
+        ({"lora_parameters": {"rank": 2, "scale": math.nan}}, {}, "adapter_config.json: .*scale"),
         ({}, {"layers.0.self_attn.q_proj.lora_a": "embed_tokens.lora_a"}, "model.embed_tokens"),
         ({}, {"layers.0.self_attn.q_proj.lora_a": "layers.0.self_attn.q_proj.m"}, "q_proj.m is"),
         ({}, {"layers.0.self_attn.q_proj.lora_a": "layers.x.q_proj.lora_a"}, "layers.x.q_proj"),
@@ -162,3 +165,23 @@ def test_an_alpha_counts_as_in_the_version_that_wrote_it(tiny_model: Path, tmp_p
     config["lora_parameters"]["alpha"] = rank  # then both are the same
     file.write_text(json.dumps(config))
     assert convert(made, tmp_path / "alike").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("one.onnx_adapter", "A and B of "), ("peft", ".*no finite number")]
+)
+def test_what_is_wrong_is_said_of_the_users_folder(
+    name: str, words: str, tiny_model: Path, tmp_path: Path
+) -> None:
+    made = convert(make_adapter(tiny_model, tmp_path / "mine", 1), tmp_path / "mlx")
+    file = made / "adapters.safetensors"
+    tensors = load_file(file)
+    first = "model.layers.0.self_attn.q_proj.lora_b"
+    if name == "peft":
+        tensors[first][0, 0] = math.nan
+    else:
+        del tensors[first]
+    save_file(tensors, file)
+    with pytest.raises(InputError, match=f"^{re.escape(str(made))}: {words}"):
+        convert(made, tmp_path / name)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "mlx"]

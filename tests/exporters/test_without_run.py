@@ -237,16 +237,24 @@ def test_base_and_tuned_in_one_format(
     shutil.copytree(adapter, run / "adapter")
     assert not artifacts.is_current(manifest, run)
     for extra, folder in ((given, base), (with_adapter, tuned)):
-        code, out, err = command("check", folder, *extra, "--out", tmp_path / "parity")
+        figures = folder.with_name("figures")
+        for _ in range(2):  # the second renews them
+            code, out, err = command("check", folder, *extra, "--out", figures)
         model = "plain" if folder == base else "merged"
         assert code == 0 and out.startswith("onnx-fp32: passed: 100.0% of"), err
-        found = json.loads((tmp_path / "parity" / "onnx-fp32.json").read_text())
+        found = json.loads((figures / "onnx-fp32.json").read_text())
         assert found["passed"] and found["reference"] == model and found["problems"] == 3
         assert ("merging" in found) == (folder == tuned)
         assert [row["tokens"] for row in found["long"]] == [300, 600]
     owned.claim(run / "parity", "parity")  # that of a run, which says what its recipe asks
     code, _, err = command("check", base, *given, "--out", run / "parity")
-    assert code == 2 and "holds srl-edge's parity, not its checks; name another" in err
+    assert code == 2 and "holds srl-edge's parity, not its checks of weights " in err
+    before = (figures / "onnx-fp32.json").read_bytes()
+    code, _, err = command("check", base, *given, "--out", figures)  # those of the tuned
+    weights = f"checks of weights {artifacts.weights_sha256(tiny_model)[:12]}"
+    assert code == 2 and f"figures: holds srl-edge's {weights} and adapter " in err
+    assert err.endswith(f", not its {weights}; name another.\n")
+    assert (figures / "onnx-fp32.json").read_bytes() == before
     for folder, extra, words in (
         (base, with_adapter, "of the model alone, without an adapter; leave --adapter out"),
         (tuned, given, "was made with an adapter; name it (--adapter)"),

@@ -110,6 +110,16 @@ def test_a_failed_gate_and_an_older_adapter_come_first(run: Path) -> None:
     assert "> This artifact was made of an earlier adapter than the run has now." in old
 
 
+@pytest.mark.parametrize("linked", ["adapter", "artifacts/onnx-int4", "artifacts"])
+def test_no_card_is_written_through_a_link(linked: str, run: Path, tmp_path: Path) -> None:
+    elsewhere = (run / linked).rename(tmp_path / "elsewhere")
+    (run / linked).symlink_to(elsewhere)
+    before = sorted(elsewhere.rglob("*"))
+    with pytest.raises(InputError, match=f"{linked}: is a link, and srl-edge writes through none"):
+        write(recipe_of(run), run, "a/b")
+    assert sorted(elsewhere.rglob("*")) == before
+
+
 @pytest.mark.parametrize("deed", ["exported again", "other settings", "edited", "named no more"])
 def test_what_was_found_of_an_earlier_state_is_not_claimed(deed: str, run: Path) -> None:
     recipe = recipe_of(run)

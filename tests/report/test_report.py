@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
@@ -273,6 +274,11 @@ def test_a_report_elsewhere_leaves_the_run_as_it_is(run: Path, tmp_path: Path) -
     assert page == str(tmp_path / "elsewhere" / "report.html") and Path(page).is_file()
     called("report", run, "--out", tmp_path / "elsewhere")  # its own is written again
     assert files() == before
+    other = shutil.copytree(run, tmp_path / "other")
+    (other / "recipe.toml").write_text(dumps(recipe_of(other)), encoding="utf-8")
+    with pytest.raises(InputError, match=r"holds srl-edge's report of .*, not its report of .*"):
+        called("report", other, "--out", tmp_path / "elsewhere")
+    assert json.loads(Path(page).with_suffix(".json").read_text())["recipe"]["output"] == str(run)
     (tmp_path / "theirs").mkdir()
     (tmp_path / "theirs" / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match=r"notes.txt was not written by srl-edge"):

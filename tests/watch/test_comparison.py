@@ -24,7 +24,15 @@ from tests.helpers.watching import add, asked, served, trained, validated
 DATE = "2026-01-01"
 
 
-def bench(run: Path, name: str, solved: Sequence[bool], first: int = 0, speed: float = 50) -> None:
+def bench(
+    run: Path,
+    name: str,
+    solved: Sequence[bool],
+    first: int = 0,
+    speed: float = 50,
+    threads: int = 2,
+    temperature: float = 0.0,
+) -> None:
     """Results of one model that solved some of the problems from `first` on."""
     scores = [float(each) for each in solved]
     share = sum(scores) / len(scores)
@@ -47,8 +55,9 @@ def bench(run: Path, name: str, solved: Sequence[bool], first: int = 0, speed: f
         {},
         tasks={"held-out": answers},
     )
-    device = {"processor": "Made CPU", "threads": 2}
-    rows.write(run / "bench", BenchResults(DATE, device, {}, [row]))
+    device = {"processor": "Made CPU", "threads": threads}
+    settings = {"threads": threads, "temperature": temperature}
+    rows.write(run / "bench", BenchResults(DATE, device, settings, [row]))
     samples = []
     for at, right in enumerate(solved, first):
         problem = Trajectory(f"p-{at}", f"problem {at}", ("a", "b"), "3")
@@ -113,6 +122,15 @@ def test_only_problems_that_both_were_asked_are_paired(both: list[Path]) -> None
     bench(both[1], "onnx-int4", [False] * 10, first=6)
     (row,) = comparison.results(*sides(both)).tables["Solved: held-out"]
     assert (row["problems in both"], row["lost"], row["won"]) == ("4", "4", "0")
+
+
+def test_figures_that_were_measured_otherwise_are_said_to_be(both: list[Path]) -> None:
+    bench(both[0], "onnx-int4", [True] * 4)
+    bench(both[1], "onnx-int4", [True] * 4, threads=1, temperature=0.5)
+    assert comparison.results(*sides(both)).said[1:] == [
+        "Speed and peak memory say little: other threads (2, then 1).",
+        "Answers to held-out say little: other temperature (0.0, then 0.5).",
+    ]
 
 
 def test_without_results_or_a_model_in_common_it_is_said(both: list[Path]) -> None:

@@ -19,7 +19,11 @@ from srl_edge.trainers.scale import trl_folder, verl_folder
 from srl_edge.trainers.scale.rows import row_of
 
 ENGINES = ("trl", "verl")
-JOB = "job for another engine"  # what its folder is for
+
+
+def job_of(recipe: Recipe) -> str:
+    """What the folder of a job is for: another run's would be lost in it."""
+    return f"job of {recipe.run.resolve()} for another engine"
 
 
 def require_taken(engine: str, recipe: Recipe, adapter: Path | None) -> None:
@@ -38,7 +42,7 @@ def write(engine: str, recipe: Recipe, run: Path, out: Path, adapter: Path | Non
     adapter: a PEFT folder that training goes on from, such as what the stages before the last left.
     Raises InputError, before anything is written, for what `require_taken` cannot see without data.
     """
-    owned.require_own(out, JOB)
+    owned.require_own(out, job_of(recipe))
     stage = recipe.stages[-1]
     prompts = [p for group in training_prompts(recipe, stage, run) for p in group]
     if stage.kind == "rlvr" and any(prompt.world for prompt in prompts):
@@ -68,7 +72,7 @@ def write(engine: str, recipe: Recipe, run: Path, out: Path, adapter: Path | Non
         else:
             held_out = trajectories.load(run / "data" / "validation.jsonl")
             verl_folder.write(scratch, recipe, tokenizer, prompts, rows, held_out, bool(adapter))
-        return owned.publish(scratch, out, JOB)
+        return owned.publish(scratch, out, job_of(recipe))
 
 
 def _not_taken(engine: str, recipe: Recipe, stage: Stage, adapter: Path | None) -> Iterator[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from srl_edge.errors import InputError
 from srl_edge.method.algorithm import group_relative, has_spread
 from srl_edge.method.prompts import prompt_ids, step_prompts
 from srl_edge.method.rewards import step_reward
@@ -15,7 +16,7 @@ from srl_edge.models.tokenizer import load_tokenizer
 from srl_edge.recipe import load
 from srl_edge.trainers.scale.rows import prompt_of
 from srl_edge.trainers.scale.trl_folder import LOSSES
-from tests.helpers.command_line import srl_edge, write_recipe
+from tests.helpers.command_line import called, srl_edge, write_recipe
 
 
 @pytest.mark.parametrize(
@@ -49,6 +50,22 @@ def test_an_engine_that_is_not_known_is_refused(
     recipe = write_recipe(tmp_path, taught_model, word_problems)
     done = srl_edge("scale", recipe, "--engine", "ray", "--out", tmp_path / "job")
     assert done.returncode == 2 and "'ray' is not known; choose from trl" in done.stderr
+
+
+def test_a_job_of_another_run_is_not_replaced(
+    tmp_path: Path, taught_model: Path, word_problems: list[dict[str, str]]
+) -> None:
+    recipe, job = write_recipe(tmp_path, taught_model, word_problems), tmp_path / "job"
+    text = recipe.read_text()
+    before, after = text.index("[[stages]]"), text.index('[[stages]]\nkind = "srl"')
+    recipe.write_text(text[:before] + text[after:])
+    scaled = ("scale", recipe, "--engine", "trl", "--out", job)
+    for rate in ("0.01", "0.02"):  # the same run's is written again
+        called(*scaled, "--stages.0.learning_rate", rate)
+    with pytest.raises(InputError, match=r"job: holds srl-edge's job of .*run for another engine"):
+        called(*scaled, "--output", tmp_path / "other")
+    kept = load(job / "recipe.toml")
+    assert kept.run == tmp_path / "run" and kept.stages[0].learning_rate == 0.02
 
 
 def written_rows(job: Path) -> list[dict[str, str]]:
