@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from srl_edge.method import extraction
+from srl_edge.method.answers import extraction
 from srl_edge.method.verifiers import given_answer, is_correct
 
 sys.path.append(str(Path(sys.prefix) / "lm_eval"))

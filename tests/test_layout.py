@@ -25,6 +25,7 @@ GROUND = {
     "srl_edge.data",
     "srl_edge.data.agents",
     "srl_edge.method",
+    "srl_edge.method.answers",
     "srl_edge.models",
     "srl_edge.quantization",
     "srl_edge.recipe",
@@ -69,6 +70,16 @@ def test_rooms_import_only_what_they_may(module: str) -> None:
     for other in arrows()[module]:
         ground = room(other) in GROUND and other not in FRONT_DOOR
         assert ground or other.startswith((own, *rule(module))), f"{module} imports {other}"
+
+
+def test_answers_are_compared_without_what_asks_for_them() -> None:
+    """What reads and compares values knows no prompt, reward or recipe: calls alone, as values."""
+    own = "srl_edge.method.answers"
+    found = {other for module in modules() if room(module) == own for other in arrows()[module]}
+    assert {other for other in found if room(other) == "srl_edge.method"} == {
+        "srl_edge.method.calls"
+    }
+    assert not {other for other in found if room(other) == "srl_edge.recipe"}
 
 
 def test_no_import_goes_in_a_circle() -> None:

@@ -155,7 +155,7 @@ def test_modules_of_the_current_folder_are_not_imported(module: str, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    "module", ["srl_edge", "srl_edge.devices.hosts.runner", "srl_edge.method.mathematics"]
+    "module", ["srl_edge", "srl_edge.devices.hosts.runner", "srl_edge.method.answers.mathematics"]
 )
 def test_nor_by_the_processes_that_are_started(module: str, tmp_path: Path) -> None:
     for name in ("random", "tokenize", "numpy", "math_verify"):

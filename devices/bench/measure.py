@@ -18,7 +18,7 @@ from srl_edge.devices.runtimes.chat import Asked, Chat, text_of
 from srl_edge.devices.runtimes.open import context_of
 from srl_edge.errors import InputError
 from srl_edge.files import contents_sha256, file_sha256
-from srl_edge.method.extraction import is_number
+from srl_edge.method.answers.extraction import is_number
 from srl_edge.method.solving import Attempt, solve
 from srl_edge.method.types import Trajectory
 from srl_edge.method.voting import majority

@@ -6,7 +6,7 @@ from string import ascii_uppercase
 from typing import Any
 
 from srl_edge.data.values import Unusable, answer_of, as_list
-from srl_edge.method import choices
+from srl_edge.method.answers import choices
 from srl_edge.method.verifiers import same_value
 
 _CHOICES = ("options", "choices")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, pairwise
 
 from srl_edge.data.numbering import HEADING, most_of, starts
-from srl_edge.method.answers import final_answer, is_answer
+from srl_edge.method.answers.reading import final_answer, is_answer
 from srl_edge.method.verifiers import same_value
 
 MARK = "####"

@@ -14,10 +14,10 @@ from srl_edge.data.fields import Fields
 from srl_edge.data.shapes import fields
 from srl_edge.data.thoughts import joined, of_solution, plain_thought, split_thoughts, unwrapped
 from srl_edge.data.values import Unusable, answer_of, as_list, clean, is_text, tidy
-from srl_edge.method.answers import is_value
-from srl_edge.method.expected import bare
+from srl_edge.method.answers.expected import bare
+from srl_edge.method.answers.reading import is_value
+from srl_edge.method.answers.texts import as_step
 from srl_edge.method.prompt_form import DONE
-from srl_edge.method.texts import as_step
 from srl_edge.method.verifiers import same_value
 
 _IDS = ("id", "ID", "unique_id", "uuid")

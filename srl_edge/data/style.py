@@ -10,7 +10,7 @@ from srl_edge.data.row import solutions_of
 from srl_edge.data.shapes import fields
 from srl_edge.data.thoughts import of_solution, unwrapped
 from srl_edge.data.values import Unusable, clean
-from srl_edge.method.answers import is_value
+from srl_edge.method.answers.reading import is_value
 
 LOOKED_AT = 1000  # rows from a source's beginning, on which the styles are tried
 LONGEST, MOST = 2000, 64  # characters of a step, and steps, where the recipe sets no limit

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from srl_edge.data.cutting import MARK, Span, enclosed, stated, without
 from srl_edge.data.values import Unusable
-from srl_edge.method.answers import is_value
+from srl_edge.method.answers.reading import is_value
 
 _NAMES = (
     r"think|thinking(?:_process)?|thoughts?|reason|reasoning|rationale|reflection|analysis|cot"

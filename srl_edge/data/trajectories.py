@@ -15,7 +15,7 @@ from srl_edge.data.thoughts import joined
 from srl_edge.data.values import Unusable
 from srl_edge.errors import InputError
 from srl_edge.files import writing
-from srl_edge.method.answers import searched
+from srl_edge.method.answers.reading import searched
 from srl_edge.method.prompt_form import DEFAULT, PromptForm
 from srl_edge.method.types import Trajectory
 

@@ -13,7 +13,7 @@ from textwrap import dedent
 from typing import Any
 
 from srl_edge.method import calls
-from srl_edge.method.expected import bare
+from srl_edge.method.answers.expected import bare
 from srl_edge.method.verifiers import same_value
 
 _LONE = re.compile("[\ud800-\udfff]")

@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean, median
 
+from srl_edge.method.answers.texts import as_step
 from srl_edge.method.prompts import titled
 from srl_edge.method.rewards import number_agreement, similarity
-from srl_edge.method.texts import as_step
 from srl_edge.method.types import Reward, Rollout, StepPrompt
 
 WINDOW = 5  # steps whose mean is compared

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from srl_edge.method import actions
-from srl_edge.method.answers import matches, states_answer
-from srl_edge.method.texts import as_step
+from srl_edge.method.answers.reading import matches, states_answer
+from srl_edge.method.answers.texts import as_step
 from srl_edge.models.chat_template import DATE
 
 OPEN, CLOSE = "<think>", "</think>"

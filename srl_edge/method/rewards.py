@@ -16,10 +16,10 @@ except ImportError:
 
 from srl_edge.errors import InputError, StageError
 from srl_edge.method import actions
+from srl_edge.method.answers.texts import as_step
 from srl_edge.method.own_code import loaded
 from srl_edge.method.prompt_form import CLOSE, DONE, OPEN, PromptForm, Reply
 from srl_edge.method.prompts import numbers, titled
-from srl_edge.method.texts import as_step
 from srl_edge.method.types import Reward, Rollout, StepPrompt
 from srl_edge.method.verifiers import is_correct
 

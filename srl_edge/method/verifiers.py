@@ -4,18 +4,10 @@ import re
 from typing import Any, get_args
 
 from srl_edge.errors import StageError
-from srl_edge.method import calls, choices, mathematics, own_code, yes_no
-from srl_edge.method.answers import (
-    LONGEST,
-    THAT_IS,
-    Kind,
-    announced,
-    final_answer,
-    marked_answer,
-    unannounced,
-)
-from srl_edge.method.expected import bare
-from srl_edge.method.formulas import (
+from srl_edge.method import calls, own_code
+from srl_edge.method.answers import choices, mathematics, yes_no
+from srl_edge.method.answers.expected import bare
+from srl_edge.method.answers.formulas import (
     is_formula,
     same_formula,
     same_name,
@@ -24,9 +16,8 @@ from srl_edge.method.formulas import (
     same_spelling,
     unlike,
 )
-from srl_edge.method.names import asked_for, named
-from srl_edge.method.prompt_form import DEFAULT, PromptForm
-from srl_edge.method.quantities import (
+from srl_edge.method.answers.names import asked_for, named
+from srl_edge.method.answers.quantities import (
     WORDS,
     plain,
     quantity,
@@ -36,9 +27,19 @@ from srl_edge.method.quantities import (
     ungrouped,
     without_unit,
 )
-from srl_edge.method.running_text import TIMES, values
-from srl_edge.method.texts import same_text
-from srl_edge.method.units import same_unit
+from srl_edge.method.answers.reading import (
+    LONGEST,
+    THAT_IS,
+    Kind,
+    announced,
+    final_answer,
+    marked_answer,
+    unannounced,
+)
+from srl_edge.method.answers.running_text import TIMES, values
+from srl_edge.method.answers.texts import same_text
+from srl_edge.method.answers.units import same_unit
+from srl_edge.method.prompt_form import DEFAULT, PromptForm
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 

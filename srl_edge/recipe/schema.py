@@ -24,7 +24,7 @@ from srl_edge.data.sources import rooted, rooted_part
 from srl_edge.errors import InputError
 from srl_edge.files import read_text
 from srl_edge.method.actions import Kind as ActionKind
-from srl_edge.method.answers import Kind
+from srl_edge.method.answers.reading import Kind
 from srl_edge.method.prompt_form import DONE, PRESETS, PromptForm
 from srl_edge.models.chat_template import DATE
 from srl_edge.quantization.formats import default_agreement, parse_name

@@ -10,9 +10,9 @@ from srl_edge import run_folder
 from srl_edge.artifact import is_current
 from srl_edge.errors import InputError
 from srl_edge.files import read_json, read_json_if_there, read_rows
+from srl_edge.method.answers.texts import as_step
 from srl_edge.method.prompt_form import PromptForm
 from srl_edge.method.rewards import matching_blocks
-from srl_edge.method.texts import as_step
 from srl_edge.recipe import Recipe
 from srl_edge.report import parity_rows, rows
 from srl_edge.report.parity_rows import ParityRow

@@ -12,7 +12,7 @@ from typing import Any
 
 from srl_edge import __version__, owned
 from srl_edge.files import read_rows, text_sha256
-from srl_edge.method import extraction
+from srl_edge.method.answers import extraction
 from srl_edge.method.prompt_form import CUT_OFF
 from srl_edge.method.types import Trajectory
 from srl_edge.report import rows as report_rows

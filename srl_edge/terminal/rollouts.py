@@ -12,9 +12,9 @@ from rich.text import Text
 from srl_edge import recipe
 from srl_edge.errors import InputError
 from srl_edge.files import read_rows
+from srl_edge.method.answers.texts import as_step
 from srl_edge.method.prompt_form import DEFAULT, PromptForm
 from srl_edge.method.rewards import matching_blocks
-from srl_edge.method.texts import as_step
 from srl_edge.terminal.signs import printable
 
 SIDE_BY_SIDE = 100  # columns from which two texts have room beside each other

@@ -5,9 +5,9 @@ from urllib.parse import urlencode
 
 from markupsafe import Markup
 
+from srl_edge.method.answers.texts import as_step
 from srl_edge.method.prompt_form import PromptForm
 from srl_edge.method.rewards import matching_blocks
-from srl_edge.method.texts import as_step
 from srl_edge.report.layout import marked
 from srl_edge.report.text import signed
 from srl_edge.watch.rollouts import FAULTLESS, FAULTY, Entry, Query, Row

@@ -16,7 +16,7 @@ from srl_edge.data.trajectories import (
     write_jsonl,
 )
 from srl_edge.errors import InputError
-from srl_edge.method.answers import final_answer
+from srl_edge.method.answers.reading import final_answer
 from srl_edge.method.prompt_form import DEFAULT
 
 NUMBERED = """To solve this, factor first.

@@ -16,7 +16,7 @@ from srl_edge.data import trajectories
 from srl_edge.data.trajectories import ParseReport, parse_rows
 from srl_edge.devices.runtimes.chat import Asked, Chat, asked_of
 from srl_edge.errors import InputError
-from srl_edge.method.answers import final_answer
+from srl_edge.method.answers.reading import final_answer
 from srl_edge.method.prompt_form import DEFAULT, PRESETS, form_of
 from srl_edge.method.prompts import (
     expert_ids,
@@ -163,7 +163,7 @@ def test_a_reply_whose_answer_takes_for_ever_to_find_has_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What one reply of a model's says is no reason to end a training."""
-    monkeypatch.setattr("srl_edge.method.answers.SECONDS", 0.2)
+    monkeypatch.setattr("srl_edge.method.answers.reading.SECONDS", 0.2)
     form = replace(PRESETS["math"], answer=ENDLESS)
     (attempt,) = solve([Trajectory("1", "p", ("a",), "7")], endless_reply, 2, lambda: None, form)
     assert not attempt.correct and not attempt.marked
@@ -177,7 +177,7 @@ def endless_reply(asked: Sequence[Attempt]) -> list[tuple[str, bool]]:
 def test_a_row_whose_answer_takes_for_ever_to_find_is_dropped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("srl_edge.method.answers.SECONDS", 0.2)
+    monkeypatch.setattr("srl_edge.method.answers.reading.SECONDS", 0.2)
     report, form = ParseReport(), replace(PRESETS["math"], answer=ENDLESS)
     rows = [{"problem": "p", "steps": ["a", last]} for last in ("x" * 60, "xxy7")]
     (kept,) = parse_rows(rows, report, form=form)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from srl_edge.method import extraction
+from srl_edge.method.answers import extraction
 from srl_edge.method.verifiers import is_correct
 
 # `make setup` puts it apart from the environment, of which it needs little.

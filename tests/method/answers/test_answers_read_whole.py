@@ -9,10 +9,10 @@ from hypothesis import given as drawn
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from srl_edge.method import mathematics
-from srl_edge.method.answers import final_answer, marked_answer, states_answer
-from srl_edge.method.formulas import is_formula
-from srl_edge.method.quantities import quantity
+from srl_edge.method.answers import mathematics
+from srl_edge.method.answers.formulas import is_formula
+from srl_edge.method.answers.quantities import quantity
+from srl_edge.method.answers.reading import final_answer, marked_answer, states_answer
 from srl_edge.method.verifiers import is_correct, kind_of, same_value
 
 EQUAL = [

@@ -15,8 +15,8 @@ from subprocess import DEVNULL, PIPE, Popen
 from threading import Lock, Thread
 from typing import Any
 
-from srl_edge.method.quantities import plain
-from srl_edge.method.typed import as_tex
+from srl_edge.method.answers.quantities import plain
+from srl_edge.method.answers.typed import as_tex
 from srl_edge.processes import lines, python
 
 SECONDS = 5.0  # of work, for one comparison
@@ -49,7 +49,7 @@ class _Comparer:
 
     def __init__(self) -> None:
         self.process = Popen(
-            python("srl_edge.method.mathematics"),
+            python("srl_edge.method.answers.mathematics"),
             text=True,
             encoding="utf-8",
             stdin=PIPE,

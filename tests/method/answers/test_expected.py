@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from srl_edge.method.expected import bare
+from srl_edge.method.answers.expected import bare
 from srl_edge.method.verifiers import is_correct, kind_of, same_value
 
 WORKED = "She sold 48/2 = <<48/2=24>>24 clips.\nIn all she sold 48 + 24 = 72."

@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from srl_edge.method.conditions import INTEGERS, conditioned, has_letter, renamed
-from srl_edge.method.items_of_lists import (
+from srl_edge.method.answers.conditions import INTEGERS, conditioned, has_letter, renamed
+from srl_edge.method.answers.items_of_lists import (
     MANY,
     PLUS_MINUS,
     as_point,
@@ -17,10 +17,10 @@ from srl_edge.method.items_of_lists import (
     signed,
     unbraced,
 )
-from srl_edge.method.mathematics import as_list, equal
-from srl_edge.method.names import agree, asked_for, named
-from srl_edge.method.products import apart, product
-from srl_edge.method.quantities import (
+from srl_edge.method.answers.mathematics import as_list, equal
+from srl_edge.method.answers.names import agree, asked_for, named
+from srl_edge.method.answers.products import apart, product
+from srl_edge.method.answers.quantities import (
     Quantity,
     plain,
     quantity,
@@ -28,10 +28,10 @@ from srl_edge.method.quantities import (
     ungrouped,
     without_unit,
 )
-from srl_edge.method.stacked import as_matrix, in_a_line, rows
-from srl_edge.method.texts import same_text
-from srl_edge.method.typed import as_tex
-from srl_edge.method.units import same_unit
+from srl_edge.method.answers.stacked import as_matrix, in_a_line, rows
+from srl_edge.method.answers.texts import same_text
+from srl_edge.method.answers.typed import as_tex
+from srl_edge.method.answers.units import same_unit
 
 # What makes a text mathematics, beside a number.
 _MATH = re.compile(

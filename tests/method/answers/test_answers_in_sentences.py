@@ -7,8 +7,8 @@ from threading import Timer
 
 import pytest
 
-from srl_edge.method import mathematics
-from srl_edge.method.answers import final_answer
+from srl_edge.method.answers import mathematics
+from srl_edge.method.answers.reading import final_answer
 from srl_edge.method.verifiers import is_correct
 
 

@@ -9,7 +9,7 @@ from hypothesis import example, settings
 from hypothesis import given as drawn
 from hypothesis import strategies as st
 
-from srl_edge.method.answers import final_answer, marked_answer, states_answer, unannounced
+from srl_edge.method.answers.reading import final_answer, marked_answer, states_answer, unannounced
 from srl_edge.method.prompt_form import DONE, PRESETS
 from srl_edge.method.solving import solve
 from srl_edge.method.types import Trajectory

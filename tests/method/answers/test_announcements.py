@@ -3,7 +3,7 @@
 
 import pytest
 
-from srl_edge.method.answers import final_answer
+from srl_edge.method.answers.reading import final_answer
 from srl_edge.method.verifiers import is_correct, same_value
 
 CHINESE = (

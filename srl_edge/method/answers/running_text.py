@@ -4,11 +4,18 @@
 import re
 from collections.abc import Iterator
 
-from srl_edge.method import scales
-from srl_edge.method.formulas import is_formula
-from srl_edge.method.products import product
-from srl_edge.method.quantities import IN_TEXT, TEX_COMMA, in_ascii, plain, quantity, without_unit
-from srl_edge.method.texts import unbulleted
+from srl_edge.method.answers import scales
+from srl_edge.method.answers.formulas import is_formula
+from srl_edge.method.answers.products import product
+from srl_edge.method.answers.quantities import (
+    IN_TEXT,
+    TEX_COMMA,
+    in_ascii,
+    plain,
+    quantity,
+    without_unit,
+)
+from srl_edge.method.answers.texts import unbulleted
 
 _NEAR = 60  # characters around a number that say what it is part of
 _LONGEST = 300  # characters of a formula

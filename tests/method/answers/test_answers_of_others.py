@@ -6,7 +6,7 @@ import time
 import pytest
 
 from srl_edge.method import calls
-from srl_edge.method.answers import final_answer
+from srl_edge.method.answers.reading import final_answer
 from srl_edge.method.verifiers import is_correct, kind_of, same_value
 
 EQUAL = [

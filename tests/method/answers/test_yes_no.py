@@ -2,8 +2,8 @@
 
 import pytest
 
+from srl_edge.method.answers.yes_no import verdict
 from srl_edge.method.verifiers import given_answer, is_correct, same_value
-from srl_edge.method.yes_no import verdict
 
 NO = [
     "No.\n\nThe Moon has no air.",

@@ -2,7 +2,7 @@
 
 import re
 
-from srl_edge.method.units import read
+from srl_edge.method.answers.units import read
 
 
 def variables(text: str, glued: bool = True) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
-from srl_edge.method.unit_table import UNITS, Kind
+from srl_edge.method.answers.unit_table import UNITS, Kind
 
 
 @dataclass(frozen=True, slots=True)

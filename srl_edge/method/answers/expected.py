@@ -3,9 +3,15 @@ r"""A right answer as a row of data has it, without what marks it: `#### 4`, \bo
 import re
 from functools import lru_cache
 
-from srl_edge.method.answers import LONGEST, final_answer, is_answer, marked_answer, unannounced
-from srl_edge.method.quantities import closings, plain
-from srl_edge.method.running_text import in_lines
+from srl_edge.method.answers.quantities import closings, plain
+from srl_edge.method.answers.reading import (
+    LONGEST,
+    final_answer,
+    is_answer,
+    marked_answer,
+    unannounced,
+)
+from srl_edge.method.answers.running_text import in_lines
 
 _MARKS = 4  # of one answer, each in another
 _MAY_BE_MARKED = re.compile(r"[#$\\]|[^\W\d_]")

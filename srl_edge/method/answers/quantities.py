@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
-from srl_edge.method.names import named
-from srl_edge.method.number_words import number_word
-from srl_edge.method.products import variables
-from srl_edge.method.scales import scaled
-from srl_edge.method.units import ratio, read
+from srl_edge.method.answers.names import named
+from srl_edge.method.answers.number_words import number_word
+from srl_edge.method.answers.products import variables
+from srl_edge.method.answers.scales import scaled
+from srl_edge.method.answers.units import ratio, read
 
 _GROUPED = (
     r"\d{1,3}(?:,\d{3})+(?![\d,])(?:\.\d+)?"  # 1,234.5

@@ -7,7 +7,7 @@ A name is a letter, a function of something, points, or words. What is done to a
 
 import re
 
-from srl_edge.method.typed import GREEK
+from srl_edge.method.answers.typed import GREEK
 
 _LONGEST = 80  # characters of a name
 _EQUALS = re.compile(r"(?<![!<>=:\\])(?:=(?!=)|≈|\\(?:approx|simeq|sim)(?![a-z]))")

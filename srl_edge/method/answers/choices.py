@@ -4,9 +4,9 @@
 import re
 from collections.abc import Callable
 
-from srl_edge.method.announcements import COPULA
-from srl_edge.method.quantities import plain
-from srl_edge.method.texts import same_text, unbulleted
+from srl_edge.method.answers.announcements import COPULA
+from srl_edge.method.answers.quantities import plain
+from srl_edge.method.answers.texts import same_text, unbulleted
 
 _NAMED = (
     r"(?:(?:the|la|le|a|o)\s+|l['’])?(?:(?:correct|right|best)\s+)?"

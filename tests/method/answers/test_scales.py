@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from srl_edge.method.scales import SCALES
+from srl_edge.method.answers.scales import SCALES
 from srl_edge.method.verifiers import is_correct, same_value
 
 SCALED = [

@@ -5,7 +5,7 @@ from hypothesis import given as drawn
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from srl_edge.method.answers import final_answer, marked_answer
+from srl_edge.method.answers.reading import final_answer, marked_answer
 from srl_edge.method.verifiers import given_answer, is_correct, is_marked_correct, same_value
 
 LISTED = [

@@ -14,18 +14,19 @@ from typing import Any, Literal
 import regex
 
 from srl_edge.errors import InputError
-from srl_edge.method import calls, choices, yes_no
-from srl_edge.method.announcements import ANNOUNCES, COPULA, HEADS, SENTENCE
-from srl_edge.method.formulas import is_formula
-from srl_edge.method.quantities import closings, plain, quantity, seen, without_unit
-from srl_edge.method.running_text import (
+from srl_edge.method import calls
+from srl_edge.method.answers import choices, yes_no
+from srl_edge.method.answers.announcements import ANNOUNCES, COPULA, HEADS, SENTENCE
+from srl_edge.method.answers.formulas import is_formula
+from srl_edge.method.answers.quantities import closings, plain, quantity, seen, without_unit
+from srl_edge.method.answers.running_text import (
     emphasized,
     first_value,
     in_lines,
     last_formula,
     last_value,
 )
-from srl_edge.method.texts import items, unbulleted
+from srl_edge.method.answers.texts import items, unbulleted
 
 Kind = Literal["number", "math", "exact", "choice", "call"]
 SECONDS = 5.0  # for one search with a recipe's own pattern

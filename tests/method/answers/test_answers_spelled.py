@@ -6,8 +6,8 @@ from hypothesis import given as drawn
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from srl_edge.method.answers import final_answer
-from srl_edge.method.quantities import quantity
+from srl_edge.method.answers.quantities import quantity
+from srl_edge.method.answers.reading import final_answer
 from srl_edge.method.verifiers import is_correct, kind_of, same_value
 
 EQUAL = [

@@ -2,7 +2,7 @@
 
 import pytest
 
-from srl_edge.method.extraction import flexible, is_number, same, strict
+from srl_edge.method.answers.extraction import flexible, is_number, same, strict
 
 
 @pytest.mark.parametrize(

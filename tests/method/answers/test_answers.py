@@ -12,9 +12,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from srl_edge.errors import InputError, StageError
-from srl_edge.method.answers import final_answer, marked_answer
+from srl_edge.method.answers.quantities import quantity
+from srl_edge.method.answers.reading import final_answer, marked_answer
 from srl_edge.method.prompt_form import DEFAULT, form_of
-from srl_edge.method.quantities import quantity
 from srl_edge.method.verifiers import is_correct, kind_of, same_value
 
 
@@ -38,7 +38,7 @@ def test_exact_answers(solution: str, answer: str, right: bool) -> None:
 
 def test_an_answer_that_no_library_can_compute_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not is_correct("#### 6", "12")  # the process that compares has started
-    monkeypatch.setattr("srl_edge.method.mathematics.SECONDS", 0.5)
+    monkeypatch.setattr("srl_edge.method.answers.mathematics.SECONDS", 0.5)
     for endless in ("9^{9^{9}}", "100000000!", "(" * 3000):
         start = time.monotonic()
         assert not is_correct(f"#### {endless}", "12")
