@@ -12,7 +12,7 @@ from srl_edge.data.cutting import stated
 from srl_edge.data.values import Unusable
 from srl_edge.method.answers import choices
 from srl_edge.method.answers.announcements import COPULA, EXPLAINS, HEADS, REASON, SENTENCE
-from srl_edge.method.answers.quantities import closings, plain
+from srl_edge.method.answers.plain import closings, plain
 from srl_edge.method.answers.reading import is_value, marked_answer
 from srl_edge.method.answers.texts import same_text
 from srl_edge.method.prompt_form import BOXED, DEFAULT, DONE, HASHES, PromptForm

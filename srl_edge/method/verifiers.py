@@ -17,16 +17,8 @@ from srl_edge.method.answers.formulas import (
     unlike,
 )
 from srl_edge.method.answers.names import asked_for, named
-from srl_edge.method.answers.quantities import (
-    WORDS,
-    plain,
-    quantity,
-    same,
-    seen,
-    tightened,
-    ungrouped,
-    without_unit,
-)
+from srl_edge.method.answers.plain import WORDS, plain, seen, tightened, ungrouped
+from srl_edge.method.answers.quantities import quantity, same, without_unit
 from srl_edge.method.answers.reading import (
     LONGEST,
     THAT_IS,

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 
 from srl_edge.method.answers.announcements import COPULA
-from srl_edge.method.answers.quantities import plain
+from srl_edge.method.answers.plain import plain
 from srl_edge.method.answers.texts import same_text, unbulleted
 
 _NAMED = (

@@ -3,7 +3,7 @@ r"""A right answer as a row of data has it, without what marks it: `#### 4`, \bo
 import re
 from functools import lru_cache
 
-from srl_edge.method.answers.quantities import closings, plain
+from srl_edge.method.answers.plain import closings, plain
 from srl_edge.method.answers.reading import (
     LONGEST,
     final_answer,

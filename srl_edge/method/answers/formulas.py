@@ -19,15 +19,9 @@ from srl_edge.method.answers.items_of_lists import (
 )
 from srl_edge.method.answers.mathematics import as_list, equal
 from srl_edge.method.answers.names import agree, asked_for, named
+from srl_edge.method.answers.plain import plain, ungrouped
 from srl_edge.method.answers.products import apart, product
-from srl_edge.method.answers.quantities import (
-    Quantity,
-    plain,
-    quantity,
-    same,
-    ungrouped,
-    without_unit,
-)
+from srl_edge.method.answers.quantities import Quantity, quantity, same, without_unit
 from srl_edge.method.answers.stacked import as_matrix, in_a_line, rows
 from srl_edge.method.answers.texts import same_text
 from srl_edge.method.answers.typed import as_tex

@@ -6,7 +6,7 @@ from itertools import product as product_of
 
 from srl_edge.method.answers.mathematics import as_list
 from srl_edge.method.answers.names import named
-from srl_edge.method.answers.quantities import closings, plain
+from srl_edge.method.answers.plain import closings, plain
 
 MANY = 20  # items, each of which is compared with each
 

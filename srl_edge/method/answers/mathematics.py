@@ -15,7 +15,7 @@ from subprocess import DEVNULL, PIPE, Popen
 from threading import Lock, Thread
 from typing import Any
 
-from srl_edge.method.answers.quantities import plain
+from srl_edge.method.answers.plain import plain
 from srl_edge.method.answers.typed import as_tex
 from srl_edge.processes import lines, python
 

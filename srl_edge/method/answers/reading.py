@@ -18,7 +18,8 @@ from srl_edge.method import calls
 from srl_edge.method.answers import choices, yes_no
 from srl_edge.method.answers.announcements import ANNOUNCES, COPULA, HEADS, SENTENCE
 from srl_edge.method.answers.formulas import is_formula
-from srl_edge.method.answers.quantities import closings, plain, quantity, seen, without_unit
+from srl_edge.method.answers.plain import closings, plain, seen
+from srl_edge.method.answers.quantities import quantity, without_unit
 from srl_edge.method.answers.running_text import (
     emphasized,
     first_value,

@@ -6,15 +6,9 @@ from collections.abc import Iterator
 
 from srl_edge.method.answers import scales
 from srl_edge.method.answers.formulas import is_formula
+from srl_edge.method.answers.plain import TEX_COMMA, in_ascii, plain
 from srl_edge.method.answers.products import product
-from srl_edge.method.answers.quantities import (
-    IN_TEXT,
-    TEX_COMMA,
-    in_ascii,
-    plain,
-    quantity,
-    without_unit,
-)
+from srl_edge.method.answers.quantities import IN_TEXT, quantity, without_unit
 from srl_edge.method.answers.texts import unbulleted
 
 _NEAR = 60  # characters around a number that say what it is part of

@@ -2,7 +2,7 @@ r"""Values in rows: the systems and cases of `\begin{cases}` and its kind, and m
 
 import re
 
-from srl_edge.method.answers.quantities import plain
+from srl_edge.method.answers.plain import plain
 
 _ENVIRONMENT = re.compile(
     r"(?P<before>.*?)(?:\\left)?(?:\\\{|\\lbrace)?\s*\\begin ?\{"

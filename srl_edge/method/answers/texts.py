@@ -5,7 +5,7 @@ import json
 import re
 from typing import Any
 
-from srl_edge.method.answers.quantities import plain
+from srl_edge.method.answers.plain import plain
 
 _QUOTES = str.maketrans("‘’‛“”„", "'''\"\"\"")
 _QUOTED = re.compile("^(['\"])(.*)\\1$", re.DOTALL)

@@ -4,7 +4,7 @@
 import re
 from collections.abc import Sequence
 
-from srl_edge.method.answers.quantities import plain
+from srl_edge.method.answers.plain import plain
 
 _SAYS = {"yes": "yes", "true": "yes", "no": "no", "false": "no"}
 _WORD = r"(yes|no|true|false)\b"

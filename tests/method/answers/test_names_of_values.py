@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from srl_edge.method.answers.names import agree, asked_for, is_name, named
-from srl_edge.method.answers.quantities import plain
+from srl_edge.method.answers.plain import plain
 from srl_edge.method.verifiers import is_correct, same_value
 
 NAMES = [
