@@ -160,7 +160,7 @@ def test_an_alpha_counts_as_in_the_version_that_wrote_it(tiny_model: Path, tmp_p
 
     del config["fine_tune_type"]
     file.write_text(json.dumps(config))
-    with pytest.raises(InputError, match=r"beside scale 10, .* write scale 20 or leave 10, and"):
+    with pytest.raises(InputError, match=r"beside scale 10\. .* write scale 20 or leave 10, and"):
         convert(made, tmp_path / "open")
     config["lora_parameters"]["alpha"] = rank  # then both are the same
     file.write_text(json.dumps(config))
