@@ -42,14 +42,20 @@ def test_help_and_doctor_say_what_there_is() -> None:
         (["train"], "train needs PATH (a recipe or a run folder); `srl-edge train --help` says"),
         (["fit", "--memory", "8GB"], "fit needs PATH (a recipe or a run folder)"),
         (["inspect"], "inspect needs DIR (an artifact's folder)"),
-        (["scale", "x"], "scale needs --engine (trl or verl) and --out (folder of the job)"),
+        (
+            ["scale", "x"],
+            "scale needs --engine (engine of the job: trl or verl) and --out (folder of the job)",
+        ),
         (["doctor", "--jsn"], "doctor: '--jsn' is not taken here; did you mean --json?"),
         (["compare", "a"], "compare needs NEW (the folder to compare with it)"),
         (["rollouts", "x", "--step", "two"], "rollouts: --step: invalid int value: 'two'."),
         (["export", "x", "--out", "y"], "export: --out goes with --model, which is not given."),
         (["chat", "~nobodys/m"], "~nobodys/m: no home of such a user is known"),
         (["export", "--model", "m", "--out", "~nobodys/o"], "~nobodys/o: no home of such a user"),
-        (["bench-tasks", "x"], "bench-tasks needs --tasks (names, with commas between them) and"),
+        (
+            ["bench-tasks", "x"],
+            "bench-tasks needs --tasks (tasks to measure, with commas between them) and",
+        ),
     ],
 )
 def test_a_mistaken_command_is_one_sentence(words: list[str], said: str) -> None:
