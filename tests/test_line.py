@@ -157,9 +157,8 @@ def test_the_line_of_a_family_that_mlx_alone_trains(
     pytest.importorskip("mlx_lm", reason="mlx-lm is not installed")
     path = write_recipe(tmp_path, make_model("gemma4", tmp_path / "model"), word_problems)
     before, _, srl = path.read_text().partition('[[stages]]\nkind = "srl"')
-    path.write_text(
-        f"{before}[export]{srl.partition('[export]')[2]}"
-    )  # a random model earns nothing
+    # A random model earns nothing, and never ends its replies by itself.
+    path.write_text(f"{before}max_new_tokens = 16\n[export]{srl.partition('[export]')[2]}")
     refused = srl_edge("run", path, "--trainer.backend", "mlx")
     assert refused.returncode == 2 and not (tmp_path / "run").exists()
     assert "family 'gemma4_text' cannot be made into onnx-fp32" in refused.stderr

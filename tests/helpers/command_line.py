@@ -21,6 +21,7 @@ test_problems = 4
 [trainer]
 dtype = "float32"
 lora_rank = 16
+own_way_tokens = 32
 [[stages]]
 kind = "sft"
 steps = 3
@@ -45,6 +46,7 @@ agreement = {{ fp32 = 0.99, int8 = 0.5 }}
 [bench]
 problems = 3
 max_steps = 2
+own_way_tokens = 32
 prompt_tokens = 32
 decode_tokens = 4
 repeats = 2
