@@ -85,7 +85,7 @@ def _merged(model: Any, base: Path, adapter: Path) -> Any:
     before = _logprobs(tuned, ids)
     with tuned.disable_adapter():
         if torch.equal(before, _logprobs(tuned, ids)):
-            progress.say(f"export: {adapter} changes nothing: it is the model itself.")
+            progress.say(f"export: {adapter} changes nothing: it is the untrained model.")
     try:
         for layer in tuned.modules():
             if isinstance(layer, BaseTunerLayer):

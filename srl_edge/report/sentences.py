@@ -25,7 +25,12 @@ def training_words(training: Training) -> list[str]:
             f"that is kept has a reward of {signed(best['eval_reward'])} there, with the "
             f"format right in {best['eval_format']:.0%}: {STAGES[kept.kind]} step {kept.at}."
         )
-        if training.steps["srl"] and not training.srl_kept:
+        if training.untrained:
+            said.append(
+                "No step of any stage improved on that, so the kept adapter changes nothing: it is "
+                "the untrained model."
+            )
+        elif training.steps["srl"] and not training.srl_kept:
             said.append("No SRL step improved on that, so the kept adapter is the warm-up's.")
     return said
 
@@ -51,7 +56,7 @@ def headline(facts: RunFacts) -> list[list[str]]:
     if facts.training and (reward := facts.training.reward) and not added:
         count = len(facts.training.steps["srl"])
         label = f"mean reward, first to last quarter of {count} SRL steps"
-        label += "" if facts.training.srl_kept else "; the kept adapter is the warm-up's"
+        label += _kept(facts.training)
         numbers.append([f"{signed(reward.start.mean)} → {signed(reward.end.mean)}", label])
     if gain := gains.get("best"):
         label = (
@@ -64,8 +69,7 @@ def headline(facts: RunFacts) -> list[list[str]]:
         stage = STAGES[facts.recipe.stages[-1].kind]
         label = f"of them by {stage} itself, after what came before: {points(added.difference)}"
         label += "; not distinguishable" if added.difference.may_be_chance else ""
-        kept = not facts.training or facts.training.srl_kept
-        label += "" if kept else "; the kept adapter is the warm-up's"
+        label += _kept(facts.training) if facts.training else ""
         numbers.append([f"{added.base:.0%} → {added.tuned:.0%}", label])
     if facts.artifacts:
         smallest = min(facts.artifacts, key=lambda artifact: artifact.size_mb)
@@ -79,6 +83,13 @@ def headline(facts: RunFacts) -> list[list[str]]:
         passed = sum(row.passed for row in facts.parity)
         numbers.append([f"{passed} of {len(facts.parity)}", label])
     return numbers
+
+
+def _kept(training: Training) -> str:
+    """Of which adapter the run is, where its last stage gave none."""
+    if training.untrained:
+        return "; the kept adapter is the untrained model"
+    return "" if training.srl_kept else "; the kept adapter is the warm-up's"
 
 
 def verdicts(bench: BenchResults | None) -> list[str]:

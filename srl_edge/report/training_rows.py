@@ -47,6 +47,7 @@ class Training:
     """Rows of steps by kind, those of validations, and figures of them.
 
     kept: the validation of the adapter that is kept. srl_kept: whether SRL or RLVR gave that.
+    untrained: whether no step of any stage did better than the model before training.
     """
 
     steps: dict[str, list[MetricsRow]]
@@ -54,6 +55,7 @@ class Training:
     reward: RewardChange | None
     kept: MetricsRow | None
     srl_kept: bool
+    untrained: bool
 
 
 def drawable(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -92,7 +94,8 @@ def training_of(rows: Sequence[Mapping[str, Any]]) -> Training | None:
     }
     rewards = [row.figures["reward"] for row in steps["srl"]]
     quarter = max(1, len(rewards) // 4)
-    kept = next((row for row in reversed(held_out) if row.figures.get("eval_best")), None)
+    best = {row.stage: row for row in held_out if row.figures.get("eval_best")}
+    kept = best[max(best)] if best else None
     return Training(
         steps=steps,
         held_out=held_out,
@@ -103,6 +106,7 @@ def training_of(rows: Sequence[Mapping[str, Any]]) -> Training | None:
         ),
         kept=kept,
         srl_kept=not kept or (kept.kind != "sft" and kept.at > 0),
+        untrained=bool(best) and not any(row.step for row in best.values()),
     )
 
 
@@ -124,6 +128,7 @@ def as_json(found: Training) -> dict[str, Any]:
         "reward": asdict(found.reward) if found.reward else None,
         "kept": _flat(found.kept) if found.kept else None,
         "srl_kept": found.srl_kept,
+        "untrained": found.untrained,
     }
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -24,6 +25,7 @@ from srl_edge.terminal.signs import printable
 
 QUIET = "SRL_EDGE_QUIET"  # variable of the environment, for processes that this one starts, too
 PLAIN_EVERY = 15.0  # seconds between lines where there is no terminal
+SILENT_AT_MOST = 60.0  # while a long item is under way
 CHANGED_EVERY = 0.5  # and between the changes of one in a notebook
 BAR = 24  # columns
 WIDE = 110  # of a terminal where all has room
@@ -187,7 +189,17 @@ def _plain(title: str, total: int, done: int, whole: float) -> Iterator[Advance]
             print(printable(line.rstrip()), file=sys.stderr, flush=True)
 
     with _now_and_then(total, done, whole, PLAIN_EVERY, show) as advance:
-        yield advance
+        over = threading.Event()
+
+        def speak() -> None:
+            while not over.wait(SILENT_AT_MOST):
+                advance(by=0)
+
+        threading.Thread(target=speak, daemon=True).start()
+        try:
+            yield advance
+        finally:
+            over.set()
 
 
 @contextlib.contextmanager
@@ -215,15 +227,19 @@ def _now_and_then(
 ) -> Iterator[Advance]:
     """Yield `advance`; calls `show(done, seconds, seconds left, note)` so often, and at the end.
 
-    Seconds left are None while all that is done was skipped.
+    Seconds left are None while all that is done was skipped. `advance(by=0)` shows how it stands.
     """
     start = shown = time.monotonic()
-    left_over, worked = whole * (1 - done / max(total, 1)), 0.0
+    left_over, worked, last = whole * (1 - done / max(total, 1)), 0.0, ""
 
     def advance(
         note: str = "", by: int = 1, work: float | None = None, skipped: bool = False
     ) -> None:
-        nonlocal done, shown, worked, left_over
+        nonlocal done, shown, worked, left_over, last
+        if by or work:
+            last = note
+        elif done == total:
+            return
         done += by
         step = by if work is None else work
         if skipped:
@@ -234,6 +250,6 @@ def _now_and_then(
         if now - shown >= every or done == total:
             shown = now
             left = (now - start) / worked * max(left_over - worked, 0.0) if worked else None
-            show(done, now - start, left, note)
+            show(done, now - start, left, last)
 
     yield advance

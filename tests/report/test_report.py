@@ -155,6 +155,13 @@ def test_training_that_did_not_help_is_said(run: Path) -> None:
     assert (facts.training.kept.kind, facts.training.kept.at) == ("srl", 0)
     assert "the kept adapter is the warm-up's" in headline(facts)[1][1]
     assert training_words(facts.training)[-1].startswith("No SRL step improved on that")
+    for row in rows:
+        row["eval_best"] = float(row["step"] == 0) if "eval_reward" in row else 0.0
+    write(metrics, rows)
+    facts = gather(recipe_of(run), run)
+    assert facts.training and facts.training.untrained
+    assert "the kept adapter is the untrained model" in headline(facts)[1][1]
+    assert training_words(facts.training)[-1].startswith("No step of any stage improved on that")
 
 
 def test_steps_count_through_stages_of_a_kind(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The plain bar, for logs: its ETA goes by the work that is left, not by the number of items."""
 
 import re
+import time
 from io import StringIO
 
 import pytest
@@ -43,6 +44,26 @@ def test_what_was_there_already_tells_nothing_of_the_pace(
     first, second = capsys.readouterr().err.splitlines()
     assert first == "bench: 4/10, 20 s  kept"
     assert second == "bench: 5/10, 40 s, ETA 200 s  new"
+
+
+def test_a_log_is_not_silent_while_a_long_item_is_under_way(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "SILENT_AT_MOST", 0.05)
+    monkeypatch.setattr(progress, "PLAIN_EVERY", 0.02)
+    with progress.bar("export", 2) as advance:
+        time.sleep(0.3)
+        before = capsys.readouterr().err.splitlines()
+        advance("onnx-int4")
+        time.sleep(0.3)
+        between = capsys.readouterr().err.splitlines()
+        advance("onnx-int8")
+        time.sleep(0.3)
+    assert before and all(line.startswith("export: 0/2, ") for line in before)
+    assert len(between) > 1 and all("1/2" in line and "onnx-int4" in line for line in between)
+    assert len(capsys.readouterr().err.splitlines()) == 1  # all is done: no more is said
+    time.sleep(0.2)
+    assert not capsys.readouterr().err
 
 
 def test_a_narrow_terminal_cuts_the_note_and_not_the_times(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from srl_edge.recipe import Recipe
 from srl_edge.run_folder import CONTENTS, FREE, RECIPE, contents_of, same, settings_of
 from srl_edge.trainers.policy.contract import Policy
 
+SECONDS = 60.0  # of training, after which a checkpoint is due however few steps they were
 LOGS, _STATE = ("metrics.jsonl", "rollouts.jsonl"), "trainer_state.json"
 # Settings of stages that are not finished which may change, as those of `FREE` may.
 BUDGET = ("steps", "epochs", "validate_every", "patience")
@@ -151,7 +152,9 @@ def without_checkpoints(folder: Path, recipe: Recipe) -> bool:
     if not (stages or any((folder / name).exists() for name in (*LOGS, "best"))):
         return False
     logged = read_rows(folder / "metrics.jsonl", "Metrics")
-    began = bool(logged) and all(r["step"] < recipe.trainer.checkpoint_every for r in logged)
+    seconds = sum(row.get("step_time", 0.0) for row in logged)
+    every = recipe.trainer.checkpoint_every
+    began = bool(logged) and all(r["step"] < every for r in logged) and seconds < SECONDS
     return stages or not began
 
 

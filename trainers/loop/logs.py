@@ -163,6 +163,27 @@ def validation_note(metrics: Mapping[str, float]) -> str:
     return f"held out: {', '.join(said)}{hint}"
 
 
+def handed_on(folder: Path, index: int) -> str:
+    """Which adapter of a stage did best on held-out problems; '' where it is the last step's."""
+    best: dict[int, int] = {}
+    last = 0
+    for row in rows_so_far(folder):
+        if row["stage"] == index:
+            last = row["step"]
+        if row.get("eval_best"):
+            best[row["stage"]] = row["step"]
+    if index not in best or best[index] == last:
+        return ""
+    if best[index]:
+        return f"step {best[index]} of {last} did best on the held-out problems, and is handed on."
+    start = "what it began with" if any(best.values()) else "the untrained model"
+    return (
+        f"no step did better on the held-out problems than {start}, so that is handed on, and "
+        f"nothing of its {last} steps. Measure on more problems (data.validation_problems), or try "
+        "another learning_rate or more steps."
+    )
+
+
 def _append(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     require_held(path)
     with writing(path), path.open("a", encoding="utf-8") as out:

@@ -124,6 +124,7 @@ class StageRun:
         if self.cursor.step == 0:
             self._fit_rounding()
             self._validate()
+        saved = time.monotonic()
         with progress.bar(self.title, self.steps, self.cursor.step) as advance:
             while not (self.over or self.out_of_patience):
                 try:
@@ -143,8 +144,10 @@ class StageRun:
                 every = self.stage.validate_every
                 if self.over or (every and self.cursor.step % every == 0):
                     self._validate()
-                if self.cursor.step % self.recipe.trainer.checkpoint_every == 0:
+                due = self.cursor.step % self.recipe.trainer.checkpoint_every == 0
+                if due or time.monotonic() - saved >= checkpoints.SECONDS:
                     checkpoints.save(self.folder, self.policy, self.cursor, self.recipe)
+                    saved = time.monotonic()
                 advance(note(metrics))
         if not self.over:
             progress.say(

@@ -17,6 +17,7 @@ from srl_edge.method.types import StepPrompt
 from srl_edge.recipe import Recipe, Stage
 from srl_edge.terminal import progress
 from srl_edge.trainers.loop import checkpoints
+from srl_edge.trainers.loop.logs import handed_on
 from srl_edge.trainers.loop.stage import StageRun
 from srl_edge.trainers.loop.tracking import open_tracker
 from srl_edge.trainers.policy.contract import Policy
@@ -45,6 +46,8 @@ def train(recipe: Recipe, run: Path, policy: Policy) -> Path:
                 continue
             prompts = training_prompts(recipe, stage, run)
             StageRun(recipe, index, run, policy, cursor, track, prompts).run_to_its_end()
+            if said := handed_on(folder, index):
+                progress.say(f"train {index + 1}/{len(recipe.stages)} {stage.kind}: {said}")
             checkpoints.save(folder, policy, cursor, recipe)
             policy.load_adapter(folder / "best")
             require_held(folder)

@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 
+from srl_edge import owned
 from srl_edge.data.trajectories import write_jsonl
 from srl_edge.errors import StageError
 from srl_edge.method.alarms import own_way_alarms
 from srl_edge.method.types import Rollout, Sample, Trajectory
 from srl_edge.recipe import Prompt
+from srl_edge.trainers.loop import checkpoints
+from srl_edge.trainers.loop.logs import handed_on
 from srl_edge.trainers.loop.train import train
 from srl_edge.trainers.policy.contract import Loss
 from tests.helpers.fakes import TablePolicy
@@ -117,6 +120,76 @@ def test_a_run_killed_anywhere_ends_as_the_uninterrupted_one(tmp_path: Path) -> 
         train(recipe, run, TablePolicy([BAD, BROKEN, GOOD]))
         assert [_timeless(r) for r in rows(run)] == expected
         assert rows(run, "rollouts") == rows(tmp_path / "whole", "rollouts")
+
+
+def test_slow_steps_are_not_made_again_after_an_interrupt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe, policy = make_run(tmp_path), TablePolicy([BAD, BROKEN, GOOD])
+    assert recipe.trainer.checkpoint_every > 1
+    monkeypatch.setattr(checkpoints, "SECONDS", 0.0)
+    step, left = policy.optim_step, 3  # two of the warm-up, one of the next stage
+
+    def dies(learning_rate: float, max_grad_norm: float) -> float:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise KeyboardInterrupt
+        return float(step(learning_rate, max_grad_norm))
+
+    policy.optim_step = dies  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, tmp_path, policy)
+    monkeypatch.undo()
+    assert (tmp_path / "train" / "checkpoint-1-000001").is_dir()
+    logged = rows(tmp_path)
+    train(recipe, tmp_path, TablePolicy([BAD, BROKEN, GOOD]))
+    assert rows(tmp_path)[: len(logged)] == logged  # their times too: they are the same rows
+
+
+def test_slow_steps_whose_checkpoint_was_deleted_are_set_aside(tmp_path: Path) -> None:
+    recipe = make_run(tmp_path)
+    folder = tmp_path / "train"
+    owned.claim(folder, "training")
+    row = {"stage": 0, "kind": "srl", "step": 1, "loss": 0.0, "step_time": 61.0}
+    (folder / "metrics.jsonl").write_text(json.dumps(row) + "\n")
+    assert checkpoints.without_checkpoints(folder, recipe)
+    (folder / "metrics.jsonl").write_text(json.dumps(row | {"step_time": 1.0}) + "\n")
+    assert not checkpoints.without_checkpoints(folder, recipe)
+
+
+def test_which_step_is_handed_on_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Harming(TablePolicy):
+        """A policy that each update makes worse."""
+
+        def optim_step(self, learning_rate: float, max_grad_norm: float) -> float:
+            return super().optim_step(-learning_rate, max_grad_norm)
+
+    train(make_run(tmp_path / "harmed"), tmp_path / "harmed", Harming([BAD, BROKEN, GOOD]))
+    said = capsys.readouterr().err
+    assert "no step did better on the held-out problems than what it began with" in said
+    assert "nothing of its 8 steps" in said
+    train(make_run(tmp_path / "helped"), tmp_path / "helped", TablePolicy([BAD, BROKEN, GOOD]))
+    assert "no step did better" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("best", "said"),
+    [
+        ([(0, 0, 1), (0, 4, 1), (1, 0, 1), (1, 8, 1)], ""),
+        ([(0, 0, 1), (0, 4, 1), (1, 0, 1), (1, 4, 1), (1, 8, 0)], "step 4 of 8 did best"),
+        ([(0, 0, 1), (0, 4, 1), (1, 0, 1), (1, 8, 0)], "than what it began with, so that"),
+        ([(0, 0, 1), (0, 4, 0), (1, 0, 1), (1, 8, 0)], "than the untrained model, so that"),
+    ],
+)
+def test_what_a_second_stage_hands_on(
+    tmp_path: Path, best: list[tuple[int, int, int]], said: str
+) -> None:
+    found = [{"stage": s, "kind": "srl", "step": n, "eval_best": float(b)} for s, n, b in best]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in found))
+    assert said in handed_on(tmp_path, 1) and bool(said) == bool(handed_on(tmp_path, 1))
 
 
 def _timeless(row: dict[str, Any]) -> dict[str, Any]:
