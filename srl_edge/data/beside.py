@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping
 from string import ascii_uppercase
 from typing import Any
 
-from srl_edge.data.values import Unusable, answer_of, as_list
+from srl_edge.data.values import Unusable, answer_of, as_list, is_nothing
 from srl_edge.method.answers import choices
+from srl_edge.method.answers.expected import bare
 from srl_edge.method.verifiers import same_value
 
 _CHOICES = ("options", "choices")
@@ -34,6 +35,10 @@ _COLUMN = re.compile(r"([A-Z])|(?:op|option|choice)_?([A-Za-z])")
 _IN_ONE = re.compile(r"(?:^|[,\n])\s{0,40}\(?([A-Za-z])\s?[).:]\s*")
 _IMAGE = re.compile(r"(?:decoded_)?images?(?:_\d+)?", re.IGNORECASE)
 _MARK = re.compile(r"\s*\(?([A-Z])\s?[).:]\s*")
+_NUMBER = re.compile(
+    r"[(\[]?(?:(?:option|choice)[ _]?)?(-?\d{1,999})(?:\.0*)?[)\]]?", re.IGNORECASE
+)
+_PARTS = re.compile(r"[\s,;()\[\]{}'\"]+")  # between choices in one text that have no letters
 _MARKED = re.compile(r"(?<!\w)[A-Z1-9][).:]")  # a choice in a question
 
 
@@ -62,7 +67,8 @@ def whole(
         parts = as_list(left[column]) or [left[column]]
         if not all(isinstance(text, str) for text in parts):
             raise Unusable("a question about what is no text")
-        new = [text.strip() for text in parts if _flat(text) and _flat(text) not in _flat(question)]
+        told = [text.strip() for text in parts if not is_nothing(text)]
+        new = [text for text in told if _flat(text) not in _flat(question)]
         text = "\n\n".join(new)
         given_away = any(len(lines) > 1 and all(line in text for line in lines) for lines in worked)
         if new and not given_away:
@@ -99,9 +105,38 @@ def require_no_image(row: Mapping[str, Any]) -> None:
         raise Unusable("a question about an image")
 
 
-def has_letters(row: Mapping[str, Any]) -> bool:
-    """Whether a row has choices that its answer can name by a letter; raises Unusable."""
-    return any(not letter.isdecimal() for letter, _ in _choices(row))
+def is_place(
+    answer: str, question: str, row: Mapping[str, Any], written: bool, stated: str | None
+) -> bool:
+    """Whether an answer is no more than the place of a lettered choice, as `2`, `2.0` or `(2)`.
+
+    The number of a choice in the question itself is none, nor what is surely a choice's value.
+    written: whether the row has it as a text, as it has choices. stated: what the solution ends in.
+    """
+    number = _NUMBER.fullmatch(answer)
+    try:
+        found = _choices(row) if number else []
+    except Unusable:  # nothing that was asked
+        return False
+    if not number or all(letter.isdecimal() for letter, _ in found):
+        return False
+    texts = list(_lettered(found).values()) or [
+        part for letter, text in found for part in ([text] if letter else _PARTS.split(text))
+    ]
+    if _has_numbers(question, texts):
+        return False
+    same = [text for text in texts if same_value(answer, text)]
+    if not -1 <= int(number[1]) <= len(texts):  # of no choice; -1 is MedMCQA's for an unknown one
+        return not (written or same)
+    if same and stated is not None and same_value(stated, answer):
+        return False
+    return not (written and any(_NUMBER.fullmatch(bare(text)) for text in same))
+
+
+def _has_numbers(question: str, texts: list[str]) -> bool:
+    """Whether a question has its choices itself, by their numbers."""
+    counted = (enumerate(texts, first) for first in (0, 1))
+    return any(all(_asks(question, str(at), text) for at, text in each) for each in counted)
 
 
 def as_choice(answer: str, question: str, row: Mapping[str, Any]) -> str:

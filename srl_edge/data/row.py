@@ -4,11 +4,12 @@ import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from srl_edge.data.agents.declared import tools_of
 from srl_edge.data.agents.worlds import recorded, require_bubblewrap
-from srl_edge.data.beside import as_choice, has_letters
+from srl_edge.data.beside import as_choice, is_place
 from srl_edge.data.cutting import AUTO, MARK, cut_solution, stated
 from srl_edge.data.fields import Fields
 from srl_edge.data.shapes import fields
@@ -59,8 +60,6 @@ def read(
     """
     found = fields(row, columns)
     problem, answer = _problem(found), found.answer
-    if type(answer) is int and has_letters(row):
-        raise Unusable("an answer that is the place of a choice")
     solutions = solutions_of(found)
     reference: str | None = None
     style = ""
@@ -81,6 +80,9 @@ def read(
     if known is None and world is not None and steps and steps[-1] == DONE:
         known = "\n".join(steps[:-1])
     taught = said if known is None else known
+    written = not isinstance(found.answer, int | float | Decimal)
+    if taught is not None and is_place(taught, problem, row, written, said):
+        raise Unusable("an answer that is the place of a choice")
     right = None if taught is None else as_choice(taught, problem, row)
     if not ours and known and said is not None and not same_value(said, right or known):
         raise Unusable("a solution that ends in another answer than the row's")

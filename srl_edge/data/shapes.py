@@ -12,7 +12,7 @@ from srl_edge.data.beside import require_no_image, whole
 from srl_edge.data.chats import first_exchange, is_chat, require_good, turns_of
 from srl_edge.data.cutting import MARK
 from srl_edge.data.fields import PROBLEMS, Fields, Row, Shape
-from srl_edge.data.values import Unusable, as_list
+from srl_edge.data.values import Unusable, as_list, is_nothing
 from srl_edge.data.verdicts import require_right, right_of
 
 # SVAMP's problem is a `Body` and a `Question`.
@@ -150,7 +150,7 @@ def _processbench(row: Row) -> Fields:
 def _alpaca(row: Row) -> Fields | None:
     require_good(row, ("kto_tag",))  # its label may be anything
     parts = [row["instruction"], row.get("input")]
-    texts = [part.strip() for part in parts if isinstance(part, str) and part.strip()]
+    texts = [part.strip() for part in parts if isinstance(part, str) and not is_nothing(part)]
     return Fields(
         "Alpaca", "instruction", "\n\n".join(texts), (row["output"],), None, row.get("answer")
     )

@@ -21,6 +21,8 @@ GENERATED = (
 )  # made up, and no sources of rows
 _SAVED = ("dataset_dict.json", "dataset_info.json", "state.json")  # beside Arrow's files
 _SHARD = re.compile(r"[-_.]\d+(?:-of-\d+)?$")
+_SPLITS = {"train", "test", "validation", "valid", "val", "dev", "eval"}  # as parts of a name
+_BETWEEN = re.compile(r"[-_.\s]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +30,13 @@ class Table:
     """The rows of one file or of one split; they can be gone through again.
 
     where: what messages call it. names: what a recipe may call it, the plainest first. rows: takes
-    what is told of rows that cannot be read.
+    what is told of rows that cannot be read. split: what its name has as a part, '' for none.
     """
 
     where: str
     names: tuple[str, ...]
     rows: Callable[[Bad | None], Iterable[Mapping[str, Any]]]
+    split: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +49,8 @@ class Source:
     commit: str | None = None
 
     def named(self, name: str) -> tuple[Table, ...]:
-        """The tables that are called so; none where none is."""
-        return tuple(table for table in self.tables if name in table.names)
+        """The tables that are called so, or else have it as a part of their names; maybe none."""
+        return _named(self.tables, name)
 
     def chosen(self, names: Sequence[str], without: Sequence[Table] = ()) -> tuple[Table, ...]:
         """The part that was asked for, else the first of these names that is there, else all.
@@ -59,7 +62,7 @@ class Source:
             return self.asked
         left = tuple(table for table in self.tables if table not in without)
         for name in names:
-            if found := tuple(table for table in left if name in table.names):
+            if found := _named(left, name):
                 return found
         if not left:
             raise InputError(f"{self.name}: nothing is left of it beside what is held out.")
@@ -74,6 +77,11 @@ class Source:
     def listed(self) -> str:
         """The names of its splits or files, for a message."""
         return ", ".join(table.names[0] for table in self.tables)
+
+
+def _named(tables: Sequence[Table], name: str) -> tuple[Table, ...]:
+    called = tuple(table for table in tables if name in table.names)
+    return called or tuple(table for table in tables if name and name == table.split)
 
 
 def open_source(name: str) -> Source:
@@ -146,8 +154,19 @@ def _file_tables(file: Path, folder: Path) -> list[Table]:
     stems = (file.stem, _SHARD.sub("", file.stem), *inner.parent.parts)
     names = (inner.as_posix(), file.name, *stems, str(file))
     if parts := parts_of(file):
-        return [Table(f"{file}, {part}", (part,), _reader(file, part)) for part in parts]
-    return [Table(str(file), names, _reader(file))]
+        return [
+            Table(f"{file}, {part}", (part,), _reader(file, part), _split_in(part))
+            for part in parts
+        ]
+    named = (file.stem, *reversed(inner.parent.parts))
+    split = next((split for name in named if (split := _split_in(name))), "")
+    return [Table(str(file), names, _reader(file), split)]
+
+
+def _split_in(name: str) -> str:
+    """The split that a name has as a part, as `test` in `phase1_test`; '' for none or several."""
+    found = _SPLITS.intersection(_BETWEEN.split(name.lower()))
+    return found.pop() if len(found) == 1 else ""
 
 
 def _reader(file: Path, part: str = "") -> Callable[[Bad | None], Iterable[Mapping[str, Any]]]:

@@ -36,6 +36,7 @@ _HOLDERS = {"answer", "final_answer", "result", "value"}  # of an answer, and no
 _NO_ANSWERS = ("", "proof", "notfound")  # the marks of NuminaMath-1.5 and what is made of it
 # How tables, and what is made of them, write that nothing is there.
 NOTHING = {"", "nan", "NaN", "NA", "<NA>", "N/A", "n/a", "#N/A", "NULL", "null", "None"}
+_NO_INPUT = re.compile(r"[<(\[]?no[ _-]?input[>)\]]?", re.IGNORECASE)  # Alpaca's
 
 
 class Unusable(Exception):
@@ -45,6 +46,11 @@ class Unusable(Exception):
 def is_text(value: Any) -> bool:
     """Whether a value is a text that can be written: half of a character or a NUL cannot."""
     return isinstance(value, str) and "\0" not in value and not _LONE.search(value)
+
+
+def is_nothing(text: str) -> bool:
+    """Whether a text stands for none, as tables write it or as Alpaca's rows do."""
+    return text.strip() in NOTHING or _NO_INPUT.fullmatch(text.strip()) is not None
 
 
 def clean(text: str) -> str:

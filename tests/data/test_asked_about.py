@@ -65,6 +65,25 @@ def test_alpaca_s_input_follows_its_instruction(output: str, text: str) -> None:
     assert asked(other, problem="task", solution=output)[0] == "Add the numbers."
 
 
+@pytest.mark.parametrize(
+    "text", ["nan", "NaN", " None\n", "N/A", "<noinput>", "<noInput>", "No input", "[no_input]"]
+)
+def test_a_text_that_stands_for_none_is_not_shown(text: str) -> None:
+    row = {"instruction": "Add 3 and 5.", "input": text, "output": WORKED}
+    assert asked(row) == ("Add 3 and 5.", "Alpaca")
+    named = asked(row, problem="instruction", solution="output")
+    assert named == ("Add 3 and 5.", "data.columns")
+    beside = {"question": ASKED, "passage": text, "context": [text, TEXT], "solution": WORKED}
+    expected = f"{TEXT}\n\n{ASKED}"
+    assert asked(beside) == (expected, "question, solution, with context")
+
+
+@pytest.mark.parametrize("text", ["none", "Nan Madol", "no inputs, two outputs", "NULL pointer"])
+def test_a_text_with_words_for_none_is_shown(text: str) -> None:
+    row = {"instruction": "Explain this.", "input": text, "output": WORKED}
+    assert asked(row)[0] == f"Explain this.\n\n{text}"
+
+
 CODE = "def f(n):\n    return n + 5"
 
 

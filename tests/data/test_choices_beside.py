@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from srl_edge.data.formats import rows_of
 from srl_edge.data.row import read
 from srl_edge.data.trajectories import ParseReport, parse_rows
 from srl_edge.data.values import Unusable
@@ -105,9 +106,90 @@ def test_a_pattern_of_ones_own_may_ask_for_the_letter_alone() -> None:
     assert not is_correct("Choice: A", kept.answer or "", form)
 
 
-def test_the_place_of_a_choice_is_still_counted() -> None:
+NAMES = {"choices": ["copper", "zinc", "iron", "tin"]}
+COUNTS = {"choices": ["1", "2", "3", "4"]}
+WEEKS = {"opa": "1 week", "opb": "2 weeks", "opc": "3 weeks", "opd": "4 weeks"}
+
+
+@pytest.mark.parametrize("answer", [3, "3", 3.0, "3.0", "(3)", "[3]", ["3"], "$3$", "Option 3"])
+@pytest.mark.parametrize("beside", [NAMES, WEEKS, {"options": "a ) ore , b ) slag , c ) ash"}])
+def test_the_place_of_a_choice_is_no_answer_however_it_is_written(
+    beside: dict[str, Any], answer: Any
+) -> None:
     with pytest.raises(Unusable, match="the place of a choice"):
-        read({"question": ASKED, "choices": ["48", "52"], "answer": 1}, "x")
+        read({"question": ASKED, "answer": answer} | beside, "x")
+
+
+@pytest.mark.parametrize(
+    ("beside", "answer"),
+    [
+        (NAMES, "0"),
+        (NAMES, "-1"),
+        (NAMES, 7),
+        ({"choices": ["no", "yes"]}, "1"),
+        ({"options": "yes, no"}, "1"),
+        ({"choices": {"text": ["red", "blue"], "label": ["A", "B"]}}, "2.0"),
+        (COUNTS, 3),
+        (COUNTS, 3.0),
+        (COUNTS, "Option 3"),
+        (NAMES, "Metals are hard.\n#### 2"),
+    ],
+)
+def test_places_from_0_and_from_1_under_choices_of_any_form(
+    beside: dict[str, Any], answer: Any
+) -> None:
+    with pytest.raises(Unusable, match="the place of a choice"):
+        read({"question": ASKED, "answer": answer} | beside, "x")
+
+
+ENDS = "Seven days are one.\nSo the answer is {}."
+
+
+@pytest.mark.parametrize(
+    ("row", "right"),
+    [
+        (COUNTS | {"answer": "3"}, "C. 3"),
+        (COUNTS | {"answer": "3.0"}, "C. 3"),
+        (COUNTS | {"answer": 3, "solution": ENDS.format(3)}, "C. 3"),
+        (WEEKS | {"answer": "3", "solution": ENDS.format("3 weeks")}, "C. 3 weeks"),
+        ({"choices": ["18", "20"], "answer": 20}, "B. 20"),
+        ({"choices": ["18", "20"], "answer": "21"}, "21"),
+        ({"choices": ["Option 1", "Option 2"], "answer": "Option 2"}, "B. Option 2"),
+        ({"choices": {"text": ["red", "blue"], "label": ["1", "2"]}, "answer": "2"}, "2"),
+        ({"choices": {"text": ["red", "blue"], "label": ["1", "2"]}, "answer": 2}, "2"),
+        ({"options": "1; 2", "answer": "2"}, "2"),
+        ({"options": "1) red 2) blue", "answer": "2"}, "2"),
+        (NAMES | {"answer": "2 copper coins"}, "2 copper coins"),
+        ({"answer": "2"}, "2"),
+    ],
+)
+def test_numbers_that_are_values_or_labels_of_choices_stay(row: dict[str, Any], right: str) -> None:
+    assert read({"question": ASKED} | row, "x").answer == right
+
+
+@pytest.mark.parametrize("asked", ["1) red 2) blue", "(1) red\n(2) blue", "1. red 2. blue"])
+@pytest.mark.parametrize("answer", [2, "2"])
+def test_numbers_by_which_the_question_has_its_choices_stay(asked: str, answer: Any) -> None:
+    row = {"question": f"{ASKED} {asked}", "choices": ["red", "blue"], "answer": answer}
+    assert read(row, "x").answer == "2"
+
+
+def test_a_table_of_places_is_left_out_and_counted_in_data_and_in_benchmarks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(
+        "problem,solution,opa,opb,opc,opd,answer\n"
+        'Which rusts?,"Rust is iron\'s.\nSo it is that.",copper,zinc,iron,tin,2\n'
+        'Which is red?,"Red is copper\'s.\nSo it is that.",copper,zinc,iron,tin,0\n'
+        'How many are there?,"Count them.\nThere are 12.",9,12,15,18,12\n'
+    )
+    report = ParseReport()
+    (kept,) = parse_rows(rows_of(path), report)
+    assert kept.answer == "B. 12"
+    assert report.dropped == {"an answer that is the place of a choice": 2}
+    assert [each.answer for each in problems("mine", path)] == ["B. 12"]
+    assert "2 for an answer that is the place of a choice" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("options", ["yes, no", "yes or no", "1; 2", "no"])
