@@ -12,11 +12,13 @@ from srl_edge.devices.bench import benchmark
 from srl_edge.devices.bench.artifacts import bench_artifacts
 from srl_edge.devices.bench.connection import Device
 from srl_edge.devices.hosts import local
+from srl_edge.devices.hosts.machine import describe
 from srl_edge.devices.hosts.session import RunnerLost, Session
 from srl_edge.errors import InputError
 from srl_edge.recipe import Bench
 from tests.helpers.foreign import open_here
 
+DESCRIBED = "srl_edge.devices.bench.benchmark.describe"
 SETTINGS = Bench(max_new_tokens=4, repeats=1, threads=1, prompt_tokens=16, decode_tokens=2)
 HERE = {
     "processor": "Acme A",
@@ -37,7 +39,7 @@ class Board:
         if not self._left:
             raise RunnerLost("board: gone")
         self._left -= 1
-        session = open_here(name, kind, folder, threads)
+        session: Session = open_here(name, kind, folder, threads)
         session.machine = dict(self._machine)
         return session
 
@@ -97,9 +99,9 @@ def test_another_computer_on_a_shared_folder_is_refused_before_it_measures_anyth
 ) -> None:
     monkeypatch.setattr(local, "open_session", open_here)
     bandwidth = bench(local)["device"]["memory_gb_per_second"]
-    theirs = benchmark.describe(1) | {"processor": "Acme B"}
+    theirs = describe(1) | {"processor": "Acme B"}
     with monkeypatch.context() as there:
-        there.setattr(benchmark, "describe", lambda threads: theirs)
+        there.setattr(DESCRIBED, lambda threads: theirs)
         with pytest.raises(InputError, match=r"and this is Acme B, "):
             bench(local, resume=True)
     assert bandwidth and bench(local, resume=True)["rows"]
@@ -115,7 +117,7 @@ def test_a_run_that_was_cut_off_on_another_computer_begins_its_benchmark_anew(
     date = asked.pop("date")
     (out / "results.json").unlink()  # as where it was cut off
     assert benchmark.begin_or_go_on(out, asked) == date and (out / "speeds.json").is_file()
-    theirs = benchmark.describe(1) | {"processor": "Acme B"}
-    monkeypatch.setattr(benchmark, "describe", lambda threads: theirs)
+    theirs = describe(1) | {"processor": "Acme B"}
+    monkeypatch.setattr(DESCRIBED, lambda threads: theirs)
     benchmark.begin_or_go_on(out, asked)
     assert not (out / "speeds.json").exists() and (tmp_path / "out-earlier").is_dir()
