@@ -24,7 +24,7 @@ from srl_edge.exporters.parity.faults import faults, in_words, merging_faults, w
 from srl_edge.exporters.parity.logits import Case, agreement, greedy_texts, references
 from srl_edge.exporters.parity.tokens import compare_tokens
 from srl_edge.exporters.subject import Subject, of_run
-from srl_edge.files import scratch_folder
+from srl_edge.files import file_sha256, scratch_folder
 from srl_edge.method.solving import solve
 from srl_edge.models.tokenizer import load_tokenizer, stop_ids
 from srl_edge.quantization.formats import ALL
@@ -163,6 +163,7 @@ def _measured(
         peak_memory_mib=_memory(artifact, subject.bench.threads),
         reference="rounded as trained" if _as_trained(artifact) else merged,
         merging=merging,
+        manifest_sha256=file_sha256(artifact.path / artifacts.MANIFEST),
     )
 
 

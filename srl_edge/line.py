@@ -204,7 +204,7 @@ def _run_stage(settings: Recipe, run: Path, name: str) -> Path:
             f"{shlex.quote(settings.output)}` runs them again first"
         )
     _announce(settings, name)
-    before = begin(settings, name)
+    begin(settings, name)
     own_code.forget()
     inputs = inputs_of(settings, name)  # as they are now: a file may change while it runs
     inputs |= {STALE: said} if stale else {}
@@ -212,9 +212,9 @@ def _run_stage(settings: Recipe, run: Path, name: str) -> Path:
     try:
         path = _stage(name)(settings, run)
     except (ParityError, UnmeasuredError):  # what it found counts all the same
-        finish(settings, name, inputs | {FAILED: True}, before)
+        finish(settings, name, inputs | {FAILED: True})
         raise
-    finish(settings, name, inputs, before)
+    finish(settings, name, inputs)
     progress.say(f"{name}: {path} ({time.monotonic() - start:.0f} s)")
     return path
 

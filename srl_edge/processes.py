@@ -100,6 +100,17 @@ def end(number: int) -> NoReturn:
     os._exit(code)
 
 
+def kill_with_children(number: int) -> None:
+    """Kill a process and all that it has started, by the id of that one."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(number)
+        for each in (process, *process.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):
+                each.kill()
+
+
 def listen() -> None:
     """Let SIGTERM and SIGHUP end this process as Ctrl-C does; call it once, in the main thread.
 

@@ -50,6 +50,7 @@ DONE, RECIPE = "stages.json", "recipe.toml"
 _BEGUN_AGAIN = "it has not been finished since it, or a stage before it, was begun again"
 _TRAINED = "trained"  # as `train`, and it stays while a stage before that is begun again
 _BASE = "base"  # beside the stages: a hub's model, and its commit
+_BEGUN = "begun"  # by the stage that began and has not ended well: what was noted from it on
 
 
 def settings_of(recipe: Recipe, name: str, exclude_defaults: bool = False) -> dict[str, Any]:
@@ -307,32 +308,45 @@ def _without_place(name: object) -> object:
     return Path(name).name if isinstance(name, str) and Path(name).is_absolute() else name
 
 
-def begin(recipe: Recipe, name: str) -> dict[str, Any]:
+def begin(recipe: Recipe, name: str) -> None:
     """Note that a stage runs: its own result and those of the stages after it are out of date.
 
-    Returns what was noted of them, for `finish`.
+    They wait in the file for `finish`, however the stage fails meanwhile.
     """
-    done = _finished(recipe.run)
-    later = list(STAGES)[list(STAGES).index(name) :]
-    _write(recipe.run, {stage: noted for stage, noted in done.items() if stage not in later})
-    return {stage: done[stage] for stage in later if stage in done}
+    done, later = _finished(recipe.run), _from(name)
+    begun = done.setdefault(_BEGUN, {})
+    waiting = begun.setdefault(name, {})
+    # What waits for a later stage goes on waiting for that one.
+    for noted in (done, *(held for stage, held in begun.items() if stage not in later)):
+        waiting |= {stage: noted.pop(stage) for stage in later if stage in noted}
+    _write(recipe.run, done)
 
 
-def finish(
-    recipe: Recipe, name: str, inputs: Mapping[str, Any], before: Mapping[str, Any] | None = None
-) -> None:
+def finish(recipe: Recipe, name: str, inputs: Mapping[str, Any]) -> None:
     """Note that a stage is done, from which inputs, and what it made.
 
-    before: as `begin` returned it; where the same was made of the same, the stages after it are as
-    current as they were.
+    Where that is what it had made of the same before, the stages after it are as current as they
+    were when it began.
     """
     made = {result: owned.contents(recipe.run / result) for result in _results_of(recipe, name)}
-    done = {name: {**inputs, MADE: made}}
-    if before and before.get(name) == done[name]:
-        done = {**before, **done}
+    done, noted = _finished(recipe.run), {**inputs, MADE: made}
+    begun = done.pop(_BEGUN, {})
+    waiting = begun.pop(name, {})
+    if waiting.get(name) == noted:
+        done |= waiting
+    else:
+        later = _from(name)
+        begun = {stage: held for stage, held in begun.items() if stage not in later}
+    done[name] = noted
     if name == "train":
-        done[_TRAINED] = done[name]
-    _write(recipe.run, _finished(recipe.run) | done)
+        done[_TRAINED] = noted
+    _write(recipe.run, done | ({_BEGUN: begun} if begun else {}))
+
+
+def _from(name: str) -> list[str]:
+    """A stage and those after it."""
+    names = list(STAGES)
+    return names[names.index(name) :]
 
 
 def base_of(recipe: Recipe) -> Path:

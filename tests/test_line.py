@@ -75,6 +75,20 @@ def test_the_run_folder_holds_what_the_contract_says(finished_run: Path) -> None
         assert parity["agreement"] >= 0.99 and parity["greedy_texts_equal"] == 4
 
 
+@pytest.mark.parametrize("verb", [("run",), ("data", "--show", "1")])
+def test_a_source_that_was_away_costs_nothing_that_was_measured(
+    verb: tuple[str, ...], finished_run: Path
+) -> None:
+    source = finished_run.parent / "data.jsonl"
+    away = source.rename(source.with_suffix(".away"))
+    failed = srl_edge(verb[0], finished_run, *verb[1:])
+    away.rename(source)
+    assert failed.returncode == 2 and "no such file" in failed.stderr
+    again = srl_edge("run", finished_run)
+    assert again.returncode == 0 and again.stderr.count("done and current, skipped") == 5
+    assert not (finished_run / "bench-earlier").exists()
+
+
 def test_a_second_run_skips_what_is_current_and_redoes_what_changed(finished_run: Path) -> None:
     assert srl_edge("data", finished_run, "--show", "1").returncode == 0  # which makes the same
     again = srl_edge("run", finished_run)

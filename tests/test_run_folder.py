@@ -13,32 +13,16 @@ from srl_edge.errors import InputError, ParityError
 from srl_edge.method.verifiers import same_value
 from srl_edge.recipe import Data, Model, Recipe
 from srl_edge.recipe.data import Difficulty, Quality
-from srl_edge.run_folder import STAGES, begin, finish, inputs_of, outdated, outputs_of
+from srl_edge.run_folder import STAGES, begin, finish, inputs_of, outdated
 from srl_edge.trainers.loop import checkpoints
 from srl_edge.trainers.loop.train import train
 from tests.helpers.fakes import TablePolicy
-from tests.helpers.runs import BAD, GOOD, make_run, rows
+from tests.helpers.runs import BAD, GOOD, make_run, noted_run, rows
 
 
 @pytest.fixture
 def done(tmp_path: Path) -> Recipe:
-    """A run whose stages are all noted as done."""
-    recipe = make_run(tmp_path / "run")
-    source = tmp_path / "source.jsonl"
-    source.write_text("{}\n")
-    recipe = recipe.model_copy(update={"data": Data(source=str(source))})
-    for name in STAGES:
-        for output in outputs_of(recipe, name):
-            file = recipe.run / output
-            file.parent.mkdir(parents=True, exist_ok=True)
-            text = file.read_text() if file.is_file() else ""
-            file.unlink(missing_ok=True)
-            owned.write(file, text)
-    for name in STAGES:
-        begin(recipe, name)
-        finish(recipe, name, inputs_of(recipe, name))
-    assert [outdated(recipe, name) for name in STAGES] == [None] * 6
-    return recipe
+    return noted_run(tmp_path)
 
 
 def test_a_line_that_changed_behind_the_source_is_noticed(done: Recipe) -> None:
@@ -52,11 +36,11 @@ def test_a_line_that_changed_behind_the_source_is_noticed(done: Recipe) -> None:
 def test_a_stage_that_makes_the_same_again_leaves_those_after_it_current(
     made: str, done: Recipe
 ) -> None:
-    before = begin(done, "data")
+    begin(done, "data")
     assert outdated(done, "train") == "it has no finished result yet"
     if made != "the same":
         owned.write(done.run / "data" / "train.jsonl", "{}\n")
-    finish(done, "data", inputs_of(done, "data"), before)
+    finish(done, "data", inputs_of(done, "data"))
     current = [outdated(done, name) is None for name in STAGES]
     assert current == [True, *[made == "the same"] * 5]
 

@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 
 from srl_edge import owned
 from srl_edge.devices.bench import figures, measure, work
-from srl_edge.devices.bench.connection import Connection, Device
+from srl_edge.devices.bench.connection import Connection, Device, Machine, OneMachine, other
 from srl_edge.devices.bench.live import Board
 from srl_edge.devices.bench.measure import Model
 from srl_edge.devices.bench.shots import worked
 from srl_edge.devices.bench.soak import soak
 from srl_edge.devices.bench.step_similarity import step_rows, summarized
 from srl_edge.devices.hosts import local
+from srl_edge.devices.hosts.machine import describe
 from srl_edge.devices.hosts.session import RunnerLost
 from srl_edge.devices.runtimes.chat import Asked, asked_of
 from srl_edge.errors import InputError
@@ -105,12 +106,20 @@ def begin(out: Path, asked: Mapping[str, Any], resume: bool) -> str:
 
 
 def begin_or_go_on(out: Path, asked: Mapping[str, Any]) -> str:
-    """As `begin`: goes on with a benchmark of the same that was cut off, else starts over."""
+    """As `begin`: goes on with what was cut off of the same on this computer, else starts over."""
     earlier = read_json_if_there(out / _SETTINGS, "BenchSettings") or {}
     same = {key: value for key, value in earlier.items() if key != "date"} == asked
+    if (machine := _machine_of(out)) and other(machine, describe(0)):
+        same = False
     if owned.is_claimed(out) and ((out / rows.FILE).is_file() or (earlier and not same)):
         progress.say(f"bench: the earlier one is now in {owned.set_aside(out)}.")
     return begin(out, asked, resume=True)
+
+
+def _machine_of(out: Path) -> Machine | None:
+    """What the speeds that are on disk were measured on, as the first that ran describes it."""
+    found = (row.machine for row in rows.read_rows(out / _SPEEDS).values() if row.machine)
+    return next(found, None)
 
 
 def benchmark(
@@ -126,8 +135,12 @@ def benchmark(
     """Measure models at tasks; what `out` has of it already is kept, what was lost is tried again.
 
     Each sample is on disk as soon as it ends. soak_minutes: how long each model then decodes
-    without a pause. recorded: what else the results say of the settings.
+    without a pause. recorded: what else the results say of the settings. Raises InputError where
+    what is there was measured on another machine.
     """
+    one = OneMachine(device, out, _machine_of(out))
+    if device is local:
+        one.require(describe(settings.threads))
     asked = [(model, task) for task in tasks for model in task.of(models)]
     each = sum(
         len(task.problems) + min(ALONE, len(task.problems)) + len(task.prompts) for _, task in asked
@@ -152,9 +165,9 @@ def benchmark(
 
     with (
         progress.bar("bench", total, above=board.table, work=to_do) as advance,
-        Connection(device, settings.threads, loaded) as connection,
+        Connection(one, settings.threads, loaded) as connection,
     ):
-        bench = _Bench(settings, device, connection, out, date, board, advance)
+        bench = _Bench(settings, one, connection, out, date, board, advance)
         timed = bench.speeds(models, tasks[0].problems)
         measured = []
         for model in models:
@@ -168,9 +181,9 @@ def benchmark(
         connection.close()
         if soak_minutes:
             bench.soak(models, tasks[0].problems, soak_minutes)
-    machine = figures.machine_of(measured)
+    machine = dict(one.machine or {})
     if device is local:
-        machine = machine | {"memory_gb_per_second": local.memory_bandwidth(settings.threads)}
+        machine |= {"memory_gb_per_second": local.memory_bandwidth(settings.threads)}
     limit = max(len(task.problems) for task in tasks)
     said = settings.model_dump() | {"limit": limit} | dict(recorded)
     whole = BenchResults(date, machine, said, measured)

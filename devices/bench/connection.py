@@ -1,11 +1,15 @@
 """One session at a time on a device, kept for what is asked of the same model next."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from srl_edge.devices.hosts.session import RunnerLost, Session
+from srl_edge.errors import InputError
+from srl_edge.report.comparable import DEVICE
+
+Machine = Mapping[str, Any]  # as a runner describes it
 
 
 class Device(Protocol):
@@ -13,6 +17,45 @@ class Device(Protocol):
 
     def open_session(self, name: str, kind: str, folder: Path, threads: int) -> Session:
         """Load a model there."""
+
+
+def other(one: Machine, another: Machine) -> bool:
+    """Whether two machines are not of one kind; a runtime's version does not count."""
+    return any(one.get(key) != another.get(key) for key in DEVICE)
+
+
+def _said(machine: Machine) -> str:
+    known = ((key, machine[key]) for key in DEVICE if machine.get(key))
+    return ", ".join(f"{value} cores" if key == "cores" else str(value) for key, value in known)
+
+
+class OneMachine:
+    """A device that is one machine, whatever its name leads to later: `machine`, once it is known.
+
+    out: the results that are measured there, which an error names.
+    """
+
+    def __init__(self, device: Device, out: Path, machine: Machine | None = None) -> None:
+        self._device, self._out, self.machine = device, out, machine
+
+    def require(self, found: Machine) -> None:
+        """Raise InputError where a machine is another one."""
+        if self.machine and other(self.machine, found):
+            raise InputError(
+                f"{self._out}: was begun on another machine ({_said(self.machine)}), and this is "
+                f"{_said(found)}; name another --out."
+            )
+
+    def open_session(self, name: str, kind: str, folder: Path, threads: int) -> Session:
+        """As the device's; raises InputError, too, where it is another machine by now."""
+        session = self._device.open_session(name, kind, folder, threads)
+        try:
+            self.require(session.machine)
+        except InputError:
+            session.close()
+            raise
+        self.machine = self.machine or session.machine
+        return session
 
 
 class Connection:

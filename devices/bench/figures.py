@@ -2,13 +2,10 @@
 
 from collections.abc import Sequence
 from statistics import fmean
-from typing import Any
 
 from srl_edge.method.voting import pass_at
-from srl_edge.report.rows import Answers, Batching, ModelRow, Score, StepSimilarity
+from srl_edge.report.rows import Answers, Batching, Score, StepSimilarity
 from srl_edge.report.statistics import bootstrap_interval
-
-Facts = dict[str, Any]
 
 
 def answers(
@@ -70,8 +67,3 @@ def _batching(kept: Sequence[Score], alone: Sequence[tuple[Score, bool]]) -> Bat
 def so_far(scores: Sequence[Score]) -> str:
     """How many problems are solved of those that were tried."""
     return f"{sum(score.correct for score in scores):g} of {len(scores)}"
-
-
-def machine_of(rows: Sequence[ModelRow]) -> Facts:
-    """The machine that models were measured on, as the first that ran describes it."""
-    return next(row.machine for row in rows if row.machine)

@@ -35,19 +35,24 @@ def models_of(named: Sequence[str | Path], whole: bool, settings: Bench) -> list
     most = settings.max_new_tokens or settings.own_way_tokens
     found: dict[str, Model] = {}
     models = [_recognized(str(what)) for what in named]
-    names = [model.name for model in models]
+    places = [_place(model) for model in models]
     for model in models:
         if whole or model.kind != "artifact":
             asked = WHOLE if _has_template(model) else replace(WHOLE, plain=True)
             model = model._replace(asked=asked, max_new_tokens=most)
         elif asked_of(model.path).whole:
             model = model._replace(max_new_tokens=most)
-        if names.count(model.name) > 1:
+        if places.count(_place(model)) > 1:
             model = model._replace(name=f"{_beside(model)}/{model.name}")
-        if safe(model.name) in map(safe, found):
+        if _place(model) in map(_place, found.values()):
             raise InputError(f"{model.path}: named twice, or as another's is ({model.name}).")
         found[model.name] = model._replace(told=_said(model))
     return list(found.values())
+
+
+def _place(model: Model) -> str:
+    """Its folder of results, as file systems see it for which upper and lower case are the same."""
+    return safe(model.name).casefold()
 
 
 def _beside(model: Model) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from srl_edge import processes
+
 Done = subprocess.CompletedProcess[bytes]
 
 # Below 20 mA no phone computes: then the figure is not in microamperes, as Android has it.
@@ -61,16 +63,18 @@ dumpsys thermalservice
 def adb(serial: str, command: Sequence[str], sent: bytes = b"", timeout: float | None = 60) -> Done:
     """Run adb against a device and wait, `timeout` seconds at most; None is for ever."""
     chosen = ["-s", serial] if serial else []
-    try:
-        return subprocess.run(
-            ["adb", *chosen, *command],
-            input=sent,
-            capture_output=True,
-            timeout=timeout,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return Done(command, 1, b"", b"error: no answer from the device")
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        ["adb", *chosen, *command], stdin=pipe, stdout=pipe, stderr=pipe
+    ) as asked:
+        try:
+            printed, told = asked.communicate(sent, timeout)
+        except subprocess.TimeoutExpired:
+            return Done(command, 1, b"", b"error: no answer from the device")
+        finally:
+            if asked.poll() is None:  # `adb` may be a script that waits for the program
+                processes.kill_with_children(asked.pid)
+    return Done(command, asked.returncode, printed, told)
 
 
 def shell(serial: str, command: str, sent: bytes = b"", timeout: float | None = 60) -> Done:

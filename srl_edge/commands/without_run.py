@@ -15,6 +15,7 @@ from srl_edge.errors import InputError, UnmeasuredError
 from srl_edge.method.prompt_form import PRESETS
 
 if TYPE_CHECKING:
+    from srl_edge.artifact import Artifact
     from srl_edge.devices.runtimes.chat import Asked
     from srl_edge.exporters.subject import Subject
     from srl_edge.method.types import Trajectory
@@ -168,6 +169,9 @@ def check(chosen: Namespace) -> list[dict[str, Any]]:
         for each in found:
             artifacts.require_made_of(each, subject.base, subject.adapter)
         folder = owned.claim(chosen.out, _checks_of(subject)) if chosen.out else None
+        if folder:
+            for each in here:
+                _require_of(each, folder / f"{each.name}.json")
         measured: list[dict[str, Any]] = []
 
         def tell(row: ParityRow) -> None:
@@ -179,6 +183,20 @@ def check(chosen: Namespace) -> list[dict[str, Any]]:
             merge_trained(subject)
             gate(subject, here, folder, tell, unmeasured)
     return measured
+
+
+def _require_of(artifact: "Artifact", figures: Path) -> None:
+    """Raise InputError where figures are those of another artifact of the same name."""
+    from srl_edge.artifact import MANIFEST
+    from srl_edge.files import file_sha256
+    from srl_edge.report.parity_rows import read
+
+    of = read(figures).manifest_sha256 if figures.is_file() else None
+    if of not in (None, file_sha256(artifact.path / MANIFEST)):
+        raise InputError(
+            f"{figures}: is of another {artifact.name} than {artifact.path}, and it would be lost "
+            "here; move it elsewhere, or name another folder (--out)."
+        )
 
 
 def _checks_of(subject: "Subject") -> str:

@@ -8,8 +8,8 @@ from typing import Any
 from srl_edge.report.rows import OWN_WAY, BenchResults, ModelRow
 
 Measured = tuple[BenchResults, ModelRow]  # a model's row, and the benchmark that it is of
+DEVICE = ("processor", "cores", "system", "gpu")  # by what one machine is told from another
 _TIMED = ("threads", "decode_tokens")
-_DEVICE = ("processor", "cores", "system", "gpu")
 _SOLVED = ("samples", "temperature", "shots")
 _LONGEST = ("max_new_tokens", "max_steps")
 
@@ -21,7 +21,7 @@ def timed_otherwise(old: Measured, new: Measured) -> list[str]:
         return (
             {"prompt_tokens": row.prompt_tokens}
             | {key: results.settings.get(key) for key in _TIMED}
-            | {key: results.device.get(key) for key in _DEVICE}
+            | {key: results.device.get(key) for key in DEVICE}
             | {"place": "in a browser" if "browser" in results.device else "in a process"}
         )
 

@@ -116,6 +116,7 @@ class Measured:
 
     answers: to problems, beside the reference's. reference: which model it was compared with.
     merging: the merged model beside the one with its adapter beside it; None without one.
+    manifest_sha256: of the artifact's, which has the hashes of its files; not in older files.
     """
 
     artifact: str
@@ -131,6 +132,7 @@ class Measured:
     peak_memory_mib: float
     reference: str
     merging: NextTokens | None = None
+    manifest_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -255,6 +255,26 @@ def test_base_and_tuned_in_one_format(
     assert code == 2 and f"figures: holds srl-edge's {weights} and adapter " in err
     assert err.endswith(f", not its {weights}; name another.\n")
     assert (figures / "onnx-fp32.json").read_bytes() == before
+    code, _, err = command(
+        "export",
+        *given,
+        "--artifacts",
+        "onnx-fp32",
+        "--context-length",
+        640,
+        "--out",
+        tmp_path / "again",
+    )
+    assert code == 0, err
+    plain = base.with_name("figures") / "onnx-fp32.json"
+    before = plain.read_bytes()
+    code, out, err = command(
+        "check", tmp_path / "again" / "onnx-fp32", *given, "--out", plain.parent
+    )
+    assert (
+        code == 2 and not out and f"{plain}: is of another onnx-fp32 than {tmp_path}/again" in err
+    )
+    assert plain.read_bytes() == before
     for folder, extra, words in (
         (base, with_adapter, "of the model alone, without an adapter; leave --adapter out"),
         (tuned, given, "was made with an adapter; name it (--adapter)"),

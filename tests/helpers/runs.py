@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from srl_edge import owned
 from srl_edge.data.trajectories import write_jsonl
 from srl_edge.method.types import Trajectory
-from srl_edge.recipe import Recipe
+from srl_edge.recipe import Data, Recipe
+from srl_edge.run_folder import STAGES, begin, finish, inputs_of, outdated, outputs_of
 
 GOOD = "<think>hm</think>\nadd 1 and 2 to get 3"
 
@@ -46,3 +48,23 @@ def make_run(run: Path, **stage: Any) -> Recipe:
 
 def rows(run: Path, name: str = "metrics") -> list[dict[str, Any]]:
     return [json.loads(line) for line in (run / "train" / f"{name}.jsonl").open()]
+
+
+def noted_run(folder: Path) -> Recipe:
+    """A run whose stages are all noted as done."""
+    recipe = make_run(folder / "run")
+    source = folder / "source.jsonl"
+    source.write_text("{}\n")
+    recipe = recipe.model_copy(update={"data": Data(source=str(source))})
+    for name in STAGES:
+        for output in outputs_of(recipe, name):
+            file = recipe.run / output
+            file.parent.mkdir(parents=True, exist_ok=True)
+            text = file.read_text() if file.is_file() else ""
+            file.unlink(missing_ok=True)
+            owned.write(file, text)
+    for name in STAGES:
+        begin(recipe, name)
+        finish(recipe, name, inputs_of(recipe, name))
+    assert [outdated(recipe, name) for name in STAGES] == [None] * 6
+    return recipe

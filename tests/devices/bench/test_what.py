@@ -402,9 +402,32 @@ def test_a_name_that_is_none(
     assert said in error and len(error.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize("names", [("same", "same"), ("Same-Q4", "same-q4"), ("a b", "a-b")])
 @pytest.mark.usefixtures("here")
-def test_two_of_one_name_are_told_apart(model: Path, rows: Path, tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        shutil.copytree(model, tmp_path / name / "same")
-    found = bench(rows, tmp_path / "out", tmp_path / "a" / "same", tmp_path / "b" / "same")
-    assert [row["name"] for row in found["rows"]] == ["a/same", "b/same"]
+def test_two_of_one_name_are_told_apart(
+    names: tuple[str, str], model: Path, rows: Path, tmp_path: Path
+) -> None:
+    """Also where only a file system that ignores case takes the names for one."""
+    named = [tmp_path / folder / name for folder, name in zip("xy", names, strict=True)]
+    for path in named:
+        shutil.copytree(model, path)
+    found = bench(rows, tmp_path / "out", *named)
+    assert [row["name"] for row in found["rows"]] == [f"x/{names[0]}", f"y/{names[1]}"]
+    places = [path.name.casefold() for path in (tmp_path / "out").iterdir() if path.is_dir()]
+    assert len(set(places)) == 2
+
+
+@pytest.mark.parametrize("names", [("same", "same"), ("Same", "same")])
+@pytest.mark.usefixtures("here")
+def test_two_that_nothing_tells_apart_are_refused(
+    names: tuple[str, str],
+    model: Path,
+    rows: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in names:
+        shutil.copytree(model, tmp_path / name, dirs_exist_ok=True)
+    bench(rows, tmp_path / "out", *(tmp_path / name for name in names), code=2)
+    assert "named twice, or as another's is" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
