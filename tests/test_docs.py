@@ -105,7 +105,7 @@ def test_diffs_still_fit_the_code(diff: str) -> None:
     assert 0 in [each.returncode for each in tried], tried[0].stderr
 
 
-# A code host's account that is only a placeholder, and the project's name, which is on no index yet.
+# An account that is only a placeholder, and the project's name, which is on no index yet.
 _ANYBODYS = re.compile(r"(?:github|gitlab)\.com/[A-Z]{2,}\b|pip install (?:-\S+ )*srl-edge\b")
 
 
