@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from srl_edge.data.hub_files import fetch
 from srl_edge.data.values import as_written, narrow_floats
 from srl_edge.errors import InputError
 from srl_edge.files import expanded, inside
+from srl_edge.terminal.progress import say
 
 PREFIX = "hf:"
 INSTEAD = "give a file instead"
@@ -73,10 +75,15 @@ def open_hub(source: HubName) -> Hub:
     name = str(source.folder.absolute()) if source.folder else source.name
     if name in _builders():
         raise InputError(f"{source}: a reader of the library's is called so, and no dataset.")
+    if not source.folder:
+        say(f"{source}: asking the hub")
     try:
         builder = datasets.load_dataset_builder(name, source.config, revision=source.revision)
+        files: Mapping[str, Iterable[Any]] = builder.config.data_files or {}
         if source.folder:
-            _require_inside(source, builder.config.data_files or {})
+            _require_inside(source, files)
+        elif not Path(builder.cache_dir).is_dir():  # of what was read before, no file is needed
+            fetch(source, (str(name) for part in files.values() for name in part))
         builder.download_and_prepare()
     except InputError:
         raise
