@@ -362,6 +362,12 @@ def expanded(name: str | os.PathLike[str]) -> Path:
         raise InputError(f"{name}: no home of such a user is known; give the whole path.") from None
 
 
+def free_bytes(folder: Path) -> int:
+    """Bytes that are free where a folder is, or will be."""
+    whole = expanded(folder).absolute()
+    return shutil.disk_usage(next(each for each in (whole, *whole.parents) if each.exists())).free
+
+
 def cache_folder() -> Path:
     """Where downloaded models are kept: $SRL_EDGE_CACHE, else ~/.cache/srl-edge.
 

@@ -1,16 +1,14 @@
 """What a run would find missing only after minutes, found before it begins."""
 
-import shutil
 from collections.abc import Collection, Iterator
 from importlib.util import find_spec
-from pathlib import Path
 from typing import NamedTuple
 
 from srl_edge.artifact import MANIFEST
 from srl_edge.data.agents.sandbox import require_shell
 from srl_edge.data.sources import GENERATED, is_hub
 from srl_edge.errors import InputError
-from srl_edge.files import cache_folder, expanded
+from srl_edge.files import cache_folder, expanded, free_bytes
 from srl_edge.models.catalog import config_of
 from srl_edge.models.chat_template import NoTemplate, of_folder
 from srl_edge.models.shape import from_config
@@ -142,7 +140,7 @@ def _require_template(name: str) -> None:
 def _require_room(recipe: Recipe, stages: Collection[str]) -> None:
     """Compare what is free where the run and the cache lie with what will be written there."""
     needed = {part: size for part, size in _sizes(recipe, stages).items() if size}
-    free = _free(recipe.run)
+    free = free_bytes(recipe.run)
     if (total := sum(needed.values())) > free:
         listed = ", ".join(f"{part} {size / 1e9:.1f}" for part, size in needed.items())
         raise InputError(
@@ -151,18 +149,12 @@ def _require_room(recipe: Recipe, stages: Collection[str]) -> None:
         )
     if (name := recipe.model.name) in KNOWN and not cached(name).is_dir():
         size = 5 * from_config(config_of(name), name).parameters  # in fp32, beside the download
-        if size > (free := _free(cache_folder())):
+        if size > (free := free_bytes(cache_folder())):
             raise InputError(
                 f"model {name}: about {size / 1e9:.1f} GB are needed in {cache_folder()}, and "
                 f"{free / 1e9:.1f} GB are free; make room, or name a folder elsewhere "
                 "(SRL_EDGE_CACHE)."
             )
-
-
-def _free(folder: Path) -> int:
-    """Bytes that are free where a folder is, or will be."""
-    whole = expanded(str(folder)).absolute()
-    return shutil.disk_usage(next(each for each in (whole, *whole.parents) if each.exists())).free
 
 
 def _sizes(recipe: Recipe, stages: Collection[str]) -> dict[str, int]:

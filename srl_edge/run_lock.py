@@ -22,12 +22,17 @@ ENDING = 5.0  # seconds that a stage waits for one whose `srl-edge run` was kill
 def held(run: Path, part: str, wait: float = 0.0) -> Iterator[None]:
     """Hold a part of a run, or a file that rows are added to in a folder, by its name.
 
-    Raises InputError, with the other's id, where a process does already, and where the folder is
-    deleted, renamed or begun anew meanwhile. The lock of a process that has ended does not hold.
+    Raises InputError, with the other's id, where a process does already, where the lock is a link,
+    and where the folder is deleted, renamed or begun anew meanwhile. The lock of a process that has
+    ended does not hold.
     """
     where, what = (run, "run") if part in (LINE, STAGE) else (run / part, "file")
     try:
         lock = _file(run, part, "lock")
+        if lock.is_symlink():  # as in a run of somebody else's, and what it leads to may be emptied
+            raise InputError(
+                f"{lock}: is a link, and srl-edge writes through none; move it elsewhere."
+            )
         with FileLock(lock, timeout=wait), holding(lock):
             note = {"process": os.getpid(), "since": time.strftime("%H:%M:%S")}
             replace(_file(run, part, "json"), json.dumps(note) + "\n")

@@ -263,6 +263,13 @@ class GrpoSettings(TypedDict):
     num_generations: Size
 
 
+class GrpoStart(TypedDict):
+    """By what settings a job of TRL was started."""
+
+    grpo: GrpoSettings
+    arguments: list[str]
+
+
 class GeneratedRow(TypedDict):
     """A row that `data generate` wrote."""
 

@@ -103,3 +103,13 @@ def test_diffs_still_fit_the_code(diff: str) -> None:
         for way in ([], ["--reverse"])
     ]
     assert 0 in [each.returncode for each in tried], tried[0].stderr
+
+
+# An account that is only a placeholder, and the project's name, which is on no index yet.
+_ANYBODYS = re.compile(r"(?:github|gitlab)\.com/[A-Z]{2,}\b|pip install (?:-\S+ )*srl-edge\b")
+
+
+def test_no_command_takes_what_anybody_could_register() -> None:
+    for file in tracked("*.md", "*.py", "*.toml", "*.yml", "*.ipynb", "Containerfile", "Makefile"):
+        found = _ANYBODYS.search(file.read_text(encoding="utf-8"))
+        assert not found, f"{file.relative_to(ROOT)}: {found}"

@@ -4,6 +4,7 @@ import ast
 import os
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import nbformat
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
+from IPython.core.interactiveshell import InteractiveShell
 from nbclient import NotebookClient
 
 from srl_edge.recipe import starters
@@ -65,15 +67,28 @@ def test_it_is_stored_with_outputs_of_no_machine(path: Path) -> None:
             assert not NOT_SHOWN.search(text), text
 
 
-def execute(path: Path, folder: Path) -> None:
-    notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=SECONDS, resources={"metadata": {"path": folder}}).execute()
+def test_nothing_is_installed_of_a_copy_that_nobody_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An owner that is only a placeholder is a name that anybody could take."""
+    installed: list[str] = []
+    shell = InteractiveShell()
+    shell.register_magic_function(installed.append, "line", "pip")
+    monkeypatch.setitem(sys.modules, "google.colab", sys)
+    source = next(cells(NOTEBOOKS[0], "code")).source
+    refused = shell.run_cell(source).error_in_exec
+    assert "whose copy of srl-edge is to be installed" in str(refused) and not installed
+    assert shell.run_cell(source.replace('owner = ""', 'owner = "them"')).success
+    assert installed == ['install -q "srl-edge[demo] @ git+https://github.com/them/srl-edge"']
 
 
-@pytest.fixture(scope="module")
-def at_home(tmp_path_factory: pytest.TempPathFactory, taught_model: Path) -> Path:
+def execute(path: Path, folder: Path, allow_errors: bool = False) -> None:
+    notebook, there = nbformat.read(path, as_version=4), {"metadata": {"path": folder}}
+    client = NotebookClient(notebook, timeout=SECONDS, resources=there)
+    client.allow_errors = allow_errors
+    client.execute()
+
+
+def home(folder: Path, taught_model: Path) -> Path:
     """A folder where the demo's model is a tiny one, whose 4-bit artifacts need not agree."""
-    folder = tmp_path_factory.mktemp("notebooks")
     shutil.copytree(taught_model, folder / "smollm2-135m-instruct")
     demo = starters.file_of("demo").read_text(encoding="utf-8")
     (folder / "demo").mkdir()
@@ -83,9 +98,27 @@ def at_home(tmp_path_factory: pytest.TempPathFactory, taught_model: Path) -> Pat
     return folder
 
 
+@pytest.fixture(scope="module")
+def at_home(tmp_path_factory: pytest.TempPathFactory, taught_model: Path) -> Path:
+    return home(tmp_path_factory.mktemp("notebooks"), taught_model)
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
-def test_it_runs_on_a_tiny_model(path: Path, at_home: Path) -> None:
+def test_it_runs_on_a_tiny_model_and_leaves_what_users_have(
+    path: Path, at_home: Path, tmp_path: Path, taught_model: Path
+) -> None:
+    """In a folder that holds files of theirs by every name that it writes, all stay as they are."""
     execute(path, at_home)
+    written = {file.relative_to(at_home) for file in at_home.rglob("[!.]*") if file.is_file()}
+    theirs = home(tmp_path, taught_model)
+    given = {file.relative_to(theirs) for file in theirs.rglob("*")}
+    assert written - given
+    for file in written - given:
+        (theirs / file).parent.mkdir(parents=True, exist_ok=True)
+        (theirs / file).write_text(f"of mine, {file.name}")
+    execute(path, theirs, allow_errors=True)
+    for file in written - given:
+        assert (theirs / file).read_text() == f"of mine, {file.name}", file
 
 
 @pytest.mark.slow

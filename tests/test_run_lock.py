@@ -63,6 +63,22 @@ def test_beside_a_file_nothing_of_theirs_is_overwritten(name: str, tmp_path: Pat
     assert [file.read_text() for file in theirs] == ["theirs"] * 2
 
 
+@pytest.mark.parametrize("part", [LINE, STAGE, "rows.jsonl"])
+def test_a_lock_that_is_a_link_is_not_opened(part: str, tmp_path: Path) -> None:
+    run, theirs = tmp_path / "run", tmp_path / "theirs.txt"
+    with held(run, part):
+        (lock,) = run.glob("*.lock")
+    lock.unlink()
+    for text in ("of mine", None):  # and one that leads nowhere yet
+        theirs.unlink(missing_ok=True) if text is None else theirs.write_text(text)
+        lock.unlink(missing_ok=True)
+        lock.symlink_to(theirs)
+        said = r"\.lock: is a link, and srl-edge writes through none"
+        with pytest.raises(InputError, match=said), held(run, part):
+            pass
+        assert (theirs.read_text() if theirs.exists() else None) == text
+
+
 def test_a_stage_waits_for_one_that_is_ending(tmp_path: Path) -> None:
     first = holder(tmp_path, STAGE)
     os.kill(first.pid, signal.SIGTERM)

@@ -9,6 +9,7 @@ from types import ModuleType
 
 import pytest
 
+from srl_edge.errors import InputError
 from tests.helpers.sources import ROOT
 
 
@@ -73,6 +74,33 @@ def test_it_has_every_page_and_fetches_nothing_from_elsewhere(site: Path) -> Non
             assert there, f"{path.relative_to(site)}: {link} is not there"
     for style in site.rglob("*.css"):
         assert not re.search(r"(url\(['\"]?|@import\s+['\"])(https?:)?//", style.read_text())
+
+
+def test_a_site_takes_the_place_of_one_and_of_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("zensical")
+    pytest.importorskip("latex2mathml")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "README.md").write_text("# Project\n")
+    (tmp_path / "docs" / "README.md").write_text("# Pages\n")
+    monkeypatch.setattr(build, "ROOT", tmp_path)
+    site = tmp_path / "site"
+    build.build(site)
+    (tmp_path / "README.md").write_text("# A project\n")
+    build.build(site)
+    assert "A project" in (site / "index.html").read_text(encoding="utf-8")
+    for name, text in (("plan.md", "of mine"), ("index.html", "as I had it")):
+        (site / name).write_text(text)
+        with pytest.raises(InputError, match=rf"site: {name} (was not|has changed since srl-edge)"):
+            build.build(site)
+        assert (site / name).read_text() == text
+        (site / name).unlink()
+    before = sorted(site.rglob("*"))
+    (tmp_path / "README.md").write_text("[broken](nowhere.md)\n")
+    with pytest.raises(subprocess.CalledProcessError):
+        build.build(site)
+    assert sorted(site.rglob("*")) == before
 
 
 def test_a_page_that_no_table_names_is_listed_at_the_end(

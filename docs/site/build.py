@@ -19,12 +19,18 @@ from typing import Any
 
 import tomli_w
 
+from srl_edge import owned
+from srl_edge.errors import InputError
+from srl_edge.files import scratch_folder
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 _FENCE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"\]\(([^)\s#]+)")
 _FIRST_COLUMN = re.compile(r"^\|([^|]*)\|", re.MULTILINE)
 _NAMED = re.compile(r"\[([^]]+)\]\(([^)\s]+)\)")
+
+_SITE = "documentation"
 
 Nav = list[Any]  # {title: page or Nav}, or a page that has its own title
 
@@ -91,7 +97,11 @@ def pages(nav: Nav | str | dict[str, Any]) -> set[str]:
 
 
 def build(site: Path) -> None:
-    """Write the site to a folder, in place of an earlier one; raises where a link is broken."""
+    """Write the site to a folder, in place of an earlier one; raises where a link is broken.
+
+    Raises InputError, before anything is built, where the folder holds anything else.
+    """
+    owned.require_own(site, _SITE)
     settings = tomllib.loads((HERE / "zensical.toml").read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory() as scratch:
         for path in published():
@@ -108,9 +118,13 @@ def build(site: Path) -> None:
         command = [sys.executable, "-m", "zensical", "build", "--strict", "-f", str(config)]
         found = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])  # formulas.py
         subprocess.run(command, env=os.environ | {"PYTHONPATH": found}, check=True)
-        shutil.rmtree(site, ignore_errors=True)
-        shutil.copytree(Path(scratch) / "site", site)
+        with scratch_folder(site.parent, site.name) as made:
+            shutil.copytree(Path(scratch) / "site", made, dirs_exist_ok=True)
+            owned.publish(made, site, _SITE)
 
 
 if __name__ == "__main__":
-    build(ROOT / "site")
+    try:
+        build(ROOT / "site")
+    except InputError as error:
+        sys.exit(str(error))

@@ -1,14 +1,19 @@
 """Datasets of the Hugging Face hub, and folders that are laid out like them."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from srl_edge.data.hub_files import fetch
+from srl_edge.data.hub_splits import are_apart, split_alone, splits_kept
 from srl_edge.data.values import as_written, narrow_floats
 from srl_edge.errors import InputError
 from srl_edge.files import expanded, inside
+from srl_edge.terminal.progress import say
 
 PREFIX = "hf:"
 INSTEAD = "give a file instead"
@@ -50,7 +55,7 @@ def read_name(text: str) -> HubName:
 
 @dataclass(frozen=True, slots=True)
 class Hub:
-    """A dataset that is on this computer now: its splits, and the commit that it is of."""
+    """A dataset's splits, their rows, and the commit that it is of."""
 
     splits: tuple[str, ...]
     rows: Callable[[str], Iterable[Mapping[str, Any]]]
@@ -58,9 +63,10 @@ class Hub:
 
 
 def open_hub(source: HubName) -> Hub:
-    """Download a dataset, or find it in the cache; raises InputError, in one sentence.
+    """Find a dataset on the hub, or in the cache; raises InputError, in one sentence.
 
-    `rows` of the result raises InputError too, for a slice that cannot be read.
+    `rows` of the result downloads a split, where that can be had without the others. It raises
+    InputError too, also for a slice that cannot be read.
     """
     try:
         import datasets
@@ -73,26 +79,75 @@ def open_hub(source: HubName) -> Hub:
     name = str(source.folder.absolute()) if source.folder else source.name
     if name in _builders():
         raise InputError(f"{source}: a reader of the library's is called so, and no dataset.")
-    try:
-        builder = datasets.load_dataset_builder(name, source.config, revision=source.revision)
+    load = partial(datasets.load_dataset_builder, name, source.config, revision=source.revision)
+    if not source.folder:
+        say(f"{source}: asking the hub")
+    with _in_a_sentence(source):
+        try:
+            builder = load()
+        except Exception:
+            if not (kept := splits_kept(load, name)):
+                raise
+            return _hub(
+                source, next(iter(kept.values())), tuple(kept), partial(_kept, source, kept)
+            )
+        named: Mapping[str, Iterable[Any]] = builder.config.data_files or {}
+        files = {str(split): [str(file) for file in part] for split, part in named.items()}
         if source.folder:
-            _require_inside(source, builder.config.data_files or {})
-        builder.download_and_prepare()
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(_failure(source, str(error))) from None
+            _require_inside(source, files)
+
+        def whole() -> Any:
+            if not (source.folder or Path(builder.cache_dir).is_dir()):
+                fetch(source, (file for part in files.values() for file in part))
+            builder.download_and_prepare()
+            return builder
+
+        @cache  # rows are gone through several times
+        def having(split: str) -> Any:
+            return split_alone(source, load, split) if split in files else whole()
+
+        if are_apart(files) and not Path(builder.cache_dir).is_dir():
+            return _hub(source, builder, tuple(files), having)
+        return _hub(source, whole(), tuple(builder.info.splits), lambda split: builder)
+
+
+def _hub(
+    source: HubName, builder: Any, splits: tuple[str, ...], having: Callable[[str], Any]
+) -> Hub:
+    """having: the builder of a split that is on this computer, then."""
 
     def rows(split: str) -> Iterable[Mapping[str, Any]]:
+        with _in_a_sentence(source):
+            there = having(split.partition("[")[0])
         try:
-            found = builder.as_dataset(split=split)
+            found = there.as_dataset(split=split)
         except Exception as error:
             raise InputError(f"{source}: {_first_line(str(error))}.") from None
         kinds = {name: getattr(kind, "dtype", "") for name, kind in found.features.items()}
         return (as_written(row, narrow_floats(kinds)) for row in found)
 
     commit = builder.hash if _COMMIT.fullmatch(builder.hash or "") else None
-    return Hub(tuple(builder.info.splits), rows, commit)
+    return Hub(splits, rows, commit)
+
+
+def _kept(source: HubName, kept: Mapping[str, Any], split: str) -> Any:
+    if split not in kept:
+        raise InputError(
+            f"{source}: of its splits only {', '.join(kept)} are on this computer, and the hub "
+            "gives none; go online once."
+        )
+    return kept[split]
+
+
+@contextmanager
+def _in_a_sentence(source: HubName) -> Iterator[None]:
+    """Turn what the library raises into InputError."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(_failure(source, str(error))) from None
 
 
 def _builders() -> set[str]:

@@ -12,7 +12,11 @@ from srl_edge.models.wheels import KNOWN
 
 # What a person can do, the packages for it, and what to install where one is absent.
 ABILITIES = (
-    ("train on PyTorch", ("torch", "transformers", "peft"), "pip install srl-edge"),
+    (
+        "train on PyTorch",
+        ("torch", "transformers", "peft"),
+        "pip install torch transformers peft",
+    ),
     ("train on MLX", ("mlx", "mlx-lm"), "pip install 'srl-edge[mlx]'"),
     ("train on NF4 weights", ("bitsandbytes",), "pip install 'srl-edge[qlora]'"),
     (

@@ -90,7 +90,9 @@ def grpo_settings(recipe: Recipe, prompts: int) -> dict[str, Any]:
         "mask_truncated_completions": stage.overlong == "masked",
         "gradient_checkpointing": trainer.gradient_checkpointing,
         "logging_steps": 1,
-        "save_strategy": "no",
+        "save_strategy": "steps",
+        "save_steps": trainer.checkpoint_every * updates,  # whole batches, which are then sampled
+        "save_total_limit": 2,
         "report_to": "none",
         "disable_dropout": True,
     }
@@ -102,16 +104,21 @@ _TRAIN = '''\
 import sys
 from pathlib import Path
 
+from srl_edge.errors import InputError
 from srl_edge.trainers.scale.trl_job import run
 
 if __name__ == "__main__":
-    run(Path(__file__).resolve().parent, sys.argv[1:])
+    try:
+        run(Path(__file__).resolve().parent, sys.argv[1:])
+    except InputError as error:
+        sys.exit(str(error))
 '''
 _README = """\
 # A job for TRL
 
 On each machine, in an environment of its own (`python -m venv engine; . engine/bin/activate`):
-`pip install srl-edge trl accelerate` (and `deepspeed` or `vllm`, for those).
+`pip install ./srl-edge trl accelerate` (and `deepspeed` or `vllm`, for those), where `./srl-edge`
+is a clone of its repository.
 Then, here:
 
     accelerate launch --config_file accelerate/gpu.json train.py
@@ -128,6 +135,11 @@ Then, here:
 `machine_rank` and `main_process_ip`. A model in a folder must lie at the same path on each.
 What stands after `train.py` is a setting of GRPOConfig, in place of that in `grpo.json`:
 `--use_vllm true --vllm_mode server` samples by a vLLM server.
+
+Every `save_steps` updates a checkpoint is written to `trainer/`, and the newest two are kept. The
+same launch again goes on from there after it was cut off; several machines need this folder on a
+disk that all of them see. A launch with other settings, after the training has ended, renames what
+that made to `adapter-earlier` and so on, and begins.
 
 The adapter is written to `adapter/`, a PEFT folder:
 

@@ -14,12 +14,14 @@ from srl_edge.models.tokenizer import load_tokenizer
 from srl_edge.recipe import Recipe, load
 from srl_edge.trainers.scale.rows import prompt_of
 from srl_edge.trainers.scale.scored import StageReward
-
-FIRST = "first_batch"  # files of the first batch's rollouts, one a process
+from srl_edge.trainers.scale.trl_starts import ADAPTER, FIRST, STATE, Start, begin
 
 
 def run(folder: Path, arguments: Sequence[str] = ()) -> Path:
-    """Train; return `folder/adapter`, a PEFT folder. arguments: settings of GRPOConfig."""
+    """Train; return `folder/adapter`, a PEFT folder. arguments: settings of GRPOConfig.
+
+    What was cut off goes on from its last checkpoint. Raises InputError as `begin` does.
+    """
     try:
         from peft import LoraConfig, PeftModel
         from torch import cuda
@@ -28,7 +30,8 @@ def run(folder: Path, arguments: Sequence[str] = ()) -> Path:
     except ImportError as error:
         raise InputError(
             f"{error.name} is not installed; make an environment of its own: python -m venv engine "
-            "&& engine/bin/pip install srl-edge trl accelerate; launch with engine/bin/accelerate."
+            "&& engine/bin/pip install ./srl-edge trl accelerate, with ./srl-edge a clone of its "
+            "repository; launch with engine/bin/accelerate."
         ) from None
     from datasets import load_dataset
 
@@ -42,6 +45,9 @@ def run(folder: Path, arguments: Sequence[str] = ()) -> Path:
     (config,) = parser.parse_args_into_dataclasses(
         [f"--output_dir={folder / 'trainer'}", *said, *arguments]
     )
+    started = _start(folder, config, {"grpo": given, "arguments": list(arguments)})
+    if started.finished:
+        return folder / ADAPTER
     config.gradient_accumulation_steps = config.steps_per_generation  # one update a pass over it
     if config.use_vllm:
         stops = {"stop_token_ids": job["stop_ids"]}
@@ -65,12 +71,24 @@ def run(folder: Path, arguments: Sequence[str] = ()) -> Path:
         reward_funcs=[_Rewards(recipe, tokenizer, job["stop_ids"])],
         peft_config=None if job["adapter"] else lora,
     )
-    trainer.first = folder / FIRST
-    trainer.train()
-    trainer.save_model(str(folder / "adapter"))
+    trainer.first = None if started.checkpoint else folder / FIRST
+    trainer.train(resume_from_checkpoint=started.checkpoint)
+    trainer.save_model(str(folder / ADAPTER))
     if trainer.accelerator.is_main_process:
-        trainer.state.save_to_json(str(folder / "trainer_state.json"))
-    return folder / "adapter"
+        trainer.state.save_to_json(str(folder / STATE))
+    return folder / ADAPTER
+
+
+def _start(folder: Path, config: Any, settings: dict[str, Any]) -> Start:
+    """As `begin` says, found by one process for all: it renames what the others would look for."""
+    from accelerate.utils import broadcast_object_list  # type: ignore[import-untyped]
+
+    found: list[Any] = [None]
+    if config.process_index == 0:
+        found = [begin(folder, Path(config.output_dir), settings, config.resume_from_checkpoint)]
+    (started,) = broadcast_object_list(found)
+    assert isinstance(started, Start)
+    return started
 
 
 def _shown(value: Any) -> str:

@@ -136,7 +136,8 @@ def settings(recipe: Recipe, prompts: int, longest: int, adapter: bool) -> dict[
         "trainer": {
             "total_training_steps": steps,
             "logger": ["console"],
-            "save_freq": steps,
+            "save_freq": trainer.checkpoint_every,
+            "max_actor_ckpt_to_keep": 2,
             "project_name": "srl_edge",
             "experiment_name": "job",
             "n_gpus_per_node": 8,
@@ -168,13 +169,15 @@ _README = """\
 # A job for verl
 
 On each machine, in an environment of its own (`python -m venv engine; . engine/bin/activate`):
-`pip install srl-edge verl vllm`. Then, here, with MODEL a hub id or a folder:
+`pip install ./srl-edge verl vllm`, where `./srl-edge` is a clone of its repository. Then, here,
+with MODEL a hub id or a folder:
 
     export JOB=$PWD MODEL=...
     python -m verl.trainer.main_ppo --config-dir $JOB --config-name srl trainer.n_gpus_per_node=8
 
-What stands behind is a setting of verl's in place of that in `srl.yaml`. Of a step N's shards verl
-makes a PEFT folder, which goes on as any other:
+What stands behind is a setting of verl's in place of that in `srl.yaml`. The same launch again goes
+on from the newest step of `checkpoints/`. Of a step N's shards verl makes a PEFT folder, which goes
+on as any other:
 
     python -m verl.model_merger merge --backend fsdp \\
         --local_dir checkpoints/global_step_N/actor --target_dir merged

@@ -43,6 +43,8 @@ def test_the_folder_has_prompts_reward_and_settings(
     said = json.loads((job / "srl.yaml").read_text().partition("\n")[2])
     assert said["actor_rollout_ref"]["rollout"]["n"] == 4
     assert said["algorithm"]["filter_groups"]["enable"]
+    kept = {"save_freq": recipe.trainer.checkpoint_every, "max_actor_ckpt_to_keep": 2}
+    assert said["trainer"].items() >= kept.items()
     scored = VerlReward(job)
     right = f"<think>so</think>\n{prompt.expert_action}"
     assert scored(right, rows[0]["extra_info"]["step_prompt"])["score"] == 1.0
