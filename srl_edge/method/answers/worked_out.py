@@ -30,7 +30,7 @@ _SIGNS = tuple(
     )
 )
 _FUNCTION = (
-    r"(?:sqrt|cbrt|log|lg|ln|exp|(?:arc|a)?(?:sin|cos|tan|cot|sec|csc)h?|binom|choose|gcd|lcm|max"
+    r"(?:sqrt|cbrt|log|lg|ln|exp|(?:arc|a)?(?:sin|cos|tan|cot|sec|csc)h?|[dt]?binom|choose|gcd|lcm|max"
     r"|min|[bp]?mod|floor|ceil|abs)"
 )
 _TOTAL = re.compile(

@@ -4,6 +4,7 @@ Each is judged with the marks of two forms, and lenient or strict alike.
 """
 
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,7 @@ COPIES = [
     ("5!", "120", "What is 5! in figures?"),
     (r"|3-7|", "4", r"Evaluate $|3-7|$."),
     (r"\sin 30^\circ", "0.5", r"Find \(\sin 30^{\circ}\)."),
+    (r"\dbinom{9}{7}", "36", r"Compute $\dbinom{9}{7}$."),
     (r"\lceil 4.2 \rceil", "5", r"Evaluate $\lceil 4.2\rceil$."),
 ]
 
@@ -165,9 +167,9 @@ COPY, ANSWER = r"\boxed{\log_3 81}", r"\boxed{4}"
 def test_who_judges_knows_the_question() -> None:
     form = PRESETS["math"]
     problem = Trajectory("a", ASKED, ("x", "y"), "4")
-    copied, solved = (
-        solve([problem], lambda going, said=said: [(said, True)], 2, lambda: None, form)[0]
-        for said in (COPY, ANSWER)
+    replies = iter([(COPY, True), (ANSWER, True)])
+    copied, solved = solve(
+        [problem, problem], lambda going: list(islice(replies, 2)), 2, lambda: None, form
     )
     assert (copied.correct, copied.marked) == (False, False)
     assert (solved.correct, solved.marked) == (True, True)
