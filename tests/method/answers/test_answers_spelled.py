@@ -23,6 +23,9 @@ EQUAL = [
     ("2048x+1", "2{,}048x+1"),
     # logarithms by their base
     ("\\ln 7", "\\log_e 7", "\\log_{e} 7", "log_e 7", "ln 7", "\\log_e(7)"),
+    ("\\ln \\frac{5}{2}", "\\ln 2.5", "\\ln\\frac52", "\\ln(2.5)"),
+    ("-\\ln 4", "\\ln 0.25"),
+    ("\\log_3 0.5", "-\\log_3 2"),
     ("2\\ln x", "2\\log_e x", "2 \\log_{e}{x}"),
     ("\\log_3 7", "log₃ 7", "\\log_{3}(7)"),
     # what is set lower or higher
@@ -52,6 +55,7 @@ UNEQUAL = [
     ("\\{3,200\\}", "2^7*25"),
     ("\\log_e 7", "\\log_{10} 7"),
     ("\\log_e 7", "\\ln 8"),
+    ("\\ln 2.5", "\\ln 2.51"),
     ("H₂O", "HO₂"),
     ("H₂O", "2"),
     ("H2O", "2HO"),
