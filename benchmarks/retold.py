@@ -17,7 +17,7 @@ from pathlib import Path
 
 from srl_edge import recipe
 from srl_edge.data import trajectories
-from srl_edge.method.prompt_form import PromptForm
+from srl_edge.method.prompt_form import DEFAULT, PromptForm
 from srl_edge.method.prompts import prompt_ids
 from srl_edge.method.rewards import results_reached
 from srl_edge.method.types import StepPrompt, Trajectory
@@ -57,8 +57,9 @@ def main() -> None:
             ids = [asked(policy, t, settings.prompt.form, options.alone) for t in rows]
             groups = policy.sample(ids, options.tries, 400, 0.7, settings.seed + at)
             for t, group in zip(rows, groups, strict=True):
+                asked_for = (t.answer or "", DEFAULT, t.problem)
                 texts = [r.text for r in group if r.finished]
-                texts = [text for text in texts if is_marked_correct(text, t.answer or "")]
+                texts = [text for text in texts if is_marked_correct(text, *asked_for)]
                 right += len(texts)
                 if 0 < len(texts) < options.tries:
                     mixed.append({"problem": t.problem, "steps": t.steps, "answer": t.answer})

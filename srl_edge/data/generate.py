@@ -208,7 +208,7 @@ def _in_steps(t: Trajectory, reply: str) -> dict[str, Any]:
     solution = "\n".join(found.steps)
     if len(found.steps) < 2:
         raise Unusable("fewer than two steps")
-    if not is_marked_correct(solution, t.answer or "", PRESETS["math"]):
+    if not is_marked_correct(solution, t.answer or "", PRESETS["math"], t.problem):
         raise Unusable("no final answer, or another than the right one")
     row = {"id": t.id, "problem": t.problem, "steps": list(found.steps), "answer": t.answer}
     return row | ({"thoughts": list(found.thoughts)} if found.thoughts else {})

@@ -66,7 +66,7 @@ def step_reward(
                 value = parts[name] = results_reached(reply.action, expert)
             case "answer":
                 value = parts[name] = float(
-                    is_correct(reply.action, prompt.answer or "", prompt.form)
+                    is_correct(reply.action, prompt.answer or "", prompt.form, prompt.problem)
                 )
             case "call":
                 value = parts[name] = actions.agreement(reply.action, expert, kind)

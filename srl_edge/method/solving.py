@@ -127,5 +127,6 @@ def _judge(attempt: Attempt, form: PromptForm, world: World | None) -> None:
         attempt.correct = attempt.marked = said and world.fulfilled()
         return
     attempt.given = given_answer(solution, attempt.answer, form)
-    attempt.correct = is_correct(solution, attempt.answer, form)
-    attempt.marked = attempt.correct and is_marked_correct(solution, attempt.answer, form)
+    asked = (solution, attempt.answer, form, attempt.problem)
+    attempt.correct = is_correct(*asked)
+    attempt.marked = attempt.correct and is_marked_correct(*asked)

@@ -31,6 +31,7 @@ from srl_edge.method.answers.reading import (
 from srl_edge.method.answers.running_text import TIMES, values
 from srl_edge.method.answers.texts import same_text
 from srl_edge.method.answers.units import same_unit
+from srl_edge.method.answers.worked_out import is_worked_out
 from srl_edge.method.prompt_form import DEFAULT, PromptForm
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -52,10 +53,13 @@ def kind_of(answer: str) -> Kind:
     return "math" if any(map(is_formula, written)) else "exact"
 
 
-def is_correct(solution: str, answer: str, form: PromptForm = DEFAULT) -> bool:
-    """Whether the final answer of `solution`, marked or not, is `answer`."""
+def is_correct(solution: str, answer: str, form: PromptForm = DEFAULT, problem: str = "") -> bool:
+    """Whether the final answer of `solution`, marked or not, is `answer`.
+
+    problem: the question, of which a copy is no answer.
+    """
     given = given_answer(solution, answer, form)
-    return given is not None and same_value(given, answer, form.verifier)
+    return given is not None and _is_right(given, answer, form.verifier, problem)
 
 
 def given_answer(solution: str, answer: str, form: PromptForm = DEFAULT) -> str | None:
@@ -90,10 +94,20 @@ def _value_or_letter(solution: str, value: str, pattern: str) -> str | None:
     return final_answer(solution, pattern, kind) if given is None else given
 
 
-def is_marked_correct(solution: str, answer: str, form: PromptForm = DEFAULT) -> bool:
+def is_marked_correct(
+    solution: str, answer: str, form: PromptForm = DEFAULT, problem: str = ""
+) -> bool:
     """The same, strictly: the answer must be marked as one."""
     given = marked_answer(solution, form.pattern)
-    return given is not None and same_value(given, answer, form.verifier)
+    return given is not None and _is_right(given, answer, form.verifier, problem)
+
+
+def _is_right(given: str, answer: str, verifier: str, problem: str) -> bool:
+    """Whether a given answer is the right one, worked out where it is a number or a formula."""
+    if not same_value(given, answer, verifier):
+        return False
+    kind = kind_of(answer) if verifier == "auto" else verifier
+    return kind not in ("number", "math") or is_worked_out(given, bare(answer), problem)
 
 
 def same_value(given: str, answer: str, verifier: str = "auto") -> bool:
@@ -200,8 +214,6 @@ def _same_number(given: str, answer: str) -> bool:
     worked, _, result = given.rpartition("=")
     if found is None and asked_for(worked):
         found = quantity(result)
-    if found is None and (sum_ := _not_worked_out(plain(given), right.unit)):
-        return mathematics.equal(sum_, str(right.value))
     said = plain(_WORDS_IN_TEX.sub(r" \1 ", given))
     if found is None and not is_formula(said) and not re.search(r"[π√θ∞\\^]", said):
         # In a sentence, the only number of it.
@@ -235,23 +247,6 @@ def _is_aside(text: str) -> bool:
     """Whether a text in brackets after a number says where it comes from, and no other one."""
     words = re.search(r"[^\W\d_]{2}", text) and not is_formula(text)
     return bool(words and quantity(text) is None and not _BOUNDED.search(text))
-
-
-def _not_worked_out(text: str, unit: str) -> str:
-    """The sum of numbers that a text says a name is, as in `x = 2 - 3`; '' where it is none.
-
-    Alone, `2 - 3` is a range. unit: of which the sum may be.
-    """
-    worked, equation, result = text.rpartition("=")
-    sum_, its_unit = without_unit(ungrouped(result.replace("$", "").strip()))
-    named = asked_for(worked)
-    if not (equation and named and _SUM.fullmatch(sum_)) or _A_DATE.search(sum_):
-        return ""
-    return "" if its_unit and unit and not same_unit(its_unit, unit) else sum_
-
-
-_A_DATE = re.compile(r"\d([-/])\d+\1\d")
-_SUM = re.compile(r"[-(]*\d[\d.]*\)*(?: ?[-+*/×÷^]+ ?[-(]*\d[\d.]*\)*)+")
 
 
 _WORDS_IN_TEX = re.compile(rf"{WORDS}\{{([^{{}}]*)\}}")

@@ -60,6 +60,16 @@ def test_what_is_right_is_kept_as_rows_and_the_rest_counted(
     assert "60 tokens read, 30 written, which cost 0.0001." in said
 
 
+def test_a_copy_of_the_question_is_no_solution(tmp_path: Path) -> None:
+    def copying(chat: list[dict[str, str]]) -> str:
+        number = re.findall(r"What is (\d+)", chat[-1]["content"])[0]
+        return f"1. **Sum**: {number} + 1.\n2. **Answer**: it is \\boxed{{{number} + 1}}."
+
+    kept, failed = generated(tmp_path, copying)
+    assert not kept
+    assert {row["why"] for row in failed} == {"no final answer, or another than the right one"}
+
+
 def test_what_is_there_is_not_asked_for_again(tmp_path: Path) -> None:
     generated(tmp_path, solving, "--count", "2")
     asked: list[str] = []

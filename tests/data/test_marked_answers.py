@@ -58,3 +58,36 @@ def test_gsm8k_s_answer_may_stand_beside_another_solution(
 def test_of_several_boxes_all_are_one_answer() -> None:
     row = {"problem": "q", "solution": "a.\nb.", "answer": "\\boxed{3} and \\boxed{4}"}
     assert read(row, "math").steps[-1] == "The final answer is \\boxed{3 and 4}."
+
+
+YES_NO = [
+    ("So the answer is {}.", "yes", "no"),
+    ("Therefore, the answer is {}.", "no", "yes"),
+    ("The final answer is {}.", "True", "False"),
+    ("The answer is: {}", "False", "True"),
+    ("Answer: {}", "No", "Yes"),
+    ("Answer: {}, it rolls.", "No", "Yes"),
+]
+
+
+@pytest.mark.parametrize(("end", "said", "other"), YES_NO)
+def test_a_verdict_at_the_end_is_the_answer(end: str, said: str, other: str) -> None:
+    row = {"problem": "Does a ball stand?", "solution": f"It is round.\nIt rolls.\n{end}"}
+    row["solution"] = row["solution"].format(said)
+    found = read(row, "word-problems")
+    assert found.answer == said and found.steps[-1] == f"#### {said}"
+    assert read(row | {"answer": said}, "word-problems").answer == said
+    assert "ends in another answer" in read(row | {"answer": other}, "word-problems")
+
+
+@pytest.mark.parametrize(
+    "solution",
+    [
+        "They are 7. Does it fit? The answer is yes.\nSo there are 7.\nThey all fit.",
+        "They fit.\nThey are few.\nThe answer is no one.",
+        "They fit.\nThey are few.\nThe answer is Norway.",
+    ],
+)
+def test_a_word_that_is_no_verdict_on_the_whole_is_none(solution: str) -> None:
+    assert read({"problem": "q", "solution": solution}, "word-problems").answer is None
+    assert read({"problem": "q", "solution": solution, "answer": "7"}, "word-problems").answer

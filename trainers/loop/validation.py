@@ -109,7 +109,9 @@ def _in_its_own_way(policy: Policy, chosen: HeldOut) -> dict[str, float]:
     prompts = [p for group in whole_prompts(chosen.own, form) for p in group]
     ids = [prompt_ids(policy.tokenizer, p) for p in prompts]
     rollouts = [group[0] for group in policy.sample(ids, 1, tokens, 0.0, seed=0)]
-    texts = [(r.text, p.answer or "", form) for r, p in zip(rollouts, prompts, strict=True)]
+    texts = [
+        (r.text, p.answer or "", form, p.problem) for r, p in zip(rollouts, prompts, strict=True)
+    ]
     return {
         "eval_own_accuracy": fmean(is_correct(*text) for text in texts),
         "eval_own_accuracy_strict": fmean(is_marked_correct(*text) for text in texts),

@@ -19,5 +19,5 @@ class StageReward:
             rollout = Rollout((), (), (), text, finished)
             return step_reward(rollout, prompt, stage.reward, stage.guards, stage.autojunk).total
         reply = self.form.read(text, finished)
-        right = not reply.fault and is_correct(reply.action, prompt.answer or "", self.form)
-        return float(right)
+        asked = (prompt.answer or "", self.form, prompt.problem)
+        return float(not reply.fault and is_correct(reply.action, *asked))

@@ -116,6 +116,10 @@ def as_list(text: str) -> str:
 
 _BETWEEN = re.compile(r"[,;]?\s(?:or|and|&)\s|;\s?|\s?[或和、]\s?")
 _NATURAL = re.compile(r"(?<![A-Za-z\\])\\?log ?_ ?(?:\{ ?e ?\}|e(?![A-Za-z]))")
+# A decimal, whose logarithm would be rounded.
+_LOGARITHM = re.compile(
+    r"((?<![A-Za-z])\\?(?:ln|log)(?: ?_ ?(?:\{[^{}]*\}|\w))?[ ({]*)(\d{1,9})\.(\d{1,9})(?![\d.])"
+)
 _BARE = re.compile(r"\\frac\s*(\\(?!sqrt)[A-Za-z]+)\s*")  # \frac\pi4
 _FRACTION_RAISED = re.compile(r"\^ ?(\\frac ?(?:\{[^{}]*\}|\d) ?(?:\{[^{}]*\}|\d))")
 _SLASHED = re.compile(
@@ -141,6 +145,9 @@ def _latex(text: str) -> str:
     text = _PRIMES.sub(lambda m: f" {m[1]}_{{{'p' * len(m[2])}}}", text)
     text = re.sub(r"\\[ij]math(?![a-z])", lambda dotless: f" {dotless[0][1]} ", text)
     text = _NATURAL.sub(r"\\ln ", text.replace("÷", "/"))
+    text = _LOGARITHM.sub(
+        lambda m: rf"{m[1]}\frac{{{int(m[2] + m[3])}}}{{{10 ** len(m[3])}}}", text
+    )
     text = _FRACTION_RAISED.sub(r"^{\1}", _BARE.sub(r"\\frac{\1}", text))
     text = re.sub(r"(?<![A-Za-z\\])inf(?:inity)?(?![A-Za-z])", r"\\infty ", text)
     for sign, command in _SIGNS.items():

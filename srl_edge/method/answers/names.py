@@ -10,7 +10,7 @@ import re
 from srl_edge.method.answers.typed import GREEK
 
 _LONGEST = 80  # characters of a name
-_EQUALS = re.compile(r"(?<![!<>=:\\])(?:=(?!=)|≈|\\(?:approx|simeq|sim)(?![a-z]))")
+EQUALS = re.compile(r"(?<![!<>=:\\])(?:=(?!=)|≈|\\(?:approx|simeq|sim)(?![a-z]))")
 _BRACKETS = re.compile(r"[(\[{}\])]")
 _GREEK = (
     r"\\(?:alpha|beta|gamma|delta|epsilon|varepsilon|zeta|eta|theta|kappa|lambda|mu|nu|xi|pi|rho"
@@ -62,16 +62,17 @@ _SEVERAL = re.compile(r"[,;]|\b(?:and|or)\b")
 
 def named(text: str) -> tuple[str, str]:
     """A plain text's name and value, as of `S_5 = 31`; '' and the text where it has no name."""
-    for sign in _EQUALS.finditer(text, 0, _LONGEST):
+    for sign in EQUALS.finditer(text, 0, _LONGEST):
         left, right = text[: sign.start()].strip(), text[sign.end() :].strip()
-        if _is_open(left):
+        if is_open(left):
             continue  # P(X = 2) = 1/2
         several = "=" in right and _SEVERAL.search(right)
         return (left, right) if right and not several and is_name(left) else ("", text)
     return "", text
 
 
-def _is_open(text: str) -> bool:
+def is_open(text: str) -> bool:
+    """Whether a bracket of a text is not closed."""
     brackets = "".join(_BRACKETS.findall(text))
     return sum(brackets.count(each) for each in "([{") > sum(map(brackets.count, ")]}"))
 
@@ -79,6 +80,11 @@ def _is_open(text: str) -> bool:
 def is_name(text: str) -> bool:
     """Whether the whole of a text is the name of a value."""
     return len(text) <= _LONGEST and _form(text) != ""
+
+
+def is_label(text: str) -> bool:
+    r"""Whether a text is a name that says no value itself, as `S_5`, and not `\gcd(6, 4)`."""
+    return is_name(text) and _form(text) != "computed"
 
 
 def _form(name: str) -> str:

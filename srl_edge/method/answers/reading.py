@@ -127,8 +127,16 @@ def announced(
         elif kind == "choice":
             in_sentence = match[0].rstrip(" *")[-1:].isalpha()
             yield choices.announced(said.strip(" *:："), in_sentence)
+        elif kind == "stated" and _is_alone(match) and (word := yes_no.written(said)):
+            yield word
         else:
             yield _in_clause(said, kind, like)
+
+
+def _is_alone(match: re.Match[str]) -> bool:
+    """Whether an announced answer is in the first or the last line of a text."""
+    before, below = match.string[: match.start()], match.string[match.end() :].rstrip()
+    return "\n" not in below or not re.search(r"\w", before)
 
 
 def marked_answer(solution: str, pattern: str = "") -> str | None:

@@ -2,7 +2,7 @@
 """Yes or no: what a text says of a question that has no other answer."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from srl_edge.method.answers.plain import plain
 
@@ -15,6 +15,7 @@ _GOES_ON = (
     r"(?=[^\W\d_][\w'’-]*,?\s+[^\W\d_])"
 )
 _VERDICT = re.compile(
+    r"(?:(?:according to|based on|given|from|in)\s[^,.;:!?]{1,60},\s+)?"
     r"(?:(?:so|hence|thus|therefore|then|overall|in conclusion)[,:]?\s+)?"
     r"(?:(?:(?:the|this|that)\s+(?:statement|claim|conclusion|sentence|proposition|hypothesis"
     r"|assertion|answer)\s+(?:is|must be)|(?:it|that|this)(?:\s+is|['’]s))\s+)?"
@@ -27,7 +28,14 @@ _ENDED = r"(?=\s*(?:$|[.,;:!?]))"
 _AGAIN = re.compile(rf"{_NOT_DENIED}{_WORD}{_ENDED}", re.IGNORECASE)
 _TAKEN_BACK = re.compile(rf"{_NOT_DENIED}(yes|true|false|no{_ENDED})\b", re.IGNORECASE)
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
-# A first line is a verdict only by itself: "Yes, we can find out."
+# A first line that goes on may only agree to a question, or say what comes: "Yes, we can find out."
+_ABOUT_TO = re.compile(
+    rf"{_WORD}\W+(?:we|i|let|let['’]?s|lets|sure|ok|okay|good|great)\b", re.IGNORECASE
+)
+_DOUBTED = re.compile(
+    r"(?:^|[.!?]\s+)(?:wait|actually|on second thoughts?|correction|i was wrong|my mistake)\b",
+    re.IGNORECASE,
+)
 _FIRST = re.compile(
     rf"[#>\- ]*{_WORD}(?:[.!]*\s*$|[.!]\s+(?!\d)|(?:[,;.:]| -)?\s+(?:because|since)\b)",
     re.IGNORECASE,
@@ -41,12 +49,15 @@ def word(text: str) -> str:
 
 def verdict(text: str) -> str:
     """What a text says that begins with its verdict, as "No, it has none."; '' for no such one."""
+    return _SAYS.get(written(text).casefold(), "")
+
+
+def written(text: str) -> str:
+    """The word with which a text gives its verdict, as it stands; '' where it gives none."""
     text = plain(text.strip("#>*_- \t\n").replace("*", ""))
     if (begins := _VERDICT.match(text)) is None:
         return ""
-    said = _SAYS[begins[1].lower()]
-    again = (_SAYS[other[1].lower()] for other in _AGAIN.finditer(text, begins.end()))
-    return said if all(other == said for other in again) else ""
+    return begins[1] if _agree(begins[1], _AGAIN.finditer(text, begins.end())) else ""
 
 
 def last(lines: Sequence[str]) -> str | None:
@@ -55,11 +66,20 @@ def last(lines: Sequence[str]) -> str | None:
     """
     if not lines:
         return None
-    ends = map(verdict, (lines[-1], _SENTENCE.split(lines[-1])[-1]))
+    *before, end = lines
+    ends = map(verdict, (end, _SENTENCE.split(end)[-1]))
     if said := next(filter(None, ends), ""):
         return said
-    if (begins := _FIRST.match(lines[0])) is None:
+    if any(map(_DOUBTED.search, lines)):
         return None
-    said = _SAYS[begins[1].lower()]
-    later = (_SAYS[again[1].lower()] for again in _TAKEN_BACK.finditer(lines[-1]))
-    return said if all(other == said for other in later) else None
+    if begins := _FIRST.match(lines[0]):
+        said = _SAYS[begins[1].lower()]
+    elif not _ABOUT_TO.match(lines[0].lstrip("#>- ")):
+        said = verdict(lines[0])
+    again = [found for line in before for found in _AGAIN.finditer(line)]
+    return said if said and _agree(said, [*again, *_TAKEN_BACK.finditer(end)]) else None
+
+
+def _agree(said: str, others: Iterable[re.Match[str]]) -> bool:
+    """Whether all that is said again is the same verdict."""
+    return all(_SAYS[other[1].lower()] == _SAYS[said.lower()] for other in others)
