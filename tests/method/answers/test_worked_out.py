@@ -51,6 +51,8 @@ COPIES = [
     (r"|3-7|", "4", r"Evaluate $|3-7|$."),
     (r"\sin 30^\circ", "0.5", r"Find \(\sin 30^{\circ}\)."),
     (r"\dbinom{9}{7}", "36", r"Compute $\dbinom{9}{7}$."),
+    (r"(-36) \div 9", "-4", r"Compute $(-36)\div 9$."),
+    (r"\frac{5}{2} \div \frac{3}{4}", r"\frac{10}{3}", r"Simplify $\dfrac52\div\dfrac34$."),
     (r"\lceil 4.2 \rceil", "5", r"Evaluate $\lceil 4.2\rceil$."),
 ]
 
