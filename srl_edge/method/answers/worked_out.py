@@ -25,7 +25,7 @@ _SIGNS = tuple(
         (r"\\ne(?![a-z])", "≠"),
         (r"\\lt(?![a-z])", "<"),
         (r"\\gt(?![a-z])", ">"),
-        (r"\\div(?![a-z])|÷", "/"),
+        (r"\\div(?![a-z])", "÷"),
         (r"[×·⋅]", "*"),
     )
 )
@@ -39,7 +39,7 @@ _TOTAL = re.compile(
 )
 # What is done to values. A fraction of numbers is itself one.
 _OPERATION = re.compile(
-    rf"[+*^!|√]|(?<=[\w)}}\]!°]) ?-|(?<![A-Za-z])\\?{_FUNCTION}(?![A-Za-z])"
+    rf"[+*÷^!|√]|(?<=[\w)}}\]!°]) ?-|(?<![A-Za-z])\\?{_FUNCTION}(?![A-Za-z])"
     rf"|\\[lr](?:floor|ceil)|\\begin.*\\begin|{_TOTAL.pattern}"
 )
 _FRACTION = re.compile(r"/|\\frac")
@@ -48,6 +48,7 @@ _COMMAND = re.compile(r"\\[A-Za-z]+")
 _RELATION = re.compile(r"[=<>≤≥≠≈]")
 _PARTS = re.compile(rf"{_RELATION.pattern}|[,;]|\b(?:and|or)\b")
 _BRACKETS = " (){}[]"
+_NEAR = 40  # characters around a formula that say whether it is a whole one
 # What may stand before and behind a whole formula of a text: its end, a relation, a word.
 _ENDS = "=<>≤≥≠≈,;:.?!\"'"
 _WORD = rf"(?!{_FUNCTION}(?![a-z]))[A-Za-z]{{2,}}"
@@ -55,8 +56,8 @@ _WORD_BEFORE = re.compile(rf"(?<![A-Za-z\\]){_WORD}$")
 _WORD_BEHIND = re.compile(_WORD)
 _SPELLED = re.compile(r"\\[A-Za-z]+|[^\W_]|[^\s\w(){}\[\]+*\\]|_")
 # Numbers alone, added and multiplied.
-_NUMBERS = re.compile(r"(?:[\d\s.+\-*/(){}\[\]]|\\frac)+")
-_JOINED = re.compile(r"[\d.)}\]]\s*(?:[+*-]\s*[-+\s(\[{]*(?:\\frac|[\d.])|(?<!\})[(\[]\s*\d)")
+_NUMBERS = re.compile(r"(?:[\d\s.+\-*/÷(){}\[\]]|\\frac)+")
+_JOINED = re.compile(r"[\d.)}\]]\s*(?:[+*-]\s*[-+\s(\[{]*(?:\\frac|[\d.])|(?<!\})[(\[]\s*-?\s*\d)")
 _BRACED = re.compile(r"^\{(.*)\}$")
 _SAID_TWICE = re.compile(r"[=≈]|\bor\b| \(")
 
@@ -120,11 +121,12 @@ def _stands_in(asked: str, text: str) -> bool:
     """Whether a text is a formula of a problem, and has something to be worked out."""
     if _is_bare(text):
         return False
-    text = _DELIMITER.sub(" ; ", text).strip(" ;")
+    text, asked = _DELIMITER.sub(" ; ", text).strip(" ;").replace("÷", "/"), asked.replace("÷", "/")
     signs = re.sub(rf"[\\{re.escape(_BRACKETS)}]|(?<!\d)\*|\*(?!\d)", "", text)
     skipped = rf"[\\*{re.escape(_BRACKETS)}]*"
     return any(
-        _ends_before(asked[: match.start()]) and _begins_behind(asked[match.end() :])
+        _ends_before(asked[max(0, match.start() - _NEAR) : match.start()])
+        and _begins_behind(asked[match.end() : match.end() + _NEAR])
         for match in re.finditer(skipped.join(map(re.escape, signs)), asked)
     )
 

@@ -3,6 +3,7 @@
 Each is judged with the marks of two forms, and lenient or strict alike.
 """
 
+import time
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -50,6 +51,8 @@ COPIES = [
     (r"|3-7|", "4", r"Evaluate $|3-7|$."),
     (r"\sin 30^\circ", "0.5", r"Find \(\sin 30^{\circ}\)."),
     (r"\dbinom{9}{7}", "36", r"Compute $\dbinom{9}{7}$."),
+    (r"(-36) \div 9", "-4", r"Compute $(-36)\div 9$."),
+    (r"\frac{5}{2} \div \frac{3}{4}", r"\frac{10}{3}", r"Simplify $\dfrac52\div\dfrac34$."),
     (r"\lceil 4.2 \rceil", "5", r"Evaluate $\lceil 4.2\rceil$."),
 ]
 
@@ -107,6 +110,7 @@ def test_what_a_sign_announces_is_yet_to_be_computed(given: str, answer: str) ->
         (r"(9-2-3)\times 5", "20"),
         (r"30 + \frac{24}{2}", "42"),
         ("(6)(7)", "42"),
+        ("(-6)(-7)", "42"),
         (r"\$30 + \$12", "42"),
         ("30 + 12 dollars", "42"),
         ("1,000 - 1", "999"),
@@ -158,6 +162,12 @@ def test_choices_calls_and_texts_are_compared_as_they_were(
     reply: str, answer: str, problem: str
 ) -> None:
     assert is_correct(reply, answer, DEFAULT, problem) == is_correct(reply, answer)
+
+
+def test_a_long_question_is_read_at_once() -> None:
+    start = time.process_time()
+    assert is_correct("#### 1+1+x", "x+2", DEFAULT, "1+1+x+" * 30000)
+    assert time.process_time() - start < 5
 
 
 ASKED = r"What is $\log_3 81$?"
