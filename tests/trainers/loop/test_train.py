@@ -97,6 +97,20 @@ def test_stops_cleanly_and_says_why_when_nothing_passes(tmp_path: Path) -> None:
         train(recipe, tmp_path, TablePolicy([BAD]))
 
 
+class Dying(TablePolicy):
+    """A policy that is interrupted after so many updates."""
+
+    def __init__(self, replies: Sequence[str], updates: int) -> None:
+        super().__init__(replies)
+        self.left = updates
+
+    def optim_step(self, learning_rate: float, max_grad_norm: float) -> float:
+        self.left -= 1
+        if self.left < 0:
+            raise KeyboardInterrupt
+        return super().optim_step(learning_rate, max_grad_norm)
+
+
 def test_a_run_killed_anywhere_ends_as_the_uninterrupted_one(tmp_path: Path) -> None:
     recipe = make_run(tmp_path / "whole")
     train(recipe, tmp_path / "whole", TablePolicy([BAD, BROKEN, GOOD]))
@@ -104,42 +118,21 @@ def test_a_run_killed_anywhere_ends_as_the_uninterrupted_one(tmp_path: Path) -> 
     for kill_at in (1, 4, 7, 9):
         run = tmp_path / f"killed-{kill_at}"
         recipe = make_run(run)
-        policy = TablePolicy([BAD, BROKEN, GOOD])
-        step, left = policy.optim_step, kill_at
-
-        def dies(learning_rate: float, max_grad_norm: float, step: Any = step) -> float:
-            nonlocal left
-            left -= 1
-            if left < 0:
-                raise KeyboardInterrupt
-            return float(step(learning_rate, max_grad_norm))
-
-        policy.optim_step = dies  # type: ignore[method-assign]
         with pytest.raises(KeyboardInterrupt):
-            train(recipe, run, policy)
+            train(recipe, run, Dying([BAD, BROKEN, GOOD], kill_at))
         train(recipe, run, TablePolicy([BAD, BROKEN, GOOD]))
         assert [_timeless(r) for r in rows(run)] == expected
         assert rows(run, "rollouts") == rows(tmp_path / "whole", "rollouts")
 
 
 def test_slow_steps_are_not_made_again_after_an_interrupt(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe, policy = make_run(tmp_path), TablePolicy([BAD, BROKEN, GOOD])
+    recipe = make_run(tmp_path)
     assert recipe.trainer.checkpoint_every > 1
     monkeypatch.setattr(checkpoints, "SECONDS", 0.0)
-    step, left = policy.optim_step, 3  # two of the warm-up, one of the next stage
-
-    def dies(learning_rate: float, max_grad_norm: float) -> float:
-        nonlocal left
-        left -= 1
-        if left < 0:
-            raise KeyboardInterrupt
-        return float(step(learning_rate, max_grad_norm))
-
-    policy.optim_step = dies  # type: ignore[method-assign]
-    with pytest.raises(KeyboardInterrupt):
-        train(recipe, tmp_path, policy)
+    with pytest.raises(KeyboardInterrupt):  # after two steps of the warm-up, one of the next stage
+        train(recipe, tmp_path, Dying([BAD, BROKEN, GOOD], 3))
     monkeypatch.undo()
     assert (tmp_path / "train" / "checkpoint-1-000001").is_dir()
     logged = rows(tmp_path)
