@@ -238,14 +238,14 @@ def _now_and_then(
         nonlocal done, shown, worked, left_over, last
         if by or work:
             last = note
-        elif done == total:
+            done += by
+            step = by if work is None else work
+            if skipped:
+                left_over -= step
+            else:
+                worked += step
+        elif done == total:  # from another thread, which changes no count
             return
-        done += by
-        step = by if work is None else work
-        if skipped:
-            left_over -= step
-        else:
-            worked += step
         now = time.monotonic()
         if now - shown >= every or done == total:
             shown = now
